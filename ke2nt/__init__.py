@@ -1,0 +1,38 @@
+"""ke2nt: language-guided facial expression recognition.
+
+Public names load on first use, so that `import ke2nt` stays instant.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from ke2nt._version import __version__
+
+if TYPE_CHECKING:
+    from ke2nt.errors import Ke2ntError
+    from ke2nt.models.ke2nt import KE2NT
+    from ke2nt.models.output import KE2NTOutput
+    from ke2nt.prompts.prompt_set import PromptSet
+    from ke2nt.text.bank import TextBank
+
+_PUBLIC = {
+    "KE2NT": "ke2nt.models.ke2nt",
+    "KE2NTOutput": "ke2nt.models.output",
+    "Ke2ntError": "ke2nt.errors",
+    "PromptSet": "ke2nt.prompts.prompt_set",
+    "TextBank": "ke2nt.text.bank",
+}
+
+__all__ = ["KE2NT", "KE2NTOutput", "Ke2ntError", "PromptSet", "TextBank", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'ke2nt' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_PUBLIC])

@@ -1,0 +1,47 @@
+"""What commands print: results on stdout (tables, or JSON alone with --json), all else on stderr."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+__all__ = ["JsonFlag", "print_json", "print_line", "print_table"]
+
+JsonFlag = Annotated[
+    bool, typer.Option("--json", help="Print only JSON on stdout, for scripts.", show_default=False)
+]
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    if not console.is_terminal:  # a pipe or file: never cut a row to 80 columns
+        console = Console(highlight=False, width=200)
+    return console
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout."""
+    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def print_line(text: str = "") -> None:
+    """A line of text on stdout; nothing in it is read as markup."""
+    _console().print(text, markup=False, soft_wrap=True)
+
+
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None
+) -> None:
+    """A table on stdout. Columns whose name ends with "#", "%" or starts with "n " align right."""
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for name in columns:
+        number = name.startswith("n ") or name.endswith(("%", "#"))
+        table.add_column(name.removesuffix("#").rstrip(), justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    _console().print(table)

@@ -1,0 +1,122 @@
+"""The one family of errors that users meet: what was expected, what was found, where, what to do."""
+
+from __future__ import annotations
+
+__all__ = [
+    "CacheError",
+    "CheckpointError",
+    "ConfigError",
+    "DataError",
+    "ImageReadError",
+    "Ke2ntError",
+    "LabelError",
+    "LayoutError",
+    "MissingExtraError",
+    "ModelError",
+    "PromptError",
+    "TextEncoderError",
+    "TrainingError",
+]
+
+
+class Ke2ntError(Exception):
+    """Base of every error that ke2nt raises on bad input.
+
+    The command line prints it as one clear line and exits with `exit_code`.
+
+    Args:
+        message: What went wrong, as a sentence without a final full stop.
+        expected: What would have been right.
+        found: What was there instead.
+        where: The file, key or place.
+        hint: What to type or change next.
+    """
+
+    exit_code = 2
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        expected: object = None,
+        found: object = None,
+        where: object = None,
+        hint: str | None = None,
+    ) -> None:
+        self.message = message
+        self.expected = expected
+        self.found = found
+        self.where = where
+        self.hint = hint
+        super().__init__(self._text())
+
+    def _text(self) -> str:
+        parts = [self.message]
+        if self.where is not None:
+            parts[0] += f" (in {self.where})"
+        if self.expected is not None:
+            parts.append(f"expected {self.expected}")
+        if self.found is not None:
+            parts.append(f"found {self.found}")
+        text = "; ".join(parts)
+        return f"{text}. {self.hint}" if self.hint else text
+
+
+class ConfigError(Ke2ntError):
+    """A configuration file or override is not valid."""
+
+
+class LabelError(Ke2ntError):
+    """Class names or label sets do not fit together."""
+
+
+class PromptError(Ke2ntError):
+    """A prompt set is not valid, or a prompt cannot be encoded whole."""
+
+
+class TextEncoderError(Ke2ntError):
+    """A text encoder cannot be found, loaded or trusted."""
+
+
+class CacheError(Ke2ntError):
+    """A cache entry is damaged or a cache folder cannot be used."""
+
+
+class DataError(Ke2ntError):
+    """A dataset or split cannot be used as asked."""
+
+
+class LayoutError(DataError):
+    """A folder does not have the layout of the dataset that was named."""
+
+
+class ImageReadError(DataError):
+    """One image cannot be decoded."""
+
+
+class ModelError(Ke2ntError):
+    """A model cannot be built or its input does not fit."""
+
+
+class CheckpointError(Ke2ntError):
+    """Saved weights or a run directory cannot be read, or do not match."""
+
+
+class TrainingError(Ke2ntError):
+    """Training cannot start or go on."""
+
+
+class MissingExtraError(Ke2ntError):
+    """An optional package is needed; the message has the line to type.
+
+    Args:
+        package: The package that could not be imported.
+        extra: The extra of ke2nt that brings it.
+        purpose: What it is needed for.
+    """
+
+    def __init__(self, package: str, *, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"the package {package} is needed for {purpose} and is not installed",
+            hint=f"Type: pip install 'ke2nt[{extra}]'",
+        )

@@ -1,0 +1,205 @@
+"""The ontology of facial expressions: canonical names, each dataset's index order, and mappings.
+
+A label set is a tuple of class names in index order. It is stored with everything that is trained or
+embedded, and two label sets are only ever joined through `map_labels` with an explicit policy.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ke2nt.errors import LabelError
+
+__all__ = [
+    "CANONICAL",
+    "DATASET_LABELS",
+    "NEUTRAL",
+    "LabelMapping",
+    "LabelPolicy",
+    "canonical_name",
+    "check_same_labels",
+    "map_labels",
+    "neutral_index",
+]
+
+CANONICAL: tuple[str, ...] = (
+    "neutral",
+    "happiness",
+    "surprise",
+    "sadness",
+    "anger",
+    "disgust",
+    "fear",
+    "contempt",
+)
+NEUTRAL = "neutral"
+
+# Index order of each dataset, as its own annotation files number the classes (RAF-DB counts from 1).
+DATASET_LABELS: Mapping[str, tuple[str, ...]] = {
+    "rafdb": ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral"),
+    "affectnet7": ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger"),
+    "affectnet8": (
+        "neutral",
+        "happiness",
+        "sadness",
+        "surprise",
+        "fear",
+        "disgust",
+        "anger",
+        "contempt",
+    ),
+    "fer2013": ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral"),
+    "ferplus": CANONICAL,
+    "ckplus": (
+        "neutral",
+        "anger",
+        "contempt",
+        "disgust",
+        "fear",
+        "happiness",
+        "sadness",
+        "surprise",
+    ),
+    "synthetic": CANONICAL,
+}
+
+_SYNONYMS: Mapping[str, str] = {
+    "neutral": "neutral",
+    "calm": "neutral",
+    "happy": "happiness",
+    "happiness": "happiness",
+    "joy": "happiness",
+    "surprise": "surprise",
+    "surprised": "surprise",
+    "sad": "sadness",
+    "sadness": "sadness",
+    "anger": "anger",
+    "angry": "anger",
+    "disgust": "disgust",
+    "disgusted": "disgust",
+    "fear": "fear",
+    "afraid": "fear",
+    "fearful": "fear",
+    "contempt": "contempt",
+    "contemptuous": "contempt",
+}
+
+LabelPolicy = Literal["strict", "drop", "keep"]
+
+
+def canonical_name(name: str) -> str:
+    """Canonical expression for a class word ("Happy" → "happiness").
+
+    Raises:
+        LabelError: The word is no known spelling of one of `CANONICAL`.
+    """
+    word = name.strip().lower()
+    if word in _SYNONYMS:
+        return _SYNONYMS[word]
+    near = difflib.get_close_matches(word, _SYNONYMS, n=1)
+    raise LabelError(
+        f"unknown expression {name!r}",
+        expected=f"one of {', '.join(CANONICAL)}",
+        hint=f"Did you mean {near[0]!r}?" if near else None,
+    )
+
+
+def neutral_index(classes: Sequence[str]) -> int | None:
+    """Index of the neutral class in a label set, or None where it has none."""
+    return list(classes).index(NEUTRAL) if NEUTRAL in classes else None
+
+
+def check_same_labels(expected: Sequence[str], found: Sequence[str], *, where: object) -> None:
+    """Raise LabelError unless two label sets are equal, order included."""
+    if tuple(expected) != tuple(found):
+        raise LabelError(
+            "label sets differ",
+            expected=list(expected),
+            found=list(found),
+            where=where,
+            hint="Name a label policy (strict, drop or keep), or a merge, to compare them.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LabelMapping:
+    """How the indices of one label set read in another.
+
+    Attributes:
+        source: Class names of the data, in index order.
+        target: Class names of the model, in index order.
+        index: For each source index its target index, or None where the class is dropped.
+        merged: Source class → target class, where the names differ.
+        dropped: Source classes without a counterpart; their samples are left out of the figures.
+        unused: Target classes that no source class maps to; the model may still predict them
+            (policy "keep"), or they are masked out of its predictions (policy "drop").
+        policy: The policy that made this mapping.
+    """
+
+    source: tuple[str, ...]
+    target: tuple[str, ...]
+    index: tuple[int | None, ...]
+    merged: Mapping[str, str]
+    dropped: tuple[str, ...]
+    unused: tuple[str, ...]
+    policy: LabelPolicy
+
+    def describe(self) -> str:
+        """One line for reports: what was merged, dropped or left unused."""
+        parts = [f"{a} → {b}" for a, b in self.merged.items()]
+        if self.dropped:
+            parts.append(f"dropped from the data: {', '.join(self.dropped)}")
+        if self.unused:
+            how = "masked out" if self.policy == "drop" else "kept as possible answers"
+            parts.append(f"classes of the model that the data lacks ({how}): {', '.join(self.unused)}")
+        return "; ".join(parts) if parts else "label sets agree"
+
+
+def map_labels(
+    source: Sequence[str],
+    target: Sequence[str],
+    *,
+    policy: LabelPolicy = "strict",
+    merge: Mapping[str, str] | None = None,
+) -> LabelMapping:
+    """Map the classes of a dataset onto the classes of a model.
+
+    Names are compared literally after `merge` has been applied to the source. The policies:
+    "strict" — both sets must hold the same classes (the order may differ); "drop" — source classes
+    without a counterpart are left out, and target classes that the source lacks are masked out of
+    the predictions; "keep" — as "drop", but the model may still answer with those.
+
+    Args:
+        source: Class names of the data, in index order.
+        target: Class names of the model, in index order.
+        policy: What to do with classes that only one side has.
+        merge: Source class → class to read it as, such as {"contempt": "disgust"}.
+
+    Raises:
+        LabelError: Strict sets differ, a merge names an unknown class, or nothing is left.
+    """
+    source, target, merge = tuple(source), tuple(target), dict(merge or {})
+    for a, b in merge.items():
+        if a not in source or b not in target:
+            raise LabelError(
+                f"cannot merge {a!r} into {b!r}",
+                expected=f"a class of the data ({', '.join(source)}) and one of the model "
+                f"({', '.join(target)})",
+            )
+    names = [merge.get(name, name) for name in source]
+    index = tuple(target.index(name) if name in target else None for name in names)
+    dropped = tuple(s for s, i in zip(source, index, strict=True) if i is None)
+    unused = tuple(t for t in target if t not in names)
+    if policy == "strict" and (dropped or unused):
+        raise LabelError(
+            "label sets differ",
+            expected=list(target),
+            found=list(source),
+            hint="Use the policy drop or keep, or merge classes, to compare them all the same.",
+        )
+    if len(dropped) == len(source):
+        raise LabelError("the label sets share no class", expected=list(target), found=list(source))
+    return LabelMapping(source, target, index, merge, dropped, unused, policy)
