@@ -1,0 +1,91 @@
+"""From decoded pixels to what a model sees; stored with every model."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from ke2nt.errors import CheckpointError, ConfigError
+
+__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Preprocessing"]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+INTERPOLATIONS = ("bilinear", "bicubic", "lanczos", "nearest")
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """How an RGB face crop becomes a model's input.
+
+    Attributes:
+        image_size: Side of the square input in pixels; the crop is resized to it, aspect ignored,
+            as faces are cropped square.
+        mean: Per-channel mean of pixels in [0, 1], RGB.
+        std: Per-channel standard deviation of pixels in [0, 1], RGB.
+        interpolation: "bilinear", "bicubic", "lanczos" or "nearest", antialiased.
+        grey: Whether colour is removed first (Rec. 601 luma, repeated over three channels).
+
+    Raises:
+        ConfigError: A value is out of range.
+    """
+
+    image_size: int = 112
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    interpolation: str = "bicubic"
+    grey: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mean", tuple(float(v) for v in self.mean))
+        object.__setattr__(self, "std", tuple(float(v) for v in self.std))
+        if not isinstance(self.image_size, int) or not 8 <= self.image_size <= 4096:
+            raise ConfigError(
+                "image_size is out of range", expected="8 to 4096", found=self.image_size
+            )
+        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+            raise ConfigError(
+                "mean and std must have three values, std positive", found=(self.mean, self.std)
+            )
+        if self.interpolation not in INTERPOLATIONS:
+            raise ConfigError(
+                "unknown interpolation",
+                expected=f"one of {', '.join(INTERPOLATIONS)}",
+                found=self.interpolation,
+            )
+
+    def to_input(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Normalise a batch.
+
+        Args:
+            pixels: (B, 3, H, W), uint8 or float, in 0..255.
+
+        Returns:
+            float32 (B, 3, H, W), (pixels / 255 − mean) / std.
+        """
+        shape = (1, 3, 1, 1)
+        mean = torch.tensor(self.mean, device=pixels.device).view(shape) * 255
+        std = torch.tensor(self.std, device=pixels.device).view(shape) * 255
+        pixels = pixels.float()
+        if self.grey:
+            luma = torch.tensor([0.299, 0.587, 0.114], device=pixels.device).view(shape)
+            pixels = (pixels * luma).sum(dim=1, keepdim=True)
+        return (pixels - mean) / std
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON value."""
+        return {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> Preprocessing:
+        """Inverse of `to_dict`.
+
+        Raises:
+            CheckpointError: Keys are missing or unknown.
+        """
+        try:
+            return cls(**value)
+        except TypeError as error:
+            raise CheckpointError("the stored preprocessing is not valid", found=error) from error

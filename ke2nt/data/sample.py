@@ -1,0 +1,71 @@
+"""What every dataset reader gives: samples, and splits of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+__all__ = ["FaceSample", "FaceSplit"]
+
+
+@dataclass(frozen=True, slots=True)
+class FaceSample:
+    """One face image and what is known of it; the image itself is not read yet.
+
+    Attributes:
+        name: Unique within its split, such as a path relative to the dataset's root.
+        source: The image file, or the pixels themselves, uint8 (H, W) or (H, W, 3) RGB.
+        label: Class index in the split's label set.
+        distribution: Share of each class, K values that sum to 1, where annotators voted.
+        subject: Identity of the person, where known.
+        attributes: Further facts, such as {"gender": "female", "age": "20-39"}.
+    """
+
+    name: str
+    source: Path | np.ndarray
+    label: int
+    distribution: tuple[float, ...] | None = None
+    subject: str | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FaceSplit:
+    """The samples of one split of one dataset, in a fixed order.
+
+    Attributes:
+        dataset: Reader name, such as "ferplus".
+        split: "train", "val", "test" or another split of the dataset.
+        classes: Label set in index order; K classes.
+        samples: The samples, N of them.
+    """
+
+    dataset: str
+    split: str
+    classes: tuple[str, ...]
+    samples: tuple[FaceSample, ...]
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def labels(self) -> np.ndarray:
+        """Class indices, int64 (N,)."""
+        return np.array([sample.label for sample in self.samples], dtype=np.int64)
+
+    def distributions(self) -> np.ndarray:
+        """Class shares, float32 (N, K), rows sum to 1; one-hot where a sample carries none."""
+        rows = np.zeros((len(self), len(self.classes)), dtype=np.float32)
+        for row, sample in zip(rows, self.samples, strict=True):
+            if sample.distribution is None:
+                row[sample.label] = 1.0
+            else:
+                row[:] = sample.distribution
+        return rows
+
+    def subset(self, indices: Iterable[int], *, split: str | None = None) -> FaceSplit:
+        """The samples at some indices, in that order, optionally under another split name."""
+        chosen = tuple(self.samples[i] for i in indices)
+        return replace(self, samples=chosen, split=split or self.split)
