@@ -1,0 +1,110 @@
+"""Read a configuration: YAML file or shipped name, then `key=value` overrides, then validation."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from ke2nt.config.schema import TrainConfig
+from ke2nt.errors import ConfigError
+from ke2nt.resources import find_resource
+
+__all__ = ["config_from_dict", "config_to_yaml", "load_config"]
+
+
+def load_config(name: str | Path, overrides: Iterable[str] = ()) -> TrainConfig:
+    """Load and validate a training configuration.
+
+    Args:
+        name: A YAML file, or the name of a shipped one ("ferplus_resnet18").
+        overrides: `key=value` with dots between levels ("optim.lr=0.05"); values are YAML.
+
+    Raises:
+        ConfigError: The file cannot be read, or a key or value is not valid.
+    """
+    path = find_resource("configs", name)
+    value = _read_yaml(path)
+    for override in overrides:
+        _apply(value, override)
+    return config_from_dict(value, where=path.name)
+
+
+def config_from_dict(value: Mapping[str, Any], *, where: object = "the configuration") -> TrainConfig:
+    """Validate a plain mapping.
+
+    Raises:
+        ConfigError: Names every wrong key, with the nearest known one.
+    """
+    try:
+        return TrainConfig.model_validate(dict(value))
+    except ValidationError as error:
+        problems = "; ".join(_describe(item) for item in error.errors())
+        raise ConfigError(problems, where=where) from error
+
+
+def config_to_yaml(config: TrainConfig) -> str:
+    """The resolved configuration, every key written out."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError("cannot read the configuration", where=path, found=error) from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        text = " ".join(str(error).split())
+        raise ConfigError("the configuration is not valid YAML", where=path, found=text) from error
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise ConfigError(
+            "the configuration must be a mapping of sections", where=path, found=type(value).__name__
+        )
+    return value
+
+
+def _apply(value: dict[str, Any], override: str) -> None:
+    key, sign, text = override.partition("=")
+    if not sign or not all(key.split(".")):
+        raise ConfigError(
+            "an override is not valid", expected="key=value, such as optim.lr=0.05", found=override
+        )
+    try:
+        parsed = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError("the value of an override is not valid YAML", found=override) from error
+    *sections, last = key.split(".")
+    for section in sections:
+        if value.get(section) is None:
+            value[section] = {}
+        value = value[section]
+        if not isinstance(value, dict):
+            raise ConfigError("an override goes through a plain value", found=override)
+    value[last] = parsed
+
+
+def _describe(error: Any) -> str:
+    place = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(place, _known_keys(TrainConfig), n=1, cutoff=0.5)
+        return f"unknown key {place}" + (f", did you mean {near[0]}?" if near else "")
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{place or 'the configuration'}: {message}, found {error['input']!r}"[:400]
+
+
+def _known_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
+    keys = []
+    for name, info in model.model_fields.items():
+        kind = info.annotation
+        kinds = [kind, *get_args(kind)]
+        section = next((k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)), None)
+        keys.append(prefix + name)
+        if section is not None:
+            keys += _known_keys(section, f"{prefix}{name}.")
+    return keys

@@ -1,0 +1,188 @@
+"""The typed configuration of a training run. Every key is documented here; unknown keys are errors."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+__all__ = [
+    "AugmentConfig",
+    "DataConfig",
+    "LossConfig",
+    "ModelConfig",
+    "OptimConfig",
+    "SelectConfig",
+    "TextConfig",
+    "TrainConfig",
+]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class DataConfig(_Section):
+    """Where the faces come from."""
+
+    name: str = Field("ferplus", description="Dataset reader, as `ke2nt data list` names them.")
+    root: str | None = Field(None, description="The dataset's folder (or manifest file).")
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="Further options of the reader, such as {rule: majority}."
+    )
+    train_split: str = "train"
+    val_split: str | None = Field(
+        None, description="Split to choose the model on; null carves one from the training split."
+    )
+    val_fraction: float = Field(0.1, gt=0.0, lt=0.9, description="Share carved for validation.")
+    fraction: float = Field(1.0, gt=0.0, le=1.0, description="Share of training labels to use.")
+    hold_out: tuple[str, ...] = Field((), description="Classes left out of training and validation.")
+    soft_labels: bool = Field(False, description="Train on the annotators' vote shares.")
+    memory: Literal["auto", "ram", "lazy"] = Field(
+        "auto", description="Decode once into RAM, or each time; auto decides by size."
+    )
+    workers: int = Field(2, ge=0, le=64, description="Decoding threads or processes.")
+
+
+class AugmentConfig(_Section):
+    """Random changes of training images; all per sample, on the device."""
+
+    flip: float = Field(0.5, ge=0.0, le=1.0, description="Probability of a mirror image.")
+    crop: float = Field(0.5, ge=0.0, le=1.0, description="Probability of a random crop.")
+    crop_padding: int = Field(4, ge=0, le=64, description="Padding of that crop, pixels.")
+    rotate: float = Field(0.0, ge=0.0, le=90.0, description="Largest rotation, degrees.")
+    scale: float = Field(0.0, ge=0.0, lt=1.0, description="Largest zoom in or out, as a share.")
+    translate: float = Field(0.0, ge=0.0, lt=1.0, description="Largest shift, share of the side.")
+    brightness: float = Field(0.0, ge=0.0, le=1.0, description="Largest change of brightness.")
+    contrast: float = Field(0.0, ge=0.0, le=1.0, description="Largest change of contrast.")
+    erase: float = Field(0.5, ge=0.0, le=1.0, description="Probability of random erasing.")
+    erase_area: tuple[float, float] = Field((0.02, 0.25), description="Share of the area erased.")
+    fill: Literal["zeros", "border", "reflection"] = Field(
+        "zeros", description="What lies outside the image after a geometric change."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> AugmentConfig:
+        low, high = self.erase_area
+        if not 0.0 < low <= high < 1.0:
+            raise ValueError("erase_area needs 0 < low <= high < 1")
+        return self
+
+
+class TextConfig(_Section):
+    """Which words teach, and through which text encoder."""
+
+    encoder: str = Field(
+        "minilm", description="minilm, open_clip:ARCH/TAG or transformers:ID-or-folder."
+    )
+    prompts: str = Field("paper", description="Prompt set: a shipped name or a YAML file.")
+    logit_scale: float | None = Field(
+        None, gt=0.0, description="Scale s of the cosine logits; null takes the encoder's own."
+    )
+    learn_logit_scale: bool = False
+    cache_dir: str | None = Field(None, description="Cache folder; null takes the usual place.")
+
+
+class ModelConfig(_Section):
+    """The image side."""
+
+    head: Literal["text", "linear"] = Field(
+        "text", description="text: KE2NT, matched to the bank. linear: the plain baseline."
+    )
+    backbone: str = Field("resnet18", description="Any timm model name, or swin_t as published.")
+    backbone_options: dict[str, Any] = Field(
+        default_factory=dict, description="Passed on to the backbone, such as {drop_path_rate: 0.1}."
+    )
+    stem: Literal["standard", "no_pool", "small"] = Field(
+        "standard", description="ResNets on small images: without max-pooling, or stride 1 too."
+    )
+    image_size: int = Field(112, ge=16, le=1024, description="Side of the square input, pixels.")
+    grey: bool = Field(False, description="Remove colour first.")
+    weights: str | None = Field(
+        None, description="Initial weights: null, timm (its hub), or a local file."
+    )
+    reduction: int = Field(4, ge=1, description="Bottleneck of the transformation network, D/r.")
+    dropout: float = Field(0.0, ge=0.0, lt=1.0)
+
+
+class LossConfig(_Section):
+    """Weights of the KE2NT objective, λ_s L_s + λ_t L_t + λ_c L_c."""
+
+    similarity: float = Field(1.0, ge=0.0)
+    transformation: float = Field(1.0, ge=0.0)
+    self_contrast: float = Field(1.0, ge=0.0)
+    pairing: Literal["batch", "paired"] = Field(
+        "batch", description="Pairs of the self-contrast loss: all in the batch (published) or i = j."
+    )
+    label_smoothing: float = Field(0.0, ge=0.0, lt=1.0)
+
+
+class OptimConfig(_Section):
+    """Optimiser and schedule."""
+
+    name: Literal["sgd", "adamw"] = "sgd"
+    lr: float = Field(0.002, gt=0.0, description="Peak learning rate.")
+    momentum: float = Field(0.9, ge=0.0, lt=1.0)
+    nesterov: bool = False
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = Field(5e-4, ge=0.0)
+    decay_all: bool = Field(
+        False, description="Decay biases and norms too; otherwise weight matrices alone."
+    )
+    clip: float | None = Field(None, gt=0.0, description="Largest gradient norm.")
+    batch_size: int = Field(64, ge=1)
+    epochs: int = Field(50, ge=1, description="All epochs, warm-up included.")
+    warmup_epochs: float = Field(1.0, ge=0.0)
+    warmup_lr: float = Field(1e-4, ge=0.0, description="Learning rate at the start of warm-up.")
+    warmup: Literal["linear", "constant"] = Field(
+        "constant", description="Warm-up climbs to the peak, or stays at warmup_lr."
+    )
+    min_lr: float = Field(0.0, ge=0.0, description="Learning rate at the end of the cosine.")
+    ema: float | None = Field(None, gt=0.0, lt=1.0, description="Decay of the weight average.")
+
+    @model_validator(mode="after")
+    def _check(self) -> OptimConfig:
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError("warmup_epochs must be smaller than epochs")
+        return self
+
+
+class SelectConfig(_Section):
+    """Which epoch's model is kept."""
+
+    metric: Literal["uar", "accuracy", "macro_f1"] = "accuracy"
+    rule: Literal["best", "last"] = "best"
+    on: Literal["validation", "test"] = Field(
+        "validation",
+        description="test is the optimistic protocol of some papers; every report then says so.",
+    )
+    every: int = Field(1, ge=1, description="Epochs between two evaluations.")
+
+
+class TrainConfig(_Section):
+    """One training run."""
+
+    seed: int = Field(29, ge=0, lt=2**31)
+    out: str = Field("runs/run", description="Run directory.")
+    device: str = Field("auto", description="auto, cpu, cuda or mps.")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="auto: bf16 autocast on CPU and on GPUs that have it."
+    )
+    keep_checkpoints: int = Field(2, ge=1)
+    data: DataConfig = DataConfig()
+    augment: AugmentConfig = AugmentConfig()
+    text: TextConfig = TextConfig()
+    model: ModelConfig = ModelConfig()
+    loss: LossConfig = LossConfig()
+    optim: OptimConfig = OptimConfig()
+    select: SelectConfig = SelectConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _linear_head(cls, value: Any) -> Any:
+        """A linear head has no neutral embeddings: its objective is cross-entropy alone."""
+        if isinstance(value, dict) and isinstance(value.get("model"), dict):
+            loss = value.get("loss") or {}
+            if value["model"].get("head") == "linear" and isinstance(loss, dict):
+                value = {**value, "loss": {**loss, "transformation": 0.0, "self_contrast": 0.0}}
+        return value

@@ -1,0 +1,163 @@
+"""A split decoded to uint8 batches: once into RAM, or each time it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from ke2nt.data.images import decode
+from ke2nt.data.sample import FaceSample, FaceSplit
+from ke2nt.errors import DataError, ImageReadError
+from ke2nt.runtime.progress import track
+
+__all__ = ["Batch", "FaceTensors", "Memory"]
+
+Memory = Literal["auto", "ram", "lazy"]
+RAM_LIMIT = 4 * 2**30
+
+
+class Batch(NamedTuple):
+    """Some images of a split.
+
+    Attributes:
+        pixels: uint8 (B, 3, S, S), RGB.
+        indices: int64 (B,), positions in the split.
+    """
+
+    pixels: torch.Tensor
+    indices: torch.Tensor
+
+
+@dataclass(frozen=True)
+class _Decoder(Dataset[Any]):
+    """Index → pixels, or the reason why not. Runs in worker processes, too."""
+
+    samples: tuple[FaceSample, ...]
+    image_size: int
+    interpolation: str
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> tuple[int, np.ndarray | str]:
+        try:
+            pixels = decode(
+                self.samples[index].source, size=self.image_size, interpolation=self.interpolation
+            )
+        except ImageReadError as error:
+            return index, str(error)
+        return index, np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+class FaceTensors:
+    """Decoded, resized images of a split.
+
+    An image that cannot be read never stops anything: it is left out, and named in `failed`.
+
+    Args:
+        split: The samples.
+        image_size: Side S of the square images in pixels.
+        interpolation: As in `Preprocessing`.
+        memory: "ram" decodes everything now; "lazy" decodes on each pass; "auto" takes RAM where
+            the pixels need at most 4 GiB.
+        workers: Decoding threads (RAM) or worker processes (lazy).
+        quiet: No progress on stderr.
+
+    Attributes:
+        split: The split, whole.
+        failed: Sample name → reason, of every image that could not be read so far.
+
+    Raises:
+        DataError: The split is empty, or (RAM) none of its images can be read.
+    """
+
+    def __init__(
+        self,
+        split: FaceSplit,
+        image_size: int,
+        *,
+        interpolation: str = "bicubic",
+        memory: Memory = "auto",
+        workers: int = 2,
+        quiet: bool = True,
+    ) -> None:
+        if len(split) == 0:
+            raise DataError("the split is empty", where=f"{split.dataset} {split.split}")
+        self.split = split
+        self.image_size = image_size
+        self.failed: dict[str, str] = {}
+        self._decoder = _Decoder(split.samples, image_size, interpolation)
+        self._workers = workers
+        size = len(split) * 3 * image_size**2
+        self._pixels: torch.Tensor | None = None
+        self._usable = torch.arange(len(split))
+        if memory == "ram" or (memory == "auto" and size <= RAM_LIMIT):
+            self._fill(quiet)
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    @property
+    def usable(self) -> torch.Tensor:
+        """int64 (M,), positions of the images that are not known to be unreadable."""
+        return self._usable
+
+    def batches(
+        self, batch_size: int, *, order: torch.Tensor | None = None, drop_last: bool = False
+    ) -> Iterator[Batch]:
+        """Batches in split order, or in a given order of positions.
+
+        Unreadable images are left out, so a batch may be smaller than asked; an empty one is skipped.
+        """
+        order = self.usable if order is None else order
+        chunks = list(order.split(batch_size))
+        if drop_last and len(chunks) > 1 and len(chunks[-1]) < batch_size:
+            chunks.pop()
+        if self._pixels is not None:
+            for indices in chunks:
+                yield Batch(self._pixels[indices], indices)
+            return
+        loader = DataLoader(
+            self._decoder,
+            batch_sampler=[chunk.tolist() for chunk in chunks],
+            num_workers=self._workers,
+            collate_fn=list,
+        )
+        for items in loader:
+            good = [item for item in items if not isinstance(item[1], str)]
+            for index, reason in items:
+                if isinstance(reason, str):
+                    self._fail(index, reason)
+            if good:
+                pixels = torch.from_numpy(np.stack([pixels for _, pixels in good]))
+                yield Batch(pixels, torch.tensor([index for index, _ in good]))
+
+    def _fail(self, index: int, reason: str) -> None:
+        self.failed[self.split.samples[index].name] = reason
+        self._usable = self._usable[self._usable != index]
+
+    def _fill(self, quiet: bool) -> None:
+        size = self.image_size
+        pixels = torch.zeros((len(self.split), 3, size, size), dtype=torch.uint8)
+        with ThreadPoolExecutor(max(1, self._workers)) as pool:
+            items = pool.map(self._decoder.__getitem__, range(len(self.split)))
+            label = f"reading {self.split.dataset} {self.split.split}"
+            for index, item in track(items, label, total=len(self.split), quiet=quiet):
+                if isinstance(item, str):
+                    self._fail(index, item)
+                else:
+                    pixels[index] = torch.from_numpy(item)
+        self._pixels = pixels
+        if len(self.failed) == len(self.split):
+            name, reason = next(iter(self.failed.items()))
+            raise DataError(
+                f"none of the {len(self.split)} images of the split can be read",
+                where=f"{self.split.dataset} {self.split.split}",
+                found=f"{name}: {reason}",
+            )
