@@ -1,0 +1,211 @@
+"""From class probabilities to the figures of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from ke2nt.errors import DataError
+from ke2nt.evaluation.calibration import (
+    CalibrationBin,
+    brier_score,
+    expected_calibration_error,
+    negative_log_likelihood,
+    reliability_bins,
+)
+from ke2nt.evaluation.rates import bootstrap_confusions, confusion_matrix, rates
+
+__all__ = ["ClassFigures", "ClassificationReport", "Interval", "classification_report"]
+
+Interval = tuple[float, float]
+LEVEL = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class ClassFigures:
+    """Figures of one class, in [0, 1]; None where a figure does not exist.
+
+    Attributes:
+        name: Class name.
+        support: Samples of the class.
+        precision: None for a class without samples or never predicted.
+        recall: None for a class without samples.
+        f1: None for a class without samples.
+        recall_interval: 95 % bootstrap interval of the recall.
+    """
+
+    name: str
+    support: int
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    recall_interval: Interval | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClassificationReport:
+    """Figures of a classifier on N samples of K classes; rates are in [0, 1].
+
+    Classes without samples have None for their rates and are left out of `uar` and `macro_f1`.
+
+    Attributes:
+        classes: Class names, in index order.
+        n: Number of samples, N.
+        accuracy: Share of right answers (weighted average recall, WAR).
+        uar: Unweighted average recall.
+        macro_f1: Mean F1.
+        ece: Expected calibration error over the equal-width `calibration` bins.
+        nll: Mean negative log-likelihood, in nats.
+        brier: Brier score over all classes, in [0, 2].
+        intervals: 95 % bootstrap percentile intervals of "accuracy", "uar" and "macro_f1"; empty
+            without resamples.
+        per_class: One entry a class.
+        confusion: Counts, int64 (K, K), rows are the true classes.
+        calibration: Reliability bins.
+        resamples: Number of bootstrap resamples.
+        seed: Seed of the resamples.
+    """
+
+    classes: tuple[str, ...]
+    n: int
+    accuracy: float
+    uar: float
+    macro_f1: float
+    ece: float
+    nll: float
+    brier: float
+    intervals: Mapping[str, Interval]
+    per_class: tuple[ClassFigures, ...]
+    confusion: np.ndarray
+    calibration: tuple[CalibrationBin, ...]
+    resamples: int
+    seed: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON value; a figure that does not exist is null."""
+        return {
+            "n": self.n,
+            "accuracy": self.accuracy,
+            "uar": self.uar,
+            "macro_f1": self.macro_f1,
+            "ece": self.ece,
+            "nll": self.nll,
+            "brier": self.brier,
+            "intervals": {
+                "level": LEVEL,
+                "resamples": self.resamples,
+                "seed": self.seed,
+                **{name: list(interval) for name, interval in self.intervals.items()},
+            },
+            "classes": list(self.classes),
+            "per_class": [
+                {**asdict(c), "recall_interval": c.recall_interval and list(c.recall_interval)}
+                for c in self.per_class
+            ],
+            "confusion": self.confusion.tolist(),
+            "calibration": [asdict(b) for b in self.calibration],
+        }
+
+
+def _check(probabilities: np.ndarray, labels: np.ndarray, num_classes: int) -> None:
+    n = len(labels)
+    if probabilities.shape != (n, num_classes) or labels.ndim != 1 or n == 0:
+        raise DataError(
+            "probabilities and labels do not fit together",
+            expected=f"(N, {num_classes}) and (N,), N at least 1",
+            found=f"{probabilities.shape} and {labels.shape}",
+        )
+    if not np.isfinite(probabilities).all() or (probabilities < 0).any():
+        raise DataError("probabilities must be finite and not negative")
+    off = np.abs(probabilities.sum(axis=1) - 1).max()
+    if off > 1e-4:
+        raise DataError("probabilities must sum to 1 in every row", found=f"a row off by {off:.2g}")
+    if labels.min() < 0 or labels.max() >= num_classes:
+        raise DataError(
+            "a label is outside the label set",
+            expected=f"0 to {num_classes - 1}",
+            found=f"{labels.min()} to {labels.max()}",
+        )
+
+
+def _interval(values: np.ndarray) -> Interval | None:
+    values = values[~np.isnan(values)]
+    if not values.size:
+        return None
+    low, high = np.percentile(values, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
+    return float(low), float(high)
+
+
+def classification_report(
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    classes: Sequence[str],
+    *,
+    bootstrap: int = 1000,
+    seed: int = 0,
+    bins: int = 15,
+) -> ClassificationReport:
+    """Figures of predicted probabilities against true labels.
+
+    The predicted class is the most probable one; the first of equals. A bootstrap interval of a
+    class's recall is taken over the resamples that hold the class.
+
+    Args:
+        probabilities: (N, K) in [0, 1], rows sum to 1.
+        labels: (N,) integer class indices.
+        classes: K class names.
+        bootstrap: Number of resamples for the intervals; 0 for none.
+        seed: Seed of the resamples.
+        bins: Number of equal-width confidence bins for the calibration error.
+
+    Raises:
+        DataError: Shapes, rows or labels do not fit.
+    """
+    probabilities = np.asarray(probabilities, dtype=np.float64)
+    labels = np.asarray(labels, dtype=np.int64)
+    _check(probabilities, labels, len(classes))
+    confusion = confusion_matrix(labels, probabilities.argmax(axis=1), len(classes))
+    point = rates(confusion)
+    intervals: dict[str, Interval] = {}
+    recall_intervals: list[Interval | None] = [None] * len(classes)
+    if bootstrap:
+        drawn = rates(bootstrap_confusions(confusion, bootstrap, seed))
+        for name in ("accuracy", "uar", "macro_f1"):
+            interval = _interval(getattr(drawn, name))
+            assert interval is not None
+            intervals[name] = interval
+        recall_intervals = [_interval(column) for column in drawn.recall.T]
+    calibration = reliability_bins(probabilities, labels, bins=bins)
+    return ClassificationReport(
+        classes=tuple(classes),
+        n=len(labels),
+        accuracy=float(point.accuracy),
+        uar=float(point.uar),
+        macro_f1=float(point.macro_f1),
+        ece=expected_calibration_error(calibration),
+        nll=negative_log_likelihood(probabilities, labels),
+        brier=brier_score(probabilities, labels),
+        intervals=intervals,
+        per_class=tuple(
+            ClassFigures(
+                name=name,
+                support=int(confusion[k].sum()),
+                precision=_or_none(point.precision[k]),
+                recall=_or_none(point.recall[k]),
+                f1=_or_none(point.f1[k]),
+                recall_interval=recall_intervals[k],
+            )
+            for k, name in enumerate(classes)
+        ),
+        confusion=confusion,
+        calibration=calibration,
+        resamples=bootstrap,
+        seed=seed,
+    )
+
+
+def _or_none(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

@@ -1,0 +1,144 @@
+"""Class probabilities of a model for every readable image of a split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ke2nt.data.tensors import FaceTensors
+from ke2nt.errors import DataError, ModelError
+from ke2nt.runtime.progress import track
+
+__all__ = ["Precision", "Predictions", "evaluation_mode", "predict"]
+
+Precision = Literal["auto", "fp32", "bf16"]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model answered for N images, in split order.
+
+    Attributes:
+        probabilities: float64 (N, K), rows sum to 1.
+        labels: int64 (N,), true class indices in `data_classes`.
+        names: N sample names.
+        classes: The model's label set, K classes.
+        data_classes: The label set of the data; it may differ from the model's.
+        embeddings: float32 (N, D) expression embeddings, not normalised, where asked for.
+        failed: (name, reason) of every image that could not be read; none of them is among the N.
+    """
+
+    probabilities: np.ndarray
+    labels: np.ndarray
+    names: tuple[str, ...]
+    classes: tuple[str, ...]
+    data_classes: tuple[str, ...]
+    embeddings: np.ndarray | None
+    failed: tuple[tuple[str, str], ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Put a model in evaluation mode and give every module its own mode back afterwards."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+def _probabilities(model: Any, images: Tensor, precision: Precision) -> tuple[Tensor, Tensor]:
+    half = precision == "bf16" or (precision == "auto" and images.device.type == "cuda")
+    with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=half):
+        output = model(images)
+    logits = output.logits.float().cpu().double()
+    if not logits.isfinite().all():
+        raise ModelError(
+            "the model gives logits that are not finite",
+            hint="The weights are damaged, or training diverged; a lower learning rate may help.",
+        )
+    return logits.softmax(dim=-1), output.embeddings
+
+
+@torch.inference_mode()
+def predict(
+    model: Any,
+    images: FaceTensors,
+    *,
+    batch_size: int = 128,
+    device: torch.device | str | None = None,
+    precision: Precision = "auto",
+    flip_tta: bool = False,
+    embeddings: bool = False,
+    quiet: bool = True,
+) -> Predictions:
+    """Predict every readable image of a split; the model's training mode is left as it was.
+
+    Args:
+        model: A recogniser with `classes` and `preprocessing`.
+        images: The split, decoded at the model's image size.
+        batch_size: Images a forward pass.
+        device: Where to compute; the model is moved there. None: where the model is.
+        precision: "fp32", "bf16" (autocast), or "auto": bf16 on CUDA, fp32 elsewhere.
+        flip_tta: Average the probabilities of each image and its mirror image.
+        embeddings: Keep the expression embeddings, those of the image that is not mirrored.
+        quiet: No progress on stderr.
+
+    Raises:
+        DataError: The image size is not the model's, or no image can be read.
+        ModelError: The model's logits are not finite.
+    """
+    preprocessing = model.preprocessing
+    if images.image_size != preprocessing.image_size:
+        raise DataError(
+            "the images do not have the model's size",
+            expected=f"{preprocessing.image_size} px",
+            found=f"{images.image_size} px",
+        )
+    if device is not None:
+        model.to(device)
+    device = next(model.parameters()).device
+    rows: list[Tensor] = []
+    vectors: list[Tensor] = []
+    indices: list[Tensor] = []
+    split = images.split
+    total = -(-len(images.usable) // batch_size)
+    label = f"predicting {split.dataset} {split.split}"
+    with evaluation_mode(model):
+        for batch in track(images.batches(batch_size), label, total=total, quiet=quiet):
+            pixels = preprocessing.to_input(batch.pixels.to(device))
+            probabilities, vector = _probabilities(model, pixels, precision)
+            if flip_tta:
+                mirrored, _ = _probabilities(model, pixels.flip(-1), precision)
+                probabilities = (probabilities + mirrored) / 2
+            rows.append(probabilities)
+            indices.append(batch.indices)
+            if embeddings:
+                vectors.append(vector.float().cpu())
+    if not rows:
+        raise DataError(
+            "no image of the split can be read",
+            where=f"{split.dataset} {split.split}",
+            found="; ".join(f"{n}: {why}" for n, why in list(images.failed.items())[:3]),
+        )
+    order = torch.cat(indices).numpy()
+    return Predictions(
+        probabilities=torch.cat(rows).numpy(),
+        labels=split.labels()[order],
+        names=tuple(split.samples[i].name for i in order),
+        classes=tuple(model.classes),
+        data_classes=tuple(split.classes),
+        embeddings=torch.cat(vectors).numpy() if embeddings else None,
+        failed=tuple(images.failed.items()),
+    )

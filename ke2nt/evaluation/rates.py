@@ -1,0 +1,67 @@
+"""Rates of a confusion matrix, and how far they would move on another sample of faces."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+__all__ = ["Rates", "bootstrap_confusions", "confusion_matrix", "rates"]
+
+
+class Rates(NamedTuple):
+    """Rates in [0, 1]; NaN where a rate does not exist.
+
+    Attributes:
+        accuracy: (…), share of right answers (WAR).
+        uar: (…), mean recall over the classes that have samples.
+        macro_f1: (…), mean F1 over the classes that have samples.
+        precision: (…, K), NaN for a class without samples or never predicted.
+        recall: (…, K), NaN for a class without samples.
+        f1: (…, K), NaN for a class without samples.
+    """
+
+    accuracy: np.ndarray
+    uar: np.ndarray
+    macro_f1: np.ndarray
+    precision: np.ndarray
+    recall: np.ndarray
+    f1: np.ndarray
+
+
+def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.ndarray:
+    """Counts, int64 (K, K): row is the true class, column the predicted one."""
+    cells = np.bincount(labels * num_classes + predicted, minlength=num_classes**2)
+    return cells.reshape(num_classes, num_classes)
+
+
+def _divide(part: np.ndarray, whole: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=valid)
+
+
+def rates(confusion: np.ndarray) -> Rates:
+    """Rates of a confusion matrix (K, K) or of a stack (…, K, K), each of at least one sample."""
+    hits = np.diagonal(confusion, axis1=-2, axis2=-1).astype(np.float64)
+    support, predicted = confusion.sum(axis=-1), confusion.sum(axis=-2)
+    present = support > 0
+    recall = _divide(hits, support, present)
+    f1 = _divide(2 * hits, support + predicted, present)
+    return Rates(
+        accuracy=hits.sum(axis=-1) / support.sum(axis=-1),
+        uar=np.nanmean(recall, axis=-1),
+        macro_f1=np.nanmean(f1, axis=-1),
+        precision=_divide(hits, predicted, present & (predicted > 0)),
+        recall=recall,
+        f1=f1,
+    )
+
+
+def bootstrap_confusions(confusion: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+    """Confusion matrices of samples drawn with replacement, (resamples, K, K).
+
+    N draws with replacement from N samples fill the cells of the matrix with multinomial counts,
+    so the matrix is drawn at once and the samples need not be touched.
+    """
+    total = int(confusion.sum())
+    drawn = np.random.default_rng(seed).multinomial(total, confusion.ravel() / total, resamples)
+    return drawn.reshape(resamples, *confusion.shape)
