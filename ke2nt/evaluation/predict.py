@@ -15,7 +15,7 @@ from ke2nt.data.tensors import FaceTensors
 from ke2nt.errors import DataError, ModelError
 from ke2nt.runtime.progress import track
 
-__all__ = ["Precision", "Predictions", "evaluation_mode", "predict"]
+__all__ = ["Precision", "Predictions", "predict", "uses_bf16"]
 
 Precision = Literal["auto", "fp32", "bf16"]
 
@@ -47,7 +47,7 @@ class Predictions:
 
 
 @contextmanager
-def evaluation_mode(model: nn.Module) -> Iterator[None]:
+def _evaluation_mode(model: nn.Module) -> Iterator[None]:
     """Put a model in evaluation mode and give every module its own mode back afterwards."""
     modes = {module: module.training for module in model.modules()}
     model.eval()
@@ -58,8 +58,13 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
+def uses_bf16(precision: Precision, device: torch.device) -> bool:
+    """Whether a precision means bfloat16 autocast on a device."""
+    return precision == "bf16" or (precision == "auto" and device.type == "cuda")
+
+
 def _probabilities(model: Any, images: Tensor, precision: Precision) -> tuple[Tensor, Tensor]:
-    half = precision == "bf16" or (precision == "auto" and images.device.type == "cuda")
+    half = uses_bf16(precision, images.device)
     with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=half):
         output = model(images)
     logits = output.logits.float().cpu().double()
@@ -115,7 +120,7 @@ def predict(
     split = images.split
     total = -(-len(images.usable) // batch_size)
     label = f"predicting {split.dataset} {split.split}"
-    with evaluation_mode(model):
+    with _evaluation_mode(model):
         for batch in track(images.batches(batch_size), label, total=total, quiet=quiet):
             pixels = preprocessing.to_input(batch.pixels.to(device))
             probabilities, vector = _probabilities(model, pixels, precision)

@@ -88,13 +88,8 @@ def test_classes_without_samples_are_null_and_left_out_of_means():
     y = np.array([0, 0, 1])
     report = classification_report(p, y, ("a", "b", "c"), bootstrap=200)
     a, b, c = report.per_class
-    assert (c.support, c.precision, c.recall, c.f1, c.recall_interval) == (
-        0,
-        None,
-        None,
-        None,
-        None,
-    )
+    assert c.support == 0
+    assert c.precision is c.recall is c.f1 is c.recall_interval is None
     assert (b.precision, b.recall, b.f1) == (None, 0, 0)
     assert a.recall == 0.5
     assert report.uar == 0.25
@@ -111,7 +106,7 @@ def test_bootstrap_equals_resampling_of_the_samples():
     rng = np.random.default_rng(99)
     slow = {"accuracy": [], "uar": [], "macro_f1": []}
     recalls = []
-    for _ in range(1500):
+    for _ in range(800):
         i = rng.integers(0, len(y), len(y))
         slow["accuracy"].append(np.mean(y[i] == guess[i]))
         recall = sk.recall_score(y[i], guess[i], average=None)
@@ -119,7 +114,7 @@ def test_bootstrap_equals_resampling_of_the_samples():
         slow["uar"].append(recall.mean())
         slow["macro_f1"].append(rates(confusion_matrix(y[i], guess[i], 4)).macro_f1)
     for name, values in slow.items():
-        assert report.intervals[name] == pytest.approx(np.percentile(values, [2.5, 97.5]), abs=8e-3)
+        assert report.intervals[name] == pytest.approx(np.percentile(values, [2.5, 97.5]), abs=0.01)
     for k, figures in enumerate(report.per_class):
         expected = np.percentile(np.array(recalls)[:, k], [2.5, 97.5])
         assert figures.recall_interval == pytest.approx(expected, abs=0.03)

@@ -1,0 +1,186 @@
+"""Predictions of a small model on drawn images: order, failures, mirror images, modes."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from ke2nt.data.preprocessing import Preprocessing
+from ke2nt.data.sample import FaceSample, FaceSplit
+from ke2nt.data.tensors import FaceTensors
+from ke2nt.errors import DataError, LabelError, ModelError
+from ke2nt.evaluation.evaluate import evaluate_model, tensors_for
+from ke2nt.evaluation.predict import predict
+from ke2nt.models.output import KE2NTOutput
+
+SIZE = 8
+CLASSES = ("neutral", "anger", "fear")
+
+
+class Tiny(nn.Module):
+    """Logits from fixed weights on the flattened pixels, with a dropout that would show."""
+
+    def __init__(self, classes=CLASSES, scale=1.0):
+        super().__init__()
+        self.classes = classes
+        self.preprocessing = Preprocessing(image_size=SIZE, interpolation="nearest")
+        generator = torch.Generator().manual_seed(0)
+        weight = torch.randn(len(classes), 3 * SIZE * SIZE, generator=generator) * 0.05 * scale
+        self.weight = nn.Parameter(weight)
+        self.dropout = nn.Dropout(0.5)
+        self.norm = nn.BatchNorm1d(3 * SIZE * SIZE)
+
+    def forward(self, images):
+        embeddings = self.dropout(self.norm(images.flatten(1)))
+        return KE2NTOutput(embeddings @ self.weight.T, embeddings, None)
+
+
+def make_split(n=11, classes=CLASSES, bad=()):
+    pixels = np.random.default_rng(0).integers(0, 256, (n, SIZE, SIZE, 3), "u1")
+    samples = [
+        FaceSample(
+            name=f"face{i:02}.png",
+            source="/nowhere/face.png" if i in bad else pixels[i],
+            label=i % len(classes),
+        )
+        for i in range(n)
+    ]
+    return FaceSplit("drawn", "test", classes, tuple(samples))
+
+
+def slow(model, split, flip=False):
+    """One image at a time, no batches, no autocast."""
+    rows = []
+    model.eval()
+    with torch.no_grad():
+        for sample in split.samples:
+            x = model.preprocessing.to_input(
+                torch.from_numpy(sample.source.transpose(2, 0, 1).copy())[None]
+            )
+            p = model(x).logits.double().softmax(-1)[0]
+            if flip:
+                p = (p + model(torch.flip(x, dims=[3])).logits.double().softmax(-1)[0]) / 2
+            rows.append(p.numpy())
+    return np.array(rows)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("batch_size", [1, 4, 128])
+def test_equals_one_image_at_a_time(flip, batch_size):
+    model, split = Tiny(), make_split()
+    result = predict(model, tensors_for(model, split), batch_size=batch_size, flip_tta=flip)
+    assert result.probabilities.dtype == np.float64
+    assert np.allclose(result.probabilities, slow(model, split, flip), atol=1e-6)
+    assert np.allclose(result.probabilities.sum(1), 1, atol=1e-12)
+    assert result.labels.tolist() == split.labels().tolist()
+    assert result.names == tuple(s.name for s in split.samples)
+    assert result.classes == CLASSES
+    assert result.embeddings is None
+
+
+def test_mirror_average_differs_and_ignores_the_direction():
+    model, split = Tiny(), make_split()
+    mirrored = FaceSplit(
+        "drawn",
+        "test",
+        CLASSES,
+        tuple(FaceSample(s.name, s.source[:, ::-1].copy(), s.label) for s in split.samples),
+    )
+    plain = predict(model, tensors_for(model, split)).probabilities
+    one = predict(model, tensors_for(model, split), flip_tta=True).probabilities
+    two = predict(model, tensors_for(model, mirrored), flip_tta=True).probabilities
+    assert np.allclose(one, two, atol=1e-6)
+    assert np.abs(one - plain).max() > 0.01
+
+
+@pytest.mark.parametrize("memory", ["ram", "lazy"])
+def test_unreadable_images_are_left_out_and_named(memory):
+    model, split = Tiny(), make_split(bad=(0, 5))
+    tensors = tensors_for(model, split, memory=memory, workers=0 if memory == "lazy" else 1)
+    result = predict(model, tensors, batch_size=4)
+    assert sorted(name for name, _ in result.failed) == ["face00.png", "face05.png"]
+    good = [i for i in range(11) if i not in (0, 5)]
+    assert result.names == tuple(f"face{i:02}.png" for i in good)
+    assert result.labels.tolist() == split.labels()[good].tolist()
+    assert len(result) == len(result.probabilities) == 9
+
+
+def test_nothing_readable_is_an_error():
+    model, split = Tiny(), make_split(n=2, bad=(0, 1))
+    with pytest.raises(DataError, match="face00"):
+        predict(model, tensors_for(model, split, memory="lazy", workers=0))
+
+
+def test_modes_and_statistics_are_left_as_they_were():
+    model = Tiny()
+    model.train()
+    model.norm.eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    predict(model, tensors_for(model, make_split()))
+    assert model.training
+    assert model.dropout.training
+    assert not model.norm.training
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_modes_come_back_after_an_error():
+    class Failing(Tiny):
+        def forward(self, images):
+            assert not self.training
+            raise RuntimeError("inside")
+
+    model = Failing()
+    with pytest.raises(RuntimeError, match="inside"):
+        predict(model, tensors_for(model, make_split()))
+    assert model.training
+    assert model.dropout.training
+
+
+def test_embeddings_are_those_of_the_plain_image():
+    model, tensors = Tiny(), tensors_for(Tiny(), make_split())
+    plain = predict(model, tensors, embeddings=True).embeddings
+    flipped = predict(model, tensors, embeddings=True, flip_tta=True).embeddings
+    assert plain.shape == (11, 3 * SIZE * SIZE)
+    assert plain.dtype == np.float32
+    assert np.array_equal(plain, flipped)
+
+
+def test_bf16_only_where_asked():
+    model, tensors = Tiny(), tensors_for(Tiny(), make_split())
+    auto = predict(model, tensors).probabilities
+    assert np.array_equal(auto, predict(model, tensors, precision="fp32").probabilities)
+    half = predict(model, tensors, precision="bf16").probabilities
+    assert 0 < np.abs(half - auto).max() < 0.05
+
+
+def test_wrong_size_and_broken_weights_are_errors():
+    model, split = Tiny(), make_split()
+    with pytest.raises(DataError, match="model's size"):
+        predict(model, FaceTensors(split, 16))
+    with torch.no_grad():
+        model.weight[0, 0] = float("nan")
+    with pytest.raises(ModelError, match="not finite"):
+        predict(model, tensors_for(model, split))
+
+
+def test_evaluate_model_takes_a_split_or_tensors():
+    model, split = Tiny(), make_split(bad=(3,))
+    one = evaluate_model(model, split, bootstrap=50, flip_tta=True)
+    two = evaluate_model(model, tensors_for(model, split), bootstrap=50, flip_tta=True)
+    assert one.to_dict() == two.to_dict()
+    guess = slow(model, make_split(), flip=True).argmax(1)
+    right = [guess[i] == i % 3 for i in range(11) if i != 3]
+    assert one.report.accuracy == pytest.approx(np.mean(right))
+    value = one.to_dict()
+    assert value["failed"][0]["name"] == "face03.png"
+    assert (value["dataset"], value["split"], value["n"]) == ("drawn", "test", 10)
+    assert (value["flip_tta"], value["precision"], value["device"]) == (True, "fp32", "cpu")
+
+
+def test_label_sets_are_compared_before_anything_is_predicted():
+    class Never(Tiny):
+        def forward(self, images):
+            raise AssertionError("predicted")
+
+    with pytest.raises(LabelError, match="label sets differ"):
+        evaluate_model(Never(), make_split(classes=("neutral", "anger", "joy")))
