@@ -1,0 +1,123 @@
+"""`ke2nt prompts`: list, show and check prompt sets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ke2nt.cli.output import JsonFlag, print_json, print_line, print_table
+
+if TYPE_CHECKING:
+    from ke2nt.prompts.prompt_set import PromptSet
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="Prompt sets: the sentences that say what each class looks like.",
+    no_args_is_help=True,
+)
+
+
+def _count(prompts: PromptSet) -> int:
+    return sum(len(prompts.render(name)) for name in prompts.classes)
+
+
+@app.command("list")
+def list_command(json: JsonFlag = False) -> None:
+    """List the prompt sets that come with ke2nt."""
+    from ke2nt.prompts.prompt_set import PromptSet
+    from ke2nt.resources import list_resources
+
+    found = [(PromptSet.load(path), path) for path in list_resources("prompts").values()]
+    if json:
+        print_json(
+            [
+                {
+                    "name": prompts.name,
+                    "description": prompts.description,
+                    "source": prompts.source,
+                    "classes": list(prompts.classes),
+                    "templates": len(prompts.templates),
+                    "prompts": _count(prompts),
+                    "path": str(path),
+                }
+                for prompts, path in found
+            ]
+        )
+        return
+    print_table(
+        ["name", "n classes", "n templates", "n prompts", "description"],
+        [
+            [p.name, len(p.classes), len(p.templates), _count(p), p.description]
+            for p, _ in found
+        ],
+    )
+
+
+@app.command("show"))
+def show_command(
+    name: Annotated[str, typer.Argument(help="A shipped set, or a YAML file.")],
+    classes: Annotated[
+        str | None, typer.Option(help="Only these classes, separated by commas, in this order.")
+    ] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Show every prompt of a set as the text encoder reads it."""
+    from ke2nt.prompts.prompt_set import PromptSet
+
+    prompts = PromptSet.load(name)
+    if classes is not None:
+        prompts = prompts.with_classes([part.strip() for part in classes.split(",")])
+    rendered = {c: list(prompts.render(c)) for c in prompts.classes}
+    anchor = list(prompts.render_anchor())
+    if json:
+        print_json({**prompts.to_dict(), "rendered": rendered, "rendered_anchor": anchor})
+        return
+    print_line(f"{prompts.name}: {prompts.description}".rstrip(": "))
+    if prompts.source:
+        print_line(f"source: {prompts.source}")
+    rows = [[c, text] for c, texts in rendered.items() for text in texts]
+    print_table(["class", "prompt"], rows)
+    if anchor == rendered.get(str(prompts.anchor)):
+        print_line(f"neutral anchor: the prompts of {prompts.anchor!r}")
+    else:
+        print_table(["neutral anchor"], [[text] for text in anchor])
+
+
+@app.command("check")
+def check_command(
+    targets: Annotated[
+        list[str], typer.Argument(metavar="FILE_OR_NAME...", help="Files or shipped names.")
+    ],
+    json: JsonFlag = False,
+) -> None:
+    """Check prompt sets and name every problem; the exit code is 2 if any is not valid."""
+    from ke2nt.errors import PromptError
+    from ke2nt.prompts.check import check_prompts
+
+    checks = [check_prompts(target) for target in targets]
+    if json:
+        print_json(
+            [
+                {
+                    "target": check.target,
+                    "valid": not check.problems,
+                    "problems": list(check.problems),
+                    "warnings": list(check.warnings),
+                }
+                for check in checks
+            ]
+        )
+    else:
+        rows = []
+        for check in checks:
+            rows += [[check.target, "problem", text] for text in check.problems]
+            rows += [[check.target, "warning", text] for text in check.warnings]
+            if check.prompts is not None:
+                summary = f"{len(check.prompts.classes)} classes, {_count(check.prompts)} prompts"
+                rows.append([check.target, "valid", summary])
+        print_table(["set", "result", "detail"], rows)
+    bad = [check.target for check in checks if check.problems]
+    if bad:
+        raise PromptError(f"not valid: {', '.join(bad)}")

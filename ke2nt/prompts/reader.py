@@ -1,0 +1,83 @@
+"""Reads the YAML of a prompt set: plain values, no duplicate keys, no aliases, bounded size."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ke2nt.errors import PromptError
+
+__all__ = ["MAX_BYTES", "read_yaml"]
+
+MAX_BYTES = 1_000_000
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that refuses duplicate keys and aliases (a small file can expand without end)."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise yaml.MarkedYAMLError(problem="aliases (*name) are not allowed", problem_mark=mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.MarkedYAMLError(
+                        problem=f"the key {key.value!r} is given twice",
+                        problem_mark=key.start_mark,
+                    )
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path) -> dict[Any, Any]:
+    """The mapping in a YAML file.
+
+    Raises:
+        PromptError: The file cannot be read, is over `MAX_BYTES`, is not UTF-8, is not valid YAML
+            (with the line), or holds no mapping.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise PromptError("cannot read the prompt file", found=error.strerror, where=path) from None
+    if len(data) > MAX_BYTES:
+        raise PromptError(
+            "the prompt file is too large",
+            expected=f"at most {MAX_BYTES:,} bytes",
+            where=path,
+            hint="Is it a prompt set?",
+        )
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise PromptError(
+            "the prompt file is not UTF-8 text",
+            found=f"the byte 0x{data[error.start]:02x}",
+            where=f"{path}, line {line}",
+        ) from None
+    try:
+        value = yaml.load(text, Loader=_Loader)  # a SafeLoader
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{path}, line {mark.line + 1}" if mark else path
+        raise PromptError(f"not valid YAML: {error.problem}", where=where) from None
+    except yaml.reader.ReaderError as error:
+        raise PromptError(f"not valid YAML: {error.reason}", where=path) from None
+    except RecursionError:
+        raise PromptError("not valid YAML: nested too deeply", where=path) from None
+    except (ValueError, AttributeError, TypeError) as error:  # a bad date, number or tagged value
+        raise PromptError(f"not valid YAML: {error}", where=path) from None
+    if not isinstance(value, dict):
+        kind = "an empty file" if value is None else f"a {type(value).__name__}"
+        raise PromptError("not a prompt set", expected="keys and values", found=kind, where=path)
+    return value
