@@ -1,0 +1,76 @@
+"""All dataset readers by the name that users type. A new one is one file and one line here."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+from ke2nt.data.readers.affectnet import AffectNet7, AffectNet8
+from ke2nt.data.readers.base import Reader
+from ke2nt.data.readers.ckplus import CKPlus
+from ke2nt.data.readers.fer2013 import FER2013
+from ke2nt.data.readers.ferplus import FERPlus
+from ke2nt.data.readers.folder import ImageFolder
+from ke2nt.data.readers.manifest import Manifest
+from ke2nt.data.readers.rafdb import RAFDB
+from ke2nt.data.synth.reader import SyntheticReader
+from ke2nt.errors import DataError
+from ke2nt.runtime.suggest import did_you_mean
+
+__all__ = ["READERS", "get_reader", "reader_options"]
+
+READERS: dict[str, type[Any]] = {
+    "ferplus": FERPlus,
+    "rafdb": RAFDB,
+    "affectnet7": AffectNet7,
+    "affectnet8": AffectNet8,
+    "ckplus": CKPlus,
+    "fer2013": FER2013,
+    "folder": ImageFolder,
+    "manifest": Manifest,
+    "synthetic": SyntheticReader,
+}
+
+
+def reader_options(name: str) -> dict[str, Any]:
+    """Option → default of a reader.
+
+    Raises:
+        DataError: No reader has that name.
+    """
+    parameters = inspect.signature(_reader(name)).parameters.values()
+    return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+
+def get_reader(name: str, root: str | Path | None = None, **options: Any) -> Reader:
+    """The reader of a dataset.
+
+    Args:
+        name: A key of `READERS`.
+        root: The dataset's folder, or the file of a manifest; None for drawn faces.
+        **options: Options of the reader, such as rule="majority".
+
+    Raises:
+        DataError: The name, an option or its value is not known.
+        LayoutError: The root does not have the dataset's layout.
+    """
+    known = reader_options(name)
+    for option in options:
+        if option not in known:
+            raise DataError(
+                f"{name} has no option {option!r}",
+                expected=f"one of {', '.join(known)}" if known else "no option",
+                hint=did_you_mean(option, known),
+            )
+    return _reader(name)(root, **options)
+
+
+def _reader(name: str) -> type[Any]:
+    if name not in READERS:
+        raise DataError(
+            f"unknown dataset {name!r}",
+            expected=f"one of {', '.join(READERS)}",
+            hint=did_you_mean(name, READERS),
+        )
+    return READERS[name]

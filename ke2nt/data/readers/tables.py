@@ -1,0 +1,116 @@
+"""Annotation text files: marks, line ends and damage, with errors that name the line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ke2nt.errors import DataError
+from ke2nt.runtime.suggest import did_you_mean
+
+__all__ = ["place", "portable_path", "read_lines", "read_table", "read_text", "whole_number"]
+
+
+def place(path: Path, line: int) -> str:
+    """Where an error is, for messages."""
+    return f"{path}, line {line}"
+
+
+def read_text(path: Path) -> str:
+    """A UTF-8 text file without its byte-order mark, lines ended by a plain newline.
+
+    Raises:
+        DataError: The file is absent or no UTF-8 text.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise DataError("a text file cannot be read", where=path, found=error) from error
+    if "\0" in text:
+        raise DataError("a text file holds zero bytes", where=path, expected="UTF-8 text")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Line number (from 1) and stripped text of every line that is not blank."""
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if line.strip():
+            yield number, line.strip()
+
+
+def read_table(path: Path, required: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Rows of a comma-separated file with a header.
+
+    Column names are compared without case and surrounding blanks; a required column is returned
+    under the name asked for, any other under its own.
+
+    Yields:
+        Line number (from 1) and column → stripped cell, for every row that is not blank.
+
+    Raises:
+        DataError: A column is missing or named twice, or a row has the wrong number of cells.
+    """
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        columns = _columns(path, header, required)
+        for row in reader:
+            line = reader.line_num
+            cells = [cell.strip() for cell in row]
+            if not any(cells):
+                continue
+            while len(cells) > len(columns) and not cells[-1]:
+                cells.pop()
+            if len(cells) != len(columns):
+                raise DataError(
+                    "a row has the wrong number of cells",
+                    where=place(path, line),
+                    expected=len(columns),
+                    found=len(cells),
+                )
+            yield line, dict(zip(columns, cells, strict=True))
+    except csv.Error as error:
+        where = place(path, reader.line_num)
+        raise DataError("a CSV file is damaged", where=where, found=error) from error
+
+
+def _columns(path: Path, header: list[str], required: Sequence[str]) -> list[str]:
+    asked = {name.lower(): name for name in required}
+    columns = [asked.get(name.lower(), name) for name in header]
+    missing = [name for name in required if name not in columns]
+    twice = sorted({name for name in columns if columns.count(name) > 1})
+    if missing or twice:
+        raise DataError(
+            f"column {missing[0]!r} is missing"
+            if missing
+            else f"column {twice[0]!r} is there twice",
+            where=place(path, 1),
+            expected=f"a header with the columns {', '.join(required)}",
+            found=", ".join(header) or "no header",
+            hint=did_you_mean(missing[0], header) if missing else None,
+        )
+    return columns
+
+
+def whole_number(text: str, *, where: object, low: int, high: int) -> int:
+    """A whole number within bounds, both included.
+
+    Raises:
+        DataError: The text is no such number.
+    """
+    if re.fullmatch(r"-?[0-9]{1,9}", text) and low <= int(text) <= high:
+        return int(text)
+    raise DataError(
+        "not a valid number",
+        where=where,
+        expected=f"a whole number {low} to {high}",
+        found=repr(text),
+    )
+
+
+def portable_path(text: str) -> Path:
+    """A path from an annotation file; backslashes of Windows are read as slashes."""
+    return Path(text.replace("\\", "/"))
