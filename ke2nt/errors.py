@@ -1,6 +1,8 @@
-"""The one family of errors that users meet: what was expected, what was found, where, what to do."""
+"""The one family of errors that users meet: what was expected and found, where, what to do."""
 
 from __future__ import annotations
+
+from typing import Any
 
 __all__ = [
     "CacheError",
@@ -50,6 +52,9 @@ class Ke2ntError(Exception):
         self.hint = hint
         super().__init__(self._text())
 
+    def __reduce__(self) -> tuple[Any, ...]:  # errors cross process borders whole
+        return _rebuild, (type(self), self.args, self.__dict__)
+
     def _text(self) -> str:
         parts = [self.message]
         if self.where is not None:
@@ -60,6 +65,14 @@ class Ke2ntError(Exception):
             parts.append(f"found {self.found}")
         text = "; ".join(parts)
         return f"{text}. {self.hint}" if self.hint else text
+
+
+def _rebuild(
+    kind: type[Ke2ntError], args: tuple[Any, ...], attributes: dict[str, Any]
+) -> Ke2ntError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(attributes)
+    return error
 
 
 class ConfigError(Ke2ntError):

@@ -1,17 +1,17 @@
 """The ontology of facial expressions: canonical names, each dataset's index order, and mappings.
 
-A label set is a tuple of class names in index order. It is stored with everything that is trained or
-embedded, and two label sets are only ever joined through `map_labels` with an explicit policy.
+A label set is a tuple of class names in index order. It is stored with everything that is trained
+or embedded, and two label sets are only ever joined through `map_labels`, with an explicit policy.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from ke2nt.errors import LabelError
+from ke2nt.runtime.suggest import did_you_mean
 
 __all__ = [
     "CANONICAL",
@@ -37,7 +37,7 @@ CANONICAL: tuple[str, ...] = (
 )
 NEUTRAL = "neutral"
 
-# Index order of each dataset, as its own annotation files number the classes (RAF-DB counts from 1).
+# Index order of each dataset, as its annotation files number the classes (RAF-DB counts from 1).
 DATASET_LABELS: Mapping[str, tuple[str, ...]] = {
     "rafdb": ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral"),
     "affectnet7": ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger"),
@@ -99,11 +99,10 @@ def canonical_name(name: str) -> str:
     word = name.strip().lower()
     if word in _SYNONYMS:
         return _SYNONYMS[word]
-    near = difflib.get_close_matches(word, _SYNONYMS, n=1)
     raise LabelError(
         f"unknown expression {name!r}",
         expected=f"one of {', '.join(CANONICAL)}",
-        hint=f"Did you mean {near[0]!r}?" if near else None,
+        hint=did_you_mean(word, _SYNONYMS),
     )
 
 
@@ -154,7 +153,9 @@ class LabelMapping:
             parts.append(f"dropped from the data: {', '.join(self.dropped)}")
         if self.unused:
             how = "masked out" if self.policy == "drop" else "kept as possible answers"
-            parts.append(f"classes of the model that the data lacks ({how}): {', '.join(self.unused)}")
+            parts.append(
+                f"classes of the model that the data lacks ({how}): {', '.join(self.unused)}"
+            )
         return "; ".join(parts) if parts else "label sets agree"
 
 
@@ -179,9 +180,19 @@ def map_labels(
         merge: Source class → class to read it as, such as {"contempt": "disgust"}.
 
     Raises:
-        LabelError: Strict sets differ, a merge names an unknown class, or nothing is left.
+        LabelError: Strict sets differ, a merge names an unknown class, a class is named twice, the
+            policy is unknown, or nothing is left.
     """
     source, target, merge = tuple(source), tuple(target), dict(merge or {})
+    if policy not in get_args(LabelPolicy):
+        raise LabelError(
+            f"unknown label policy {policy!r}",
+            expected=f"one of {', '.join(get_args(LabelPolicy))}",
+            hint=did_you_mean(str(policy), get_args(LabelPolicy)),
+        )
+    for labels in (source, target):
+        if len(set(labels)) < len(labels):
+            raise LabelError("a label set names a class twice", found=list(labels))
     for a, b in merge.items():
         if a not in source or b not in target:
             raise LabelError(

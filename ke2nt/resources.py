@@ -6,6 +6,7 @@ are carried inside the package.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -30,15 +31,15 @@ def list_resources(kind: Kind) -> dict[str, Path]:
 
 
 def find_resource(kind: Kind, name: str | Path) -> Path:
-    """File for a name ("paper"), a shipped path ("configs/quickstart.yaml") or a path of the user's.
+    """File for a name ("paper"), a shipped path ("configs/quickstart.yaml") or a user's path.
 
     A file that exists is taken as it is; otherwise the name is looked up among the shipped ones.
 
     Raises:
         PromptError or ConfigError: No such file or name; the message lists the known names.
     """
-    path = Path(name).expanduser()
-    if path.is_file():
+    path = Path(os.path.expanduser(name))
+    if os.path.isfile(path):  # unlike Path.is_file, False for a name that is too long
         return path
     known = list_resources(kind)
     bare = path.parent in (Path(), Path(kind))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ke2nt._version import __version__
 from ke2nt.errors import Ke2ntError
+
+_UsageError: type[Exception] = typer.BadParameter.__mro__[
+    1
+]  # typer's own or click's, depending on the version
 
 app = typer.Typer(
     name="ke2nt",
@@ -51,14 +55,32 @@ def _add_commands() -> None:
 def main() -> None:
     """Run the command line; errors of the user's become one line on stderr and exit code 2."""
     _add_commands()
+    text = ""
     try:
-        app()
+        code = app(standalone_mode=False) or 0
     except Ke2ntError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        sys.exit(130)
+        text, code = f"error: {error}", error.exit_code
+    except _UsageError as error:
+        text, code = _usage_text(error), 2
+    except OSError as error:
+        if error.filename is None:
+            raise
+        text, code = f"error: {error.strerror}: {error.filename}", 2
+    except (KeyboardInterrupt, typer.Abort):
+        code = 130
+    if code == 130:
+        text = "stopped"
+    if text:
+        print(text, file=sys.stderr)
+    sys.exit(code)
+
+
+def _usage_text(error: Any) -> str:
+    """One line for an unknown command or option, or a missing argument."""
+    text = " ".join(error.format_message().split())
+    if not text:  # a bare `ke2nt` or group: its help has been printed
+        return ""
+    return f"error: {text} Type '{error.ctx.command_path} --help' for help."
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What commands print: results on stdout (tables, or JSON alone with --json), all else on stderr."""
+"""What commands print: results on stdout (tables, or JSON alone), all else on stderr."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 __all__ = ["JsonFlag", "print_json", "print_line", "print_table"]
 
@@ -37,11 +38,15 @@ def print_line(text: str = "") -> None:
 def print_table(
     columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None
 ) -> None:
-    """A table on stdout. Columns whose name ends with "#", "%" or starts with "n " align right."""
-    table = Table(title=title, title_justify="left", header_style="bold")
+    """A table on stdout; nothing in it is read as markup.
+
+    Columns whose name ends with "#" or "%", or starts with "n ", align right.
+    """
+    heading = None if title is None else Text(title)
+    table = Table(title=heading, title_justify="left", header_style="bold")
     for name in columns:
         number = name.startswith("n ") or name.endswith(("%", "#"))
         table.add_column(name.removesuffix("#").rstrip(), justify="right" if number else "left")
     for row in rows:
-        table.add_row(*(str(cell) for cell in row))
+        table.add_row(*(Text(str(cell)) for cell in row))
     _console().print(table)

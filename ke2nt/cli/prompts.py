@@ -48,14 +48,11 @@ def list_command(json: JsonFlag = False) -> None:
         return
     print_table(
         ["name", "n classes", "n templates", "n prompts", "description"],
-        [
-            [p.name, len(p.classes), len(p.templates), _count(p), p.description]
-            for p, _ in found
-        ],
+        [[p.name, len(p.classes), len(p.templates), _count(p), p.description] for p, _ in found],
     )
 
 
-@app.command("show"))
+@app.command("show")
 def show_command(
     name: Annotated[str, typer.Argument(help="A shipped set, or a YAML file.")],
     classes: Annotated[

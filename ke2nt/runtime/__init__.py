@@ -1,1 +1,1 @@
-"""What every room needs of the machine: files, digests, seeds, console, versions. No torch at import."""
+"""What every room needs of the machine: files, digests, seeds, versions. No torch at import."""

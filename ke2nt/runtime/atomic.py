@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 __all__ = ["atomic_folder", "write_bytes", "write_json", "write_text"]
 
 
-def _fsync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+def _fsync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
@@ -42,7 +43,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     except BaseException:
         Path(aside).unlink(missing_ok=True)
         raise
-    _fsync_folder(path.parent)
+    _fsync(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -57,7 +58,10 @@ def write_json(path: Path, value: Any) -> None:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Fill a folder aside, then put it in place of `path` (an older one is replaced).
+    """Fill a folder aside, then put it in place of `path`.
+
+    An older folder is replaced; a reader may for a moment find none, but never a half-filled one.
+    Where several writers finish at once, the last one's folder stays.
 
     Yields:
         A new empty folder beside `path`; it is renamed to `path` if the block ends without an
@@ -67,19 +71,34 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         yield aside
-        for file in aside.rglob("*"):
-            if file.is_file():
-                with file.open("rb") as handle:
-                    os.fsync(handle.fileno())
+        for entry in (*aside.rglob("*"), aside):
+            _fsync(entry)
         os.chmod(aside, 0o777 & ~_umask())
-        if path.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
-            os.replace(path, old / "x")
-            os.replace(aside, path)
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            os.replace(aside, path)
+        _put_in_place(aside, path)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
-    _fsync_folder(path.parent)
+    _fsync(path.parent)
+
+
+def _put_in_place(aside: Path, path: Path) -> None:
+    """Rename a folder to `path`, moving aside what is there, while others may do the same."""
+    trash = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
+    old = trash / "x"
+    try:
+        while True:
+            try:
+                os.replace(aside, path)
+                break
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                    raise
+            shutil.rmtree(old, ignore_errors=True)  # another writer's newer folder is in place
+            with suppress(FileNotFoundError):
+                os.replace(path, old)
+    except BaseException:
+        if old.exists() and not path.exists():
+            os.replace(old, path)
+        raise
+    finally:
+        shutil.rmtree(trash, ignore_errors=True)

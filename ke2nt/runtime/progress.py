@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar on a terminal, plain lines otherwise, nothing when asked to be quiet."""
+"""Progress on stderr: a bar on a terminal, plain lines otherwise, nothing if asked to be quiet."""
 
 from __future__ import annotations
 
