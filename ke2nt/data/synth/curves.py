@@ -1,0 +1,76 @@
+"""Smooth curves and tapered strokes as point arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+
+__all__ = ["ellipse", "mirror", "spline", "stroke"]
+
+Points = np.ndarray | Sequence[tuple[float, float]]
+
+
+@lru_cache(maxsize=256)
+def _catmull_rom(count: int, steps: int, closed: bool) -> np.ndarray:
+    segments = count if closed else count - 1
+    t = np.arange(steps)[:, None] / steps
+    basis = 0.5 * np.concatenate(
+        [-t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3, t**3 - t**2],
+        axis=1,
+    )
+    matrix = np.zeros((segments * steps + (not closed), count))
+    for segment in range(segments):
+        for column, offset in enumerate((-1, 0, 1, 2)):
+            point = segment + offset
+            point = point % count if closed else min(max(point, 0), count - 1)
+            matrix[segment * steps : (segment + 1) * steps, point] += basis[:, column]
+    if not closed:
+        matrix[-1, -1] = 1
+    return matrix
+
+
+def spline(points: Points, *, closed: bool = False, steps: int = 5) -> np.ndarray:
+    """Catmull-Rom curve through some points: (P, 2) → (N, 2), `steps` points a segment."""
+    control = np.asarray(points, dtype=np.float64)
+    return _catmull_rom(len(control), steps, closed) @ control
+
+
+@lru_cache(maxsize=16)
+def _unit_circle(count: int) -> np.ndarray:
+    angle = np.linspace(0, 2 * np.pi, count, endpoint=False)
+    return np.stack([np.cos(angle), np.sin(angle)], axis=1)
+
+
+def ellipse(x: float, y: float, rx: float, ry: float, *, count: int = 18) -> np.ndarray:
+    """Closed outline (count, 2) of an ellipse."""
+    return _unit_circle(count) * (rx, ry) + (x, y)
+
+
+def mirror(points: np.ndarray) -> np.ndarray:
+    """A half outline with x ≥ 0, from top to bottom, closed by its mirror image."""
+    return np.concatenate([points, (points * (-1, 1))[::-1]])
+
+
+@lru_cache(maxsize=64)
+def _taper(count: int, start: float, end: float) -> np.ndarray:
+    t = np.linspace(0, 1, count)[:, None]
+    body = np.sin(np.pi * (0.08 + 0.84 * t)) ** 0.7
+    return body * (start + (end - start) * t)
+
+
+def stroke(points: np.ndarray, width: float, *, start: float = 1.0, end: float = 1.0) -> np.ndarray:
+    """Closed outline of a line that swells and tapers.
+
+    Args:
+        points: (N, 2) of the line.
+        width: Width at its widest.
+        start, end: Relative width toward the first and the last point.
+    """
+    along = np.empty_like(points)
+    along[1:-1] = points[2:] - points[:-2]
+    along[0], along[-1] = points[1] - points[0], points[-1] - points[-2]
+    along /= np.sqrt((along * along).sum(axis=1, keepdims=True)) + 1e-9
+    across = along[:, ::-1] * (-0.5 * width, 0.5 * width) * _taper(len(points), start, end)
+    return np.concatenate([points + across, (points - across)[::-1]])

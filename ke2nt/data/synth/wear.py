@@ -1,0 +1,196 @@
+"""What a face carries for good (beard, freckles, glasses) and what covers it in one picture."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from ke2nt.data.synth.curves import ellipse, spline
+from ke2nt.data.synth.expression import ActionUnits
+from ke2nt.data.synth.head import head_outline, jaw_drop
+from ke2nt.data.synth.identity import Identity
+from ke2nt.data.synth.mouth import Mouth
+from ke2nt.data.synth.palette import Palette
+from ke2nt.data.synth.scene import Scene, mix
+
+__all__ = ["COVERS", "Cover", "draw_beard", "draw_cover", "draw_freckles", "draw_glasses"]
+
+Cover = Literal["hand", "mask", "bar", "sunglasses"]
+COVERS: tuple[Cover, ...] = ("hand", "mask", "bar", "sunglasses")
+
+
+def draw_beard(
+    scene: Scene, who: Identity, units: ActionUnits, palette: Palette, mouth: Mouth
+) -> None:
+    """Stubble, moustache or full beard; it follows jaw and lips."""
+    kind = who.attributes["beard"]
+    if kind == "none":
+        return
+    drop, w = jaw_drop(units), who.width
+    low = 1.03 * who.length + drop
+    (lx, ly), (rx, ry) = mouth.corner(-1), mouth.corner(1)
+    top = mouth.upper[10, 1]
+    nose = top - 0.1
+    if kind != "moustache":
+        full = kind == "full"
+        colour = palette.hair if full else mix(palette.skin, palette.hair_dark, 0.6)
+        rim = head_outline(who, drop)
+        rim = rim[rim[:, 1] > 0.2]
+        rim = rim[np.argsort(np.arctan2(rim[:, 0], rim[:, 1]))] * (1.02 if full else 1.0)
+        inner = spline(
+            [
+                (0.6 * w, 0.3),
+                (rx + 0.14, ry - 0.06),
+                (0.16, nose),
+                (-0.16, nose),
+                (lx - 0.14, ly - 0.06),
+                (-0.6 * w, 0.3),
+            ],
+            steps=4,
+        )
+        outline = np.concatenate([rim, inner])
+        scene.fill("front", outline, colour, alpha=0.86 if full else 0.24, outlined=full)
+        if full:
+            for share in np.linspace(-0.8, 0.8, 7):
+                hair = spline(
+                    [
+                        (share * 0.4, low - 0.32),
+                        (share * 0.46, low - 0.18),
+                        (share * 0.42, low - 0.03),
+                    ],
+                    steps=3,
+                )
+                scene.line("front", hair, 0.04, palette.hair_light, alpha=0.4)
+    if kind != "stubble":
+        left, right = (lx - 0.02, ly - 0.005), (rx + 0.02, ry - 0.005)
+        edge = [left, (-0.15, top - 0.06), (0.0, top - 0.085), (0.15, top - 0.06), right]
+        rim = spline([right, (0.12, top - 0.012), (0.0, top - 0.004), (-0.12, top - 0.012), left])
+        outline = np.concatenate([spline(edge), rim])
+        scene.fill("front", outline, palette.hair, alpha=0.9, depth=0.05)
+
+
+def draw_freckles(scene: Scene, who: Identity, palette: Palette) -> None:
+    """Freckles over nose and cheeks."""
+    if who.attributes["freckles"] != "yes":
+        return
+    rng = np.random.default_rng(who.detail_seed)
+    spots = rng.normal(0, 1, (18, 2)).clip(-2, 2) * (0.26, 0.07) + (0, 0.2)
+    for x, y in spots:
+        scene.fill("front", ellipse(x, y, 0.017, 0.015, count=7), palette.fold, alpha=0.32)
+
+
+def draw_glasses(scene: Scene, who: Identity, palette: Palette, *, dark: bool = False) -> None:
+    """Glasses with round or square lenses; dark lenses hide the eyes."""
+    kind = who.attributes["glasses"]
+    if kind == "none" and not dark:
+        return
+    y = -0.03 + who.eye_y
+    x = 0.335 * who.eye_spacing
+    for s in (-1, 1):
+        if kind == "square" or dark:
+            half, tall = 0.265, 0.18
+            lens = spline(
+                [
+                    (s * x + i * half, y + j * tall)
+                    for i, j in (
+                        (-0.85, -0.9),
+                        (0.85, -0.9),
+                        (1, 0),
+                        (0.8, 0.95),
+                        (-0.8, 0.95),
+                        (-1, 0),
+                    )
+                ],
+                closed=True,
+                steps=4,
+            )
+        else:
+            lens = ellipse(s * x, y, 0.245, 0.215, count=26)
+        if dark:
+            scene.fill("top", lens, (26, 24, 30), alpha=0.94, depth=0.12)
+        else:
+            glint = spline(
+                [(s * x - 0.12, y - 0.1), (s * x - 0.06, y - 0.13), (s * x, y - 0.14)], steps=3
+            )
+            scene.line("top", glint, 0.03, (255, 255, 255), alpha=0.35, depth=0.12)
+        rim = np.concatenate([lens, lens[:1]])
+        scene.fill("top", _ring(rim, 0.022), palette.frame, depth=0.12)
+        arm = np.array(
+            [
+                (s * (x + 0.25), y - 0.05),
+                (s * 0.68 * who.width, y - 0.04),
+                (s * 0.76 * who.width, y - 0.03),
+            ]
+        )
+        scene.line("top", arm, 0.035, palette.frame, depth=0.02)
+    bridge = spline([(-x + 0.24, y - 0.03), (0, y - 0.07), (x - 0.24, y - 0.03)], steps=4)
+    scene.line("top", bridge, 0.032, palette.frame, depth=0.14)
+
+
+def _ring(loop: np.ndarray, half: float) -> np.ndarray:
+    centre = loop[:-1].mean(axis=0)
+    out = loop - centre
+    out = out / np.sqrt((out * out).sum(axis=1, keepdims=True)) * half
+    return np.concatenate([loop + out, (loop - out)[::-1]])
+
+
+def draw_cover(
+    scene: Scene, who: Identity, palette: Palette, cover: Cover, rng: np.random.Generator
+) -> None:
+    """Something in front of the face: a hand, a surgical mask, a plain bar or sunglasses."""
+    side = 1 if rng.random() < 0.5 else -1
+    if cover == "sunglasses":
+        draw_glasses(scene, who, palette, dark=True)
+    elif cover == "mask":
+        colour = ((226, 232, 236), (150, 190, 214), (40, 42, 50))[int(rng.integers(3))]
+        half = [
+            (0.0, 0.16),
+            (0.2, 0.2),
+            (0.62, 0.3),
+            (0.66, 0.45),
+            (0.5, 0.8),
+            (0.2, 1.06),
+            (0.0, 1.1),
+        ]
+        outline = mirror(spline(np.array(half) * (who.width, 1), steps=4))
+        scene.fill("top", outline, colour, depth=0.1, outlined=True)
+        for y in (0.45, 0.62, 0.79):
+            pleat = spline([(-0.5, y - 0.02), (0, y + 0.02), (0.5, y - 0.02)], steps=4)
+            scene.line("top", pleat, 0.025, mix(colour, (0, 0, 0), 0.3), alpha=0.6, depth=0.1)
+    elif cover == "bar":
+        colour = mix((20, 20, 20), who.cloth, rng.uniform(0, 1))
+        x, tilt, half = rng.uniform(-0.7, 0.7), rng.normal(0, 0.4), rng.uniform(0.08, 0.16)
+        corners = np.array(
+            [
+                (x - half - tilt, -2),
+                (x + half - tilt, -2),
+                (x + half + tilt, 2),
+                (x - half + tilt, 2),
+            ]
+        )
+        scene.fill("top", corners, colour, depth=0.2)
+    else:
+        _draw_hand(scene, palette, side, rng.uniform(0.3, 0.75), rng.uniform(-0.4, 0.1))
+
+
+def _draw_hand(scene: Scene, palette: Palette, side: int, x: float, y: float) -> None:
+    palm = spline(
+        [
+            (x - 0.1, y + 0.95),
+            (x + 0.45, y + 0.85),
+            (x + 0.6, y + 1.4),
+            (x + 0.5, y + 2.2),
+            (x - 0.05, y + 2.2),
+            (x - 0.2, y + 1.4),
+        ],
+        closed=True,
+    )
+    skin = mix(palette.skin, palette.fold, 0.1)
+    scene.fill("top", palm * (side, 1), skin, depth=0.2, outlined=True)
+    for i, (length, lean) in enumerate(((0.62, -0.14), (0.78, -0.06), (0.74, 0.02), (0.56, 0.12))):
+        base = np.array((x - 0.05 + 0.15 * i, y + 1.08))
+        tip = base + (lean, -length)
+        finger = spline([base + (0, 0.1), 0.5 * (base + tip), tip], steps=6) * (side, 1)
+        scene.line("top", finger, 0.2, mix(skin, palette.fold, 0.6), depth=0.2)
+        scene.line("top", finger, 0.165, skin, depth=0.2)
