@@ -34,7 +34,9 @@ def load_config(name: str | Path, overrides: Iterable[str] = ()) -> TrainConfig:
     return config_from_dict(value, where=path.name)
 
 
-def config_from_dict(value: Mapping[str, Any], *, where: object = "the configuration") -> TrainConfig:
+def config_from_dict(
+    value: Mapping[str, Any], *, where: object = "the configuration"
+) -> TrainConfig:
     """Validate a plain mapping.
 
     Raises:
@@ -64,7 +66,9 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
         raise ConfigError(
-            "the configuration must be a mapping of sections", where=path, found=type(value).__name__
+            "the configuration must be a mapping of sections",
+            where=path,
+            found=type(value).__name__,
         )
     return value
 

@@ -36,7 +36,9 @@ class DataConfig(_Section):
     )
     val_fraction: float = Field(0.1, gt=0.0, lt=0.9, description="Share carved for validation.")
     fraction: float = Field(1.0, gt=0.0, le=1.0, description="Share of training labels to use.")
-    hold_out: tuple[str, ...] = Field((), description="Classes left out of training and validation.")
+    hold_out: tuple[str, ...] = Field(
+        (), description="Classes left out of training and validation."
+    )
     soft_labels: bool = Field(False, description="Train on the annotators' vote shares.")
     memory: Literal["auto", "ram", "lazy"] = Field(
         "auto", description="Decode once into RAM, or each time; auto decides by size."
@@ -91,7 +93,8 @@ class ModelConfig(_Section):
     )
     backbone: str = Field("resnet18", description="Any timm model name, or swin_t as published.")
     backbone_options: dict[str, Any] = Field(
-        default_factory=dict, description="Passed on to the backbone, such as {drop_path_rate: 0.1}."
+        default_factory=dict,
+        description="Passed on to the backbone, such as {drop_path_rate: 0.1}.",
     )
     stem: Literal["standard", "no_pool", "small"] = Field(
         "standard", description="ResNets on small images: without max-pooling, or stride 1 too."
@@ -112,7 +115,8 @@ class LossConfig(_Section):
     transformation: float = Field(1.0, ge=0.0)
     self_contrast: float = Field(1.0, ge=0.0)
     pairing: Literal["batch", "paired"] = Field(
-        "batch", description="Pairs of the self-contrast loss: all in the batch (published) or i = j."
+        "batch",
+        description="Pairs of the self-contrast loss: all in the batch (published) or i = j.",
     )
     label_smoothing: float = Field(0.0, ge=0.0, lt=1.0)
 

@@ -1,0 +1,49 @@
+"""`ke2nt quickstart`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ke2nt.cli.output import JsonFlag, print_json, print_line, print_table
+
+__all__ = ["quickstart"]
+
+
+def quickstart(
+    out: Annotated[
+        Path, typer.Option("--out", help="Where to write the run; must not hold one yet.")
+    ] = Path("runs/quickstart"),
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
+    json: JsonFlag = False,
+) -> None:
+    """See the whole method work: train on drawn faces, evaluate on unseen people, open the report."""
+    from ke2nt.quickstart import quickstart as run_quickstart
+
+    result = run_quickstart(out, quiet=quiet or json)
+    report = result.evaluation.report
+    if json:
+        print_json(
+            {
+                "run": str(result.run.path),
+                "report": str(result.run.report),
+                "seconds": round(result.seconds, 1),
+                **result.evaluation.to_dict(),
+            }
+        )
+        return
+    print_table(
+        ["class", "n images", "recall %"],
+        [
+            [c.name, c.support, "–" if c.recall is None else f"{c.recall:.1%}"]
+            for c in report.per_class
+        ],
+        title="Drawn faces of people that were not in training",
+    )
+    print_line(
+        f"accuracy {report.accuracy:.1%}, UAR {report.uar:.1%} on {report.n} faces, "
+        f"in {result.seconds:.0f} s"
+    )
+    print_line(f"open the report: {result.run.report}")

@@ -1,0 +1,90 @@
+"""`ke2nt train`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ke2nt.cli.output import JsonFlag, print_json, print_line
+from ke2nt.errors import ConfigError
+
+__all__ = ["train"]
+
+
+def train(
+    config: Annotated[
+        str | None, typer.Argument(help="A YAML file or the name of a shipped configuration.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="key=value, such as data.root=DIR optim.lr=0.05")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Run directory; otherwise the configuration's.")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option("--resume", help="Go on with the run in this directory.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
+    json: JsonFlag = False,
+) -> None:
+    """Train a recogniser as a configuration says, and report it on the selection split.
+
+    Examples: ke2nt train quickstart · ke2nt train ferplus_resnet18 data.root=DIR model.head=linear ·
+    ke2nt train --resume runs/ferplus
+    """
+    from ke2nt.config.load import load_config
+    from ke2nt.train.loop import TrainingStopped
+    from ke2nt.train.run import RunDirectory
+    from ke2nt.train.train import train as run_training
+
+    if (config is None) == (resume is None):
+        raise ConfigError(
+            "name a configuration, or a run to resume",
+            hint="Type: ke2nt train CONFIG [key=value …], or ke2nt train --resume RUN",
+        )
+    if resume is not None:
+        settings = RunDirectory(resume).load_config()
+        settings = settings.model_copy(update={"out": str(resume)})
+    else:
+        assert config is not None
+        changes = list(overrides or [])
+        if out is not None:
+            changes.append(f"out={_yaml(str(out))}")
+        settings = load_config(config, changes)
+    command = shlex.join(["ke2nt", *sys.argv[1:]])
+    try:
+        result = run_training(
+            settings, resume=resume is not None, quiet=quiet or json, command=command
+        )
+    except TrainingStopped:
+        print(
+            f"stopped and saved; go on with: ke2nt train --resume {settings.out}", file=sys.stderr
+        )
+        raise typer.Exit(130) from None
+    if json:
+        print_json(
+            {
+                "run": str(result.run.path),
+                "best_epoch": result.progress.best_epoch,
+                **result.evaluation.to_dict(),
+            }
+        )
+        return
+    report = result.evaluation.report
+    split = result.data.val.split
+    print_line(
+        f"{split.dataset} {split.split}: accuracy {report.accuracy:.2%}, UAR {report.uar:.2%}, "
+        f"macro-F1 {report.macro_f1:.2%} on {report.n} images (epoch {result.progress.best_epoch})"
+    )
+    for name, reason in result.data.failed().items():
+        print(f"unreadable: {name}: {reason}", file=sys.stderr)
+    print_line(f"run: {result.run.path}   report: {result.run.report}")
+
+
+def _yaml(text: str) -> str:
+    """A YAML scalar that reads back as the same text."""
+    return "'" + text.replace("'", "''") + "'"

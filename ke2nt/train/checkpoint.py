@@ -1,0 +1,154 @@
+"""Resumable training state: safetensors for tensors, JSON for the rest, written atomically.
+
+Each checkpoint is a folder of its own, `checkpoints/00012-00000034` (epoch, step in the epoch), and the
+newest whole one is taken at resume; a checkpoint that was cut short never has its final name.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from ke2nt.errors import CheckpointError
+from ke2nt.runtime.atomic import atomic_folder, write_json
+from ke2nt.runtime.digest import digest_file
+from ke2nt.train.ema import ModelEma
+
+__all__ = ["Progress", "latest_checkpoint", "load_checkpoint", "save_checkpoint"]
+
+FORMAT = 1
+
+
+@dataclass
+class Progress:
+    """Where training stands.
+
+    Attributes:
+        epoch: Epochs completed.
+        step: Steps done in the epoch that is under way.
+        best: Value of the selection metric of the kept model, or None.
+        best_epoch: Its epoch, counted from 1.
+        sums: Sums of the loss parts over the steps of the epoch under way, in float64.
+        records: The log's records so far, one an epoch.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    best: float | None = None
+    best_epoch: int | None = None
+    sums: dict[str, float] = field(default_factory=dict)
+    records: list[dict[str, Any]] = field(default_factory=list)
+
+
+def save_checkpoint(
+    folder: Path,
+    model: nn.Module,
+    ema: ModelEma | None,
+    optimizer: torch.optim.Optimizer,
+    progress: Progress,
+    *,
+    keep: int,
+) -> Path:
+    """Write one checkpoint and remove all but the newest `keep`.
+
+    Returns:
+        The new checkpoint's folder.
+    """
+    tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
+    if ema is not None:
+        tensors |= {f"ema.{k}": v for k, v in ema.model.state_dict().items()}
+    state = optimizer.state_dict()["state"]
+    for index, values in state.items():
+        for key, value in values.items():
+            if value is not None:
+                tensors[f"optim.{index}.{key}"] = torch.as_tensor(value)
+    tensors["rng.cpu"] = torch.get_rng_state()
+    if torch.cuda.is_available():
+        tensors["rng.cuda"] = torch.cuda.get_rng_state()
+    tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+    target = folder / f"{progress.epoch:05d}-{progress.step:08d}"
+    with atomic_folder(target) as aside:
+        save_file(tensors, aside / "state.safetensors")
+        value = {
+            "format": FORMAT,
+            "digest": digest_file(aside / "state.safetensors"),
+            "ema_updates": ema.updates if ema is not None else None,
+            "progress": asdict(progress),
+        }
+        write_json(aside / "state.json", value)
+    for old in _checkpoints(folder)[:-keep]:
+        shutil.rmtree(old, ignore_errors=True)
+    return target
+
+
+def latest_checkpoint(folder: Path) -> Path | None:
+    """The newest whole checkpoint of a run, or None."""
+    found = _checkpoints(folder)
+    return found[-1] if found else None
+
+
+def load_checkpoint(
+    path: Path, model: nn.Module, ema: ModelEma | None, optimizer: torch.optim.Optimizer
+) -> Progress:
+    """Put a checkpoint's state back into a model, its average and its optimiser.
+
+    Raises:
+        CheckpointError: The checkpoint is damaged or belongs to another model.
+    """
+    try:
+        value = json.loads((path / "state.json").read_text(encoding="utf-8"))
+        if value["format"] != FORMAT:
+            raise CheckpointError(
+                "unknown checkpoint format", expected=FORMAT, found=value["format"], where=path
+            )
+        progress = Progress(**value["progress"])
+        if digest_file(path / "state.safetensors") != value["digest"]:
+            raise CheckpointError(
+                "the checkpoint is damaged: its digest does not fit",
+                where=path,
+                hint="Remove this folder to resume from the one before it.",
+            )
+        tensors = load_file(path / "state.safetensors")
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise CheckpointError("cannot read the checkpoint", where=path, found=error) from error
+    try:
+        model.load_state_dict(_part(tensors, "model."))
+        if ema is not None:
+            ema.model.load_state_dict(_part(tensors, "ema."))
+            ema.updates = value["ema_updates"]
+    except RuntimeError as error:
+        first = str(error).splitlines()[0]
+        raise CheckpointError(
+            "the checkpoint is of another model", where=path, found=first
+        ) from error
+    _load_optimizer(optimizer, _part(tensors, "optim."))
+    torch.set_rng_state(tensors["rng.cpu"])
+    if "rng.cuda" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors["rng.cuda"])
+    return progress
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(p for p in folder.iterdir() if p.is_dir() and p.name[0].isdigit())
+
+
+def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, flat: dict[str, torch.Tensor]) -> None:
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for name, value in flat.items():
+        index, key = name.split(".", 1)
+        state.setdefault(int(index), {})[key] = value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

@@ -1,0 +1,97 @@
+"""The data of a training run: training and selection splits, decoded, with their targets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ke2nt.config.schema import TrainConfig
+from ke2nt.data.preprocessing import Preprocessing
+from ke2nt.data.readers.catalog import get_reader
+from ke2nt.data.sample import FaceSplit
+from ke2nt.data.splits import carve_validation, hold_out, limit_fraction
+from ke2nt.data.tensors import FaceTensors
+from ke2nt.errors import DataError
+
+__all__ = ["TrainingData", "load_training_data"]
+
+
+@dataclass
+class TrainingData:
+    """What a run trains and selects on.
+
+    Attributes:
+        train: Training images.
+        val: Images that the model is chosen on.
+        targets: (N,) int64 class indices or (N, K) float32 class shares of the training split.
+        protocol: "validation", or "test" under the optimistic protocol.
+    """
+
+    train: FaceTensors
+    val: FaceTensors
+    targets: torch.Tensor
+    protocol: str
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Label set, in index order."""
+        return self.train.split.classes
+
+    def names(self) -> dict[str, Any]:
+        """Sample names of both splits, for the run directory."""
+        return {
+            part: {
+                "dataset": tensors.split.dataset,
+                "split": tensors.split.split,
+                "names": [sample.name for sample in tensors.split.samples],
+            }
+            for part, tensors in (("train", self.train), ("val", self.val))
+        }
+
+    def failed(self) -> dict[str, str]:
+        """Sample name → reason, of every image that could not be read."""
+        return {**self.train.failed, **self.val.failed}
+
+
+def load_training_data(
+    config: TrainConfig, preprocessing: Preprocessing, *, quiet: bool = False
+) -> TrainingData:
+    """Read, split and decode as the configuration says. The same configuration gives the same splits.
+
+    Raises:
+        DataError: A split is empty, or too small to carve a validation split from.
+        LayoutError: The dataset's folder does not have its layout.
+    """
+    train, val = _splits(config)
+    memory = {"memory": config.data.memory, "workers": config.data.workers, "quiet": quiet}
+    tensors = [
+        FaceTensors(
+            split, preprocessing.image_size, interpolation=preprocessing.interpolation, **memory
+        )
+        for split in (train, val)
+    ]
+    targets = train.distributions() if config.data.soft_labels else train.labels()
+    return TrainingData(tensors[0], tensors[1], torch.from_numpy(targets), config.select.on)
+
+
+def _splits(config: TrainConfig) -> tuple[FaceSplit, FaceSplit]:
+    data = config.data
+    reader = get_reader(data.name, data.root, **data.options)
+    train = reader.load(data.train_split)
+    if config.select.on == "test":
+        val = reader.load("test")
+    elif data.val_split is not None:
+        val = reader.load(data.val_split)
+    else:
+        train, val = carve_validation(train, data.val_fraction, config.seed)
+    if data.val_split == data.train_split:
+        raise DataError(
+            "the model would be chosen on its own training images", found=f"split {data.val_split}"
+        )
+    if data.hold_out:
+        train, val = hold_out(train, data.hold_out), hold_out(val, data.hold_out)
+    if data.fraction < 1.0:
+        train = limit_fraction(train, data.fraction, config.seed)
+    return train, val

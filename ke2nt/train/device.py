@@ -1,0 +1,45 @@
+"""Device and precision through accelerate; the only file that imports it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from ke2nt.config.schema import TrainConfig
+from ke2nt.errors import TrainingError
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+__all__ = ["make_accelerator"]
+
+
+def make_accelerator(config: TrainConfig) -> Accelerator:
+    """An accelerator for the configured device and precision.
+
+    Precision "auto" is bf16 autocast on CPU and on GPUs that support it, fp32 elsewhere.
+
+    Raises:
+        TrainingError: The device that was asked for is not there.
+    """
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    device = config.device
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise TrainingError(
+            "no CUDA device is available", found=f"device={device}", hint="Use device=cpu or auto."
+        )
+    if device == "mps" and not torch.backends.mps.is_available():
+        raise TrainingError(
+            "no MPS device is available", found="device=mps", hint="Use device=cpu or auto."
+        )
+    if device.split(":")[0] not in ("auto", "cpu", "cuda", "mps"):
+        raise TrainingError("unknown device", expected="auto, cpu, cuda or mps", found=device)
+    on_cpu = device == "cpu" or not (torch.cuda.is_available() or torch.backends.mps.is_available())
+    has_bf16 = on_cpu or (torch.cuda.is_available() and torch.cuda.is_bf16_supported())
+    wanted = "bf16" if config.precision == "auto" and has_bf16 else config.precision
+    # accelerate keeps one state a process; a second run may want another precision.
+    AcceleratorState._reset_state(reset_partial_state=True)
+    return Accelerator(mixed_precision="bf16" if wanted == "bf16" else "no", cpu=device == "cpu")

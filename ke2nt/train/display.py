@@ -1,0 +1,89 @@
+"""What training shows while it runs: bars with loss parts and ETA on a terminal, plain lines otherwise."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import Any
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ke2nt.runtime.progress import stderr_console
+
+__all__ = ["Display"]
+
+
+class Display:
+    """Progress of a training run on stderr. Use as a context manager.
+
+    Args:
+        epochs: Epochs of the run.
+        steps_per_epoch: Steps in an epoch.
+        quiet: Show nothing.
+    """
+
+    def __init__(self, epochs: int, steps_per_epoch: int, *, quiet: bool = False) -> None:
+        self._console = stderr_console()
+        self._quiet = quiet
+        self._epochs = epochs
+        self._bar: Progress | None = None
+        if self._console.is_terminal and not quiet:
+            self._bar = Progress(
+                TextColumn("epoch {task.fields[epoch]}"),
+                BarColumn(),
+                TextColumn("{task.percentage:>3.0f}%"),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}"),
+                console=self._console,
+            )
+            total = epochs * steps_per_epoch
+            self._task = self._bar.add_task("", total=total, epoch=f"0/{epochs}", note="")
+
+    def __enter__(self) -> Display:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    @property
+    def wants_losses(self) -> bool:
+        """Whether the mean losses are shown between epochs (reading them costs a device sync)."""
+        return self._bar is not None
+
+    def step(self, done: int, epoch: int, losses: dict[str, float] | None) -> None:
+        """Show that `done` steps of the whole run are done."""
+        if self._bar:
+            note = "" if losses is None else _parts(losses)
+            fields = {"note": note} if note else {}
+            self._bar.update(
+                self._task, completed=done, epoch=f"{epoch + 1}/{self._epochs}", **fields
+            )
+
+    def epoch(self, record: dict[str, Any]) -> None:
+        """Show an epoch's record as one line."""
+        if self._quiet:
+            return
+        line = f"epoch {record['epoch']}/{self._epochs}  {_parts(record['loss'])}"
+        if "val" in record:
+            val = record["val"]
+            line += (
+                f"  | {record['val_split']} accuracy {val['accuracy']:.2%}  UAR {val['uar']:.2%}"
+                + ("  *" if record["kept"] else "")
+            )
+        line += f"  ({record['seconds']:.0f} s)"
+        if self._bar:
+            self._console.print(line, markup=False)
+        else:
+            print(line, file=sys.stderr, flush=True)
+
+
+def _parts(losses: dict[str, float]) -> str:
+    return "  ".join(f"{name} {value:.3f}" for name, value in losses.items())

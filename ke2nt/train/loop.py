@@ -1,0 +1,220 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ke2nt.config.schema import TrainConfig
+from ke2nt.data.augmentation import BatchAugmentation
+from ke2nt.data.tensors import Batch
+from ke2nt.errors import TrainingError
+from ke2nt.evaluation.evaluate import evaluate_model
+from ke2nt.losses.objective import KE2NTLoss
+from ke2nt.runtime.seeding import torch_generator
+from ke2nt.train.checkpoint import Progress, save_checkpoint
+from ke2nt.train.data import TrainingData
+from ke2nt.train.display import Display
+from ke2nt.train.ema import ModelEma
+from ke2nt.train.optim import learning_rate, set_learning_rate
+from ke2nt.train.run import RunDirectory
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+__all__ = ["Trainer", "TrainingStopped"]
+
+_GPU_CHECK_EVERY = 50
+
+
+class TrainingStopped(KeyboardInterrupt):
+    """Training was interrupted; its state has been saved."""
+
+
+@dataclass
+class Trainer:
+    """Trains a model and keeps its best epoch.
+
+    Attributes:
+        config: The run's configuration.
+        run: Where everything is written.
+        data: Training and selection images.
+        model: The model that trains.
+        ema: Its running average, or None; where there is one, it is evaluated and kept.
+        optimizer: Its optimiser.
+        loss: The objective.
+        accelerator: Device and precision.
+        augment: Random changes of the training images.
+        display: Progress for people.
+        provenance: Stored with the kept model.
+    """
+
+    config: TrainConfig
+    run: RunDirectory
+    data: TrainingData
+    model: Any
+    ema: ModelEma | None
+    optimizer: torch.optim.Optimizer
+    loss: KE2NTLoss
+    accelerator: Accelerator
+    augment: BatchAugmentation
+    display: Display
+    provenance: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        self.device = self.accelerator.device
+        self.targets = self.data.targets.to(self.device)
+        self._positions = self.data.train.usable.clone()
+        self._batch = min(self.config.optim.batch_size, len(self._positions))
+        self.steps_per_epoch = len(self._positions) // self._batch
+        self._stop = threading.Event()
+
+    def fit(self, progress: Progress) -> Progress:
+        """Train from where `progress` stands to the last epoch.
+
+        Raises:
+            TrainingStopped: Ctrl-C; the state is saved and `--resume` goes on from it.
+            TrainingError: The loss is not finite any more.
+        """
+        with self._interruptible(), self.display:
+            while progress.epoch < self.config.optim.epochs:
+                started = time.perf_counter()
+                self._train_epoch(progress)
+                record = self._record(progress)
+                record["seconds"] = round(time.perf_counter() - started, 2)
+                progress.records.append(record)
+                progress.epoch, progress.step, progress.sums = progress.epoch + 1, 0, {}
+                self.display.epoch(record)
+                self._save(progress)
+        return progress
+
+    def _train_epoch(self, progress: Progress) -> None:
+        """Steps from `progress.step` to the end of the epoch."""
+        self.model.train()
+        epoch = progress.epoch
+        generator = torch_generator(self.config.seed, "order", epoch)
+        order = self._positions[torch.randperm(len(self._positions), generator=generator)]
+        order = order[: self.steps_per_epoch * self._batch][progress.step * self._batch :]
+        sums = {k: self._scalar(v) for k, v in progress.sums.items()}
+        for batch in self.data.train.batches(self._batch, order=order):
+            parts = self._train_step(batch, epoch, progress.step)
+            for name, value in parts.items():
+                sums[name] = sums.get(name, self._scalar(0.0)) + value
+            progress.step += 1
+            done = epoch * self.steps_per_epoch + progress.step
+            means = (
+                {k: float(v) / progress.step for k, v in sums.items()}
+                if self.display.wants_losses
+                else None
+            )
+            self.display.step(done, epoch, means)
+            if self._stop.is_set():
+                progress.sums = {k: float(v) for k, v in sums.items()}
+                self._save(progress)
+                raise TrainingStopped
+        progress.sums = {k: float(v) for k, v in sums.items()}
+
+    def _train_step(self, batch: Batch, epoch: int, step: int) -> dict[str, torch.Tensor]:
+        """One optimiser step; returns the detached total and its parts."""
+        config = self.config
+        done = epoch * self.steps_per_epoch + step
+        set_learning_rate(self.optimizer, learning_rate(done, self.steps_per_epoch, config.optim))
+        generator = torch_generator(config.seed, "augment", epoch, step)
+        pixels = self.augment(batch.pixels.to(self.device, non_blocking=True), generator)
+        images = self.model.preprocessing.to_input(pixels)
+        images = images.contiguous(memory_format=torch.channels_last)
+        labels = self.targets[batch.indices.to(self.device, non_blocking=True)]
+        with self.accelerator.autocast():
+            output = self.model(images)
+        total, parts = self.loss(output, labels, self.model.bank)
+        if self.device.type == "cpu" or done % _GPU_CHECK_EVERY == 0:
+            self._check_finite(total, epoch, step)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.accelerator.backward(total)
+        if config.optim.clip is not None:
+            self.accelerator.clip_grad_norm_(self.model.parameters(), config.optim.clip)
+        self.optimizer.step()
+        if self.ema is not None:
+            self.ema.update(self.model)
+        return {"total": total.detach(), **parts}
+
+    def _record(self, progress: Progress) -> dict[str, Any]:
+        """Evaluate where due, keep the model where it is the one to keep, and describe the epoch."""
+        config, epoch = self.config, progress.epoch + 1
+        steps = max(1, progress.step)
+        record: dict[str, Any] = {
+            "epoch": epoch,
+            "lr": self.optimizer.param_groups[0]["lr"],
+            "loss": {name: value / steps for name, value in progress.sums.items()},
+        }
+        last = epoch == config.optim.epochs
+        if not (last or epoch % config.select.every == 0):
+            return record
+        chosen = self.ema.model if self.ema is not None else self.model
+        precision = "bf16" if self.accelerator.mixed_precision == "bf16" else "fp32"
+        report = evaluate_model(
+            chosen, self.data.val, batch_size=256, precision=precision, bootstrap=0
+        ).report
+        value = float(getattr(report, config.select.metric))
+        better = progress.best is None or value > progress.best
+        kept = better if config.select.rule == "best" else last
+        if kept:
+            progress.best, progress.best_epoch = value, epoch
+            chosen.save_pretrained(
+                self.run.model, provenance={**self.provenance, "epoch": epoch, "selected": value}
+            )
+        record["val"] = {
+            name: float(getattr(report, name)) for name in ("accuracy", "uar", "macro_f1", "nll")
+        }
+        record["val_split"], record["kept"] = self.data.val.split.split, kept
+        return record
+
+    def _save(self, progress: Progress) -> None:
+        save_checkpoint(
+            self.run.checkpoints,
+            self.model,
+            self.ema,
+            self.optimizer,
+            progress,
+            keep=self.config.keep_checkpoints,
+        )
+        self.run.write_log(progress.records)
+
+    def _check_finite(self, total: torch.Tensor, epoch: int, step: int) -> None:
+        if not torch.isfinite(total):
+            raise TrainingError(
+                "the loss is not finite any more",
+                found=f"{float(total)} in epoch {epoch + 1}, step {step + 1}",
+                where=self.run.path,
+                hint="Lower optim.lr, set optim.clip=1.0, or use precision=fp32; "
+                "the checkpoints up to the epoch before are kept.",
+            )
+
+    def _scalar(self, value: float) -> torch.Tensor:
+        dtype = torch.float32 if self.device.type == "mps" else torch.float64
+        return torch.tensor(value, dtype=dtype, device=self.device)
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """The first Ctrl-C ends the step under way and saves; a second one ends at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def stop(signum: int, frame: object) -> None:
+            if self._stop.is_set():
+                raise KeyboardInterrupt
+            self._stop.set()
+
+        before = signal.signal(signal.SIGINT, stop)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)

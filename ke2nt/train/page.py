@@ -1,0 +1,81 @@
+"""The HTML report of a training run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ke2nt.config.schema import TrainConfig
+from ke2nt.data.tensors import FaceTensors
+from ke2nt.evaluation.score import Evaluation
+from ke2nt.models.recogniser import Recogniser
+from ke2nt.report.faces import pick_faces
+from ke2nt.report.html import write_report
+from ke2nt.report.run_report import PromptMap, RunReport
+from ke2nt.text.bank import TextBank
+from ke2nt.train.checkpoint import Progress
+from ke2nt.train.run import RunDirectory
+
+__all__ = ["prompt_map", "write_run_report"]
+
+
+def write_run_report(
+    run: RunDirectory,
+    config: TrainConfig,
+    model: Recogniser,
+    evaluation: Evaluation,
+    progress: Progress,
+    images: FaceTensors,
+    facts: Mapping[str, Any],
+    *,
+    title: str | None = None,
+    failed: Mapping[str, str] | None = None,
+    warnings: Sequence[str] = (),
+) -> None:
+    """Write `report.html`: figures, faces, curves, prompts, provenance.
+
+    Args:
+        run: Where to write it.
+        config: The run's configuration.
+        model: The kept model.
+        evaluation: Its figures on `images`.
+        progress: The run's log.
+        images: The evaluated split.
+        facts: Provenance: versions, seed, command.
+        title: Headline; None for backbone and dataset.
+        failed: Sample name → reason, of further images that could not be read.
+        warnings: Shown at the top.
+    """
+    split = images.split
+    rule = ", ".join(f"{key} {value}" for key, value in config.data.options.items())
+    write_report(
+        run.report,
+        RunReport(
+            title=title or f"{config.model.backbone} on {split.dataset}",
+            data=f"{len(evaluation.predictions)} images of {split.dataset}, split {split.split}"
+            + (f" ({rule})" if rule else "")
+            + f"; epoch {progress.best_epoch} was kept",
+            figures=evaluation.report,
+            labels=evaluation.mapping.describe(),
+            faces=pick_faces(evaluation, images, seed=config.seed),
+            failed=tuple({**(failed or {}), **dict(evaluation.failed)}.items()),
+            records=progress.records,
+            text=prompt_map(model.bank) if model.bank is not None else None,
+            config=config.model_dump(mode="json"),
+            provenance=facts,
+            command=facts.get("command"),
+            warnings=warnings,
+        ),
+    )
+
+
+def prompt_map(bank: TextBank) -> PromptMap:
+    """The text side of a model, for its report."""
+    return PromptMap(
+        classes=bank.classes,
+        embeddings=bank.embeddings.cpu().numpy(),
+        anchor=bank.neutral.cpu().numpy(),
+        prompts=bank.provenance.get("prompts", {}),
+        anchor_prompts=bank.provenance.get("anchor", ()),
+        encoder=bank.provenance.get("encoder"),
+    )

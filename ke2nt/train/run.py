@@ -1,0 +1,105 @@
+"""The run directory: everything that a training run leaves behind, and nothing that it does not need.
+
+config.yaml     the resolved configuration
+run.json        versions, revision, machine, seed, label set, sizes, unreadable images, status
+split.json      names of the training and validation samples
+log.jsonl       one record an epoch
+metrics.json    figures of the kept model on the selection split
+model/          the kept model (`KE2NT.from_pretrained`)
+checkpoints/    resumable states
+report.html     the page to look at
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ke2nt.config.load import config_from_dict, config_to_yaml
+from ke2nt.config.schema import TrainConfig
+from ke2nt.errors import CheckpointError, TrainingError
+from ke2nt.runtime.atomic import write_json, write_text
+
+__all__ = ["RunDirectory"]
+
+
+class RunDirectory:
+    """Paths and records of one run.
+
+    Args:
+        path: The run's folder.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    @property
+    def model(self) -> Path:
+        """Folder of the kept model."""
+        return self.path / "model"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the resumable states."""
+        return self.path / "checkpoints"
+
+    @property
+    def report(self) -> Path:
+        """The HTML report."""
+        return self.path / "report.html"
+
+    def create(self, config: TrainConfig) -> None:
+        """Start a new run here.
+
+        Raises:
+            TrainingError: The folder holds another run, or cannot be written.
+        """
+        if (self.path / "config.yaml").exists():
+            raise TrainingError(
+                "the run directory holds a run already",
+                where=self.path,
+                hint=f"Go on with it (ke2nt train --resume {self.path}) or name another with --out.",
+            )
+        try:
+            write_text(self.path / "config.yaml", config_to_yaml(config))
+        except OSError as error:
+            raise TrainingError(
+                "cannot write the run directory", where=self.path, found=error
+            ) from error
+
+    def load_config(self) -> TrainConfig:
+        """The configuration of the run that is here.
+
+        Raises:
+            CheckpointError: There is no run here.
+        """
+        import yaml
+
+        path = self.path / "config.yaml"
+        if not path.is_file():
+            raise CheckpointError(
+                "no run to resume", expected="a folder with config.yaml", where=self.path
+            )
+        return config_from_dict(yaml.safe_load(path.read_text(encoding="utf-8")), where=path)
+
+    def write(self, name: str, value: Any) -> None:
+        """Write one JSON file of the run atomically."""
+        write_json(self.path / name, value)
+
+    def read(self, name: str) -> Any:
+        """Read one JSON file of the run.
+
+        Raises:
+            CheckpointError: It is absent or damaged.
+        """
+        try:
+            return json.loads((self.path / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise CheckpointError(
+                "cannot read a file of the run", where=self.path / name, found=error
+            ) from error
+
+    def write_log(self, records: list[dict[str, Any]]) -> None:
+        """Replace the log by some records, one JSON line each."""
+        write_text(self.path / "log.jsonl", "".join(json.dumps(r) + "\n" for r in records))
