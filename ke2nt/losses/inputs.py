@@ -1,0 +1,64 @@
+"""What the two losses of the neutral transformation compute with, checked."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+from ke2nt.errors import ModelError
+from ke2nt.losses.cosine import at_least_float32
+from ke2nt.losses.targets import check_labels, class_distribution, without_neutral
+from ke2nt.models.output import KE2NTOutput
+from ke2nt.text.bank import TextBank
+
+__all__ = ["TransformationInputs", "transformation_inputs"]
+
+
+class TransformationInputs(NamedTuple):
+    """Inputs of L_t and L_c.
+
+    Attributes:
+        expression: (B, D) f_e, float32 or float64.
+        neutral: (B, D) f_n, the same dtype.
+        weights: (B, K) probability of each class, the neutral column 0.
+        bank: Text embeddings.
+    """
+
+    expression: Tensor
+    neutral: Tensor
+    weights: Tensor
+    bank: TextBank
+
+
+def transformation_inputs(
+    output: KE2NTOutput, labels: Tensor, bank: TextBank | None
+) -> TransformationInputs:
+    """Check a model's output against labels and bank.
+
+    Raises:
+        ModelError: The model has no neutral embeddings (a linear head), or shapes do not fit.
+    """
+    if output.neutral_embeddings is None or bank is None:
+        raise ModelError(
+            "a linear head has no neutral embeddings and no text bank",
+            expected="the output of a KE2NT model and its bank",
+            hint="Set the weights of the transformation and self-contrast losses to 0.",
+        )
+    batch, dim = output.embeddings.shape
+    classes = bank.raw.shape[0]
+    if bank.raw.shape[1] != dim or output.neutral_embeddings.shape != (batch, dim):
+        raise ModelError(
+            "image and text embeddings differ in width",
+            expected=f"({batch}, {bank.raw.shape[1]})",
+            found=f"{(batch, dim)} and {tuple(output.neutral_embeddings.shape)}",
+        )
+    check_labels(labels, batch, classes)
+    expression = at_least_float32(output.embeddings)
+    weights = class_distribution(labels, classes, expression.dtype)
+    return TransformationInputs(
+        expression,
+        output.neutral_embeddings.to(expression.dtype),
+        without_neutral(weights, bank.neutral_index),
+        bank,
+    )
