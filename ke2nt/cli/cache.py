@@ -1,0 +1,214 @@
+"""`ke2nt cache`: build, list and care for banks of text embeddings."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from ke2nt.cli.output import JsonFlag, print_json, print_line, print_table
+from ke2nt.errors import CacheError
+
+if TYPE_CHECKING:
+    from ke2nt.text.cache import BankCache, Entry
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, help="Banks of text embeddings, kept on disk.")
+
+CacheDir = Annotated[
+    Path | None,
+    typer.Option("--cache-dir", help="Cache folder. Default: KE2NT_CACHE, else the platform's."),
+]
+Key = Annotated[str, typer.Argument(help="First characters of an entry's key.")]
+
+
+@app.command()
+def build(
+    prompts: Annotated[
+        list[str],
+        typer.Option("--prompts", "-p", help="Prompt set: a shipped name or a YAML file; repeat."),
+    ],
+    encoder: Annotated[
+        str,
+        typer.Option(
+            "--encoder",
+            "-e",
+            help="minilm, open_clip:ARCH/TAG-or-checkpoint, open_clip:FOLDER, "
+            "transformers:ID-or-folder.",
+        ),
+    ] = "minilm",
+    classes: Annotated[
+        str | None, typer.Option(help="Classes, separated by commas. Default: all.")
+    ] = None,
+    cache_dir: CacheDir = None,
+    json: JsonFlag = False,
+) -> None:
+    """Embed prompt sets, so that training and prediction find them ready."""
+    from ke2nt.text.build import build_content
+
+    names = [name.strip() for name in classes.split(",")] if classes else None
+    rows = []
+    for name in prompts:
+        built = build_content(name, encoder, names, cache_dir)
+        rows.append(
+            {
+                "prompts": name,
+                "encoder": built.content.provenance["encoder"],
+                "origin": built.origin,
+                "key": built.key,
+                "classes": list(built.classes),
+                "width": built.content.raw.shape[1],
+                "logit_scale": built.content.logit_scale,
+                "note": built.content.provenance.get("note"),
+            }
+        )
+    if json:
+        print_json(rows)
+        return
+    for row in rows:
+        key = f" {row['key'][:12]}" if row["key"] else ""
+        print_line(
+            f"{row['prompts']}: {len(row['classes'])} classes, {row['width']} wide, "
+            f"{row['encoder']}, {row['origin']}{key}" + (f" ({row['note']})" if row["note"] else "")
+        )
+
+
+@app.command("list")
+def list_(cache_dir: CacheDir = None, json: JsonFlag = False) -> None:
+    """Every entry of the cache."""
+    cache = _cache(cache_dir)
+    entries = [_summary(entry) for entry in cache.entries()]
+    if json:
+        print_json({"folder": str(cache.folder), "entries": entries})
+        return
+    print_line(f"{cache.folder}: {len(entries)} entries")
+    if entries:
+        print_table(
+            ["key", "prompts", "encoder", "n classes", "width#", "made", "KiB#", "state"],
+            [
+                (
+                    row["key"][:12],
+                    escape(str(row["prompt_set"])),
+                    escape(str(row["encoder"])),
+                    len(row["classes"]),
+                    row["width"],
+                    row["made"],
+                    f"{row['bytes'] / 1024:.0f}",
+                    "damaged" if row["problem"] else "ok",
+                )
+                for row in entries
+            ],
+        )
+
+
+@app.command()
+def show(key: Key, cache_dir: CacheDir = None, json: JsonFlag = False) -> None:
+    """One entry: what it was made from."""
+    cache = _cache(cache_dir)
+    entry = cache.resolve(key)
+    content = cache.read(entry.key)
+    facts: dict[str, Any] = {
+        **_summary(entry),
+        "neutral_index": content.neutral_index,
+        "logit_scale": content.logit_scale,
+        "provenance": content.provenance,
+    }
+    if json:
+        print_json(facts)
+        return
+    for name in ("key", "encoder", "prompt_set", "width", "logit_scale", "made"):
+        print_line(f"{name}: {facts[name]}")
+    for name, texts in [*content.provenance["prompts"].items(), ("(neutral anchor)", None)]:
+        print_line(f"{name}:")
+        for text in texts or content.provenance["anchor"]:
+            print_line(f"  {text}")
+
+
+@app.command()
+def verify(cache_dir: CacheDir = None, json: JsonFlag = False) -> None:
+    """Read every entry whole and check its digests; exit code 2 if one is damaged."""
+    from ke2nt.text.maintenance import verify as verify_all
+
+    cache = _cache(cache_dir)
+    results = [{"key": entry.key, "problem": problem} for entry, problem in verify_all(cache)]
+    if json:
+        print_json({"folder": str(cache.folder), "entries": results})
+    else:
+        for row in results:
+            print_line(f"{row['key'][:12]} {row['problem'] or 'ok'}")
+    damaged = [row for row in results if row["problem"]]
+    if damaged:
+        raise CacheError(
+            f"{len(damaged)} of {len(results)} cache entries cannot be used",
+            where=cache.folder,
+            hint="They are made anew when next asked for; to delete them now, type: "
+            "ke2nt cache prune",
+        )
+    if not json:
+        print_line(f"{len(results)} entries, all sound")
+
+
+@app.command()
+def diff(first: Key, second: Key, cache_dir: CacheDir = None, json: JsonFlag = False) -> None:
+    """What changed between two entries: settings, prompts, and the cosine of each class."""
+    from ke2nt.text.maintenance import compare
+
+    cache = _cache(cache_dir)
+    changes = compare(*(cache.read(cache.resolve(key).key) for key in (first, second)))
+    if json:
+        print_json(changes)
+        return
+    for name, (before, after) in changes["settings"].items():
+        print_line(f"{name}: {before} → {after}")
+    for row in [*changes["classes"], {"class": "(neutral anchor)", **changes["anchor"]}]:
+        cosine = "not comparable" if row["cosine"] is None else f"cosine {row['cosine']:.4f}"
+        print_line(f"{row['class']}: {cosine}")
+        for sign, texts in (("-", row["removed"]), ("+", row["added"])):
+            for text in texts:
+                print_line(f"  {sign} {text}")
+
+
+@app.command()
+def prune(
+    older_than: Annotated[
+        float | None, typer.Option(min=0, help="Also entries made more than so many days ago.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every entry.")] = False,
+    cache_dir: CacheDir = None,
+    json: JsonFlag = False,
+) -> None:
+    """Delete damaged entries; sound ones only when asked."""
+    from ke2nt.text.maintenance import prune as prune_cache
+
+    removed = prune_cache(_cache(cache_dir), older_than=older_than, everything=everything)
+    if json:
+        print_json([{"key": key, "reason": reason} for key, reason in removed])
+        return
+    for key, reason in removed:
+        print_line(f"deleted {key[:12]}: {reason}")
+    print_line(f"{len(removed)} deleted")
+
+
+def _cache(cache_dir: Path | None) -> BankCache:
+    from ke2nt.text.cache import BankCache
+    from ke2nt.text.folders import cache_folder
+
+    return BankCache(cache_folder(cache_dir))
+
+
+def _summary(entry: Entry) -> dict[str, Any]:
+    facts = entry.facts or {"classes": [], "width": None, "provenance": {}}
+    return {
+        "key": entry.key,
+        "prompt_set": facts["provenance"].get("prompt_set"),
+        "encoder": facts["provenance"].get("encoder"),
+        "classes": facts["classes"],
+        "width": facts["width"],
+        "made": time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.modified)),
+        "bytes": entry.size,
+        "problem": entry.problem,
+    }
