@@ -19,7 +19,7 @@ def quickstart(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
     json: JsonFlag = False,
 ) -> None:
-    """See the whole method work: train on drawn faces, evaluate on unseen people, open the report."""
+    """See the whole method work: train on drawn faces, evaluate on unseen people."""
     from ke2nt.quickstart import quickstart as run_quickstart
 
     result = run_quickstart(out, quiet=quiet or json)

@@ -33,8 +33,8 @@ def train(
 ) -> None:
     """Train a recogniser as a configuration says, and report it on the selection split.
 
-    Examples: ke2nt train quickstart · ke2nt train ferplus_resnet18 data.root=DIR model.head=linear ·
-    ke2nt train --resume runs/ferplus
+    Examples: ke2nt train quickstart · ke2nt train ferplus_resnet18 data.root=DIR optim.epochs=8 ·
+    ke2nt train --resume runs/ferplus_resnet18
     """
     from ke2nt.config.load import load_config
     from ke2nt.train.loop import TrainingStopped

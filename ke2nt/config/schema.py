@@ -1,4 +1,4 @@
-"""The typed configuration of a training run. Every key is documented here; unknown keys are errors."""
+"""The typed configuration of a training run: every key, documented; unknown keys are errors."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Random changes of a whole batch on its device, each sample on its own.
 
-Flip, rotation, zoom, shift and padded crop are one affine resampling; brightness, contrast and erasing
-follow. All random numbers come from one CPU generator, so that a step is the same on every device.
+Flip, rotation, zoom, shift and padded crop are one affine resampling; brightness, contrast and
+erasing follow. All random numbers come from one CPU generator, so that a step is the same on every
+device.
 """
 
 from __future__ import annotations

@@ -113,7 +113,8 @@ class FaceTensors:
     ) -> Iterator[Batch]:
         """Batches in split order, or in a given order of positions.
 
-        Unreadable images are left out, so a batch may be smaller than asked; an empty one is skipped.
+        Unreadable images are left out, so a batch may be smaller than asked; an empty one is
+        skipped.
         """
         order = self.usable if order is None else order
         chunks = list(order.split(batch_size))

@@ -1,7 +1,7 @@
 """Resumable training state: safetensors for tensors, JSON for the rest, written atomically.
 
-Each checkpoint is a folder of its own, `checkpoints/00012-00000034` (epoch, step in the epoch), and the
-newest whole one is taken at resume; a checkpoint that was cut short never has its final name.
+Each checkpoint is a folder of its own, `checkpoints/00012-00000034` (epoch, step in the epoch), and
+the newest whole one is taken at resume; one that was cut short never has its final name.
 """
 
 from __future__ import annotations

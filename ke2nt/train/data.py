@@ -58,7 +58,7 @@ class TrainingData:
 def load_training_data(
     config: TrainConfig, preprocessing: Preprocessing, *, quiet: bool = False
 ) -> TrainingData:
-    """Read, split and decode as the configuration says. The same configuration gives the same splits.
+    """Read, split and decode as the configuration says; the same one gives the same splits.
 
     Raises:
         DataError: A split is empty, or too small to carve a validation split from.

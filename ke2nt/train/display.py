@@ -1,4 +1,4 @@
-"""What training shows while it runs: bars with loss parts and ETA on a terminal, plain lines otherwise."""
+"""Progress of training: a bar with loss parts and ETA on a terminal, plain lines otherwise."""
 
 from __future__ import annotations
 

@@ -146,7 +146,7 @@ class Trainer:
         return {"total": total.detach(), **parts}
 
     def _record(self, progress: Progress) -> dict[str, Any]:
-        """Evaluate where due, keep the model where it is the one to keep, and describe the epoch."""
+        """Evaluate where due, keep the model if it is the one to keep, describe the epoch."""
         config, epoch = self.config, progress.epoch + 1
         steps = max(1, progress.step)
         record: dict[str, Any] = {

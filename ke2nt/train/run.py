@@ -1,4 +1,4 @@
-"""The run directory: everything that a training run leaves behind, and nothing that it does not need.
+"""The run directory: everything that a training run leaves behind.
 
 config.yaml     the resolved configuration
 run.json        versions, revision, machine, seed, label set, sizes, unreadable images, status
@@ -59,7 +59,7 @@ class RunDirectory:
             raise TrainingError(
                 "the run directory holds a run already",
                 where=self.path,
-                hint=f"Go on with it (ke2nt train --resume {self.path}) or name another with --out.",
+                hint=f"Type: ke2nt train --resume {self.path}, or name another with --out",
             )
         try:
             write_text(self.path / "config.yaml", config_to_yaml(config))

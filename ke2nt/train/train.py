@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -190,7 +189,7 @@ def _selection(config: TrainConfig, data: TrainingData) -> dict[str, Any]:
     notes = []
     if config.select.on == "test":
         notes.append(
-            "OPTIMISTIC PROTOCOL: the epoch was chosen on the test split, so its figures are too good"
+            "OPTIMISTIC PROTOCOL: the epoch was chosen on the test split; its figures are too good"
         )
     return {
         "dataset": split.dataset,
