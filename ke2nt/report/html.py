@@ -1,0 +1,114 @@
+"""The report page: one HTML file that needs no network and no script."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from ke2nt._version import __version__
+from ke2nt.report import figures, words
+from ke2nt.report.run_report import RunReport, training_curves
+from ke2nt.report.theme import DARK, LIGHT
+from ke2nt.runtime.atomic import write_text
+
+__all__ = ["render_report", "write_report"]
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True)
+class _Picture:
+    light: str
+    dark: str
+    alt: str
+
+
+def _uri(data: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def _picture(draw: Callable[..., bytes], *arguments: Any, alt: str) -> _Picture:
+    light, dark = (
+        _uri(draw(*arguments, theme=theme, format="svg"), "svg+xml") for theme in (LIGHT, DARK)
+    )
+    return _Picture(light, dark, alt)
+
+
+def _pictures(report: RunReport) -> dict[str, _Picture]:
+    found: dict[str, _Picture] = {}
+    if (result := report.figures) is not None:
+        found["confusion"] = _picture(
+            figures.confusion_figure, result, alt=words.confusion_words(result)
+        )
+        found["recall"] = _picture(figures.recall_figure, result, alt=words.recall_words(result))
+        found["reliability"] = _picture(
+            figures.reliability_figure, result, alt=words.calibration_words(result)
+        )
+    losses, scores = training_curves(report.records)
+    if losses or scores:
+        alt = "Training curves: " + ", ".join([*losses, *scores]) + " over the epochs."
+        found["curves"] = _picture(figures.curves_figure, losses, scores, alt=alt)
+    if (text := report.text) is not None:
+        names, vectors = list(text.classes), text.embeddings
+        if text.anchor is not None:
+            names, vectors = [*names, "neutral anchor"], np.vstack([vectors, text.anchor])
+        alt = words.similarity_words(names, vectors)
+        found["similarity"] = _picture(figures.similarity_figure, names, vectors, alt=alt)
+    return found
+
+
+def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, item in value.items():
+        if isinstance(item, Mapping):
+            yield from _flat(item, f"{prefix}{key}.")
+        elif item is not None:
+            yield f"{prefix}{key}", item
+
+
+def _number(value: float | None, digits: int = 1) -> str:
+    return "–" if value is None else f"{100 * value:.{digits}f}"
+
+
+def _percent(value: float, digits: int = 1) -> str:
+    return f"{_number(value, digits)}\N{NO-BREAK SPACE}%"
+
+
+def render_report(report: RunReport) -> str:
+    """The page as HTML text; class names, prompts and all other texts are escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = _percent
+    environment.filters["number"] = _number
+    environment.filters["face"] = lambda pixels: _uri(figures.face_png(pixels), "png")
+    return environment.get_template("report.html.j2").render(
+        report=report,
+        pictures=_pictures(report),
+        provenance=list(_flat(report.provenance or {})),
+        config=json.dumps(report.config, indent=2, ensure_ascii=False, default=str),
+        light=asdict(LIGHT),
+        dark=asdict(DARK),
+        version=__version__,
+    )
+
+
+def write_report(path: str | Path, report: RunReport) -> Path:
+    """Write the page atomically.
+
+    Returns:
+        The file that was written.
+    """
+    path = Path(path)
+    write_text(path, render_report(report))
+    return path

@@ -1,0 +1,60 @@
+"""Pictures in words: captions, and texts for readers who do not see them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ke2nt.evaluation.metrics import ClassificationReport
+
+__all__ = ["calibration_words", "confusion_words", "recall_words", "similarity_words"]
+
+
+def confusion_words(report: ClassificationReport, *, most: int = 3) -> str:
+    """The most frequent confusions, as shares of their true class."""
+    off = report.confusion.astype(float)
+    np.fill_diagonal(off, 0)
+    support = np.maximum(report.confusion.sum(axis=1), 1)
+    cells = [divmod(int(cell), len(report.classes)) for cell in np.argsort(-off, axis=None)[:most]]
+    parts = [
+        f"{report.classes[t]} read as {report.classes[p]} "
+        f"({off[t, p]:.0f} images, {100 * off[t, p] / support[t]:.0f}\N{NO-BREAK SPACE}% of {report.classes[t]})"
+        for t, p in cells
+        if off[t, p]
+    ]
+    return f"Most frequent confusions: {'; '.join(parts)}." if parts else "No confusions."
+
+
+def recall_words(report: ClassificationReport) -> str:
+    """The best and the worst recognised class."""
+    known = [(c.recall, c.name) for c in report.per_class if c.recall is not None]
+    (low, worst), (high, best) = min(known), max(known)
+    return f"Best recognised: {best} ({100 * high:.0f}\N{NO-BREAK SPACE}%); worst: {worst} ({100 * low:.0f}\N{NO-BREAK SPACE}%)."
+
+
+def calibration_words(report: ClassificationReport) -> str:
+    """Mean confidence against accuracy."""
+    total = sum(b.count * b.confidence for b in report.calibration if b.confidence is not None)
+    confidence = total / report.n
+    kind = "over-confident" if confidence > report.accuracy else "under-confident"
+    return (
+        f"Mean confidence {100 * confidence:.1f}\N{NO-BREAK SPACE}%, accuracy {100 * report.accuracy:.1f}\N{NO-BREAK SPACE}%: on the "
+        f"whole {kind}. ECE {report.ece:.3f}; log-loss {report.nll:.3f}; Brier {report.brier:.3f}."
+    )
+
+
+def similarity_words(names: Sequence[str], embeddings: np.ndarray) -> str:
+    """The two texts that are closest to each other, and the two that are farthest apart."""
+    unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    cosine = unit @ unit.T
+    rows, columns = np.triu_indices(len(names), 1)
+    if not len(rows):
+        return "One text only."
+    pairs = cosine[rows, columns]
+    near, far = int(pairs.argmax()), int(pairs.argmin())
+
+    def pair(i: int) -> str:
+        return f"{names[rows[i]]} and {names[columns[i]]} ({pairs[i]:.2f})"
+
+    return f"Closest in text: {pair(near)}; farthest apart: {pair(far)}."
