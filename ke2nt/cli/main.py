@@ -10,9 +10,8 @@ import typer
 from ke2nt._version import __version__
 from ke2nt.errors import Ke2ntError
 
-_UsageError: type[Exception] = typer.BadParameter.__mro__[
-    1
-]  # typer's own or click's, depending on the version
+# typer's own class or click's, depending on the version
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 app = typer.Typer(
     name="ke2nt",
@@ -57,7 +56,7 @@ def main() -> None:
     _add_commands()
     text = ""
     try:
-        code = app(standalone_mode=False) or 0
+        code = app(prog_name="ke2nt", standalone_mode=False) or 0
     except Ke2ntError as error:
         text, code = f"error: {error}", error.exit_code
     except _UsageError as error:

@@ -70,7 +70,13 @@ def read_yaml(path: Path) -> dict[Any, Any]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{path}, line {mark.line + 1}" if mark else path
-        raise PromptError(f"not valid YAML: {error.problem}", where=where) from None
+        brace = mark and "{" in "".join(text.splitlines()[mark.line : mark.line + 1])
+        problem = ", ".join(filter(None, (error.context, error.problem)))
+        raise PromptError(
+            f"not valid YAML: {problem}",
+            where=where,
+            hint="Put quotes around text that has a brace." if brace else None,
+        ) from None
     except yaml.reader.ReaderError as error:
         raise PromptError(f"not valid YAML: {error.reason}", where=path) from None
     except RecursionError:

@@ -14,6 +14,10 @@ from typing import Any
 
 __all__ = ["atomic_folder", "write_bytes", "write_json", "write_text"]
 
+# Reading the umask means setting it, which is not safe between threads: once, at import.
+_UMASK = os.umask(0o022)
+os.umask(_UMASK)
+
 
 def _fsync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
@@ -21,12 +25,6 @@ def _fsync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -38,7 +36,7 @@ def write_bytes(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(aside, 0o666 & ~_umask())
+        os.chmod(aside, 0o666 & ~_UMASK)
         os.replace(aside, path)
     except BaseException:
         Path(aside).unlink(missing_ok=True)
@@ -73,7 +71,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         yield aside
         for entry in (*aside.rglob("*"), aside):
             _fsync(entry)
-        os.chmod(aside, 0o777 & ~_umask())
+        os.chmod(aside, 0o777 & ~_UMASK)
         _put_in_place(aside, path)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)

@@ -1,0 +1,109 @@
+"""Digests, seeds, optional imports, progress and provenance."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from ke2nt.errors import MissingExtraError
+from ke2nt.runtime import progress, provenance
+from ke2nt.runtime.digest import canonical_json, digest_bytes, digest_file, digest_json
+from ke2nt.runtime.optional import import_optional
+from ke2nt.runtime.progress import track
+from ke2nt.runtime.seeding import derive_seed, seed_everything, torch_generator
+from ke2nt.runtime.suggest import did_you_mean
+
+ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2
+
+
+def test_digest_of_bytes_and_files(tmp_path):
+    (tmp_path / "x").write_bytes(b"abc")
+    assert digest_bytes(b"abc") == digest_file(tmp_path / "x") == ABC
+
+
+def test_digest_of_json_is_of_the_value():
+    assert canonical_json({"b": [1, 2.5], "a": "ä"}) == '{"a":"\\u00e4","b":[1,2.5]}'
+    assert digest_json({"a": 1, "b": 2}) == digest_json({"b": 2, "a": 1})
+    assert digest_json([1, 2]) != digest_json([2, 1])
+    with pytest.raises(ValueError):
+        digest_json(float("inf"))
+
+
+def test_derived_seeds_never_change():
+    text = b"29\x1faugment\x1f3\x1f17"
+    expected = int(hashlib.sha256(text).hexdigest()[:16], 16) // 2
+    assert derive_seed(29, "augment", 3, 17) == expected == 7068055913828287680
+
+
+def test_derived_seeds_differ():
+    parts = [(a, name, b) for a in range(20) for b in range(20) for name in ("x", "y")]
+    seeds = {derive_seed(*part) for part in parts}
+    assert len(seeds) == len(parts)
+    assert derive_seed(1, 12) != derive_seed(11, 2)
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_generators_repeat_alone():
+    first = torch.rand(3, generator=torch_generator(1, "a", 2))
+    torch.rand(5)
+    assert torch.equal(first, torch.rand(3, generator=torch_generator(1, "a", 2)))
+    assert not torch.equal(first, torch.rand(3, generator=torch_generator(1, "a", 3)))
+
+
+@pytest.mark.parametrize("seed", [0, 29, 2**40])
+def test_seed_everything(seed):
+    def draw():
+        seed_everything(seed)
+        return random.random(), np.random.rand(), torch.rand(1).item()
+
+    assert draw() == draw()
+
+
+def test_optional_import_gives_the_module():
+    assert import_optional("json.decoder", extra="x", purpose="y") is json.decoder
+
+
+def test_an_absent_package_has_its_install_line():
+    with pytest.raises(MissingExtraError, match=r"no_such_package is .* 'ke2nt\[offline\]'"):
+        import_optional("no_such_package.part", extra="offline", purpose="new words")
+
+
+def test_a_broken_package_is_not_called_absent(tmp_path, monkeypatch):
+    (tmp_path / "broken_package_x.py").write_text("import what_it_needs_x")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="what_it_needs_x"):
+        import_optional("broken_package_x", extra="x", purpose="y")
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_track_passes_everything_on(quiet, capfd):
+    assert list(track(iter(range(5)), "faces", quiet=quiet)) == list(range(5))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_track_reports_plain_lines_on_stderr(monkeypatch, capfd):
+    monkeypatch.setattr(progress, "_PLAIN_SECONDS", -1.0)
+    list(track(["a", "b"], "faces"))
+    list(track(iter("c"), "more"))
+    assert capfd.readouterr() == ("", "faces: 1/2\nfaces: 2/2\nmore: 1/?\n")
+
+
+def test_did_you_mean():
+    assert did_you_mean("ferpuls", ["rafdb", "ferplus"]) == "Did you mean 'ferplus'?"
+    assert did_you_mean("xyz", ["rafdb", "ferplus"]) is None
+    assert did_you_mean("x", []) is None
+
+
+def test_provenance_is_plain_json_without_the_host():
+    value = provenance.provenance()
+    text = json.dumps(value, allow_nan=False)
+    assert {"ke2nt", "python", "torch", "numpy"} <= set(value["versions"])
+    assert value["machine"]["cores"] >= 1
+    if len(platform.node()) > 4:
+        assert platform.node() not in text
