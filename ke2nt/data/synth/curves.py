@@ -1,4 +1,4 @@
-"""Smooth curves and tapered strokes as point arrays."""
+"""Smooth curves and tapered strokes as point arrays in face coordinates."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from functools import lru_cache
 
 import numpy as np
 
-__all__ = ["ellipse", "mirror", "spline", "stroke"]
+__all__ = ["ellipse", "mirror", "moved", "spline", "stroke"]
 
-Points = np.ndarray | Sequence[tuple[float, float]]
+Points = np.ndarray | Sequence[tuple[float, float] | np.ndarray]
 
 
 @lru_cache(maxsize=256)
@@ -48,6 +48,11 @@ def ellipse(x: float, y: float, rx: float, ry: float, *, count: int = 18) -> np.
     return _unit_circle(count) * (rx, ry) + (x, y)
 
 
+def moved(points: np.ndarray, dx: float, dy: float) -> np.ndarray:
+    """Points (N, 2) shifted."""
+    return points + np.array([dx, dy])
+
+
 def mirror(points: np.ndarray) -> np.ndarray:
     """A half outline with x ≥ 0, from top to bottom, closed by its mirror image."""
     return np.concatenate([points, (points * (-1, 1))[::-1]])
@@ -55,7 +60,7 @@ def mirror(points: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=64)
 def _taper(count: int, start: float, end: float) -> np.ndarray:
-    t = np.linspace(0, 1, count)[:, None]
+    t = np.linspace(0, 1, count)
     body = np.sin(np.pi * (0.08 + 0.84 * t)) ** 0.7
     return body * (start + (end - start) * t)
 
@@ -68,9 +73,9 @@ def stroke(points: np.ndarray, width: float, *, start: float = 1.0, end: float =
         width: Width at its widest.
         start, end: Relative width toward the first and the last point.
     """
-    along = np.empty_like(points)
-    along[1:-1] = points[2:] - points[:-2]
-    along[0], along[-1] = points[1] - points[0], points[-1] - points[-2]
-    along /= np.sqrt((along * along).sum(axis=1, keepdims=True)) + 1e-9
-    across = along[:, ::-1] * (-0.5 * width, 0.5 * width) * _taper(len(points), start, end)
-    return np.concatenate([points + across, (points - across)[::-1]])
+    z = np.ascontiguousarray(points).view(np.complex128)[:, 0]
+    across = np.empty_like(z)
+    across[1:-1] = z[2:] - z[:-2]
+    across[0], across[-1] = z[1] - z[0], z[-1] - z[-2]
+    across *= (0.5j * width) * _taper(len(z), start, end) / (np.abs(across) + 1e-9)
+    return np.concatenate([z + across, (z - across)[::-1]]).view(np.float64).reshape(-1, 2)

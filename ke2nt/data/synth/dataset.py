@@ -21,7 +21,7 @@ from ke2nt.runtime.progress import track
 from ke2nt.runtime.seeding import derive_seed
 from ke2nt.runtime.suggest import did_you_mean
 
-__all__ = ["SPLITS", "SyntheticFace", "SyntheticFaces", "SyntheticReader"]
+__all__ = ["SPLITS", "SyntheticFace", "SyntheticFaces"]
 
 SPLITS: Mapping[str, float] = {"train": 0.7, "val": 0.15, "test": 0.15}
 _CHUNK = 64
@@ -87,7 +87,7 @@ class SyntheticFaces:
     styles: tuple[str, ...] = ("photo",)
     identities: int | None = None
     classes: tuple[str, ...] = CANONICAL
-    min_intensity: float = 0.3
+    min_intensity: float = 0.4
     occlusion: float = 0.08
     _people: dict[int, Identity] = field(
         default_factory=dict, init=False, repr=False, compare=False

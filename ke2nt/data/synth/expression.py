@@ -57,9 +57,9 @@ PROTOTYPES: Mapping[str, tuple[Mapping[int, float], ...]] = {
         {1: 0.9, 2: 0.5, 4: 0.7, 5: 0.9, 7: 0.2, 16: 0.5, 20: 1.0, 25: 0.6, 38: 0.3},
     ),
     "contempt": (
-        {12: 0.55, 14: 1.0},
-        {10: 0.3, 12: 0.45, 14: 0.9, 43: 0.2},
-        {2: 0.5, 12: 0.5, 14: 1.0, 43: 0.15},
+        {12: 0.7, 14: 1.0},
+        {10: 0.35, 12: 0.6, 14: 0.9, 43: 0.2},
+        {2: 0.5, 12: 0.65, 14: 1.0, 43: 0.15},
     ),
 }
 # Units of contempt act on one half of the face, apart from the lids.
@@ -87,7 +87,7 @@ class ActionUnits:
 
 
 def sample_action_units(
-    expression: str, intensity: float, rng: np.random.Generator, *, rest: float = 0.06
+    expression: str, intensity: float, rng: np.random.Generator, *, rest: float = 0.05
 ) -> ActionUnits:
     """Draw one display of an expression.
 

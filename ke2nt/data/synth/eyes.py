@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ke2nt.data.synth.curves import ellipse, spline
+from ke2nt.data.synth.curves import ellipse, moved, spline
 from ke2nt.data.synth.expression import ActionUnits
 from ke2nt.data.synth.identity import Identity
 from ke2nt.data.synth.palette import Palette
@@ -60,7 +60,7 @@ def draw_eyes(
         _draw_lid_folds(scene, who, units, palette, s, upper, lower)
         outline = np.concatenate([upper, lower[::-1]])
         scene.fill("front", outline, palette.white)
-        shadow = np.concatenate([upper, (upper + (0, 0.03))[::-1]])
+        shadow = np.concatenate([upper, moved(upper, 0, 0.03)[::-1]])
         scene.fill("front", _between(shadow, upper, lower), palette.fold, alpha=0.28)
         x = centre[0] + gaze[0]
         y = centre[1] - 0.018 + gaze[1] + 0.055 * units(64, s)
@@ -71,12 +71,12 @@ def draw_eyes(
             scene.fill("front", _between(disc, upper, lower), colour)
         spark = ellipse(x - 0.03, y - 0.032, 0.024, 0.024, count=8)
         scene.fill("front", _between(spark, upper, lower), (255, 255, 255), alpha=0.92)
-        lash = upper + (0, -0.006)
+        lash = moved(upper, 0, -0.006)
         width = 0.048 if female else 0.036
         scene.line("front", lash, width, palette.lash, alpha=0.95, start=0.55, end=1.3)
         if female:
             tip = upper[-1]
-            wing = np.array([tip + (-s * 0.02, -0.012), tip, tip + (s * 0.045, -0.035)])
+            wing = tip + np.array([(-s * 0.02, -0.012), (0, 0), (s * 0.045, -0.035)])
             scene.line("front", wing, 0.024, palette.lash, alpha=0.9, end=0.3)
         scene.line("front", lower, 0.018, palette.fold, alpha=0.55, start=0.5)
 
@@ -92,10 +92,10 @@ def _draw_lid_folds(
 ) -> None:
     """Crease above, pouch below, crow's feet beside the eye (AU6, AU7, age)."""
     cheek = max(units(6, s), 0.5 * units(7, s), 0.6 * units(9, s))
-    crease = upper[1:] + np.array([0, -0.05]) * (1 - 0.5 * units(5, s))
+    crease = moved(upper[1:], 0, -0.05 + 0.025 * units(5, s))
     crease_alpha = who.crease * 0.6 * (1 - 0.5 * units(5, s))
     scene.line("front", crease, 0.02, palette.fold, alpha=crease_alpha)
-    pouch = lower[2:-1] + (0, 0.055 - 0.012 * cheek)
+    pouch = moved(lower[2:-1], 0, 0.055 - 0.012 * cheek)
     pouch_alpha = 0.12 + 0.55 * cheek + 0.3 * who.wrinkles
     scene.line("fine", pouch, 0.03, palette.shade, alpha=pouch_alpha)
     feet = units(6, s) * (0.45 + 0.5 * who.wrinkles) + 0.25 * who.wrinkles
@@ -142,7 +142,9 @@ def draw_brows(scene: Scene, who: Identity, units: ActionUnits, palette: Palette
     thick = 0.062 * who.brow_thickness
     for s in (-1, 1):
         line = brow_line(who, units, s)
-        scene.line("fine", line + (0, 0.06), 0.07, palette.shade, alpha=0.3 * units(4, s) + 0.08)
+        scene.line(
+            "fine", moved(line, 0, 0.06), 0.07, palette.shade, alpha=0.3 * units(4, s) + 0.08
+        )
         scene.line("front", line, thick * 1.25, palette.brow, alpha=0.45, start=1.25, end=0.55)
         scene.line("front", line, thick * 0.8, palette.brow, alpha=0.85, start=1.2, end=0.45)
         furrow = units(4, s) * (0.8 + 0.3 * who.wrinkles) + 0.12 * who.wrinkles

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ke2nt.data.synth.curves import ellipse, mirror, spline
+from ke2nt.data.synth.curves import ellipse, mirror, moved, spline
 from ke2nt.data.synth.identity import Identity
 from ke2nt.data.synth.palette import Palette
 from ke2nt.data.synth.scene import Scene, mix
@@ -147,7 +147,7 @@ def draw_hair_front(scene: Scene, who: Identity, palette: Palette) -> None:
     volume = _VOLUME.get(style, 1.07)
     burn = 0.12 if style in ("long", "bob") else -0.05
     outer = np.array(
-        [(0.75 * w, burn), (0.79 * w, -0.35), (0.7 * w, -0.8), (0.4 * w, -1.06), (0.0, -1.12)]
+        [(0.75 * w, burn), (0.79 * w, -0.35), (0.67 * w, -0.8), (0.38 * w, -1.1), (0.0, -1.19)]
     ) * (volume, volume)
     outer[:1] /= volume
     crown = np.concatenate([outer, (outer * (-1, 1))[-2::-1]])
@@ -172,10 +172,10 @@ def _draw_strands(
     root, end = spline(crown[::-1], steps=3), spline(line, steps=5)
     for share in (np.arange(9) + 0.5) / 9:
         a = root[int(share * (len(root) - 1))] * 0.97
-        b = end[int(share * (len(end) - 1))] + (0, -0.02)
+        b = moved(end[int(share * (len(end) - 1))], 0, -0.02)
         bend = 0.5 * (a + b) + (rng.normal(0, 0.04), rng.normal(0, 0.03) - 0.03)
         colour = palette.hair_light if rng.random() < 0.5 else palette.hair_dark
-        scene.line("top", spline([a, bend, b], steps=4), 0.045, colour, alpha=0.5, depth=0.02)
+        scene.line("top", spline([a, bend, b], steps=4), 0.03, colour, alpha=0.4, depth=0.02)
 
 
 def _draw_scarf(scene: Scene, palette: Palette, line: np.ndarray, w: float) -> None:

@@ -15,7 +15,7 @@ __all__ = ["draw_body", "draw_head", "head_outline", "jaw_drop"]
 
 def jaw_drop(units: ActionUnits) -> float:
     """How far the jaw hangs, in face units (AU26, AU27)."""
-    return 0.11 * units.both(26) + 0.2 * units.both(27)
+    return 0.14 * units.both(26) + 0.23 * units.both(27)
 
 
 def head_outline(who: Identity, drop: float = 0.0) -> np.ndarray:

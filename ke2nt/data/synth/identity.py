@@ -1,4 +1,4 @@
-"""Who a drawn face belongs to: proportions, colours, hair and the attributes that labels speak of."""
+"""Who a drawn face belongs to: proportions, colours, hair, and attributes in words."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _IRIS: Mapping[str, Colour] = {
 class Identity:
     """Everything about a face that stays when its expression changes.
 
-    Lengths are in face units (1 = half the height of the head) or factors around 1; colours are RGB.
+    Lengths are in face units (1 = half the height of the head), or factors around 1.
 
     Attributes:
         attributes: Facts in words: gender, age, skin, face, hair, hair_colour, eye_colour, glasses,
@@ -165,7 +165,7 @@ class Identity:
             * (1.15 if skin_name == "dark" else 1)
             * (1 + 0.12 * vary[18]),
             mouth_y=(-0.03 if child else 0.0) + 0.01 * vary[19],
-            mouth_curve=float(rng.normal(0.002, 0.012)),
+            mouth_curve=float(rng.normal(-0.01, 0.012)),
             wrinkles={"child": 0.0, "young": 0.06, "middle": 0.38, "old": 0.9}[age],
             skin=skin,
             hair=_tint(_HAIR[hair_name], rng.normal() * 6),

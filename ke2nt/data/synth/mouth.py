@@ -59,13 +59,13 @@ def shape_mouth(who: Identity, units: ActionUnits) -> Mouth:
     (reach_l, fall_l), (reach_r, fall_r) = sides
     y = 0.62 + who.mouth_y + 0.03 * (who.length - 1)
     x = np.where(_T < 0, _T * reach_l, _T * reach_r)
-    fall = np.where(_T < 0, fall_l, fall_r) * _ABS**1.7
+    droop = np.where(_T < 0, fall_l, fall_r) * _ABS**1.7
     centre = _BODY * (-0.045 * units.both(17) - 0.02 * units.both(15) + 0.012 * units.both(12))
     sneer = _LEFT * (units(10, -1) + 0.6 * units(9, -1)) + (1 - _LEFT) * (
         units(10, 1) + 0.6 * units(9, 1)
     )
     square = (1 - _ABS**4) ** 0.8
-    line = y + fall + centre - 0.035 * sneer * square
+    line = y + droop + centre - 0.035 * sneer * square
 
     drop, part = jaw_drop(units), min(1.0, units.both(25) + 0.4 * units.both(16))
     tight = max(units.both(23), units.both(24))
@@ -83,8 +83,13 @@ def shape_mouth(who: Identity, units: ActionUnits) -> Mouth:
     below = 0.078 * who.lip_lower * thin * (1 + 0.15 * units.both(17) - 0.2 * units.both(15))
     upper = inner_upper - above * _BODY * _BOW
     lower = inner_lower + below * _BODY
-    curves = (np.stack([x, curve], axis=1) for curve in (upper, inner_upper, inner_lower, lower))
-    return Mouth(*curves, gap=float((inner_lower - inner_upper).max()))
+    return Mouth(
+        upper=np.stack([x, upper], axis=1),
+        inner_upper=np.stack([x, inner_upper], axis=1),
+        inner_lower=np.stack([x, inner_lower], axis=1),
+        lower=np.stack([x, lower], axis=1),
+        gap=float((inner_lower - inner_upper).max()),
+    )
 
 
 def _loop(a: np.ndarray, b: np.ndarray) -> np.ndarray:

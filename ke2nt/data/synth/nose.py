@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ke2nt.data.synth.curves import ellipse, spline
+from ke2nt.data.synth.curves import ellipse, moved, spline
 from ke2nt.data.synth.expression import ActionUnits
 from ke2nt.data.synth.identity import Identity
 from ke2nt.data.synth.mouth import Mouth
@@ -62,7 +62,7 @@ def draw_nose(
             ],
             steps=4,
         )
-        scene.line("front", alar - (0, lift), 0.024, palette.fold, alpha=0.62, depth=0.04)
+        scene.line("front", moved(alar, 0, -lift), 0.024, palette.fold, alpha=0.62, depth=0.04)
         flare = 1 + 0.35 * units(38, s) + 0.2 * units(9, s)
         hole = ellipse(s * wing * 0.5, y + 0.022 - lift, 0.036 * flare, 0.017 * flare, count=12)
         scene.fill("front", hole, palette.fold, alpha=0.9, depth=0.07)
@@ -115,5 +115,5 @@ def _draw_fold(
     strength += 0.35 * who.wrinkles
     scene.line("fine", fold, 0.05, palette.shade, alpha=0.85 * strength)
     scene.line("front", fold, 0.02, palette.fold, alpha=0.42 * strength)
-    above = fold + (s * 0.045, -0.03)
+    above = moved(fold, s * 0.045, -0.03)
     scene.line("fine", above, 0.05, palette.gleam, alpha=0.4 * strength)

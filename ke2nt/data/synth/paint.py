@@ -15,6 +15,9 @@ __all__ = ["paint", "paint_masks"]
 
 _FINE_CANVAS = 176
 _LIGHT = 24
+# Soft layers: their size as a share of the canvas, and the radius of their blur in face units.
+_SOFT: tuple[tuple[Layer, float, float], ...] = (("broad", 0.25, 0.12), ("fine", 0.5, 0.022))
+_NEAREST = Image.Resampling.NEAREST
 
 
 def paint(scene: Scene, view: View, style: Style, size: int) -> Image.Image:
@@ -23,7 +26,7 @@ def paint(scene: Scene, view: View, style: Style, size: int) -> Image.Image:
     side = size * over
     placed = _project(scene, view, side)
     rng = np.random.default_rng(view.detail_seed)
-    canvas = _backdrop(style, rng, side)
+    canvas = _backdrop(style, rng, size, side)
     draw = ImageDraw.Draw(canvas, "RGBA")
     pen = round(style.outline * view.scale * side)
     _fill(draw, placed["back"], style, pen)
@@ -69,13 +72,17 @@ def _outline(
         draw.line(points + points[:2], fill=style.line, width=pen)
 
 
-def _backdrop(style: Style, rng: np.random.Generator, side: int) -> Image.Image:
-    if style.backdrop is not None:
-        return Image.new("RGB", (side, side), style.backdrop)
-    base, spread = rng.uniform(30, 220, 3), rng.uniform(4, 34)
+def _backdrop(style: Style, rng: np.random.Generator, size: int, side: int) -> Image.Image:
+    if style.backdrop == "paper":
+        return Image.new("RGB", (side, side), (248, 246, 240))
+    grey, spread = rng.uniform(45, 215), rng.uniform(4, 30)
+    base = grey + rng.normal(0, 22, 3)
+    if style.backdrop == "flat":
+        red, green, blue = (int(v) for v in (base * 0.6 + 92).clip(0, 255))
+        return Image.new("RGB", (side, side), (red, green, blue))
     cells = base + rng.normal(0, spread, (4, 4, 1)) + rng.normal(0, 0.35 * spread, (4, 4, 3))
     small = Image.fromarray(cells.clip(0, 255).astype(np.uint8))
-    return small.resize((side, side), Image.Resampling.BICUBIC)
+    return small.resize((size, size), Image.Resampling.BICUBIC).resize((side, side), _NEAREST)
 
 
 def _shaded(
@@ -83,15 +90,15 @@ def _shaded(
 ) -> tuple[Image.Image, tuple[int, int], Image.Image]:
     """The skin with light, relief and folds: (picture, corner, mask) for `Image.paste`."""
     side = canvas.width
-    half = side // 2
-    soft = _light(view).resize((half, half), Image.Resampling.BICUBIC)
-    pencil = ImageDraw.Draw(soft, "RGBA")
-    for layer, blur in (("broad", 0.085), ("fine", 0.017)):
-        for points, shape in placed[layer]:  # type: ignore[index]
-            pencil.polygon([0.5 * v for v in points], fill=(*shape.colour, shape.alpha))
-        soft = soft.filter(ImageFilter.GaussianBlur(blur * view.scale * half))
+    soft = _light(view)
+    for layer, share, blur in _SOFT:
+        reduced = max(16, round(side * share))
+        soft = soft.resize((reduced, reduced), Image.Resampling.BILINEAR)
         pencil = ImageDraw.Draw(soft, "RGBA")
-    soft = soft.resize((side, side), Image.Resampling.BILINEAR)
+        for points, shape in placed[layer]:
+            pencil.polygon([share * v for v in points], fill=(*shape.colour, shape.alpha))
+        soft = soft.filter(ImageFilter.BoxBlur(blur * view.scale * reduced))
+    soft = soft.resize((side, side), _NEAREST)
     lit = ImageChops.hard_light(canvas, soft)
     mask = Image.new("L", (side, side))
     brush = ImageDraw.Draw(mask)

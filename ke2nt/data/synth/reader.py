@@ -40,7 +40,7 @@ class SyntheticReader:
         style: str | Sequence[str] = "photo",
         identities: int | None = None,
         classes: Sequence[str] = CANONICAL,
-        min_intensity: float = 0.3,
+        min_intensity: float = 0.4,
         occlusion: float = 0.08,
         workers: int = 1,
     ) -> None:

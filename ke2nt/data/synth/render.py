@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ke2nt.data.synth.curves import spline, stroke
+from ke2nt.data.synth.cover import draw_cover
+from ke2nt.data.synth.curves import mirror, moved, spline, stroke
 from ke2nt.data.synth.expression import ActionUnits
 from ke2nt.data.synth.eyes import brow_line, draw_brows, draw_eyes, eye_lids
 from ke2nt.data.synth.hair import draw_hair_back, draw_hair_front
@@ -16,7 +17,7 @@ from ke2nt.data.synth.paint import paint, paint_masks
 from ke2nt.data.synth.scene import Scene
 from ke2nt.data.synth.style import STYLES
 from ke2nt.data.synth.view import View
-from ke2nt.data.synth.wear import draw_beard, draw_cover, draw_freckles, draw_glasses
+from ke2nt.data.synth.wear import draw_beard, draw_freckles, draw_glasses
 
 __all__ = ["REGIONS", "render_face"]
 
@@ -77,18 +78,17 @@ def _regions(who: Identity, units: ActionUnits, mouth: Mouth) -> list[list[np.nd
     for s in (-1, 1):
         brows.append(stroke(brow_line(who, units, s), 0.17))
         upper, lower = eye_lids(who, units, s)
-        eyes.append(np.concatenate([upper - (0, 0.05), (lower + (0, 0.05))[::-1]]))
+        eyes.append(np.concatenate([moved(upper, 0, -0.05), moved(lower, 0, 0.05)[::-1]]))
     y, w = nose_base(who, units), 0.17 * who.nose_width
     half = [(0.06, -0.2), (0.075, 0.0), (w, y - 0.1), (w, y + 0.03), (0.06, y + 0.08)]
-    right = spline(half, steps=4)
-    nose = np.concatenate([right, (right * (-1, 1))[::-1]])
+    nose = mirror(spline(half, steps=4))
     (lx, ly), (rx, ry) = mouth.corner(-1), mouth.corner(1)
     lips = np.concatenate(
         [
             [(lx - 0.05, ly)],
-            mouth.upper - (0, 0.04),
+            moved(mouth.upper, 0, -0.04),
             [(rx + 0.05, ry)],
-            (mouth.lower + (0, 0.05))[::-1],
+            moved(mouth.lower, 0, 0.05)[::-1],
         ]
     )
     return [brows, eyes, [nose], [lips]]

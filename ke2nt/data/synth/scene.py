@@ -19,7 +19,7 @@ LAYERS: tuple[Layer, ...] = ("back", "skin", "broad", "fine", "front", "top")
 
 
 class Shape(NamedTuple):
-    """A filled outline: (N, 2) points, colour, opacity, height above the head, line drawn around."""
+    """A filled outline: points (N, 2), colour, opacity, height above the head, drawn rim."""
 
     points: np.ndarray
     colour: Colour
@@ -45,7 +45,7 @@ class Scene:
         outlined: bool = False,
     ) -> None:
         """Add a filled outline; shapes too faint to see are left out."""
-        if alpha > 0.02:
+        if alpha > 0.03:
             shape = Shape(points, colour, round(255 * min(alpha, 1.0)), depth, outlined)
             self.shapes[layer].append(shape)
 
@@ -62,7 +62,7 @@ class Scene:
         end: float = 1.0,
     ) -> None:
         """Add a tapered stroke along (N, 2) points."""
-        if alpha > 0.02:
+        if alpha > 0.03:
             self.fill(
                 layer,
                 stroke(points, width, start=start, end=end),

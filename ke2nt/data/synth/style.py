@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -27,7 +28,7 @@ class Style:
         shading: Strength of the soft layers, 0 (flat) to 1.
         outline: Width of drawn outlines in face units; 0 draws none.
         line: Colour of the outlines.
-        backdrop: Colour of the background, or None for a blurred scene.
+        backdrop: "scene" (blurred), "flat" (one colour) or "paper".
         finish: What camera or paper does to the picture.
     """
 
@@ -35,7 +36,7 @@ class Style:
     shading: float
     outline: float
     line: tuple[int, int, int]
-    backdrop: tuple[int, int, int] | None
+    backdrop: Literal["scene", "flat", "paper"]
     finish: Finish
 
 
@@ -55,10 +56,10 @@ def _jpeg(image: Image.Image, quality: int) -> Image.Image:
 
 def _camera(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     """Exposure, white balance, and now and then blur, noise or compression."""
-    blur, gain, tint = rng.random(), rng.uniform(0.72, 1.2), rng.normal(1, 0.035, 3)
-    if blur < 0.3:
-        image = image.filter(ImageFilter.GaussianBlur(image.width / 64 * (0.4 + 2 * blur)))
-    noise = rng.normal(0, rng.uniform(1, 9), (image.height, image.width, 1))
+    blur, gain, tint = rng.random(), rng.uniform(0.72, 1.1), rng.normal(1, 0.035, 3)
+    if blur < 0.22:
+        image = image.filter(ImageFilter.GaussianBlur(image.width / 64 * (0.3 + 2.5 * blur)))
+    noise = rng.normal(0, rng.uniform(1, 6), (image.height, image.width, 1))
     offset = rng.normal(0, 8)
     image = _image(_array(image) * (gain * tint).astype(np.float32) + (noise + offset))
     quality, compress = int(rng.integers(35, 90)), rng.random() < 0.4
@@ -89,10 +90,8 @@ def _pencil(image: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 
 def _print(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Fewer tones, as in print."""
-    levels = 28
-    pixels = np.round(_array(image) / levels) * levels
-    return _image(pixels * rng.uniform(0.94, 1.04) + 2)
+    """Inks of slightly different strength."""
+    return _image(_array(image) * rng.normal(1, 0.025, 3).astype(np.float32))
 
 
 def _night(image: Image.Image, rng: np.random.Generator) -> Image.Image:
@@ -101,7 +100,7 @@ def _night(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     angle = rng.uniform(0, 2 * np.pi)
     ramp = np.linspace(-1, 1, side, dtype=np.float32)
     fall = 0.5 + 0.5 * (np.cos(angle) * ramp[None, :] + 0.5 * np.sin(angle) * ramp[:, None])
-    light = rng.uniform(0.3, 0.5) * (0.35 + 0.9 * fall.clip(0, 1))
+    light = rng.uniform(0.42, 0.68) * (0.35 + 0.9 * fall.clip(0, 1))
     tint = np.array([0.86, 0.96, 1.25], dtype=np.float32)
     pixels = (_array(image) / 255) ** 1.15 * 255 * light[..., None] * tint
     noise = rng.normal(0, rng.uniform(4, 9), (side, side, 3))
@@ -109,9 +108,9 @@ def _night(image: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 
 STYLES: Mapping[str, Style] = {
-    "photo": Style(photo_palette, 1.0, 0.0, (0, 0, 0), None, _camera),
-    "grey48": Style(photo_palette, 1.0, 0.0, (0, 0, 0), None, _archive),
-    "sketch": Style(paper_palette, 0.8, 0.026, (70, 68, 70), (248, 246, 240), _pencil),
-    "cartoon": Style(flat_palette, 0.3, 0.034, (44, 28, 36), None, _print),
-    "night": Style(photo_palette, 1.0, 0.0, (0, 0, 0), None, _night),
+    "photo": Style(photo_palette, 1.0, 0.0, (0, 0, 0), "scene", _camera),
+    "grey48": Style(photo_palette, 1.0, 0.0, (0, 0, 0), "scene", _archive),
+    "sketch": Style(paper_palette, 0.8, 0.026, (70, 68, 70), "paper", _pencil),
+    "cartoon": Style(flat_palette, 0.3, 0.034, (44, 28, 36), "flat", _print),
+    "night": Style(photo_palette, 1.0, 0.0, (0, 0, 0), "scene", _night),
 }

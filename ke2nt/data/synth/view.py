@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ke2nt.data.synth.wear import COVERS, Cover
+from ke2nt.data.synth.cover import COVERS, Cover
 
 __all__ = ["View"]
 
@@ -47,9 +47,9 @@ class View:
         covered = rng.random() < occlusion
         cover = COVERS[int(rng.integers(len(COVERS)))]
         return cls(
-            yaw=0.17 * turn[0],
-            pitch=0.08 * turn[1],
-            roll=0.09 * turn[2],
+            yaw=0.14 * turn[0],
+            pitch=0.07 * turn[1],
+            roll=0.08 * turn[2],
             scale=0.465 * float(np.exp(rng.normal(0, 0.06))),
             shift=(0.022 * turn[3], 0.02 + 0.022 * turn[4]),
             light=light,
