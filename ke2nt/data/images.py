@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +18,7 @@ __all__ = ["MAX_PIXELS", "ImageHeader", "decode", "is_image_name", "probe"]
 MAX_PIXELS = 64 * 1024 * 1024
 """Most pixels that are decoded; a larger image is refused as a decompression bomb."""
 
-_FORMATS = ("JPEG", "MPO", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000")
+_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000")
 _SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".png", ".bmp", ".gif"),
     *(".tif", ".tiff", ".webp", ".ppm", ".pgm"),
@@ -107,8 +109,11 @@ def decode(
         raise _failure(source, error) from error
 
 
-def _open(path: Path) -> Image.Image:
-    return Image.open(path, formats=_FORMATS)
+@contextmanager
+def _open(path: Path) -> Iterator[Image.Image]:
+    # Given a path, Pillow maps plain TIFFs into memory and scrambles those turned by EXIF.
+    with open(path, "rb") as file, Image.open(file, formats=_FORMATS) as image:
+        yield image
 
 
 def _refuse_bomb(image: Image.Image) -> None:

@@ -18,7 +18,7 @@ from ke2nt.data.synth.reader import SyntheticReader
 from ke2nt.errors import DataError
 from ke2nt.runtime.suggest import did_you_mean
 
-__all__ = ["READERS", "get_reader", "reader_options"]
+__all__ = ["READERS", "describe_reader", "get_reader"]
 
 READERS: dict[str, type[Any]] = {
     "ferplus": FERPlus,
@@ -33,14 +33,25 @@ READERS: dict[str, type[Any]] = {
 }
 
 
-def reader_options(name: str) -> dict[str, Any]:
-    """Option → default of a reader.
+def describe_reader(name: str) -> dict[str, Any]:
+    """What can be said of a reader without its data, as plain JSON.
+
+    Returns:
+        `name`, `summary`, `classes`, `splits`, `options` (option → default) and `expected_tree`.
+        Classes and splits are empty where they are as the data has them.
 
     Raises:
         DataError: No reader has that name.
     """
-    parameters = inspect.signature(_reader(name)).parameters.values()
-    return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+    reader = _reader(name)
+    return {
+        "name": name,
+        "summary": getattr(reader, "summary", (inspect.getdoc(reader) or "").split("\n")[0]),
+        "classes": list(getattr(reader, "classes", ())),
+        "splits": list(reader.splits),
+        "options": _options(reader),
+        "expected_tree": reader.expected_tree,
+    }
 
 
 def get_reader(name: str, root: str | Path | None = None, **options: Any) -> Reader:
@@ -55,7 +66,7 @@ def get_reader(name: str, root: str | Path | None = None, **options: Any) -> Rea
         DataError: The name, an option or its value is not known.
         LayoutError: The root does not have the dataset's layout.
     """
-    known = reader_options(name)
+    known = _options(_reader(name))
     for option in options:
         if option not in known:
             raise DataError(
@@ -64,6 +75,15 @@ def get_reader(name: str, root: str | Path | None = None, **options: Any) -> Rea
                 hint=did_you_mean(option, known),
             )
     return _reader(name)(root, **options)
+
+
+def _options(reader: type[Any]) -> dict[str, Any]:
+    parameters = inspect.signature(reader).parameters.values()
+    return {
+        p.name: list(p.default) if isinstance(p.default, tuple) else p.default
+        for p in parameters
+        if p.kind is p.KEYWORD_ONLY
+    }
 
 
 def _reader(name: str) -> type[Any]:
