@@ -34,7 +34,8 @@ class ClassFigures:
         precision: None for a class without samples or never predicted.
         recall: None for a class without samples.
         f1: None for a class without samples.
-        recall_interval: 95 % bootstrap interval of the recall.
+        recall_interval: 95 % bootstrap interval of the recall; too narrow where the support is
+            small, and without width where all or none of the class is recognised.
     """
 
     name: str

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from ke2nt.evaluation.metrics import ClassificationReport
 from ke2nt.report.faces import FaceGroup
+
+if TYPE_CHECKING:
+    from ke2nt.text.bank import TextBank
 
 __all__ = ["PromptMap", "RunReport", "training_curves"]
 
@@ -36,6 +39,18 @@ class PromptMap:
     prompts: Mapping[str, Sequence[str]] = field(default_factory=dict)
     anchor_prompts: Sequence[str] = ()
     encoder: str | None = None
+
+    @classmethod
+    def of(cls, bank: TextBank) -> Self:
+        """The text side of a model, from its bank."""
+        return cls(
+            classes=bank.classes,
+            embeddings=bank.embeddings.cpu().numpy(),
+            anchor=bank.neutral.cpu().numpy(),
+            prompts=bank.provenance.get("prompts", {}),
+            anchor_prompts=bank.provenance.get("anchor", ()),
+            encoder=bank.provenance.get("encoder"),
+        )
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,10 @@ from ke2nt.evaluation.metrics import ClassificationReport
 __all__ = ["calibration_words", "confusion_words", "recall_words", "similarity_words"]
 
 
+def _percent(share: float, digits: int = 0) -> str:
+    return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
+
+
 def confusion_words(report: ClassificationReport, *, most: int = 3) -> str:
     """The most frequent confusions, as shares of their true class."""
     off = report.confusion.astype(float)
@@ -19,7 +23,7 @@ def confusion_words(report: ClassificationReport, *, most: int = 3) -> str:
     cells = [divmod(int(cell), len(report.classes)) for cell in np.argsort(-off, axis=None)[:most]]
     parts = [
         f"{report.classes[t]} read as {report.classes[p]} "
-        f"({off[t, p]:.0f} images, {100 * off[t, p] / support[t]:.0f}\N{NO-BREAK SPACE}% of {report.classes[t]})"
+        f"({off[t, p]:.0f} images, {_percent(off[t, p] / support[t])} of {report.classes[t]})"
         for t, p in cells
         if off[t, p]
     ]
@@ -30,7 +34,7 @@ def recall_words(report: ClassificationReport) -> str:
     """The best and the worst recognised class."""
     known = [(c.recall, c.name) for c in report.per_class if c.recall is not None]
     (low, worst), (high, best) = min(known), max(known)
-    return f"Best recognised: {best} ({100 * high:.0f}\N{NO-BREAK SPACE}%); worst: {worst} ({100 * low:.0f}\N{NO-BREAK SPACE}%)."
+    return f"Best recognised: {best} ({_percent(high)}); worst: {worst} ({_percent(low)})."
 
 
 def calibration_words(report: ClassificationReport) -> str:
@@ -39,8 +43,9 @@ def calibration_words(report: ClassificationReport) -> str:
     confidence = total / report.n
     kind = "over-confident" if confidence > report.accuracy else "under-confident"
     return (
-        f"Mean confidence {100 * confidence:.1f}\N{NO-BREAK SPACE}%, accuracy {100 * report.accuracy:.1f}\N{NO-BREAK SPACE}%: on the "
-        f"whole {kind}. ECE {report.ece:.3f}; log-loss {report.nll:.3f}; Brier {report.brier:.3f}."
+        f"Mean confidence {_percent(confidence, 1)}, accuracy {_percent(report.accuracy, 1)}: "
+        f"on the whole {kind}. "
+        f"ECE {report.ece:.3f}; log-loss {report.nll:.3f}; Brier {report.brier:.3f}."
     )
 
 
