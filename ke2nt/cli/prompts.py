@@ -54,7 +54,7 @@ def list_command(json: JsonFlag = False) -> None:
 
 @app.command("show")
 def show_command(
-    name: Annotated[str, typer.Argument(help="A shipped set, or a YAML file.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A shipped set, or a YAML file.")],
     classes: Annotated[
         str | None, typer.Option(help="Only these classes, separated by commas, in this order.")
     ] = None,
