@@ -25,6 +25,9 @@ __all__ = [
 ]
 
 
+_TINY = 1e-12
+
+
 def carve_validation(split: FaceSplit, fraction: float, seed: int) -> tuple[FaceSplit, FaceSplit]:
     """Divide a split into a training and a validation part, stratified by class.
 
@@ -154,51 +157,55 @@ def _check_enough(split: FaceSplit, groups: dict[str, Counter[int]]) -> None:
 
 
 def _choose(groups: dict[str, Counter[int]], fraction: float, seed: int) -> set[str]:
-    """Groups for validation: greedy, those with the largest shares of classes first.
+    """Groups for validation, so that the classes' counts come near their share.
 
-    A group is taken where that brings the classes' counts nearer their targets (squared distance,
-    each class relative to its size). Then every class that one part lacks gets a group there.
+    In random order each group goes where the counts stay nearer to the share of what has been
+    dealt (squared distance, each class relative to its size). Then groups change sides as long as
+    that helps, and every class that one side lacks gets a group there.
     """
     total: Counter[int] = Counter()
     for counts in groups.values():
         total.update(counts)
     taken: Counter[int] = Counter()
 
-    def change(counts: Counter[int], sign: int = 1) -> float:
-        """Change of the squared distance if a group is taken (1) or given back (-1)."""
+    def change(group: str, goal: Counter[int]) -> float:
+        """Change of the squared distance to the share of `goal` if a group changes sides."""
+        sign = -1 if group in chosen else 1
         return sum(
-            n * (n + sign * 2 * (taken[k] - fraction * total[k])) / total[k] ** 2
-            for k, n in counts.items()
+            n * (n + sign * 2 * (taken[k] - fraction * goal[k])) / total[k] ** 2
+            for k, n in groups[group].items()
         )
 
-    def weight(group: str) -> float:
-        return sum(n / total[k] for k, n in groups[group].items())
-
-    order = sorted(_shuffled(groups, seed, "validation"), key=weight, reverse=True)
-    chosen: set[str] = set()
-    for group in order:
-        if change(groups[group]) < 0:
+    def move(group: str) -> None:
+        if group in chosen:
+            chosen.remove(group)
+            taken.subtract(groups[group])
+        else:
             chosen.add(group)
             taken.update(groups[group])
+
+    order = _shuffled(groups, seed, "validation")
+    chosen: set[str] = set()
+    dealt: Counter[int] = Counter()
+    for group in order:
+        dealt.update(groups[group])
+        if change(group, dealt) < 0:
+            move(group)
+    while better := [group for group in order if change(group, total) < -_TINY]:
+        move(min(better, key=lambda group: change(group, total)))
     for label in sorted(total):
+        holders = [group for group in order if label in groups[group]]
         if taken[label] == 0:
-            best = min((g for g in order if label in groups[g]), key=lambda g: change(groups[g]))
-            chosen.add(best)
-            taken.update(groups[best])
-    for label in sorted(total):
-        if taken[label] == total[label]:
-            spare = min(
-                (g for g in order if label in groups[g] and _can_leave(groups[g], taken)),
-                key=lambda g: change(groups[g], -1),
-                default=None,
-            )
-            if spare is None:
-                raise DataError(
-                    "the subjects cannot be divided so that both parts have every class",
-                    hint="Name a validation split, or hold rare classes out.",
-                )
-            chosen.discard(spare)
-            taken.subtract(groups[spare])
+            move(min(holders, key=lambda group: change(group, total)))
+        elif taken[label] == total[label]:
+            spare = [group for group in holders if _can_leave(groups[group], taken)]
+            if spare:
+                move(min(spare, key=lambda group: change(group, total)))
+    if any(not 0 < taken[label] < total[label] for label in total):
+        raise DataError(
+            "no division of the subjects was found that gives both parts every class",
+            hint="Name a validation split, or hold rare classes out.",
+        )
     return chosen
 
 

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ke2nt.data.readers.catalog import READERS
+
+
+def ke2nt(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "ke2nt", "data", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture
+def votes(tmp_path):
+    """FER+ with three training faces and no test images."""
+    columns = "neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
+    rows = ["Training,a.png,9,0,0,0,0,0,1,0,0,0", "Training,b.png,0,9,0,0,0,0,1,0,0,0"]
+    rows += ["Training,c.png,0,0,4,4,0,0,0,0,0,0", "PrivateTest,t.png,9,0,0,0,0,0,1,0,0,0"]
+    text = "\n".join([f"Usage,Image name,{columns}", *rows])
+    (tmp_path / "fer2013new.csv").write_text(text)
+    (tmp_path / "FER2013Train").mkdir()
+    for seed, name in enumerate("abc"):
+        pixels = np.random.default_rng(seed).integers(0, 256, (16, 16), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "FER2013Train" / f"{name}.png")
+    return tmp_path
+
+
+def test_list():
+    result = ke2nt("list", "--json")
+    assert result.returncode == 0
+    assert result.stderr == ""
+    found = {entry["name"]: entry for entry in json.loads(result.stdout)}
+    assert list(found) == list(READERS)
+    assert found["ferplus"]["options"] == {"rule": "majority"}
+    assert "fer2013new.csv" in found["ferplus"]["expected_tree"]
+    assert found["affectnet7"]["splits"] == ["train", "val"]
+
+
+def test_info_counts_by_rule_and_without_the_images(votes):
+    result = ke2nt("info", "ferplus", votes, "--rule", "plurality8", "--json")
+    assert result.returncode == 0
+    splits = json.loads(result.stdout)["splits"]
+    assert splits["train"]["samples"] == 3
+    assert splits["train"]["classes"]["surprise"] == 1
+    assert splits["test"]["images_missing"] == 1
+    plain = ke2nt("info", "ferplus", votes, "--option", "rule=majority")
+    assert plain.returncode == 0
+    row = next(line for line in plain.stdout.splitlines() if "samples" in line)
+    assert [cell.strip() for cell in row.strip("│ ").split("│")[1:]] == ["2", "0", "1"]
+
+
+def test_check_exits_with_1_only_where_a_split_cannot_be_used(votes):
+    result = ke2nt("check", "ferplus", votes, "--json")
+    assert result.returncode == 1
+    report = json.loads(result.stdout)
+    assert {f["kind"] for f in report["findings"] if f["level"] == "error"} == {
+        "missing",
+        "empty_split",
+    }
+    assert all(finding["hint"] for finding in report["findings"])
+    train = ke2nt("check", "ferplus", votes, "--split", "train")
+    assert train.returncode == 0
+    assert "warning: train has no sample of surprise" in train.stdout
+    assert ke2nt("check", "ferplus", votes, "--split", "train", "--strict").returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("info", "fer", "."), "Did you mean"),
+        (("info", "rafdb", "."), "EmoLabel/list_patition_label.txt"),
+        (("check", "ferplus", ".", "--option", "rule"), "KEY=VALUE"),
+    ],
+)
+def test_errors_are_one_line_with_exit_code_2(tmp_path, arguments, reason):
+    result = ke2nt(*(tmp_path if a == "." else a for a in arguments), "--json")
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert reason in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_drawn_faces_read_back_clean(tmp_path):
+    out = tmp_path / "faces"
+    result = ke2nt("synth", out, "--count", 80, "--size", 32, "--seed", 3, "--json")
+    assert result.returncode == 0, result.stderr
+    splits = json.loads(result.stdout)["splits"]
+    assert sum(split["faces"] for split in splits.values()) == 80
+    checked = ke2nt("check", "manifest", out, "--json")
+    assert checked.returncode == 0
+    report = json.loads(checked.stdout)
+    assert {n: s["samples"] for n, s in report["splits"].items()} == {
+        name: split["faces"] for name, split in splits.items()
+    }
+    assert all(finding["level"] == "note" for finding in report["findings"])
