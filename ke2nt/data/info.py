@@ -45,8 +45,8 @@ def split_info(split: FaceSplit) -> dict[str, Any]:
     Returns:
         `samples`, `classes` (class → samples), `imbalance` (largest class / smallest class with
         samples, null without samples), `subjects` (null if unknown), `soft_labels`, `attributes`
-        (attribute → value → samples, for those with up to 20 values), `images_present`, `images_missing`, and `image_size`
-        ([width, height] of the first image that is present).
+        (attribute → value → samples, of attributes with up to 20 values), `images_present`,
+        `images_missing`, and `image_size` ([width, height] of the first image that is present).
     """
     counts = Counter(sample.label for sample in split.samples)
     present = [sample for sample in split.samples if is_present(sample)]
