@@ -1,0 +1,193 @@
+"""`ke2nt evaluate` on a saved model and a folder of images, through the real entry point."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ke2nt.cli import main as cli
+from ke2nt.evaluation.evaluate import evaluate_model
+from ke2nt.models.ke2nt import KE2NT
+from ke2nt.models.saving import load_model
+from ke2nt.text.bank import TextBank
+
+CLASSES = ("neutral", "happiness", "disgust")
+PER_CLASS = 4
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory):
+    torch.manual_seed(0)
+    rows = torch.randn(3, 16, generator=torch.Generator().manual_seed(1))
+    bank = TextBank.from_tensors(rows, classes=CLASSES, neutral_index=0, logit_scale=20.0)
+    folder = tmp_path_factory.mktemp("run") / "model"
+    KE2NT(bank, "mobilenetv3_small_050", 32).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    root = tmp_path_factory.mktemp("faces")
+    rng = np.random.default_rng(0)
+    for name in CLASSES:
+        (root / "test" / name).mkdir(parents=True)
+        for i in range(PER_CLASS):
+            pixels = rng.integers(0, 256, (32, 32, 3), "u1")
+            Image.fromarray(pixels).save(root / "test" / name / f"{i}.png")
+    (root / "test" / "disgust" / "3.png").write_bytes(b"not an image")
+    return root
+
+
+@pytest.fixture
+def ke2nt(monkeypatch, capfd, model_folder, faces):
+    """Run `ke2nt evaluate` in this process, as the installed command does."""
+
+    def run(*extra, model=model_folder, root=faces, split="test"):
+        arguments = [model, "--dataset", "folder", "--root", root, "--split", split, *extra]
+        monkeypatch.setattr(sys, "argv", ["ke2nt", "evaluate", *map(str, arguments)])
+        monkeypatch.setattr(cli.app, "registered_commands", [])
+        monkeypatch.setattr(cli.app, "registered_groups", [])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        return stop.value.code, *capfd.readouterr()
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def expected(model_folder, faces):
+    from ke2nt.data.readers.catalog import get_reader
+
+    split = get_reader("folder", faces).load("test")
+    return evaluate_model(load_model(model_folder), split, bootstrap=200)
+
+
+def test_json_is_the_evaluation(model_folder, faces, expected):
+    arguments = [model_folder, "--dataset", "folder", "--root", faces, "--split", "test"]
+    arguments += ["--bootstrap", "200", "--device", "cpu", "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "ke2nt", "evaluate", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    value = json.loads(done.stdout)
+    assert value == {
+        "model": str(model_folder),
+        "options": {},
+        "limit": None,
+        "notes": [],
+        **expected.to_dict(),
+    }
+    assert value["n"] == 11
+    assert value["failed"][0]["name"].endswith("disgust/3.png")
+
+
+def test_tables_name_what_matters(ke2nt, expected):
+    code, out, err = ke2nt("--bootstrap", "200", "--quiet")
+    assert code == 0
+    report = expected.report
+    assert "folder test: 11 images" in out
+    assert f"{100 * report.accuracy:.1f}" in out
+    low, high = report.intervals["uar"]
+    assert f"{100 * low:.1f} to {100 * high:.1f}" in out
+    for name, row in zip(CLASSES, report.confusion, strict=True):
+        line = next(x for x in reversed(out.splitlines()) if name in x)
+        assert [int(cell) for cell in line.replace("│", " ").split()[1:]] == row.tolist()
+    assert "disgust/3.png" in err
+
+
+def test_files_and_mirror_images(ke2nt, tmp_path):
+    code, out, _ = ke2nt("--flip-tta", "--out", tmp_path / "out", "--json")
+    assert code == 0
+    folder = tmp_path / "out"
+    assert json.loads(out) == json.loads((folder / "metrics.json").read_text())
+    assert json.loads(out)["flip_tta"] is True
+    rows = list(csv.DictReader((folder / "predictions.csv").open()))
+    assert len(rows) == 11
+    right = sum(row["label"] == row["predicted"] for row in rows)
+    assert right / 11 == pytest.approx(json.loads(out)["accuracy"])
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "each averaged with its mirror image" in page
+    assert "A random sample" in page
+    assert "disgust/3.png" in page
+
+
+def test_labels_are_joined_only_when_asked(ke2nt, tmp_path, faces):
+    root = tmp_path / "test"
+    for name in ("neutral", "contempt", "fear"):
+        (root / name).mkdir(parents=True)
+        for path in sorted((faces / "test" / "neutral").iterdir()):
+            (root / name / path.name).write_bytes(path.read_bytes())
+    code, _, err = ke2nt(root=tmp_path)
+    assert code == 2
+    assert err.startswith("error: label sets differ")
+    assert err.count("\n") == 1
+    code, out, _ = ke2nt("--labels", "drop", "--merge", "contempt=disgust", root=tmp_path)
+    assert code == 0
+    assert "contempt → disgust" in out
+    assert "dropped from the data: fear" in out
+    assert "(4 images)" in out
+    assert "test: 8 images" in out
+
+
+def test_limit_is_spread_over_the_split_and_said(ke2nt):
+    code, out, _ = ke2nt("--limit", "3", "--json")
+    value = json.loads(out)
+    assert code == 0
+    assert [c["support"] for c in value["per_class"]] == [1, 1, 1]
+    assert "Only 3 images" in value["notes"][0]
+
+
+@pytest.mark.parametrize(
+    ("selection", "note"),
+    [
+        ({"dataset": "folder", "split": "test", "rule": "best epoch by uar"}, "chosen on this"),
+        ({"dataset": "folder", "split": "test", "rule": "last epoch"}, None),
+        ({"dataset": "folder", "split": "val", "rule": "best epoch by uar"}, None),
+        ({"dataset": "folder", "split": "val", "notes": ["OPTIMISTIC PROTOCOL"]}, "OPTIMISTIC"),
+    ],
+)
+def test_a_flattering_choice_of_epoch_is_said(ke2nt, model_folder, selection, note):
+    run = model_folder.parent
+    (run / "run.json").write_text(json.dumps({"selection": selection}))
+    try:
+        code, out, _ = ke2nt("--json", model=run)
+    finally:
+        (run / "run.json").unlink()
+    notes = json.loads(out)["notes"]
+    assert code == 0
+    assert (note in notes[0]) if note else notes == []
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (("--option", "classes"), "--option cannot be read"),
+        (("--option", "clases=a,b"), "has no option 'clases'"),
+        (("--merge", "contempt"), "--merge cannot be read"),
+        (("--merge", "fear=disgust"), "cannot merge 'fear'"),
+        (("--device", "abacus"), "the device 'abacus' cannot be used"),
+        (("--labels", "guess"), "Invalid value for '--labels'"),
+        (("--rule", "majority"), "has no option 'rule'"),
+    ],
+)
+def test_errors_are_one_line(ke2nt, extra, message):
+    code, out, err = ke2nt(*extra)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_wrong_places_are_one_line(ke2nt, tmp_path):
+    for arguments in ({"model": tmp_path}, {"root": tmp_path / "none"}, {"split": "valid"}):
+        code, out, err = ke2nt(**arguments)
+        assert (code, out) == (2, "")
+        assert err.startswith("error: ")
+        assert err.count("\n") == 1
