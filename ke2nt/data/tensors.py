@@ -117,7 +117,7 @@ class FaceTensors:
         skipped.
         """
         order = self.usable if order is None else order
-        chunks = list(order.split(batch_size))
+        chunks = list(order.split(batch_size)) if len(order) else []
         if drop_last and len(chunks) > 1 and len(chunks[-1]) < batch_size:
             chunks.pop()
         if self._pixels is not None:

@@ -151,7 +151,9 @@ class Trainer:
         steps = max(1, progress.step)
         record: dict[str, Any] = {
             "epoch": epoch,
-            "lr": self.optimizer.param_groups[0]["lr"],
+            "lr": learning_rate(
+                epoch * self.steps_per_epoch - 1, self.steps_per_epoch, config.optim
+            ),
             "loss": {name: value / steps for name, value in progress.sums.items()},
         }
         last = epoch == config.optim.epochs
@@ -191,7 +193,7 @@ class Trainer:
         if not torch.isfinite(total):
             raise TrainingError(
                 "the loss is not finite any more",
-                found=f"{float(total)} in epoch {epoch + 1}, step {step + 1}",
+                found=f"{float(total.detach())} in epoch {epoch + 1}, step {step + 1}",
                 where=self.run.path,
                 hint="Lower optim.lr, set optim.clip=1.0, or use precision=fp32; "
                 "the checkpoints up to the epoch before are kept.",

@@ -1,0 +1,144 @@
+"""Every shipped configuration loads; wrong keys, values and files are one clear error."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ke2nt.config.load import config_from_dict, config_to_yaml, load_config
+from ke2nt.errors import ConfigError, Ke2ntError
+from ke2nt.resources import list_resources
+
+SHIPPED = list_resources("configs")
+
+
+def test_the_configurations_that_the_readme_names_ship():
+    assert set(SHIPPED) >= {
+        "quickstart",
+        "ferplus_resnet18",
+        "ferplus_swin_t",
+        "rafdb_resnet18",
+        "rafdb_swin_t",
+        "affectnet7",
+        "ckplus",
+    }
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_shipped_configuration_is_valid_and_opens_with_its_facts(name):
+    config = load_config(name)
+    assert load_config(SHIPPED[name]) == config
+    head = SHIPPED[name].read_text(encoding="utf-8").splitlines()[:3]
+    assert head[0].startswith("# Command:")
+    assert f" {name}" in head[0] or name == "quickstart"
+    assert head[1].startswith("# Hardware:")
+    assert head[2].startswith("# Score:")
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_resolved_configuration_reads_back_equal(name):
+    config = load_config(name)
+    assert config_from_dict(yaml.safe_load(config_to_yaml(config))) == config
+
+
+def test_the_published_run_has_the_published_settings():
+    config = load_config("rafdb_swin_t")
+    assert (config.seed, config.model.backbone, config.model.image_size) == (29, "swin_t", 112)
+    assert config.text.encoder == "open_clip:ViT-B-16/openai"
+    optim = config.optim
+    assert (optim.name, optim.lr, optim.momentum, optim.weight_decay) == ("sgd", 0.002, 0.9, 5e-4)
+    assert (optim.batch_size, optim.epochs, optim.warmup_epochs, optim.warmup_lr) == (
+        64,
+        50,
+        1,
+        1e-4,
+    )
+    loss = config.loss
+    assert (loss.similarity, loss.transformation, loss.self_contrast) == (1, 1, 1)
+    assert loss.pairing == "batch"
+    assert config.select.on == "validation"
+
+
+def test_overrides_reach_into_sections_and_are_typed():
+    config = load_config(
+        "quickstart", ["optim.lr=0.5", "data.root=/x/y", "data.options.count=40", "model.grey=true"]
+    )
+    assert config.optim.lr == 0.5
+    assert config.data.root == "/x/y"
+    assert config.data.options["count"] == 40
+    assert config.data.options["seed"] == 7  # the file's other options stay
+    assert config.model.grey is True
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("optim.learning_rte=1", ["unknown key optim.learning_rte"]),
+        ("optim.weight_deca=1", ["did you mean optim.weight_decay"]),
+        ("optm.lr=1", ["unknown key optm", "did you mean optim"]),
+        ("optim.lr=fast", ["optim.lr", "'fast'"]),
+        ("optim.lr=-1", ["optim.lr", "-1"]),
+        ("optim.lr=.nan", ["optim.lr"]),
+        ("optim.lr", ["key=value"]),
+        ("optim..lr=1", ["key=value"]),
+        ("seed.deep=1", ["plain value"]),
+        ("optim.lr={", ["not valid YAML"]),
+        ("optim.warmup_epochs=99", ["warmup_epochs must be smaller than epochs"]),
+        ("augment.erase_area=[0.5,0.1]", ["erase_area"]),
+    ],
+)
+def test_a_wrong_override_says_what_is_wrong(override, words):
+    with pytest.raises(ConfigError) as caught:
+        load_config("quickstart", [override])
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_a_linear_head_is_trained_by_cross_entropy_alone():
+    config = load_config("ferplus_resnet18", ["model.head=linear"])
+    assert (config.loss.transformation, config.loss.self_contrast) == (0.0, 0.0)
+    assert config.loss.similarity == 1.0
+
+
+def test_an_unknown_name_lists_the_shipped_ones():
+    with pytest.raises(ConfigError, match="ferplus_resnet18"):
+        load_config("ferplus_resnet19")
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "a: [", "1: 2\n", "'just text'\n"])
+def test_a_broken_file_is_one_clear_error(tmp_path, text):
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError):
+        load_config(path)
+
+
+def test_a_binary_file_is_one_clear_error(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_bytes(b"\xff\xfe\x00\x81")
+    with pytest.raises(ConfigError, match="cannot read"):
+        load_config(path)
+
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=True) | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.dictionaries(
+        st.sampled_from(["seed", "data", "optim", "model", "loss", "text", "augment", "x"]), PLAIN
+    )
+)
+def test_only_our_own_error_escapes_whatever_the_values(value):
+    try:
+        config_from_dict(value)
+    except Ke2ntError as error:
+        assert str(error)

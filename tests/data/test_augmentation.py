@@ -1,0 +1,115 @@
+"""Batch augmentation: what each option does, to which samples, and that it can be made again."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from ke2nt.config.schema import AugmentConfig
+from ke2nt.data.augmentation import BatchAugmentation
+from ke2nt.runtime.seeding import torch_generator
+
+NOTHING = {"flip": 0.0, "crop": 0.0, "erase": 0.0}
+
+
+def batch(count=8, side=16):
+    return torch.randint(0, 256, (count, 3, side, side), generator=torch_generator("x")).byte()
+
+
+def augment(pixels, seed=0, **options):
+    config = AugmentConfig(**{**NOTHING, **options})
+    return BatchAugmentation(config, (1.0, 2.0, 3.0))(pixels, torch_generator(seed))
+
+
+def test_with_everything_off_pixels_stay_as_they_are():
+    pixels = batch()
+    assert torch.equal(augment(pixels), pixels.float())
+
+
+def test_the_same_generator_gives_the_same_images_and_another_gives_others():
+    pixels = batch()
+    options = {"flip": 0.5, "rotate": 20, "scale": 0.2, "erase": 0.5, "brightness": 0.3}
+    assert torch.equal(augment(pixels, 1, **options), augment(pixels, 1, **options))
+    assert not torch.equal(augment(pixels, 1, **options), augment(pixels, 2, **options))
+
+
+def test_flip_mirrors_whole_samples_and_about_the_share_asked_for():
+    pixels = batch(400, 4)
+    out = augment(pixels, flip=0.25)
+    same = (out == pixels.float()).flatten(1).all(dim=1)
+    mirrored = (out == pixels.float().flip(-1)).flatten(1).all(dim=1)
+    assert bool((same | mirrored).all())
+    assert 0.15 < mirrored.float().mean() < 0.35
+
+
+def test_a_flip_through_the_resampling_is_the_same_mirror():
+    pixels = batch()
+    # rotate > 0 takes the affine path; an angle of zero leaves only the mirror
+    out = augment(pixels, flip=1.0, rotate=1e-6)
+    assert torch.allclose(out, pixels.float().flip(-1), atol=0.05)
+
+
+def test_the_padded_crop_shifts_by_whole_pixels_and_fills_with_zeros():
+    pixels = batch(64).clamp(min=1)
+    out = augment(pixels, crop=1.0, crop_padding=2)
+    shifts = set()
+    for image, source in zip(out, pixels.float(), strict=True):
+        padded = torch.nn.functional.pad(source, (2, 2, 2, 2))
+        found = [
+            (dy, dx)
+            for dy in range(5)
+            for dx in range(5)
+            if torch.allclose(padded[:, dy : dy + 16, dx : dx + 16], image, atol=0.02)
+        ]
+        assert len(found) == 1
+        shifts.add(found[0])
+    assert len(shifts) > 15  # all 25 places are possible
+
+
+def test_rotation_keeps_the_centre_and_moves_the_rim():
+    pixels = torch.zeros(16, 3, 17, 17)
+    pixels[..., 8, 8] = 100.0
+    pixels[..., 0, 8] = 100.0
+    out = augment(pixels, rotate=45)
+    assert torch.allclose(out[:, :, 8, 8], torch.tensor(100.0), atol=0.1)
+    assert out[:, 0, 0, 8].std() > 5
+
+
+def test_erasing_fills_one_rectangle_within_the_area_range():
+    pixels = torch.full((200, 3, 20, 20), 90, dtype=torch.uint8)
+    out = augment(pixels, erase=1.0, erase_area=(0.05, 0.2))
+    gone = (out == torch.tensor([1.0, 2.0, 3.0]).view(1, 3, 1, 1)).all(dim=1)
+    assert bool(((out == 90).all(dim=1) | gone).all())
+    share = gone.flatten(1).float().mean(dim=1)
+    assert 0.03 < share.min() < 0.09
+    assert 0.15 < share.max() < 0.25
+    for mask in gone[:20]:
+        rows, columns = mask.any(dim=1), mask.any(dim=0)
+        assert int(mask.sum()) == int(rows.sum()) * int(columns.sum())  # a rectangle
+    assert bool((augment(pixels, erase=0.0) == 90).all())
+
+
+def test_brightness_and_contrast_stay_in_range_and_differ_by_sample():
+    pixels = batch(32)
+    out = augment(pixels, brightness=0.5, contrast=0.5)
+    assert 0 <= out.min()
+    assert out.max() <= 255
+    ratio = out.mean(dim=(1, 2, 3)) / pixels.float().mean(dim=(1, 2, 3))
+    assert 0.4 < ratio.min() < 0.9
+    assert 1.1 < ratio.max() < 1.6
+
+
+def test_one_option_does_not_change_the_random_choices_of_another():
+    pixels = batch(64)
+    with_flip = augment(pixels, flip=0.5)
+    flipped = (with_flip != pixels.float()).flatten(1).any(dim=1)
+    erased = augment(pixels, flip=0.5, erase=1.0)
+    kept = (erased == pixels.float()).flatten(1).float().mean(dim=1)
+    assert torch.equal(flipped, kept < 0.5)
+
+
+@pytest.mark.parametrize("fill", ["zeros", "border", "reflection"])
+def test_what_lies_outside_is_filled_as_asked(fill):
+    pixels = torch.full((8, 3, 16, 16), 77, dtype=torch.uint8)
+    out = augment(pixels, translate=0.5, fill=fill)
+    assert bool((out < 1).any()) == (fill == "zeros")

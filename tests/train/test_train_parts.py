@@ -1,0 +1,66 @@
+"""Schedule, groups and the weight average, against formulas written out."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from ke2nt.config.schema import OptimConfig
+from ke2nt.train.ema import ModelEma
+from ke2nt.train.optim import learning_rate, make_optimizer
+
+
+def test_constant_warm_up_then_cosine_as_published():
+    config = OptimConfig(lr=0.002, epochs=50, warmup_epochs=1, warmup_lr=1e-4, warmup="constant")
+    assert {learning_rate(s, 10, config) for s in range(10)} == {1e-4}
+    assert learning_rate(10, 10, config) == pytest.approx(0.002)
+    half = 10 + (500 - 10) // 2
+    assert learning_rate(half, 10, config) == pytest.approx(0.001)
+    assert learning_rate(499, 10, config) < 1e-6
+
+
+def test_linear_warm_up_climbs_and_the_end_is_min_lr():
+    config = OptimConfig(
+        lr=1.0, epochs=4, warmup_epochs=2, warmup_lr=0.5, warmup="linear", min_lr=0.1
+    )
+    values = [learning_rate(s, 4, config) for s in range(17)]
+    assert values[:9] == pytest.approx([0.5 + s / 16 for s in range(9)])
+    expected = [0.1 + 0.45 * (1 + math.cos(math.pi * k / 8)) for k in range(9)]
+    assert values[8:] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_biases_and_norms_are_not_decayed_unless_asked(name):
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Linear(2, 2))
+    groups = make_optimizer(model, OptimConfig(name=name, weight_decay=0.3)).param_groups
+    assert [g["weight_decay"] for g in groups] == [0.3, 0.0]
+    assert {id(p) for p in groups[0]["params"]} == {id(model[0].weight), id(model[2].weight)}
+    assert sum(len(g["params"]) for g in groups) == len(list(model.parameters()))
+    (group,) = make_optimizer(model, OptimConfig(name=name, decay_all=True)).param_groups
+    assert len(group["params"]) == len(list(model.parameters()))
+
+
+def test_the_average_follows_its_formula_for_weights_and_buffers():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    ema = ModelEma(model, 0.9)
+    oracle = copy.deepcopy(model.state_dict())
+    for n in range(120):
+        model(torch.randn(4, 2))
+        with torch.no_grad():
+            model[0].weight.add_(torch.randn(2, 2))
+        ema.update(model)
+        decay = min(0.9, (1 + n) / (10 + n))
+        for name, value in model.state_dict().items():
+            if value.is_floating_point():
+                oracle[name] = decay * oracle[name] + (1 - decay) * value
+            else:
+                oracle[name] = value.clone()
+    for name, value in ema.model.state_dict().items():
+        assert torch.allclose(value, oracle[name], atol=1e-5), name
+    assert int(ema.model[1].num_batches_tracked) == 120
+    assert not any(p.requires_grad for p in ema.model.parameters())

@@ -1,0 +1,250 @@
+"""Training end to end on a tiny dataset: what a run leaves, resuming, stopping, failing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from ke2nt.errors import CheckpointError, DataError, TrainingError
+from ke2nt.models.saving import load_model
+from ke2nt.train import loop
+from ke2nt.train.checkpoint import latest_checkpoint
+from ke2nt.train.loop import Trainer, TrainingStopped
+from ke2nt.train.run import RunDirectory
+from ke2nt.train.train import train
+
+
+def state(run) -> dict[str, torch.Tensor]:
+    return load_file(latest_checkpoint(run.checkpoints) / "state.safetensors")
+
+
+def assert_same_run(a, b) -> None:
+    """Weights, averages, optimiser and random state bit for bit; the log but for the times."""
+    first, second = state(a), state(b)
+    assert first.keys() == second.keys()
+    for name in first:
+        assert torch.equal(first[name], second[name]), name
+    logs = [
+        [
+            {k: v for k, v in json.loads(line).items() if k != "seconds"}
+            for line in (run.path / "log.jsonl").read_text().splitlines()
+        ]
+        for run in (a, b)
+    ]
+    assert logs[0] == logs[1]
+
+
+def test_a_run_leaves_what_it_promises_and_learns(tiny, with_report):
+    result = train(tiny("optim.epochs=6"), quiet=True, command="ke2nt train x")
+    run = result.run
+    names = {path.name for path in run.path.iterdir()}
+    assert names == {
+        "config.yaml",
+        "run.json",
+        "split.json",
+        "log.jsonl",
+        "metrics.json",
+        "model",
+        "checkpoints",
+        "report.html",
+    }
+    facts = run.read("run.json")
+    assert facts["status"] == "finished"
+    assert facts["classes"] == ["neutral", "happiness", "anger"]
+    assert facts["samples"] == {"train": 42, "val": 18}
+    assert facts["provenance"]["seed"] == 29
+    assert facts["provenance"]["command"] == "ke2nt train x"
+    assert facts["provenance"]["versions"]["torch"] == torch.__version__.split("+")[0]
+    records = [json.loads(line) for line in (run.path / "log.jsonl").read_text().splitlines()]
+    assert [r["epoch"] for r in records] == [1, 2, 3, 4, 5, 6]
+    assert set(records[0]["loss"]) == {"total", "similarity", "transformation", "self_contrast"}
+    parts = records[0]["loss"]
+    assert parts["total"] == pytest.approx(
+        parts["similarity"] + parts["transformation"] + parts["self_contrast"], rel=1e-5
+    )
+    assert records[-1]["loss"]["total"] < records[0]["loss"]["total"]
+    assert result.evaluation.report.accuracy > 0.6  # chance is a third
+    metrics = run.read("metrics.json")
+    assert metrics["accuracy"] == result.evaluation.report.accuracy
+    assert metrics["split"] == "val"
+    best = max(r["val"]["uar"] for r in records)
+    assert result.progress.best == best
+    assert metrics["uar"] == pytest.approx(best)
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(tiny):
+    a = train(tiny(out="a"), quiet=True).run
+    b = train(tiny(out="b"), quiet=True).run
+    assert_same_run(a, b)
+    c = train(tiny("seed=30", out="c"), quiet=True).run
+    assert not torch.equal(state(a)["model.projection.weight"], state(c)["model.projection.weight"])
+
+
+@pytest.mark.parametrize(("stop_at", "options"), [(4, ()), (5, ("optim.ema=null",))])
+def test_ctrl_c_saves_and_resume_equals_an_uninterrupted_run(tiny, monkeypatch, stop_at, options):
+    whole = train(tiny(*options, "model.dropout=0.2", out="whole"), quiet=True).run
+    config = tiny(*options, "model.dropout=0.2", out="stopped")
+    steps, real = [0], Trainer._train_step
+
+    def step_then_interrupt(self, batch, epoch, step):
+        parts = real(self, batch, epoch, step)
+        steps[0] += 1
+        if steps[0] == stop_at:  # in the first epoch, and after its last step
+            os.kill(os.getpid(), signal.SIGINT)
+        return parts
+
+    monkeypatch.setattr(Trainer, "_train_step", step_then_interrupt)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(TrainingStopped):
+        train(config, quiet=True)
+    assert signal.getsignal(signal.SIGINT) is before
+    run = RunDirectory(config.out)
+    assert "stopped" in run.read("run.json")["status"]
+    resumed = train(run.load_config(), resume=True, quiet=True).run
+    assert_same_run(whole, resumed)
+    assert resumed.read("run.json")["status"] == "finished"
+
+
+def test_sgd_resumes_exactly_after_a_crash(tiny, monkeypatch):
+    whole = train(tiny("optim.name=sgd", out="whole"), quiet=True).run
+    config = tiny("optim.name=sgd", out="cut")
+    real = Trainer._record
+
+    def fail_in_the_second_epoch(self, progress):
+        if progress.epoch == 1:
+            raise OSError("the power went")
+        return real(self, progress)
+
+    monkeypatch.setattr(Trainer, "_record", fail_in_the_second_epoch)
+    with pytest.raises(OSError, match="power"):
+        train(config, quiet=True)
+    monkeypatch.setattr(Trainer, "_record", real)
+    assert_same_run(whole, train(config, resume=True, quiet=True).run)
+
+
+def test_resuming_a_finished_run_changes_nothing(tiny):
+    run = train(tiny(), quiet=True).run
+    before = state(run)
+    train(run.load_config(), resume=True, quiet=True)
+    assert all(torch.equal(before[k], v) for k, v in state(run).items())
+
+
+def test_a_run_is_never_overwritten(tiny):
+    train(tiny(), quiet=True)
+    with pytest.raises(TrainingError, match=r"--resume .*run"):
+        train(tiny(), quiet=True)
+
+
+def test_resuming_with_other_data_is_refused(tiny, faces, tmp_path):
+    config = tiny("data.fraction=0.5")
+    train(config, quiet=True)
+    with pytest.raises(CheckpointError, match="dataset has changed"):
+        train(config.model_copy(update={"seed": 1}), resume=True, quiet=True)
+
+
+def test_a_damaged_checkpoint_is_named(tiny):
+    run = train(tiny(), quiet=True).run
+    path = latest_checkpoint(run.checkpoints)
+    data = bytearray((path / "state.safetensors").read_bytes())
+    data[-20] ^= 1
+    (path / "state.safetensors").write_bytes(data)
+    with pytest.raises(CheckpointError, match=path.name):
+        train(run.load_config(), resume=True, quiet=True)
+
+
+def test_only_the_newest_checkpoints_are_kept(tiny):
+    run = train(tiny("keep_checkpoints=2"), quiet=True).run
+    assert sorted(p.name for p in run.checkpoints.iterdir()) == ["00002-00000000", "00003-00000000"]
+
+
+def test_a_loss_that_is_not_finite_stops_with_advice(tiny, monkeypatch):
+    real = loop.KE2NTLoss.forward
+
+    def broken(self, *args):
+        total, parts = real(self, *args)
+        return total * float("nan"), parts
+
+    monkeypatch.setattr(loop.KE2NTLoss, "forward", broken)
+    with pytest.raises(TrainingError, match=r"not finite.*optim\.lr"):
+        train(tiny(), quiet=True)
+
+
+def test_a_linear_head_trains_saves_and_loads(tiny):
+    run = train(tiny("model.head=linear", "optim.epochs=2"), quiet=True).run
+    model = load_model(run.path)
+    assert model.bank is None
+    assert model.classes == ("neutral", "happiness", "anger")
+    assert set(json.loads((run.path / "log.jsonl").read_text().splitlines()[0])["loss"]) == {
+        "total",
+        "similarity",
+    }
+
+
+def test_a_validation_split_is_carved_when_there_is_none(tiny):
+    run = train(
+        tiny("data.val_split=null", "data.val_fraction=0.3", "optim.epochs=2"), quiet=True
+    ).run
+    split = run.read("split.json")
+    train_names, val_names = set(split["train"]["names"]), set(split["val"]["names"])
+    assert not train_names & val_names
+    assert len(train_names | val_names) == 42
+    assert 9 <= len(val_names) <= 15
+
+
+def test_choosing_on_the_training_split_is_refused(tiny):
+    with pytest.raises(DataError, match="own training images"):
+        train(tiny("data.val_split=train"), quiet=True)
+
+
+def test_held_out_classes_are_in_no_split(tiny):
+    run = train(tiny("data.hold_out=[anger]", "optim.epochs=2"), quiet=True).run
+    assert run.read("run.json")["classes"] == ["neutral", "happiness"]
+    assert not any("anger" in n for part in run.read("split.json").values() for n in part["names"])
+
+
+def test_a_bad_image_is_counted_and_named(tiny, faces, tmp_path):
+    import shutil
+
+    root = tmp_path / "copy"
+    shutil.copytree(faces, root)
+    (root / "train" / "anger" / "0.png").write_bytes(b"")
+    (root / "val" / "anger" / "0.png").write_bytes(b"GIF89a nonsense")
+    run = train(tiny(f"data.root={root}", "optim.epochs=2"), quiet=True).run
+    unreadable = run.read("run.json")["unreadable"]
+    assert len(unreadable) == 2
+    assert all("anger" in name and name.endswith("0.png") for name in unreadable)
+    assert run.read("metrics.json")["n"] == 17
+
+
+def test_the_optimistic_protocol_says_so(tiny, faces, tmp_path, with_report):
+    import shutil
+
+    root = tmp_path / "three"
+    shutil.copytree(faces, root)
+    shutil.copytree(root / "val", root / "test")
+    run = train(tiny(f"data.root={root}", "select.on=test", "optim.epochs=2"), quiet=True).run
+    assert "OPTIMISTIC" in run.read("metrics.json")["selection"]["notes"][0]
+    assert run.read("metrics.json")["split"] == "test"
+    assert "OPTIMISTIC" in run.report.read_text()
+
+
+def test_initial_weights_are_reported(tiny):
+    first = train(tiny("optim.epochs=2", out="first"), quiet=True).run
+    weights = first.model / "model.safetensors"
+    second = train(tiny(f"model.weights={weights}", "optim.epochs=2", out="second"), quiet=True).run
+    assert "model.safetensors" in second.read("run.json")["initial_weights"]["source"]
+
+
+@pytest.mark.parametrize(
+    ("override", "word"), [("device=cuda", "CUDA"), ("device=toaster", "unknown device")]
+)
+def test_a_device_that_is_not_there_is_one_clear_error(tiny, override, word):
+    if override == "device=cuda" and torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA device")
+    with pytest.raises(TrainingError, match=word):
+        train(tiny(override), quiet=True)
