@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from ke2nt.cli.output import JsonFlag, print_json, print_line, print_table
 from ke2nt.errors import CacheError
@@ -92,8 +91,8 @@ def list_(cache_dir: CacheDir = None, json: JsonFlag = False) -> None:
             [
                 (
                     row["key"][:12],
-                    escape(str(row["prompt_set"])),
-                    escape(str(row["encoder"])),
+                    row["prompt_set"],
+                    row["encoder"],
                     len(row["classes"]),
                     row["width"],
                     row["made"],
@@ -134,13 +133,14 @@ def verify(cache_dir: CacheDir = None, json: JsonFlag = False) -> None:
     from ke2nt.text.maintenance import verify as verify_all
 
     cache = _cache(cache_dir)
-    results = [{"key": entry.key, "problem": problem} for entry, problem in verify_all(cache)]
+    results = verify_all(cache)
     if json:
-        print_json({"folder": str(cache.folder), "entries": results})
+        rows = [{"key": entry.key, "problem": problem} for entry, problem in results]
+        print_json({"folder": str(cache.folder), "entries": rows})
     else:
-        for row in results:
-            print_line(f"{row['key'][:12]} {row['problem'] or 'ok'}")
-    damaged = [row for row in results if row["problem"]]
+        for entry, problem in results:
+            print_line(f"{entry.key[:12]} {problem or 'ok'}")
+    damaged = [entry for entry, problem in results if problem]
     if damaged:
         raise CacheError(
             f"{len(damaged)} of {len(results)} cache entries cannot be used",

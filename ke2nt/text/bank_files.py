@@ -38,7 +38,7 @@ def write_bank(bank: BankContent, tensors: Path, facts: Path) -> None:
         "version": FORMAT_VERSION,
         "classes": list(bank.classes),
         "neutral_index": bank.neutral_index,
-        "logit_scale": bank.logit_scale,
+        "logit_scale": float(bank.logit_scale),
         "width": bank.raw.shape[1],
         "provenance": bank.provenance,
         "tensors_sha256": digest_bytes(data),
@@ -87,7 +87,7 @@ def read_bank(
             **loaded,
             classes=tuple(known["classes"]),
             neutral_index=known["neutral_index"],
-            logit_scale=float(known["logit_scale"]),
+            logit_scale=known["logit_scale"],
             provenance=known["provenance"],
         )
     except (
@@ -106,17 +106,15 @@ def read_bank(
 def _check_facts(facts: dict[str, Any]) -> None:
     if facts.get("version") != FORMAT_VERSION:
         raise ValueError(f"format version {facts.get('version')!r}, this is {FORMAT_VERSION}")
-    classes, index, scale = (
-        facts.get("classes"),
-        facts.get("neutral_index"),
-        facts.get("logit_scale"),
-    )
+    classes, index = facts.get("classes"), facts.get("neutral_index")
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
         raise ValueError("classes must be a list of names")
     if index is not None and type(index) is not int:
         raise ValueError("neutral_index must be a whole number or null")
-    if type(scale) not in (int, float) or abs(scale) > 1e30 or type(facts.get("width")) is not int:
-        raise ValueError("logit_scale and width must be numbers")
+    if type(facts.get("width")) is not int:
+        raise ValueError("width must be a whole number")
+    if type(facts.get("logit_scale")) is not float:
+        raise ValueError("logit_scale must be a number with a decimal point")
     if not isinstance(facts.get("provenance"), dict):
         raise ValueError("provenance must be an object")
 
