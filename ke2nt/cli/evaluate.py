@@ -177,7 +177,9 @@ def _selection_notes(run: Path, split: FaceSplit) -> list[str]:
     notes = list(selection.get("notes", ()))
     same = (selection.get("dataset"), selection.get("split")) == (split.dataset, split.split)
     if same and not notes and selection.get("rule") != "last epoch":
-        notes.append(f"The epoch was chosen on this split ({split.split}): its figures flatter.")
+        notes.append(
+            f"The epoch was chosen on this split ({split.split}); its figures are optimistic."
+        )
     return notes
 
 
