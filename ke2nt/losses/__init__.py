@@ -1,8 +1,30 @@
-"""The KE2NT objective: each loss is called as `loss(output, labels, bank)`."""
+"""The KE2NT objective: each loss is called as `loss(output, labels, bank)`.
 
-from ke2nt.losses.objective import KE2NTLoss
-from ke2nt.losses.self_contrast import SelfContrastLoss
-from ke2nt.losses.similarity import SimilarityLoss
-from ke2nt.losses.transformation import TransformationLoss
+Names load on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ke2nt.losses.objective import KE2NTLoss
+    from ke2nt.losses.self_contrast import SelfContrastLoss
+    from ke2nt.losses.similarity import SimilarityLoss
+    from ke2nt.losses.transformation import TransformationLoss
+
+_PUBLIC = {
+    "KE2NTLoss": "ke2nt.losses.objective",
+    "SelfContrastLoss": "ke2nt.losses.self_contrast",
+    "SimilarityLoss": "ke2nt.losses.similarity",
+    "TransformationLoss": "ke2nt.losses.transformation",
+}
 
 __all__ = ["KE2NTLoss", "SelfContrastLoss", "SimilarityLoss", "TransformationLoss"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'ke2nt.losses' has no attribute {name!r}")

@@ -1,0 +1,82 @@
+"""From a plain description to a model. A new head is one file and one line here."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ke2nt.data.preprocessing import Preprocessing
+from ke2nt.errors import ModelError
+from ke2nt.labels import check_same_labels
+from ke2nt.models.ke2nt import KE2NT
+from ke2nt.models.linear import LinearClassifier
+from ke2nt.models.recogniser import Recogniser
+from ke2nt.runtime.suggest import did_you_mean
+from ke2nt.text.bank import TextBank
+
+__all__ = ["HEADS", "build_model", "head_class"]
+
+HEADS: Mapping[str, type[Recogniser]] = {"text": KE2NT, "linear": LinearClassifier}
+_NOT_ARCHITECTURE = {"self", "bank", "classes", "weights", "preprocessing"}
+
+
+def head_class(head: object) -> type[Recogniser]:
+    """The model class of a head.
+
+    Raises:
+        ModelError: The head is unknown.
+    """
+    if not isinstance(head, str) or head not in HEADS:
+        raise ModelError(
+            f"unknown head {head!r}",
+            expected=f"one of {', '.join(HEADS)}",
+            hint=did_you_mean(str(head), HEADS),
+        )
+    return HEADS[head]
+
+
+def build_model(
+    architecture: Mapping[str, Any] | None = None,
+    *,
+    bank: TextBank | None = None,
+    classes: Sequence[str] | None = None,
+    weights: str | Path | None = None,
+    preprocessing: Preprocessing | None = None,
+    **options: Any,
+) -> Recogniser:
+    """Build a recogniser.
+
+    Args:
+        architecture: What a model's `architecture` gives: "head" ("text", the default, or
+            "linear") and the options of that model's constructor.
+        bank: Text embeddings; needed for the text head, and names the classes where given.
+        classes: Class names in index order; needed for a linear head without a bank.
+        weights: Initial weights of the encoder: None, "timm", or the path of a local file.
+        preprocessing: From pixels to the input.
+        **options: Keys of `architecture` that replace those in it.
+
+    Returns:
+        The model on the CPU, in training mode.
+
+    Raises:
+        ModelError: An option is unknown or the model cannot be built.
+        LabelError: Bank and classes disagree, or a linear head has no classes.
+        CheckpointError: Initial weights cannot be had or do not fit.
+    """
+    described = {**(architecture or {}), **options}
+    cls = head_class(described.pop("head", "text"))
+    known = inspect.signature(cls.__init__).parameters.keys() - _NOT_ARCHITECTURE
+    for name in described.keys() - known:
+        raise ModelError(
+            f"unknown option {name!r} of a {cls.head} head",
+            expected=f"one of {', '.join(sorted(known))}",
+            hint=did_you_mean(name, known),
+        )
+    if bank is not None and classes is not None:
+        check_same_labels(classes, bank.classes, where="the text bank")
+    names = tuple(classes if classes is not None else bank.classes if bank is not None else ())
+    return cls.from_architecture(
+        described, classes=names, bank=bank, weights=weights, preprocessing=preprocessing
+    )

@@ -1,0 +1,42 @@
+"""Model folders of the Hugging Face Hub. The only file that imports huggingface_hub."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from ke2nt.errors import CheckpointError
+
+__all__ = ["download_folder", "looks_like_hub_id"]
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+def looks_like_hub_id(name: str) -> bool:
+    """Whether a string has the form user/name."""
+    return _HUB_ID.fullmatch(name) is not None
+
+
+def download_folder(hub_id: str, files: Sequence[str]) -> Path:
+    """Folder with the named files of a hub repository, from the local cache where it has them.
+
+    HF_HUB_OFFLINE and the other settings of huggingface_hub are honoured.
+
+    Args:
+        hub_id: "user/name".
+        files: File names to fetch; ones that the repository lacks are left out.
+
+    Raises:
+        CheckpointError: The repository cannot be had.
+    """
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(hub_id, allow_patterns=list(files)))
+    except Exception as error:  # network, authorisation and cache errors of several libraries
+        raise CheckpointError(
+            f"no folder {hub_id!r}, and no such model can be had from the hub",
+            found=f"{type(error).__name__}: {(str(error).strip() or '-').splitlines()[0]}",
+            hint="Check the name, or give a folder that save_pretrained wrote.",
+        ) from error

@@ -1,0 +1,208 @@
+"""KE2NT: an image encoder whose embeddings are matched with text embeddings of the classes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ke2nt.data.preprocessing import Preprocessing
+from ke2nt.errors import ModelError
+from ke2nt.models.backbones import Stem
+from ke2nt.models.output import KE2NTOutput
+from ke2nt.models.recogniser import Recogniser
+from ke2nt.models.transformation import TransformationNetwork
+from ke2nt.text.bank import TextBank
+
+__all__ = ["KE2NT"]
+
+
+class KE2NT(Recogniser):
+    """Recogniser of KE2NT (https://arxiv.org/abs/2409.08598).
+
+    f_e = projection(backbone(x)), f_n = M(f_e), logits_k = s · cos(f_e, t_k). The text embeddings
+    are frozen and no part of the state dict. Projection, M and logits are computed in float32 under
+    autocast too: in bfloat16 a cosine times 100 is off by tenths.
+
+    Args:
+        bank: Text embeddings (K, D) of the classes.
+        backbone: timm name or alias of the image encoder.
+        image_size: Side of the square input in pixels.
+        stem: First layers of the encoder, see `create_backbone`.
+        drop_path: Rate of stochastic depth, None for the encoder's default.
+        backbone_options: Further options of the timm model, plain JSON values.
+        reduction: Width of M is D / reduction; 4 as published.
+        logit_scale: s > 0; None for the bank's.
+        learn_logit_scale: Learn log s from there, unbounded.
+        dropout: Probability of dropping a pooled feature in training.
+        weights: Initial weights of the encoder: None, "timm", or the path of a local file.
+        preprocessing: From pixels to the input; None for the usual mean and standard deviation.
+
+    Raises:
+        ModelError: The model cannot be built from these options.
+        CheckpointError: Initial weights cannot be had or do not fit.
+
+    Example:
+        >>> model = KE2NT(bank, "resnet18", image_size=64, stem="small")
+        >>> logits, f_e, f_n = model(images)
+    """
+
+    head = "text"
+    text_embeddings: Tensor
+
+    def __init__(
+        self,
+        bank: TextBank,
+        backbone: str = "resnet18",
+        image_size: int = 112,
+        *,
+        stem: Stem = "standard",
+        drop_path: float | None = None,
+        backbone_options: Mapping[str, Any] | None = None,
+        reduction: int = 4,
+        logit_scale: float | None = None,
+        learn_logit_scale: bool = False,
+        dropout: float = 0.0,
+        weights: str | Path | None = None,
+        preprocessing: Preprocessing | None = None,
+    ) -> None:
+        super().__init__(
+            backbone,
+            image_size,
+            stem=stem,
+            drop_path=drop_path,
+            backbone_options=backbone_options,
+            dropout=dropout,
+            weights=weights,
+            preprocessing=preprocessing,
+        )
+        scale = bank.logit_scale if logit_scale is None else logit_scale
+        if not 0 < scale < math.inf:
+            raise ModelError("logit_scale is out of range", expected="above 0", found=scale)
+        width, dim = self.backbone.width, bank.dim
+        self.projection = nn.Linear(width, dim) if width != dim else nn.Identity()
+        self.transformation = TransformationNetwork(dim, reduction)
+        self.log_logit_scale = (
+            nn.Parameter(torch.tensor(math.log(scale))) if learn_logit_scale else None
+        )
+        self._logit_scale = logit_scale
+        self._reduction = reduction
+        self.dim = dim
+        self.set_bank(bank)
+
+    def set_bank(self, bank: TextBank) -> None:
+        """Recognise other classes from now on, without training.
+
+        A logit scale that was neither given nor learned follows the bank.
+
+        Args:
+            bank: Text embeddings of the new classes, of the same encoder.
+
+        Raises:
+            ModelError: The new embeddings have another width.
+        """
+        if bank.dim != self.dim:
+            raise ModelError(
+                "text embeddings of another width",
+                expected=f"{self.dim}, as the model was built with",
+                found=bank.dim,
+                hint="Build the bank with the text encoder that the model was trained with.",
+            )
+        text = bank.embeddings.detach().to(self.transformation.down.weight, copy=True)
+        self.register_buffer("text_embeddings", text, persistent=False)
+        self._bank = bank
+
+    @property
+    def bank(self) -> TextBank:
+        """Text embeddings of the classes, on the model's device."""
+        if self._bank.raw.device != self.text_embeddings.device:
+            self._bank = self._bank.to(self.text_embeddings.device)
+        return self._bank
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in index order."""
+        return self._bank.classes
+
+    @property
+    def logit_scale(self) -> Tensor | float:
+        """s, the factor between cosines and logits."""
+        if self.log_logit_scale is not None:
+            return self.log_logit_scale.exp()
+        return self._bank.logit_scale if self._logit_scale is None else self._logit_scale
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """Plain JSON value that `ke2nt.models.build.build_model` makes the same model from."""
+        return {
+            **super().architecture,
+            "reduction": self._reduction,
+            "logit_scale": self._logit_scale,
+            "learn_logit_scale": self.log_logit_scale is not None,
+        }
+
+    @classmethod
+    def from_architecture(
+        cls,
+        architecture: Mapping[str, Any],
+        *,
+        classes: tuple[str, ...],
+        bank: TextBank | None,
+        weights: str | Path | None = None,
+        preprocessing: Preprocessing | None = None,
+    ) -> Self:
+        """A model from the keys of `architecture` other than "head"; the bank names the classes.
+
+        Raises:
+            ModelError: There is no bank.
+        """
+        if bank is None:
+            raise ModelError("a text head needs a text bank", found="none")
+        return cls(bank, **architecture, weights=weights, preprocessing=preprocessing)
+
+    def forward(self, images: Tensor) -> KE2NTOutput:
+        """Logits and both embeddings of a batch.
+
+        Args:
+            images: (B, 3, image_size, image_size), floating, normalised by `preprocessing`.
+
+        Returns:
+            logits (B, K) and embeddings (B, D), float32 under autocast too.
+
+        Raises:
+            ModelError: The images have another shape or dtype.
+        """
+        features = self.dropout(self.features(images))
+        with torch.autocast(features.device.type, enabled=False):
+            features = features.to(self.transformation.down.weight.dtype)
+            expression = self.projection(features)
+            neutral = self.transformation(expression)
+            wide = torch.promote_types(expression.dtype, torch.float32)
+            cosine = functional.normalize(expression.to(wide)) @ self.text_embeddings.to(wide).T
+            return KE2NTOutput(self.logit_scale * cosine, expression, neutral)
+
+    def intensity(self, output: KE2NTOutput, class_index: int | None = None) -> Tensor:
+        """How far a face has moved from its neutral towards each emotion.
+
+        The signed length of the projection of f_e − f_n on the unit vector of t_k − t_0, raw text;
+        0 for a neutral class, whose direction is zero.
+
+        Args:
+            output: This model's output for B images.
+            class_index: One class, or None for all.
+
+        Returns:
+            (B, K), or (B,) for one class; in units of the embedding space, negative away from it.
+        """
+        if output.neutral_embeddings is None:
+            raise ModelError("a linear head has no neutral embeddings, so no intensity")
+        bank = self.bank
+        moves = output.embeddings - output.neutral_embeddings
+        directions = functional.normalize((bank.raw - bank.neutral_raw).to(moves.dtype))
+        lengths = moves @ directions.T
+        return lengths if class_index is None else lengths[:, class_index]

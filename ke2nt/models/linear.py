@@ -1,0 +1,114 @@
+"""The baseline: the same image encoder with a learned linear head and no text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from ke2nt.data.preprocessing import Preprocessing
+from ke2nt.errors import LabelError
+from ke2nt.models.backbones import Stem
+from ke2nt.models.output import KE2NTOutput
+from ke2nt.models.recogniser import Recogniser
+
+__all__ = ["LinearClassifier"]
+
+
+class LinearClassifier(Recogniser):
+    """Image encoder → Linear(width, K), trained with cross-entropy.
+
+    Args:
+        classes: Class names in index order.
+        backbone: timm name or alias of the image encoder.
+        image_size: Side of the square input in pixels.
+        stem: First layers of the encoder, see `create_backbone`.
+        drop_path: Rate of stochastic depth, None for the encoder's default.
+        backbone_options: Further options of the timm model, plain JSON values.
+        dropout: Probability of dropping a pooled feature in training.
+        weights: Initial weights of the encoder: None, "timm", or the path of a local file.
+        preprocessing: From pixels to the input; None for the usual mean and standard deviation.
+
+    Raises:
+        LabelError: Class names are absent or repeated.
+        ModelError: The model cannot be built from these options.
+        CheckpointError: Initial weights cannot be had or do not fit.
+    """
+
+    head = "linear"
+
+    def __init__(
+        self,
+        classes: Sequence[str],
+        backbone: str = "resnet18",
+        image_size: int = 112,
+        *,
+        stem: Stem = "standard",
+        drop_path: float | None = None,
+        backbone_options: Mapping[str, Any] | None = None,
+        dropout: float = 0.0,
+        weights: str | Path | None = None,
+        preprocessing: Preprocessing | None = None,
+    ) -> None:
+        if not classes or len(set(classes)) < len(classes):
+            raise LabelError(
+                "class names are absent or repeated", expected="distinct names", found=list(classes)
+            )
+        super().__init__(
+            backbone,
+            image_size,
+            stem=stem,
+            drop_path=drop_path,
+            backbone_options=backbone_options,
+            dropout=dropout,
+            weights=weights,
+            preprocessing=preprocessing,
+        )
+        self._classes = tuple(classes)
+        self.classifier = nn.Linear(self.backbone.width, len(self._classes))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in index order."""
+        return self._classes
+
+    @property
+    def bank(self) -> None:
+        """None: there is no text."""
+        return None
+
+    @classmethod
+    def from_architecture(
+        cls,
+        architecture: Mapping[str, Any],
+        *,
+        classes: tuple[str, ...],
+        bank: object = None,
+        weights: str | Path | None = None,
+        preprocessing: Preprocessing | None = None,
+    ) -> Self:
+        """A model from the keys of `architecture` other than "head"; a bank is not used."""
+        return cls(classes, **architecture, weights=weights, preprocessing=preprocessing)
+
+    def forward(self, images: Tensor) -> KE2NTOutput:
+        """Logits and pooled features of a batch.
+
+        Args:
+            images: (B, 3, image_size, image_size), floating, normalised by `preprocessing`.
+
+        Returns:
+            logits (B, K) and embeddings (B, width), float32 under autocast too; no neutral
+            embeddings.
+
+        Raises:
+            ModelError: The images have another shape or dtype.
+        """
+        features = self.features(images)
+        with torch.autocast(features.device.type, enabled=False):
+            features = features.to(self.classifier.weight.dtype)
+            logits = self.classifier(self.dropout(features))
+            wide = torch.promote_types(logits.dtype, torch.float32)
+            return KE2NTOutput(logits.to(wide), features, None)

@@ -1,0 +1,247 @@
+"""What every recogniser shares: its image encoder, input checks, saving and loading."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+
+from ke2nt.data.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from ke2nt.errors import CheckpointError, ModelError
+from ke2nt.models.backbones import Backbone, Stem, create_backbone
+from ke2nt.models.folder import SavedModel, find_model_folder, read_folder, write_folder
+from ke2nt.models.output import KE2NTOutput
+from ke2nt.models.weights import WeightReport, load_initial_weights
+from ke2nt.runtime.digest import digest_file
+from ke2nt.runtime.provenance import provenance as machine_provenance
+from ke2nt.text.bank import TextBank
+
+__all__ = ["Recogniser"]
+
+
+class Recogniser(nn.Module, ABC):
+    """Base of the models: an image encoder and a head over K classes.
+
+    Args:
+        backbone: timm name or alias of the image encoder.
+        image_size: Side of the square input in pixels.
+        stem: First layers of the encoder, see `create_backbone`.
+        drop_path: Rate of stochastic depth, None for the encoder's default.
+        backbone_options: Further options of the timm model, plain JSON values.
+        dropout: Probability of dropping a pooled feature in training.
+        weights: Initial weights of the encoder: None (random), "timm" (its hub weights), or the
+            path of a local file, see `load_initial_weights`.
+        preprocessing: From pixels to the input; None for ImageNet's mean and standard deviation,
+            or those that timm names for its weights.
+
+    Attributes:
+        preprocessing: From pixels to the input.
+        provenance: What made the model, plain JSON; saved with it.
+        weight_report: What was taken from a local weights file, or None.
+
+    Raises:
+        ModelError: The encoder cannot be built, or an option is out of range.
+        CheckpointError: Initial weights cannot be had or do not fit.
+    """
+
+    head: ClassVar[str]
+
+    def __init__(
+        self,
+        backbone: str,
+        image_size: int,
+        *,
+        stem: Stem,
+        drop_path: float | None,
+        backbone_options: Mapping[str, Any] | None,
+        dropout: float,
+        weights: str | Path | None,
+        preprocessing: Preprocessing | None,
+    ) -> None:
+        super().__init__()
+        if not 0 <= dropout < 1:
+            raise ModelError("dropout is out of range", expected="0 to below 1", found=dropout)
+        if preprocessing is not None and preprocessing.image_size != image_size:
+            raise ModelError(
+                "preprocessing and model differ in image size",
+                expected=image_size,
+                found=preprocessing.image_size,
+            )
+        options = dict(backbone_options or {})
+        self._encoder_options = {
+            "backbone": backbone,
+            "image_size": image_size,
+            "stem": stem,
+            "drop_path": drop_path,
+            "backbone_options": options,
+            "dropout": dropout,
+        }
+        self.backbone: Backbone = create_backbone(
+            backbone,
+            image_size=image_size,
+            stem=stem,
+            drop_path=drop_path,
+            pretrained=weights == "timm",
+            **options,
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.weight_report: WeightReport | None = None
+        self.provenance: dict[str, Any] = {}
+        mean, std = IMAGENET_MEAN, IMAGENET_STD
+        if weights == "timm":
+            mean, std = self.backbone.mean or mean, self.backbone.std or std
+            self.provenance["initial_weights"] = {"source": "timm"}
+        elif weights is not None:
+            self._load_initial(Path(weights).expanduser())
+        self.preprocessing = preprocessing or Preprocessing(image_size, mean, std)
+
+    def _load_initial(self, path: Path) -> None:
+        self.weight_report = load_initial_weights(self.backbone.net, path)
+        self.provenance["initial_weights"] = {
+            "source": path.name,
+            "sha256": digest_file(path),
+            "summary": self.weight_report.summary(),
+        }
+
+    @property
+    @abstractmethod
+    def classes(self) -> tuple[str, ...]:
+        """Class names in index order."""
+
+    @property
+    @abstractmethod
+    def bank(self) -> TextBank | None:
+        """Text embeddings of the classes on the model's device; None for a linear head."""
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """Plain JSON value that `ke2nt.models.build.build_model` makes the same model from."""
+        return {"head": self.head, **self._encoder_options}
+
+    @classmethod
+    @abstractmethod
+    def from_architecture(
+        cls,
+        architecture: Mapping[str, Any],
+        *,
+        classes: tuple[str, ...],
+        bank: TextBank | None,
+        weights: str | Path | None = None,
+        preprocessing: Preprocessing | None = None,
+    ) -> Self:
+        """A model of this head from the keys of `architecture` other than "head"."""
+
+    @abstractmethod
+    def forward(self, images: Tensor) -> KE2NTOutput:
+        """(B, 3, H, W) normalised images → logits and embeddings."""
+
+    def features(self, images: Tensor) -> Tensor:
+        """Pooled features of the image encoder.
+
+        Args:
+            images: (B, 3, image_size, image_size), floating, normalised by `preprocessing`.
+
+        Returns:
+            (B, width).
+
+        Raises:
+            ModelError: The images have another shape or dtype.
+        """
+        size = self.preprocessing.image_size
+        if images.shape[1:] != (3, size, size) or not images.is_floating_point():
+            raise ModelError(
+                "the images do not fit the model",
+                expected=f"normalised floating images of shape (batch, 3, {size}, {size})",
+                found=f"{images.dtype} of shape {tuple(images.shape)}",
+                hint="model.preprocessing.to_input makes them from uint8 pixels.",
+            )
+        return self.backbone(images)
+
+    def save_pretrained(
+        self, folder: str | Path, *, provenance: Mapping[str, Any] | None = None
+    ) -> None:
+        """Write weights, text bank, label set, preprocessing and architecture as a folder.
+
+        Args:
+            folder: New, empty, or an older saved model, which is replaced in one step.
+            provenance: Plain JSON facts to add, such as the run's seed and data.
+
+        Raises:
+            CheckpointError: The folder holds other files.
+        """
+        facts = {**self.provenance, **machine_provenance(), **(provenance or {})}
+        write_folder(
+            Path(folder).expanduser(),
+            SavedModel(
+                classes=self.classes,
+                architecture=self.architecture,
+                preprocessing=self.preprocessing,
+                provenance=facts,
+                bank=self.bank,
+                state=self.state_dict(),
+            ),
+        )
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path) -> Self:
+        """Load what `save_pretrained` wrote.
+
+        Args:
+            name: The folder, a run directory with `model/` inside, or a hub id "user/name" (used
+                only where no such folder exists).
+
+        Returns:
+            The model on the CPU, in evaluation mode.
+
+        Raises:
+            CheckpointError: A file is absent, altered, of another head, or does not fit.
+            LabelError: The parts of the folder disagree on the label set.
+        """
+        return cls.from_saved(read_folder(find_model_folder(name)), where=name)
+
+    @classmethod
+    def from_saved(cls, saved: SavedModel, *, where: object) -> Self:
+        """A model from the content of its folder, in evaluation mode."""
+        architecture = dict(saved.architecture)
+        if (head := architecture.pop("head", None)) != cls.head:
+            raise CheckpointError(
+                "the saved model has another head",
+                expected=cls.head,
+                found=head,
+                where=where,
+                hint="ke2nt.models.saving.load_model loads any head.",
+            )
+        try:
+            model = cls.from_architecture(
+                architecture,
+                classes=saved.classes,
+                bank=saved.bank,
+                preprocessing=saved.preprocessing,
+            )
+        except TypeError as error:
+            raise CheckpointError(
+                "the saved architecture is not valid", found=error, where=where
+            ) from error
+        _fill(model, saved.state, where)
+        model.provenance = dict(saved.provenance)
+        return model.eval()
+
+
+def _fill(model: nn.Module, state: Mapping[str, Tensor], where: object) -> None:
+    own = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    stored = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    wrong = sorted(n for n in own.keys() | stored.keys() if own.get(n) != stored.get(n))
+    if wrong:
+        name = wrong[0]
+        raise CheckpointError(
+            f"{len(wrong)} saved tensors do not fit the architecture, {name} first",
+            expected=f"shape {own[name]}" if name in own else "no such tensor",
+            found=f"shape {stored[name]}" if name in stored else "none",
+            where=where,
+        )
+    with torch.no_grad():
+        model.load_state_dict(dict(state))

@@ -1,0 +1,245 @@
+"""Folders: written whole, read bit-exact, and refused when their files do not belong together."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from ke2nt.errors import CheckpointError, LabelError, ModelError
+from ke2nt.models import hub
+from ke2nt.models.ke2nt import KE2NT
+from ke2nt.models.linear import LinearClassifier
+from ke2nt.models.saving import load_model
+from ke2nt.runtime.digest import digest_file
+from ke2nt.text.bank import TextBank
+
+
+@pytest.fixture
+def saved(model, tmp_path, images):
+    model(images)  # moves the batch statistics
+    model.save_pretrained(tmp_path / "model", provenance={"seed": 29})
+    return tmp_path / "model"
+
+
+def edit(folder, change, *, redigest=()):
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    change(config)
+    for name in redigest:
+        config["digests"][name] = digest_file(folder / name)
+    path.write_text(json.dumps(config))
+
+
+def test_outputs_are_bit_exact(saved, model, images, bank):
+    for loaded in (KE2NT.from_pretrained(saved), load_model(str(saved))):
+        assert isinstance(loaded, KE2NT)
+        assert not loaded.training
+        for a, b in zip(loaded(images), model.eval()(images), strict=True):
+            assert torch.equal(a, b)
+        assert loaded.classes == model.classes
+        assert loaded.architecture == model.architecture
+        assert loaded.preprocessing == model.preprocessing
+        assert loaded.bank.logit_scale == bank.logit_scale
+        assert loaded.bank.neutral_index == bank.neutral_index
+
+
+def test_linear_models_too(linear, images, tmp_path):
+    linear.save_pretrained(tmp_path / "m")
+    assert sorted(p.name for p in (tmp_path / "m").iterdir()) == [
+        "config.json",
+        "model.safetensors",
+    ]
+    loaded = load_model(tmp_path / "m")
+    assert isinstance(loaded, LinearClassifier)
+    assert torch.equal(loaded(images).logits, linear.eval()(images).logits)
+    with pytest.raises(CheckpointError, match=r"another head.*expected text; found linear"):
+        KE2NT.from_pretrained(tmp_path / "m")
+
+
+def test_learned_scale_and_options_come_back(bank, images, tmp_path):
+    model = KE2NT(bank, "resnet18", 32, stem="small", reduction=3, learn_logit_scale=True)
+    model.log_logit_scale.data.fill_(2.5)
+    model.eval().save_pretrained(tmp_path / "m")
+    assert torch.equal(load_model(tmp_path / "m")(images).logits, model(images).logits)
+
+
+def test_the_folder_says_what_it_is(saved):
+    config = json.loads((saved / "config.json").read_text())
+    assert config["format_version"] == 1
+    assert config["classes"] == ["neutral", "happiness", "anger", "fear"]
+    assert config["provenance"]["seed"] == 29
+    assert "torch" in config["provenance"]["versions"]
+    assert config["preprocessing"]["image_size"] == 32
+    assert sorted(p.name for p in saved.iterdir()) == [
+        "config.json",
+        "model.safetensors",
+        "text_bank.json",
+        "text_bank.safetensors",
+    ]
+    assert not [name for name in load_file(saved / "model.safetensors") if "text" in name]
+
+
+def test_provenance_and_a_changed_bank_survive_a_second_round(saved, new_bank, images, tmp_path):
+    loaded = load_model(saved)
+    loaded.set_bank(new_bank(classes=("calm", "rage", "dread"), seed=2))
+    loaded.save_pretrained(tmp_path / "again")
+    again = load_model(tmp_path / "again")
+    assert again.classes == ("calm", "rage", "dread")
+    assert again.provenance["seed"] == 29
+    assert torch.equal(again(images).logits, loaded(images).logits)
+
+
+def test_prompts_of_the_bank_are_in_the_configuration(tmp_path):
+    bank = TextBank.build("paper")
+    KE2NT(bank, "mobilenetv3_small_050", 32).save_pretrained(tmp_path / "m")
+    prompts = json.loads((tmp_path / "m" / "config.json").read_text())["prompts"]
+    assert list(prompts) == list(bank.classes)
+    assert "anger" in prompts["anger"][0]
+
+
+def test_a_run_directory_is_read_through_its_model_folder(saved):
+    assert load_model(saved.parent).classes == load_model(saved).classes
+
+
+def test_saving_again_replaces_and_foreign_files_are_kept(saved, model):
+    model.save_pretrained(saved)
+    load_model(saved)
+    (saved / "thesis.txt").write_text("precious")
+    with pytest.raises(CheckpointError, match=r"replace files.*thesis\.txt"):
+        model.save_pretrained(saved)
+    assert (saved / "thesis.txt").read_text() == "precious"
+    with pytest.raises(CheckpointError, match="found a file"):
+        model.save_pretrained(saved / "thesis.txt")
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "text_bank.safetensors", "text_bank.json"])
+def test_altered_truncated_and_absent_files_are_named(saved, name):
+    data = (saved / name).read_bytes()
+    flipped = bytearray(data)
+    flipped[-3] ^= 1
+    for content in (bytes(flipped), data[: len(data) // 2]):
+        (saved / name).write_bytes(content)
+        with pytest.raises(CheckpointError, match=f"{name} is not the file that was saved"):
+            load_model(saved)
+    (saved / name).unlink()
+    with pytest.raises(CheckpointError, match=f"lacks {name}"):
+        load_model(saved)
+
+
+def test_a_bank_of_another_model_is_refused(saved, new_bank, tmp_path):
+    other = new_bank(classes=("neutral", "anger", "happiness", "fear"))
+    other.save(saved)
+    with pytest.raises(CheckpointError, match=r"text_bank\.\w+ is not the file that was saved"):
+        load_model(saved)
+    names = ("text_bank.safetensors", "text_bank.json")
+    edit(saved, lambda config: None, redigest=names)
+    with pytest.raises(LabelError, match="label sets differ"):
+        load_model(saved)
+
+
+def test_label_sets_must_agree_in_order(saved, linear, tmp_path):
+    linear.save_pretrained(tmp_path / "linear")
+    for folder in (saved, tmp_path / "linear"):
+        edit(folder, lambda config: config["classes"].reverse())
+        with pytest.raises(LabelError, match="label sets differ"):
+            load_model(folder)
+
+
+def test_head_of_another_size_is_refused(linear, tmp_path):
+    linear.save_pretrained(tmp_path / "m")
+    path = tmp_path / "m" / "model.safetensors"
+    state = load_file(path)
+    state["classifier.weight"] = state["classifier.weight"][:3].clone()
+    save_file(state, path, {"classes": json.dumps(linear.classes)})
+    edit(tmp_path / "m", lambda config: None, redigest=("model.safetensors",))
+    with pytest.raises(CheckpointError, match=r"classifier\.weight first.*\(4, 1024\)"):
+        load_model(tmp_path / "m")
+    save_file(state, path)
+    edit(tmp_path / "m", lambda config: None, redigest=("model.safetensors",))
+    with pytest.raises(LabelError, match="do not name their label set"):
+        load_model(tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda c: c.update(format_version=2), CheckpointError, "format_version 1; found 2"),
+        (lambda c: c.update(kind="bert"), CheckpointError, "not a saved ke2nt model"),
+        (lambda c: c.pop("digests"), CheckpointError, "incomplete.*expected digests"),
+        (lambda c: c.update(classes="abc"), CheckpointError, "incomplete.*expected classes"),
+        (lambda c: c["architecture"].update(head="magic"), ModelError, "unknown head 'magic'"),
+        (lambda c: c["architecture"].update(head=[1]), ModelError, "unknown head"),
+        (lambda c: c["architecture"].update(foo=1), CheckpointError, "architecture is not valid"),
+        (lambda c: c["architecture"].update(reduction=2), CheckpointError, "do not fit"),
+        (lambda c: c["architecture"].update(backbone="nope"), ModelError, "unknown backbone"),
+        (lambda c: c["preprocessing"].update(foo=1), CheckpointError, "preprocessing"),
+        (
+            lambda c: c["architecture"].update(backbone_options={"checkpoint_path": "x"}),
+            ModelError,
+            "may not set checkpoint_path",
+        ),
+    ],
+)
+def test_configurations_that_are_wrong(saved, change, error, message):
+    edit(saved, change)
+    with pytest.raises(error, match=message):
+        load_model(saved)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "\x00", '"model"'])
+def test_configurations_that_are_no_configuration(saved, text):
+    (saved / "config.json").write_text(text)
+    with pytest.raises(CheckpointError, match=r"config\.json"):
+        load_model(saved)
+
+
+def test_no_folder_and_no_hub(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    asked = []
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *a, **k: asked.append(a))
+    (tmp_path / "empty").mkdir()
+    for name in ("empty", "nothing", str(tmp_path / "nothing"), "a/b/c", "../up/there"):
+        with pytest.raises(CheckpointError, match="no saved model"):
+            load_model(name)
+    assert asked == []
+
+
+def test_hub_ids_go_through_snapshot_download(saved, monkeypatch, images):
+    seen = {}
+
+    def download(repo, *, allow_patterns):
+        seen.update(repo=repo, files=allow_patterns)
+        return str(saved)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    assert KE2NT.from_pretrained("someone/faces").classes == load_model(saved).classes
+    assert seen["repo"] == "someone/faces"
+    assert set(seen["files"]) == {p.name for p in saved.iterdir()}
+
+
+def test_a_hub_id_that_cannot_be_had():
+    with pytest.raises(CheckpointError, match="no folder 'someone/absent'"):
+        load_model("someone/absent")
+    assert not hub.looks_like_hub_id("model")
+
+
+def test_loading_needs_no_network_for_a_model_from_timm_weights(saved, monkeypatch):
+    import timm
+
+    build = timm.create_model
+
+    def refuse(*args, pretrained=False, **options):
+        assert not pretrained
+        return build(*args, **options)
+
+    monkeypatch.setattr(timm, "create_model", refuse)
+    load_model(saved)
+
+
+def test_a_moved_folder_still_loads(saved, tmp_path):
+    shutil.move(saved, tmp_path / "elsewhere")
+    load_model(tmp_path / "elsewhere")
