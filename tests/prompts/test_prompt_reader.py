@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ke2nt.errors import PromptError
@@ -93,6 +93,7 @@ def test_errors_of_the_set_name_the_file(write):
         PromptSet.load(path)
 
 
+@settings(deadline=None, derandomize=True, max_examples=60)
 @given(st.binary(max_size=60) | st.text("{}[]:-&*!?|>'\"#%@`,. \nab1", max_size=60))
 def test_any_bytes_give_a_mapping_or_a_prompt_error(tmp_path_factory, content):
     path = tmp_path_factory.getbasetemp() / "any_bytes.yaml"
