@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -92,6 +92,7 @@ class SyntheticFaces:
     _people: dict[int, Identity] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
+    _splits: dict[int, str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         classes = tuple(canonical_name(name) for name in self.classes)
@@ -99,21 +100,16 @@ class SyntheticFaces:
         object.__setattr__(self, "styles", tuple(self.styles))
         if not classes or len(set(classes)) != len(classes):
             raise DataError("classes must be different expressions", found=list(self.classes))
+        _check("count", self.count, 1, 10_000_000, whole=True)
         if self.identities is None:
             people = max(10, round(self.count / (2 * len(classes))))
             object.__setattr__(self, "identities", people)
-        _check("count", self.count, 1, 10_000_000, whole=True)
         _check("size", self.size, 16, 1024, whole=True)
         _check("identities", self.identities, 3, 10_000_000, whole=True)
         _check("min_intensity", self.min_intensity, 0, 1)
         _check("occlusion", self.occlusion, 0, 1)
         for style in self.styles or ("",):
-            if style not in STYLES:
-                raise DataError(
-                    f"unknown style {style!r}",
-                    expected=f"one of {', '.join(STYLES)}",
-                    hint=did_you_mean(style, STYLES),
-                )
+            _known("style", style, STYLES)
 
     def __len__(self) -> int:
         return self.count
@@ -124,8 +120,12 @@ class SyntheticFaces:
 
     def identity_of(self, index: int) -> int:
         """Number of the person in a sample."""
-        assert self.identities is not None
-        return self._inside(index) // len(self.classes) % self.identities
+        return self._inside(index) // len(self.classes) % self.identity_count
+
+    @property
+    def identity_count(self) -> int:
+        """Number of people who appear; fewer than `identities` where `count` is too small."""
+        return min(self.identities or 1, -(-self.count // len(self.classes)))
 
     def person(self, number: int) -> Identity:
         """The identity with a number."""
@@ -136,29 +136,31 @@ class SyntheticFaces:
 
     def split_of(self, number: int) -> str:
         """The split to which an identity belongs, with all of its faces."""
-        assert self.identities is not None
-        rng = np.random.default_rng(derive_seed(self.seed, "split", self.identities))
-        rank = int(np.flatnonzero(rng.permutation(self.identities) == number)[0])
-        held = max(1, round(SPLITS["test"] * self.identities))
-        if rank < held:
-            return "test"
-        return "val" if rank < held + max(1, round(SPLITS["val"] * self.identities)) else "train"
+        if not self._splits:
+            people = self.identity_count
+            rng = np.random.default_rng(derive_seed(self.seed, "split", people))
+            order = rng.permutation(people).tolist()
+            val = max(1, round(SPLITS["val"] * people))
+            test = max(1, round(SPLITS["test"] * people))
+            self._splits.update(dict.fromkeys(order, "train"))
+            self._splits.update(dict.fromkeys(order[:val], "val"))
+            self._splits.update(dict.fromkeys(order[val : val + test], "test"))
+        return self._splits[number]
 
     def indices(self, split: str) -> list[int]:
         """Indices of the samples of a split, ascending.
 
         Raises:
-            DataError: Unknown split.
+            DataError: Unknown split, or fewer people than splits.
         """
-        if split not in SPLITS:
+        _known("split", split, SPLITS)
+        if self.identity_count < len(SPLITS):
             raise DataError(
-                f"unknown split {split!r}",
-                expected=f"one of {', '.join(SPLITS)}",
-                hint=did_you_mean(split, SPLITS),
+                "too few faces for a split by identity",
+                expected=f"a count of {2 * len(self.classes) + 1} or more",
+                found=self.count,
             )
-        assert self.identities is not None
-        inside = [self.split_of(number) == split for number in range(self.identities)]
-        return [i for i in range(self.count) if inside[self.identity_of(i)]]
+        return [i for i in range(self.count) if self.split_of(self.identity_of(i)) == split]
 
     def render_sample(
         self,
@@ -175,10 +177,12 @@ class SyntheticFaces:
             index: 0 to count − 1.
             masks: Also draw the region masks.
             expression, intensity, style: Replace the sample's own: the same person in the same
-                pose and light shows something else, or is drawn otherwise.
+                pose and light shows something else, or is drawn otherwise. The label of an
+                expression outside `classes` is −1.
 
         Raises:
-            DataError: The index is out of range.
+            DataError: The index is out of range, or the style unknown.
+            LabelError: The expression is unknown, or the intensity out of range.
         """
         label = self.label_of(index)
         number = self.identity_of(index)
@@ -195,6 +199,7 @@ class SyntheticFaces:
         elif intensity is None:
             intensity = float(own_intensity)
         style = style or self.styles[int(style_at * len(self.styles))]
+        _known("style", style, STYLES)
         units = sample_action_units(expression, intensity, rng)
         image, regions = render_face(
             person,
@@ -269,6 +274,16 @@ class SyntheticFaces:
 
 def _render_chunk(faces: SyntheticFaces, indices: list[int], *, masks: bool) -> list[SyntheticFace]:
     return [faces.render_sample(i, masks=masks) for i in indices]
+
+
+def _known(what: str, name: str, names: Iterable[str]) -> None:
+    names = tuple(names)
+    if name not in names:
+        raise DataError(
+            f"unknown {what} {name!r}",
+            expected=f"one of {', '.join(names)}",
+            hint=did_you_mean(name, names),
+        )
 
 
 def _check(name: str, value: object, low: float, high: float, *, whole: bool = False) -> None:

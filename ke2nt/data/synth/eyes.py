@@ -152,8 +152,10 @@ def draw_brows(scene: Scene, who: Identity, units: ActionUnits, palette: Palette
         crease = spline([(x * 0.8, y - 0.07), (x, y), (x * 0.75, y + 0.075)], steps=3)
         scene.line("front", crease, 0.022, palette.fold, alpha=0.62 * furrow)
     lift = 0.5 * (units.both(1) + units.both(2))
+    line_alpha = (0.75 * lift - 0.12) * (0.5 + 0.6 * who.wrinkles) + 0.2 * who.wrinkles
+    if line_alpha < 0.04:
+        return
     for i, rise in enumerate((0.13, 0.22, 0.31)):
-        line_alpha = (0.75 * lift - 0.12) * (0.5 + 0.6 * who.wrinkles) + 0.2 * who.wrinkles
         for s in (-1, 1):
             share = 0.5 + 0.5 * max(units(1, s), units(2, s))
             y = -0.36 - rise + who.eye_y

@@ -150,7 +150,7 @@ class Identity:
             brow_thickness=(0.7 if female or child else 1.1) * (1 + 0.16 * vary[10]),
             brow_y=0.016 * vary[11],
             brow_arch=0.022 + 0.012 * vary[12] + (0.01 if female else 0),
-            brow_tilt=0.014 * vary[13],
+            brow_tilt=0.01 * vary[13],
             nose_width=(0.84 if child else 0.95 if female else 1.06)
             * (1.14 if skin_name == "dark" else 1)
             * (1 + 0.07 * vary[14]),
@@ -165,7 +165,7 @@ class Identity:
             * (1.15 if skin_name == "dark" else 1)
             * (1 + 0.12 * vary[18]),
             mouth_y=(-0.03 if child else 0.0) + 0.01 * vary[19],
-            mouth_curve=float(rng.normal(-0.01, 0.012)),
+            mouth_curve=float(rng.normal(-0.01, 0.008)),
             wrinkles={"child": 0.0, "young": 0.06, "middle": 0.38, "old": 0.9}[age],
             skin=skin,
             hair=_tint(_HAIR[hair_name], rng.normal() * 6),

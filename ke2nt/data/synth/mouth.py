@@ -50,11 +50,11 @@ def shape_mouth(who: Identity, units: ActionUnits) -> Mouth:
     for s in (-1, 1):
         smile, stretch, tuck = units(12, s), units(20, s), units(14, s)
         reach = 0.25 * who.mouth_width
-        reach += 0.085 * smile + 0.085 * stretch + 0.04 * tuck - 0.02 * units(15, s)
+        reach += 0.085 * smile + 0.085 * stretch + 0.05 * tuck - 0.02 * units(15, s)
         reach -= 0.07 * units(18, s) + 0.075 * units(27, s) + 0.03 * units(26, s)
         reach -= 0.02 * units(24, s)
         fall = who.mouth_curve - 0.125 * smile + 0.115 * units(15, s) + 0.035 * stretch
-        fall -= 0.035 * tuck - 0.03 * units(10, s)
+        fall -= 0.055 * tuck - 0.03 * units(10, s)
         sides.append((reach, fall))
     (reach_l, fall_l), (reach_r, fall_r) = sides
     y = 0.62 + who.mouth_y + 0.03 * (who.length - 1)

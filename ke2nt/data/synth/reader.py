@@ -27,6 +27,7 @@ class SyntheticReader:
     """
 
     name = "synthetic"
+    classes: tuple[str, ...] = CANONICAL
     splits: tuple[str, ...] = tuple(SPLITS)
     expected_tree = "no folder: the faces are drawn from a seed"
 

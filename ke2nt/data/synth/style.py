@@ -62,7 +62,7 @@ def _camera(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     noise = rng.normal(0, rng.uniform(1, 6), (image.height, image.width, 1))
     offset = rng.normal(0, 8)
     image = _image(_array(image) * (gain * tint).astype(np.float32) + (noise + offset))
-    quality, compress = int(rng.integers(35, 90)), rng.random() < 0.4
+    quality, compress = int(rng.integers(50, 92)), rng.random() < 0.4
     return _jpeg(image, quality) if compress else image
 
 
