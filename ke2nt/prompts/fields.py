@@ -6,11 +6,15 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, StrictStr, Tag
 
-__all__ = ["Anchor", "ClassName", "SetName", "Templates", "TextList"]
+__all__ = ["Anchor", "ClassName", "Remark", "SetName", "Templates", "TextList"]
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _tidy(text: str) -> str:
-    text = " ".join(text.split())
+    text = _one_line(text)
     if not text:
         raise ValueError("is empty")
     return text
@@ -47,6 +51,7 @@ def _anchor_kind(value: Any) -> str:
     return "list" if isinstance(value, list | tuple) else "class"
 
 
+Remark = Annotated[StrictStr, AfterValidator(_one_line)]
 _Text = Annotated[StrictStr, AfterValidator(_tidy)]
 _Free = Annotated[_Text, AfterValidator(_free)]
 TextList = Annotated[tuple[_Free, ...], BeforeValidator(_listed)]

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ke2nt.errors import PromptError
 from ke2nt.labels import NEUTRAL
 from ke2nt.prompts.articles import fill_template
-from ke2nt.prompts.fields import Anchor, ClassName, SetName, Templates, TextList
+from ke2nt.prompts.fields import Anchor, ClassName, Remark, SetName, Templates, TextList
 from ke2nt.prompts.problems import Problems, PromptSetError, list_problems
 from ke2nt.prompts.reader import read_yaml
 from ke2nt.resources import find_resource
@@ -44,8 +44,8 @@ class PromptSet(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: SetName
-    description: StrictStr = ""
-    source: StrictStr = ""
+    description: Remark = ""
+    source: Remark = ""
     templates: Templates = ()
     classes: Annotated[dict[ClassName, TextList], Field(min_length=1)]
     descriptions: dict[ClassName, TextList] = {}

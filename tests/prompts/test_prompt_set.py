@@ -6,7 +6,7 @@ import json
 import pickle
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -234,6 +234,7 @@ TEXT = st.text(st.characters(exclude_characters="{}", codec="utf-8"), min_size=1
 WORDS = st.lists(TEXT, min_size=1, max_size=3, unique_by=lambda text: " ".join(text.split()))
 
 
+@example(words=["0"], free=["0"], anchor=False, about="\x85")
 @settings(deadline=None, derandomize=True, max_examples=60)
 @given(words=WORDS, free=WORDS, anchor=st.booleans(), about=st.text())
 def test_dict_yaml_and_pickle_read_back(tmp_path_factory, words, free, anchor, about):
