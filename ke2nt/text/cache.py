@@ -123,15 +123,12 @@ class BankCache:
                 facts = found
             except CacheError as error:
                 problem = str(error)
-            files = [path.stat() for path in folder.iterdir() if path.is_file()]
-            yield Entry(
-                folder.name,
-                folder,
-                folder.stat().st_mtime,
-                sum(stat.st_size for stat in files),
-                facts,
-                problem,
-            )
+            try:
+                modified = folder.stat().st_mtime
+                size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+            except FileNotFoundError:  # another process has just deleted it
+                continue
+            yield Entry(folder.name, folder, modified, size, facts, problem)
 
     def leftovers(self) -> list[Path]:
         """Folders of writes that were cut off."""

@@ -166,8 +166,12 @@ class TransformersEncoder:
         for name in _WEIGHT_FILES:
             if path := _fetch(self._source, name):
                 return [path]
-        index = _fetch(self._source, _INDEX)
-        names = sorted(set(json.loads(index.read_bytes())["weight_map"].values())) if index else []
+        if (index := _fetch(self._source, _INDEX)) is None:
+            return []
+        try:
+            names = sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise TextEncoderError("not an index of weights", where=index, found=error) from error
         shards = [_fetch(self._source, name) for name in names]
         return [path for path in shards if path] if all(shards) else []
 

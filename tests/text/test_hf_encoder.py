@@ -238,6 +238,28 @@ def test_broken_weights_are_an_error(sentence, tmp_path):
         get_encoder(f"transformers:{folder}").fingerprint()
 
 
+def test_weights_in_pieces(sentence, tmp_path):
+    folder = shutil.copytree(sentence, tmp_path / "copy")
+    transformers.BertModel.from_pretrained(folder).save_pretrained(folder, max_shard_size="4KB")
+    (folder / "model.safetensors").unlink(missing_ok=True)
+    pieces = sorted(folder.glob("model-*.safetensors"))
+    assert len(pieces) > 1
+    encoder = get_encoder(f"transformers:{folder}")
+    whole = get_encoder(f"transformers:{sentence}").encode(TEXTS)
+    assert torch.equal(encoder.encode(TEXTS).embeddings, whole.embeddings)
+    before = encoder.fingerprint()
+    data = bytearray(pieces[-1].read_bytes())
+    data[-1] ^= 1
+    pieces[-1].write_bytes(data)
+    assert encoder.fingerprint().weights != before.weights
+    pieces[0].unlink()
+    with pytest.raises(TextEncoderError, match="no model"):
+        encoder.fingerprint()
+    (folder / "model.safetensors.index.json").write_text("[]")
+    with pytest.raises(TextEncoderError, match="not an index"):
+        encoder.fingerprint()
+
+
 def test_a_hub_id_that_is_absent_offline_says_what_to_do():
     with pytest.raises(WeightsUnavailableError, match="transformers:FOLDER"):
         get_encoder("transformers:openai/clip-vit-base-patch32").fingerprint()
