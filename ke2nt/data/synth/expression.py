@@ -7,7 +7,7 @@ variants, an action unit's activation is in [0, 1], and intensity scales the who
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -66,7 +66,7 @@ PROTOTYPES: Mapping[str, tuple[Mapping[int, float], ...]] = {
 _ONE_SIDED = {"contempt": (2, 10, 12, 14)}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ActionUnits:
     """Activations of the two halves of a face.
 
@@ -76,14 +76,19 @@ class ActionUnits:
     """
 
     values: np.ndarray
+    _rows: list[list[float]] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_rows", self.values.tolist())
 
     def __call__(self, unit: int, side: int) -> float:
         """Activation of a unit on the left (side −1) or right (side +1) half of the picture."""
-        return float(self.values[_ROW[unit], 0 if side < 0 else 1])
+        return self._rows[_ROW[unit]][0 if side < 0 else 1]
 
     def both(self, unit: int) -> float:
         """Mean activation of a unit over the two halves."""
-        return float(self.values[_ROW[unit]].mean())
+        left, right = self._rows[_ROW[unit]]
+        return 0.5 * (left + right)
 
 
 def sample_action_units(
