@@ -1,0 +1,1 @@
+"""Zero-shot evaluation: images embedded once, scored under any words."""
