@@ -1,1 +1,1 @@
-"""The command line. Every heavy import happens inside a command, so that `ke2nt --help` is instant."""
+"""The command line. Heavy imports happen inside commands, so that `ke2nt --help` is instant."""

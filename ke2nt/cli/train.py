@@ -37,9 +37,7 @@ def train(
     ke2nt train --resume runs/ferplus_resnet18
     """
     from ke2nt.config.load import load_config
-    from ke2nt.train.loop import TrainingStopped
     from ke2nt.train.run import RunDirectory
-    from ke2nt.train.train import train as run_training
 
     if (config is None) == (resume is None):
         raise ConfigError(
@@ -55,6 +53,9 @@ def train(
         if out is not None:
             changes.append(f"out={_yaml(str(out))}")
         settings = load_config(config, changes)
+    from ke2nt.train.loop import TrainingStopped
+    from ke2nt.train.train import train as run_training
+
     command = shlex.join(["ke2nt", *sys.argv[1:]])
     try:
         result = run_training(

@@ -117,6 +117,8 @@ class FaceTensors:
         skipped.
         """
         order = self.usable if order is None else order
+        if self.failed:
+            order = order[torch.isin(order, self.usable)]
         chunks = list(order.split(batch_size)) if len(order) else []
         if drop_last and len(chunks) > 1 and len(chunks[-1]) < batch_size:
             chunks.pop()

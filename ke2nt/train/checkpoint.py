@@ -51,7 +51,7 @@ class Progress:
 def save_checkpoint(
     folder: Path,
     model: nn.Module,
-    ema: ModelEma | None,
+    ema: ModelEma[Any] | None,
     optimizer: torch.optim.Optimizer,
     progress: Progress,
     *,
@@ -96,7 +96,7 @@ def latest_checkpoint(folder: Path) -> Path | None:
 
 
 def load_checkpoint(
-    path: Path, model: nn.Module, ema: ModelEma | None, optimizer: torch.optim.Optimizer
+    path: Path, model: nn.Module, ema: ModelEma[Any] | None, optimizer: torch.optim.Optimizer
 ) -> Progress:
     """Put a checkpoint's state back into a model, its average and its optimiser.
 

@@ -65,10 +65,14 @@ def load_training_data(
         LayoutError: The dataset's folder does not have its layout.
     """
     train, val = _splits(config)
-    memory = {"memory": config.data.memory, "workers": config.data.workers, "quiet": quiet}
     tensors = [
         FaceTensors(
-            split, preprocessing.image_size, interpolation=preprocessing.interpolation, **memory
+            split,
+            preprocessing.image_size,
+            interpolation=preprocessing.interpolation,
+            memory=config.data.memory,
+            workers=config.data.workers,
+            quiet=quiet,
         )
         for split in (train, val)
     ]

@@ -62,9 +62,8 @@ class Display:
         """Show that `done` steps of the whole run are done."""
         if self._bar:
             note = "" if losses is None else _parts(losses)
-            fields = {"note": note} if note else {}
             self._bar.update(
-                self._task, completed=done, epoch=f"{epoch + 1}/{self._epochs}", **fields
+                self._task, completed=done, epoch=f"{epoch + 1}/{self._epochs}", note=note
             )
 
     def epoch(self, record: dict[str, Any]) -> None:

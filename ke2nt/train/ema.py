@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
+from typing import Generic, TypeVar
 
 import torch
 from torch import nn
 
 __all__ = ["ModelEma"]
 
+M = TypeVar("M", bound=nn.Module)
 
-class ModelEma:
+
+class ModelEma(Generic[M]):
     """Average of a model's weights over steps.
 
     The decay climbs with the number of updates, min(decay, (1 + n) / (10 + n)), so that the first
@@ -25,13 +28,13 @@ class ModelEma:
         updates: Number of updates so far.
     """
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
+    def __init__(self, model: M, decay: float) -> None:
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
         self.decay = decay
         self.updates = 0
 
     @torch.no_grad()
-    def update(self, model: nn.Module) -> None:
+    def update(self, model: M) -> None:
         """Move the average towards the model's current state."""
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         self.updates += 1

@@ -18,6 +18,7 @@ from ke2nt.data.tensors import Batch
 from ke2nt.errors import TrainingError
 from ke2nt.evaluation.evaluate import evaluate_model
 from ke2nt.losses.objective import KE2NTLoss
+from ke2nt.models.recogniser import Recogniser
 from ke2nt.runtime.seeding import torch_generator
 from ke2nt.train.checkpoint import Progress, save_checkpoint
 from ke2nt.train.data import TrainingData
@@ -59,8 +60,8 @@ class Trainer:
     config: TrainConfig
     run: RunDirectory
     data: TrainingData
-    model: Any
-    ema: ModelEma | None
+    model: Recogniser
+    ema: ModelEma[Recogniser] | None
     optimizer: torch.optim.Optimizer
     loss: KE2NTLoss
     accelerator: Accelerator
@@ -159,10 +160,13 @@ class Trainer:
         last = epoch == config.optim.epochs
         if not (last or epoch % config.select.every == 0):
             return record
-        chosen = self.ema.model if self.ema is not None else self.model
-        precision = "bf16" if self.accelerator.mixed_precision == "bf16" else "fp32"
+        chosen = self.model if self.ema is None else self.ema.model
         report = evaluate_model(
-            chosen, self.data.val, batch_size=256, precision=precision, bootstrap=0
+            chosen,
+            self.data.val,
+            batch_size=256,
+            precision="bf16" if self.accelerator.mixed_precision == "bf16" else "fp32",
+            bootstrap=0,
         ).report
         value = float(getattr(report, config.select.metric))
         better = progress.best is None or value > progress.best

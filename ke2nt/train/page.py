@@ -12,11 +12,10 @@ from ke2nt.models.recogniser import Recogniser
 from ke2nt.report.faces import pick_faces
 from ke2nt.report.html import write_report
 from ke2nt.report.run_report import PromptMap, RunReport
-from ke2nt.text.bank import TextBank
 from ke2nt.train.checkpoint import Progress
 from ke2nt.train.run import RunDirectory
 
-__all__ = ["prompt_map", "write_run_report"]
+__all__ = ["write_run_report"]
 
 
 def write_run_report(
@@ -60,22 +59,10 @@ def write_run_report(
             faces=pick_faces(evaluation, images, seed=config.seed),
             failed=tuple({**(failed or {}), **dict(evaluation.failed)}.items()),
             records=progress.records,
-            text=prompt_map(model.bank) if model.bank is not None else None,
+            text=PromptMap.of(model.bank) if model.bank is not None else None,
             config=config.model_dump(mode="json"),
             provenance=facts,
             command=facts.get("command"),
             warnings=warnings,
         ),
-    )
-
-
-def prompt_map(bank: TextBank) -> PromptMap:
-    """The text side of a model, for its report."""
-    return PromptMap(
-        classes=bank.classes,
-        embeddings=bank.embeddings.cpu().numpy(),
-        anchor=bank.neutral.cpu().numpy(),
-        prompts=bank.provenance.get("prompts", {}),
-        anchor_prompts=bank.provenance.get("anchor", ()),
-        encoder=bank.provenance.get("encoder"),
     )

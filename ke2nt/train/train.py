@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -81,12 +81,12 @@ def train(
             where=run.path,
             hint="Start a new run.",
         )
-    model.to(accelerator.device, memory_format=torch.channels_last)
+    model.to(accelerator.device).to(memory_format=torch.channels_last)
     ema = ModelEma(model, config.optim.ema) if config.optim.ema is not None else None
     optimizer = make_optimizer(model, config.optim)
     checkpoint = latest_checkpoint(run.checkpoints) if resume else None
     progress = load_checkpoint(checkpoint, model, ema, optimizer) if checkpoint else Progress()
-    mean = preprocessing.mean
+    mean = model.preprocessing.mean
     trainer = Trainer(
         config=config,
         run=run,
@@ -160,10 +160,14 @@ def _build(
         "backbone_options": options.backbone_options,
         "dropout": options.dropout,
     }
+    # timm's weights bring the mean and deviation that they were trained with.
+    given = None if options.weights == "timm" else preprocessing
     if options.head == "linear":
-        return build_model(
-            architecture, classes=classes, weights=options.weights, preprocessing=preprocessing
+        model = build_model(
+            architecture, classes=classes, weights=options.weights, preprocessing=given
         )
+        model.preprocessing = replace(model.preprocessing, grey=options.grey)
+        return model
     text = config.text
     bank = TextBank.build(
         text.prompts, encoder=text.encoder, classes=classes, cache_dir=text.cache_dir
@@ -173,9 +177,9 @@ def _build(
         "logit_scale": text.logit_scale,
         "learn_logit_scale": text.learn_logit_scale,
     }
-    return build_model(
-        architecture, bank=bank, weights=options.weights, preprocessing=preprocessing
-    )
+    model = build_model(architecture, bank=bank, weights=options.weights, preprocessing=given)
+    model.preprocessing = replace(model.preprocessing, grey=options.grey)
+    return model
 
 
 def _steps(config: TrainConfig, data: TrainingData) -> int:

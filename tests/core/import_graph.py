@@ -16,8 +16,6 @@ SAME_LAYER = {
     ("resources", "runtime"): None,
     ("losses", "models"): "ke2nt.models.output",
 }
-# The table names rich for the commands; progress bars need it too.
-ALSO = {"rich": ("runtime/progress.py", "train/display.py")}
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ def read_rules(design: str) -> Rules:
             names, _, where = part.partition(":")
             allowed = tuple(re.findall(r"`([^`]+)`", where)) or tuple(rooms)
             for name in map(str.strip, names.split(",")):
-                heavy[IMPORT_NAMES.get(name, name)] = allowed + ALSO.get(name, ())
+                heavy[IMPORT_NAMES.get(name, name)] = allowed
     return Rules(layers | {"_version": 0, "__main__": 1 + max(layers.values())}, heavy)
 
 

@@ -92,7 +92,7 @@ def test_erasing_fills_one_rectangle_within_the_area_range():
 def test_brightness_and_contrast_stay_in_range_and_differ_by_sample():
     pixels = batch(32)
     out = augment(pixels, brightness=0.5, contrast=0.5)
-    assert 0 <= out.min()
+    assert out.min() >= 0
     assert out.max() <= 255
     ratio = out.mean(dim=(1, 2, 3)) / pixels.float().mean(dim=(1, 2, 3))
     assert 0.4 < ratio.min() < 0.9

@@ -50,6 +50,8 @@ def test_an_unreadable_image_is_left_out_and_named(split, memory):
     assert seen == [0, 1, 2, 4, 5, 6]
     assert list(tensors.failed) == ["3.png"]
     assert tensors.usable.tolist() == seen
+    asked = torch.cat([b.indices for b in tensors.batches(2, order=torch.tensor([3, 5, 3]))])
+    assert asked.tolist() == [5]
 
 
 def test_lazy_decoding_in_worker_processes_is_the_same(split):
