@@ -25,13 +25,16 @@ class Predictions:
     """What a model answered for N images, in split order.
 
     Attributes:
-        probabilities: float64 (N, K), rows sum to 1.
+        probabilities: float64 (N, K), rows sum to 1; calibrated where the model is.
         labels: int64 (N,), true class indices in `data_classes`.
         names: N sample names.
         classes: The model's label set, K classes.
         data_classes: The label set of the data; it may differ from the model's.
         embeddings: float32 (N, D) expression embeddings, not normalised, where asked for.
         failed: (name, reason) of every image that could not be read; none of them is among the N.
+        logits: float64 (V, N, K), as the model gives them, of V = 1 view of each image, or of 2
+            where it was averaged with its mirror image; None where they are not known.
+        calibrated: Whether the probabilities are.
     """
 
     probabilities: np.ndarray
@@ -41,9 +44,17 @@ class Predictions:
     data_classes: tuple[str, ...]
     embeddings: np.ndarray | None
     failed: tuple[tuple[str, str], ...]
+    logits: np.ndarray | None = None
+    calibrated: bool = False
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def uncalibrated(self) -> np.ndarray | None:
+        """Probabilities as they were before calibration, float64 (N, K); None without logits."""
+        if self.logits is None:
+            return None
+        return torch.from_numpy(self.logits).softmax(dim=-1).mean(dim=0).numpy()
 
 
 @contextmanager
@@ -63,7 +74,8 @@ def uses_bf16(precision: Precision, device: torch.device) -> bool:
     return precision == "bf16" or (precision == "auto" and device.type == "cuda")
 
 
-def _probabilities(model: Any, images: Tensor, precision: Precision) -> tuple[Tensor, Tensor]:
+def _forward(model: Any, images: Tensor, precision: Precision) -> tuple[Tensor, Tensor]:
+    """float64 logits on the CPU, and embeddings."""
     half = uses_bf16(precision, images.device)
     with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=half):
         output = model(images)
@@ -73,7 +85,7 @@ def _probabilities(model: Any, images: Tensor, precision: Precision) -> tuple[Te
             "the model gives logits that are not finite",
             hint="The weights are damaged, or training diverged; a lower learning rate may help.",
         )
-    return logits.softmax(dim=-1), output.embeddings
+    return logits, output.embeddings
 
 
 @torch.inference_mode()
@@ -89,6 +101,8 @@ def predict(
     quiet: bool = True,
 ) -> Predictions:
     """Predict every readable image of a split; the model's training mode is left as it was.
+
+    Where the model has a calibration, the probabilities are calibrated.
 
     Args:
         model: A recogniser with `classes` and `preprocessing`.
@@ -114,7 +128,7 @@ def predict(
     if device is not None:
         model.to(device)
     device = next(model.parameters()).device
-    rows: list[Tensor] = []
+    logits: list[Tensor] = []
     vectors: list[Tensor] = []
     indices: list[Tensor] = []
     split = images.split
@@ -123,27 +137,33 @@ def predict(
     with _evaluation_mode(model):
         for batch in track(images.batches(batch_size), label, total=total, quiet=quiet):
             pixels = preprocessing.to_input(batch.pixels.to(device))
-            probabilities, vector = _probabilities(model, pixels, precision)
+            views, vector = _forward(model, pixels, precision)
+            views = views[None]
             if flip_tta:
-                mirrored, _ = _probabilities(model, pixels.flip(-1), precision)
-                probabilities = (probabilities + mirrored) / 2
-            rows.append(probabilities)
+                mirrored, _ = _forward(model, pixels.flip(-1), precision)
+                views = torch.cat([views, mirrored[None]])
+            logits.append(views)
             indices.append(batch.indices)
             if embeddings:
                 vectors.append(vector.float().cpu())
-    if not rows:
+    if not logits:
         raise DataError(
             "no image of the split can be read",
             where=f"{split.dataset} {split.split}",
             found="; ".join(f"{n}: {why}" for n, why in list(images.failed.items())[:3]),
         )
     order = torch.cat(indices).numpy()
+    raw = torch.cat(logits, dim=1)
+    calibration = getattr(model, "calibration", None)
+    scaled = raw if calibration is None else calibration.apply(raw)
     return Predictions(
-        probabilities=torch.cat(rows).numpy(),
+        probabilities=scaled.softmax(dim=-1).mean(dim=0).numpy(),
         labels=split.labels()[order],
         names=tuple(split.samples[i].name for i in order),
         classes=tuple(model.classes),
         data_classes=tuple(split.classes),
         embeddings=torch.cat(vectors).numpy() if embeddings else None,
         failed=tuple(images.failed.items()),
+        logits=raw.numpy(),
+        calibrated=calibration is not None,
     )

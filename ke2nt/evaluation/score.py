@@ -28,6 +28,8 @@ class Evaluation:
         mapping: How the classes of the data were read as classes of the model.
         dropped: Class of the data → number of its images that were left out.
         settings: What the figures depend on, such as {"dataset": "ferplus", "flip_tta": False}.
+        uncalibrated: The figures without the model's calibration, without intervals; None for a
+            model that has none.
     """
 
     report: ClassificationReport
@@ -35,6 +37,7 @@ class Evaluation:
     mapping: LabelMapping
     dropped: Mapping[str, int]
     settings: Mapping[str, Any]
+    uncalibrated: ClassificationReport | None = None
 
     @property
     def failed(self) -> tuple[tuple[str, str], ...]:
@@ -56,7 +59,13 @@ class Evaluation:
             },
             "failed": [{"name": name, "reason": reason} for name, reason in self.failed],
             **self.report.to_dict(),
+            **self._before(),
         }
+
+    def _before(self) -> dict[str, Any]:
+        raw = self.uncalibrated
+        names = ("accuracy", "ece", "nll", "brier")
+        return {} if raw is None else {"uncalibrated": {n: getattr(raw, n) for n in names}}
 
     def to_csv(self) -> str:
         """One row an image: name, true and predicted class, and every class's probability."""
@@ -119,9 +128,12 @@ def score(
         target[chosen],
         mapping.target,
     )
+    raw = predictions.uncalibrated() if predictions.calibrated else None
+    raw = None if raw is None else raw[chosen]
     if policy == "drop" and mapping.unused:
         keep = [k for k, name in enumerate(classes) if name not in mapping.unused]
         probabilities, labels = _mask(probabilities, keep), np.searchsorted(keep, labels)
+        raw = None if raw is None else _mask(raw, keep)
         classes = tuple(classes[k] for k in keep)
     return Evaluation(
         report=classification_report(
@@ -135,8 +147,12 @@ def score(
             classes=classes,
             data_classes=classes,
             embeddings=None if predictions.embeddings is None else predictions.embeddings[chosen],
+            logits=None,
         ),
         mapping=mapping,
         dropped=dropped,
         settings=dict(settings or {}),
+        uncalibrated=None
+        if raw is None
+        else classification_report(raw, labels, classes, bootstrap=0),
     )

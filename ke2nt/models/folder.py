@@ -14,6 +14,7 @@ from torch import Tensor
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.errors import CheckpointError, LabelError
 from ke2nt.labels import check_same_labels
+from ke2nt.models.calibration import Calibration
 from ke2nt.models.hub import download_folder, looks_like_hub_id
 from ke2nt.models.tensor_files import read_safetensors
 from ke2nt.runtime.atomic import atomic_folder, write_json
@@ -48,6 +49,7 @@ class SavedModel:
         provenance: What made the model, plain JSON.
         bank: Text embeddings, None for a linear head.
         state: The module's state dict, on the CPU.
+        calibration: Calibration of its logits, or None.
     """
 
     classes: tuple[str, ...]
@@ -56,6 +58,7 @@ class SavedModel:
     provenance: dict[str, Any]
     bank: TextBank | None
     state: Mapping[str, Tensor]
+    calibration: Calibration | None = None
 
 
 def write_folder(folder: Path, saved: SavedModel) -> None:
@@ -94,6 +97,7 @@ def write_folder(folder: Path, saved: SavedModel) -> None:
                 "prompts": prompts,
                 "preprocessing": saved.preprocessing.to_dict(),
                 "architecture": saved.architecture,
+                "calibration": saved.calibration and saved.calibration.to_dict(),
                 "provenance": saved.provenance,
                 "digests": {file.name: digest_file(file) for file in sorted(aside.iterdir())},
             },
@@ -140,6 +144,7 @@ def read_folder(folder: Path) -> SavedModel:
     classes = tuple(config["classes"])
     check_same_labels(_weights_classes(folder / _WEIGHTS), classes, where=folder / _CONFIG)
     bank = TextBank.load(folder) if has_bank else None
+    stored = config.get("calibration")
     if bank is not None:
         check_same_labels(classes, bank.classes, where=folder / _BANK[1])
     return SavedModel(
@@ -149,6 +154,9 @@ def read_folder(folder: Path) -> SavedModel:
         provenance=config["provenance"],
         bank=bank,
         state=read_safetensors(folder / _WEIGHTS),
+        calibration=None
+        if stored is None
+        else Calibration.from_dict(stored, where=folder / _CONFIG),
     )
 
 

@@ -98,7 +98,8 @@ class KE2NT(Recogniser):
     def set_bank(self, bank: TextBank) -> None:
         """Recognise other classes from now on, without training.
 
-        A logit scale that was neither given nor learned follows the bank.
+        A logit scale that was neither given nor learned follows the bank. Of a calibration, a
+        temperature stays, flagged as transferred; vector scaling is dropped.
 
         Args:
             bank: Text embeddings of the new classes, of the same encoder.
@@ -114,6 +115,8 @@ class KE2NT(Recogniser):
                 hint="Build the bank with the text encoder that the model was trained with.",
             )
         text = bank.embeddings.detach().to(self.transformation.down.weight, copy=True)
+        if self.calibration is not None and not torch.equal(text, self.text_embeddings):
+            self.calibration = self.calibration.for_other_texts()
         self.register_buffer("text_embeddings", text, persistent=False)
         self._bank = bank
 

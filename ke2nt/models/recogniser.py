@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ke2nt.data.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from ke2nt.errors import CheckpointError, ModelError
 from ke2nt.models.backbones import Backbone, Stem, create_backbone
+from ke2nt.models.calibration import Calibration
 from ke2nt.models.folder import SavedModel, find_model_folder, read_folder, write_folder
 from ke2nt.models.output import KE2NTOutput
 from ke2nt.models.weights import WeightReport, load_initial_weights
@@ -41,6 +42,8 @@ class Recogniser(nn.Module, ABC):
     Attributes:
         preprocessing: From pixels to the input.
         provenance: What made the model, plain JSON; saved with it.
+        calibration: Applied to the logits wherever probabilities are made, not by `forward`; None
+            before `ke2nt calibrate`.
         weight_report: What was taken from a local weights file, or None.
 
     Raises:
@@ -91,6 +94,7 @@ class Recogniser(nn.Module, ABC):
         self.dropout = nn.Dropout(dropout)
         self.weight_report: WeightReport | None = None
         self.provenance: dict[str, Any] = {}
+        self.calibration: Calibration | None = None
         mean, std = IMAGENET_MEAN, IMAGENET_STD
         if weights == "timm":
             mean, std = self.backbone.mean or mean, self.backbone.std or std
@@ -183,6 +187,7 @@ class Recogniser(nn.Module, ABC):
                 provenance=facts,
                 bank=self.bank,
                 state=self.state_dict(),
+                calibration=self.calibration,
             ),
         )
 
@@ -228,6 +233,7 @@ class Recogniser(nn.Module, ABC):
             ) from error
         _fill(model, saved.state, where)
         model.provenance = dict(saved.provenance)
+        model.calibration = saved.calibration
         return model.eval()
 
 

@@ -1,0 +1,128 @@
+"""Calibration of a model's logits, stored with the model: temperature or vector scaling."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal, Self, get_args
+
+import torch
+from torch import Tensor
+
+from ke2nt.errors import CheckpointError, ModelError
+
+__all__ = ["Calibration", "Method"]
+
+Method = Literal["temperature", "vector"]
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Maps logits z (…, K) to logits whose softmax is calibrated; fitted after training.
+
+    "temperature": z / T. "vector": w ⊙ z + b, one weight and one bias a class. Both are from Guo et
+    al., "On Calibration of Modern Neural Networks" (ICML 2017), section 4.2. Temperature scaling
+    never changes an answer; vector scaling may.
+
+    Attributes:
+        method: "temperature" or "vector".
+        temperature: T > 0; 1 for vector scaling.
+        weight: w, K values, for vector scaling alone.
+        bias: b, K values, for vector scaling alone.
+        min_confidence: Below this calibrated probability the best answer should be withheld, in
+            [0, 1]; None where no threshold was chosen.
+        threshold: What the threshold was chosen for, plain JSON, such as {"target": "risk",
+            "value": 0.05, "risk": 0.049, "coverage": 0.81}.
+        fitted_on: The data, plain JSON: dataset, split, reader options, n.
+        figures: ECE and log-loss before and after, plain JSON.
+        transferred: Whether the class texts have changed since it was fitted, so that it is only a
+            guess there.
+
+    Raises:
+        ModelError: A value is out of range.
+    """
+
+    method: Method = "temperature"
+    temperature: float = 1.0
+    weight: tuple[float, ...] | None = None
+    bias: tuple[float, ...] | None = None
+    min_confidence: float | None = None
+    threshold: Mapping[str, Any] = field(default_factory=dict)
+    fitted_on: Mapping[str, Any] = field(default_factory=dict)
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    transferred: bool = False
+
+    def __post_init__(self) -> None:
+        vector = self.method == "vector"
+        for name in ("weight", "bias") if vector else ():
+            values = tuple(float(v) for v in getattr(self, name) or ())
+            object.__setattr__(self, name, values)
+        weight, bias = self.weight or (), self.bias or ()
+        if (
+            self.method not in get_args(Method)
+            or not 0 < self.temperature < math.inf
+            or bool(weight) != vector
+            or len(weight) != len(bias)
+            or not all(map(math.isfinite, (*weight, *bias)))
+            or not (self.min_confidence is None or 0 <= self.min_confidence <= 1)
+        ):
+            raise ModelError(
+                "the calibration is not valid",
+                expected="temperature above 0, or as many finite weights as biases; "
+                "min_confidence from 0 to 1",
+                found=self.to_dict(),
+            )
+
+    def apply(self, logits: Tensor) -> Tensor:
+        """Calibrated logits.
+
+        Args:
+            logits: (…, K), floating, as the model gives them.
+
+        Returns:
+            Same shape, dtype and device.
+
+        Raises:
+            ModelError: Vector scaling was fitted for another number of classes.
+        """
+        if self.weight is None or self.bias is None:
+            return logits / self.temperature
+        if logits.shape[-1] != len(self.weight):
+            raise ModelError(
+                "the calibration is of another label set",
+                expected=f"{len(self.weight)} classes",
+                found=logits.shape[-1],
+            )
+        weight, bias = (torch.tensor(v, dtype=torch.float64) for v in (self.weight, self.bias))
+        return logits * weight.to(logits) + bias.to(logits)
+
+    def for_other_texts(self) -> Calibration | None:
+        """What is left of it when the class texts change.
+
+        A temperature stays, flagged as `transferred` and without its threshold; vector scaling
+        means nothing for other classes.
+        """
+        if self.method == "vector":
+            return None
+        return replace(self, transferred=True, min_confidence=None, threshold={})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON value."""
+        value = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        unused = ("weight", "bias") if self.method == "temperature" else ("temperature",)
+        return {k: v for k, v in value.items() if k not in unused}
+
+    @classmethod
+    def from_dict(cls, value: Any, *, where: object = None) -> Self:
+        """Inverse of `to_dict`.
+
+        Raises:
+            CheckpointError: The stored value is not a calibration.
+        """
+        try:
+            return cls(**value)
+        except (TypeError, ValueError, ModelError) as error:
+            raise CheckpointError(
+                "the stored calibration is not valid", found=error, where=where
+            ) from error
