@@ -1,4 +1,4 @@
-"""Text towers of transformers (CLIP, SigLIP, sentence encoders); the only file that imports it."""
+"""Models of transformers (CLIP, SigLIP, sentence encoders); the only file that imports it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import torch
 
@@ -41,6 +42,9 @@ _TOKENIZER_FILES = (
 _WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 _INDEX = "model.safetensors.index.json"
 _DUAL = ("clip", "siglip", "siglip2")
+
+# Models in use, by digest: the image and the text side of one evaluation share theirs.
+_IN_USE: WeakValueDictionary[str, Any] = WeakValueDictionary()
 
 
 def offline() -> bool:
@@ -134,7 +138,7 @@ class TransformersEncoder:
 
     def encode(self, prompts: Sequence[str]) -> EncodedText:
         """Embed prompts; equals the model's own `get_text_features`, (N, D) float32."""
-        model = self._load("AutoModel").float().eval()
+        model = self.load()
         with torch.no_grad():
             rows = [
                 self._embed(model, list(prompts[start : start + _BATCH]))
@@ -142,23 +146,51 @@ class TransformersEncoder:
             ]
         scale, bias = (getattr(model, name, None) for name in ("logit_scale", "logit_bias"))
         return EncodedText(
-            torch.cat(rows),
+            torch.cat(rows).cpu(),
             logit_scale=None if scale is None else float(scale.detach().exp()),
             logit_bias=None if bias is None else float(bias.detach()),
         )
 
+    def load(self) -> Any:
+        """The whole model in float32 and evaluation mode; shared while somebody holds it.
+
+        Raises:
+            WeightsUnavailableError: The weights are not here and cannot be fetched.
+            TextEncoderError: They cannot be loaded.
+        """
+        key = self.fingerprint().weights
+        if (known := _IN_USE.get(key)) is not None:
+            return known
+        _IN_USE[key] = model = self._load("AutoModel").float().eval()
+        return model
+
+    def image_settings(self) -> tuple[Any, Any]:
+        """Side of the image tower's input in pixels, and the library's own image processor.
+
+        Raises:
+            TextEncoderError: The model has no image tower, or no image processor is saved with it.
+        """
+        if self._config.model_type not in _DUAL:
+            raise TextEncoderError(
+                f"{self.id} has no image tower",
+                expected=f"a model of type {', '.join(_DUAL)}",
+                found=f"type {self._config.model_type!r}",
+            )
+        side = getattr(self._config.vision_config, "image_size", None)
+        return side, self._load("AutoImageProcessor")
+
     def _embed(self, model: Any, texts: list[str]) -> torch.Tensor:
         if self._pooling:
-            tokens = self._tokenizer(texts, padding=True, return_tensors="pt")
+            tokens = self._tokenizer(texts, padding=True, return_tensors="pt").to(model.device)
             return self._pooling(model(**tokens)[0], tokens["attention_mask"])
         if self._config.model_type == "clip":
-            tokens = self._tokenizer(texts, padding=True, return_tensors="pt")
+            tokens = self._tokenizer(texts, padding=True, return_tensors="pt").to(model.device)
             features = model.get_text_features(**tokens)
         else:  # SigLIP was trained on full-length texts whose padding is attended to
             tokens = self._tokenizer(
                 texts, padding="max_length", max_length=self._limit, return_tensors="pt"
             )
-            features = model.get_text_features(input_ids=tokens["input_ids"])
+            features = model.get_text_features(input_ids=tokens["input_ids"].to(model.device))
         # A tensor up to transformers 4, an output object from 5 on.
         return features if isinstance(features, torch.Tensor) else features.pooler_output
 

@@ -1,4 +1,4 @@
-"""Text towers of open_clip; the only file that imports it."""
+"""Models of open_clip; the only file that imports it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import importlib.util
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import torch
 
@@ -25,6 +26,9 @@ from ke2nt.text.file_digests import FileDigests
 from ke2nt.text.hf import offline, tokenizer_files
 
 __all__ = ["OpenClipEncoder"]
+
+# Models in use, by digest: the image and the text side of one evaluation share theirs.
+_IN_USE: WeakValueDictionary[str, Any] = WeakValueDictionary()
 
 _BATCH = 64
 _CONFIG = "open_clip_config.json"
@@ -100,10 +104,33 @@ class OpenClipEncoder:
 
     def encode(self, prompts: Sequence[str]) -> EncodedText:
         """Embed prompts; `embeddings` equals the model's own `encode_text`, (N, D) float32."""
+        model, tokenizer = self.load(), self._tokenizer()
+        device = model.logit_scale.device
+        with torch.no_grad():
+            rows = [
+                model.encode_text(tokenizer(list(prompts[start : start + _BATCH])).to(device))
+                for start in range(0, len(prompts), _BATCH)
+            ]
+            bias = getattr(model, "logit_bias", None)
+            return EncodedText(
+                torch.cat(rows).float().cpu(),
+                logit_scale=float(model.logit_scale.exp()),
+                logit_bias=None if bias is None else float(bias),
+            )
+
+    def load(self) -> Any:
+        """The whole model, both towers, in evaluation mode; shared while somebody holds it.
+
+        Raises:
+            WeightsUnavailableError: The weights are not here and cannot be fetched.
+            TextEncoderError: They do not fit the architecture.
+        """
         import open_clip
 
         path = self._checkpoint()
-        tokenizer = self._tokenizer()
+        key = digest_json([self._source.model, self.fingerprint().weights])
+        if (known := _IN_USE.get(key)) is not None:
+            return known
         try:
             model = open_clip.create_model(
                 self._source.model,
@@ -118,17 +145,26 @@ class OpenClipEncoder:
                 hint=f"The weights must fit the architecture {self._source.model}; "
                 "'-quickgelu' in its name matters. TorchScript archives are not read.",
             ) from error
-        with torch.no_grad():
-            rows = [
-                model.encode_text(tokenizer(list(prompts[start : start + _BATCH]))).float()
-                for start in range(0, len(prompts), _BATCH)
-            ]
-            bias = getattr(model, "logit_bias", None)
-            return EncodedText(
-                torch.cat(rows),
-                logit_scale=float(model.logit_scale.exp()),
-                logit_bias=None if bias is None else float(bias),
-            )
+        _IN_USE[key] = model
+        return model
+
+    def image_settings(self) -> tuple[Any, dict[str, Any]]:
+        """What the image tower reads, from the configuration alone.
+
+        Returns:
+            Size of the tower's input in pixels, a number or (height, width), and the preprocessing
+            under open_clip's names ("size", "mean", "std", "interpolation", "resize_mode",
+            "fill_color"), as far as it is given. For a built-in architecture that is its tag's,
+            over open_clip's defaults; a folder has its own.
+        """
+        from open_clip.transform import PreprocessCfg, merge_preprocess_dict
+
+        size = self._source.config.get("vision_cfg", {}).get("image_size", 224)
+        if self._source.folder is None:
+            base = {**asdict(PreprocessCfg()), "size": size}
+            return size, merge_preprocess_dict(base, self._source.tag)
+        facts = json.loads((self._source.folder / _CONFIG).read_bytes())
+        return size, dict(facts.get("preprocess_cfg") or {})
 
     @property
     def _quick_gelu(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,14 +11,21 @@ import numpy as np
 import torch
 
 from ke2nt.data.sample import FaceSplit
-from ke2nt.vision.cache import ImageCache
-from ke2nt.vision.compute import Precision, embed_images
-from ke2nt.vision.content_digest import ContentDigests
-from ke2nt.vision.encoder import get_image_encoder
-from ke2nt.vision.recipe import ImageRecipe
+from ke2nt.errors import DataError, ModelError
+from ke2nt.runtime.progress import track
+from ke2nt.text.bank import TextBank
 from ke2nt.text.folders import cache_folder
+from ke2nt.vision.cache import ImageCache
+from ke2nt.vision.catalog import get_image_encoder
+from ke2nt.vision.compute import Precision, embed_samples, uses_bf16
+from ke2nt.vision.content_digest import split_digest
+from ke2nt.vision.encoder import ImageEncoder
+from ke2nt.vision.entry import Rows, join
+from ke2nt.vision.recipe import ImageRecipe
 
-__all__ = ["ImageEmbeddings", "embed_split"]
+__all__ = ["ImageEmbeddings", "check_text", "embed_split"]
+
+_PIECE = 512  # about so many images are kept together while a cache entry is being filled
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +41,8 @@ class ImageEmbeddings:
         text_encoder: Name of the text encoder whose embeddings these may be compared with.
         logit_scale: Factor on cosine similarities that the encoder was trained with.
         failed: (name, reason) of every image that could not be read; none of them is among the N.
+        text_weights: Digest of that text encoder, or None where it is not known.
+        trained_classes: Classes that a model of this project was trained on, or None.
     """
 
     embeddings: np.ndarray
@@ -42,13 +53,15 @@ class ImageEmbeddings:
     text_encoder: str
     logit_scale: float
     failed: tuple[tuple[str, str], ...] = ()
+    text_weights: str | None = None
+    trained_classes: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.names)
 
 
 def embed_split(
-    encoder: str,
+    encoder: str | ImageEncoder,
     split: FaceSplit,
     *,
     cache_dir: str | Path | None = None,
@@ -64,7 +77,8 @@ def embed_split(
 
     Args:
         encoder: "open_clip:ARCH/TAG-or-checkpoint", "open_clip:FOLDER",
-            "transformers:ID-or-folder", or "run:DIR" for a model trained by this project.
+            "transformers:ID-or-folder", or "run:DIR" for a model trained by this project; or
+            an encoder from `get_image_encoder`, which keeps its model loaded once it was needed.
         split: The images.
         cache_dir: Cache folder; `KE2NT_CACHE` or the platform's unless given.
         batch_size: Images a forward pass.
@@ -73,9 +87,73 @@ def embed_split(
         quiet: No progress on stderr.
 
     Raises:
-        TextEncoderError: No such encoder, or it cannot be loaded.
-        ModelError: The encoder and its preprocessing do not belong together.
+        TextEncoderError: No such vision-language model, or it cannot be loaded.
+        CheckpointError: No such run.
+        ModelError: No such kind of encoder, or it and its preprocessing do not fit together.
         DataError: The split is empty, or none of its images can be read.
         CacheError: The cache folder cannot be used.
     """
-    raise AssertionError
+    if len(split) == 0:
+        raise DataError("the split is empty", where=f"{split.dataset} {split.split}")
+    folder = cache_folder(cache_dir)
+    model = get_image_encoder(encoder, cache_dir=folder) if isinstance(encoder, str) else encoder
+    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    bf16 = uses_bf16(precision, where)
+    recipe = ImageRecipe(
+        encoder=model.id,
+        weights=model.weights(),
+        preprocessing=model.preprocessing(),
+        precision="bf16" if bf16 else "fp32",
+        dataset=split.dataset,
+        split=split.split,
+        images=split_digest(split, folder),
+        count=len(split),
+    )
+    batches = max(1, _PIECE // batch_size)
+
+    def fill(start: int) -> Iterator[Rows]:
+        samples = split.samples[start:]
+        rows = embed_samples(model, model.load(where), samples, batch_size=batch_size, bf16=bf16)
+        label = f"embedding {split.dataset} {split.split}"
+        shown = track(rows, label, total=-(-len(samples) // batch_size), quiet=quiet)
+        while piece := list(itertools.islice(shown, batches)):
+            yield join(piece)
+
+    rows = ImageCache(folder).fetch(recipe, batches * batch_size, fill)
+    kept = [i for i in range(len(split)) if i not in rows.failed]
+    return ImageEmbeddings(
+        embeddings=rows.embeddings,
+        labels=split.labels()[kept],
+        names=tuple(split.samples[i].name for i in kept),
+        classes=tuple(split.classes),
+        encoder=encoder if isinstance(encoder, str) else encoder.id,
+        text_encoder=model.text_encoder,
+        logit_scale=rows.logit_scale,
+        failed=tuple((split.samples[i].name, why) for i, why in sorted(rows.failed.items())),
+        text_weights=model.text_weights(),
+        trained_classes=model.trained_classes,
+    )
+
+
+def check_text(images: ImageEmbeddings, bank: TextBank) -> None:
+    """Raise ModelError unless text embeddings come from the encoder that shares the images' space.
+
+    Args:
+        images: Image embeddings (N, D).
+        bank: Text embeddings; a bank of tensors is checked by its width alone.
+    """
+    if bank.dim != images.embeddings.shape[1]:
+        raise ModelError(
+            "text and image embeddings differ in width",
+            expected=images.embeddings.shape[1],
+            found=bank.dim,
+            where=images.encoder,
+        )
+    found = bank.provenance.get("weights")
+    if images.text_weights and found and found != images.text_weights:
+        raise ModelError(
+            "the text encoder is not the one that shares the image encoder's space",
+            expected=f"weights {images.text_weights[:16]}…",
+            found=f"{bank.provenance.get('encoder')} with weights {found[:16]}…",
+            where=images.encoder,
+        )
