@@ -1,0 +1,111 @@
+"""Figures of one ensemble, and differences of two on the same images, with their intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ke2nt.evaluation.metrics import LEVEL, Interval
+from ke2nt.evaluation.rates import bootstrap_confusions
+
+__all__ = ["Figures", "outcome_figures", "paired_figures", "paired_table"]
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Accuracy, UAR and recalls: in [0, 1], or differences of such figures in [−1, 1].
+
+    Attributes:
+        accuracy: Share of right answers (WAR).
+        uar: Mean recall over the classes that have images.
+        recall: Recall of each class; None for a class without images.
+        intervals: 95 % bootstrap intervals of "accuracy" and "uar"; empty without resamples.
+        recall_intervals: The same of each class's recall; None where there is none.
+    """
+
+    accuracy: float
+    uar: float
+    recall: tuple[float | None, ...]
+    intervals: Mapping[str, Interval]
+    recall_intervals: tuple[Interval | None, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON value."""
+        return {
+            "accuracy": self.accuracy,
+            "uar": self.uar,
+            "intervals": {name: list(pair) for name, pair in self.intervals.items()},
+            "recall": list(self.recall),
+            "recall_intervals": [pair and list(pair) for pair in self.recall_intervals],
+        }
+
+
+def outcome_figures(
+    hits: np.ndarray, support: np.ndarray, *, resamples: int = 1000, seed: int = 0
+) -> Figures:
+    """Figures of an ensemble with `hits` (K,) right answers among `support` (K,) images."""
+    return _figures(np.stack([hits, support - hits], axis=1), np.array([1, 0]), resamples, seed)
+
+
+def paired_table(
+    first: np.ndarray, second: np.ndarray, labels: np.ndarray, num_classes: int
+) -> np.ndarray:
+    """Outcomes of two answers to the same N images, counted by class.
+
+    Args:
+        first: bool (N,), whether the first answer is right.
+        second: The same of the second.
+        labels: (N,) class indices.
+        num_classes: K.
+
+    Returns:
+        int64 (K, 4): both right, only the first, only the second, neither.
+    """
+    outcome = 2 * ~first + ~second
+    return np.bincount(labels * 4 + outcome, minlength=4 * num_classes).reshape(num_classes, 4)
+
+
+def paired_figures(table: np.ndarray, *, resamples: int = 1000, seed: int = 0) -> Figures:
+    """Second minus first, from a `paired_table`; the bootstrap draws images, both answers with it.
+
+    A pair of answers to the same image is drawn as one, so what both get right or wrong does not
+    widen the interval (Koehn, "Statistical significance tests for machine translation
+    evaluation", EMNLP 2004, section 4).
+    """
+    return _figures(table, np.array([0, -1, 1, 0]), resamples, seed)
+
+
+def _figures(counts: np.ndarray, worth: np.ndarray, resamples: int, seed: int) -> Figures:
+    """Figures of outcomes (K, C), each worth a number (C,).
+
+    Draws with replacement fill the cells with multinomial counts, as in `bootstrap_confusions`.
+    """
+    accuracy, uar, recall = _rates(counts[None], worth)
+    intervals: dict[str, Interval] = {}
+    recall_intervals: list[Interval | None] = [None] * len(counts)
+    if resamples:
+        drawn = _rates(bootstrap_confusions(counts, resamples, seed), worth)
+        intervals = {"accuracy": _percentiles(drawn[0]), "uar": _percentiles(drawn[1])}
+        kept = [column[~np.isnan(column)] for column in drawn[2].T]
+        recall_intervals = [_percentiles(column) if column.size else None for column in kept]
+    return Figures(
+        accuracy=float(accuracy[0]),
+        uar=float(uar[0]),
+        recall=tuple(None if np.isnan(value) else float(value) for value in recall[0]),
+        intervals=intervals,
+        recall_intervals=tuple(recall_intervals),
+    )
+
+
+def _rates(counts: np.ndarray, worth: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    support, gain = counts.sum(axis=-1), counts @ worth
+    recall = np.divide(gain, support, out=np.full(gain.shape, np.nan), where=support > 0)
+    return gain.sum(axis=-1) / support.sum(axis=-1), np.nanmean(recall, axis=-1), recall
+
+
+def _percentiles(values: np.ndarray) -> Interval:
+    low, high = np.percentile(values, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
+    return float(low), float(high)

@@ -1,0 +1,241 @@
+"""What every set, template, word and description is worth, alone and within its ensemble."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from ke2nt.lab.bench import Bench, load_sets, set_up
+from ke2nt.lab.intervals import Figures, outcome_figures, paired_figures, paired_table
+from ke2nt.lab.pool import PromptPool, template_prompts
+from ke2nt.labels import LabelPolicy
+from ke2nt.prompts.articles import fill_template
+from ke2nt.prompts.prompt_set import PromptSet
+
+if TYPE_CHECKING:
+    from ke2nt.text.encoder import TextEncoder
+    from ke2nt.vision.embed import ImageEmbeddings
+
+__all__ = ["Entry", "Kind", "Ranking", "Unit", "rank", "rank_bench", "units"]
+
+Kind = Literal["all", "set", "template", "word", "description"]
+
+
+@dataclass(frozen=True, eq=False)
+class Unit:
+    """Some words to be judged.
+
+    Attributes:
+        kind: "all" sets together, a "set", a "template" (in every class), or a "word" or
+            "description" of one class.
+        prompt_set: Name of the set it is of; "" for all together.
+        text: The words.
+        class_name: Class of a word or description, else None.
+        alone: bool (P,), the ensemble with these words and, where they leave a class without
+            prompts, the set's own prompts of it: a word replaces the words of its class only.
+        whole: bool (P,), the ensemble that they are a part of.
+        without: bool (P,), `whole` less these words; None where a class would be left empty.
+    """
+
+    kind: Kind
+    prompt_set: str
+    text: str
+    class_name: str | None
+    alone: np.ndarray
+    whole: np.ndarray
+    without: np.ndarray | None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A unit's worth.
+
+    Attributes:
+        kind, prompt_set, text, class_name: As in `Unit`.
+        prompts: Number of prompts in the ensemble `alone`.
+        figures: Figures of it.
+        marginal: What the whole ensemble gains by these words (whole − without), with paired
+            intervals; None where the whole cannot do without them.
+    """
+
+    kind: Kind
+    prompt_set: str
+    text: str
+    class_name: str | None
+    prompts: int
+    figures: Figures
+    marginal: Figures | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON value."""
+        return {
+            "kind": self.kind,
+            "set": self.prompt_set,
+            "text": self.text,
+            "class": self.class_name,
+            "prompts": self.prompts,
+            **self.figures.to_dict(),
+            "marginal": self.marginal and self.marginal.to_dict(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Worth of all words, best UAR first within a kind.
+
+    Attributes:
+        classes: Class names, in index order.
+        support: Images of each class.
+        entries: One for each unit.
+        labels: What became of the classes of the data.
+    """
+
+    classes: tuple[str, ...]
+    support: tuple[int, ...]
+    entries: tuple[Entry, ...]
+    labels: Mapping[str, Any]
+
+    def of(self, *kinds: Kind) -> list[Entry]:
+        """Entries of some kinds, best UAR first."""
+        return [entry for entry in self.entries if entry.kind in kinds]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON value."""
+        return {
+            "n": sum(self.support),
+            "classes": list(self.classes),
+            "support": list(self.support),
+            "labels": dict(self.labels),
+            "entries": [entry.to_dict() for entry in self.entries],
+        }
+
+
+def rank(
+    images: ImageEmbeddings,
+    prompts: Sequence[PromptSet | str | Path],
+    *,
+    text_encoder: TextEncoder | str | None = None,
+    policy: LabelPolicy = "strict",
+    merge: Mapping[str, str] | None = None,
+    bootstrap: int = 1000,
+    seed: int = 0,
+    cache_dir: str | Path | None = None,
+) -> Ranking:
+    """Judge every set, template, class word and description on a split.
+
+    Args:
+        images: A split's image embeddings, from `ke2nt.vision.embed.embed_split`.
+        prompts: Prompt sets, names of shipped ones, or YAML files.
+        text_encoder: As in `set_up`, as are policy, merge and cache_dir.
+        bootstrap: Resamples for the intervals; 0 for none.
+        seed: Seed of the resamples.
+
+    Raises:
+        Ke2ntError: As for `set_up`.
+
+    Example:
+        >>> rank(images, ["simple", "ensemble"]).of("template")[0].text
+    """
+    bench = set_up(
+        images,
+        load_sets(prompts),
+        text_encoder=text_encoder,
+        policy=policy,
+        merge=merge,
+        cache_dir=cache_dir,
+    )
+    return rank_bench(bench, bootstrap=bootstrap, seed=seed)
+
+
+def rank_bench(bench: Bench, *, bootstrap: int = 1000, seed: int = 0) -> Ranking:
+    """As `rank`, on what `set_up` gives."""
+    scorer, count = bench.scorer, len(bench.pool.classes)
+    found = list(units(bench.pool))
+    hits = scorer.hits(np.stack([unit.alone for unit in found]))
+    parts = [unit for unit in found if unit.without is not None]
+    pairs = [mask for unit in parts for mask in (unit.without, unit.whole) if mask is not None]
+    right = scorer.predict(np.array(pairs).reshape(-1, scorer.num_prompts)) == scorer.labels
+    marginals = {
+        id(unit): paired_figures(
+            paired_table(right[2 * i], right[2 * i + 1], scorer.labels, count),
+            resamples=bootstrap,
+            seed=seed,
+        )
+        for i, unit in enumerate(parts)
+    }
+    entries = [
+        Entry(
+            unit.kind,
+            unit.prompt_set,
+            unit.text,
+            unit.class_name,
+            int(unit.alone.sum()),
+            outcome_figures(row, scorer.support, resamples=bootstrap, seed=seed),
+            marginals.get(id(unit)),
+        )
+        for unit, row in zip(found, hits, strict=True)
+    ]
+    entries.sort(key=lambda e: (-e.figures.uar, -e.figures.accuracy))
+    return Ranking(
+        bench.pool.classes, tuple(map(int, scorer.support)), tuple(entries), bench.label_facts
+    )
+
+
+def units(pool: PromptPool) -> Iterator[Unit]:
+    """Everything that `rank` judges."""
+    wholes = {prompt_set.name: pool.whole(prompt_set) for prompt_set in pool.sets}
+    union = np.any(list(wholes.values()), axis=0)
+    several = len(pool.sets) > 1
+    if several:
+        yield Unit("all", "", "all sets together", None, union, union, None)
+    for prompt_set in pool.sets:
+        whole = wholes[prompt_set.name]
+        rest = [mask for name, mask in wholes.items() if name != prompt_set.name]
+        without = np.any(rest, axis=0) if several else None
+        yield Unit("set", prompt_set.name, prompt_set.name, None, whole, union, without)
+        yield from _templates(pool, prompt_set, whole)
+        for name in pool.classes:
+            yield from _class_units(pool, prompt_set, whole, name)
+
+
+def _templates(pool: PromptPool, prompt_set: PromptSet, whole: np.ndarray) -> Iterator[Unit]:
+    for template in prompt_set.templates:
+        own = pool.mask(template_prompts(prompt_set, template))
+        yield _unit(pool, "template", prompt_set.name, template, None, own, whole)
+
+
+def _class_units(
+    pool: PromptPool, prompt_set: PromptSet, whole: np.ndarray, name: str
+) -> Iterator[Unit]:
+    for word in prompt_set.classes[name] if prompt_set.templates else ():
+        own = pool.mask({name: [fill_template(t, word) for t in prompt_set.templates]})
+        yield _unit(pool, "word", prompt_set.name, word, name, own, whole)
+    for text in prompt_set.descriptions.get(name, ()):
+        own = pool.mask({name: [text]})
+        yield _unit(pool, "description", prompt_set.name, text, name, own, whole)
+
+
+def _unit(
+    pool: PromptPool,
+    kind: Kind,
+    prompt_set: str,
+    text: str,
+    class_name: str | None,
+    own: np.ndarray,
+    whole: np.ndarray,
+) -> Unit:
+    touched = np.isin(pool.owners, pool.owners[own])
+    without = whole & ~own
+    return Unit(
+        kind,
+        prompt_set,
+        text,
+        class_name,
+        own | (whole & ~touched),
+        whole,
+        without if pool.covers(without) else None,
+    )

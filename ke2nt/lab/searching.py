@@ -1,0 +1,269 @@
+"""A better prompt set: chosen on one split, judged on another that the choice never saw."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ke2nt.errors import DataError
+from ke2nt.lab.bench import Bench, load_sets, set_up
+from ke2nt.lab.candidates import Share, candidate_blocks, cross_sets, new_set
+from ke2nt.lab.intervals import Figures, outcome_figures, paired_figures, paired_table
+from ke2nt.lab.mcnemar import McNemar, mcnemar
+from ke2nt.lab.select import Objective, Step, score_keys, select
+from ke2nt.labels import LabelPolicy
+from ke2nt.prompts.prompt_set import PromptSet
+from ke2nt.runtime.provenance import package_versions
+
+if TYPE_CHECKING:
+    from ke2nt.text.encoder import TextEncoder
+    from ke2nt.vision.embed import ImageEmbeddings
+
+__all__ = ["Contender", "Search", "search"]
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """An ensemble and its figures.
+
+    Attributes:
+        name: "selected", "single best" or "full ensemble".
+        prompts: Class → its prompts.
+        selection: Figures on the split that was searched with; optimistic for what was chosen.
+        final: Figures on the untouched split.
+        gain: What "selected" has more than this one on the untouched split, with paired
+            intervals; None for itself.
+        test: McNemar's test of the same ("first" is this one, "second" the selected one).
+    """
+
+    name: str
+    prompts: Mapping[str, tuple[str, ...]]
+    selection: Figures
+    final: Figures
+    gain: Figures | None
+    test: McNemar | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON value."""
+        return {
+            "name": self.name,
+            "prompts": {name: list(texts) for name, texts in self.prompts.items()},
+            "selection": self.selection.to_dict(),
+            "final": self.final.to_dict(),
+            "gain": self.gain and self.gain.to_dict(),
+            "test": self.test and self.test.to_dict(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """The outcome of a search.
+
+    Attributes:
+        prompts: The new prompt set.
+        contenders: Selected, single best, full ensemble.
+        steps: Accepted changes, in order.
+        blocks: What each block of a step is: a class, or "templates".
+        support: Images of each class in the selection split and in the final split.
+        notes: What a reader must know.
+        settings: What the outcome depends on, plain JSON.
+    """
+
+    prompts: PromptSet
+    contenders: tuple[Contender, ...]
+    steps: tuple[Step, ...]
+    blocks: tuple[str, ...]
+    support: Mapping[str, tuple[int, ...]]
+    notes: tuple[str, ...]
+    settings: Mapping[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON value."""
+        return {
+            **self.settings,
+            "classes": list(self.prompts.class_names),
+            "support": {split: list(counts) for split, counts in self.support.items()},
+            "contenders": [contender.to_dict() for contender in self.contenders],
+            "steps": [
+                {"block": self.blocks[s.block], "size": s.size, "score": s.score}
+                for s in self.steps
+            ],
+            "notes": list(self.notes),
+            "prompt_set": self.prompts.to_dict(),
+        }
+
+    def to_yaml(self) -> str:
+        """The new prompt set, under a comment that says how it was found; `load` reads it back."""
+        facts: dict[str, Any] = dict(self.settings)
+        for contender in self.contenders:
+            facts[contender.name] = {
+                split: {"uar": round(figures.uar, 4), "accuracy": round(figures.accuracy, 4)}
+                for split, figures in (
+                    ("selection split", contender.selection),
+                    ("final split", contender.final),
+                )
+            }
+        lines = [f"# {key}: {json.dumps(value)}" for key, value in facts.items()]
+        head = "# Found by `ke2nt prompts search`; the figures are shares of images.\n"
+        return head + "\n".join(lines) + "\n" + self.prompts.to_yaml()
+
+
+def search(
+    selection: ImageEmbeddings,
+    final: ImageEmbeddings,
+    prompts: Sequence[PromptSet | str | Path],
+    *,
+    share: Share = "nothing",
+    beam: int = 1,
+    max_size: int = 8,
+    objective: Objective = "uar",
+    name: str | None = None,
+    text_encoder: TextEncoder | str | None = None,
+    policy: LabelPolicy = "strict",
+    merge: Mapping[str, str] | None = None,
+    bootstrap: int = 1000,
+    seed: int = 0,
+    cache_dir: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Search:
+    """Search the prompts of some sets for the best ensemble.
+
+    Args:
+        selection: Image embeddings of the split to search with.
+        final: Image embeddings of a split that takes no part in the search.
+        prompts: Prompt sets, names of shipped ones, or YAML files.
+        share: "nothing" chooses an ensemble for each class among all prompts of the sets;
+            "templates" chooses templates for all classes, filled with all words of the sets.
+        beam: As in `select`, as are max_size and objective; 1 is greedy.
+        name: Name of the new set; "<first set>_selected" unless given.
+        text_encoder: As in `set_up`, as are policy, merge and cache_dir.
+        bootstrap: Resamples for the intervals; 0 for none.
+        seed: Seed of the search and of the resamples.
+        settings: Carried into the result, such as {"dataset": "ferplus"}.
+
+    Raises:
+        DataError: The two splits hold the same images, or a number is out of range.
+        Ke2ntError: As for `set_up`.
+    """
+    sets = load_sets(prompts)
+    name = name or f"{sets[0].name}_selected"
+    sources = [prompt_set.name for prompt_set in sets]
+    if share == "templates":
+        sets = [cross_sets(sets, name, policy)]
+    here, there = (
+        set_up(
+            images,
+            sets,
+            text_encoder=text_encoder,
+            policy=policy,
+            merge=merge,
+            cache_dir=cache_dir,
+        )
+        for images in (selection, final)
+    )
+    if here.pool.rows != there.pool.rows:
+        raise DataError(
+            "the two splits have different classes",
+            expected=", ".join(here.pool.classes),
+            found=", ".join(there.pool.classes),
+        )
+    notes = _overlap(here.embeddings, there.embeddings)
+    blocks = candidate_blocks(here.pool, share)
+    masks, steps = _contend(here, blocks, beam, max_size, objective, seed)
+    facts = {
+        **(settings or {}),
+        "encoder": selection.encoder,
+        "text_encoder": selection.text_encoder,
+        "sets": sources,
+        "share": share,
+        "beam": beam,
+        "max_size": max_size,
+        "objective": objective,
+        "seed": seed,
+        "labels": here.label_facts,
+        "versions": package_versions(),
+    }
+    return Search(
+        prompts=new_set(here.pool, masks["selected"], share, name, sources),
+        contenders=_judge(here, there, masks, bootstrap, seed),
+        steps=tuple(steps),
+        blocks=("templates",) if share == "templates" else here.pool.classes,
+        support={
+            "selection": tuple(map(int, here.scorer.support)),
+            "final": tuple(map(int, there.scorer.support)),
+        },
+        notes=notes,
+        settings=facts,
+    )
+
+
+def _contend(
+    bench: Bench,
+    blocks: list[np.ndarray],
+    beam: int,
+    max_size: int,
+    objective: Objective,
+    seed: int,
+) -> tuple[dict[str, np.ndarray], list[Step]]:
+    """The masks of all contenders, and the steps to the selected one.
+
+    The search begins twice, from everything and from the single best, and keeps the better end;
+    so on the selection split the outcome is at least as good as the single best.
+    """
+    options: dict[str, Any] = {"beam": beam, "objective": objective, "seed": seed}
+    single, _ = select(bench.scorer, blocks, max_size=1, **options)
+    ends = [
+        select(bench.scorer, blocks, max_size=max_size, **options),
+        select(bench.scorer, blocks, max_size=max_size, start=single, **options),
+    ]
+    keys = score_keys(bench.scorer, np.stack([mask for mask, _ in ends]), objective)
+    chosen, steps = ends[0] if keys[0] >= keys[1] else ends[1]
+    full = np.any(np.concatenate(blocks), axis=0)
+    return {"selected": chosen, "single best": single, "full ensemble": full}, steps
+
+
+def _judge(
+    here: Bench, there: Bench, masks: dict[str, np.ndarray], bootstrap: int, seed: int
+) -> tuple[Contender, ...]:
+    stacked = np.stack(list(masks.values()))
+    seen = here.scorer.hits(stacked)
+    right = there.scorer.predict(stacked) == there.scorer.labels
+    unseen = there.scorer.hits(stacked)
+    options: dict[str, Any] = {"resamples": bootstrap, "seed": seed}
+    contenders = []
+    for i, name in enumerate(masks):
+        table = paired_table(right[i], right[0], there.scorer.labels, len(here.pool.classes))
+        contenders.append(
+            Contender(
+                name=name,
+                prompts=here.pool.chosen(stacked[i]),
+                selection=outcome_figures(seen[i], here.scorer.support, **options),
+                final=outcome_figures(unseen[i], there.scorer.support, **options),
+                gain=paired_figures(table, **options) if i else None,
+                test=mcnemar(*(int(n) for n in table[:, 1:3].sum(axis=0))) if i else None,
+            )
+        )
+    return tuple(contenders)
+
+
+def _overlap(selection: np.ndarray, final: np.ndarray) -> tuple[str, ...]:
+    """A note on images that both splits hold.
+
+    Raises:
+        DataError: All images of the final split are in the selection split.
+    """
+    known = {row.tobytes() for row in selection}
+    shared = sum(row.tobytes() in known for row in final)
+    if shared == len(final):
+        raise DataError(
+            "the final split holds no image that the search has not seen",
+            hint="Name another split for the final score.",
+        )
+    if not shared:
+        return ()
+    return (f"{shared} of {len(final)} images of the final split are in the selection split too.",)

@@ -1,0 +1,312 @@
+"""The pictures of the prompt lab: words ranked and compared, and the geometry of their text."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+
+from ke2nt.report.figures import ImageFormat, _figure, _legend, _render, _style
+from ke2nt.report.theme import LIGHT, Theme
+
+__all__ = [
+    "Bar",
+    "HeatPanel",
+    "bars_figure",
+    "differences_figure",
+    "heat_figure",
+    "marginal_figure",
+]
+
+_SMALL, _TEXT = 7.0, 8.5
+_ROW = 0.3  # inches
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A value with its interval.
+
+    Attributes:
+        value: A share in [0, 1], or a difference of shares in [−1, 1].
+        interval: Its 95 % interval, or None.
+    """
+
+    value: float
+    interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeatPanel:
+    """A matrix of numbers.
+
+    Attributes:
+        title: What it shows.
+        rows: Names of the rows.
+        columns: Names of the columns.
+        values: (R, C), NaN for an empty cell.
+        texts: (R, C) what is written in the cells.
+        low: The value that has the colour of the background.
+        high: The value that has the accent's colour.
+        better_low: Whether the accent marks low values instead.
+    """
+
+    title: str
+    rows: Sequence[str]
+    columns: Sequence[str]
+    values: np.ndarray
+    texts: Sequence[Sequence[str]]
+    low: float
+    high: float
+    better_low: bool = False
+
+
+def bars_figure(
+    groups: Sequence[str],
+    series: dict[str, Sequence[Bar | None]],
+    *,
+    xlabel: str,
+    title: str = "",
+    theme: Theme = LIGHT,
+    format: ImageFormat = "png",
+) -> bytes:
+    """Bars with intervals: a group of rows for each name, in it one bar for each series.
+
+    Args:
+        groups: G names.
+        series: Name → G bars, in percent once drawn; None leaves a gap.
+        xlabel: What the values are.
+        title: Above the bars.
+        theme: Colours.
+        format: "png" or "svg".
+    """
+    labels = [_wrap(name) for name in groups]
+    step = _heights(labels, per_row=len(series))
+    figure = _figure(theme, 0.95 + sum(step), 7.0)
+    axes = _style(figure.add_subplot(), theme, grid="x")
+    middles = np.cumsum([0.0, *step[:-1]]) + np.array(step) / 2
+    thick = min(_ROW * 0.8, 0.8 * min(step) / len(series))
+    for n, (name, bars) in enumerate(series.items()):
+        offset = (n - (len(series) - 1) / 2) * thick
+        colour = theme.series[n % len(theme.series)]
+        shown = [(y + offset, bar) for y, bar in zip(middles, bars, strict=True) if bar]
+        _draw_bars(axes, shown, thick * 0.86, [colour] * len(shown), theme, label=name)
+    _rows(axes, labels, middles, step)
+    axes.set(xlim=(0, 100), xlabel=xlabel)
+    if len(series) > 1:
+        _legend(axes, theme)
+    elif title:
+        axes.set_title(title, size=_TEXT, color=theme.ink, loc="left")
+    return _render(figure, format)
+
+
+def marginal_figure(
+    names: Sequence[str],
+    alone: Sequence[Bar],
+    marginal: Sequence[Bar | None],
+    *,
+    whole: float | None = None,
+    alone_label: str = "UAR alone, percent",
+    theme: Theme = LIGHT,
+    format: ImageFormat = "png",
+) -> bytes:
+    """Each row's score alone on the left; on the right what the ensemble gains by it.
+
+    Args:
+        names: R rows.
+        alone: R scores.
+        marginal: R differences, drawn in percentage points; None where there is none.
+        whole: Score of the whole ensemble, drawn as a line, or None.
+        alone_label: What the scores are.
+        theme: Colours.
+        format: "png" or "svg".
+    """
+    labels = [_wrap(name) for name in names]
+    step = _heights(labels)
+    figure = _figure(theme, 1.0 + sum(step), 8.0)
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
+    middles = np.cumsum([0.0, *step[:-1]]) + np.array(step) / 2
+    _style(left, theme, grid="x")
+    _style(right, theme, grid="x")
+    _draw_bars(
+        left,
+        list(zip(middles, alone, strict=True)),
+        0.62 * _ROW,
+        [theme.accent] * len(alone),
+        theme,
+    )
+    if whole is not None:
+        left.axvline(100 * whole, color=theme.wrong, linewidth=1.2, linestyle=(0, (4, 2)))
+        left.set_title(
+            f"whole ensemble {100 * whole:.1f} %", size=_TEXT, color=theme.wrong, loc="right"
+        )
+    shown = [(y, bar) for y, bar in zip(middles, marginal, strict=True) if bar]
+    colours = [theme.right if bar.value >= 0 else theme.wrong for _, bar in shown]
+    _draw_bars(right, shown, 0.62 * _ROW, colours, theme, signed=True)
+    _rows(left, labels, middles, step)
+    _centre(right, [bar for _, bar in shown], theme)
+    left.set(xlim=(0, 100), xlabel=alone_label)
+    right.set_xlabel("gain of the ensemble by it, points")
+    return _render(figure, format)
+
+
+def differences_figure(
+    names: Sequence[str],
+    first: Sequence[Bar | None],
+    second: Sequence[Bar | None],
+    difference: Sequence[Bar | None],
+    *,
+    legend: tuple[str, str],
+    title: str,
+    theme: Theme = LIGHT,
+    format: ImageFormat = "png",
+) -> bytes:
+    """Two scores a row, joined, on the left; their difference with its interval on the right.
+
+    Args:
+        names: R rows.
+        first: R scores; None where there is none.
+        second: R scores of the other.
+        difference: R differences, second − first.
+        legend: What the first and the second are.
+        title: The verdict, above the right panel.
+        theme: Colours.
+        format: "png" or "svg".
+    """
+    labels = [_wrap(name) for name in names]
+    step = [1.35 * height for height in _heights(labels)]
+    figure = _figure(theme, 1.05 + sum(step), 8.0)
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
+    middles = np.cumsum([0.0, *step[:-1]]) + np.array(step) / 2
+    _style(left, theme, grid="x")
+    _style(right, theme, grid="x")
+    for y, one, two in zip(middles, first, second, strict=True):
+        if one and two:
+            xs = [100 * one.value, 100 * two.value]
+            left.plot(xs, [y, y], color=theme.line, linewidth=4, solid_capstyle="round")
+    for points, shift, colour, marker, name in (
+        (first, -0.045, theme.series[0], "o", legend[0]),
+        (second, 0.045, theme.series[1], "D", legend[1]),
+    ):
+        shown = [(y + shift, p) for y, p in zip(middles, points, strict=True) if p]
+        for y, point in shown:
+            if point.interval:
+                left.plot([100 * x for x in point.interval], [y, y], color=colour, linewidth=1.1)
+        xs, ys = [100 * p.value for _, p in shown], [y for y, _ in shown]
+        left.plot(xs, ys, marker, color=colour, markersize=5.5, label=name)
+    _legend(left, theme)
+    shown = [(y, bar) for y, bar in zip(middles, difference, strict=True) if bar]
+    colours = [_verdict(bar, theme) for _, bar in shown]
+    _draw_bars(right, shown, 0.62 * _ROW, colours, theme, signed=True)
+    right.set_title(title, size=_TEXT, color=theme.ink, loc="left")
+    _rows(left, labels, middles, step)
+    _centre(right, [bar for _, bar in shown], theme)
+    left.set(xlim=(0, 100), xlabel="recall, percent")
+    right.set_xlabel(f"{legend[1]} − {legend[0]}, points")
+    return _render(figure, format)
+
+
+def heat_figure(
+    panels: Sequence[HeatPanel], *, theme: Theme = LIGHT, format: ImageFormat = "png"
+) -> bytes:
+    """Heat maps side by side."""
+    cell = 0.42
+    widths = [max(2.2, cell * len(p.columns)) for p in panels]
+    rows = max(len(p.rows) for p in panels)
+    labels = [[_wrap(name) for name in p.rows] for p in panels]
+    lines = max(text.count("\n") + 1 for names in labels for text in names)
+    longest = max(len(line) for names in labels for text in names for line in text.split("\n"))
+    height = max(0.62, 0.62 * lines / 1.6) * cell * rows + 1.25 if lines > 1 else cell * rows + 1.25
+    width = sum(widths) + len(panels) * (0.35 + 0.062 * longest)
+    figure = _figure(theme, height, width)
+    colours = LinearSegmentedColormap.from_list("heat", [theme.surface, theme.accent])
+    grid = figure.subplots(1, len(panels), squeeze=False, width_ratios=widths)[0]
+    for axes, panel, names in zip(grid, panels, labels, strict=True):
+        _style(axes, theme)
+        low, high = (panel.high, panel.low) if panel.better_low else (panel.low, panel.high)
+        share = (np.nan_to_num(panel.values, nan=low) - low) / ((high - low) or 1)
+        shade = np.clip(share, 0, 1)
+        axes.pcolormesh(shade, cmap=colours, vmin=0, vmax=1, edgecolors=theme.line, linewidth=0.6)
+        for (r, c), value in np.ndenumerate(shade):
+            ink = theme.readable_on(colours(float(value))[:3])
+            text = panel.texts[r][c]
+            axes.text(
+                c + 0.5, r + 0.5, text, ha="center", va="center", color=ink, size=_SMALL + 0.5
+            )
+        axes.set_xticks(
+            np.arange(len(panel.columns)) + 0.5,
+            panel.columns,
+            rotation=40,
+            ha="right",
+            rotation_mode="anchor",
+        )
+        axes.set_yticks(np.arange(len(names)) + 0.5, names)
+        axes.set_title(panel.title, size=_TEXT, color=theme.ink, loc="left")
+        axes.invert_yaxis()
+    return _render(figure, format)
+
+
+def _draw_bars(
+    axes: Axes,
+    bars: Sequence[tuple[float, Bar]],
+    thick: float,
+    colours: Sequence[str],
+    theme: Theme,
+    *,
+    label: str | None = None,
+    signed: bool = False,
+) -> None:
+    values = [100 * bar.value for _, bar in bars]
+    places = [y for y, _ in bars]
+    axes.barh(places, values, height=thick, color=list(colours), alpha=0.55, label=label)
+    for (y, bar), value in zip(bars, values, strict=True):
+        end = value
+        if bar.interval:
+            low, high = (100 * x for x in bar.interval)
+            axes.plot([low, high], [y, y], color=theme.ink, linewidth=1.2)
+            axes.plot([low, high], [y, y], "|", color=theme.ink, markersize=4)
+            end = high if value >= 0 or not signed else low
+        left = signed and value < 0
+        axes.annotate(
+            f"{value:+.1f}" if signed else f"{value:.1f}",
+            (end, y),
+            xytext=(-4 if left else 4, 0),
+            textcoords="offset points",
+            ha="right" if left else "left",
+            va="center",
+            size=_SMALL,
+            color=theme.ink,
+        )
+
+
+def _verdict(bar: Bar, theme: Theme) -> str:
+    """Green or vermilion where the interval leaves out 0, else grey."""
+    if bar.interval is None or bar.interval[0] <= 0 <= bar.interval[1]:
+        return theme.muted
+    return theme.right if bar.value > 0 else theme.wrong
+
+
+def _rows(axes: Axes, labels: Sequence[str], middles: np.ndarray, step: Sequence[float]) -> None:
+    axes.set_yticks(middles, labels)
+    axes.set_ylim(sum(step), 0)
+
+
+def _centre(axes: Axes, bars: Sequence[Bar], theme: Theme) -> None:
+    ends = [abs(100 * x) for bar in bars for x in (bar.value, *(bar.interval or ()))]
+    reach = 1.35 * max([*ends, 0.5])
+    axes.set_xlim(-reach, reach)
+    axes.axvline(0, color=theme.muted, linewidth=1)
+    axes.tick_params(axis="y", left=False, labelleft=False)
+
+
+def _heights(labels: Sequence[str], *, per_row: int = 1) -> list[float]:
+    return [max(_ROW * max(1.0, 0.72 * per_row), 0.15 * (t.count("\n") + 1) + 0.1) for t in labels]
+
+
+def _wrap(text: str, width: int = 42) -> str:
+    lines: list[Any] = textwrap.wrap(text, width, max_lines=3, placeholder=" …")
+    return "\n".join(lines)
