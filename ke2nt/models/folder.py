@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +14,31 @@ from torch import Tensor
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.errors import CheckpointError, LabelError
 from ke2nt.labels import check_same_labels
+from ke2nt.models.bundled import bundled_folder
 from ke2nt.models.calibration import Calibration
+from ke2nt.models.card import model_card
 from ke2nt.models.hub import download_folder, looks_like_hub_id
-from ke2nt.models.tensor_files import read_safetensors
-from ke2nt.runtime.atomic import atomic_folder, write_json
+from ke2nt.models.tensor_files import read_safetensors, write_safetensors
+from ke2nt.runtime.atomic import atomic_folder, write_json, write_text
 from ke2nt.runtime.digest import digest_file
 from ke2nt.text.bank import TextBank
 
-__all__ = ["FORMAT_VERSION", "SavedModel", "find_model_folder", "read_folder", "write_folder"]
+__all__ = [
+    "FORMAT_VERSION",
+    "SavedModel",
+    "find_model_folder",
+    "read_folder",
+    "update_folder",
+    "write_folder",
+]
 
 FORMAT_VERSION = 1
 _KIND = "ke2nt-model"
 _CONFIG = "config.json"
 _WEIGHTS = "model.safetensors"
 _BANK = ("text_bank.safetensors", "text_bank.json")
-_FILES = (_CONFIG, _WEIGHTS, *_BANK)
+_CARD = "README.md"
+_FILES = (_CONFIG, _WEIGHTS, *_BANK, _CARD)
 _FIELDS: Mapping[str, type] = {
     "classes": list,
     "preprocessing": dict,
@@ -50,6 +60,7 @@ class SavedModel:
         bank: Text embeddings, None for a linear head.
         state: The module's state dict, on the CPU.
         calibration: Calibration of its logits, or None.
+        card: Facts for the model card, plain JSON: name, data, config, evaluations.
     """
 
     classes: tuple[str, ...]
@@ -59,18 +70,24 @@ class SavedModel:
     bank: TextBank | None
     state: Mapping[str, Tensor]
     calibration: Calibration | None = None
+    card: Mapping[str, Any] = field(default_factory=dict)
 
 
-def write_folder(folder: Path, saved: SavedModel) -> None:
+def write_folder(folder: Path, saved: SavedModel, *, dtype: torch.dtype = torch.float32) -> None:
     """Write a model folder in place of an older one.
 
-    Raises:
-        CheckpointError: The folder holds files that are not a model's.
-    """
-    from safetensors.torch import save_file
+    Args:
+        folder: New, empty, or an older saved model.
+        saved: What to write.
+        dtype: Of the floating tensors on disk; a loaded model computes in float32 all the same.
 
+    Raises:
+        CheckpointError: The folder holds files that are not a model's, or a weight is not finite
+            in that dtype.
+    """
     names = [p.name for p in folder.iterdir()] if folder.is_dir() else []
-    foreign = sorted(set(names) - set(_FILES))
+    ours = _FILES if _CONFIG in names else _FILES[:-1]  # a README.md alone is the user's
+    foreign = sorted(set(names) - set(ours))
     if foreign or (folder.exists() and not folder.is_dir()):
         raise CheckpointError(
             "a model would replace files that are not a model's",
@@ -81,15 +98,12 @@ def write_folder(folder: Path, saved: SavedModel) -> None:
     with atomic_folder(folder) as aside:
         if saved.bank is not None:
             saved.bank.save(aside)
-        # clones, as safetensors refuses tensors that share memory
-        state = {
-            name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
-            for name, tensor in saved.state.items()
-        }
-        save_file(state, aside / _WEIGHTS, {"classes": json.dumps(saved.classes)})
+        metadata = {"classes": json.dumps(saved.classes)}
+        write_safetensors(aside / _WEIGHTS, saved.state, metadata, dtype=dtype)
         prompts = saved.bank.provenance.get("prompts") if saved.bank is not None else None
-        write_json(
-            aside / _CONFIG,
+        digests = {file.name: digest_file(file) for file in sorted(aside.iterdir())}
+        _write_facts(
+            aside,
             {
                 "kind": _KIND,
                 "format_version": FORMAT_VERSION,
@@ -99,13 +113,44 @@ def write_folder(folder: Path, saved: SavedModel) -> None:
                 "architecture": saved.architecture,
                 "calibration": saved.calibration and saved.calibration.to_dict(),
                 "provenance": saved.provenance,
-                "digests": {file.name: digest_file(file) for file in sorted(aside.iterdir())},
+                "card": dict(saved.card),
+                "dtype": str(dtype).removeprefix("torch."),
+                "digests": digests,
             },
         )
 
 
+def _write_facts(folder: Path, config: Mapping[str, Any]) -> None:
+    write_json(folder / _CONFIG, config)
+    write_text(folder / _CARD, model_card(config))
+
+
+def update_folder(
+    folder: Path,
+    *,
+    calibration: Calibration | None = None,
+    card: Mapping[str, Any] | None = None,
+) -> None:
+    """Change the calibration or the card's facts of a saved model; the card is written anew.
+
+    Args:
+        folder: The folder of the model itself.
+        calibration: Takes the place of the stored one; None leaves that.
+        card: Facts that replace those of the same names.
+
+    Raises:
+        CheckpointError: It is no model folder.
+    """
+    config = _read_config(folder / _CONFIG)
+    if calibration is not None:
+        config["calibration"] = calibration.to_dict()
+    _write_facts(folder, {**config, "card": {**(config.get("card") or {}), **(card or {})}})
+
+
 def find_model_folder(name: str | Path) -> Path:
-    """Model folder for a folder, a run directory with `model/` inside, or a hub id "user/name".
+    """Model folder for a folder or run directory, a bundled model "ke2nt/name", or a hub id.
+
+    A folder that exists comes first, then the models of the package, then the hub.
 
     Raises:
         CheckpointError: There is none.
@@ -114,6 +159,8 @@ def find_model_folder(name: str | Path) -> Path:
     for folder in (path / "model", path):
         if (folder / _CONFIG).is_file():
             return folder
+    if not path.exists() and str(name).startswith("ke2nt/"):
+        return bundled_folder(str(name).removeprefix("ke2nt/"))
     if not path.exists() and looks_like_hub_id(str(name)):
         return download_folder(str(name), _FILES)
     raise CheckpointError(
@@ -157,6 +204,7 @@ def read_folder(folder: Path) -> SavedModel:
         calibration=None
         if stored is None
         else Calibration.from_dict(stored, where=folder / _CONFIG),
+        card=config.get("card") or {},
     )
 
 

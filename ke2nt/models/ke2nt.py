@@ -99,7 +99,8 @@ class KE2NT(Recogniser):
         """Recognise other classes from now on, without training.
 
         A logit scale that was neither given nor learned follows the bank. Of a calibration, a
-        temperature stays, flagged as transferred; vector scaling is dropped.
+        temperature stays, flagged as transferred; vector scaling is dropped, and so are the
+        figures on the model card.
 
         Args:
             bank: Text embeddings of the new classes, of the same encoder.
@@ -115,8 +116,10 @@ class KE2NT(Recogniser):
                 hint="Build the bank with the text encoder that the model was trained with.",
             )
         text = bank.embeddings.detach().to(self.transformation.down.weight, copy=True)
-        if self.calibration is not None and not torch.equal(text, self.text_embeddings):
-            self.calibration = self.calibration.for_other_texts()
+        old = getattr(self, "text_embeddings", None)
+        if old is not None and not torch.equal(text, old):
+            self.calibration = self.calibration and self.calibration.for_other_texts()
+            self.card = {key: v for key, v in self.card.items() if key != "evaluations"}
         self.register_buffer("text_embeddings", text, persistent=False)
         self._bank = bank
 

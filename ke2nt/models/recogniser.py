@@ -44,6 +44,7 @@ class Recogniser(nn.Module, ABC):
         provenance: What made the model, plain JSON; saved with it.
         calibration: Applied to the logits wherever probabilities are made, not by `forward`; None
             before `ke2nt calibrate`.
+        card: Facts for the model card, plain JSON: name, data, config, evaluations.
         weight_report: What was taken from a local weights file, or None.
 
     Raises:
@@ -95,6 +96,7 @@ class Recogniser(nn.Module, ABC):
         self.weight_report: WeightReport | None = None
         self.provenance: dict[str, Any] = {}
         self.calibration: Calibration | None = None
+        self.card: dict[str, Any] = {}
         mean, std = IMAGENET_MEAN, IMAGENET_STD
         if weights == "timm":
             mean, std = self.backbone.mean or mean, self.backbone.std or std
@@ -166,16 +168,22 @@ class Recogniser(nn.Module, ABC):
         return self.backbone(images)
 
     def save_pretrained(
-        self, folder: str | Path, *, provenance: Mapping[str, Any] | None = None
+        self,
+        folder: str | Path,
+        *,
+        provenance: Mapping[str, Any] | None = None,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
-        """Write weights, text bank, label set, preprocessing and architecture as a folder.
+        """Write weights, text bank, label set, preprocessing, calibration and card as a folder.
 
         Args:
             folder: New, empty, or an older saved model, which is replaced in one step.
             provenance: Plain JSON facts to add, such as the run's seed and data.
+            dtype: Of the weights on disk, such as torch.float16 for half the size; they are
+                loaded as float32.
 
         Raises:
-            CheckpointError: The folder holds other files.
+            CheckpointError: The folder holds other files, or a weight is out of the dtype's range.
         """
         facts = {**self.provenance, **machine_provenance(), **(provenance or {})}
         write_folder(
@@ -188,7 +196,9 @@ class Recogniser(nn.Module, ABC):
                 bank=self.bank,
                 state=self.state_dict(),
                 calibration=self.calibration,
+                card=self.card,
             ),
+            dtype=dtype,
         )
 
     @classmethod
@@ -196,8 +206,8 @@ class Recogniser(nn.Module, ABC):
         """Load what `save_pretrained` wrote.
 
         Args:
-            name: The folder, a run directory with `model/` inside, or a hub id "user/name" (used
-                only where no such folder exists).
+            name: The folder, a run directory with `model/` inside, a model of the package such
+                as "ke2nt/ferplus-resnet18", or a hub id "user/name" (where no such folder exists).
 
         Returns:
             The model on the CPU, in evaluation mode.
@@ -234,6 +244,7 @@ class Recogniser(nn.Module, ABC):
         _fill(model, saved.state, where)
         model.provenance = dict(saved.provenance)
         model.calibration = saved.calibration
+        model.card = dict(saved.card)
         return model.eval()
 
 

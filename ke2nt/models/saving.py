@@ -15,7 +15,8 @@ def load_model(name: str | Path) -> Recogniser:
     """Load what a model's `save_pretrained` wrote, whatever its head.
 
     Args:
-        name: The folder, a run directory with `model/` inside, or a hub id "user/name".
+        name: The folder, a run directory with `model/` inside, a model of the package such as
+            "ke2nt/ferplus-resnet18", or a hub id "user/name".
 
     Returns:
         The model on the CPU, in evaluation mode.

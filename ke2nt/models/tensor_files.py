@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ke2nt.errors import CheckpointError
 
-__all__ = ["read_safetensors", "read_tensor_groups"]
+__all__ = ["read_safetensors", "read_tensor_groups", "write_safetensors"]
 
 _TORCH_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".tar")
 _DEPTH = 3  # a state dict is looked for this many mappings deep
@@ -33,6 +33,31 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(
             "the safetensors file cannot be read", where=path, found=error
         ) from error
+
+
+def write_safetensors(
+    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], *, dtype: torch.dtype
+) -> None:
+    """Write tensors as a safetensors file, floating ones in one dtype.
+
+    Raises:
+        CheckpointError: A value is out of the range of that dtype.
+    """
+    from safetensors.torch import save_file
+
+    stored = {}
+    for name, tensor in tensors.items():
+        kind = dtype if tensor.is_floating_point() else tensor.dtype
+        # copies, as safetensors refuses tensors that share memory
+        copied = tensor.detach().to("cpu", kind, copy=True, memory_format=torch.contiguous_format)
+        if kind != tensor.dtype and not copied.isfinite().all():
+            raise CheckpointError(
+                f"the weight {name} is out of the range of {kind}",
+                found=f"a largest value of {float(tensor.abs().max()):.3g}",
+                hint="Save it in float32.",
+            )
+        stored[name] = copied
+    save_file(stored, path, dict(metadata))
 
 
 def read_tensor_groups(path: Path) -> dict[str, dict[str, Tensor]]:

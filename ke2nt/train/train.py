@@ -15,6 +15,8 @@ from ke2nt.evaluation.evaluate import evaluate_model
 from ke2nt.evaluation.score import Evaluation
 from ke2nt.losses.objective import KE2NTLoss
 from ke2nt.models.build import build_model
+from ke2nt.models.card_facts import run_facts
+from ke2nt.models.folder import update_folder
 from ke2nt.models.recogniser import Recogniser
 from ke2nt.models.saving import load_model
 from ke2nt.runtime.provenance import provenance
@@ -134,6 +136,7 @@ def train(
         "seconds": round(sum(r["seconds"] for r in progress.records), 1),
     }
     run.write("run.json", {**summary, **finished})
+    update_folder(run.model, card=run_facts(run.path))
     write_run_report(
         run,
         config,

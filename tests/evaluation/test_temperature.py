@@ -134,7 +134,7 @@ def test_figures_after_are_from_samples_the_fit_has_not_seen():
 
 
 def test_folds_by_hand():
-    """Two folds of four samples: the figure after is that of two separate fits."""
+    """As many folds as samples: the figure after is the mean over leave-one-out fits."""
     logits = np.array([[2.0, 0.0], [0.0, 1.0], [1.0, 2.0], [3.0, 1.0], [0.5, 0.0], [0.0, 2.0]])
     labels = np.array([0, 0, 1, 1, 0, 1])
     calibration = fit_calibration(logits, labels, folds=6)
@@ -218,9 +218,7 @@ def test_a_threshold_is_stored_with_what_it_was_chosen_for():
         given = p.max(axis=1) >= chosen.min_confidence
         assert chosen.threshold["target"] == target
         assert chosen.threshold["coverage"] == pytest.approx(given.mean())
-        assert chosen.threshold["risk"] == pytest.approx(
-            (p.argmax(axis=1) != labels)[given].mean()
-        )
+        assert chosen.threshold["risk"] == pytest.approx((p.argmax(axis=1) != labels)[given].mean())
         assert chosen.temperature == plain.temperature
     assert chosen.min_confidence == 0.6
     for targets in ({}, {"risk": 0.1, "coverage": 0.5}):

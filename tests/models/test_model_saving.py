@@ -50,6 +50,7 @@ def test_outputs_are_bit_exact(saved, model, images, bank):
 def test_linear_models_too(linear, images, tmp_path):
     linear.save_pretrained(tmp_path / "m")
     assert sorted(p.name for p in (tmp_path / "m").iterdir()) == [
+        "README.md",
         "config.json",
         "model.safetensors",
     ]
@@ -75,6 +76,7 @@ def test_the_folder_says_what_it_is(saved):
     assert "torch" in config["provenance"]["versions"]
     assert config["preprocessing"]["image_size"] == 32
     assert sorted(p.name for p in saved.iterdir()) == [
+        "README.md",
         "config.json",
         "model.safetensors",
         "text_bank.json",
