@@ -1,0 +1,105 @@
+"""Face crops → calibrated probabilities and intensities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ke2nt.errors import ModelError
+from ke2nt.models.output import KE2NTOutput
+from ke2nt.models.recogniser import Recogniser
+from ke2nt.predict.crop import crop_face
+from ke2nt.predict.detection import Box
+from ke2nt.predict.intensity import intensity
+from ke2nt.predict.use import ModelUse
+
+__all__ = ["FaceClassifier", "Scores"]
+
+
+class Scores(NamedTuple):
+    """What a model says of N faces.
+
+    Attributes:
+        probabilities: float64 (N, K), rows sum to 1, calibrated where the model is.
+        intensities: float64 (N, K), see `ke2nt.predict.intensity`; None with a linear head.
+    """
+
+    probabilities: np.ndarray
+    intensities: np.ndarray | None
+
+
+class FaceClassifier:
+    """A model with everything that its crops need.
+
+    Args:
+        model: A recogniser; moved to the device and put in evaluation mode.
+        device: Where to compute.
+        batch_size: Faces a forward pass.
+
+    Attributes:
+        reference: (1, D) embedding of a neutral photo, or None for the model's own neutral.
+    """
+
+    def __init__(self, model: Recogniser, *, device: torch.device, batch_size: int) -> None:
+        self.model = model.to(device).eval()
+        self.device = device
+        self.batch_size = batch_size
+        self.use = ModelUse.of(model)
+        self.reference: Tensor | None = None
+
+    def crop(self, pixels: np.ndarray, box: Box | None) -> np.ndarray:
+        """The model's view of a face: uint8 (S, S, 3); the whole picture where there is no box."""
+        return crop_face(pixels, box, self.model.preprocessing, self.use)
+
+    def set_reference(self, pixels: np.ndarray, box: Box | None) -> None:
+        """Take a face as the neutral one that intensities are measured from.
+
+        Raises:
+            ModelError: The model has a linear head.
+        """
+        output = self._forward([self.crop(pixels, box)])
+        if output.neutral_embeddings is None:
+            raise ModelError("a linear head has no text to measure intensity along")
+        self.reference = output.embeddings
+
+    def classify(self, crops: Sequence[np.ndarray]) -> Scores:
+        """Scores of N crops, N ≥ 1.
+
+        Raises:
+            ModelError: The model's logits are not finite.
+        """
+        parts = [
+            self._scores(crops[start : start + self.batch_size])
+            for start in range(0, len(crops), self.batch_size)
+        ]
+        probabilities, intensities = zip(*parts, strict=True)
+        moves = None if intensities[0] is None else np.concatenate(intensities)
+        return Scores(np.concatenate(probabilities), moves)
+
+    def _scores(self, crops: Sequence[np.ndarray]) -> Scores:
+        output = self._forward(crops)
+        logits = output.logits.double().cpu()
+        if not logits.isfinite().all():
+            raise ModelError(
+                "the model gives logits that are not finite",
+                hint="The weights are damaged, or training diverged.",
+            )
+        if self.model.calibration is not None:
+            logits = self.model.calibration.apply(logits)
+        probabilities = logits.softmax(dim=-1).numpy()
+        neutral = output.neutral_embeddings
+        if neutral is None or self.model.bank is None:
+            return Scores(probabilities, None)
+        if self.reference is not None:
+            neutral = self.reference.expand_as(output.embeddings)
+        moves = intensity(output.embeddings, neutral, self.model.bank) / self.use.intensity_unit
+        return Scores(probabilities, moves.double().cpu().numpy())
+
+    @torch.inference_mode()
+    def _forward(self, crops: Sequence[np.ndarray]) -> KE2NTOutput:
+        pixels = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).to(self.device)
+        return self.model(self.model.preprocessing.to_input(pixels))
