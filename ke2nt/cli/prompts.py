@@ -1,4 +1,4 @@
-"""`ke2nt prompts`: list, show and check prompt sets."""
+"""`ke2nt prompts`: list, show and check prompt sets; experiments are in `prompt_lab`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ke2nt.cli import prompt_lab
 from ke2nt.cli.output import JsonFlag, print_json, print_line, print_table
 
 if TYPE_CHECKING:
@@ -118,3 +119,6 @@ def check_command(
     bad = [check.target for check in checks if check.problems]
     if bad:
         raise PromptError(f"not valid: {', '.join(bad)}")
+
+
+prompt_lab.add_to(app)

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ke2nt.errors import DataError, PromptError
+from ke2nt.errors import DataError, MissingExtraError, ModelError, PromptError
 from ke2nt.lab.pool import PromptPool
 from ke2nt.lab.scorer import PromptScorer
 from ke2nt.labels import LabelMapping, LabelPolicy, check_same_labels, map_labels
 from ke2nt.prompts.prompt_set import PromptSet
+from ke2nt.text.encoded import WeightsUnavailableError
+from ke2nt.text.encoder import TextEncoder, get_encoder
 from ke2nt.text.prompt_embeddings import embed_prompts
 
 if TYPE_CHECKING:
-    from ke2nt.text.encoder import TextEncoder
     from ke2nt.vision.embed import ImageEmbeddings
 
 __all__ = ["Bench", "common_classes", "load_sets", "set_up"]
@@ -93,6 +94,7 @@ def set_up(
     Raises:
         LabelError: The label sets do not fit under the policy.
         DataError: No image is left.
+        ModelError: The text encoder is not the one that shares the images' space.
         PromptError, TextEncoderError, MissingExtraError, CacheError: As for `embed_prompts`.
     """
     classes = common_classes(sets, policy)
@@ -108,7 +110,9 @@ def set_up(
     counts = np.bincount(images.labels, minlength=len(mapping.source))
     pool = PromptPool(tuple(prompt_set.with_classes(classes) for prompt_set in sets))
     encoder = images.text_encoder if text_encoder is None else text_encoder
-    text = embed_prompts(pool.texts, encoder, cache_dir).numpy()
+    model = get_encoder(encoder, cache_dir=cache_dir) if isinstance(encoder, str) else encoder
+    _check_weights(images, model)
+    text = embed_prompts(pool.texts, model, cache_dir).numpy()
     embeddings = np.asarray(images.embeddings)[kept]
     return Bench(
         pool=pool,
@@ -132,3 +136,19 @@ def common_classes(sets: Sequence[PromptSet], policy: LabelPolicy) -> tuple[str,
     for other in sets[1:]:
         check_same_labels(sorted(classes), sorted(other.class_names), where=other.name)
     return classes
+
+
+def _check_weights(images: ImageEmbeddings, model: TextEncoder) -> None:
+    if images.text_weights is None:
+        return
+    try:
+        found = model.fingerprint().weights
+    except (WeightsUnavailableError, MissingExtraError):  # the cache goes by the encoder's name
+        return
+    if found != images.text_weights:
+        raise ModelError(
+            "the text encoder is not the one that shares the image encoder's space",
+            expected=f"weights {images.text_weights[:16]}…",
+            found=f"{model.id} with weights {found[:16]}…",
+            where=images.encoder,
+        )

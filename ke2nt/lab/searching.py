@@ -176,9 +176,9 @@ def search(
     blocks = candidate_blocks(here.pool, share)
     masks, steps = _contend(here, blocks, beam, max_size, objective, seed)
     facts = {
-        **(settings or {}),
         "encoder": selection.encoder,
         "text_encoder": selection.text_encoder,
+        **(settings or {}),
         "sets": sources,
         "share": share,
         "beam": beam,

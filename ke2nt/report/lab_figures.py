@@ -25,6 +25,7 @@ __all__ = [
 
 _SMALL, _TEXT = 7.0, 8.5
 _ROW = 0.3  # inches
+_TALL = 12  # rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ def bars_figure(
         shown = [(y + offset, bar) for y, bar in zip(middles, bars, strict=True) if bar]
         _draw_bars(axes, shown, thick * 0.86, [colour] * len(shown), theme, label=name)
     _rows(axes, labels, middles, step)
-    axes.set(xlim=(0, 100), xlabel=xlabel)
+    axes.set(xlim=(0, _reach([b for bars in series.values() for b in bars])), xlabel=xlabel)
     if len(series) > 1:
         _legend(axes, theme)
     elif title:
@@ -145,11 +146,11 @@ def marginal_figure(
             f"whole ensemble {100 * whole:.1f} %", size=_TEXT, color=theme.wrong, loc="right"
         )
     shown = [(y, bar) for y, bar in zip(middles, marginal, strict=True) if bar]
-    colours = [theme.right if bar.value >= 0 else theme.wrong for _, bar in shown]
+    colours = [_verdict(bar, theme) for _, bar in shown]
     _draw_bars(right, shown, 0.62 * _ROW, colours, theme, signed=True)
     _rows(left, labels, middles, step)
     _centre(right, [bar for _, bar in shown], theme)
-    left.set(xlim=(0, 100), xlabel=alone_label)
+    left.set(xlim=(0, _reach([*alone, Bar(whole or 0)])), xlabel=alone_label)
     right.set_xlabel("gain of the ensemble by it, points")
     return _render(figure, format)
 
@@ -197,7 +198,7 @@ def differences_figure(
             if point.interval:
                 left.plot([100 * x for x in point.interval], [y, y], color=colour, linewidth=1.1)
         xs, ys = [100 * p.value for _, p in shown], [y for y, _ in shown]
-        left.plot(xs, ys, marker, color=colour, markersize=5.5, label=name)
+        left.plot(xs, ys, marker, color=colour, markersize=5.5, label=name, clip_on=False)
     _legend(left, theme)
     shown = [(y, bar) for y, bar in zip(middles, difference, strict=True) if bar]
     colours = [_verdict(bar, theme) for _, bar in shown]
@@ -205,7 +206,7 @@ def differences_figure(
     right.set_title(title, size=_TEXT, color=theme.ink, loc="left")
     _rows(left, labels, middles, step)
     _centre(right, [bar for _, bar in shown], theme)
-    left.set(xlim=(0, 100), xlabel="recall, percent")
+    left.set(xlim=(0, _reach([*first, *second])), xlabel="percent")
     right.set_xlabel(f"{legend[1]} − {legend[0]}, points")
     return _render(figure, format)
 
@@ -218,9 +219,9 @@ def heat_figure(
     widths = [max(2.2, cell * len(p.columns)) for p in panels]
     rows = max(len(p.rows) for p in panels)
     labels = [[_wrap(name) for name in p.rows] for p in panels]
-    lines = max(text.count("\n") + 1 for names in labels for text in names)
-    longest = max(len(line) for names in labels for text in names for line in text.split("\n"))
-    height = max(0.62, 0.62 * lines / 1.6) * cell * rows + 1.25 if lines > 1 else cell * rows + 1.25
+    lines = [text.split("\n") for names in labels for text in names]
+    tallest, longest = max(map(len, lines)), max(len(line) for text in lines for line in text)
+    height = max(cell, 0.15 * tallest + 0.1) * rows + 1.25
     width = sum(widths) + len(panels) * (0.35 + 0.062 * longest)
     figure = _figure(theme, height, width)
     colours = LinearSegmentedColormap.from_list("heat", [theme.surface, theme.accent])
@@ -237,13 +238,15 @@ def heat_figure(
             axes.text(
                 c + 0.5, r + 0.5, text, ha="center", va="center", color=ink, size=_SMALL + 0.5
             )
+        above = len(names) > _TALL  # the names of the columns, where the eye begins
         axes.set_xticks(
             np.arange(len(panel.columns)) + 0.5,
             panel.columns,
             rotation=40,
-            ha="right",
+            ha="left" if above else "right",
             rotation_mode="anchor",
         )
+        axes.tick_params(axis="x", top=above, labeltop=above, labelbottom=not above)
         axes.set_yticks(np.arange(len(names)) + 0.5, names)
         axes.set_title(panel.title, size=_TEXT, color=theme.ink, loc="left")
         axes.invert_yaxis()
@@ -272,7 +275,7 @@ def _draw_bars(
             end = high if value >= 0 or not signed else low
         left = signed and value < 0
         axes.annotate(
-            f"{value:+.1f}" if signed else f"{value:.1f}",
+            _points(value) if signed else f"{value:.1f}",
             (end, y),
             xytext=(-4 if left else 4, 0),
             textcoords="offset points",
@@ -281,6 +284,17 @@ def _draw_bars(
             size=_SMALL,
             color=theme.ink,
         )
+
+
+def _points(value: float) -> str:
+    text = f"{value:+.1f}".replace("-", "−")
+    return "0" if text in ("+0.0", "−0.0") else text
+
+
+def _reach(bars: Sequence[Bar | None]) -> float:
+    """Where a percent axis ends: just beyond the longest bar and its number."""
+    ends = [100 * max((bar.value, *(bar.interval or ()))) for bar in bars if bar]
+    return float(min(100, 10 * np.ceil((1.08 * max(ends) + 2) / 10)))
 
 
 def _verdict(bar: Bar, theme: Theme) -> str:

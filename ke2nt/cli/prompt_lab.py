@@ -1,0 +1,427 @@
+"""`ke2nt prompts rank | search | compare | geometry`: experiments with words."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ke2nt.cli.options import (
+    DeviceOption,
+    LimitOption,
+    QuietFlag,
+    ReaderOptions,
+    RootOption,
+    RuleOption,
+    device_name,
+    pairs,
+    reader_options,
+    spread,
+)
+from ke2nt.cli.output import JsonFlag, print_json, print_line
+from ke2nt.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ke2nt.vision.embed import ImageEmbeddings
+
+__all__ = ["add_to"]
+
+
+class _Labels(StrEnum):
+    strict = "strict"
+    drop = "drop"
+    keep = "keep"
+
+
+class _Precision(StrEnum):
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+
+
+class _Share(StrEnum):
+    nothing = "nothing"
+    templates = "templates"
+
+
+class _Objective(StrEnum):
+    uar = "uar"
+    accuracy = "accuracy"
+
+
+Encoder = Annotated[
+    str,
+    typer.Option(
+        "--encoder",
+        metavar="ENC",
+        help="run:DIR for a trained model, open_clip:ARCH/TAG-or-path, transformers:ID-or-folder.",
+    ),
+]
+Prompts = Annotated[
+    list[str],
+    typer.Option(
+        "--prompts",
+        metavar="SET[,SET...]",
+        help="Shipped prompt sets or YAML files; may be repeated.",
+    ),
+]
+Dataset = Annotated[str, typer.Option("--dataset", help="A dataset of `ke2nt data list`.")]
+Split = Annotated[str, typer.Option("--split", help="Its split, such as val.")]
+TextEncoder = Annotated[
+    str | None,
+    typer.Option("--text-encoder", help="For run:DIR, where its own text encoder has moved to."),
+]
+Labels = Annotated[
+    _Labels, typer.Option("--labels", help="What to do with classes only one side has.")
+]
+Merge = Annotated[
+    list[str] | None,
+    typer.Option("--merge", metavar="A=B", help="Read the data's class A as B; may be repeated."),
+]
+BatchSize = Annotated[int, typer.Option("--batch-size", min=1)]
+Precision = Annotated[
+    _Precision, typer.Option("--precision", help="auto: bf16 on a GPU, fp32 elsewhere.")
+]
+CacheDir = Annotated[Path | None, typer.Option("--cache-dir", help="Cache folder.")]
+Bootstrap = Annotated[
+    int, typer.Option("--bootstrap", min=0, help="Resamples for the intervals; 0 for none.")
+]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of everything that is drawn.")]
+Out = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="Folder for JSON and pictures.")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to `ke2nt prompts`."""
+    for name, command in (
+        ("rank", _rank),
+        ("search", _search),
+        ("compare", _compare),
+        ("geometry", _geometry),
+    ):
+        app.command(name)(command)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where image embeddings come from, and how their labels are read."""
+
+    encoder: str
+    dataset: str
+    root: Path | None
+    rule: str | None
+    option: list[str] | None
+    text_encoder: str | None
+    labels: _Labels
+    merge: list[str] | None
+    limit: int | None
+    batch_size: int
+    device: str | None
+    precision: _Precision
+    cache_dir: Path | None
+    quiet: bool
+
+    def embed(self, *names: str) -> list[ImageEmbeddings]:
+        """Image embeddings of some splits."""
+        from ke2nt.data.readers.catalog import get_reader
+        from ke2nt.vision.catalog import get_image_encoder
+        from ke2nt.vision.embed import embed_split
+
+        device = device_name(self.device)
+        model = get_image_encoder(
+            self.encoder, cache_dir=self.cache_dir, text_encoder=self.text_encoder
+        )
+        reader = get_reader(self.dataset, self.root, **self.options())
+        found = []
+        for name in names:
+            images = embed_split(
+                model,
+                spread(reader.load(name), self.limit),
+                cache_dir=self.cache_dir,
+                batch_size=self.batch_size,
+                device=device,
+                precision=self.precision.value,
+                quiet=self.quiet,
+            )
+            for failed, reason in images.failed:
+                print(f"unreadable: {failed}: {reason}", file=sys.stderr)
+            found.append(images)
+        return found
+
+    def options(self) -> dict[str, Any]:
+        """Options of the dataset's reader."""
+        return reader_options(self.option, self.rule)
+
+    def reading(self, bootstrap: int, seed: int) -> dict[str, Any]:
+        """Keyword arguments that the lab's functions share."""
+        return {
+            "policy": self.labels.value,
+            "merge": pairs(self.merge, "--merge"),
+            "cache_dir": self.cache_dir,
+            "bootstrap": bootstrap,
+            "seed": seed,
+        }
+
+    def facts(self, images: ImageEmbeddings, **more: Any) -> dict[str, Any]:
+        """What the figures depend on, as plain JSON."""
+        return {
+            "encoder": self.encoder,
+            "encoder_id": images.encoder,
+            "text_encoder": images.text_encoder,
+            "dataset": self.dataset,
+            "options": self.options(),
+            "limit": self.limit,
+            "failed": len(images.failed),
+            **more,
+        }
+
+
+def _rank(
+    encoder: Encoder,
+    prompts: Prompts,
+    dataset: Dataset,
+    split: Split,
+    root: RootOption = None,
+    rule: RuleOption = None,
+    option: ReaderOptions = None,
+    text_encoder: TextEncoder = None,
+    labels: Labels = _Labels.strict,
+    merge: Merge = None,
+    limit: LimitOption = None,
+    batch_size: BatchSize = 64,
+    device: DeviceOption = None,
+    precision: Precision = _Precision.auto,
+    cache_dir: CacheDir = None,
+    bootstrap: Bootstrap = 1000,
+    seed: Seed = 0,
+    top: Annotated[int, typer.Option("--top", min=1, help="Rows of a table at most.")] = 20,
+    out: Out = None,
+    quiet: QuietFlag = False,
+    json: JsonFlag = False,
+) -> None:
+    """Judge every set, template and class word: alone, and what its ensemble gains by it.
+
+    Example: ke2nt prompts rank --encoder run:runs/quickstart --prompts simple,ensemble
+    --dataset synthetic --split val --out words
+    """
+    from ke2nt.cli.prompt_tables import show_ranking
+    from ke2nt.lab.pictures import ranking_pictures
+    from ke2nt.lab.ranking import rank
+
+    source = _Source(
+        encoder, dataset, root, rule, option, text_encoder, labels, merge, limit,
+        batch_size, device, precision, cache_dir, quiet or json,
+    )  # fmt: skip
+    sets = _sets(prompts)
+    (images,) = source.embed(split)
+    ranking = rank(images, sets, **source.reading(bootstrap, seed))
+    facts = source.facts(images, split=split, bootstrap=bootstrap, seed=seed)
+    document = {**facts, **ranking.to_dict()}
+    written = _write(out, "rank.json", document, ranking_pictures, ranking)
+    if json:
+        print_json(document)
+        return
+    show_ranking(ranking, top)
+    _say_written(written)
+
+
+def _search(
+    encoder: Encoder,
+    prompts: Prompts,
+    dataset: Dataset,
+    split: Annotated[str, typer.Option("--split", help="The split to search with, such as val.")],
+    final_split: Annotated[
+        str, typer.Option("--final-split", help="The untouched split for the final score.")
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("--out", metavar="DIR", help="Folder for the new YAML, JSON and pictures."),
+    ],
+    share: Annotated[
+        _Share,
+        typer.Option(
+            "--share", help="nothing: an ensemble for each class; templates: the same for all."
+        ),
+    ] = _Share.nothing,
+    beam: Annotated[
+        int, typer.Option("--beam", min=1, help="Partial choices kept; 1 is greedy.")
+    ] = 1,
+    max_prompts: Annotated[
+        int, typer.Option("--max-prompts", min=1, help="Most prompts of a class, or templates.")
+    ] = 8,
+    objective: Annotated[
+        _Objective, typer.Option("--objective", help="What to raise: UAR or accuracy (WAR).")
+    ] = _Objective.uar,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the new set.")] = None,
+    root: RootOption = None,
+    rule: RuleOption = None,
+    option: ReaderOptions = None,
+    text_encoder: TextEncoder = None,
+    labels: Labels = _Labels.strict,
+    merge: Merge = None,
+    limit: LimitOption = None,
+    batch_size: BatchSize = 64,
+    device: DeviceOption = None,
+    precision: Precision = _Precision.auto,
+    cache_dir: CacheDir = None,
+    bootstrap: Bootstrap = 1000,
+    seed: Seed = 0,
+    quiet: QuietFlag = False,
+    json: JsonFlag = False,
+) -> None:
+    """Choose an ensemble on one split, judge it on another, and write it as a prompt set.
+
+    Example: ke2nt prompts search --encoder run:runs/quickstart --prompts ensemble,synonyms
+    --dataset synthetic --split val --final-split test --out found
+    """
+    from ke2nt.cli.prompt_tables import show_search
+    from ke2nt.lab.pictures import search_pictures
+    from ke2nt.lab.searching import search
+    from ke2nt.runtime.atomic import write_text
+
+    if split == final_split:
+        raise ConfigError(
+            "the final split must not be the one that is searched with",
+            found=f"{split} for both",
+            hint="Name another one with --final-split, such as test.",
+        )
+    source = _Source(
+        encoder, dataset, root, rule, option, text_encoder, labels, merge, limit,
+        batch_size, device, precision, cache_dir, quiet or json,
+    )  # fmt: skip
+    sets = _sets(prompts)
+    selection, final = source.embed(split, final_split)
+    facts = source.facts(selection, split=split, final_split=final_split, bootstrap=bootstrap)
+    result = search(
+        selection,
+        final,
+        sets,
+        share=share.value,
+        beam=beam,
+        max_size=max_prompts,
+        objective=objective.value,
+        name=name,
+        settings=facts,
+        **source.reading(bootstrap, seed),
+    )
+    document = result.to_dict()
+    path = out / f"{result.prompts.name}.yaml"
+    write_text(path, result.to_yaml())
+    written = [path, *_write(out, "search.json", document, search_pictures, result)]
+    if json:
+        print_json(document)
+        return
+    show_search(result, split, final_split)
+    _say_written(written)
+
+
+def _compare(
+    first: Annotated[str, typer.Argument(metavar="A", help="A shipped set, or a YAML file.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
+    encoder: Encoder,
+    dataset: Dataset,
+    split: Split,
+    root: RootOption = None,
+    rule: RuleOption = None,
+    option: ReaderOptions = None,
+    text_encoder: TextEncoder = None,
+    labels: Labels = _Labels.strict,
+    merge: Merge = None,
+    limit: LimitOption = None,
+    batch_size: BatchSize = 64,
+    device: DeviceOption = None,
+    precision: Precision = _Precision.auto,
+    cache_dir: CacheDir = None,
+    bootstrap: Bootstrap = 1000,
+    seed: Seed = 0,
+    out: Out = None,
+    quiet: QuietFlag = False,
+    json: JsonFlag = False,
+) -> None:
+    """Say which of two prompt sets is better on the same images, and whether it may be chance.
+
+    Example: ke2nt prompts compare simple ensemble --encoder run:runs/quickstart
+    --dataset synthetic --split test
+    """
+    from ke2nt.cli.prompt_tables import show_comparison
+    from ke2nt.lab.bench import load_sets
+    from ke2nt.lab.comparison import compare
+    from ke2nt.lab.pictures import comparison_pictures
+
+    source = _Source(
+        encoder, dataset, root, rule, option, text_encoder, labels, merge, limit,
+        batch_size, device, precision, cache_dir, quiet or json,
+    )  # fmt: skip
+    one, two = load_sets([first, second])
+    (images,) = source.embed(split)
+    result = compare(images, one, two, **source.reading(bootstrap, seed))
+    facts = source.facts(images, split=split, bootstrap=bootstrap, seed=seed)
+    document = {**facts, **result.to_dict()}
+    written = _write(out, "compare.json", document, comparison_pictures, result)
+    if json:
+        print_json(document)
+        return
+    show_comparison(result)
+    _say_written(written)
+
+
+def _geometry(
+    prompts: Annotated[str, typer.Argument(metavar="SET", help="A shipped set, or a YAML file.")],
+    encoder: Annotated[str, typer.Option("--encoder", help="A text encoder.")] = "minilm",
+    classes: Annotated[
+        str | None, typer.Option(help="Only these classes, separated by commas, in this order.")
+    ] = None,
+    threshold: Annotated[
+        float, typer.Option("--threshold", help="Cosine from which prompts are near-duplicates.")
+    ] = 0.95,
+    top: Annotated[int, typer.Option("--top", min=1, help="Rows of a table at most.")] = 20,
+    cache_dir: CacheDir = None,
+    out: Out = None,
+    json: JsonFlag = False,
+) -> None:
+    """Measure a prompt set by its text alone: similarity, separation, directions, duplicates."""
+    from ke2nt.cli.prompt_tables import show_geometry
+    from ke2nt.lab.pictures import geometry_pictures
+    from ke2nt.lab.text_geometry import geometry
+
+    names = None if classes is None else [part.strip() for part in classes.split(",")]
+    found = geometry(prompts, encoder, classes=names, threshold=threshold, cache_dir=cache_dir)
+    document = found.to_dict()
+    written = _write(out, "geometry.json", document, geometry_pictures, found)
+    if json:
+        print_json(document)
+        return
+    show_geometry(found, top)
+    _say_written(written)
+
+
+def _sets(prompts: list[str]) -> list[Any]:
+    from ke2nt.lab.bench import load_sets
+
+    parts = [[p] if Path(p).is_file() else p.split(",") for p in prompts]
+    return load_sets([name.strip() for names in parts for name in names if name.strip()])
+
+
+def _write(
+    out: Path | None, name: str, document: Mapping[str, Any], draw: Any, result: Any
+) -> list[Path]:
+    from ke2nt.runtime.atomic import write_bytes, write_json
+
+    if out is None:
+        return []
+    write_json(out / name, document)
+    pictures = draw(result)
+    for file, data in pictures.items():
+        write_bytes(out / file, data)
+    return [out / name, *(out / file for file in pictures)]
+
+
+def _say_written(paths: list[Path]) -> None:
+    if paths:
+        print_line(f"written: {paths[0]}" + "".join(f", {path.name}" for path in paths[1:]))

@@ -1,0 +1,214 @@
+"""Tables of the prompt lab's results."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ke2nt.cli.output import print_line, print_table
+
+if TYPE_CHECKING:
+    from ke2nt.evaluation.metrics import Interval
+    from ke2nt.lab.comparison import Comparison
+    from ke2nt.lab.intervals import Figures
+    from ke2nt.lab.mcnemar import McNemar
+    from ke2nt.lab.ranking import Entry, Kind, Ranking
+    from ke2nt.lab.searching import Search
+    from ke2nt.lab.text_geometry import Geometry
+
+_WORDS: dict[Kind, str] = {
+    "template": "Templates: alone, and what the set's UAR gains by them",
+    "word": "Class words: alone in their class, and what the set's UAR gains by them",
+    "description": "Descriptions: alone in their class, and what the set's UAR gains by them",
+}
+
+
+def show_ranking(ranking: Ranking, top: int) -> None:
+    """Sets, templates, words and descriptions, best first."""
+    sets = ranking.of("all", "set")
+    several = len(sets) > 1
+    print_line(f"{sum(ranking.support)} images; labels: {ranking.labels['summary']}")
+    print_table(
+        ["set", "n prompts", "UAR %", "95 % interval", "WAR %", "95 % interval", "gain of all %"],
+        [[e.text, e.prompts, *_scores(e.figures), _gain(e)] for e in sets],
+        title="Sets" + ": alone, and what all together gain by them" * several,
+    )
+    print_table(
+        ["set", *(f"{name[:6]} %" for name in ranking.classes)],
+        [[e.text, *map(_percent, e.figures.recall)] for e in sets],
+        title="Recall of each class",
+    )
+    for kind, title in _WORDS.items():
+        entries = [e for e in ranking.of(kind) if kind == "template" or e.marginal]
+        if not entries:
+            continue
+        columns = ["set"] * (len(sets) > 1) + ["class"] * (kind != "template")
+        print_table(
+            [
+                *columns,
+                kind,
+                "UAR %",
+                "95 % interval",
+                "WAR %",
+                "95 % interval",
+                "gain % (interval)",
+            ],
+            [[*_place(e, columns), e.text, *_scores(e.figures), _gain(e)] for e in entries[:top]],
+            title=title,
+        )
+        if len(entries) > top:
+            print_line(f"… and {len(entries) - top} more; --top shows them, --json all")
+
+
+def show_search(search: Search, split: str, final_split: str) -> None:
+    """Contenders on both splits, and the prompts chosen."""
+    print_table(
+        ["ensemble", "n prompts", f"{split} UAR %", f"{final_split} UAR %", "95 % interval",
+         f"{final_split} WAR %", "95 % interval", "selected has more, UAR %", "McNemar p"],
+        [
+            [
+                c.name,
+                sum(map(len, c.prompts.values())),
+                _percent(c.selection.uar),
+                *_scores(c.final),
+                _signed(c.gain.uar, c.gain.intervals.get("uar")) if c.gain else "",
+                f"{c.test.p_value:.2g}" if c.test else "",
+            ]
+            for c in search.contenders
+        ],
+        title=f"Chosen on {split}, judged on {final_split}",
+    )  # fmt: skip
+    new = search.prompts
+    if new.templates:
+        print_table(["templates chosen"], [[text] for text in new.templates])
+    else:
+        rows = [[name, text] for name in new.class_names for text in new.render(name)]
+        print_table(["class", "prompts chosen"], rows)
+    for note in search.notes:
+        print_line(f"note: {note}")
+
+
+def show_comparison(result: Comparison) -> None:
+    """Both sets, their difference, and the test."""
+    first, second = result.names
+    one, two, gap = result.first, result.second, result.difference
+    rows: list[list[object]] = [
+        ["mean class recall (UAR)", "", _percent(one.uar), _percent(two.uar),
+         _signed(gap.uar, gap.intervals.get("uar")), ""],
+        ["accuracy (WAR)", sum(result.support), _percent(one.accuracy), _percent(two.accuracy),
+         _signed(gap.accuracy, gap.intervals.get("accuracy")), f"{result.test.p_value:.2g}"],
+    ]  # fmt: skip
+    for k, name in enumerate(result.classes):
+        change = gap.recall[k]
+        rows.append(
+            [
+                name,
+                result.support[k],
+                _percent(one.recall[k]),
+                _percent(two.recall[k]),
+                "–" if change is None else _signed(change, gap.recall_intervals[k]),
+                f"{result.class_tests[k].p_value:.2g}",
+            ]
+        )
+    print_table(
+        ["figure", "n images", f"{first} %", f"{second} %", "difference % (95 %)", "McNemar p#"],
+        rows,
+    )
+    print_line(_verdict(result.names, result.test))
+
+
+def show_geometry(found: Geometry, top: int) -> None:
+    """Classes, angles of the directions, and near-duplicates."""
+    print_table(
+        ["class", "n prompts", "nearest class", "cosine#", "to neutral#", "own prompts#",
+         "other classes#", "recovered %"],
+        [
+            [
+                c.name,
+                c.prompts,
+                c.nearest or "–",
+                _number(c.cosine),
+                _number(c.distance_to_neutral),
+                _number(c.prompts_apart.own if c.prompts_apart else None),
+                _number(c.prompts_apart.other if c.prompts_apart else None),
+                _percent(c.prompts_apart.recovered if c.prompts_apart else None),
+            ]
+            for c in found.classes
+        ],
+        title=f"{found.prompt_set} in {found.encoder}: margin {_number(found.margin)}",
+    )  # fmt: skip
+    names = [c.name for c in found.classes]
+    print_table(
+        ["cosine", *(f"{name[:6]} #" for name in names)],
+        [[n, *map(_number, row)] for n, row in zip(names, found.similarity, strict=True)],
+        title="Similarity of the classes",
+    )
+    print_table(
+        ["degrees", *(f"{name[:6]} #" for name in found.moves)],
+        [[n, *(f"{v:.0f}" for v in row)] for n, row in zip(found.moves, found.angles, strict=True)],
+        title="Angles between the directions from each emotion to neutral",
+    )
+    if found.near is not None:
+        print_table(
+            ["cosine#", "classes", "prompt", "prompt"],
+            [
+                [_number(p.cosine), " / ".join(dict.fromkeys(p.classes)), p.first, p.second]
+                for p in found.near[:top]
+            ],
+            title=f"Near-duplicates: {len(found.near)} pairs at {found.threshold:g} or above",
+        )
+    for note in found.notes:
+        print_line(f"note: {note}")
+
+
+def _place(entry: Entry, columns: list[str]) -> list[str]:
+    known = {"set": entry.prompt_set, "class": entry.class_name or ""}
+    return [known[column] for column in columns]
+
+
+def _scores(figures: Figures) -> list[str]:
+    return [
+        _percent(figures.uar),
+        _range(figures.intervals.get("uar")),
+        _percent(figures.accuracy),
+        _range(figures.intervals.get("accuracy")),
+    ]
+
+
+def _gain(entry: Entry) -> str:
+    if entry.marginal is None:
+        return "–"
+    return _signed(entry.marginal.uar, entry.marginal.intervals.get("uar"))
+
+
+def _verdict(names: tuple[str, str], test: McNemar) -> str:
+    kind = "exact binomial" if test.exact else "chi-squared"
+    text = (
+        f"McNemar ({kind}): {test.only_first} images only {names[0]} has right, "
+        f"{test.only_second} only {names[1]}; p = {test.p_value:.2g}: "
+    )
+    if test.p_value >= 0.05:
+        return text + "the difference may be chance"
+    return text + f"{names[test.only_second > test.only_first]} is right more often"
+
+
+def _signed(value: float, interval: Interval | None) -> str:
+    if interval is None:
+        return _points(value)
+    return f"{_points(value)} ({_points(interval[0])} to {_points(interval[1])})"
+
+
+def _points(value: float) -> str:
+    text = f"{100 * value:+.1f}"
+    return "0.0" if text in ("+0.0", "-0.0") else text
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f}"
+
+
+def _range(interval: Interval | None) -> str:
+    return "–" if interval is None else f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f}"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
