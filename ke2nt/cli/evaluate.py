@@ -5,15 +5,26 @@ from __future__ import annotations
 import json as json_library
 import shlex
 import sys
-from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ke2nt.cli.options import (
+    DeviceOption,
+    LimitOption,
+    QuietFlag,
+    ReaderOptions,
+    RootOption,
+    RuleOption,
+    device_name,
+    pairs,
+    reader_options,
+    spread,
+)
 from ke2nt.cli.output import JsonFlag, print_json, print_line, print_table
-from ke2nt.errors import ConfigError, DataError
+from ke2nt.errors import DataError
 
 if TYPE_CHECKING:
     from ke2nt.data.sample import FaceSplit
@@ -42,16 +53,9 @@ def evaluate(
         str, typer.Option("--dataset", help="A dataset, as `ke2nt data list` names it.")
     ],
     split: Annotated[str, typer.Option("--split", help="Its split, such as val or test.")],
-    root: Annotated[
-        Path | None, typer.Option("--root", help="Its folder; drawn faces have none.")
-    ] = None,
-    rule: Annotated[
-        str | None, typer.Option("--rule", help="How votes become a label, such as majority.")
-    ] = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option("--option", metavar="KEY=VALUE", help="A reader option; may be repeated."),
-    ] = None,
+    root: RootOption = None,
+    rule: RuleOption = None,
+    option: ReaderOptions = None,
     labels: Annotated[
         _Labels, typer.Option("--labels", help="What to do with classes only one side has.")
     ] = _Labels.strict,
@@ -65,15 +69,11 @@ def evaluate(
         bool, typer.Option("--flip-tta", help="Average each image with its mirror image.")
     ] = False,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1)] = 128,
-    device: Annotated[
-        str | None, typer.Option("--device", help="cpu, cuda, …; the GPU where there is one.")
-    ] = None,
+    device: DeviceOption = None,
     precision: Annotated[
         _Precision, typer.Option("--precision", help="auto: bf16 on a GPU, fp32 elsewhere.")
     ] = _Precision.auto,
-    limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="Only N images, spread over the split.")
-    ] = None,
+    limit: LimitOption = None,
     bootstrap: Annotated[
         int, typer.Option("--bootstrap", min=0, help="Resamples for the intervals; 0 for none.")
     ] = 1000,
@@ -82,7 +82,7 @@ def evaluate(
         Path | None,
         typer.Option("--out", help="Folder for metrics.json, predictions.csv and report.html."),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
+    quiet: QuietFlag = False,
     json: JsonFlag = False,
 ) -> None:
     """Report a recogniser on a split: accuracy, class recall, confusions, calibration, intervals.
@@ -94,11 +94,11 @@ def evaluate(
     from ke2nt.labels import map_labels
     from ke2nt.models.saving import load_model
 
-    options = _pairs(option, "--option", yaml=True) | ({} if rule is None else {"rule": rule})
-    merged = _pairs(merge, "--merge")
-    place = _device(device)
+    options = reader_options(option, rule)
+    merged = pairs(merge, "--merge")
+    place = device_name(device)
     model = load_model(run)
-    data = _spread(get_reader(dataset, root, **options).load(split), limit)
+    data = spread(get_reader(dataset, root, **options).load(split), limit)
     map_labels(data.classes, model.classes, policy=labels.value, merge=merged)
     images = tensors_for(model, data, quiet=quiet or json)
     result = evaluate_model(
@@ -128,43 +128,6 @@ def evaluate(
         print(f"unreadable: {name}: {reason}", file=sys.stderr)
     if out is not None:
         print_line(f"written: {out / 'metrics.json'}, predictions.csv, report.html")
-
-
-def _pairs(texts: Iterable[str] | None, flag: str, *, yaml: bool = False) -> dict[str, Any]:
-    import yaml as yaml_library
-
-    pairs: dict[str, Any] = {}
-    for text in texts or ():
-        key, equals, value = (part.strip() for part in text.partition("="))
-        try:
-            pairs[key] = yaml_library.safe_load(value) if yaml else value
-        except yaml_library.YAMLError:
-            equals = ""
-        if not (key and equals and value):
-            raise ConfigError(f"{flag} cannot be read", expected="NAME=VALUE", found=repr(text))
-    return pairs
-
-
-def _device(name: str | None) -> str:
-    import torch
-
-    if name is None:
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ConfigError(
-            f"the device {name!r} cannot be used here",
-            expected="cpu, or cuda with a working GPU",
-            found=str(error).splitlines()[0],
-        ) from error
-    return name
-
-
-def _spread(split: FaceSplit, limit: int | None) -> FaceSplit:
-    if limit is None or limit >= len(split):
-        return split
-    return split.subset(i * len(split) // limit for i in range(limit))
 
 
 def _selection_notes(run: Path, split: FaceSplit) -> list[str]:
@@ -234,6 +197,8 @@ def _show(result: Evaluation, options: dict[str, Any], notes: list[str]) -> None
         for name, title in titles.items()
     ]
     rows.append(["calibration error (ECE)", _percent(report.ece), ""])
+    if result.uncalibrated is not None:
+        rows.append(["ECE before calibration", _percent(result.uncalibrated.ece), ""])
     print_table(["figure", "value %", "95 % interval"], rows)
     print_table(
         ["class", "n images", "recall %", "95 % interval", "precision %", "F1 %"],

@@ -20,7 +20,7 @@ from ke2nt.evaluation.temperature import fit_temperature, fit_vector, softmax
 from ke2nt.models.calibration import Calibration, Method
 from ke2nt.runtime.seeding import derive_seed
 
-__all__ = ["fit_calibration", "with_threshold"]
+__all__ = ["cross_fitted", "fit_calibration", "with_threshold"]
 
 
 def fit_calibration(
@@ -51,15 +51,7 @@ def fit_calibration(
             twice.
     """
     logits, labels = np.asarray(logits, np.float64), np.asarray(labels, np.int64)
-    if not 2 <= folds <= len(labels):
-        raise DataError(
-            "the number of folds is out of range", expected=f"2 to {len(labels)}", found=folds
-        )
-    fold = _folds(labels, folds, seed)
-    held_out = np.empty_like(logits)
-    for k in range(folds):
-        inside = fold == k
-        held_out[inside] = _scaled(_fit(logits[~inside], labels[~inside], method), logits[inside])
+    held_out = cross_fitted(logits, labels, method=method, folds=folds, seed=seed)
     final = _fit(logits, labels, method)
     figures: dict[str, Any] = {"n": len(labels), "folds": folds, "seed": seed}
     for when, scaled in (
@@ -74,9 +66,41 @@ def fit_calibration(
     return replace(final, figures=figures, fitted_on=dict(fitted_on or {}))
 
 
+def cross_fitted(
+    logits: np.ndarray,
+    labels: np.ndarray,
+    *,
+    method: Method = "temperature",
+    folds: int = 5,
+    seed: int = 0,
+) -> np.ndarray:
+    """Logits calibrated fold by fold, each by a fit to the other folds.
+
+    Args:
+        logits: As in `fit_calibration`, as are labels, method, folds and seed.
+
+    Returns:
+        (N, K) float64.
+
+    Raises:
+        DataError: As `fit_calibration`.
+    """
+    logits, labels = np.asarray(logits, np.float64), np.asarray(labels, np.int64)
+    if not 2 <= folds <= len(labels):
+        raise DataError(
+            "the number of folds is out of range", expected=f"2 to {len(labels)}", found=folds
+        )
+    fold = _folds(labels, folds, seed)
+    held_out = np.empty_like(logits)
+    for k in range(folds):
+        inside = fold == k
+        held_out[inside] = _scaled(_fit(logits[~inside], labels[~inside], method), logits[inside])
+    return held_out
+
+
 def with_threshold(
     calibration: Calibration,
-    logits: np.ndarray,
+    probabilities: np.ndarray,
     labels: np.ndarray,
     *,
     risk: float | None = None,
@@ -87,7 +111,7 @@ def with_threshold(
 
     Args:
         calibration: A fitted calibration.
-        logits: (N, K), as the model gives them.
+        probabilities: (N, K), calibrated; best those of `cross_fitted` logits.
         labels: (N,) class indices.
         risk: Highest share of wrong answers among those that are given.
         coverage: Least share of faces that are answered.
@@ -103,7 +127,7 @@ def with_threshold(
             "a threshold needs one target", expected=" or ".join(targets), found=list(given)
         )
     ((target, value),) = given.items()
-    curve = coverage_risk(softmax(_scaled(calibration, logits)), labels)
+    curve = coverage_risk(probabilities, labels)
     if target == "risk":
         threshold = threshold_for_risk(curve, value)
     elif target == "coverage":

@@ -14,6 +14,7 @@ __all__ = ["model_card"]
 
 _LOW_RECALL = 0.5
 _FEW = 50
+_PROMPTS = 3
 
 _USES = """\
 **Meant for** research on facial expressions, and for software in which people choose to have the
@@ -90,7 +91,7 @@ def _sections(config: Mapping[str, Any], card: Mapping[str, Any]) -> Iterator[st
     for evaluation in card.get("evaluations") or ():
         yield _figures(evaluation, config.get("calibration"))
     yield _calibration(config.get("calibration"))
-    yield f"## Limits\n\n{_LIMITS}{_weak_classes(card)}"
+    yield f"## Limits\n\n{_drawn(card)}{_LIMITS}{_weak_classes(card)}"
     yield _recipe(config, card)
 
 
@@ -111,7 +112,9 @@ def _summary(config: Mapping[str, Any]) -> str:
         + (", colour removed" if pre.get("grey") else ""),
         f"- **Weights**: {config.get('dtype', 'float32')}, safetensors",
     ]
-    lines += [f"- **Prompts** of {name}: {'; '.join(texts)}" for name, texts in prompts.items()]
+    for name, texts in prompts.items():
+        more = f"; and {len(texts) - _PROMPTS} more" if len(texts) > _PROMPTS else ""
+        lines.append(f"- **Prompts** of {name}: {'; '.join(texts[:_PROMPTS])}{more}")
     name = (config.get("card") or {}).get("name") or "FOLDER"
     code = (
         "```python\nfrom ke2nt.models.saving import load_model\n\n"
@@ -194,6 +197,12 @@ def _calibration(value: Mapping[str, Any] | None) -> str:
     return "## Calibration\n\n" + " ".join(lines) + "\n"
 
 
+def _drawn(card: Mapping[str, Any]) -> str:
+    if (card.get("data") or {}).get("name") != "synthetic":
+        return ""
+    return "- It has seen drawn faces alone and is of no use on photographs.\n"
+
+
 def _weak_classes(card: Mapping[str, Any]) -> str:
     weak = {
         c["name"]: f"{c['name']} (recall {100 * c['recall']:.0f} %, {c['support']} images)"
@@ -225,14 +234,19 @@ def _recipe(config: Mapping[str, Any], card: Mapping[str, Any]) -> str:
         text += [
             "\nTo make it again, save this as config.yaml:\n",
             f"```yaml\n{body}```\n",
-            "```bash\nke2nt train config.yaml data.root=DIR --out runs/again\n"
-            + _calibrate_line(config.get("calibration"))
+            f"```bash\nke2nt train config.yaml{_root(card, 'data.root=')} --out runs/again\n"
+            + _calibrate_line(config.get("calibration"), _root(card, "--root "))
             + "```",
         ]
     return "\n".join(text) + "\n"
 
 
-def _calibrate_line(value: Mapping[str, Any] | None) -> str:
+def _root(card: Mapping[str, Any], option: str) -> str:
+    """Drawn faces have no folder."""
+    return "" if _drawn(card) else f" {option}DIR"
+
+
+def _calibrate_line(value: Mapping[str, Any] | None, root: str) -> str:
     on = (value or {}).get("fitted_on") or {}
     if not value or not on.get("dataset"):
         return ""
@@ -241,7 +255,7 @@ def _calibrate_line(value: Mapping[str, Any] | None) -> str:
     flags = {"risk": "--max-risk", "coverage": "--coverage", "confidence": "--min-confidence"}
     chosen = f" {flags[threshold['target']]} {threshold['value']}" if threshold else ""
     return (
-        f"ke2nt calibrate runs/again --dataset {on['dataset']} --root DIR "
+        f"ke2nt calibrate runs/again --dataset {on['dataset']}{root} "
         f"--split {on['split']}{options} --method {value['method']}{chosen}\n"
     )
 

@@ -105,8 +105,11 @@ def evaluation_facts(metrics: Mapping[str, Any]) -> dict[str, Any]:
         ) from error
 
 
-def run_facts(run: Path) -> dict[str, Any]:
-    """What a finished run directory says for the card of its model; {} for any other folder.
+def run_facts(model_folder: Path) -> dict[str, Any]:
+    """What a finished run directory says for the card of its model.
+
+    Args:
+        model_folder: The folder `model` of a run directory; {} for any other.
 
     Returns:
         data (dataset, options, sizes), config, command, seed and evaluations, plain JSON without
@@ -116,7 +119,8 @@ def run_facts(run: Path) -> dict[str, Any]:
         CheckpointError: A file of the run is damaged.
     """
     names = ("run.json", "metrics.json", "config.yaml")
-    if not all((run / name).is_file() for name in names):
+    run = model_folder.parent
+    if model_folder.name != "model" or not all((run / name).is_file() for name in names):
         return {}
     try:
         facts, metrics = (json.loads((run / n).read_text(encoding="utf-8")) for n in names[:2])

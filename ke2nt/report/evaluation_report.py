@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ke2nt.data.tensors import FaceTensors
+from ke2nt.evaluation.coverage import coverage_risk
 from ke2nt.evaluation.score import Evaluation
 from ke2nt.models.recogniser import Recogniser
 from ke2nt.report.faces import pick_faces
@@ -53,6 +54,9 @@ def evaluation_report(
         title=f"{model.architecture['backbone']} on {split.dataset} {split.split}",
         data=data_line(evaluation, options),
         figures=evaluation.report,
+        uncalibrated=evaluation.uncalibrated,
+        coverage=coverage_risk(evaluation.predictions.probabilities, evaluation.predictions.labels),
+        min_confidence=None if model.calibration is None else model.calibration.min_confidence,
         labels=evaluation.mapping.describe(),
         faces=pick_faces(evaluation, images),
         failed=evaluation.failed,

@@ -13,7 +13,7 @@ import jinja2
 import numpy as np
 
 from ke2nt._version import __version__
-from ke2nt.report import figures, words
+from ke2nt.report import figures, trust_figures, words
 from ke2nt.report.run_report import RunReport, training_curves
 from ke2nt.report.theme import DARK, LIGHT
 from ke2nt.runtime.atomic import write_text
@@ -50,6 +50,17 @@ def _pictures(report: RunReport) -> dict[str, _Picture]:
         found["recall"] = _picture(figures.recall_figure, result, alt=words.recall_words(result))
         found["reliability"] = _picture(
             figures.reliability_figure, result, alt=words.calibration_words(result)
+        )
+    if (raw := report.uncalibrated) is not None:
+        found["uncalibrated"] = _picture(
+            figures.reliability_figure, raw, alt=words.calibration_words(raw)
+        )
+    if (curve := report.coverage) is not None:
+        found["coverage"] = _picture(
+            trust_figures.coverage_figure,
+            curve,
+            report.min_confidence,
+            alt=words.coverage_words(curve, report.min_confidence),
         )
     losses, scores = training_curves(report.records)
     if losses or scores:

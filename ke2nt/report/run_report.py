@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from ke2nt.evaluation.coverage import CoverageRisk
 from ke2nt.evaluation.metrics import ClassificationReport
 from ke2nt.report.faces import FaceGroup
 
@@ -61,6 +62,9 @@ class RunReport:
         title: Headline, such as the run's name.
         data: Line that says which images and which labels, rule included.
         figures: The figures on those images.
+        uncalibrated: The same without the model's calibration, where it has one.
+        coverage: Risk against coverage on those images.
+        min_confidence: Threshold below which the model's answers are withheld.
         labels: How the label sets were joined, such as `LabelMapping.describe()`.
         faces: Groups of faces with predictions.
         failed: (name, reason) of images that could not be read.
@@ -76,6 +80,9 @@ class RunReport:
     title: str
     data: str | None = None
     figures: ClassificationReport | None = None
+    uncalibrated: ClassificationReport | None = None
+    coverage: CoverageRisk | None = None
+    min_confidence: float | None = None
     labels: str | None = None
     faces: Sequence[FaceGroup] = ()
     failed: Sequence[tuple[str, str]] = ()

@@ -6,9 +6,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ke2nt.evaluation.coverage import CoverageRisk
 from ke2nt.evaluation.metrics import ClassificationReport
 
-__all__ = ["calibration_words", "confusion_words", "recall_words", "similarity_words"]
+__all__ = [
+    "calibration_words",
+    "confusion_words",
+    "coverage_words",
+    "recall_words",
+    "similarity_words",
+]
 
 
 def _percent(share: float, digits: int = 0) -> str:
@@ -46,6 +53,24 @@ def calibration_words(report: ClassificationReport) -> str:
         f"Mean confidence {_percent(confidence, 1)}, accuracy {_percent(report.accuracy, 1)}: "
         f"on the whole {kind}. "
         f"ECE {report.ece:.3f}; log-loss {report.nll:.3f}; Brier {report.brier:.3f}."
+    )
+
+
+def coverage_words(curve: CoverageRisk, min_confidence: float | None) -> str:
+    """How many answers are wrong when the least sure ones are withheld."""
+    text = f"Of all answers {_percent(curve.risk[-1], 1)} are wrong"
+    half = int(np.argmax(curve.coverage >= 0.5))
+    text += (
+        f"; of the surest {_percent(curve.coverage[half])}, {_percent(curve.risk[half], 1)}. "
+        f"Mean over the curve (AURC): {_percent(curve.area, 1)}."
+    )
+    if min_confidence is None:
+        return text
+    share, wrong = curve.at(min_confidence)
+    given = "" if wrong is None else f", {_percent(wrong, 1)} of them wrongly"
+    return (
+        f"{text} The model withholds answers below {_percent(min_confidence, 1)} confidence: "
+        f"{_percent(share, 1)} of these faces are answered{given}."
     )
 
 

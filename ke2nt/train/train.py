@@ -136,7 +136,7 @@ def train(
         "seconds": round(sum(r["seconds"] for r in progress.records), 1),
     }
     run.write("run.json", {**summary, **finished})
-    update_folder(run.model, card=run_facts(run.path))
+    update_folder(run.model, card=run_facts(run.model))
     write_run_report(
         run,
         config,

@@ -213,8 +213,8 @@ def test_a_threshold_is_stored_with_what_it_was_chosen_for():
     logits, labels = overconfident()
     plain = fit_calibration(logits, labels)
     for target, value in (("risk", 0.2), ("coverage", 0.7), ("confidence", 0.6)):
-        chosen = with_threshold(plain, logits, labels, **{target: value})
         p = softmax(logits / plain.temperature)
+        chosen = with_threshold(plain, p, labels, **{target: value})
         given = p.max(axis=1) >= chosen.min_confidence
         assert chosen.threshold["target"] == target
         assert chosen.threshold["coverage"] == pytest.approx(given.mean())
@@ -223,4 +223,4 @@ def test_a_threshold_is_stored_with_what_it_was_chosen_for():
     assert chosen.min_confidence == 0.6
     for targets in ({}, {"risk": 0.1, "coverage": 0.5}):
         with pytest.raises(DataError, match="one target"):
-            with_threshold(plain, logits, labels, **targets)
+            with_threshold(plain, p, labels, **targets)

@@ -1,0 +1,156 @@
+"""`ke2nt calibrate`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ke2nt.cli.options import (
+    DeviceOption,
+    LimitOption,
+    QuietFlag,
+    ReaderOptions,
+    RootOption,
+    RuleOption,
+    device_name,
+    reader_options,
+    spread,
+)
+from ke2nt.cli.output import JsonFlag, print_json, print_line, print_table
+from ke2nt.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from ke2nt.models.calibration import Calibration
+
+__all__ = ["calibrate"]
+
+
+_WHEN = ("before", "after", "after_same_data")
+
+
+class _Method(StrEnum):
+    temperature = "temperature"
+    vector = "vector"
+
+
+def calibrate(
+    run: Annotated[Path, typer.Argument(help="A run directory or a saved model's folder.")],
+    dataset: Annotated[
+        str, typer.Option("--dataset", help="A dataset, as `ke2nt data list` names it.")
+    ],
+    split: Annotated[
+        str, typer.Option("--split", help="A split that the model was not trained on.")
+    ] = "val",
+    root: RootOption = None,
+    rule: RuleOption = None,
+    option: ReaderOptions = None,
+    method: Annotated[
+        _Method, typer.Option("--method", help="vector: a weight and a bias for each class.")
+    ] = _Method.temperature,
+    max_risk: Annotated[
+        float | None,
+        typer.Option("--max-risk", help="Withhold answers so that at most this share is wrong."),
+    ] = None,
+    coverage: Annotated[
+        float | None, typer.Option("--coverage", help="Withhold answers, but give this share.")
+    ] = None,
+    min_confidence: Annotated[
+        float | None, typer.Option("--min-confidence", help="Withhold answers below this.")
+    ] = None,
+    folds: Annotated[int, typer.Option("--folds", min=2, help="For the figures after.")] = 5,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the folds.")] = 0,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1)] = 128,
+    device: DeviceOption = None,
+    limit: LimitOption = None,
+    quiet: QuietFlag = False,
+    json: JsonFlag = False,
+) -> None:
+    """Fit probabilities to what validation images show, and store that in the model's folder.
+
+    Example: ke2nt calibrate runs/ferplus --dataset ferplus --root DIR --max-risk 0.05
+    """
+    import numpy as np
+
+    from ke2nt.data.readers.catalog import get_reader
+    from ke2nt.evaluation.calibrate import cross_fitted, fit_calibration, with_threshold
+    from ke2nt.evaluation.evaluate import tensors_for
+    from ke2nt.evaluation.predict import predict
+    from ke2nt.evaluation.temperature import softmax
+    from ke2nt.labels import map_labels
+    from ke2nt.models.card_facts import run_facts
+    from ke2nt.models.folder import find_model_folder, update_folder
+    from ke2nt.models.saving import load_model
+
+    if not run.exists():
+        raise CheckpointError(
+            "a calibration is stored in the model's folder",
+            expected="a run directory, or a folder that save_pretrained wrote",
+            found="no such folder",
+            where=run,
+        )
+    options = reader_options(option, rule)
+    place = device_name(device)
+    folder = find_model_folder(run)
+    model = load_model(folder)
+    data = spread(get_reader(dataset, root, **options).load(split), limit)
+    mapping = map_labels(data.classes, model.classes)
+    images = tensors_for(model, data, quiet=quiet or json)
+    answers = predict(
+        model, images, batch_size=batch_size, device=place, precision="fp32", quiet=quiet or json
+    )
+    assert answers.logits is not None
+    logits, labels = answers.logits[0], np.array(mapping.index, dtype=np.int64)[answers.labels]
+    facts = {"dataset": data.dataset, "split": data.split, "options": options, "n": len(labels)}
+    fit = {"method": method.value, "folds": folds, "seed": seed}
+    calibration = fit_calibration(logits, labels, fitted_on=facts, **fit)
+    if not (max_risk is coverage is min_confidence is None):
+        targets = {"risk": max_risk, "coverage": coverage, "confidence": min_confidence}
+        unseen = softmax(cross_fitted(logits, labels, **fit))
+        calibration = with_threshold(calibration, unseen, labels, **targets)
+    update_folder(folder, calibration=calibration, card=run_facts(folder))
+    notes = [f"unreadable: {name}: {reason}" for name, reason in answers.failed]
+    if split == "train":
+        notes.append("Images the model was trained on make it too sure of itself; use others.")
+    if json:
+        print_json({"model": str(folder), **calibration.to_dict(), "notes": notes})
+        return
+    _show(calibration, model.classes, str(folder), notes)
+
+
+def _show(
+    calibration: Calibration, classes: tuple[str, ...], folder: str, notes: list[str]
+) -> None:
+    f, on = calibration.figures, calibration.fitted_on
+    print_line(f"{on['dataset']} {on['split']}: {on['n']:,} images")
+    if calibration.weight is None or calibration.bias is None:
+        print_line(f"temperature {calibration.temperature:.4f}")
+    else:
+        rows = zip(classes, calibration.weight, calibration.bias, strict=True)
+        print_table(
+            ["class", "weight #", "bias #"], [[c, f"{w:.3f}", f"{b:.3f}"] for c, w, b in rows]
+        )
+    print_table(
+        ["figure", "before #", "after #", "after, same images #"],
+        [
+            [title, *(f"{f[f'{name}_{when}']:.4f}" for when in _WHEN)]
+            for title, name in (
+                ("calibration error (ECE)", "ece"),
+                ("log-loss", "nll"),
+                ("accuracy", "accuracy"),
+            )
+        ],
+        title=f"After: each of {f['folds']} folds by a fit to the others",
+    )
+    if calibration.min_confidence is not None:
+        share, wrong = calibration.threshold["coverage"], calibration.threshold["risk"]
+        print_line(
+            f"answers below {calibration.min_confidence:.4f} are withheld: "
+            f"{share:.1%} of the faces are answered"
+            + (f", {wrong:.1%} of them wrongly" if wrong is not None else "")
+        )
+    for note in notes:
+        print_line(f"note: {note}")
+    print_line(f"stored in {folder}")

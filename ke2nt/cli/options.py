@@ -1,0 +1,98 @@
+"""Options that several commands share, and how they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ke2nt.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ke2nt.data.sample import FaceSplit
+
+__all__ = [
+    "DeviceOption",
+    "LimitOption",
+    "QuietFlag",
+    "ReaderOptions",
+    "RootOption",
+    "RuleOption",
+    "device_name",
+    "pairs",
+    "reader_options",
+    "spread",
+]
+
+RootOption = Annotated[
+    Path | None, typer.Option("--root", help="Its folder; drawn faces have none.")
+]
+RuleOption = Annotated[
+    str | None, typer.Option("--rule", help="How votes become a label, such as majority.")
+]
+ReaderOptions = Annotated[
+    list[str] | None,
+    typer.Option("--option", metavar="KEY=VALUE", help="A reader option; may be repeated."),
+]
+DeviceOption = Annotated[
+    str | None, typer.Option("--device", help="cpu, cuda, …; the GPU where there is one.")
+]
+LimitOption = Annotated[
+    int | None, typer.Option("--limit", min=1, help="Only N images, spread over the split.")
+]
+QuietFlag = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
+
+
+def pairs(texts: Iterable[str] | None, flag: str, *, yaml: bool = False) -> dict[str, Any]:
+    """NAME=VALUE texts as a mapping; values are YAML where asked for.
+
+    Raises:
+        ConfigError: A text has no name or no value.
+    """
+    import yaml as yaml_library
+
+    found: dict[str, Any] = {}
+    for text in texts or ():
+        key, equals, value = (part.strip() for part in text.partition("="))
+        try:
+            found[key] = yaml_library.safe_load(value) if yaml else value
+        except yaml_library.YAMLError:
+            equals = ""
+        if not (key and equals and value):
+            raise ConfigError(f"{flag} cannot be read", expected="NAME=VALUE", found=repr(text))
+    return found
+
+
+def reader_options(option: Iterable[str] | None, rule: str | None) -> dict[str, Any]:
+    """Options of a dataset reader from --option and --rule."""
+    return pairs(option, "--option", yaml=True) | ({} if rule is None else {"rule": rule})
+
+
+def device_name(name: str | None) -> str:
+    """The device asked for, or the GPU where there is one.
+
+    Raises:
+        ConfigError: It cannot be used here.
+    """
+    import torch
+
+    if name is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ConfigError(
+            f"the device {name!r} cannot be used here",
+            expected="cpu, or cuda with a working GPU",
+            found=str(error).splitlines()[0],
+        ) from error
+    return name
+
+
+def spread(split: FaceSplit, limit: int | None) -> FaceSplit:
+    """At most `limit` samples, at even distances over the split."""
+    if limit is None or limit >= len(split):
+        return split
+    return split.subset(i * len(split) // limit for i in range(limit))
