@@ -1,0 +1,195 @@
+"""`ke2nt zero-shot`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ke2nt.cli.evaluate import _selection_notes, _show
+from ke2nt.cli.options import (
+    DeviceOption,
+    LimitOption,
+    QuietFlag,
+    ReaderOptions,
+    RootOption,
+    RuleOption,
+    device_name,
+    pairs,
+    reader_options,
+    spread,
+)
+from ke2nt.cli.output import JsonFlag, print_json, print_line, print_table
+
+if TYPE_CHECKING:
+    from ke2nt.data.sample import FaceSplit
+    from ke2nt.zeroshot.evaluate import ZeroShot
+    from ke2nt.zeroshot.generalised import PartFigures
+
+__all__ = ["zero_shot"]
+
+
+class _Labels(StrEnum):
+    strict = "strict"
+    drop = "drop"
+    keep = "keep"
+
+
+class _Precision(StrEnum):
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+
+
+def zero_shot(
+    encoder: Annotated[
+        str,
+        typer.Option(
+            "--encoder",
+            metavar="ENC",
+            help="open_clip:ARCH/TAG-or-path, open_clip:FOLDER, transformers:ID-or-folder, or "
+            "run:DIR for a trained model.",
+        ),
+    ],
+    prompts: Annotated[
+        str, typer.Option("--prompts", metavar="SET", help="A shipped prompt set or a YAML file.")
+    ],
+    dataset: Annotated[str, typer.Option("--dataset", help="A dataset of `ke2nt data list`.")],
+    split: Annotated[str, typer.Option("--split", help="Its split, such as val or test.")],
+    root: RootOption = None,
+    rule: RuleOption = None,
+    option: ReaderOptions = None,
+    classes: Annotated[
+        str | None,
+        typer.Option("--classes", metavar="A,B,…", help="Classes of the set that may be answers."),
+    ] = None,
+    text_encoder: Annotated[
+        str | None,
+        typer.Option(
+            "--text-encoder", help="For run:DIR, where its own text encoder has moved to."
+        ),
+    ] = None,
+    labels: Annotated[
+        _Labels, typer.Option("--labels", help="What to do with classes only one side has.")
+    ] = _Labels.strict,
+    merge: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--merge", metavar="A=B", help="Read the data's class A as B; may be repeated."
+        ),
+    ] = None,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1)] = 64,
+    device: DeviceOption = None,
+    precision: Annotated[
+        _Precision, typer.Option("--precision", help="auto: bf16 on a GPU, fp32 elsewhere.")
+    ] = _Precision.auto,
+    limit: LimitOption = None,
+    cache_dir: Annotated[Path | None, typer.Option("--cache-dir", help="Cache folder.")] = None,
+    bootstrap: Annotated[
+        int, typer.Option("--bootstrap", min=0, help="Resamples for the intervals; 0 for none.")
+    ] = 1000,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the resamples.")] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for metrics.json, predictions.csv and report.html."),
+    ] = None,
+    quiet: QuietFlag = False,
+    json: JsonFlag = False,
+) -> None:
+    """Report a vision-language model on a split with no training, under any words.
+
+    Images are embedded once and kept: other words on the same images are answered at once. For a
+    trained model (run:DIR) the classes it has seen in training and the others are told apart.
+
+    Example: ke2nt zero-shot --encoder open_clip:ViT-B-16/openai --prompts ensemble
+    --dataset ferplus --root DIR --split test --rule majority
+    """
+    from ke2nt.data.readers.catalog import get_reader
+    from ke2nt.vision.catalog import get_image_encoder
+    from ke2nt.zeroshot.evaluate import zero_shot as evaluate
+
+    options = reader_options(option, rule)
+    merged = pairs(merge, "--merge")
+    place = device_name(device)
+    model = get_image_encoder(encoder, cache_dir=cache_dir, text_encoder=text_encoder)
+    data = spread(get_reader(dataset, root, **options).load(split), limit)
+    result = evaluate(
+        model,
+        prompts,
+        data,
+        classes=None if classes is None else [name.strip() for name in classes.split(",")],
+        policy=labels.value,
+        merge=merged,
+        cache_dir=cache_dir,
+        batch_size=batch_size,
+        device=place,
+        precision=precision.value,
+        bootstrap=bootstrap,
+        seed=seed,
+        quiet=quiet or json,
+    )
+    kind, _, place_of_run = encoder.partition(":")
+    notes = _selection_notes(Path(place_of_run), data) if kind == "run" else []
+    if limit is not None:
+        notes.append(f"Only {len(data)} images, spread over the split, were evaluated.")
+    facts = {
+        "model": encoder,
+        "options": options,
+        "limit": limit,
+        "notes": notes,
+        "preprocessing": model.preprocessing(),
+        **result.to_dict(),
+    }
+    if out is not None:
+        _write(out, facts, result, data)
+    if json:
+        print_json(facts)
+        return
+    _show(result.evaluation, options, notes)
+    _show_generalised(result)
+    for name, reason in result.images.failed:
+        print(f"unreadable: {name}: {reason}", file=sys.stderr)
+    if out is not None:
+        print_line(f"written: {out / 'metrics.json'}, predictions.csv, report.html")
+
+
+def _write(out: Path, facts: dict[str, Any], result: ZeroShot, split: FaceSplit) -> None:
+    from ke2nt.report.html import write_report
+    from ke2nt.runtime.atomic import write_json, write_text
+    from ke2nt.zeroshot.page import zero_shot_report
+
+    write_json(out / "metrics.json", facts)
+    write_text(out / "predictions.csv", result.evaluation.to_csv())
+    page = zero_shot_report(
+        result,
+        split,
+        model=facts["model"],
+        options=facts["options"],
+        command=shlex.join(["ke2nt", *sys.argv[1:]]),
+        warnings=facts["notes"],
+    )
+    write_report(out / "report.html", page)
+
+
+def _show_generalised(result: ZeroShot) -> None:
+    figures = result.generalised
+    if figures is None:
+        return
+
+    def row(title: str, count: int, part: PartFigures) -> list[object]:
+        return [title, count, f"{100 * part.accuracy:.1f}", f"{100 * part.recall:.1f}"]
+
+    seen, unseen = (", ".join(names) for names in (figures.seen_classes, figures.unseen_classes))
+    print_table(
+        ["classes", "n images", "accuracy %", "mean class recall %"],
+        [
+            row(f"seen in training: {seen}", figures.n_seen, figures.seen),
+            row(f"unseen: {unseen}", figures.n_unseen, figures.unseen),
+            row("harmonic mean", figures.n_seen + figures.n_unseen, figures.harmonic),
+        ],
+        title="Generalised zero-shot: all classes are possible answers",
+    )
