@@ -41,13 +41,14 @@ def _root(
 
 def _add_commands() -> None:
     """Attach every command group. A new one is one file and one line here."""
-    from ke2nt.cli import cache, calibrate, data, evaluate, prompts, quickstart, train
+    from ke2nt.cli import cache, calibrate, data, evaluate, prompts, quickstart, train, zero_shot
 
     app.add_typer(prompts.app, name="prompts")
     app.add_typer(cache.app, name="cache")
     app.add_typer(data.app, name="data")
     app.command("train")(train.train)
     app.command("evaluate")(evaluate.evaluate)
+    app.command("zero-shot")(zero_shot.zero_shot)
     app.command("calibrate")(calibrate.calibrate)
     app.command("quickstart")(quickstart.quickstart)
 
