@@ -13,7 +13,7 @@ from ke2nt.lab.pool import PromptPool, template_prompts
 from ke2nt.labels import LabelPolicy
 from ke2nt.prompts.prompt_set import PromptSet
 
-__all__ = ["Share", "candidate_blocks", "cross_sets", "new_set"]
+__all__ = ["Share", "candidate_blocks", "cross_sets", "new_set", "starting_points"]
 
 Share = Literal["nothing", "templates"]
 
@@ -26,6 +26,27 @@ def candidate_blocks(pool: PromptPool, share: Share) -> list[np.ndarray]:
         return [np.stack([pool.mask(prompts) for prompts in filled])]
     each = np.eye(len(pool.rows), dtype=bool)
     return [each[pool.owners == k] for k in range(len(pool.classes))]
+
+
+def starting_points(pool: PromptPool, share: Share) -> np.ndarray:
+    """Ensembles that people would try first, bool (S, P).
+
+    Every set whole, every template with all words and with the first, second, … word of each class,
+    and the first, second, … descriptions. Shared templates need none: they are one block.
+    """
+    found = [np.zeros((0, len(pool.rows)), dtype=bool)]
+    for prompt_set in pool.sets if share == "nothing" else ():
+        filled = [template_prompts(prompt_set, template) for template in prompt_set.templates]
+        described = {name: prompt_set.descriptions.get(name, ()) for name in pool.classes}
+        picks = [
+            {name: texts[min(i, len(texts) - 1) :][:1] for name, texts in group.items()}
+            for group in (*filled, described)
+            for i in range(max(map(len, group.values())))
+        ]
+        found += [pool.mask(group)[None] for group in (*filled, *picks)]
+        found.append(pool.whole(prompt_set)[None])
+    masks = np.concatenate(found)
+    return masks[[pool.covers(mask) for mask in masks]]
 
 
 def cross_sets(sets: Sequence[PromptSet], name: str, policy: LabelPolicy) -> PromptSet:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ke2nt.errors import DataError
 from ke2nt.lab.bench import Bench, load_sets, set_up
-from ke2nt.lab.candidates import Share, candidate_blocks, cross_sets, new_set
+from ke2nt.lab.candidates import Share, candidate_blocks, cross_sets, new_set, starting_points
 from ke2nt.lab.intervals import Figures, outcome_figures, paired_figures, paired_table
 from ke2nt.lab.mcnemar import McNemar, mcnemar
 from ke2nt.lab.select import Objective, Step, score_keys, select
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from ke2nt.vision.embed import ImageEmbeddings
 
 __all__ = ["Contender", "Search", "search"]
+
+_STARTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +175,13 @@ def search(
             found=", ".join(there.pool.classes),
         )
     notes = _overlap(here.embeddings, there.embeddings)
-    blocks = candidate_blocks(here.pool, share)
-    masks, steps = _contend(here, blocks, beam, max_size, objective, seed)
+    masks, steps = _contend(
+        here,
+        candidate_blocks(here.pool, share),
+        starting_points(here.pool, share),
+        max_size,
+        {"beam": beam, "objective": objective, "seed": seed},
+    )
     facts = {
         "encoder": selection.encoder,
         "text_encoder": selection.text_encoder,
@@ -205,26 +212,38 @@ def search(
 def _contend(
     bench: Bench,
     blocks: list[np.ndarray],
-    beam: int,
+    starts: np.ndarray,
     max_size: int,
-    objective: Objective,
-    seed: int,
+    options: dict[str, Any],
 ) -> tuple[dict[str, np.ndarray], list[Step]]:
-    """The masks of all contenders, and the steps to the selected one.
-
-    The search begins twice, from everything and from the single best, and keeps the better end;
-    so on the selection split the outcome is at least as good as the single best.
-    """
-    options: dict[str, Any] = {"beam": beam, "objective": objective, "seed": seed}
-    single, _ = select(bench.scorer, blocks, max_size=1, **options)
-    ends = [
-        select(bench.scorer, blocks, max_size=max_size, **options),
-        select(bench.scorer, blocks, max_size=max_size, start=single, **options),
-    ]
-    keys = score_keys(bench.scorer, np.stack([mask for mask, _ in ends]), objective)
-    chosen, steps = ends[0] if keys[0] >= keys[1] else ends[1]
+    """The masks of all contenders, and the steps to the selected one."""
+    single, _ = _best(bench, blocks, starts, 1, options)
+    chosen, steps = _best(bench, blocks, np.vstack([starts, single]), max_size, options)
     full = np.any(np.concatenate(blocks), axis=0)
     return {"selected": chosen, "single best": single, "full ensemble": full}, steps
+
+
+def _best(
+    bench: Bench,
+    blocks: list[np.ndarray],
+    starts: np.ndarray,
+    max_size: int,
+    options: dict[str, Any],
+) -> tuple[np.ndarray, list[Step]]:
+    """The best end of searches from everything and from the best starts that keep to the size.
+
+    So on the selection split the end is at least as good as every such start.
+    """
+    sizes = np.stack([starts[:, bench.pool.owners == k].sum(axis=1) for k in range(len(blocks))])
+    fit = starts[(sizes <= max_size).all(axis=0)]
+    keys = score_keys(bench.scorer, fit, options["objective"])
+    order = sorted(range(len(fit)), key=lambda i: keys[i], reverse=True)[:_STARTS]
+    ends = [
+        select(bench.scorer, blocks, start=start, max_size=max_size, **options)
+        for start in (None, *fit[order])
+    ]
+    scored = score_keys(bench.scorer, np.stack([mask for mask, _ in ends]), options["objective"])
+    return ends[max(range(len(ends)), key=lambda i: scored[i])]
 
 
 def _judge(

@@ -53,7 +53,6 @@ class HeatPanel:
         texts: (R, C) what is written in the cells.
         low: The value that has the colour of the background.
         high: The value that has the accent's colour.
-        better_low: Whether the accent marks low values instead.
     """
 
     title: str
@@ -63,7 +62,6 @@ class HeatPanel:
     texts: Sequence[Sequence[str]]
     low: float
     high: float
-    better_low: bool = False
 
 
 def bars_figure(
@@ -71,7 +69,6 @@ def bars_figure(
     series: dict[str, Sequence[Bar | None]],
     *,
     xlabel: str,
-    title: str = "",
     theme: Theme = LIGHT,
     format: ImageFormat = "png",
 ) -> bytes:
@@ -81,7 +78,6 @@ def bars_figure(
         groups: G names.
         series: Name → G bars, in percent once drawn; None leaves a gap.
         xlabel: What the values are.
-        title: Above the bars.
         theme: Colours.
         format: "png" or "svg".
     """
@@ -100,8 +96,6 @@ def bars_figure(
     axes.set(xlim=(0, _reach([b for bars in series.values() for b in bars])), xlabel=xlabel)
     if len(series) > 1:
         _legend(axes, theme)
-    elif title:
-        axes.set_title(title, size=_TEXT, color=theme.ink, loc="left")
     return _render(figure, format)
 
 
@@ -207,6 +201,7 @@ def differences_figure(
     _rows(left, labels, middles, step)
     _centre(right, [bar for _, bar in shown], theme)
     left.set(xlim=(0, _reach([*first, *second])), xlabel="percent")
+    left.tick_params(axis="y", pad=8)  # a mark at 0 must not cover the name
     right.set_xlabel(f"{legend[1]} − {legend[0]}, points")
     return _render(figure, format)
 
@@ -228,9 +223,8 @@ def heat_figure(
     grid = figure.subplots(1, len(panels), squeeze=False, width_ratios=widths)[0]
     for axes, panel, names in zip(grid, panels, labels, strict=True):
         _style(axes, theme)
-        low, high = (panel.high, panel.low) if panel.better_low else (panel.low, panel.high)
-        share = (np.nan_to_num(panel.values, nan=low) - low) / ((high - low) or 1)
-        shade = np.clip(share, 0, 1)
+        above_low = np.nan_to_num(panel.values, nan=panel.low) - panel.low
+        shade = np.clip(above_low / max(panel.high - panel.low, 1e-9), 0, 1)
         axes.pcolormesh(shade, cmap=colours, vmin=0, vmax=1, edgecolors=theme.line, linewidth=0.6)
         for (r, c), value in np.ndenumerate(shade):
             ink = theme.readable_on(colours(float(value))[:3])

@@ -1,0 +1,134 @@
+"""`ke2nt prompts rank | search | compare | geometry`, on drawn faces and an untrained model."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from ke2nt.cli.prompts import app
+from ke2nt.data.readers.catalog import get_reader
+from ke2nt.models.ke2nt import KE2NT
+from ke2nt.prompts.prompt_set import PromptSet
+from ke2nt.text.bank import TextBank
+from ke2nt.vision.embed import embed_split
+
+DATA = ["--dataset", "synthetic", "--option", "count=160", "--option", "size=32"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("lab") / "a model"
+    torch.manual_seed(3)
+    KE2NT(TextBank.build("paper"), backbone="test_resnet", image_size=32).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def options(model):
+    cache = str(model.parent / "cache")
+    return ["--encoder", f"run:{model}", *DATA, "--cache-dir", cache, "--bootstrap", "50"]
+
+
+def run(*words):
+    """A command in this process; what it prints on stdout."""
+    done = CliRunner().invoke(app, list(words), catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def ke2nt(*words, cwd):
+    return subprocess.run(
+        [sys.executable, "-m", "ke2nt", "prompts", *words],
+        cwd=cwd,
+        env=os.environ,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+
+def test_rank_through_the_entry_point(tmp_path, options):
+    done = ke2nt(
+        "rank", *options, "--split", "val", "--prompts", "simple,paper", "--out", "r", "--json",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    found = json.loads(done.stdout)
+    assert found == json.loads((tmp_path / "r" / "rank.json").read_text())
+    assert (found["dataset"], found["split"], found["n"]) == ("synthetic", "val", 24)
+    assert {entry["text"] for entry in found["entries"] if entry["kind"] == "set"} == {
+        "simple",
+        "paper",
+    }
+    assert len(list((tmp_path / "r").glob("rank_*.png"))) == 3
+    table = run("rank", *options, "--split", "val", "--prompts", "simple", "--prompts", "paper")
+    assert "a photo of a {class} face." in table
+    assert "Recall of each class" in table
+
+
+def test_search_writes_a_set_that_compare_scores_the_same(tmp_path, options, model):
+    splits = ["--split", "train", "--final-split", "val"]
+    search = ["search", *options, *splits, "--prompts", "simple,paper", "--name", "better"]
+    found = json.loads(run(*search, "--out", str(tmp_path), "--json"))
+    again = json.loads(run(*search, "--out", str(tmp_path / "again"), "--json"))
+    assert found == again
+    path = tmp_path / "better.yaml"
+    assert path.read_text() == (tmp_path / "again" / "better.yaml").read_text()
+    assert json.loads((tmp_path / "search.json").read_text()) == found
+    assert {file.name for file in tmp_path.glob("*.png")} == {"search.png", "search_classes.png"}
+    selected = found["contenders"][0]
+    for split, figures in (("train", selected["selection"]), ("val", selected["final"])):
+        words = ["compare", str(path), "simple", *options, "--split", split, "--json"]
+        assert json.loads(run(*words))["first"]["recall"] == figures["recall"]
+    faces = get_reader("synthetic", None, count=160, size=32).load("val")
+    images = embed_split(f"run:{model}", faces, cache_dir=model.parent / "cache")
+    bank = TextBank.build(PromptSet.load(path), images.text_encoder)
+    right = (images.embeddings @ bank.embeddings.numpy().T).argmax(axis=1) == images.labels
+    assert np.mean(right) == pytest.approx(selected["final"]["accuracy"])
+    table = run(*search, "--out", str(tmp_path), "--share", "templates", "--beam", "2")
+    assert "templates chosen" in table
+    assert PromptSet.load(path).templates
+
+
+def test_compare_and_geometry_print_tables_and_draw(tmp_path, options):
+    out = tmp_path / "out"
+    words = ["simple", "paper", *options, "--split", "val", "--limit", "16", "--out", str(out)]
+    text = run("compare", *words)
+    assert "McNemar" in text
+    assert "paper %" in text
+    assert json.loads((out / "compare.json").read_text())["n"] == 16
+    text = run("geometry", "simple", "--out", str(out), "--threshold", "0.7")
+    assert "Near-duplicates" in text
+    assert json.loads((out / "geometry.json").read_text())["threshold"] == 0.7
+    assert {file.name for file in out.glob("*.png")} == {"compare.png", "geometry.png"}
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["compare", "simple", "paper", *DATA, "--split", "val"], "--encoder"),
+        (
+            ["search", "--encoder", "run:x", "--prompts", "simple", *DATA, "--split", "val",
+             "--final-split", "val", "--out", "o"],
+            "--final-split",
+        ),
+        (["rank", "--encoder", "run:x", "--prompts", "simpel", *DATA, "--split", "val"], "simple"),
+        (["geometry", "simple", "--threshold", "2"], "threshold"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_clear_line_and_exit_code_2(tmp_path, words, expected):
+    done = ke2nt(*words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert expected in done.stderr
+    assert done.stdout == ""
+    assert list(tmp_path.glob("o")) == []
