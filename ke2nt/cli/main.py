@@ -41,7 +41,19 @@ def _root(
 
 def _add_commands() -> None:
     """Attach every command group. A new one is one file and one line here."""
-    from ke2nt.cli import cache, calibrate, data, evaluate, prompts, quickstart, train, zero_shot
+    from ke2nt.cli import (
+        cache,
+        calibrate,
+        data,
+        doctor,
+        evaluate,
+        export,
+        lab,
+        prompts,
+        quickstart,
+        train,
+        zero_shot,
+    )
 
     app.add_typer(prompts.app, name="prompts")
     app.add_typer(cache.app, name="cache")
@@ -50,6 +62,9 @@ def _add_commands() -> None:
     app.command("evaluate")(evaluate.evaluate)
     app.command("zero-shot")(zero_shot.zero_shot)
     app.command("calibrate")(calibrate.calibrate)
+    app.command("export")(export.export)
+    app.command("doctor")(doctor.doctor)
+    app.command("lab")(lab.lab)
     app.command("quickstart")(quickstart.quickstart)
 
 

@@ -1,0 +1,92 @@
+"""A face under some words: no image passes through the model again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ke2nt.models.recogniser import Recogniser
+from ke2nt.predict.intensity import intensity
+from ke2nt.predict.use import ModelUse
+from ke2nt.webapp.faces import SeenFace
+from ke2nt.webapp.overlay import GRID, log_odds
+from ke2nt.webapp.words import Words
+
+__all__ = ["Reading", "read_face"]
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What a model says of a face.
+
+    Attributes:
+        classes: K names.
+        probabilities: K numbers that sum to 1, calibrated where the model is.
+        intensities: K numbers, 0 at neutral; None with a linear head.
+        sure: Whether the best probability reaches the model's threshold.
+        target: Index of the class that `effect` is about.
+        effect: (G, G) log-odds of the target that are lost where a region is covered.
+    """
+
+    classes: tuple[str, ...]
+    probabilities: list[float]
+    intensities: list[float] | None
+    sure: bool
+    target: int
+    effect: Tensor
+
+    @property
+    def best(self) -> int:
+        """Index of the most probable class."""
+        return max(range(len(self.classes)), key=self.probabilities.__getitem__)
+
+
+@torch.inference_mode()
+def read_face(
+    model: Recogniser, face: SeenFace, words: Words, target: str | None = None
+) -> Reading:
+    """Match a face with words.
+
+    Args:
+        model: The model that saw the face.
+        face: From `FaceReader.read`.
+        words: The model's own classes, or others.
+        target: The class whose regions are shown; the answer where it is None or no class.
+    """
+    logits, calibration = face.output.logits, model.calibration
+    bank = model.bank
+    if words.bank is not None:
+        bank = words.bank
+        rows = functional.normalize(face.output.embeddings)
+        logits = _scale(model, words) * rows @ bank.embeddings.float().T
+        calibration = calibration and calibration.for_other_texts()
+    logits = logits.double() if calibration is None else calibration.apply(logits.double())
+    probabilities = logits[0].softmax(dim=0).tolist()
+    best = max(range(len(probabilities)), key=probabilities.__getitem__)
+    chosen = words.classes.index(target) if target in words.classes else best
+    odds = log_odds(logits, chosen)
+    moves = None
+    if bank is not None and face.output.neutral_embeddings is not None:
+        unit = ModelUse.of(model).intensity_unit
+        own, neutral = face.output.embeddings[:1], face.output.neutral_embeddings[:1]
+        moves = (intensity(own, neutral, bank.to("cpu"))[0] / unit).tolist()
+    threshold = (calibration.min_confidence if calibration else None) or 0.0
+    return Reading(
+        classes=words.classes,
+        probabilities=probabilities,
+        intensities=moves,
+        sure=probabilities[best] >= threshold,
+        target=chosen,
+        effect=(odds[0] - odds[1:]).reshape(GRID, GRID),
+    )
+
+
+def _scale(model: Recogniser, words: Words) -> float:
+    """As `set_bank` does: a scale that was neither given nor learned follows the bank."""
+    facts = model.architecture
+    if facts["learn_logit_scale"] or facts["logit_scale"] is not None or words.bank is None:
+        return float(model.logit_scale)
+    return words.bank.logit_scale

@@ -1,0 +1,180 @@
+"""Every command in docs/ runs here, or is of a kind that needs data, weights or minutes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import typer
+
+from ke2nt.cli import main as command_line
+from ke2nt.models.ke2nt import KE2NT
+from ke2nt.text.bank import TextBank
+from ke2nt.vision.catalog import get_image_encoder
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("docs/*.md"))}
+NEEDS = {
+    r"\bDIR\b": "a dataset",
+    r"\b(runs|run:runs)/|\bRUN\b": "a run that was trained",
+    r"(open_clip|transformers):": "weights of a vision-language model",
+    r"^ke2nt (train|quickstart)\b": "minutes",
+    r"^ke2nt lab\b": "somebody to close it",
+    r"^ke2nt (predict|export|bench)\b": "a trained model, pictures or a camera",
+}
+_RUNNER = """
+import io, json, sys, contextlib
+from ke2nt.cli import main as command_line
+codes = []
+for words in json.load(open(sys.argv[1])):
+    err = io.StringIO()
+    sys.argv = ["ke2nt", *words]
+    command_line.app.registered_commands.clear()
+    command_line.app.registered_groups.clear()
+    with contextlib.redirect_stderr(err), contextlib.redirect_stdout(io.StringIO()):
+        try:
+            command_line.main()
+        except SystemExit as end:
+            codes.append([end.code, err.getvalue()])
+print(json.dumps(codes))
+"""
+
+
+def blocks(kind):
+    """(page, first line's title, text) of the fenced blocks of one kind."""
+    return [
+        (page, title.strip(), body)
+        for page, text in PAGES.items()
+        for title, body in re.findall(rf"^```{kind}([^\n]*)\n(.*?)^```", text, re.M | re.S)
+    ]
+
+
+COMMANDS = [
+    (page, line.split(" #")[0].strip())
+    for page, _, body in blocks("bash")
+    for line in body.replace("\\\n", " ").splitlines()
+    if line.startswith("ke2nt ")
+]
+RUNS = [line for _, line in COMMANDS if not any(re.search(need, line) for need in NEEDS)]
+
+
+def test_every_page_is_found():
+    assert {"design", "extend", "prompts", "train", "zero-shot"} <= PAGES.keys()
+    assert len(RUNS) >= 9
+
+
+def test_what_needs_nothing_runs(tmp_path):
+    """One process for all of them; each writes what the next ones of its page read."""
+    for _, name, body in blocks("yaml"):
+        if name:
+            (tmp_path / name).write_text(body, encoding="utf-8")
+    todo = tmp_path / "todo.json"
+    todo.write_text(json.dumps([shlex.split(line)[1:] for line in RUNS]))
+    done = subprocess.run(
+        [sys.executable, "-c", _RUNNER, str(todo)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stderr
+    for line, (code, errors) in zip(RUNS, json.loads(done.stdout), strict=True):
+        assert code == 0, f"{line}\n{errors}"
+
+
+@pytest.fixture(scope="module")
+def root_command():
+    app = command_line.app
+    if not app.registered_commands:
+        command_line._add_commands()
+    return typer.main.get_command(app)
+
+
+@pytest.mark.parametrize(("page", "line"), [c for c in COMMANDS if c[1] not in RUNS])
+def test_what_needs_more_is_well_formed(page, line, root_command):
+    """The commands exist and take these arguments and options; nothing is run."""
+    command, words, context = root_command, shlex.split(line)[1:], None
+    while hasattr(command, "commands"):
+        context = command.make_context(command.name, words, parent=context)
+        _, command, words = command.resolve_command(context, _rest(context))
+    command.make_context(command.name, words, parent=context)
+
+
+def _rest(context):
+    return [*getattr(context, "_protected_args", []), *context.args]
+
+
+def _page_module(name, **names):
+    module = types.ModuleType(f"docs_{name.replace('-', '_')}")
+    module.__dict__.update(names)
+    sys.modules[module.__name__] = module
+    return module
+
+
+def _python(page):
+    return "\n".join(body for name, _, body in blocks("python") if name == page)
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    bank = TextBank.build("paper", classes=["neutral", "happiness", "anger"])
+    return KE2NT(bank, "mobilenetv3_small_050", 32)
+
+
+def test_extending(tmp_path, monkeypatch, model):
+    from ke2nt.data.readers import catalog
+    from ke2nt.report.figures import face_png
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(catalog, "READERS", dict(catalog.READERS))
+    photos = tmp_path / "my-diary" / "photos"
+    photos.mkdir(parents=True)
+    (photos / "1.png").write_bytes(face_png(np.zeros((8, 8, 3), np.uint8)))
+    (photos.parent / "diary.json").write_text('{"photos/1.png": "happiness"}')
+    images, labels = torch.randn(4, 3, 32, 32), torch.tensor([0, 1, 2, 1])
+    page = _page_module("extend", model=model, bank=model.bank, images=images, labels=labels)
+    exec(compile(_python("extend"), "docs/extend.md", "exec"), page.__dict__)
+    logits = model(images).logits.detach()
+    slow = [
+        max(0, 1 - (row[y] - max(z for k, z in enumerate(row) if k != y))).item()
+        for row, y in zip(logits, labels, strict=True)
+    ]
+    torch.testing.assert_close(page.loss.item(), sum(slow) / 4, atol=1e-3, rtol=1e-3)
+    assert page.small(images).logits.shape == (4, 3)
+    assert page.small.backbone.width == 48
+    assert (tmp_path / "tiny-model" / "config.json").is_file()
+    assert [s.label for s in page.split.samples] == [1]
+    assert page.letters.raw.shape == (8, 26)
+
+
+def test_zero_shot_in_python(tmp_path, monkeypatch, model, capsys):
+    monkeypatch.chdir(tmp_path)
+    bank = TextBank.build("paper")
+    KE2NT(bank, "mobilenetv3_small_050", 32).save_pretrained("model")
+    page = _page_module("zero-shot", encoder=get_image_encoder("run:model"))
+    exec(compile(_python("zero-shot"), "docs/zero-shot.md", "exec"), page.__dict__)
+    assert page.result.bank.num_classes == 8
+    assert 0 <= page.result.evaluation.report.uar <= 1
+    assert "neutral" in capsys.readouterr().out
+
+
+def test_python_of_other_pages_has_a_test():
+    tested = {"extend", "zero-shot", "predict", "share", "trust"}
+    assert {page for page, _, _ in blocks("python")} <= tested
+
+
+def test_links_lead_somewhere():
+    for page, text in PAGES.items():
+        for target in re.findall(r"\]\(([^)#:]+)\)", text):
+            assert (ROOT / "docs" / target).exists(), f"{page}: {target}"
