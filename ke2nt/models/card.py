@@ -15,6 +15,9 @@ __all__ = ["model_card"]
 _LOW_RECALL = 0.5
 _FEW = 50
 _PROMPTS = 3
+_CALIBRATION_FIGURES = frozenset(
+    {"n", "folds", "ece_before", "ece_after", "nll_before", "nll_after"}
+)
 
 _USES = """\
 **Meant for** research on facial expressions, and for software in which people choose to have the
@@ -50,7 +53,7 @@ def model_card(config: Mapping[str, Any]) -> str:
 def _title(config: Mapping[str, Any], card: Mapping[str, Any]) -> str:
     backbone = config["architecture"].get("backbone", "?")
     head = "KE2NT" if config["architecture"].get("head") == "text" else "Linear head"
-    return card.get("name") or f"{head} with {backbone}"
+    return " ".join(str(card.get("name") or f"{head} with {backbone}").split())
 
 
 def _front(config: Mapping[str, Any], card: Mapping[str, Any]) -> dict[str, Any]:
@@ -180,7 +183,7 @@ def _calibration(value: Mapping[str, Any] | None) -> str:
     lines = [f"{how}, fitted on {_data_line(on)}." if on.get("dataset") else f"{how}."]
     if value.get("transferred"):
         lines.append("The class texts have changed since: it is only a guess for these.")
-    elif f:
+    elif _CALIBRATION_FIGURES <= f.keys():
         lines.append(
             f"Expected calibration error {f['ece_before']:.4f} before, {f['ece_after']:.4f} after; "
             f"log-loss {f['nll_before']:.4f} before, {f['nll_after']:.4f} after ({f['n']:,} "

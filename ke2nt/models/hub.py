@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ke2nt.errors import CheckpointError
 
-__all__ = ["download_folder", "looks_like_hub_id"]
+__all__ = ["download_folder", "hub_cache", "looks_like_hub_id", "upload_folder"]
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -40,3 +40,44 @@ def download_folder(hub_id: str, files: Sequence[str]) -> Path:
             found=f"{type(error).__name__}: {(str(error).strip() or '-').splitlines()[0]}",
             hint="Check the name, or give a folder that save_pretrained wrote.",
         ) from error
+
+
+def upload_folder(folder: Path, hub_id: str, *, private: bool, message: str) -> str:
+    """Make or update a hub repository with the files of a folder.
+
+    The token is the one that `hf auth login` or HF_TOKEN gave to huggingface_hub.
+
+    Args:
+        folder: A model folder.
+        hub_id: "user/name".
+        private: Whether a repository that is made now is private.
+        message: Commit message.
+
+    Returns:
+        Address of the commit.
+
+    Raises:
+        CheckpointError: The hub cannot be reached, or refuses.
+    """
+    from huggingface_hub import HfApi
+
+    try:
+        api = HfApi()
+        api.create_repo(hub_id, repo_type="model", private=private, exist_ok=True)
+        commit = api.upload_folder(
+            repo_id=hub_id, folder_path=folder, repo_type="model", commit_message=message
+        )
+    except Exception as error:  # network, authorisation and cache errors of several libraries
+        raise CheckpointError(
+            f"the model cannot be sent to the hub as {hub_id!r}",
+            found=f"{type(error).__name__}: {(str(error).strip() or '-').splitlines()[0]}",
+            hint="Type: hf auth login, and check the name.",
+        ) from error
+    return str(commit)
+
+
+def hub_cache() -> Path:
+    """Folder in which huggingface_hub keeps what it has downloaded; it may not exist."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE)

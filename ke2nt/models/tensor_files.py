@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ke2nt.errors import CheckpointError
+from ke2nt.runtime.atomic import write_bytes
 
 __all__ = ["read_safetensors", "read_tensor_groups", "write_safetensors"]
 
@@ -43,7 +44,7 @@ def write_safetensors(
     Raises:
         CheckpointError: A value is out of the range of that dtype.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     stored = {}
     for name, tensor in tensors.items():
@@ -57,7 +58,7 @@ def write_safetensors(
                 hint="Save it in float32.",
             )
         stored[name] = copied
-    save_file(stored, path, dict(metadata))
+    write_bytes(path, save(stored, dict(metadata)))  # save_file leaves it to the owner alone
 
 
 def read_tensor_groups(path: Path) -> dict[str, dict[str, Tensor]]:

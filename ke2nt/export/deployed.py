@@ -1,0 +1,37 @@
+"""A model as one function from pixels to calibrated probabilities."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ke2nt.models.recogniser import Recogniser
+
+__all__ = ["DeployedModel"]
+
+
+class DeployedModel(nn.Module):
+    """Normalisation, recogniser, calibration and softmax in one graph.
+
+    Args:
+        model: Put in evaluation mode; its text embeddings and calibration become constants.
+    """
+
+    def __init__(self, model: Recogniser) -> None:
+        super().__init__()
+        self.model = model.eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Probabilities of a batch.
+
+        Args:
+            images: uint8 (B, S, S, 3), RGB, S = image_size, as image libraries give them.
+
+        Returns:
+            float32 (B, K), rows sum to 1.
+        """
+        pixels = images.permute(0, 3, 1, 2).to(torch.float32)
+        logits = self.model(self.model.preprocessing.to_input(pixels)).logits
+        if self.model.calibration is not None:
+            logits = self.model.calibration.apply(logits)
+        return logits.softmax(dim=-1)

@@ -1,0 +1,125 @@
+"""ONNX files run and quantised. The only file that imports onnxruntime."""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ke2nt.errors import ModelError
+from ke2nt.export.onnx_file import INPUT, OUTPUT
+from ke2nt.runtime.optional import import_optional
+
+__all__ = ["OnnxRecogniser", "quantised"]
+
+_PURPOSE = "running ONNX files"
+
+
+class OnnxRecogniser:
+    """An exported recogniser under onnxruntime, on the CPU.
+
+    Args:
+        source: The file, or its content.
+        threads: Threads of one call; 0 lets onnxruntime choose.
+
+    Attributes:
+        classes: Class names in index order.
+        image_size: Side of the square input in pixels.
+
+    Raises:
+        MissingExtraError: onnxruntime is not installed.
+        ModelError: It is no file that `ke2nt export` wrote.
+    """
+
+    def __init__(self, source: Path | bytes, *, threads: int = 0) -> None:
+        runtime = import_optional("onnxruntime", extra="export", purpose=_PURPOSE)
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        try:
+            self._session = runtime.InferenceSession(
+                source if isinstance(source, bytes) else str(source),
+                options,
+                providers=["CPUExecutionProvider"],
+            )
+            facts = self._session.get_modelmeta().custom_metadata_map
+            self.classes = tuple(json.loads(facts["classes"]))
+            self.image_size = int(facts["image_size"])
+        except Exception as error:  # onnxruntime has a class of error for every status code
+            reason = (str(error).strip() or "-").splitlines()[0][:200]
+            raise ModelError(
+                "not an ONNX file that ke2nt exported",
+                found=f"{type(error).__name__}: {reason}",
+                where=None if isinstance(source, bytes) else source,
+            ) from error
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Probabilities of a batch.
+
+        Args:
+            images: uint8 (B, S, S, 3), RGB.
+
+        Returns:
+            float32 (B, K).
+
+        Raises:
+            ModelError: The images have another shape or dtype.
+        """
+        size = self.image_size
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (size, size, 3):
+            raise ModelError(
+                "the images do not fit the model",
+                expected=f"uint8 of shape (batch, {size}, {size}, 3)",
+                found=f"{images.dtype} of shape {images.shape}",
+            )
+        return self._session.run([OUTPUT], {INPUT: images})[0]
+
+
+class _Reader:
+    """The one method of onnxruntime's CalibrationDataReader."""
+
+    def __init__(self, batches: Iterable[np.ndarray]) -> None:
+        self._batches = iter(batches)
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        batch = next(self._batches, None)
+        return None if batch is None else {INPUT: batch}
+
+
+def quantised(graph: bytes, batches: Iterable[np.ndarray], nodes: Sequence[str]) -> bytes:
+    """An ONNX file whose named nodes compute in 8-bit integers.
+
+    Weights are scaled per channel, activations by the range that they take on the batches.
+
+    Args:
+        graph: A file as `to_onnx` gives it.
+        batches: uint8 (B, S, S, 3) images like those that will be met.
+        nodes: Names of the nodes.
+    """
+    quantization: Any = import_optional(
+        "onnxruntime.quantization", extra="export", purpose="8-bit ONNX files"
+    )
+    level = logging.root.level
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
+        source.write_bytes(graph)
+        logging.root.setLevel(logging.ERROR)  # it advises on the root logger
+        try:
+            quantization.quantize_static(
+                str(source),
+                str(target),
+                _Reader(batches),
+                quant_format=quantization.QuantFormat.QDQ,
+                per_channel=True,
+                weight_type=quantization.QuantType.QInt8,
+                activation_type=quantization.QuantType.QUInt8,
+                nodes_to_quantize=list(nodes),
+            )
+        finally:
+            logging.root.setLevel(level)
+        return target.read_bytes()

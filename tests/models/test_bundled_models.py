@@ -1,0 +1,145 @@
+"""Models of the package by name, half precision on disk, and the hub: all without a network."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from ke2nt.errors import CheckpointError
+from ke2nt.models import bundled
+from ke2nt.models.bundled import bundled_models
+from ke2nt.models.saving import load_model, push_to_hub
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    folder = tmp_path / "pretrained"
+    folder.mkdir()
+    monkeypatch.setattr(bundled, "BUNDLED_FOLDER", folder)
+    return folder
+
+
+def test_a_model_of_the_package_is_found_by_name(package, model, images):
+    model.eval().save_pretrained(package / "tiny")
+    assert bundled_models() == ("tiny",)
+    assert torch.equal(load_model("ke2nt/tiny")(images).logits, model(images).logits)
+    with pytest.raises(CheckpointError, match=r"'tyny'.*expected one of tiny.*mean 'tiny'"):
+        load_model("ke2nt/tyny")
+
+
+def test_a_package_without_models_says_so_and_asks_no_hub(package, monkeypatch):
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", None)
+    with pytest.raises(CheckpointError, match=r"carries no model 'ferplus-resnet18'.*ke2nt train"):
+        load_model("ke2nt/ferplus-resnet18")
+
+
+def test_a_folder_comes_first(package, model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model.save_pretrained("ke2nt/mine")
+    assert load_model("ke2nt/mine").classes == model.classes
+
+
+def test_the_shipped_ones_are_whole():
+    for name in bundled_models():
+        folder = bundled.BUNDLED_FOLDER / name
+        assert sum(f.stat().st_size for f in folder.iterdir()) <= 25_000_000
+        loaded = load_model(f"ke2nt/{name}")
+        assert loaded.calibration is not None
+        assert "## Figures" in (folder / "README.md").read_text()
+
+
+def test_half_precision_is_half_the_size_and_computes_in_full(model, tmp_path, images):
+    model.eval()
+    model.save_pretrained(tmp_path / "full")
+    model.save_pretrained(tmp_path / "half", dtype=torch.float16)
+    sizes = [(tmp_path / n / "model.safetensors").stat().st_size for n in ("half", "full")]
+    assert sizes[0] < 0.6 * sizes[1]
+    stored = load_file(tmp_path / "half" / "model.safetensors")
+    assert {t.dtype for t in stored.values()} == {torch.float16, torch.int64}
+    loaded = load_model(tmp_path / "half")
+    assert {p.dtype for p in loaded.parameters()} == {torch.float32}
+    difference = (loaded(images).logits - model(images).logits).abs().max()
+    assert 0 < difference < 0.1
+    loaded.save_pretrained(tmp_path / "again")
+    assert {t.dtype for t in load_file(tmp_path / "again" / "model.safetensors").values()} == {
+        torch.float32,
+        torch.int64,
+    }
+
+
+def test_a_weight_beyond_half_precision_is_named(model, tmp_path):
+    with torch.no_grad():
+        model.transformation.up.bias[0] = 1e6
+    with pytest.raises(CheckpointError, match=r"transformation\.up\.bias is out of the range.*1e"):
+        model.save_pretrained(tmp_path / "m", dtype=torch.float16)
+    assert not (tmp_path / "m").exists()
+
+
+def test_weights_can_be_read_by_others(model, tmp_path):
+    """Files of a package belong to all users of a machine."""
+    model.save_pretrained(tmp_path / "m")
+    modes = {f.stat().st_mode & 0o777 for f in (tmp_path / "m").iterdir()}
+    assert len(modes) == 1
+    assert modes.pop() & 0o400
+
+
+class LocalHub:
+    """What of huggingface_hub is used, on a local folder."""
+
+    folder: Path
+
+    def create_repo(self, hub_id, *, repo_type, private, exist_ok):
+        assert (repo_type, exist_ok) == ("model", True)
+        (self.folder / hub_id).mkdir(parents=True, exist_ok=True)
+        LocalHub.private = private
+
+    def upload_folder(self, *, repo_id, folder_path, repo_type, commit_message):
+        shutil.copytree(folder_path, self.folder / repo_id, dirs_exist_ok=True)
+        LocalHub.message = commit_message
+        return f"https://hub/{repo_id}/commit/1"
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    LocalHub.folder = tmp_path / "hub"
+
+    def download(hub_id, allow_patterns):
+        assert "README.md" in allow_patterns
+        return str(LocalHub.folder / hub_id)
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", LocalHub)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    return LocalHub
+
+
+def test_to_the_hub_and_back(hub, model, images):
+    model.eval()
+    model.card = {"name": "old", "seed": 5}
+    address = push_to_hub(model, "ada/faces", private=True, message="first")
+    assert address == "https://hub/ada/faces/commit/1"
+    assert (hub.private, hub.message) == (True, "first")
+    assert model.card["name"] == "old"
+    loaded = load_model("ada/faces")
+    assert torch.equal(loaded(images).logits, model(images).logits)
+    assert loaded.card == {"name": "ada/faces", "seed": 5}
+    assert "# ada/faces" in (hub.folder / "ada/faces/README.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["faces", "ke2nt/faces", "../x", "a/b/c", ""])
+def test_names_that_are_no_hub_ids_are_refused(hub, model, name):
+    with pytest.raises(CheckpointError, match="not the name of a hub repository"):
+        push_to_hub(model, name)
+
+
+def test_a_refusal_of_the_hub_is_one_clear_error(hub, model, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError("401 Unauthorized")
+
+    monkeypatch.setattr(LocalHub, "create_repo", refuse)
+    with pytest.raises(CheckpointError, match=r"sent to the hub.*401.*hf auth login"):
+        push_to_hub(model, "ada/faces")
