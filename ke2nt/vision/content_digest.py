@@ -16,7 +16,6 @@ from ke2nt.runtime.digest import digest_bytes, digest_file, digest_json
 
 __all__ = ["split_digest"]
 
-_ABSENT = bytes(32)
 _SETTLED = 2.0  # seconds; a file changed so lately may change again within one tick of its clock
 
 
@@ -55,7 +54,7 @@ def _file_digests(paths: list[Path], folder: Path) -> list[str]:
             if (known[row]["size"], known[row]["mtime"]) == seen and seen[1]:
                 found[row] = known[row]
                 continue
-            digest = bytes.fromhex(digest_file(path))
+            digest = np.frombuffer(bytes.fromhex(digest_file(path)), np.uint8)
         except OSError:
             continue
         settled = now - stat.st_mtime > _SETTLED

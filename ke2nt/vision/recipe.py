@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ke2nt.runtime.digest import digest_json
+from ke2nt.runtime.digest import canonical_json, digest_json
 
 __all__ = ["FORMAT_VERSION", "ImageRecipe"]
 
@@ -40,7 +41,7 @@ class ImageRecipe:
 
     def facts(self) -> dict[str, Any]:
         """The recipe as plain JSON."""
-        return asdict(self)
+        return json.loads(canonical_json(asdict(self)))
 
     @property
     def key(self) -> str:

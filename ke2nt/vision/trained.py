@@ -102,7 +102,8 @@ class TrainedImages(ImageEncoder):
 
 class _TrainedTower(Tower):
     def __init__(self, model: Any, device: torch.device) -> None:
-        self.logit_scale = float(model.logit_scale)
+        scale = model.logit_scale
+        self.logit_scale = float(scale.detach() if isinstance(scale, Tensor) else scale)
         self.device = device
         self._model = model
 
