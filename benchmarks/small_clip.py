@@ -64,10 +64,10 @@ class Recipe:
     size: int = 48
     patch: int = 8
     width: int = 128
-    layers: int = 4
+    layers: int = 3
     text_width: int = 64
-    text_steps: int = 150
-    steps: int = 1500
+    text_steps: int = 200
+    steps: int = 900
     people: int = 8
     lr: float = 1e-3
     min_intensity: float = 0.5

@@ -240,9 +240,7 @@ def test_a_cache_that_cannot_be_written(tmp_path):
 
 
 def test_an_embedding_without_a_direction_is_an_error(cache, monkeypatch):
-    monkeypatch.setattr(
-        "fake_images.FakeTower.__call__", lambda self, pixels: pixels[:, 0, 0] * 0.0
-    )
+    monkeypatch.setattr(FakeTower, "__call__", lambda self, pixels: pixels[:, 0, 0] * 0.0)
     with pytest.raises(ModelError, match="zero or not finite"):
         embed_split(FakeImages(), drawn(3), cache_dir=cache)
 
