@@ -227,12 +227,8 @@ def _package_files() -> Iterator[Finding]:
             _TRAIN,
         )
     for name in models:
-        for item in _guarded("package files", f"ke2nt/{name}", lambda n=name: _sound(n)):
-            yield (
-                item
-                if item.level == "ok"
-                else Finding(item.area, item.name, item.level, item.message, _REINSTALL)
-            )
+        for item in _guarded("package files", f"ke2nt/{name}", partial(_sound, name)):
+            yield item if item.level == "ok" else replace(item, mend=_REINSTALL)
 
 
 def _prompt_sets(names: Mapping[str, Path]) -> Iterator[Finding]:

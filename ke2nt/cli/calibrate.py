@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -104,7 +104,7 @@ def calibrate(
     assert answers.logits is not None
     logits, labels = answers.logits[0], np.array(mapping.index, dtype=np.int64)[answers.labels]
     facts = {"dataset": data.dataset, "split": data.split, "options": options, "n": len(labels)}
-    fit = {"method": method.value, "folds": folds, "seed": seed}
+    fit: Any = {"method": method.value, "folds": folds, "seed": seed}
     calibration = fit_calibration(logits, labels, fitted_on=facts, **fit)
     if not (max_risk is coverage is min_confidence is None):
         targets = {"risk": max_risk, "coverage": coverage, "confidence": min_confidence}

@@ -121,7 +121,7 @@ def _onnx(
     run: str, out: Path | None, load: Loader, measured: tuple[str, int | None], ranges: str | None
 ) -> dict[str, Any]:
     from ke2nt.evaluation.predict import predict
-    from ke2nt.export.compare import compare
+    from ke2nt.export.compare import compare, labels_of
     from ke2nt.export.onnx_export import answers, export_int8, export_onnx
     from ke2nt.export.ort import OnnxRecogniser
     from ke2nt.models.saving import load_model
@@ -142,8 +142,7 @@ def _onnx(
         export_int8(path, small, examples)
         before = predict(model, images, precision="fp32")
         after = answers(OnnxRecogniser(small), images)
-        labels = before.labels if before.classes == before.data_classes else None
-        loss = compare(before.probabilities, after, labels)
+        loss = compare(before.probabilities, after, labels_of(before))
         size = small.stat().st_size
         facts["int8"] = {"file": str(small), "bytes": size, **loss.to_dict()}
         lines.append(f"written: {small} ({size / 1e6:.1f} MB); {_words(loss)}")

@@ -13,7 +13,7 @@ import torch
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.errors import CheckpointError, ModelError
 from ke2nt.evaluation.predict import predict
-from ke2nt.export.compare import Comparison, compare
+from ke2nt.export.compare import Comparison, compare, labels_of
 from ke2nt.models.card_facts import evaluation_facts, public_text, run_facts
 from ke2nt.models.folder import find_model_folder
 from ke2nt.models.recogniser import Recogniser
@@ -89,8 +89,7 @@ def bundle_model(
         size = sum(file.stat().st_size for file in trial.iterdir())
         before = predict(model, images, precision="fp32")
         after = predict(load_model(trial), images, precision="fp32")
-    right = before.labels if before.classes == before.data_classes else None
-    found = compare(before.probabilities, after.probabilities, right)
+    found = compare(before.probabilities, after.probabilities, labels_of(before))
     if size > MAX_BYTES:
         raise ModelError(
             "the model is too large to come with the package",

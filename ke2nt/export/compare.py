@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Comparison", "compare"]
+from ke2nt.evaluation.predict import Predictions
+from ke2nt.labels import map_labels
+
+__all__ = ["Comparison", "compare", "labels_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +52,11 @@ def compare(before: np.ndarray, after: np.ndarray, labels: np.ndarray | None = N
         accuracy_before=None if labels is None else float((first == labels).mean()),
         accuracy_after=None if labels is None else float((second == labels).mean()),
     )
+
+
+def labels_of(predictions: Predictions) -> np.ndarray | None:
+    """(N,) true classes in the model's label set; None where the data has another one."""
+    if set(predictions.data_classes) != set(predictions.classes):
+        return None
+    mapping = map_labels(predictions.data_classes, predictions.classes)
+    return np.array(mapping.index, dtype=np.int64)[predictions.labels]

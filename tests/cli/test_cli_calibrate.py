@@ -1,0 +1,105 @@
+"""`ke2nt calibrate` writes what it says into the model's folder."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from trust_fixtures import draw_faces, run_here, save_model
+
+from ke2nt.data.readers.catalog import get_reader
+from ke2nt.evaluation.evaluate import evaluate_model, tensors_for
+from ke2nt.evaluation.predict import predict
+from ke2nt.evaluation.temperature import fit_temperature
+from ke2nt.models.saving import load_model
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    return draw_faces(tmp_path_factory.mktemp("faces"))
+
+
+@pytest.fixture
+def model(tmp_path):
+    return save_model(tmp_path / "run" / "model")
+
+
+@pytest.fixture
+def calibrate(monkeypatch, capfd, model, faces):
+    def run(*extra, where=model.parent, root=faces):
+        data = ["--dataset", "folder", "--root", root, "--device", "cpu", "--quiet"]
+        return run_here(monkeypatch, capfd, "calibrate", where, *data, *extra)
+
+    return run
+
+
+def test_the_temperature_is_fitted_and_stored(calibrate, model, faces):
+    images = tensors_for(load_model(model), get_reader("folder", faces).load("val"))
+    raw = predict(load_model(model), images, precision="fp32")
+    assert raw.classes != raw.data_classes  # other order: the labels must be mapped
+    labels = [raw.classes.index(raw.data_classes[i]) for i in raw.labels]
+    code, out, err = calibrate("--json")
+    assert (code, err) == (0, "")
+    value = json.loads(out)
+    assert value["temperature"] == pytest.approx(fit_temperature(raw.logits[0], labels))
+    assert value["fitted_on"] == {"dataset": "folder", "split": "val", "options": {}, "n": 24}
+    stored = load_model(model)
+    assert stored.calibration.temperature == value["temperature"]
+    assert stored.calibration.min_confidence is None
+    assert evaluate_model(stored, images).report.nll == pytest.approx(
+        value["figures"]["nll_after_same_data"]
+    )
+    assert f"T = {value['temperature']:.4g}" in (model / "README.md").read_text()
+
+
+def test_tables_vectors_and_a_threshold(calibrate, model):
+    code, out, _ = calibrate("--method", "vector", "--coverage", "0.5", "--folds", "4")
+    assert code == 0
+    for words in ("folder val: 24 images", "happiness", "before", "each of 4 folds", "withheld"):
+        assert words in out, words
+    calibration = load_model(model).calibration
+    assert calibration.method == "vector"
+    assert calibration.threshold["target"] == "coverage"
+    assert calibration.threshold["coverage"] >= 0.5
+
+
+def test_a_second_calibration_is_fitted_to_the_raw_logits(calibrate):
+    first = json.loads(calibrate("--json")[1])
+    second = json.loads(calibrate("--json")[1])
+    assert first == second
+
+
+def test_training_images_are_warned_of(calibrate):
+    assert "trained on make it too sure" in calibrate("--split", "train")[1]
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        (("--max-risk", "0.1", "--coverage", "0.5"), "one target"),
+        (("--max-risk", "-1"), "risk is out of range"),
+        (("--folds", "99"), "number of folds"),
+        (("--split", "nope"), "no split 'nope'"),
+        (("--method", "platt"), "platt"),
+    ],
+)
+def test_errors_are_one_line_and_change_nothing(calibrate, model, extra, words):
+    before = (model / "config.json").read_bytes()
+    code, out, err = calibrate(*extra)
+    assert (code, out) == (2, "")
+    assert len(err.strip().splitlines()) == 1
+    assert words in err
+    assert (model / "config.json").read_bytes() == before
+
+
+def test_names_without_a_folder_are_refused(faces):
+    arguments = ["calibrate", "ke2nt/ferplus-resnet18", "--dataset", "folder", "--root", faces]
+    done = subprocess.run(
+        [sys.executable, "-m", "ke2nt", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: a calibration is stored in the model's folder")
+    assert len(done.stderr.strip().splitlines()) == 1

@@ -1,0 +1,58 @@
+"""A small model of each head, and faces in memory."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from ke2nt.data.preprocessing import Preprocessing
+from ke2nt.data.sample import FaceSample, FaceSplit
+from ke2nt.data.tensors import FaceTensors
+from ke2nt.models.calibration import Calibration
+from ke2nt.models.ke2nt import KE2NT
+from ke2nt.models.linear import LinearClassifier
+from ke2nt.text.bank import TextBank
+
+torch.set_num_threads(1)
+
+CLASSES = ("neutral", "happiness", "anger")
+SIZE = 24
+
+
+def warmed(model):
+    """Batch statistics that are not those of a fresh model."""
+    model.train()
+    with torch.no_grad():
+        for _ in range(3):
+            model(torch.randn(16, 3, SIZE, SIZE) * 1.3 + 0.2)
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def text_model():
+    torch.manual_seed(0)
+    rows = torch.randn(3, 16, generator=torch.Generator().manual_seed(1))
+    bank = TextBank.from_tensors(rows, classes=CLASSES, neutral_index=0, logit_scale=20.0)
+    preprocessing = Preprocessing(SIZE, grey=True)
+    model = KE2NT(bank, "test_resnet", SIZE, preprocessing=preprocessing)
+    model.calibration = Calibration(temperature=1.7)
+    return warmed(model)
+
+
+@pytest.fixture(scope="session")
+def linear_model():
+    torch.manual_seed(0)
+    model = LinearClassifier(CLASSES, "test_resnet", SIZE)
+    model.calibration = Calibration("vector", weight=(1.0, 2.0, 0.5), bias=(0.1, -0.2, 0.3))
+    return warmed(model)
+
+
+@pytest.fixture(scope="session")
+def faces():
+    rng = np.random.default_rng(0)
+    samples = tuple(
+        FaceSample(name=str(i), source=rng.integers(0, 256, (SIZE, SIZE, 3), "u1"), label=i % 3)
+        for i in range(40)
+    )
+    return FaceTensors(FaceSplit("made up", "val", CLASSES, samples), SIZE)

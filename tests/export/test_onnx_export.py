@@ -1,0 +1,130 @@
+"""ONNX files answer as the model does, say what they are, and lose little in 8 bits."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+
+from ke2nt.errors import MissingExtraError, ModelError
+from ke2nt.evaluation.predict import predict
+from ke2nt.export import onnx_export
+from ke2nt.export.onnx_export import TOLERANCE, answers, export_int8, export_onnx
+from ke2nt.export.onnx_file import encoder_nodes
+from ke2nt.export.ort import OnnxRecogniser
+
+CLASSES = ("neutral", "happiness", "anger")
+SIZE = 24
+
+
+@pytest.fixture(scope="module")
+def files(text_model, linear_model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("onnx")
+    found = {}
+    for name, model in (("text", text_model), ("linear", linear_model)):
+        path = folder / f"{name}.onnx"
+        model.train()  # it is exported as it evaluates
+        found[name] = (path, model, export_onnx(model, path))
+        assert not model.training
+    return found
+
+
+@pytest.mark.parametrize("head", ["text", "linear"])
+def test_it_answers_as_evaluation_does(files, head, faces):
+    """Grey conversion, normalisation, text, temperature or vectors: all are in the graph."""
+    path, model, parity = files[head]
+    assert parity.changed == 0
+    assert parity.max_difference <= TOLERANCE == 1e-4
+    exported = OnnxRecogniser(path)
+    expected = predict(model, faces, precision="fp32").probabilities
+    found = answers(exported, faces)
+    assert found.dtype == np.float32
+    assert np.abs(found - expected).max() <= 1e-4
+    assert np.ptp(expected, axis=0).max() > 0.01  # the answers do depend on the images
+
+
+def test_the_calibration_is_in_it(files, faces):
+    path, model, _ = files["text"]
+    raw = predict(model, faces, precision="fp32").uncalibrated()
+    assert np.abs(answers(OnnxRecogniser(path), faces) - raw).max() > 1e-3
+
+
+@pytest.mark.parametrize("count", [1, 2, 33])
+def test_any_batch_size(files, count):
+    images = np.random.default_rng(1).integers(0, 256, (count, SIZE, SIZE, 3), dtype=np.uint8)
+    exported = OnnxRecogniser(files["text"][0])
+    found = exported(images)
+    assert found.shape == (count, 3)
+    assert np.allclose(found.sum(axis=1), 1, atol=1e-5)
+    assert np.allclose(found[:1], exported(images[:1]), atol=1e-6)
+
+
+def test_it_says_what_it_is(files):
+    path, model, _ = files["text"]
+    exported = OnnxRecogniser(path.read_bytes())
+    assert (exported.classes, exported.image_size) == (CLASSES, SIZE)
+    graph = onnx.load(path)
+    facts = {p.key: p.value for p in graph.metadata_props}
+    assert json.loads(facts["calibration"]) == model.calibration.to_dict()
+    (image,), (answer,) = graph.graph.input, graph.graph.output
+    shape = [d.dim_param or d.dim_value for d in image.type.tensor_type.shape.dim]
+    assert (image.name, shape[1:]) == ("images", [SIZE, SIZE, 3])
+    assert isinstance(shape[0], str)
+    assert image.type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    assert answer.name == "probabilities"
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        np.zeros((1, SIZE, SIZE, 3), np.float32),
+        np.zeros((1, 3, SIZE, SIZE), np.uint8),
+        np.zeros((SIZE, SIZE, 3), np.uint8),
+    ],
+)
+def test_images_that_do_not_fit_are_refused(files, images):
+    with pytest.raises(ModelError, match=r"expected uint8 of shape \(batch, 24, 24, 3\)"):
+        OnnxRecogniser(files["text"][0])(images)
+
+
+def test_other_files_are_refused(tmp_path):
+    (tmp_path / "a.onnx").write_bytes(b"no graph")
+    with pytest.raises(ModelError, match=r"not an ONNX file that ke2nt exported.*a\.onnx"):
+        OnnxRecogniser(tmp_path / "a.onnx")
+
+
+def test_a_graph_that_answers_otherwise_is_not_written(files, text_model, tmp_path, monkeypatch):
+    graph = files["text"][0].read_bytes()
+    monkeypatch.setattr(onnx_export, "to_onnx", lambda model: graph)
+    monkeypatch.setattr(text_model, "calibration", None)
+    with pytest.raises(ModelError, match="does not answer as the model does"):
+        export_onnx(text_model, tmp_path / "m.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_eight_bits_are_smaller_and_nearly_the_same(files, faces, tmp_path):
+    path, model, _ = files["text"]
+    export_int8(path, tmp_path / "small.onnx", faces, count=16)
+    assert (tmp_path / "small.onnx").stat().st_size < 0.5 * path.stat().st_size
+    small = OnnxRecogniser(tmp_path / "small.onnx")
+    assert small.classes == CLASSES
+    expected = predict(model, faces, precision="fp32").probabilities
+    difference = np.abs(answers(small, faces) - expected).max()
+    assert 0 < difference < 0.1
+
+
+def test_head_and_text_stay_in_full_precision(files):
+    graph = onnx.load(files["text"][0])
+    heavy = {n.name for n in graph.graph.node if n.op_type in ("Conv", "Gemm", "MatMul")}
+    encoder = set(encoder_nodes(files["text"][0].read_bytes()))
+    assert encoder < heavy
+    left = {n.op_type for n in graph.graph.node if n.name in heavy - encoder}
+    assert left == {"Gemm", "MatMul"}
+
+
+def test_a_missing_package_names_the_extra(text_model, tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "onnx", None)
+    with pytest.raises(MissingExtraError, match=r"ke2nt\[export\]"):
+        export_onnx(text_model, tmp_path / "m.onnx")
