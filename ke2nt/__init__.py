@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ke2nt.errors import Ke2ntError
     from ke2nt.models.ke2nt import KE2NT
     from ke2nt.models.output import KE2NTOutput
+    from ke2nt.predict.recognizer import Recognizer
     from ke2nt.prompts.prompt_set import PromptSet
     from ke2nt.text.bank import TextBank
 
@@ -22,10 +23,19 @@ _PUBLIC = {
     "KE2NTOutput": "ke2nt.models.output",
     "Ke2ntError": "ke2nt.errors",
     "PromptSet": "ke2nt.prompts.prompt_set",
+    "Recognizer": "ke2nt.predict.recognizer",
     "TextBank": "ke2nt.text.bank",
 }
 
-__all__ = ["KE2NT", "KE2NTOutput", "Ke2ntError", "PromptSet", "TextBank", "__version__"]
+__all__ = [
+    "KE2NT",
+    "KE2NTOutput",
+    "Ke2ntError",
+    "PromptSet",
+    "Recognizer",
+    "TextBank",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> Any:

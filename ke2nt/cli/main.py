@@ -49,6 +49,7 @@ def _add_commands() -> None:
         evaluate,
         export,
         lab,
+        predict,
         prompts,
         quickstart,
         train,
@@ -64,6 +65,7 @@ def _add_commands() -> None:
     app.command("calibrate")(calibrate.calibrate)
     app.command("export")(export.export)
     app.command("doctor")(doctor.doctor)
+    app.command("predict")(predict.predict)
     app.command("lab")(lab.lab)
     app.command("quickstart")(quickstart.quickstart)
 

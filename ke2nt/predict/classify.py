@@ -31,6 +31,21 @@ class Scores(NamedTuple):
     probabilities: np.ndarray
     intensities: np.ndarray | None
 
+    def slice(self, start: int, stop: int) -> Scores:
+        """Scores of some of the faces."""
+        moves = None if self.intensities is None else self.intensities[start:stop]
+        return Scores(self.probabilities[start:stop], moves)
+
+    def joined(self) -> np.ndarray:
+        """Everything side by side: (N, K) or (N, 2 K)."""
+        parts = [self.probabilities, *([] if self.intensities is None else [self.intensities])]
+        return np.concatenate(parts, axis=1)
+
+    def like(self, joined: np.ndarray) -> Scores:
+        """Inverse of `joined`."""
+        k = self.probabilities.shape[1]
+        return Scores(joined[:, :k], None if self.intensities is None else joined[:, k:])
+
 
 class FaceClassifier:
     """A model with everything that its crops need.
@@ -55,13 +70,13 @@ class FaceClassifier:
         """The model's view of a face: uint8 (S, S, 3); the whole picture where there is no box."""
         return crop_face(pixels, box, self.model.preprocessing, self.use)
 
-    def set_reference(self, pixels: np.ndarray, box: Box | None) -> None:
-        """Take a face as the neutral one that intensities are measured from.
+    def set_reference(self, crop: np.ndarray) -> None:
+        """Take a face, as `crop` gives it, as the neutral one that intensities start from.
 
         Raises:
             ModelError: The model has a linear head.
         """
-        output = self._forward([self.crop(pixels, box)])
+        output = self._forward([crop])
         if output.neutral_embeddings is None:
             raise ModelError("a linear head has no text to measure intensity along")
         self.reference = output.embeddings

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
-import numpy as np
 import torch
 
 from ke2nt.errors import ConfigError, DataError
@@ -167,15 +166,17 @@ class Recognizer:
         frame = next(image_frames(photo))
         if frame.pixels is None:
             raise DataError("the neutral photo cannot be read", found=frame.problem)
-        faces = find_faces(frame.pixels, self._detector)
+        faces = find_faces(frame.pixels, self._detector, self._classifier)
         if not faces:
             raise DataError(
                 "no face in the neutral photo",
                 where=frame.source,
-                hint="Take a larger photo of the face, or one that is a face crop with no detector.",
+                hint="Take a photo with a larger face.",
             )
-        largest = max(faces, key=lambda face: face.area)
-        self._classifier.set_reference(frame.pixels, largest.box)
+        largest = max(
+            faces, key=lambda face: (face.box[2] - face.box[0]) * (face.box[3] - face.box[1])
+        )
+        self._classifier.set_reference(largest.crop)
 
     def predict(self, images: ImageLike | Iterable[ImageLike]) -> Results:
         """Rows for every face of some images.

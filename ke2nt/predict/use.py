@@ -12,7 +12,7 @@ from ke2nt.models.recogniser import Recogniser
 __all__ = ["DEFAULT_MARGIN", "ModelUse"]
 
 DEFAULT_MARGIN = 0.0
-"""A square as large as the longer side of the detector's box: the crop of FER+ (docs/predict.md)."""
+"""A square as large as the longer side of the detector's box, as FER+ is cropped."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,128 @@
+"""Rows into files as they come: CSV, JSON lines or Parquet, by the file's suffix."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from ke2nt.errors import ConfigError
+from ke2nt.predict.result import FaceResult, columns
+from ke2nt.runtime.optional import import_optional
+
+__all__ = ["WRITERS", "CsvWriter", "JsonLinesWriter", "ParquetWriter", "RowWriter", "open_writer"]
+
+_ROW_GROUP = 4096
+
+
+class RowWriter(Protocol):
+    """A table file that grows row by row; a context manager that finishes it."""
+
+    def write(self, row: FaceResult) -> None:
+        """Add a row."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+
+class _TextWriter:
+    """A text file that others can follow while it grows: each row is flushed."""
+
+    def __init__(self, path: Path, classes: Sequence[str]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("w", encoding="utf-8", newline="")
+        self._classes = tuple(classes)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+
+class CsvWriter(_TextWriter):
+    """Comma-separated values with the columns of `columns(classes)`; unknown values are empty."""
+
+    def __init__(self, path: Path, classes: Sequence[str]) -> None:
+        super().__init__(path, classes)
+        self._table = csv.DictWriter(self._file, columns(classes))
+        self._table.writeheader()
+
+    def write(self, row: FaceResult) -> None:
+        """Add a row."""
+        self._table.writerow(row.to_row(self._classes))
+        self._file.flush()
+
+
+class JsonLinesWriter(_TextWriter):
+    """One JSON object a line, `FaceResult.to_dict`."""
+
+    def write(self, row: FaceResult) -> None:
+        """Add a row."""
+        text = json.dumps(row.to_dict(), ensure_ascii=False, allow_nan=False)
+        self._file.write(text + "\n")
+        self._file.flush()
+
+
+class ParquetWriter:
+    """Apache Parquet with typed columns; readable once it is closed."""
+
+    def __init__(self, path: Path, classes: Sequence[str]) -> None:
+        self._arrow: Any = import_optional("pyarrow", extra="tables", purpose="Parquet files")
+        parquet: Any = import_optional("pyarrow.parquet", extra="tables", purpose="Parquet files")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        types = {
+            **dict.fromkeys(("source", "status", "label", "raw_label", "reason"), "string"),
+            **dict.fromkeys(("frame", "track"), "int64"),
+            "unvalidated": "bool",
+        }
+        self._classes = tuple(classes)
+        self._schema = self._arrow.schema(
+            [(name, types.get(name, "float64")) for name in columns(classes)]
+        )
+        self._file = parquet.ParquetWriter(path, self._schema)
+        self._waiting: list[dict[str, Any]] = []
+
+    def write(self, row: FaceResult) -> None:
+        """Add a row."""
+        self._waiting.append(row.to_row(self._classes))
+        if len(self._waiting) >= _ROW_GROUP:
+            self._flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._flush()
+        self._file.close()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            self._file.write_table(self._arrow.Table.from_pylist(self._waiting, self._schema))
+            self._waiting = []
+
+
+WRITERS: Mapping[str, Callable[[Path, Sequence[str]], RowWriter]] = {
+    ".csv": CsvWriter,
+    ".jsonl": JsonLinesWriter,
+    ".ndjson": JsonLinesWriter,
+    ".parquet": ParquetWriter,
+}
+
+
+def open_writer(path: Path, classes: Sequence[str]) -> RowWriter:
+    """The writer of a file's suffix. An older file is replaced.
+
+    Raises:
+        ConfigError: The suffix is not known.
+        MissingExtraError: Parquet is asked for and pyarrow is not installed.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in WRITERS:
+        raise ConfigError(
+            f"no table format has the suffix {suffix!r}", expected=", ".join(WRITERS), where=path
+        )
+    return WRITERS[suffix](path, classes)
