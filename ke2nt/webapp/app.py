@@ -121,7 +121,7 @@ def _face_tab(gr: Any, lab: Lab) -> list[Any]:
                 image_mode=None,
                 sources=["upload", "webcam", "clipboard"],
                 label="Picture",
-                height=300,
+                height=270,
                 buttons=[],
                 elem_id="picture",
             )
@@ -130,6 +130,7 @@ def _face_tab(gr: Any, lab: Lab) -> list[Any]:
                 label="Find the faces in it",
                 interactive=lab.finds_faces,
                 info=None if lab.finds_faces else "There is no face detector: it is taken whole.",
+                elem_id="find",
             )
             words = gr.Textbox(
                 vocabulary.default_words,
@@ -210,9 +211,10 @@ def _sets_tab(gr: Any, lab: Lab, words: list[Any]) -> None:
                 max_length=20_000,
                 elem_id="own",
             )
-            with gr.Row():
-                start = gr.Button("Take over the words of the first tab", elem_id="take-over")
-                compare = gr.Button("Compare", variant="primary", elem_id="compare")
+            start = gr.Button(
+                "Take over the words of the first tab", size="sm", elem_id="take-over"
+            )
+            compare = gr.Button("Compare", variant="primary", elem_id="compare")
         with gr.Column(scale=7, min_width=320):
             result = gr.HTML(note_html("Choose prompt sets and compare them."), elem_id="trial")
     start.click(lab.as_yaml, words, own, api_visibility="private")

@@ -65,7 +65,7 @@ def trial_html(trial: Trial) -> str:
         "<th>prompts</th><th>WAR</th><th>UAR</th></tr></thead>"
         f"<tbody>{rows}</tbody></table></div>"
         f'<h3>Similarity map{several}</h3><p class="ke-lead">How alike the text makes two classes '
-        "(cosine): dark pairs are the ones that words alone cannot tell apart.</p>"
+        "(cosine): the darker a pair, the harder it is to tell apart.</p>"
         f'<div class="ke-maps">{maps}</div></div>'
     )
 
@@ -164,7 +164,7 @@ def _cells(found: Geometry, row: int) -> str:
             cells.append('<td class="ke-self"></td>')
             continue
         share = (value - low) / ((high - low) or 1)
-        dark = ' class="ke-dark"' if share > 0.55 else ""
+        dark = ' class="ke-dark"' if share > 0.8 else ""
         text = f"{value:.2f}".replace("0.", ".", 1)
         cells.append(f'<td{dark} style="--share:{100 * share:.0f}%">{text}</td>')
     return "".join(cells)
@@ -180,5 +180,7 @@ def _percent(value: float) -> str:
 
 
 def _signed(value: float) -> str:
-    text = f"{value:+.2f}".replace("-", "\N{MINUS SIGN}")
-    return text[1:] if text in ("+0.00", "\N{MINUS SIGN}0.00") else text
+    """Two digits behind the point, fewer for large numbers; no sign before a zero."""
+    digits = 2 if abs(value) < 10 else 0
+    text = f"{value:+,.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    return text[1:] if abs(value) < 0.005 else text
