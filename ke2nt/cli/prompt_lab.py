@@ -200,7 +200,9 @@ def _rank(
     cache_dir: CacheDir = None,
     bootstrap: Bootstrap = 1000,
     seed: Seed = 0,
-    top: Annotated[int, typer.Option("--top", min=1, help="Rows of a table at most.")] = 20,
+    top: Annotated[
+        int, typer.Option("--top", min=1, help="Rows of a table, or of a class in it, at most.")
+    ] = 10,
     out: Out = None,
     quiet: QuietFlag = False,
     json: JsonFlag = False,

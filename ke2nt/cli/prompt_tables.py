@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ke2nt.cli.output import print_line, print_table
@@ -33,13 +34,13 @@ def show_ranking(ranking: Ranking, top: int) -> None:
         title="Sets" + ": alone, and what all together gain by them" * several,
     )
     print_table(
-        ["set", *(f"{name[:6]} %" for name in ranking.classes)],
+        ["set", *(f"{name} %" for name in _short(ranking.classes))],
         [[e.text, *map(_percent, e.figures.recall)] for e in sets],
         title="Recall of each class",
     )
     for kind, title in _WORDS.items():
-        entries = [e for e in ranking.of(kind) if kind == "template" or e.marginal]
-        if not entries:
+        shown = [e for e in ranking.best(top, kind) if kind == "template" or e.marginal]
+        if not shown:
             continue
         columns = ["set"] * (len(sets) > 1) + ["class"] * (kind != "template")
         print_table(
@@ -52,11 +53,11 @@ def show_ranking(ranking: Ranking, top: int) -> None:
                 "95 % interval",
                 "gain % (interval)",
             ],
-            [[*_place(e, columns), e.text, *_scores(e.figures), _gain(e)] for e in entries[:top]],
+            [[*_place(e, columns), e.text, *_scores(e.figures), _gain(e)] for e in shown],
             title=title,
         )
-        if len(entries) > top:
-            print_line(f"… and {len(entries) - top} more; --top shows them, --json all")
+        if more := len(ranking.of(kind)) - len(ranking.best(top, kind)):
+            print_line(f"… and {more} more: --top {2 * top}, or --json for all")
 
 
 def show_search(search: Search, split: str, final_split: str) -> None:
@@ -138,12 +139,12 @@ def show_geometry(found: Geometry, top: int) -> None:
     )  # fmt: skip
     names = [c.name for c in found.classes]
     print_table(
-        ["cosine", *(f"{name[:6]} #" for name in names)],
+        ["cosine", *(f"{name} #" for name in _short(names))],
         [[n, *map(_number, row)] for n, row in zip(names, found.similarity, strict=True)],
         title="Similarity of the classes",
     )
     print_table(
-        ["degrees", *(f"{name[:6]} #" for name in found.moves)],
+        ["degrees", *(f"{name} #" for name in _short(found.moves))],
         [[n, *(f"{v:.0f}" for v in row)] for n, row in zip(found.moves, found.angles, strict=True)],
         title="Angles between the directions from each emotion to neutral",
     )
@@ -158,6 +159,12 @@ def show_geometry(found: Geometry, top: int) -> None:
         )
     for note in found.notes:
         print_line(f"note: {note}")
+
+
+def _short(names: Sequence[str], length: int = 5) -> Sequence[str]:
+    """Names cut to a few letters, so that a matrix fits a terminal; whole where two would agree."""
+    cut = [name[:length] for name in names]
+    return cut if len(set(cut)) == len(names) else names
 
 
 def _place(entry: Entry, columns: list[str]) -> list[str]:

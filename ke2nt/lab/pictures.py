@@ -30,20 +30,20 @@ def ranking_pictures(ranking: Ranking, *, most: int = _MOST_ROWS) -> dict[str, b
 
     Args:
         ranking: What to show.
-        most: Rows of one picture at most; the best are shown.
+        most: Rows of one picture at most; the best are shown, of each class as many.
     """
     pictures: dict[str, bytes] = {}
     whole = [e for e in ranking.of("set", "all") if e.kind == "all"] or ranking.of("set")
     only = whole[0].figures.uar if len(whole) == 1 else None
     several = len({e.prompt_set for e in ranking.of("set")}) > 1
+    each = max(1, most // len(ranking.classes))
     groups = {
-        "rank_sets.png": ranking.of("set", "all") if several else [],
-        "rank_templates.png": ranking.of("template"),
-        "rank_words.png": [e for e in ranking.of("word", "description") if e.marginal],
+        "rank_sets.png": ranking.best(most, "set", "all") if several else [],
+        "rank_templates.png": ranking.best(most, "template"),
+        "rank_words.png": [e for e in ranking.best(each, "word", "description") if e.marginal],
     }
-    for name, entries in groups.items():
-        if entries:
-            shown = entries[:most]
+    for name, shown in groups.items():
+        if shown:
             pictures[name] = marginal_figure(
                 [_label(entry, several) for entry in shown],
                 [_bar(entry.figures) for entry in shown],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +86,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Worth of all words, best UAR first within a kind.
+    """Worth of all words; words and descriptions go class by class, best UAR first.
 
     Attributes:
         classes: Class names, in index order.
@@ -100,8 +101,18 @@ class Ranking:
     labels: Mapping[str, Any]
 
     def of(self, *kinds: Kind) -> list[Entry]:
-        """Entries of some kinds, best UAR first."""
+        """Entries of some kinds, in order."""
         return [entry for entry in self.entries if entry.kind in kinds]
+
+    def best(self, most: int, *kinds: Kind) -> list[Entry]:
+        """At most so many entries of some kinds, or of each class where they belong to one."""
+        kept: list[Entry] = []
+        seen: Counter[str | None] = Counter()
+        for entry in self.of(*kinds):
+            seen[entry.class_name] += 1
+            if seen[entry.class_name] <= most:
+                kept.append(entry)
+        return kept
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON value."""
@@ -179,7 +190,10 @@ def rank_bench(bench: Bench, *, bootstrap: int = 1000, seed: int = 0) -> Ranking
         )
         for unit, row in zip(found, hits, strict=True)
     ]
-    entries.sort(key=lambda e: (-e.figures.uar, -e.figures.accuracy))
+    order = {name: k for k, name in enumerate(bench.pool.classes)}
+    entries.sort(
+        key=lambda e: (order.get(e.class_name or "", -1), -e.figures.uar, -e.figures.accuracy)
+    )
     return Ranking(
         bench.pool.classes, tuple(map(int, scorer.support)), tuple(entries), bench.label_facts
     )

@@ -63,7 +63,7 @@ def test_rank_through_the_entry_point(tmp_path, options):
     assert done.stderr == ""
     found = json.loads(done.stdout)
     assert found == json.loads((tmp_path / "r" / "rank.json").read_text())
-    assert (found["dataset"], found["split"], found["n"]) == ("synthetic", "val", 24)
+    assert (found["dataset"], found["split"], found["n"]) == ("synthetic", "val", 32)
     assert {entry["text"] for entry in found["entries"] if entry["kind"] == "set"} == {
         "simple",
         "paper",

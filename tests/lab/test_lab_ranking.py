@@ -96,6 +96,11 @@ def test_the_best_come_first_and_json_is_plain(images, encoder):
     found = rank(images, [words_set()], text_encoder=encoder, bootstrap=20)
     scores = [entry.figures.uar for entry in found.of("template")]
     assert scores == sorted(scores, reverse=True)
+    assert [e.class_name for e in found.of("word")] == sorted(
+        (e.class_name for e in found.of("word")), key=CLASSES.index
+    )
+    assert found.best(2, "template") == found.of("template")[:2]
+    assert [e.class_name for e in found.best(1, "word")] == list(CLASSES)
     document = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert document["classes"] == list(CLASSES)
     assert len(document["entries"]) == len(found.entries)
