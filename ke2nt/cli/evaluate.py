@@ -114,7 +114,7 @@ def evaluate(
         seed=seed,
         quiet=quiet or json,
     )
-    notes = _selection_notes(Path(run), data)
+    notes = _selection_notes(Path(run), data) + _calibration_notes(model, data)
     if limit is not None:
         notes.append(f"Only {len(data)} images, spread over the split, were evaluated.")
     facts = {"model": run, "options": options, "limit": limit, "notes": notes, **result.to_dict()}
@@ -144,6 +144,17 @@ def _selection_notes(run: Path, split: FaceSplit) -> list[str]:
             f"The epoch was chosen on this split ({split.split}); its figures are optimistic."
         )
     return notes
+
+
+def _calibration_notes(model: Recogniser, split: FaceSplit) -> list[str]:
+    calibration = model.calibration
+    on = {} if calibration is None else calibration.fitted_on
+    if (on.get("dataset"), on.get("split")) != (split.dataset, split.split):
+        return []
+    return [
+        f"The calibration was fitted on this split ({split.split}); its calibration error here is "
+        "optimistic. The model card has the cross-fitted one."
+    ]
 
 
 def _records(run: Path) -> list[dict[str, Any]]:

@@ -99,7 +99,7 @@ def training_curves(records: Sequence[Mapping[str, Any]]) -> tuple[Curves, Curve
     """Loss parts and validation scores as (epoch, value) points.
 
     Args:
-        records: Each with "epoch" and any of "train" ("loss" and its parts → number) and "val"
+        records: Each with "epoch" and any of "loss" ("total" and its parts → number) and "val"
             (figure → number), as in a run's `log.jsonl`.
 
     Returns:
@@ -108,9 +108,8 @@ def training_curves(records: Sequence[Mapping[str, Any]]) -> tuple[Curves, Curve
     losses: Curves = {}
     scores: Curves = {}
     for record in records:
-        for name, value in record.get("train", {}).items():
-            label = "total" if name == "loss" else name.replace("_", " ")
-            losses.setdefault(label, []).append((record["epoch"], value))
+        for name, value in record.get("loss", {}).items():
+            losses.setdefault(name.replace("_", " "), []).append((record["epoch"], value))
         for name, label in _SCORES.items():
             if name in record.get("val", {}):
                 scores.setdefault(label, []).append((record["epoch"], record["val"][name]))

@@ -43,7 +43,7 @@ def page(tmp_path):
         faces=(FaceGroup("The most confident mistakes", faces),),
         failed=(("test/" + "x" * 60 + ".png", "an empty file"),),
         records=[
-            {"epoch": e, "train": {"loss": 3 / e}, "val": {"accuracy": 0.1 * e, "uar": 0.09 * e}}
+            {"epoch": e, "loss": {"total": 3 / e}, "val": {"accuracy": 0.1 * e, "uar": 0.09 * e}}
             for e in range(1, 9)
         ],
         text=PromptMap(

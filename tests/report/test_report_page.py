@@ -78,7 +78,7 @@ def full(figures):
         ),
         failed=[("broken.png", f"not an image {EVIL}")],
         records=[
-            {"epoch": e, "train": {"loss": 2.0 / e}, "val": {"accuracy": 0.1 * e}} for e in (1, 2)
+            {"epoch": e, "loss": {"total": 2.0 / e}, "val": {"accuracy": 0.1 * e}} for e in (1, 2)
         ],
         text=PromptMap(
             ("neutral", "joy", EVIL),
@@ -192,8 +192,8 @@ def test_figures_that_do_not_exist_are_dashes():
 
 def test_training_curves_read_the_log():
     records = [
-        {"epoch": 1, "lr": 0.1, "train": {"loss": 3.0, "self_contrast": 2.0}},
-        {"epoch": 2, "train": {"loss": 1.0}, "val": {"accuracy": 0.5, "nll": 1.0, "uar": 0.4}},
+        {"epoch": 1, "lr": 0.1, "loss": {"total": 3.0, "self_contrast": 2.0}},
+        {"epoch": 2, "loss": {"total": 1.0}, "val": {"accuracy": 0.5, "nll": 1.0, "uar": 0.4}},
     ]
     losses, scores = training_curves(records)
     assert losses == {"total": [(1, 3.0), (2, 1.0)], "self contrast": [(1, 2.0)]}
