@@ -18,7 +18,8 @@ from ke2nt.runtime.optional import import_optional
 
 __all__ = ["INPUT", "OUTPUT", "encoder_nodes", "to_onnx"]
 
-INPUT, OUTPUT = "images", "probabilities"
+INPUT = "images"
+OUTPUT = "probabilities"
 _PURPOSE = "exporting to ONNX"
 _HEAVY = ("Conv", "Gemm", "MatMul")
 

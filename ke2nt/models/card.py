@@ -120,8 +120,10 @@ def _summary(config: Mapping[str, Any]) -> str:
         lines.append(f"- **Prompts** of {name}: {'; '.join(texts[:_PROMPTS])}{more}")
     name = (config.get("card") or {}).get("name") or "FOLDER"
     code = (
-        "```python\nfrom ke2nt.models.saving import load_model\n\n"
-        f'model = load_model("{name}")\n```\n'
+        f"```bash\nke2nt predict photo.jpg --model {name}\n```\n\n"
+        "```python\nfrom ke2nt.predict.recognizer import Recognizer\n\n"
+        f'recognizer = Recognizer.from_pretrained("{name}")\n'
+        'print(recognizer.predict("photo.jpg").to_dataframe())\n```\n'
     )
     return "\n".join(lines) + "\n\n" + code
 
@@ -183,7 +185,7 @@ def _calibration(value: Mapping[str, Any] | None) -> str:
     lines = [f"{how}, fitted on {_data_line(on)}." if on.get("dataset") else f"{how}."]
     if value.get("transferred"):
         lines.append("The class texts have changed since: it is only a guess for these.")
-    elif _CALIBRATION_FIGURES <= f.keys():
+    elif f.keys() >= _CALIBRATION_FIGURES:
         lines.append(
             f"Expected calibration error {f['ece_before']:.4f} before, {f['ece_after']:.4f} after; "
             f"log-loss {f['nll_before']:.4f} before, {f['nll_after']:.4f} after ({f['n']:,} "

@@ -1,4 +1,4 @@
-"""Temperature and vector scaling against a grid search and a slow loss; thresholds against loops."""
+"""Temperature and vector scaling against a grid search and a slow loss; curves against loops."""
 
 from __future__ import annotations
 
