@@ -244,7 +244,7 @@ def _answer(row: FaceResult) -> str:
 
 
 def _text(value: float | None, digits: int = 0) -> str:
-    return "" if value is None else f"{value:.{digits}f}"
+    return "" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 def _summary(totals: Totals, recognizer: Recognizer) -> str:

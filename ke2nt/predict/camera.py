@@ -28,6 +28,7 @@ def camera_frames(index: int) -> Iterator[Frame]:
         MissingExtraError: OpenCV is not installed.
     """
     library: Any = import_optional("cv2", extra="predict", purpose="cameras")
+    library.utils.logging.setLogLevel(library.utils.logging.LOG_LEVEL_SILENT)
     camera = library.VideoCapture(index)
     if not camera.isOpened():
         raise DataError(f"camera {index} cannot be opened", hint="The first camera is number 0.")

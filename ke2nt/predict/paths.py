@@ -16,7 +16,8 @@ __all__ = ["expand_paths"]
 def expand_paths(names: Iterable[str]) -> Iterator[tuple[str, int | str]]:
     """Every picture and video that is meant, one by one.
 
-    A folder means the images and videos in it and below it, in the order of their names; a number
+    A folder means the images and videos in it and below it, in the order of their names, without
+    those that `PictureWriter` made; a number
     that is no file, a camera; a pattern such as "*.jpg", the files that match. A file that is named
     itself is tried whatever its suffix, and a name without any file stays as it is.
 
@@ -44,5 +45,6 @@ def _folder(name: str) -> Iterator[tuple[str, str]]:
     for place, folders, files in os.walk(name):
         folders.sort()
         for file in sorted(files):
-            if is_image_name(file) or is_video_name(file):
+            made = Path(Path(file).stem).suffix in (".annotated", ".timeline")
+            if (is_image_name(file) or is_video_name(file)) and not made:
                 yield _file(str(Path(place) / file))

@@ -19,8 +19,8 @@ __all__ = ["PictureWriter"]
 class PictureWriter:
     """Writes what a stream of results shows; a context manager that finishes the last file.
 
-    An image `a.jpg` becomes `a.jpg` in the annotated folder, other kinds become PNG; a video
-    becomes MP4, and its timeline `NAME.timeline.png`. A name that is taken gets a number.
+    An image `a.jpg` becomes `a.annotated.jpg`, other kinds of image `a.annotated.png`, a video
+    `a.annotated.mp4`, and its timeline `a.timeline.png`. A name that is taken gets a number.
 
     Args:
         classes: The label set.
@@ -53,7 +53,9 @@ class PictureWriter:
             self._finish()
             if self._annotated is not None and frame.pixels is not None:
                 jpeg = Path(frame.source).suffix.lower() in (".jpg", ".jpeg")
-                path = self._free(self._annotated, frame.source, ".jpg" if jpeg else ".png")
+                path = self._free(
+                    self._annotated, frame.source, ".annotated.jpg" if jpeg else ".annotated.png"
+                )
                 write_picture(path, annotate(frame.pixels, result.rows))
                 self.written += 1
             return
@@ -69,7 +71,7 @@ class PictureWriter:
     def _start(self, source: str) -> None:
         self._source = source
         if self._annotated is not None:
-            self._video = VideoWriter(self._free(self._annotated, source, ".mp4"))
+            self._video = VideoWriter(self._free(self._annotated, source, ".annotated.mp4"))
         if self._timelines is not None:
             self._timeline = Timeline(self._classes)
 
@@ -92,6 +94,7 @@ class PictureWriter:
             self.written += 1
 
     def _free(self, folder: Path, source: str, suffix: str) -> Path:
+        """A path for what is made of a source, unlike any other of this writer."""
         stem = Path(source).stem
         path, number = folder / f"{stem}{suffix}", 2
         while path in self._names:

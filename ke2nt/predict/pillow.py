@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from ke2nt.data.images import decode
 from ke2nt.predict.result import FaceResult
@@ -87,7 +87,8 @@ def _write_label(
     x = min(max(row.box[0], 0), max(size[0] - width, 0))
     y = row.box[1] - height if row.box[1] >= height else min(row.box[3], size[1] - height)
     draw.rectangle((x, y, x + width, y + height), fill=colour)
-    draw.text((x + pad - left, y + pad - top), text, fill=LIGHT.surface, font=font)
+    ink = LIGHT.readable_on([value / 255 for value in ImageColor.getrgb(colour)])
+    draw.text((x + pad - left, y + pad - top), text, fill=ink, font=font)
 
 
 @lru_cache(maxsize=8)

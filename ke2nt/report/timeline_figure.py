@@ -18,6 +18,7 @@ __all__ = ["TimelineTrack", "timeline_figure"]
 
 _DPI = 150
 _MOST_TRACKS = 8
+_AWAY = 1.0  # seconds without the face that are drawn as a gap
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +51,7 @@ def timeline_figure(
     Args:
         tracks: The first eight are drawn.
         classes: K class names.
-        seconds: Length of a stretch; a longer gap is left white.
+        seconds: Length of a stretch; a gap of over a second is left white.
         title: Such as the video's name.
         theme: Colours.
     """
@@ -85,11 +86,12 @@ def timeline_figure(
 def _draw(
     axes: Axes, track: TimelineTrack, colours: Sequence[str], seconds: float, theme: Theme
 ) -> None:
-    edges = track.times - seconds / 2
-    bottom = np.zeros(len(edges))
-    for row, colour in zip(track.probabilities.T, colours, strict=True):
-        axes.bar(edges, row, width=seconds, bottom=bottom, align="edge", color=colour, lw=0)
-        bottom = bottom + row
+    starts, probabilities, intensities = _steps(track, seconds)
+    tops = np.cumsum(probabilities, axis=1)
+    bottom = np.zeros(len(tops))
+    for top, colour in zip(tops.T, colours, strict=True):
+        axes.fill_between(starts, bottom, top, step="post", color=colour, lw=0)
+        bottom = top
     axes.set(ylim=(0, 1), yticks=())
     axes.set_ylabel(f"person {track.number}", color=theme.ink, fontsize=8)
     axes.tick_params(colors=theme.muted, labelsize=8, length=0)
@@ -97,7 +99,7 @@ def _draw(
         spine.set_visible(False)
     if np.isfinite(track.intensities).any():
         line = axes.twinx()
-        line.plot(*_with_gaps(track, seconds), color=theme.ink, lw=1.1, label="intensity")
+        line.step(starts, intensities, where="post", color=theme.ink, lw=1.1)
         line.axhline(0, color=theme.ink, lw=0.5, ls=":")
         line.tick_params(colors=theme.muted, labelsize=7, length=0)
         line.set_ylabel("intensity", color=theme.muted, fontsize=7)
@@ -105,6 +107,16 @@ def _draw(
             spine.set_visible(False)
 
 
-def _with_gaps(track: TimelineTrack, seconds: float) -> tuple[np.ndarray, np.ndarray]:
-    gaps = np.flatnonzero(np.diff(track.times) > 2.5 * seconds) + 1
-    return np.insert(track.times, gaps, np.nan), np.insert(track.intensities, gaps, np.nan)
+def _steps(track: TimelineTrack, seconds: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Starts, values and intensities as a step plot takes them; nan where the face was away."""
+    starts = track.times - seconds / 2
+    away = np.append(np.diff(starts) > max(_AWAY, 2.5 * seconds), True)
+    ends = (starts + seconds)[away]
+    times = np.concatenate([starts, ends, ends])
+    order = np.argsort(times, kind="stable")
+
+    def stepped(values: np.ndarray) -> np.ndarray:
+        last = values[away]
+        return np.concatenate([values, last, np.full_like(last, np.nan)])[order]
+
+    return times[order], stepped(track.probabilities), stepped(track.intensities)

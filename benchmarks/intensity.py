@@ -1,0 +1,142 @@
+"""Does the intensity readout follow the true intensity? Drawn faces, people never seen.
+
+Trains a configuration on drawn faces (or takes a run that has), draws the people of the validation
+and test splits at random intensities from 0 to 1, and prints Spearman's rank correlation between
+readout and truth, one expression at a time. Readouts are compared on the validation people; the
+test people say how good the chosen one is.
+
+    python benchmarks/intensity.py                    # trains configs/quickstart.yaml first
+    python benchmarks/intensity.py --run runs/quickstart
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import spearmanr
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from ke2nt.config.load import load_config
+from ke2nt.data.synth.dataset import SyntheticFaces
+from ke2nt.labels import NEUTRAL
+from ke2nt.models.output import KE2NTOutput
+from ke2nt.models.saving import load_model
+from ke2nt.predict.intensity import intensity
+from ke2nt.runtime.seeding import derive_seed
+from ke2nt.text.bank import TextBank
+from ke2nt.train.train import train
+
+Readout = Callable[[KE2NTOutput, TextBank], Tensor]
+
+
+def unit_projection(output: KE2NTOutput, bank: TextBank) -> Tensor:
+    moves = normalize(output.embeddings) - normalize(output.neutral_embeddings)
+    return moves @ normalize(bank.raw - bank.neutral_raw).T
+
+
+def cosine_gain(output: KE2NTOutput, bank: TextBank) -> Tensor:
+    moves = normalize(output.embeddings) - normalize(output.neutral_embeddings)
+    return moves @ bank.embeddings.T
+
+
+def margin_to_neutral(output: KE2NTOutput, bank: TextBank) -> Tensor:
+    return normalize(output.embeddings) @ (bank.embeddings - bank.neutral).T
+
+
+def probability(output: KE2NTOutput, bank: TextBank) -> Tensor:
+    return output.logits.softmax(dim=-1)
+
+
+READOUTS: Mapping[str, Readout] = {
+    "projection": lambda out, bank: intensity(out.embeddings, out.neutral_embeddings, bank),
+    "projection of unit embeddings": unit_projection,
+    "gain in cosine": cosine_gain,
+    "cosine margin to neutral": margin_to_neutral,
+    "probability": probability,
+}
+
+
+class Faces:
+    """People of one split at random intensities, and the same pictures with a neutral face."""
+
+    def __init__(self, model: Any, faces: SyntheticFaces, split: str, draws: int) -> None:
+        chosen = [i for i in faces.indices(split) if faces.classes[faces.label_of(i)] != NEUTRAL]
+        pictures, neutral, truth, labels = [], [], [], []
+        for index in chosen:
+            own = faces.render_sample(index, expression=NEUTRAL).image
+            for draw in range(draws):
+                seed = derive_seed(0, "intensity benchmark", index, draw)
+                true = float(np.random.default_rng(seed).random())
+                pictures.append(faces.render_sample(index, intensity=true).image)
+                neutral.append(own)
+                truth.append(true)
+                labels.append(faces.classes[faces.label_of(index)])
+        self.output = embed(model, pictures)
+        photo = embed(model, neutral)
+        self.against_photo = self.output._replace(neutral_embeddings=photo.embeddings)
+        self.truth, self.labels = np.array(truth), np.array(labels)
+
+    def correlations(self, readout: Readout, bank: TextBank, *, photo: bool) -> dict[str, float]:
+        """Spearman's rho of each expression."""
+        values = readout(self.against_photo if photo else self.output, bank).numpy()
+        found = {}
+        for column, name in enumerate(bank.classes):
+            own = self.labels == name
+            if own.any():
+                found[name] = float(spearmanr(values[own, column], self.truth[own]).statistic)
+        return found
+
+
+@torch.inference_mode()
+def embed(model: Any, pictures: list[np.ndarray], batch: int = 128) -> KE2NTOutput:
+    parts = []
+    for start in range(0, len(pictures), batch):
+        pixels = torch.from_numpy(np.stack(pictures[start : start + batch])).permute(0, 3, 1, 2)
+        parts.append(model(model.preprocessing.to_input(pixels)))
+    return KE2NTOutput(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--config", default="quickstart", help="What to train.")
+    parser.add_argument("--run", type=Path, help="A run on drawn faces, in place of training.")
+    parser.add_argument("--draws", type=int, default=4, help="Intensities drawn for each picture.")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        config = load_config(arguments.config)
+        if arguments.run is None:
+            arguments.run = Path(folder) / "run"
+            train(config.model_copy(update={"out": str(arguments.run)}), quiet=False)
+        model = load_model(arguments.run)
+    assert model.bank is not None
+    options = {k: v for k, v in config.data.options.items() if k in ("count", "seed", "size")}
+    faces = SyntheticFaces(**options)
+    splits = {split: Faces(model, faces, split, arguments.draws) for split in ("val", "test")}
+    for split, drawn in splits.items():
+        for reference in ("the model's neutral", "a neutral photo"):
+            for name, readout in READOUTS.items():
+                found = drawn.correlations(
+                    readout, model.bank, photo=reference == "a neutral photo"
+                )
+                row = {
+                    "split": split,
+                    "n": len(drawn.truth),
+                    "reference": reference,
+                    "readout": name,
+                    "mean": round(float(np.mean(list(found.values()))), 3),
+                    "least": round(min(found.values()), 3),
+                    **{name: round(value, 3) for name, value in found.items()},
+                }
+                print(json.dumps(row), flush=True)
+
+
+if __name__ == "__main__":
+    main()
