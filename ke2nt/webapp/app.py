@@ -83,8 +83,8 @@ def serve(
     except OSError as error:
         raise ConfigError(
             f"the lab cannot listen on {host}" + (f", port {port}" if port else ""),
-            found=str(error).splitlines()[0],
-            hint="Name another one with --port.",
+            expected="an address of this machine and a port that is not in use",
+            hint="Name others with --host and --port.",
         ) from error
     try:
         ready(url)

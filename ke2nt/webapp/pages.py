@@ -93,9 +93,10 @@ def _intensity(reading: Reading) -> str:
     name = reading.classes[reading.best]
     if reading.intensities is None or name == NEUTRAL:
         return ""
+    value = _signed(reading.intensities[reading.best])
+    unit = "1 a clear expression" if reading.scaled else "the unit is the model’s own"
     return (
-        f'<p class="ke-intensity">intensity <b>{_signed(reading.intensities[reading.best])}</b>, '
-        "from 0 at this face’s own neutral</p>"
+        f'<p class="ke-intensity">intensity <b>{value}</b> · 0 is this face’s neutral, {unit}</p>'
     )
 
 

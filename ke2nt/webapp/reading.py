@@ -26,6 +26,8 @@ class Reading:
         classes: K names.
         probabilities: K numbers that sum to 1, calibrated where the model is.
         intensities: K numbers, 0 at neutral; None with a linear head.
+        scaled: Whether an intensity of 1 is a typical clear expression; else the unit is the
+            model's own.
         sure: Whether the best probability reaches the model's threshold.
         target: Index of the class that `effect` is about.
         effect: (G, G) log-odds of the target that are lost where a region is covered.
@@ -34,6 +36,7 @@ class Reading:
     classes: tuple[str, ...]
     probabilities: list[float]
     intensities: list[float] | None
+    scaled: bool
     sure: bool
     target: int
     effect: Tensor
@@ -78,6 +81,7 @@ def read_face(
         classes=words.classes,
         probabilities=probabilities,
         intensities=moves,
+        scaled="intensity_unit" in (model.card.get("predict") or {}),
         sure=probabilities[best] >= threshold,
         target=chosen,
         effect=(odds[0] - odds[1:]).reshape(GRID, GRID),

@@ -79,6 +79,14 @@ def test_words_change_the_bars(lab, photo):
     assert sum(shares) == pytest.approx(100, abs=0.02)
 
 
+def test_the_unit_of_the_intensity_is_said(lab, photo):
+    seen = lab.look(photo, find=False)
+    words = ("bored\nin pain", TEMPLATE, None)
+    assert "the model’s own" in lab.answer(seen, *words).html
+    lab.model.card["predict"] = {"intensity_unit": 2.0}
+    assert "1 a clear expression" in lab.answer(seen, *words).html
+
+
 def test_problems_become_notes(lab, photo, tmp_path):
     assert "camera" in Page(lab.answer(None, "a", TEMPLATE, None).html).text
     bad = tmp_path / "bad.png"
