@@ -23,6 +23,7 @@ def ke2nt(*words: str, cwd) -> subprocess.CompletedProcess[str]:
 
 def test_train_resume_and_evaluate_a_run(tmp_path):
     options = ["data.options.count=160", "model.backbone=test_resnet", "model.image_size=32"]
+    options += ["model.backbone_options={}", "model.stem=standard"]
     options += ["optim.epochs=2", "optim.warmup_epochs=0.5", "data.options.workers=1"]
     done = ke2nt("train", "quickstart", *options, "--out", "a run", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -38,7 +39,7 @@ def test_train_resume_and_evaluate_a_run(tmp_path):
     assert resumed.returncode == 0, resumed.stderr
     assert "accuracy" in resumed.stdout
     words = ["--dataset", "synthetic", "--split", "val", "--json"]
-    words += ["--option", "count=160", "--option", "seed=7"]
+    words += ["--option", "count=160", "--option", "seed=7", "--option", "min_intensity=0.5"]
     scored = ke2nt("evaluate", "a run", *words, cwd=tmp_path)
     assert scored.returncode == 0, scored.stderr
     assert json.loads(scored.stdout)["confusion"] == result["confusion"]
