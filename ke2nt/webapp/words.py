@@ -23,7 +23,8 @@ __all__ = [
     "words_text",
 ]
 
-MOST_CLASSES, MOST_PROMPTS = 40, 400
+MOST_CLASSES = 40
+MOST_PROMPTS = 400
 
 
 @dataclass(frozen=True, eq=False)
