@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -18,30 +16,29 @@ from ke2nt.cli.options import (
     ReaderOptions,
     RootOption,
     RuleOption,
-    device_name,
-    pairs,
-    reader_options,
-    spread,
 )
 from ke2nt.cli.output import JsonFlag, print_json, print_line
+from ke2nt.cli.prompt_lab_options import (
+    BatchSize,
+    Bootstrap,
+    CacheDir,
+    Dataset,
+    Encoder,
+    FaceSource,
+    LabelChoice,
+    Labels,
+    Merge,
+    Out,
+    Precision,
+    PrecisionChoice,
+    Prompts,
+    Seed,
+    Split,
+    TextEncoder,
+)
 from ke2nt.errors import ConfigError
 
-if TYPE_CHECKING:
-    from ke2nt.vision.embed import ImageEmbeddings
-
 __all__ = ["add_to"]
-
-
-class _Labels(StrEnum):
-    strict = "strict"
-    drop = "drop"
-    keep = "keep"
-
-
-class _Precision(StrEnum):
-    auto = "auto"
-    fp32 = "fp32"
-    bf16 = "bf16"
 
 
 class _Share(StrEnum):
@@ -52,49 +49,6 @@ class _Share(StrEnum):
 class _Objective(StrEnum):
     uar = "uar"
     accuracy = "accuracy"
-
-
-Encoder = Annotated[
-    str,
-    typer.Option(
-        "--encoder",
-        metavar="ENC",
-        help="run:DIR for a trained model, open_clip:ARCH/TAG-or-path, transformers:ID-or-folder.",
-    ),
-]
-Prompts = Annotated[
-    list[str],
-    typer.Option(
-        "--prompts",
-        metavar="SET[,SET...]",
-        help="Shipped prompt sets or YAML files; may be repeated.",
-    ),
-]
-Dataset = Annotated[str, typer.Option("--dataset", help="A dataset of `ke2nt data list`.")]
-Split = Annotated[str, typer.Option("--split", help="Its split, such as val.")]
-TextEncoder = Annotated[
-    str | None,
-    typer.Option("--text-encoder", help="For run:DIR, where its own text encoder has moved to."),
-]
-Labels = Annotated[
-    _Labels, typer.Option("--labels", help="What to do with classes only one side has.")
-]
-Merge = Annotated[
-    list[str] | None,
-    typer.Option("--merge", metavar="A=B", help="Read the data's class A as B; may be repeated."),
-]
-BatchSize = Annotated[int, typer.Option("--batch-size", min=1)]
-Precision = Annotated[
-    _Precision, typer.Option("--precision", help="auto: bf16 on a GPU, fp32 elsewhere.")
-]
-CacheDir = Annotated[Path | None, typer.Option("--cache-dir", help="Cache folder.")]
-Bootstrap = Annotated[
-    int, typer.Option("--bootstrap", min=0, help="Resamples for the intervals; 0 for none.")
-]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of everything that is drawn.")]
-Out = Annotated[
-    Path | None, typer.Option("--out", metavar="DIR", help="Folder for JSON and pictures.")
-]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -108,80 +62,6 @@ def add_to(app: typer.Typer) -> None:
         app.command(name)(command)
 
 
-@dataclass(frozen=True)
-class _Source:
-    """Where image embeddings come from, and how their labels are read."""
-
-    encoder: str
-    dataset: str
-    root: Path | None
-    rule: str | None
-    option: list[str] | None
-    text_encoder: str | None
-    labels: _Labels
-    merge: list[str] | None
-    limit: int | None
-    batch_size: int
-    device: str | None
-    precision: _Precision
-    cache_dir: Path | None
-    quiet: bool
-
-    def embed(self, *names: str) -> list[ImageEmbeddings]:
-        """Image embeddings of some splits."""
-        from ke2nt.data.readers.catalog import get_reader
-        from ke2nt.vision.catalog import get_image_encoder
-        from ke2nt.vision.embed import embed_split
-
-        device = device_name(self.device)
-        model = get_image_encoder(
-            self.encoder, cache_dir=self.cache_dir, text_encoder=self.text_encoder
-        )
-        reader = get_reader(self.dataset, self.root, **self.options())
-        found = []
-        for name in names:
-            images = embed_split(
-                model,
-                spread(reader.load(name), self.limit),
-                cache_dir=self.cache_dir,
-                batch_size=self.batch_size,
-                device=device,
-                precision=self.precision.value,
-                quiet=self.quiet,
-            )
-            for failed, reason in images.failed:
-                print(f"unreadable: {failed}: {reason}", file=sys.stderr)
-            found.append(images)
-        return found
-
-    def options(self) -> dict[str, Any]:
-        """Options of the dataset's reader."""
-        return reader_options(self.option, self.rule)
-
-    def reading(self, bootstrap: int, seed: int) -> dict[str, Any]:
-        """Keyword arguments that the lab's functions share."""
-        return {
-            "policy": self.labels.value,
-            "merge": pairs(self.merge, "--merge"),
-            "cache_dir": self.cache_dir,
-            "bootstrap": bootstrap,
-            "seed": seed,
-        }
-
-    def facts(self, images: ImageEmbeddings, **more: Any) -> dict[str, Any]:
-        """What the figures depend on, as plain JSON."""
-        return {
-            "encoder": self.encoder,
-            "encoder_id": images.encoder,
-            "text_encoder": images.text_encoder,
-            "dataset": self.dataset,
-            "options": self.options(),
-            "limit": self.limit,
-            "failed": len(images.failed),
-            **more,
-        }
-
-
 def _rank(
     encoder: Encoder,
     prompts: Prompts,
@@ -191,12 +71,12 @@ def _rank(
     rule: RuleOption = None,
     option: ReaderOptions = None,
     text_encoder: TextEncoder = None,
-    labels: Labels = _Labels.strict,
+    labels: Labels = LabelChoice.strict,
     merge: Merge = None,
     limit: LimitOption = None,
     batch_size: BatchSize = 64,
     device: DeviceOption = None,
-    precision: Precision = _Precision.auto,
+    precision: Precision = PrecisionChoice.auto,
     cache_dir: CacheDir = None,
     bootstrap: Bootstrap = 1000,
     seed: Seed = 0,
@@ -216,7 +96,7 @@ def _rank(
     from ke2nt.lab.pictures import ranking_pictures
     from ke2nt.lab.ranking import rank
 
-    source = _Source(
+    source = FaceSource(
         encoder, dataset, root, rule, option, text_encoder, labels, merge, limit,
         batch_size, device, precision, cache_dir, quiet or json,
     )  # fmt: skip
@@ -265,12 +145,12 @@ def _search(
     rule: RuleOption = None,
     option: ReaderOptions = None,
     text_encoder: TextEncoder = None,
-    labels: Labels = _Labels.strict,
+    labels: Labels = LabelChoice.strict,
     merge: Merge = None,
     limit: LimitOption = None,
     batch_size: BatchSize = 64,
     device: DeviceOption = None,
-    precision: Precision = _Precision.auto,
+    precision: Precision = PrecisionChoice.auto,
     cache_dir: CacheDir = None,
     bootstrap: Bootstrap = 1000,
     seed: Seed = 0,
@@ -293,7 +173,7 @@ def _search(
             found=f"{split} for both",
             hint="Name another one with --final-split, such as test.",
         )
-    source = _Source(
+    source = FaceSource(
         encoder, dataset, root, rule, option, text_encoder, labels, merge, limit,
         batch_size, device, precision, cache_dir, quiet or json,
     )  # fmt: skip
@@ -333,12 +213,12 @@ def _compare(
     rule: RuleOption = None,
     option: ReaderOptions = None,
     text_encoder: TextEncoder = None,
-    labels: Labels = _Labels.strict,
+    labels: Labels = LabelChoice.strict,
     merge: Merge = None,
     limit: LimitOption = None,
     batch_size: BatchSize = 64,
     device: DeviceOption = None,
-    precision: Precision = _Precision.auto,
+    precision: Precision = PrecisionChoice.auto,
     cache_dir: CacheDir = None,
     bootstrap: Bootstrap = 1000,
     seed: Seed = 0,
@@ -356,7 +236,7 @@ def _compare(
     from ke2nt.lab.comparison import compare
     from ke2nt.lab.pictures import comparison_pictures
 
-    source = _Source(
+    source = FaceSource(
         encoder, dataset, root, rule, option, text_encoder, labels, merge, limit,
         batch_size, device, precision, cache_dir, quiet or json,
     )  # fmt: skip

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ke2nt.lab.intervals import Figures
     from ke2nt.lab.mcnemar import McNemar
     from ke2nt.lab.ranking import Entry, Kind, Ranking
-    from ke2nt.lab.searching import Search
+    from ke2nt.lab.search_result import Search
     from ke2nt.lab.text_geometry import Geometry
 
 _WORDS: dict[Kind, str] = {
@@ -84,6 +84,12 @@ def show_search(search: Search, split: str, final_split: str) -> None:
     else:
         rows = [[name, text] for name in new.class_names for text in new.render(name)]
         print_table(["class", "prompts chosen"], rows)
+    for other in search.contenders[1:]:
+        if other.test and other.test.p_value >= 0.05:
+            print_line(
+                f"on {final_split}, what was selected and the {other.name} may differ by chance "
+                f"alone (McNemar p = {other.test.p_value:.2g})"
+            )
     for note in search.notes:
         print_line(f"note: {note}")
 

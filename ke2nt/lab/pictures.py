@@ -9,7 +9,7 @@ import numpy as np
 from ke2nt.lab.comparison import Comparison
 from ke2nt.lab.intervals import Figures
 from ke2nt.lab.ranking import Entry, Ranking
-from ke2nt.lab.searching import Search
+from ke2nt.lab.search_result import Search
 from ke2nt.lab.text_geometry import Geometry
 from ke2nt.report.lab_figures import (
     Bar,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +11,9 @@ import numpy as np
 from ke2nt.errors import DataError
 from ke2nt.lab.bench import Bench, load_sets, set_up
 from ke2nt.lab.candidates import Share, candidate_blocks, cross_sets, new_set, starting_points
-from ke2nt.lab.intervals import Figures, outcome_figures, paired_figures, paired_table
-from ke2nt.lab.mcnemar import McNemar, mcnemar
+from ke2nt.lab.intervals import outcome_figures, paired_figures, paired_table
+from ke2nt.lab.mcnemar import mcnemar
+from ke2nt.lab.search_result import Contender, Search
 from ke2nt.lab.select import Objective, Step, score_keys, select
 from ke2nt.labels import LabelPolicy
 from ke2nt.prompts.prompt_set import PromptSet
@@ -24,95 +23,9 @@ if TYPE_CHECKING:
     from ke2nt.text.encoder import TextEncoder
     from ke2nt.vision.embed import ImageEmbeddings
 
-__all__ = ["Contender", "Search", "search"]
+__all__ = ["search"]
 
 _STARTS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Contender:
-    """An ensemble and its figures.
-
-    Attributes:
-        name: "selected", "single best" or "full ensemble".
-        prompts: Class → its prompts.
-        selection: Figures on the split that was searched with; optimistic for what was chosen.
-        final: Figures on the untouched split.
-        gain: What "selected" has more than this one on the untouched split, with paired
-            intervals; None for itself.
-        test: McNemar's test of the same ("first" is this one, "second" the selected one).
-    """
-
-    name: str
-    prompts: Mapping[str, tuple[str, ...]]
-    selection: Figures
-    final: Figures
-    gain: Figures | None
-    test: McNemar | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON value."""
-        return {
-            "name": self.name,
-            "prompts": {name: list(texts) for name, texts in self.prompts.items()},
-            "selection": self.selection.to_dict(),
-            "final": self.final.to_dict(),
-            "gain": self.gain and self.gain.to_dict(),
-            "test": self.test and self.test.to_dict(),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Search:
-    """The outcome of a search.
-
-    Attributes:
-        prompts: The new prompt set.
-        contenders: Selected, single best, full ensemble.
-        steps: Accepted changes, in order.
-        blocks: What each block of a step is: a class, or "templates".
-        support: Images of each class in the selection split and in the final split.
-        notes: What a reader must know.
-        settings: What the outcome depends on, plain JSON.
-    """
-
-    prompts: PromptSet
-    contenders: tuple[Contender, ...]
-    steps: tuple[Step, ...]
-    blocks: tuple[str, ...]
-    support: Mapping[str, tuple[int, ...]]
-    notes: tuple[str, ...]
-    settings: Mapping[str, Any]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON value."""
-        return {
-            **self.settings,
-            "classes": list(self.prompts.class_names),
-            "support": {split: list(counts) for split, counts in self.support.items()},
-            "contenders": [contender.to_dict() for contender in self.contenders],
-            "steps": [
-                {"block": self.blocks[s.block], "size": s.size, "score": s.score}
-                for s in self.steps
-            ],
-            "notes": list(self.notes),
-            "prompt_set": self.prompts.to_dict(),
-        }
-
-    def to_yaml(self) -> str:
-        """The new prompt set, under a comment that says how it was found; `load` reads it back."""
-        facts: dict[str, Any] = dict(self.settings)
-        for contender in self.contenders:
-            facts[contender.name] = {
-                split: {"uar": round(figures.uar, 4), "accuracy": round(figures.accuracy, 4)}
-                for split, figures in (
-                    ("selection split", contender.selection),
-                    ("final split", contender.final),
-                )
-            }
-        lines = [f"# {key}: {json.dumps(value)}" for key, value in facts.items()]
-        head = "# Found by `ke2nt prompts search`; the figures are shares of images.\n"
-        return head + "\n".join(lines) + "\n" + self.prompts.to_yaml()
 
 
 def search(

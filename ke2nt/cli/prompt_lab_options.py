@@ -1,0 +1,164 @@
+"""Options of the prompt experiments, and where their image embeddings come from."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ke2nt.cli.options import device_name, pairs, reader_options, spread
+
+if TYPE_CHECKING:
+    from ke2nt.vision.embed import ImageEmbeddings
+
+__all__ = [
+    "BatchSize",
+    "Bootstrap",
+    "CacheDir",
+    "Dataset",
+    "Encoder",
+    "FaceSource",
+    "LabelChoice",
+    "Labels",
+    "Merge",
+    "Out",
+    "Precision",
+    "PrecisionChoice",
+    "Prompts",
+    "Seed",
+    "Split",
+    "TextEncoder",
+]
+
+
+class LabelChoice(StrEnum):
+    strict = "strict"
+    drop = "drop"
+    keep = "keep"
+
+
+class PrecisionChoice(StrEnum):
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+
+
+Encoder = Annotated[
+    str,
+    typer.Option(
+        "--encoder",
+        metavar="ENC",
+        help="run:DIR for a trained model, open_clip:ARCH/TAG-or-path, transformers:ID-or-folder.",
+    ),
+]
+Prompts = Annotated[
+    list[str],
+    typer.Option(
+        "--prompts",
+        metavar="SET[,SET...]",
+        help="Shipped prompt sets or YAML files; may be repeated.",
+    ),
+]
+Dataset = Annotated[str, typer.Option("--dataset", help="A dataset of `ke2nt data list`.")]
+Split = Annotated[str, typer.Option("--split", help="Its split, such as val.")]
+TextEncoder = Annotated[
+    str | None,
+    typer.Option("--text-encoder", help="For run:DIR, where its own text encoder has moved to."),
+]
+Labels = Annotated[
+    LabelChoice, typer.Option("--labels", help="What to do with classes only one side has.")
+]
+Merge = Annotated[
+    list[str] | None,
+    typer.Option("--merge", metavar="A=B", help="Read the data's class A as B; may be repeated."),
+]
+BatchSize = Annotated[int, typer.Option("--batch-size", min=1)]
+Precision = Annotated[
+    PrecisionChoice, typer.Option("--precision", help="auto: bf16 on a GPU, fp32 elsewhere.")
+]
+CacheDir = Annotated[Path | None, typer.Option("--cache-dir", help="Cache folder.")]
+Bootstrap = Annotated[
+    int, typer.Option("--bootstrap", min=0, help="Resamples for the intervals; 0 for none.")
+]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of everything that is drawn.")]
+Out = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="Folder for JSON and pictures.")
+]
+
+
+@dataclass(frozen=True)
+class FaceSource:
+    """Where image embeddings come from, and how their labels are read."""
+
+    encoder: str
+    dataset: str
+    root: Path | None
+    rule: str | None
+    option: list[str] | None
+    text_encoder: str | None
+    labels: LabelChoice
+    merge: list[str] | None
+    limit: int | None
+    batch_size: int
+    device: str | None
+    precision: PrecisionChoice
+    cache_dir: Path | None
+    quiet: bool
+
+    def embed(self, *names: str) -> list[ImageEmbeddings]:
+        """Image embeddings of some splits."""
+        from ke2nt.data.readers.catalog import get_reader
+        from ke2nt.vision.catalog import get_image_encoder
+        from ke2nt.vision.embed import embed_split
+
+        device = device_name(self.device)
+        model = get_image_encoder(
+            self.encoder, cache_dir=self.cache_dir, text_encoder=self.text_encoder
+        )
+        reader = get_reader(self.dataset, self.root, **self.options())
+        found = []
+        for name in names:
+            images = embed_split(
+                model,
+                spread(reader.load(name), self.limit),
+                cache_dir=self.cache_dir,
+                batch_size=self.batch_size,
+                device=device,
+                precision=self.precision.value,
+                quiet=self.quiet,
+            )
+            for failed, reason in images.failed:
+                print(f"unreadable: {failed}: {reason}", file=sys.stderr)
+            found.append(images)
+        return found
+
+    def options(self) -> dict[str, Any]:
+        """Options of the dataset's reader."""
+        return reader_options(self.option, self.rule)
+
+    def reading(self, bootstrap: int, seed: int) -> dict[str, Any]:
+        """Keyword arguments that the lab's functions share."""
+        return {
+            "policy": self.labels.value,
+            "merge": pairs(self.merge, "--merge"),
+            "cache_dir": self.cache_dir,
+            "bootstrap": bootstrap,
+            "seed": seed,
+        }
+
+    def facts(self, images: ImageEmbeddings, **more: Any) -> dict[str, Any]:
+        """What the figures depend on, as plain JSON."""
+        return {
+            "encoder": self.encoder,
+            "encoder_id": images.encoder,
+            "text_encoder": images.text_encoder,
+            "dataset": self.dataset,
+            "options": self.options(),
+            "limit": self.limit,
+            "failed": len(images.failed),
+            **more,
+        }
