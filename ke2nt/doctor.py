@@ -156,8 +156,7 @@ def _devices() -> Iterator[Finding]:
             "cuda",
             "note",
             f"there is an NVIDIA driver, but this torch is {kind}",
-            "pip install --force-reinstall torch torchvision "
-            "--index-url https://download.pytorch.org/whl/cu128",
+            "pip install --force-reinstall torch torchvision",
         )
 
 
