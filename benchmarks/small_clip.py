@@ -67,7 +67,7 @@ class Recipe:
     layers: int = 3
     text_width: int = 64
     text_steps: int = 200
-    steps: int = 900
+    steps: int = 600
     people: int = 8
     lr: float = 1e-3
     min_intensity: float = 0.5
@@ -323,7 +323,7 @@ def main() -> None:
     """Train, save twice, and say how good it is."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("out", type=Path)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     from ke2nt.zeroshot.evaluate import zero_shot

@@ -72,9 +72,17 @@ def lab(
     with TemporaryDirectory(prefix="ke2nt-lab-") as name:
         folder = Path(name)
         vocabulary = Vocabulary(loaded, folder)
-        data = {"dataset": dataset, "split": split, "root": root, "limit": limit}
         trials = _trials(
-            model, loaded, vocabulary, folder, place, **data, options=reader_options(option, rule)
+            model,
+            loaded,
+            vocabulary,
+            folder,
+            place,
+            dataset=dataset,
+            split=split,
+            root=root,
+            limit=limit,
+            options=reader_options(option, rule),
         )
         page = Lab(
             model,

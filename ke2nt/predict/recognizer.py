@@ -145,7 +145,8 @@ class Recognizer:
                 self.model.calibration = self._own_calibration
             self._unvalidated = False
             return
-        self.model.set_bank(bank_of_words(self.model, self._own_bank, classes))  # type: ignore[operator]
+        bank = bank_of_words(self.model, self._own_bank, classes)
+        self.model.set_bank(bank)  # type: ignore[operator]
         self._unvalidated = True
 
     def set_neutral(self, photo: ImageLike | None) -> None:

@@ -78,9 +78,16 @@ class FaceReader:
         outputs = [
             model(model.preprocessing.to_input(batch.to(device))) for batch in pixels.split(_BATCH)
         ]
-        return SeenFace(crop, KE2NTOutput(*(_join(parts) for parts in zip(*outputs, strict=True))))
+        neutral = [o.neutral_embeddings for o in outputs if o.neutral_embeddings is not None]
+        return SeenFace(
+            crop,
+            KE2NTOutput(
+                logits=_join([o.logits for o in outputs]),
+                embeddings=_join([o.embeddings for o in outputs]),
+                neutral_embeddings=_join(neutral) if neutral else None,
+            ),
+        )
 
 
-def _join(parts: tuple[Tensor | None, ...]) -> Tensor | None:
-    tensors = [part for part in parts if part is not None]
-    return torch.cat(tensors).float().cpu() if tensors else None
+def _join(parts: list[Tensor]) -> Tensor:
+    return torch.cat(parts).float().cpu()

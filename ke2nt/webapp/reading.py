@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ke2nt.models.ke2nt import KE2NT
 from ke2nt.models.recogniser import Recogniser
 from ke2nt.predict.intensity import intensity
 from ke2nt.predict.use import ModelUse
+from ke2nt.text.bank import TextBank
 from ke2nt.webapp.faces import SeenFace
 from ke2nt.webapp.overlay import GRID, log_odds
 from ke2nt.webapp.words import Words
@@ -64,7 +66,7 @@ def read_face(
     if words.bank is not None:
         bank = words.bank
         rows = functional.normalize(face.output.embeddings)
-        logits = _scale(model, words) * rows @ bank.embeddings.float().T
+        logits = _scale(model, bank) * rows @ bank.embeddings.float().T
         calibration = calibration and calibration.for_other_texts()
     logits = logits.double() if calibration is None else calibration.apply(logits.double())
     probabilities = logits[0].softmax(dim=0).tolist()
@@ -88,9 +90,9 @@ def read_face(
     )
 
 
-def _scale(model: Recogniser, words: Words) -> float:
+def _scale(model: Recogniser, bank: TextBank) -> float:
     """As `set_bank` does: a scale that was neither given nor learned follows the bank."""
-    facts = model.architecture
-    if facts["learn_logit_scale"] or facts["logit_scale"] is not None or words.bank is None:
-        return float(model.logit_scale)
-    return words.bank.logit_scale
+    assert isinstance(model, KE2NT)
+    if model.log_logit_scale is None and model.architecture["logit_scale"] is None:
+        return bank.logit_scale
+    return float(model.logit_scale)

@@ -91,9 +91,9 @@ def test_a_person_uses_the_lab(server, face, tmp_path):
         browser.screenshot(tmp_path / "face.png")
 
         words = find("#words textarea")
-        words.send_keys("\nbored\nin ${1 + 1} pain")
+        words.send_keys("\nbored\n<b>in pain</b>")
         names = see("#answer .ke-bars tbody th", lambda names: len(names) == 10)
-        assert names[-2:] == ["bored", "in ${1 + 1} pain"]
+        assert names[-2:] == ["bored", "<b>in pain</b>"]
         assert "never tested" in see("#answer .ke-warning")[0]
         assert widths()[:8] != before
         assert sum(float(w.rstrip("%")) for w in widths()) == pytest.approx(100, abs=0.1)

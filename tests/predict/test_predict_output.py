@@ -1,0 +1,192 @@
+"""Tables, timelines and annotated pictures."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ke2nt.errors import ConfigError, MissingExtraError
+from ke2nt.predict.frames import Frame, FrameResult
+from ke2nt.predict.output import open_writer
+from ke2nt.predict.pictures import PictureWriter
+from ke2nt.predict.pillow import annotate
+from ke2nt.predict.result import FaceResult, columns
+from ke2nt.predict.timeline import Timeline
+from ke2nt.report.timeline_figure import TimelineTrack, timeline_figure
+
+CLASSES = ("neutral", 'fröhlich, "sehr"')
+
+
+def face(time=0.25, track=1, p=0.75, **values):
+    return FaceResult(
+        **{
+            "source": "müde.mp4",
+            "status": "ok",
+            "frame": 3,
+            "time": time,
+            "box": (1.0, 2.0, 30.5, 40.0),
+            "detector_score": 0.5,
+            "track": track,
+            "probabilities": {CLASSES[0]: 1 - p, CLASSES[1]: p},
+            "label": CLASSES[1],
+            "confidence": p,
+            "intensity": -0.5,
+            "raw_label": CLASSES[0],
+            "raw_confidence": 0.6,
+            "unvalidated": True,
+            **values,
+        }
+    )
+
+
+ROWS = (face(), FaceResult("bad.jpg", "unreadable", reason="an empty file"))
+
+
+def written(path):
+    with open_writer(path, CLASSES) as writer:
+        for row in ROWS:
+            writer.write(row)
+    return path
+
+
+def test_csv(tmp_path):
+    path = written(tmp_path / "new" / "rows.csv")
+    rows = list(csv.reader(path.open(encoding="utf-8", newline="")))
+    assert tuple(rows[0]) == columns(CLASSES)
+    first = dict(zip(*rows[:2], strict=True))
+    assert first["source"] == "müde.mp4"
+    assert (first["x0"], first["y1"], first["frame"]) == ("1.0", "40.0", "3")
+    assert first[f"p_{CLASSES[1]}"] == "0.75"
+    assert (first["raw_label"], first["unvalidated"]) == ("neutral", "True")
+    second = dict(zip(rows[0], rows[2], strict=True))
+    assert (second["label"], second["x0"], second["reason"]) == ("", "", "an empty file")
+
+
+def test_json_lines(tmp_path):
+    path = written(tmp_path / "rows.jsonl")
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert lines == [row.to_dict() for row in ROWS]
+    assert lines[0]["box"] == [1.0, 2.0, 30.5, 40.0]
+    assert lines[0]["probabilities"][CLASSES[1]] == 0.75
+
+
+def test_parquet_is_typed_even_where_nothing_is_known(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table = parquet.read_table(written(tmp_path / "rows.parquet"))
+    assert table.to_pylist() == [row.to_row(CLASSES) for row in ROWS]
+    assert str(table.schema.field("frame").type) == "int64"
+    with open_writer(tmp_path / "none.parquet", CLASSES):
+        pass
+    assert parquet.read_table(tmp_path / "none.parquet").schema == table.schema
+
+
+def test_parquet_in_several_groups(tmp_path, monkeypatch):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    monkeypatch.setattr("ke2nt.predict.output._ROW_GROUP", 2)
+    with open_writer(tmp_path / "many.parquet", CLASSES) as writer:
+        for number in range(5):
+            writer.write(face(time=float(number)))
+    file = parquet.ParquetFile(tmp_path / "many.parquet")
+    assert file.metadata.num_row_groups == 3
+    assert file.read()["time"].to_pylist() == [0, 1, 2, 3, 4]
+
+
+def test_rows_can_be_followed_while_they_come(tmp_path):
+    with open_writer(tmp_path / "rows.csv", CLASSES) as writer:
+        writer.write(ROWS[0])
+        assert len((tmp_path / "rows.csv").read_text(encoding="utf-8").splitlines()) == 2
+
+
+def test_formats_that_are_not_known_or_not_installed(tmp_path, monkeypatch):
+    with pytest.raises(ConfigError, match=r"expected \.csv, \.jsonl, \.ndjson, \.parquet"):
+        open_writer(tmp_path / "rows.xlsx", CLASSES)
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    with pytest.raises(MissingExtraError, match=r"ke2nt\[tables\]"):
+        open_writer(tmp_path / "rows.parquet", CLASSES)
+
+
+def test_a_timeline_is_the_mean_of_each_stretch():
+    line = Timeline(CLASSES)
+    for time, p in ((0.0, 0.2), (0.01, 0.4), (1.0, 0.9)):
+        line.add(face(time=time, p=p, intensity=10 * p))
+    line.add(face(time=1.0, track=2, intensity=None))
+    line.add(ROWS[1])
+    one, two = line.tracks()
+    assert (one.number, two.number) == (1, 2)
+    assert one.probabilities[:, 1] == pytest.approx([0.3, 0.9])
+    assert one.intensities == pytest.approx([3, 9])
+    assert np.isnan(two.intensities).all()
+    assert one.times == pytest.approx([0.5 / 32, 1 + 0.5 / 32])
+
+
+def test_a_timeline_stays_small_however_long_the_video():
+    line = Timeline(CLASSES, max_bins=64, max_tracks=4)
+    for number in range(5000):
+        line.add(face(time=number * 0.7, track=1 + number // 100 if number % 2 else 1))
+    tracks = line.tracks()
+    assert len(tracks) == 4
+    assert tracks[0].number == 1
+    assert all(len(track.times) <= 64 for track in tracks)
+    assert tracks[0].times[-1] == pytest.approx(4999 * 0.7, abs=line.seconds)
+    assert line.seconds * 64 >= 5000 * 0.7
+
+
+def is_png(data):
+    return data.startswith(b"\x89PNG") and len(data) > 3000
+
+
+def test_the_timeline_picture():
+    times = np.array([0.0, 1.0, 2.0, 30.0])
+    half = np.full((4, 2), 0.5)
+    tracks = [
+        TimelineTrack(number, times, half, np.array([np.nan, 1, 2, 3])) for number in range(12)
+    ]
+    assert is_png(timeline_figure(tracks, CLASSES, seconds=1.0, title="100 $ mp4"))
+    assert is_png(timeline_figure([], CLASSES, seconds=1.0))
+    lone = TimelineTrack(1, times[:1], half[:1], np.array([np.nan]))
+    assert timeline_figure([lone], CLASSES, seconds=1.0) == timeline_figure(
+        [lone], CLASSES, seconds=1.0
+    )
+
+
+def test_boxes_are_drawn_on_a_copy():
+    pixels = np.full((90, 120, 3), 50, np.uint8)
+    drawn = annotate(pixels, [face(box=(20.0, 40.0, 80.0, 80.0)), ROWS[1]])
+    assert (pixels == 50).all()
+    changed = (drawn != 50).any(axis=2)
+    assert changed[40, 20:81].all()
+    assert changed[40:81, 80].all()
+    assert not changed[85:, :].any()
+    assert not changed[45:75, 25:75].any()
+    edge = annotate(pixels, [face(box=(-50.0, -50.0, 500.0, 500.0), label=None)])
+    assert edge.shape == pixels.shape
+
+
+def result(source, kind="image"):
+    frame = Frame(source, np.full((40, 60, 3), 99, np.uint8), None if kind == "image" else 0, 0.0)
+    return FrameResult(frame, (face(box=(5.0, 15.0, 30.0, 35.0)),))
+
+
+def test_made_pictures_never_take_a_name_twice(tmp_path):
+    with PictureWriter(CLASSES, annotated=tmp_path / "a", timelines=tmp_path / "t") as writer:
+        for source in ("x/1.jpg", "y/1.jpg", "1.png"):
+            writer.add("image", result(source))
+        writer.add("image", FrameResult(Frame("bad.png", None, problem="x"), (ROWS[1],)))
+        writer.add("video", result("1.mp4", "video"))
+        writer.add("video", result("z/1.mp4", "video"))
+    found = sorted(path.name for path in (tmp_path / "a").iterdir())
+    assert found == [
+        "1-2.annotated.jpg",
+        "1-2.annotated.mp4",
+        "1.annotated.jpg",
+        "1.annotated.mp4",
+        "1.annotated.png",
+    ]
+    assert sorted(p.name for p in (tmp_path / "t").iterdir()) == [
+        "1-2.timeline.png",
+        "1.timeline.png",
+    ]
+    assert writer.written == 7
+    assert Image.open(tmp_path / "a" / "1.annotated.png").size == (60, 40)

@@ -1,0 +1,203 @@
+"""Videos: frames, times, damage, tracks, and memory that does not grow."""
+
+import itertools
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ke2nt.errors import ConfigError, DataError, MissingExtraError
+from ke2nt.predict import camera, video
+from ke2nt.predict.frames import Frame
+from ke2nt.predict.recognizer import Recognizer
+from ke2nt.predict.video import VideoWriter, is_video_name, video_frames
+
+FPS = 10
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory, portraits, scene):
+    """Forty frames: one person walks to the right; from frame 20 a second one stands there."""
+    file = tmp_path_factory.mktemp("clips") / "müde クリップ.mp4"
+    writer = VideoWriter(file)
+    for number in range(40):
+        placed = [(portraits[0], 8 + 2 * number, 10)]
+        if number >= 20:
+            placed.append((portraits[1], 200, 60))
+        writer.write(scene(320, 160, *placed), number / FPS)
+    writer.close()
+    return file
+
+
+class NearWall:
+    """As WallDetector, for the colours of a compressed video."""
+
+    def __init__(self, detector, wall):
+        self.detector, self.wall = detector, np.array(wall)
+
+    def detect(self, image):
+        far = np.abs(image.astype(int) - self.wall).max(axis=2) > 40
+        clean = np.where(far[..., None], image, self.wall).astype(np.uint8)
+        return [face for face in self.detector.detect(clean) if face.area > 900]
+
+
+@pytest.fixture
+def watcher(model, wall_detector):
+    return Recognizer(model, detector=NearWall(wall_detector, (7, 90, 200)), batch_size=8)
+
+
+def test_frames_have_numbers_times_and_pixels(clip):
+    frames = list(video_frames(clip))
+    assert [frame.index for frame in frames] == list(range(40))
+    assert [frame.time for frame in frames] == pytest.approx([n / FPS for n in range(40)])
+    assert all(frame.pixels.shape == (160, 320, 3) for frame in frames)
+    assert all(frame.source == str(clip) for frame in frames)
+    assert np.abs(frames[0].pixels[0, 0].astype(int) - (7, 90, 200)).max() < 25
+
+
+def test_every_and_limit(clip):
+    assert [f.index for f in video_frames(clip, every=7, limit=4)] == [0, 7, 14, 21]
+    for bad in ({"every": 0}, {"limit": 0}):
+        with pytest.raises(ConfigError, match="start at 1"):
+            list(video_frames(clip, **bad))
+
+
+def test_people_are_tracked(watcher, clip):
+    rows = list(watcher.predict_video(clip))
+    by_frame = {n: list(group) for n, group in itertools.groupby(rows, key=lambda row: row.frame)}
+    assert set(by_frame) == set(range(40))
+    assert {row.track for n in range(40) for row in by_frame[n]} == {1, 2}
+    assert [row.track for row in by_frame[39]] == [1, 2]
+    assert [len(by_frame[n]) for n in (0, 19, 20, 39)] == [1, 1, 2, 2]
+    assert by_frame[39][0].box[0] > by_frame[0][0].box[0] + 60
+
+
+def test_smoothing_follows_the_raw_answers(watcher, clip):
+    raw = list(watcher.predict_video(clip, smoothing=0, limit=12))
+    smooth = list(watcher.predict_video(clip, smoothing=0.5, limit=12))
+    state = None
+    for a, b in zip(raw, smooth, strict=True):
+        values = np.array(list(a.probabilities.values()))
+        gain = 1 - np.exp(-1 / FPS / 0.5)
+        state = values if state is None else state + gain * (values - state)
+        assert list(b.probabilities.values()) == pytest.approx(state)
+        assert (b.raw_label, b.raw_confidence) == (a.label, a.confidence)
+        assert (a.raw_label, a.raw_confidence) == (a.label, a.confidence)
+
+
+def test_a_damaged_file_is_read_as_far_as_it_goes(watcher, clip, tmp_path):
+    whole = clip.read_bytes()
+    start = whole.index(b"mdat") + 4
+    broken = bytearray(whole)
+    rng = np.random.default_rng(0)
+    late = start + (len(whole) - start) * 3 // 4
+    broken[late : late + 600] = rng.integers(0, 256, 600, np.uint8).tobytes()
+    (tmp_path / "broken.mp4").write_bytes(broken)
+    rows = list(watcher.predict_video(tmp_path / "broken.mp4"))
+    statuses = {row.status for row in rows}
+    assert "ok" in statuses
+    assert "unreadable" in statuses
+    bad = next(row for row in rows if row.status == "unreadable")
+    assert bad.reason
+    assert bad.frame is not None
+
+
+def test_what_is_no_video_is_one_row(watcher, tmp_path):
+    (tmp_path / "text.mp4").write_text("no video")
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "none.png")
+    for name in ("text.mp4", "gone.mp4"):
+        (row,) = watcher.predict_video(tmp_path / name)
+        assert (row.status, row.frame) == ("unreadable", None)
+    assert row.reason == "no such file"
+
+
+def test_an_hour_takes_no_more_memory_than_a_minute(watcher, monkeypatch, portraits, scene):
+    taken = 0
+
+    def hour(source, *, every, limit):
+        nonlocal taken
+        picture = scene(120, 90, (portraits[0], 10, 10))
+        for number in range(600):
+            taken += 1
+            yield Frame("long.mp4", picture, number, number * 6.0)
+
+    monkeypatch.setattr("ke2nt.predict.recognizer.video_frames", hour)
+    stream = watcher.predict_video("long.mp4")
+    for count, row in enumerate(stream, start=1):
+        assert row.status == "ok"
+        assert taken <= count + 8
+    assert count == 600
+
+
+def test_odd_sizes_and_times_are_written_all_the_same(tmp_path):
+    writer = VideoWriter(tmp_path / "new" / "a.mp4")
+    for time, shape in ((0.0, (51, 33)), (0.5, (51, 33)), (0.5, (60, 40)), (2.0, (51, 33))):
+        writer.write(np.full((*shape, 3), 100, np.uint8), time)
+    assert not (tmp_path / "new" / "a.mp4").exists()
+    writer.close()
+    writer.close()
+    frames = list(video_frames(tmp_path / "new" / "a.mp4"))
+    assert [frame.pixels.shape for frame in frames] == [(50, 32, 3)] * 4
+    assert [frame.time for frame in frames] == pytest.approx([0, 0.5, 0.501, 2.0], abs=1e-3)
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["a.mp4"]
+    VideoWriter(tmp_path / "none.mp4").close()
+    assert not (tmp_path / "none.mp4").exists()
+
+
+@pytest.mark.parametrize(("angle", "corner"), [(0, (0, 0)), (90, (-1, 0)), (-90, (0, -1))])
+def test_frames_are_turned_upright(angle, corner):
+    class Turned:
+        rotation = angle
+
+        def to_ndarray(self, format):
+            pixels = np.zeros((4, 6, 3), np.uint8)
+            pixels[0, 0] = 255
+            return pixels
+
+    assert video._pixels(Turned())[corner].tolist() == [255] * 3
+
+
+class FakeCamera:
+    """Opens as number 0; gives three frames with a failure between, then nothing."""
+
+    released = 0
+
+    def __init__(self, index):
+        self.index = index
+        blue = np.zeros((4, 4, 3), np.uint8)
+        blue[..., 0] = 255
+        self.left = [(True, blue), (False, None), (True, blue), (True, blue)]
+
+    def isOpened(self):
+        return self.index == 0
+
+    def read(self):
+        return self.left.pop(0) if self.left else (False, None)
+
+    def release(self):
+        FakeCamera.released += 1
+
+
+def test_a_camera_is_a_video_that_ends_by_itself(monkeypatch):
+    cv2 = pytest.importorskip("cv2")
+    monkeypatch.setattr(cv2, "VideoCapture", FakeCamera)
+    frames = list(video_frames(0))
+    assert frames[0].pixels[0, 0].tolist() == [0, 0, 255]
+    assert frames[1].problem == "the camera gave no frame"
+    assert [frame.pixels is not None for frame in frames[:4]] == [True, False, True, True]
+    assert len(frames) == 4 + camera._MOST_FAILURES
+    times = [frame.time for frame in frames if frame.time is not None]
+    assert times == sorted(times)
+    assert [f.index for f in video_frames(0, every=2, limit=2)] == [0, 2]
+    assert FakeCamera.released == 2
+    with pytest.raises(DataError, match="camera 5 cannot be opened"):
+        video_frames(5)
+
+
+def test_names_and_missing_packages(monkeypatch, clip):
+    assert is_video_name("a/B.MP4")
+    assert not is_video_name("._b.mp4")
+    assert not is_video_name("b.jpg")
+    monkeypatch.setitem(__import__("sys").modules, "av", None)
+    with pytest.raises(MissingExtraError, match=r"ke2nt\[predict\]"):
+        video_frames(clip)

