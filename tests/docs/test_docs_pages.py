@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import shlex
-import subprocess
 import sys
 import types
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import typer
+from one_process import ROOT, run_lines
 
 from ke2nt.cli import main as command_line
 from ke2nt.models.ke2nt import KE2NT
 from ke2nt.text.bank import TextBank
 from ke2nt.vision.catalog import get_image_encoder
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("docs/*.md"))}
 NEEDS = {
     r"\bDIR\b": "a dataset",
@@ -31,22 +27,6 @@ NEEDS = {
     r"^ke2nt lab\b": "somebody to close it",
     r"^ke2nt (predict|export|bench)\b": "a trained model, pictures or a camera",
 }
-_RUNNER = """
-import io, json, sys, contextlib
-from ke2nt.cli import main as command_line
-codes = []
-for words in json.load(open(sys.argv[1])):
-    err = io.StringIO()
-    sys.argv = ["ke2nt", *words]
-    command_line.app.registered_commands.clear()
-    command_line.app.registered_groups.clear()
-    with contextlib.redirect_stderr(err), contextlib.redirect_stdout(io.StringIO()):
-        try:
-            command_line.main()
-        except SystemExit as end:
-            codes.append([end.code, err.getvalue()])
-print(json.dumps(codes))
-"""
 
 
 def blocks(kind):
@@ -77,19 +57,7 @@ def test_what_needs_nothing_runs(tmp_path):
     for _, name, body in blocks("yaml"):
         if name:
             (tmp_path / name).write_text(body, encoding="utf-8")
-    todo = tmp_path / "todo.json"
-    todo.write_text(json.dumps([shlex.split(line)[1:] for line in RUNS]))
-    done = subprocess.run(
-        [sys.executable, "-c", _RUNNER, str(todo)],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=280,
-    )
-    assert done.returncode == 0, done.stderr
-    for line, (code, errors) in zip(RUNS, json.loads(done.stdout), strict=True):
-        assert code == 0, f"{line}\n{errors}"
+    run_lines(RUNS, tmp_path)
 
 
 @pytest.fixture(scope="module")

@@ -11,16 +11,32 @@ from pathlib import Path
 
 import pytest
 import torch
+from one_process import ROOT, run_lines
 
 from ke2nt.config.load import load_config
+from ke2nt.prompts.prompt_set import PromptSet
 
-ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BASH = re.findall(r"```bash\n(.*?)```", README, flags=re.S)
-COMMANDS = [
-    line.split("#")[0].strip() for block in BASH for line in block.splitlines() if line.strip()
-]
-OURS = [line for line in COMMANDS if line.startswith("ke2nt ")]
+LAB = README.split("## Prompt experiments in five minutes")[1].split("\n## ")[0]
+SMALLER = """
+import functools, ke2nt.quickstart as module
+module.quickstart = functools.partial(module.quickstart, overrides=(
+    "data.options.count=160", "data.options.size=32", "data.options.workers=1",
+    "model.backbone=test_resnet", "model.backbone_options={}", "model.stem=standard",
+    "model.image_size=32", "optim.epochs=2", "optim.warmup_epochs=0.5",
+))
+"""
+
+
+def commands(text: str) -> list[str]:
+    """The lines of bash blocks that call the program."""
+    blocks = re.findall(r"```bash\n(.*?)```", text.replace("\\\n", " "), flags=re.S)
+    lines = (line.split(" #")[0].strip() for block in blocks for line in block.splitlines())
+    return [line for line in lines if line.startswith("ke2nt ")]
+
+
+OURS = commands(README.replace(LAB, ""))
 NEEDS_DATA = [line for line in OURS if "DIR" in line or "runs/" in line]
 RUNS = [line for line in OURS if line not in NEEDS_DATA]
 
@@ -45,10 +61,8 @@ def test_the_readme_opens_with_the_two_commands():
 
 def test_commands_without_data_run(tmp_path):
     assert len(RUNS) >= 6
-    for line in RUNS:
-        done = ke2nt(line, tmp_path)
-        assert done.returncode == 0, f"{line}\n{done.stderr}"
-        assert "Traceback" not in done.stderr
+    for _, errors in run_lines(RUNS, tmp_path):
+        assert "Traceback" not in errors
 
 
 @pytest.mark.parametrize("line", NEEDS_DATA)
@@ -71,13 +85,37 @@ def test_the_overrides_that_it_names_are_valid():
 
 def test_its_python_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (block,) = re.findall(r"```python\n(.*?)```", README, flags=re.S)
+    (block,) = re.findall(r"```python\n(.*?)```", README.replace(LAB, ""), flags=re.S)
     names = {"images": torch.randn(4, 3, 64, 64), "labels": torch.tensor([0, 1, 2, 1])}
     exec(block, names)
     assert names["output"].logits.shape == (4, 3)
     assert names["total"].ndim == 0
     assert set(names["parts"]) == {"similarity", "transformation", "self_contrast"}
     assert names["model"].classes == ("neutral", "happiness", "anger")
+
+
+def test_the_prompt_experiments_run(tmp_path, monkeypatch):
+    """From the quickstart on, with a smaller model and fewer and smaller faces."""
+    smaller = [line.replace("seed=7", "seed=7 --option count=160 --option size=32")
+               for line in commands(LAB)]  # fmt: skip
+    assert smaller[0] == "ke2nt quickstart"
+    assert [line.split()[2] for line in smaller[1:]] == ["geometry", "rank", "search", "compare"]
+    printed = run_lines(smaller, tmp_path, before=SMALLER)
+    for phrase, (out, _) in zip(("accuracy", "near", "Recall", "Chosen", "McNemar"), printed,
+                                strict=True):  # fmt: skip
+        assert phrase in out
+    for name in ("text/geometry", "rank/rank", "found/search", "compare/compare"):
+        assert (tmp_path / "words" / f"{name}.json").is_file()
+    assert len(list((tmp_path / "words").glob("*/*.png"))) >= 7
+
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"```python\n(.*?)```", LAB, flags=re.S)
+    assert "seed=7" in block
+    names = {}
+    exec(block.replace("seed=7", "seed=7, count=160, size=32"), names)
+    assert 0 <= names["best"].figures.uar <= 1
+    assert names["change"].names == ("paper", "paper_selected")
+    assert PromptSet.load(tmp_path / "better.yaml") == names["found"].prompts
 
 
 def test_the_file_map_names_what_exists():
