@@ -8,15 +8,43 @@ device.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from ke2nt.config.schema import AugmentConfig
 
-__all__ = ["BatchAugmentation"]
+__all__ = ["BatchAugmentation", "Draws"]
 
 _MAX_ASPECT = 3.3
+
+
+class Draws(NamedTuple):
+    """The random numbers of a batch, one row a sample.
+
+    Attributes:
+        flip: bool (B,), mirrored or not.
+        angle: (B,) radians.
+        zoom: (B,) factors around 1.
+        shift: (B, 2), along x and y, in half sides.
+        brightness: (B,) factors around 1.
+        contrast: (B,) factors around 1.
+        erase: int64 (B, 4): top, left, height and width of what is erased, pixels; 0 high: nothing.
+    """
+
+    flip: Tensor
+    angle: Tensor
+    zoom: Tensor
+    shift: Tensor
+    brightness: Tensor
+    contrast: Tensor
+    erase: Tensor
+
+    def rows(self, rows: slice) -> Draws:
+        """Those of some samples."""
+        return Draws(*(value[rows] for value in self))
 
 
 class BatchAugmentation:
@@ -33,25 +61,20 @@ class BatchAugmentation:
         self.config = config
         self.erase_value = erase_value
 
-    def __call__(self, pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Augment a batch.
+    def __call__(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
+        """Augment a batch: draw, then apply."""
+        return self.apply(pixels, self.draw(len(pixels), pixels.shape[-1], generator))
+
+    def draw(self, count: int, side: int, generator: torch.Generator) -> Draws:
+        """Random numbers for `count` images of `side` pixels.
+
+        Everything is drawn whether or not its option is on, so that one option does not reseed
+        another.
 
         Args:
-            pixels: (B, 3, S, S), uint8 or float, in 0..255.
-            generator: CPU generator; the result is a function of its state and the pixels.
-
-        Returns:
-            float32 (B, 3, S, S) in 0..255.
+            generator: CPU generator; the draws are a function of its state.
         """
-        images = pixels.float()
-        images = self._geometry(images, generator)
-        images = self._colour(images, generator)
-        return self._erase(images, generator)
-
-    def _geometry(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         c = self.config
-        count, side = images.shape[0], images.shape[-1]
-        # Draws happen whether or not an option is on, so that one option does not reseed another.
         flip = torch.rand(count, generator=generator) < c.flip
         angle = _symmetric(count, generator) * math.radians(c.rotate)
         zoom = 1.0 + _symmetric(count, generator) * c.scale
@@ -60,54 +83,72 @@ class BatchAugmentation:
         span = 2 * c.crop_padding + 1
         corner = torch.randint(0, span, (count, 2), generator=generator) - c.crop_padding
         shift = shift + torch.where(cropped[:, None], corner * (2.0 / side), torch.zeros(()))
+        brightness = 1.0 + _symmetric(count, generator) * c.brightness
+        contrast = 1.0 + _symmetric(count, generator) * c.contrast
+        erased = torch.rand(count, generator=generator) < c.erase
+        low, high = c.erase_area
+        area = (low + (high - low) * torch.rand(count, generator=generator)) * side**2
+        aspect = torch.exp(_symmetric(count, generator) * math.log(_MAX_ASPECT))
+        place = torch.rand((count, 2), generator=generator)
+        height = (area * aspect).sqrt().round().clamp(1, side)
+        width = (area / aspect).sqrt().round().clamp(1, side)
+        top = (place[:, 0] * (side - height + 1)).floor()
+        left = (place[:, 1] * (side - width + 1)).floor()
+        erase = torch.stack([top, left, height * erased, width], dim=1).long()
+        return Draws(flip, angle, zoom, shift, brightness, contrast, erase)
+
+    def apply(self, pixels: Tensor, draws: Draws) -> Tensor:
+        """Change a batch as drawn.
+
+        Args:
+            pixels: (B, 3, S, S), uint8 or float, in 0..255.
+            draws: For these B images.
+
+        Returns:
+            float32 (B, 3, S, S) in 0..255, on the pixels' device.
+        """
+        images = pixels.float()
+        images = self._geometry(images, draws)
+        images = self._colour(images, draws)
+        return self._erase(images, draws)
+
+    def _geometry(self, images: Tensor, draws: Draws) -> Tensor:
+        c = self.config
         if not (c.rotate or c.scale or c.translate or (c.crop and c.crop_padding)):
-            mirrored = flip.to(images.device).view(-1, 1, 1, 1)
+            mirrored = draws.flip.to(images.device).view(-1, 1, 1, 1)
             return torch.where(mirrored, images.flip(-1), images)
-        cos, sin = torch.cos(angle) * zoom, torch.sin(angle) * zoom
-        mirror = torch.where(flip, -1.0, 1.0)
+        cos, sin = torch.cos(draws.angle) * draws.zoom, torch.sin(draws.angle) * draws.zoom
+        mirror = torch.where(draws.flip, -1.0, 1.0)
         theta = torch.stack(
             [
-                torch.stack([cos * mirror, -sin, shift[:, 0]], dim=1),
-                torch.stack([sin * mirror, cos, shift[:, 1]], dim=1),
+                torch.stack([cos * mirror, -sin, draws.shift[:, 0]], dim=1),
+                torch.stack([sin * mirror, cos, draws.shift[:, 1]], dim=1),
             ],
             dim=1,
         ).to(images.device)
         grid = F.affine_grid(theta, list(images.shape), align_corners=False)
         return F.grid_sample(images, grid, padding_mode=c.fill, align_corners=False)
 
-    def _colour(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        c, count = self.config, images.shape[0]
-        bright = 1.0 + _symmetric(count, generator) * c.brightness
-        contrast = 1.0 + _symmetric(count, generator) * c.contrast
-        if not (c.brightness or c.contrast):
+    def _colour(self, images: Tensor, draws: Draws) -> Tensor:
+        if not (self.config.brightness or self.config.contrast):
             return images
-        bright = bright.to(images.device).view(-1, 1, 1, 1)
-        contrast = contrast.to(images.device).view(-1, 1, 1, 1)
+        bright = draws.brightness.to(images.device).view(-1, 1, 1, 1)
+        contrast = draws.contrast.to(images.device).view(-1, 1, 1, 1)
         mean = images.mean(dim=(1, 2, 3), keepdim=True)
         return (((images - mean) * contrast + mean) * bright).clamp(0.0, 255.0)
 
-    def _erase(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        c = self.config
-        count, side = images.shape[0], images.shape[-1]
-        on = torch.rand(count, generator=generator) < c.erase
-        low, high = c.erase_area
-        area = (low + (high - low) * torch.rand(count, generator=generator)) * side**2
-        aspect = torch.exp(_symmetric(count, generator) * math.log(_MAX_ASPECT))
-        place = torch.rand((count, 2), generator=generator)
-        if not c.erase:
+    def _erase(self, images: Tensor, draws: Draws) -> Tensor:
+        if not self.config.erase:
             return images
-        height = (area * aspect).sqrt().round().clamp(1, side)
-        width = (area / aspect).sqrt().round().clamp(1, side)
-        top = (place[:, 0] * (side - height + 1)).floor()
-        left = (place[:, 1] * (side - width + 1)).floor()
-        line = torch.arange(side)
-        rows = (line >= top[:, None]) & (line < (top + height)[:, None])
-        columns = (line >= left[:, None]) & (line < (left + width)[:, None])
-        mask = (rows[:, :, None] & columns[:, None, :] & on[:, None, None])[:, None]
+        top, left, height, width = draws.erase.to(images.device).T[:, :, None]
+        line = torch.arange(images.shape[-1], device=images.device)
+        rows = (line >= top) & (line < top + height)
+        columns = (line >= left) & (line < left + width)
+        mask = (rows[:, :, None] & columns[:, None, :])[:, None]
         value = torch.tensor(self.erase_value, device=images.device).view(1, 3, 1, 1)
-        return torch.where(mask.to(images.device), value, images)
+        return torch.where(mask, value, images)
 
 
-def _symmetric(shape: int | tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+def _symmetric(shape: int | tuple[int, ...], generator: torch.Generator) -> Tensor:
     """Uniform in [−1, 1)."""
     return torch.rand(shape, generator=generator) * 2.0 - 1.0
