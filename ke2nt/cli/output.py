@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
@@ -18,15 +19,22 @@ JsonFlag = Annotated[
 ]
 
 
+def _silent() -> bool:
+    """Of several processes under a launcher, the first one prints."""
+    return os.environ.get("RANK", "0") != "0"
+
+
 def _console() -> Console:
-    console = Console(highlight=False)
+    console = Console(highlight=False, quiet=_silent())
     if not console.is_terminal:  # a pipe or file: never cut a row to 80 columns
-        console = Console(highlight=False, width=200)
+        console = Console(highlight=False, width=200, quiet=_silent())
     return console
 
 
 def print_json(value: Any) -> None:
     """One JSON document on stdout."""
+    if _silent():
+        return
     print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
 
 

@@ -134,7 +134,7 @@ class OptimConfig(_Section):
         False, description="Decay biases and norms too; otherwise weight matrices alone."
     )
     clip: float | None = Field(None, gt=0.0, description="Largest gradient norm.")
-    batch_size: int = Field(64, ge=1)
+    batch_size: int = Field(64, ge=1, description="Images of a step, over all processes.")
     epochs: int = Field(50, ge=1, description="All epochs, warm-up included.")
     warmup_epochs: float = Field(1.0, ge=0.0)
     warmup_lr: float = Field(1e-4, ge=0.0, description="Learning rate at the start of warm-up.")
@@ -143,6 +143,9 @@ class OptimConfig(_Section):
     )
     min_lr: float = Field(0.0, ge=0.0, description="Learning rate at the end of the cosine.")
     ema: float | None = Field(None, gt=0.0, lt=1.0, description="Decay of the weight average.")
+    sync_batch_norm: bool = Field(
+        True, description="With several processes: normalise over the images of all of them."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> OptimConfig:

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from ke2nt.data.images import decode
 from ke2nt.data.sample import FaceSample, FaceSplit
 from ke2nt.errors import DataError, ImageReadError
+from ke2nt.runtime.distributed import gather_objects, rank, world_size
 from ke2nt.runtime.progress import track
 
 __all__ = ["Batch", "FaceTensors", "Memory"]
@@ -107,6 +108,19 @@ class FaceTensors:
     def usable(self) -> torch.Tensor:
         """int64 (M,), positions of the images that are not known to be unreadable."""
         return self._usable
+
+    def read_all(self, *, quiet: bool = True) -> None:
+        """Find every unreadable image now. Several processes share the work and its result."""
+        if self._pixels is not None:
+            return
+        mine = self.usable[rank() :: world_size()]
+        label = f"checking {self.split.dataset} {self.split.split}"
+        for _ in track(self.batches(64, order=mine), label, total=-(-len(mine) // 64), quiet=quiet):
+            pass
+        position = {sample.name: i for i, sample in enumerate(self.split.samples)}
+        for failed in gather_objects(self.failed):
+            for name, reason in failed.items():
+                self._fail(position[name], reason)
 
     def batches(
         self, batch_size: int, *, order: torch.Tensor | None = None, drop_last: bool = False

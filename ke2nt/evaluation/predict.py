@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.errors import DataError, ModelError
+from ke2nt.runtime.distributed import gather_objects, rank, world_size
 from ke2nt.runtime.progress import track
 
 __all__ = ["Precision", "Predictions", "predict", "uses_bf16"]
@@ -102,7 +103,8 @@ def predict(
 ) -> Predictions:
     """Predict every readable image of a split; the model's training mode is left as it was.
 
-    Where the model has a calibration, the probabilities are calibrated.
+    Where the model has a calibration, the probabilities are calibrated. Several processes share
+    the batches, each image once, and all of them get all predictions.
 
     Args:
         model: A recogniser with `classes` and `preprocessing`.
@@ -132,10 +134,11 @@ def predict(
     vectors: list[Tensor] = []
     indices: list[Tensor] = []
     split = images.split
-    total = -(-len(images.usable) // batch_size)
+    chunks = images.usable.split(batch_size)[rank() :: world_size()]
+    mine = images.batches(batch_size, order=torch.cat(chunks)) if chunks else iter(())
     label = f"predicting {split.dataset} {split.split}"
     with _evaluation_mode(model):
-        for batch in track(images.batches(batch_size), label, total=total, quiet=quiet):
+        for batch in track(mine, label, total=len(chunks), quiet=quiet):
             pixels = preprocessing.to_input(batch.pixels.to(device))
             views, vector = _forward(model, pixels, precision)
             views = views[None]
@@ -146,24 +149,29 @@ def predict(
             indices.append(batch.indices)
             if embeddings:
                 vectors.append(vector.float().cpu())
+    shares = gather_objects((logits, vectors, indices, images.failed))
+    logits = [part for share in shares for part in share[0]]
+    vectors = [part for share in shares for part in share[1]]
+    indices = [part for share in shares for part in share[2]]
+    failed = {name: reason for share in shares for name, reason in share[3].items()}
     if not logits:
         raise DataError(
             "no image of the split can be read",
             where=f"{split.dataset} {split.split}",
-            found="; ".join(f"{n}: {why}" for n, why in list(images.failed.items())[:3]),
+            found="; ".join(f"{n}: {why}" for n, why in list(failed.items())[:3]),
         )
-    order = torch.cat(indices).numpy()
-    raw = torch.cat(logits, dim=1)
+    order, place = torch.cat(indices).sort()
+    raw = torch.cat(logits, dim=1)[:, place]
     calibration = getattr(model, "calibration", None)
     scaled = raw if calibration is None else calibration.apply(raw)
     return Predictions(
         probabilities=scaled.softmax(dim=-1).mean(dim=0).numpy(),
-        labels=split.labels()[order],
+        labels=split.labels()[order.numpy()],
         names=tuple(split.samples[i].name for i in order),
         classes=tuple(model.classes),
         data_classes=tuple(split.classes),
-        embeddings=torch.cat(vectors).numpy() if embeddings else None,
-        failed=tuple(images.failed.items()),
+        embeddings=torch.cat(vectors)[place].numpy() if embeddings else None,
+        failed=tuple(failed.items()),
         logits=raw.numpy(),
         calibrated=calibration is not None,
     )

@@ -70,9 +70,6 @@ def save_checkpoint(
         for key, value in values.items():
             if value is not None:
                 tensors[f"optim.{index}.{key}"] = torch.as_tensor(value)
-    tensors["rng.cpu"] = torch.get_rng_state()
-    if torch.cuda.is_available():
-        tensors["rng.cuda"] = torch.cuda.get_rng_state()
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
     target = folder / f"{progress.epoch:05d}-{progress.step:08d}"
     with atomic_folder(target) as aside:
@@ -130,9 +127,6 @@ def load_checkpoint(
             "the checkpoint is of another model", where=path, found=first
         ) from error
     _load_optimizer(optimizer, _part(tensors, "optim."))
-    torch.set_rng_state(tensors["rng.cpu"])
-    if "rng.cuda" in tensors and torch.cuda.is_available():
-        torch.cuda.set_rng_state(tensors["rng.cuda"])
     return progress
 
 

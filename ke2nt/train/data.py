@@ -14,6 +14,7 @@ from ke2nt.data.sample import FaceSplit
 from ke2nt.data.splits import carve_validation, hold_out, limit_fraction
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.errors import DataError
+from ke2nt.runtime.distributed import world_size
 
 __all__ = ["TrainingData", "load_training_data"]
 
@@ -76,6 +77,8 @@ def load_training_data(
         )
         for split in (train, val)
     ]
+    if world_size() > 1:  # shares of a batch must be equal, so no image may drop out of one later
+        tensors[0].read_all(quiet=quiet)
     targets = train.distributions() if config.data.soft_labels else train.labels()
     return TrainingData(tensors[0], tensors[1], torch.from_numpy(targets), config.select.on)
 

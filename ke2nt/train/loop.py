@@ -18,8 +18,17 @@ from ke2nt.data.tensors import Batch
 from ke2nt.errors import TrainingError
 from ke2nt.evaluation.evaluate import evaluate_model
 from ke2nt.losses.objective import KE2NTLoss
+from ke2nt.models.output import KE2NTOutput
 from ke2nt.models.recogniser import Recogniser
-from ke2nt.runtime.seeding import torch_generator
+from ke2nt.runtime.distributed import (
+    any_process,
+    average_gradients,
+    gather_rows,
+    is_main,
+    rank,
+    world_size,
+)
+from ke2nt.runtime.seeding import derive_seed, torch_generator
 from ke2nt.train.checkpoint import Progress, save_checkpoint
 from ke2nt.train.data import TrainingData
 from ke2nt.train.display import Display
@@ -30,13 +39,30 @@ from ke2nt.train.run import RunDirectory
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["Trainer", "TrainingStopped"]
+__all__ = ["Trainer", "TrainingStopped", "global_batch"]
 
 _GPU_CHECK_EVERY = 50
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class TrainingStopped(KeyboardInterrupt):
     """Training was interrupted; its state has been saved."""
+
+
+def global_batch(config: TrainConfig, images: int) -> int:
+    """Images of a step, over all processes.
+
+    Raises:
+        TrainingError: The processes cannot share them equally.
+    """
+    size, processes = config.optim.batch_size, world_size()
+    if size % processes or images < processes:
+        raise TrainingError(
+            "the processes cannot share a batch equally",
+            expected=f"optim.batch_size a multiple of {processes}, and as many images",
+            found=f"optim.batch_size={size}, {images} images",
+        )
+    return min(size, images - images % processes)
 
 
 @dataclass
@@ -73,7 +99,7 @@ class Trainer:
         self.device = self.accelerator.device
         self.targets = self.data.targets.to(self.device)
         self._positions = self.data.train.usable.clone()
-        self._batch = min(self.config.optim.batch_size, len(self._positions))
+        self._batch = global_batch(self.config, len(self._positions))
         self.steps_per_epoch = len(self._positions) // self._batch
         self._stop = threading.Event()
 
@@ -103,8 +129,9 @@ class Trainer:
         generator = torch_generator(self.config.seed, "order", epoch)
         order = self._positions[torch.randperm(len(self._positions), generator=generator)]
         order = order[: self.steps_per_epoch * self._batch][progress.step * self._batch :]
+        order = order.view(-1, self._batch)[:, self._share].flatten()
         sums = {k: self._scalar(v) for k, v in progress.sums.items()}
-        for batch in self.data.train.batches(self._batch, order=order):
+        for batch in self.data.train.batches(self._batch // world_size(), order=order):
             parts = self._train_step(batch, epoch, progress.step)
             for name, value in parts.items():
                 sums[name] = sums.get(name, self._scalar(0.0)) + value
@@ -116,7 +143,7 @@ class Trainer:
                 else None
             )
             self.display.step(done, epoch, means)
-            if self._stop.is_set():
+            if self._stops(progress.step):
                 progress.sums = {k: float(v) for k, v in sums.items()}
                 self._save(progress)
                 raise TrainingStopped
@@ -127,18 +154,34 @@ class Trainer:
         config = self.config
         done = epoch * self.steps_per_epoch + step
         set_learning_rate(self.optimizer, learning_rate(done, self.steps_per_epoch, config.optim))
+        if world_size() > 1 and len(batch.pixels) != self._batch // world_size():
+            raise TrainingError(
+                "images that several processes share became unreadable during the run",
+                found="; ".join(f"{n}: {why}" for n, why in self.data.train.failed.items()),
+                hint=f"Type: ke2nt train --resume {self.run.path}",
+            )
+        torch.manual_seed(derive_seed(config.seed, "step", epoch, step, rank()))
         generator = torch_generator(config.seed, "augment", epoch, step)
-        pixels = self.augment(batch.pixels.to(self.device, non_blocking=True), generator)
+        pixels = batch.pixels.to(self.device, non_blocking=True)
+        draws = self.augment.draw(len(pixels) * world_size(), pixels.shape[-1], generator)
+        pixels = self.augment.apply(pixels, draws.rows(self._share))
         images = self.model.preprocessing.to_input(pixels)
         images = images.contiguous(memory_format=torch.channels_last)
         labels = self.targets[batch.indices.to(self.device, non_blocking=True)]
         with self.accelerator.autocast():
             output = self.model(images)
-        total, parts = self.loss(output, labels, self.model.bank)
+        logits, embeddings, neutral = output
+        output = KE2NTOutput(
+            gather_rows(logits),
+            gather_rows(embeddings),
+            None if neutral is None else gather_rows(neutral),
+        )
+        total, parts = self.loss(output, gather_rows(labels), self.model.bank)
         if self.device.type == "cpu" or done % _GPU_CHECK_EVERY == 0:
             self._check_finite(total, epoch, step)
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(total)
+        average_gradients(self.model.parameters())
         if config.optim.clip is not None:
             self.accelerator.clip_grad_norm_(self.model.parameters(), config.optim.clip)
         self.optimizer.step()
@@ -173,6 +216,7 @@ class Trainer:
         kept = better if config.select.rule == "best" else last
         if kept:
             progress.best, progress.best_epoch = value, epoch
+        if kept and is_main():
             chosen.save_pretrained(
                 self.run.model, provenance={**self.provenance, "epoch": epoch, "selected": value}
             )
@@ -183,6 +227,8 @@ class Trainer:
         return record
 
     def _save(self, progress: Progress) -> None:
+        if not is_main():
+            return
         save_checkpoint(
             self.run.checkpoints,
             self.model,
@@ -192,6 +238,17 @@ class Trainer:
             keep=self.config.keep_checkpoints,
         )
         self.run.write_log(progress.records)
+
+    @property
+    def _share(self) -> slice:
+        """This process's rows of a global batch."""
+        return slice(rank(), None, world_size())
+
+    def _stops(self, step: int) -> bool:
+        """Whether any process was asked to stop; all of them then stop after the same step."""
+        if world_size() > 1 and self.device.type == "cuda" and step % _GPU_CHECK_EVERY:
+            return False
+        return any_process(self._stop.is_set(), self.device)
 
     def _check_finite(self, total: torch.Tensor, epoch: int, step: int) -> None:
         if not torch.isfinite(total):
@@ -209,18 +266,19 @@ class Trainer:
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
-        """The first Ctrl-C ends the step under way and saves; a second one ends at once."""
+        """Ctrl-C or SIGTERM ends the step under way and saves; a second Ctrl-C ends at once."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
 
         def stop(signum: int, frame: object) -> None:
-            if self._stop.is_set():
+            if self._stop.is_set() and signum == signal.SIGINT and world_size() == 1:
                 raise KeyboardInterrupt
             self._stop.set()
 
-        before = signal.signal(signal.SIGINT, stop)
+        before = {number: signal.signal(number, stop) for number in _STOP_SIGNALS}
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)

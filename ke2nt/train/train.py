@@ -19,6 +19,7 @@ from ke2nt.models.card_facts import run_facts
 from ke2nt.models.folder import update_folder
 from ke2nt.models.recogniser import Recogniser
 from ke2nt.models.saving import load_model
+from ke2nt.runtime.distributed import barrier, group, is_main, world_size
 from ke2nt.runtime.provenance import provenance
 from ke2nt.runtime.seeding import seed_everything
 from ke2nt.text.bank import TextBank
@@ -27,10 +28,11 @@ from ke2nt.train.data import TrainingData, load_training_data
 from ke2nt.train.device import make_accelerator
 from ke2nt.train.display import Display
 from ke2nt.train.ema import ModelEma
-from ke2nt.train.loop import Trainer
+from ke2nt.train.loop import Trainer, global_batch
 from ke2nt.train.optim import make_optimizer
 from ke2nt.train.page import write_run_report
 from ke2nt.train.run import RunDirectory
+from ke2nt.train.sync_norm import synchronise_batch_norm
 
 __all__ = ["TrainResult", "train"]
 
@@ -57,6 +59,9 @@ def train(
 ) -> TrainResult:
     """Train as a configuration says; everything is written to the folder `config.out`.
 
+    Under `torchrun` or `accelerate launch`, the processes share each batch of `optim.batch_size`
+    images and all evaluations; the main one writes.
+
     Args:
         config: The run's configuration.
         resume: Go on with the run that is in `config.out`.
@@ -67,6 +72,11 @@ def train(
         Ke2ntError: Anything a user can mend; what was computed before stays in the run directory.
         TrainingStopped: Ctrl-C; the state has been saved.
     """
+    with group():
+        return _train(config, resume, quiet or not is_main(), command)
+
+
+def _train(config: TrainConfig, resume: bool, quiet: bool, command: str | None) -> TrainResult:
     run = RunDirectory(config.out)
     seed_everything(config.seed)
     accelerator = make_accelerator(config)
@@ -75,8 +85,9 @@ def train(
     model = _build(config, data.classes, preprocessing)
     facts = {"seed": config.seed, "command": command, **provenance()}
     if not resume:
-        run.create(config)
-        run.write("split.json", data.names())
+        if is_main():
+            run.create(config)
+            run.write("split.json", data.names())
     elif run.read("split.json") != data.names():
         raise CheckpointError(
             "the dataset has changed since the run began: its splits differ",
@@ -85,6 +96,8 @@ def train(
         )
     model.to(accelerator.device).to(memory_format=torch.channels_last)
     ema = ModelEma(model, config.optim.ema) if config.optim.ema is not None else None
+    if world_size() > 1 and config.optim.sync_batch_norm:
+        synchronise_batch_norm(model)
     optimizer = make_optimizer(model, config.optim)
     checkpoint = latest_checkpoint(run.checkpoints) if resume else None
     progress = load_checkpoint(checkpoint, model, ema, optimizer) if checkpoint else Progress()
@@ -119,15 +132,21 @@ def train(
         "unreadable": data.failed(),
         "provenance": facts,
     }
-    run.write("run.json", summary)
+    if is_main():
+        run.write("run.json", summary)
     try:
         progress = trainer.fit(progress)
     except BaseException as error:
-        run.write("run.json", {**summary, "status": f"stopped: {type(error).__name__}"})
+        if is_main():
+            run.write("run.json", {**summary, "status": f"stopped: {type(error).__name__}"})
         raise
+    barrier()
     # The figures are those of the model as it was saved, in full precision.
     model = load_model(run.model)
     evaluation = evaluate_model(model, data.val, batch_size=256)
+    result = TrainResult(run, evaluation, progress, data)
+    if not is_main():
+        return result
     run.write("metrics.json", {**evaluation.to_dict(), "selection": summary["selection"]})
     finished = {
         "status": "finished",
@@ -148,7 +167,7 @@ def train(
         failed=data.train.failed,
         warnings=summary["selection"]["notes"],
     )
-    return TrainResult(run, evaluation, progress, data)
+    return result
 
 
 def _build(
@@ -187,7 +206,7 @@ def _build(
 
 def _steps(config: TrainConfig, data: TrainingData) -> int:
     count = len(data.train.usable)
-    return count // min(config.optim.batch_size, count)
+    return count // global_batch(config, count)
 
 
 def _selection(config: TrainConfig, data: TrainingData) -> dict[str, Any]:

@@ -1,0 +1,139 @@
+"""Several processes that work on one run, as `torchrun` or `accelerate launch` start them.
+
+Every process runs the same code on its share; process 0, the main one, writes and prints. Where a
+process is alone, each function here does nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch import distributed as dist
+
+__all__ = [
+    "any_process",
+    "average_gradients",
+    "barrier",
+    "gather_objects",
+    "gather_rows",
+    "group",
+    "is_main",
+    "rank",
+    "sum_over_processes",
+    "world_size",
+]
+
+T = TypeVar("T")
+
+
+def _joined() -> bool:
+    return dist.is_available() and dist.is_initialized()
+
+
+def rank() -> int:
+    """Number of this process, from 0."""
+    return dist.get_rank() if _joined() else 0
+
+
+def world_size() -> int:
+    """Number of processes."""
+    return dist.get_world_size() if _joined() else 1
+
+
+def is_main() -> bool:
+    """Whether this process writes and prints."""
+    return rank() == 0
+
+
+@contextmanager
+def group() -> Iterator[None]:
+    """Join the processes that the launcher started with this one, and leave them at the end."""
+    if _joined() or int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def barrier() -> None:
+    """Wait until every process is here."""
+    if world_size() > 1:
+        dist.barrier()
+
+
+def any_process(flag: bool, device: torch.device) -> bool:
+    """Whether the flag is set in any process; on an accelerator this waits for its queue."""
+    if world_size() == 1:
+        return flag
+    total = torch.tensor(float(flag), device=device)
+    dist.all_reduce(total)
+    return bool(total > 0)
+
+
+def sum_over_processes(value: Tensor) -> Tensor:
+    """Add a tensor up over all processes, in place; no gradient."""
+    if world_size() > 1:
+        dist.all_reduce(value)
+    return value
+
+
+def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Replace gradients by their mean over the processes, which must have the same ones."""
+    if world_size() == 1:
+        return
+    grads = [p.grad for p in parameters if p.grad is not None]
+    flat = torch.cat([g.flatten() for g in grads])
+    dist.all_reduce(flat)
+    flat /= world_size()
+    for grad, mean in zip(grads, flat.split([g.numel() for g in grads]), strict=True):
+        grad.copy_(mean.view_as(grad))
+
+
+def gather_objects(value: T) -> list[T]:
+    """The value of every process, in order of their numbers; it must be picklable."""
+    if world_size() == 1:
+        return [value]
+    values: list[Any] = [None] * world_size()
+    dist.all_gather_object(values, value)
+    return values
+
+
+class _GatherRows(torch.autograd.Function):
+    """Rows of all processes; every process then computes the same loss on them.
+
+    The gradient is that of this process's own rows, times the number of processes, so that the mean
+    of the processes' parameter gradients is the gradient of the loss.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        ctx.rows = len(value)
+        parts = [torch.empty_like(value) for _ in range(world_size())]
+        dist.all_gather(parts, value.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        start = rank() * ctx.rows
+        return grads[0][start : start + ctx.rows] * world_size()
+
+
+def gather_rows(value: Tensor) -> Tensor:
+    """Concatenate (B, ...) tensors of equal shape over all processes: (W·B, ...).
+
+    Differentiable for a loss that every process computes on the result.
+    """
+    if world_size() == 1:
+        return value
+    gathered: Tensor = _GatherRows.apply(value)
+    return gathered

@@ -1,0 +1,103 @@
+"""Two processes that share each batch: the same run as one process, by the real entry point."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from safetensors.torch import load_file
+
+from ke2nt.config.load import config_to_yaml
+from ke2nt.errors import TrainingError
+from ke2nt.train.loop import global_batch
+from ke2nt.train.train import train
+
+LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m"]
+
+
+@pytest.fixture
+def launch(tmp_path):
+    """Start `ke2nt train` of a configuration in two processes."""
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*LAUNCH, "ke2nt", "train", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+
+    return start
+
+
+def configuration(tiny, tmp_path, *overrides, out):
+    config = tiny("model.dropout=0", *overrides, out=out)
+    path = tmp_path / f"{out}.yaml"
+    path.write_text(config_to_yaml(config), encoding="utf-8")
+    return str(path)
+
+
+def test_two_processes_equal_one(tiny, tmp_path, launch):
+    changes = ("augment.rotate=10", "augment.erase=0.5", "optim.name=adamw", "optim.ema=0.9")
+    path = configuration(tiny, tmp_path, *changes, out="two")
+    both = launch(path, "--json")
+    out, err = both.communicate(timeout=200)
+    assert both.returncode == 0, err
+    printed = json.loads(out)  # one document: the second process is silent
+    alone = train(tiny("model.dropout=0", *changes, out="one"), quiet=True)
+    records = [json.loads(line) for line in (tmp_path / "two/log.jsonl").read_text().splitlines()]
+    assert len(records) == 3
+    for shared, single in zip(records, alone.progress.records, strict=True):
+        assert shared["loss"] == pytest.approx(single["loss"], rel=1e-4)
+    metrics = alone.evaluation.to_dict()
+    assert printed["confusion"] == metrics["confusion"]
+    assert printed["n"] == metrics["n"] == 18
+    ours, theirs = (load_file(tmp_path / run / "model/model.safetensors") for run in ("two", "one"))
+    for name, value in ours.items():
+        assert value.float().allclose(theirs[name].float(), atol=2e-3), name
+
+
+def test_a_stop_ends_all_processes_after_the_same_step(tiny, faces, tmp_path, launch):
+    broken = tmp_path / "broken"
+    shutil.copytree(faces, broken)
+    (broken / "train" / "anger" / "3.png").write_bytes(b"not a picture")
+    path = configuration(
+        tiny,
+        tmp_path,
+        "data.memory=lazy",
+        f"data.root={broken}",
+        "optim.epochs=400",
+        "select.every=400",
+        "loss.transformation=0",
+        "loss.self_contrast=0",
+        out="cut",
+    )
+    run = tmp_path / "cut"
+    both = launch(path)
+    log = run / "log.jsonl"
+    for _ in range(1200):
+        if log.exists() or both.poll() is not None:
+            break
+        time.sleep(0.1)
+    both.send_signal(signal.SIGTERM)
+    _, err = both.communicate(timeout=60)
+    assert both.returncode != 0
+    assert "stopped and saved" in err, err
+    states = sorted((run / "checkpoints").iterdir())
+    assert states
+    epochs = len(log.read_text().splitlines())
+    assert epochs < 400
+
+
+def test_a_batch_that_cannot_be_shared_is_one_clear_error(tiny, monkeypatch):
+    monkeypatch.setattr("ke2nt.train.loop.world_size", lambda: 2)
+    with pytest.raises(TrainingError, match=r"optim\.batch_size a multiple of 2.*found.*=7"):
+        global_batch(tiny("optim.batch_size=7"), 42)
+    assert global_batch(tiny("optim.batch_size=8"), 7) == 6
