@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,7 +21,7 @@ from ke2nt.cli.options import (
     spread,
 )
 from ke2nt.cli.output import JsonFlag, print_json, print_line, print_table
-from ke2nt.errors import CheckpointError
+from ke2nt.errors import CheckpointError, DataError
 
 if TYPE_CHECKING:
     from ke2nt.models.calibration import Calibration
@@ -70,6 +71,8 @@ def calibrate(
 ) -> None:
     """Fit probabilities to what validation images show, and store that in the model's folder.
 
+    So is the scale of intensity: 0 is the median neutral face, 1 the median one of a class.
+
     Example: ke2nt calibrate runs/ferplus --dataset ferplus --root DIR --max-risk 0.05
     """
     import numpy as np
@@ -82,7 +85,10 @@ def calibrate(
     from ke2nt.labels import map_labels
     from ke2nt.models.card_facts import run_facts
     from ke2nt.models.folder import find_model_folder, update_folder
+    from ke2nt.models.ke2nt import KE2NT
     from ke2nt.models.saving import load_model
+    from ke2nt.predict.fit_intensity import fit_intensity_scale, raw_intensities
+    from ke2nt.predict.use import ModelUse
 
     if not run.exists():
         raise CheckpointError(
@@ -99,9 +105,16 @@ def calibrate(
     mapping = map_labels(data.classes, model.classes)
     images = tensors_for(model, data, quiet=quiet or json)
     answers = predict(
-        model, images, batch_size=batch_size, device=place, precision="fp32", quiet=quiet or json
+        model,
+        images,
+        batch_size=batch_size,
+        device=place,
+        precision="fp32",
+        embeddings=True,
+        quiet=quiet or json,
     )
     assert answers.logits is not None
+    assert answers.embeddings is not None
     logits, labels = answers.logits[0], np.array(mapping.index, dtype=np.int64)[answers.labels]
     facts = {"dataset": data.dataset, "split": data.split, "options": options, "n": len(labels)}
     fit: Any = {"method": method.value, "folds": folds, "seed": seed}
@@ -110,12 +123,23 @@ def calibrate(
         targets = {"risk": max_risk, "coverage": coverage, "confidence": min_confidence}
         unseen = softmax(cross_fitted(logits, labels, **fit))
         calibration = with_threshold(calibration, unseen, labels, **targets)
-    update_folder(folder, calibration=calibration, card=run_facts(folder))
     notes = [f"unreadable: {name}: {reason}" for name, reason in answers.failed]
+    use = ModelUse.of(model)
+    try:
+        if isinstance(model, KE2NT):
+            moves = raw_intensities(model, answers.embeddings)
+            scale = fit_intensity_scale(moves, labels, logits.argmax(axis=1), model.classes)
+            use = replace(use, intensity=scale)
+    except DataError as error:
+        notes.append(f"no scale of intensity: {error}")
+    update_folder(
+        folder, calibration=calibration, card={**run_facts(folder), "predict": use.to_dict()}
+    )
     if split == "train":
         notes.append("Images the model was trained on make it too sure of itself; use others.")
     if json:
-        print_json({"model": str(folder), **calibration.to_dict(), "notes": notes})
+        facts = {**calibration.to_dict(), "predict": use.to_dict(), "notes": notes}
+        print_json({"model": str(folder), **facts})
         return
     _show(calibration, model.classes, str(folder), notes)
 

@@ -56,7 +56,9 @@ class FaceClassifier:
         batch_size: Faces a forward pass.
 
     Attributes:
-        reference: (1, D) embedding of a neutral photo, or None for the model's own neutral.
+        reference: (1, D) embedding of a neutral photo, or None for the neutral face that the model
+            imagines.
+        own_words: Whether the model has the classes that its scale of intensity was fitted for.
     """
 
     def __init__(self, model: Recogniser, *, device: torch.device, batch_size: int) -> None:
@@ -65,6 +67,7 @@ class FaceClassifier:
         self.batch_size = batch_size
         self.use = ModelUse.of(model)
         self.reference: Tensor | None = None
+        self.own_words = True
 
     def crop(self, pixels: np.ndarray, box: Box | None) -> np.ndarray:
         """The model's view of a face: uint8 (S, S, 3); the whole picture where there is no box."""
@@ -109,10 +112,13 @@ class FaceClassifier:
         neutral = output.neutral_embeddings
         if neutral is None or self.model.bank is None:
             return Scores(probabilities, None)
-        if self.reference is not None:
-            neutral = self.reference.expand_as(output.embeddings)
-        moves = intensity(output.embeddings, neutral, self.model.bank) / self.use.intensity_unit
-        return Scores(probabilities, moves.double().cpu().numpy())
+        neutral = neutral if self.reference is None else self.reference
+        moves = intensity(output.embeddings, neutral, self.model.bank).double().cpu().numpy()
+        if self.own_words and self.use.intensity is not None:
+            moves = self.use.intensity.apply(
+                moves, self.model.classes, own_photo=self.reference is not None
+            )
+        return Scores(probabilities, moves)
 
     @torch.inference_mode()
     def _forward(self, crops: Sequence[np.ndarray]) -> KE2NTOutput:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from ke2nt.errors import ConfigError
-from ke2nt.predict.result import FaceResult, columns
+from ke2nt.predict.result import FaceResult, column_types, columns
 from ke2nt.runtime.optional import import_optional
 
 __all__ = ["WRITERS", "CsvWriter", "JsonLinesWriter", "ParquetWriter", "RowWriter", "open_writer"]
@@ -74,15 +74,8 @@ class ParquetWriter:
         self._arrow: Any = import_optional("pyarrow", extra="tables", purpose="Parquet files")
         parquet: Any = import_optional("pyarrow.parquet", extra="tables", purpose="Parquet files")
         path.parent.mkdir(parents=True, exist_ok=True)
-        types = {
-            **dict.fromkeys(("source", "status", "label", "raw_label", "reason"), "string"),
-            **dict.fromkeys(("frame", "track"), "int64"),
-            "unvalidated": "bool",
-        }
         self._classes = tuple(classes)
-        self._schema = self._arrow.schema(
-            [(name, types.get(name, "float64")) for name in columns(classes)]
-        )
+        self._schema = self._arrow.schema([*column_types(classes).items()])
         self._file = parquet.ParquetWriter(path, self._schema)
         self._waiting: list[dict[str, Any]] = []
 

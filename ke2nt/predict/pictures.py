@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from ke2nt.predict.frames import FrameResult
 from ke2nt.predict.pillow import annotate, write_picture
-from ke2nt.predict.timeline import Timeline
 from ke2nt.predict.video import VideoWriter
-from ke2nt.report.timeline_figure import timeline_figure
 from ke2nt.runtime.atomic import write_bytes
+
+if TYPE_CHECKING:
+    from ke2nt.predict.timeline import Timeline
 
 __all__ = ["PictureWriter"]
 
@@ -73,6 +74,8 @@ class PictureWriter:
         if self._annotated is not None:
             self._video = VideoWriter(self._free(self._annotated, source, ".annotated.mp4"))
         if self._timelines is not None:
+            from ke2nt.predict.timeline import Timeline
+
             self._timeline = Timeline(self._classes)
 
     def _finish(self) -> None:
@@ -84,6 +87,8 @@ class PictureWriter:
             video.close()
             self.written += 1
         if timeline is not None and source is not None and self._timelines is not None:
+            from ke2nt.report.timeline_figure import timeline_figure
+
             picture = timeline_figure(
                 timeline.tracks(),
                 timeline.classes,

@@ -72,7 +72,6 @@ class Recognizer:
         self._own_bank = model.bank
         self._own_calibration = model.calibration
         self._min_confidence = min_confidence
-        self._unvalidated = False
         if classes is not None:
             self.set_classes(classes)
 
@@ -116,7 +115,7 @@ class Recognizer:
     @property
     def unvalidated(self) -> bool:
         """Whether the classes are words that the model was never tested on."""
-        return self._unvalidated
+        return not self._classifier.own_words
 
     @property
     def min_confidence(self) -> float:
@@ -140,14 +139,14 @@ class Recognizer:
             PromptError: A word is empty, given twice, or too long.
         """
         if classes is None:
-            if self._unvalidated and self._own_bank is not None:
+            if self.unvalidated and self._own_bank is not None:
                 self.model.set_bank(self._own_bank)  # type: ignore[operator]
                 self.model.calibration = self._own_calibration
-            self._unvalidated = False
+            self._classifier.own_words = True
             return
         bank = bank_of_words(self.model, self._own_bank, classes)
         self.model.set_bank(bank)  # type: ignore[operator]
-        self._unvalidated = True
+        self._classifier.own_words = False
 
     def set_neutral(self, photo: ImageLike | None) -> None:
         """Measure intensity from a neutral photo of the same person, or as the model does again.
@@ -251,7 +250,7 @@ class Recognizer:
             self._classifier,
             tracker=tracker,
             min_confidence=self.min_confidence,
-            unvalidated=self._unvalidated,
+            unvalidated=self.unvalidated,
             hold=hold or self._classifier.batch_size,
         )
 

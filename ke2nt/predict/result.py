@@ -11,7 +11,7 @@ from ke2nt.runtime.optional import import_optional
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["FaceResult", "Results", "Status", "columns"]
+__all__ = ["FaceResult", "Results", "Status", "column_types", "columns"]
 
 Status = Literal["ok", "no_face", "low_confidence", "unreadable"]
 _PLACE = ("source", "frame", "time")
@@ -19,6 +19,11 @@ _BOX = ("x0", "y0", "x1", "y1")
 _FACE = ("detector_score", "track")
 _ANSWER = ("status", "label", "confidence", "intensity", "raw_label", "raw_confidence")
 _FLAGS = ("unvalidated", "reason")
+_TYPES = {
+    **dict.fromkeys(("source", "status", "label", "raw_label", "reason"), "string"),
+    **dict.fromkeys(("frame", "track"), "int64"),
+    "unvalidated": "bool",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +47,8 @@ class FaceResult:
         label: The answer; None unless the status is "ok".
         confidence: Probability of the best class, also where the answer is withheld.
         intensity: How far the face has moved from neutral towards `label`: 0 at neutral; 1 is a
-            typical clear expression where the model has an `intensity_unit`, else it is in units of
-            the embedding space. None without a label, or with a linear head.
+            typical expression of that label where the model has a scale (`ke2nt calibrate` fits
+            it), else it is raw, in [-2, 2]. None without a label, or with a linear head.
         raw_label: Best class of this frame alone, also where the answer is withheld.
         raw_confidence: Its probability.
         unvalidated: Whether the classes are words that the model was never tested on.
@@ -90,6 +95,11 @@ def columns(classes: Sequence[str]) -> tuple[str, ...]:
     return (*_PLACE, *_BOX, *_FACE, *_ANSWER, *_FLAGS, *(f"p_{name}" for name in classes))
 
 
+def column_types(classes: Sequence[str]) -> dict[str, str]:
+    """Column → "string", "int64", "float64" or "bool", in the order of `columns`."""
+    return {name: _TYPES.get(name, "float64") for name in columns(classes)}
+
+
 class Results(tuple[FaceResult, ...]):
     """The rows of some images, in their order, faces from left to right.
 
@@ -111,5 +121,7 @@ class Results(tuple[FaceResult, ...]):
             MissingExtraError: pandas is not installed.
         """
         table = import_optional("pandas", extra="tables", purpose="data frames")
+        types = column_types(self.classes)
         rows = [row.to_row(self.classes) for row in self]
-        return table.DataFrame(rows, columns=list(columns(self.classes)))
+        nullable = {name: "Int64" if kind == "int64" else kind for name, kind in types.items()}
+        return table.DataFrame(rows, columns=list(types)).astype(nullable)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Self
 
 from ke2nt.errors import CheckpointError
 from ke2nt.models.recogniser import Recogniser
+from ke2nt.predict.intensity import IntensityScale
 
 __all__ = ["DEFAULT_MARGIN", "ModelUse"]
 
@@ -24,7 +24,7 @@ class ModelUse:
             around its centre.
         face_pixels: Side in pixels of the pictures that the model was trained from, where they were
             smaller than its input; sharper crops are first reduced to it. None for no such step.
-        intensity_unit: Raw intensity that is called 1, above 0.
+        intensity: From raw intensities to those that users see; None leaves them raw.
 
     Raises:
         CheckpointError: A value is out of range.
@@ -32,28 +32,33 @@ class ModelUse:
 
     margin: float = DEFAULT_MARGIN
     face_pixels: int | None = None
-    intensity_unit: float = 1.0
+    intensity: IntensityScale | None = None
 
     def __post_init__(self) -> None:
-        sound = (
-            -0.5 < self.margin < 4
-            and (self.face_pixels is None or 8 <= self.face_pixels <= 4096)
-            and 0 < self.intensity_unit < math.inf
-        )
-        if not sound:
+        if not -0.5 < self.margin < 4 or (
+            self.face_pixels is not None and not 8 <= self.face_pixels <= 4096
+        ):
             raise CheckpointError(
                 "the model's facts for prediction are out of range",
-                expected="margin above -0.5, face_pixels from 8, intensity_unit above 0",
-                found=asdict(self),
+                expected="margin from -0.5 to 4, face_pixels from 8 to 4096",
+                found=(self.margin, self.face_pixels),
             )
 
     @classmethod
     def of(cls, model: Recogniser) -> Self:
         """The facts of a model; defaults for those that its card does not have."""
         stored: dict[str, Any] = model.card.get("predict") or {}
-        known = {field.name for field in fields(cls)}
-        return cls(**{name: value for name, value in stored.items() if name in known})
+        scale = stored.get("intensity")
+        return cls(
+            margin=stored.get("margin", DEFAULT_MARGIN),
+            face_pixels=stored.get("face_pixels"),
+            intensity=None if scale is None else IntensityScale.from_dict(scale),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON value, to be stored in `model.card["predict"]`."""
-        return asdict(self)
+        return {
+            "margin": self.margin,
+            "face_pixels": self.face_pixels,
+            "intensity": self.intensity and self.intensity.to_dict(),
+        }

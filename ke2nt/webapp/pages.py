@@ -94,10 +94,8 @@ def _intensity(reading: Reading) -> str:
     if reading.intensities is None or name == NEUTRAL:
         return ""
     value = _signed(reading.intensities[reading.best])
-    unit = "1 a clear expression" if reading.scaled else "the unit is the model’s own"
-    return (
-        f'<p class="ke-intensity">intensity <b>{value}</b> · 0 is this face’s neutral, {unit}</p>'
-    )
+    unit = "0 is neutral, 1 typical" if reading.scaled else "no scale is known for these words"
+    return f'<p class="ke-intensity">intensity <b>{value}</b> · {unit}</p>'
 
 
 def _bars(reading: Reading) -> str:

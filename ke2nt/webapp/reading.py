@@ -27,9 +27,8 @@ class Reading:
     Attributes:
         classes: K names.
         probabilities: K numbers that sum to 1, calibrated where the model is.
-        intensities: K numbers, 0 at neutral; None with a linear head.
-        scaled: Whether an intensity of 1 is a typical clear expression; else the unit is the
-            model's own.
+        intensities: K numbers; None with a linear head.
+        scaled: Whether 0 is a neutral face and 1 a typical expression; else they are raw.
         sure: Whether the best probability reaches the model's threshold.
         target: Index of the class that `effect` is about.
         effect: (G, G) log-odds of the target that are lost where a region is covered.
@@ -74,16 +73,17 @@ def read_face(
     chosen = words.classes.index(target) if target in words.classes else best
     odds = log_odds(logits, chosen)
     moves = None
+    scale = ModelUse.of(model).intensity if words.bank is None else None
     if bank is not None and face.output.neutral_embeddings is not None:
-        unit = ModelUse.of(model).intensity_unit
         own, neutral = face.output.embeddings[:1], face.output.neutral_embeddings[:1]
-        moves = (intensity(own, neutral, bank.to("cpu"))[0] / unit).tolist()
+        raw = intensity(own, neutral, bank.to("cpu")).double().numpy()
+        moves = (raw if scale is None else scale.apply(raw, words.classes, own_photo=False))[0]
     threshold = (calibration.min_confidence if calibration else None) or 0.0
     return Reading(
         classes=words.classes,
         probabilities=probabilities,
-        intensities=moves,
-        scaled="intensity_unit" in (model.card.get("predict") or {}),
+        intensities=None if moves is None else moves.tolist(),
+        scaled=scale is not None,
         sure=probabilities[best] >= threshold,
         target=chosen,
         effect=(odds[0] - odds[1:]).reshape(GRID, GRID),

@@ -12,6 +12,7 @@ from ke2nt.evaluation.evaluate import evaluate_model, tensors_for
 from ke2nt.evaluation.predict import predict
 from ke2nt.evaluation.temperature import fit_temperature
 from ke2nt.models.saving import load_model
+from ke2nt.predict.use import ModelUse
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +45,9 @@ def test_the_temperature_is_fitted_and_stored(calibrate, model, faces):
     assert value["temperature"] == pytest.approx(fit_temperature(raw.logits[0], labels))
     assert value["fitted_on"] == {"dataset": "folder", "split": "val", "options": {}, "n": 24}
     stored = load_model(model)
+    scale = ModelUse.of(stored).intensity
+    assert scale is None or scale.to_dict() == value["predict"]["intensity"]
+    assert (scale is None) == any("scale of intensity" in note for note in value["notes"])
     assert stored.calibration.temperature == value["temperature"]
     assert stored.calibration.min_confidence is None
     assert evaluate_model(stored, images).report.nll == pytest.approx(

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-import torch
 
 from ke2nt.data.images import decode
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.errors import CheckpointError
 from ke2nt.predict.crop import crop_face, crop_square
+from ke2nt.predict.intensity import IntensityScale
 from ke2nt.predict.use import ModelUse
 
 
@@ -59,36 +59,15 @@ def test_sharp_crops_are_reduced_to_what_training_saw():
 def test_facts_come_from_the_card_and_survive_saving(model, tmp_path):
     from ke2nt.models.ke2nt import KE2NT
 
-    assert ModelUse.of(model) == ModelUse(margin=0.0, face_pixels=None, intensity_unit=1.0)
-    use = ModelUse(margin=0.25, face_pixels=48, intensity_unit=3.0)
+    assert ModelUse.of(model) == ModelUse(margin=0.0, face_pixels=None, intensity=None)
+    scale = IntensityScale({"happiness": 0.25}, {"happiness": 2.0})
+    use = ModelUse(margin=0.25, face_pixels=48, intensity=scale)
     model.card["predict"] = {**use.to_dict(), "a later field": 1}
     model.save_pretrained(tmp_path / "m")
     assert ModelUse.of(KE2NT.from_pretrained(tmp_path / "m")) == use
 
 
-@pytest.mark.parametrize("bad", [{"margin": -1.0}, {"face_pixels": 1}, {"intensity_unit": 0.0}])
+@pytest.mark.parametrize("bad", [{"margin": -1.0}, {"face_pixels": 1}])
 def test_facts_out_of_range_are_named(bad):
     with pytest.raises(CheckpointError, match=next(iter(bad))):
         ModelUse(**bad)
-
-
-def test_the_unit_of_intensity_is_a_median(model, portraits):
-    from ke2nt.data.sample import FaceSample, FaceSplit
-    from ke2nt.data.tensors import FaceTensors
-    from ke2nt.errors import DataError
-    from ke2nt.predict.fit_unit import fit_intensity_unit
-
-    samples = [FaceSample(str(i), p, 0) for i, p in enumerate(portraits)]
-    images = FaceTensors(FaceSplit("d", "s", model.classes, tuple(samples)), 32)
-    pixels = torch.stack([batch.pixels[0] for batch in images.batches(1)])
-    with torch.inference_mode():
-        output = model(model.preprocessing.to_input(pixels))
-    best = output.logits.argmax(dim=1)
-    moves = model.intensity(output)[torch.arange(len(best)), best]
-    expected = float(np.median(moves[best != 0].numpy()))
-    assert expected > 0
-    assert fit_intensity_unit(model, images, min_confidence=0) == pytest.approx(expected)
-    model.card["predict"] = {"intensity_unit": 5.0}
-    assert fit_intensity_unit(model, images, min_confidence=0) == pytest.approx(expected)
-    with pytest.raises(DataError, match="no typical intensity"):
-        fit_intensity_unit(model, images, min_confidence=1.1)

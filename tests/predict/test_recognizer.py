@@ -15,6 +15,7 @@ from ke2nt.errors import ConfigError, DataError, LabelError, ModelError, TextEnc
 from ke2nt.evaluation.predict import predict
 from ke2nt.models.calibration import Calibration
 from ke2nt.models.linear import LinearClassifier
+from ke2nt.predict.intensity import intensity
 from ke2nt.predict.recognizer import Recognizer
 from ke2nt.predict.result import FaceResult, columns
 from ke2nt.prompts.prompt_set import PromptSet
@@ -53,7 +54,8 @@ def test_answers_are_the_models_own_on_the_same_crops(recognizer, model, portrai
     assert all(row.box == (0, 0, 64, 64) and row.detector_score is None for row in found)
     with torch.inference_mode():
         pixels = torch.stack([batch.pixels[0] for batch in images.batches(1)])
-        moves = model.intensity(model(model.preprocessing.to_input(pixels)))
+        output = model(model.preprocessing.to_input(pixels))
+        moves = intensity(output.embeddings, output.neutral_embeddings, model.bank)
     for row, own in zip(found, moves, strict=True):
         assert row.intensity == pytest.approx(float(own[model.classes.index(row.label)]), abs=1e-5)
 
@@ -134,6 +136,9 @@ def test_a_data_frame_has_a_row_a_face(recognizer, portraits, scene):
     assert frame["x1"][0] == 69
     assert frame["p_disgust"][0] == results[0].probabilities["disgust"]
     assert frame["label"].isna().tolist() == [False, True]
+    assert [str(frame[name].dtype) for name in ("frame", "time", "status")] == [
+        *("Int64", "float64", "string"),
+    ]
 
 
 def test_unsure_answers_are_withheld(recognizer, model, wall_detector, portraits, scene):
@@ -161,7 +166,7 @@ def test_a_calibration_softens_and_brings_its_threshold(recognizer, model, portr
     assert row.status == "low_confidence"
 
 
-def test_intensity_is_in_the_stored_unit_and_from_a_neutral_photo(
+def test_intensity_is_on_the_stored_scale_and_from_a_neutral_photo(
     model, wall_detector, portraits, scene
 ):
     def make():
@@ -169,9 +174,12 @@ def test_intensity_is_in_the_stored_unit_and_from_a_neutral_photo(
 
     picture = scene(200, 100, (portraits[0], 10, 10), (portraits[1][:40, :40], 120, 10))
     raw = make().predict(picture)[0]
-    model.card["predict"] = {"intensity_unit": 0.5}
+    names = ("happiness", "disgust")
+    scale = {"zero": dict.fromkeys(names, 0.25), "unit": dict.fromkeys(names, 0.5)}
+    model.card["predict"] = {"intensity": scale}
     scaled = make()
-    assert scaled.predict(picture)[0].intensity == pytest.approx(2 * raw.intensity)
+    expected = pytest.approx(2 * (raw.intensity - 0.25))
+    assert scaled.predict(picture)[0].intensity == expected
     scaled.set_neutral(picture)  # the largest face is the person
     own, other = scaled.predict(picture)
     assert own.intensity == pytest.approx(0, abs=1e-6)
@@ -179,7 +187,7 @@ def test_intensity_is_in_the_stored_unit_and_from_a_neutral_photo(
     if other.label != "neutral":
         assert abs(other.intensity) > 1e-4
     scaled.set_neutral(None)
-    assert scaled.predict(picture)[0].intensity == pytest.approx(2 * raw.intensity)
+    assert scaled.predict(picture)[0].intensity == expected
 
 
 def test_a_neutral_photo_needs_a_face(recognizer, scene, tmp_path):

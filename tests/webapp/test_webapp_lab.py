@@ -82,9 +82,12 @@ def test_words_change_the_bars(lab, photo):
 def test_the_unit_of_the_intensity_is_said(lab, photo):
     seen = lab.look(photo, find=False)
     words = ("bored\nin pain", TEMPLATE, None)
-    assert "the model’s own" in lab.answer(seen, *words).html
-    lab.model.card["predict"] = {"intensity_unit": 2.0}
-    assert "1 a clear expression" in lab.answer(seen, *words).html
+    assert "no scale is known" in lab.answer(seen, *words).html
+    scale = {"zero": {"happiness": 0.0}, "unit": {"happiness": 1.0}}
+    lab.model.card["predict"] = {"intensity": scale}
+    own = (lab.vocabulary.default_words, lab.vocabulary.default_templates, None)
+    assert "0 is neutral, 1 typical" in lab.answer(seen, *own).html
+    assert "no scale is known" in lab.answer(seen, *words).html
 
 
 def test_problems_become_notes(lab, photo, tmp_path):

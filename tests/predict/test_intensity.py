@@ -1,0 +1,93 @@
+"""The readout against plain numpy, its scale, and what happens where there is none."""
+
+import numpy as np
+import pytest
+import torch
+
+from ke2nt.errors import CheckpointError, DataError
+from ke2nt.predict.fit_intensity import fit_intensity_scale, raw_intensities
+from ke2nt.predict.intensity import IntensityScale, intensity
+
+CLASSES = ("neutral", "happiness", "disgust")
+
+
+def slow(expression, neutral, bank):
+    def unit(v):
+        length = np.linalg.norm(v)
+        return v / length if length else v
+
+    move = unit(expression) - unit(neutral)
+    return [
+        float(move @ unit(row - bank.neutral_raw.numpy().astype(np.float64)))
+        for row in bank.raw.numpy().astype(np.float64)
+    ]
+
+
+def test_the_readout_is_the_projection_of_unit_vectors(model):
+    rng = np.random.default_rng(0)
+    own, rest = rng.normal(size=(5, 16)), 100 * rng.normal(size=(5, 16))
+    found = intensity(torch.from_numpy(own), torch.from_numpy(rest), model.bank).numpy()
+    expected = [slow(e, n, model.bank) for e, n in zip(own, rest, strict=True)]
+    assert np.allclose(found, expected, atol=1e-6)
+    assert (found[:, 0] == 0).all()
+    longer = intensity(torch.from_numpy(7 * own), torch.from_numpy(rest), model.bank).numpy()
+    assert np.allclose(found, longer)
+    photo = intensity(torch.from_numpy(own), torch.from_numpy(own[:1]), model.bank).numpy()
+    assert np.allclose(photo[0], 0)
+    assert np.allclose(photo[1], slow(own[1], own[0], model.bank), atol=1e-6)
+
+
+def test_embeddings_that_were_kept_give_the_models_own_readout(model):
+    with torch.inference_mode():
+        output = model(torch.randn(4, 3, 32, 32))
+    found = raw_intensities(model, output.embeddings.numpy())
+    pairs = zip(output.embeddings, output.neutral_embeddings, strict=True)
+    expected = [slow(e.double().numpy(), n.double().numpy(), model.bank) for e, n in pairs]
+    assert np.allclose(found, expected, atol=1e-5)
+
+
+def test_zero_is_the_median_neutral_face_and_one_that_of_the_class():
+    labels = np.repeat([0, 1, 2], [21, 30, 9])
+    moves = np.random.default_rng(1).normal(size=(60, 3))
+    moves[labels == 1, 1] += 5
+    answers = labels.copy()
+    answers[25] = 0  # a missed face
+    moves[25, 1] = -100
+    named = (labels == 1) & (answers == 1)
+    scale = fit_intensity_scale(moves, labels, answers, CLASSES)
+    found = scale.apply(moves, CLASSES, own_photo=False)
+    assert np.median(found[labels == 0, 1]) == pytest.approx(0)
+    assert np.median(found[named, 1]) == pytest.approx(1)
+    assert scale.unit["disgust"] == scale.unit["happiness"]  # too few faces of its own
+    assert np.array_equal(found[:, 0], moves[:, 0])
+    against_photo = scale.apply(moves, CLASSES, own_photo=True)
+    assert np.allclose(against_photo[:, 1], moves[:, 1] / scale.unit["happiness"])
+    other = scale.apply(moves, ("bored", "in pain", "calm"), own_photo=False)
+    assert np.array_equal(other, moves)
+    assert IntensityScale.from_dict(scale.to_dict()) == scale
+
+
+def test_a_scale_needs_neutral_faces_and_faces_that_move():
+    moves, ones = np.zeros((20, 3)), np.ones(20, int)
+    with pytest.raises(DataError, match="neutral"):
+        fit_intensity_scale(moves, ones, ones, CLASSES)
+    with pytest.raises(DataError, match="neutral"):
+        fit_intensity_scale(moves, 0 * ones, ones, ("calm", "joy", "rage"))
+    with pytest.raises(DataError, match="no class"):
+        fit_intensity_scale(moves, np.arange(20) % 2, ones, CLASSES)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"zero": {"joy": 0}, "unit": {"joy": 0}},
+        {"zero": {"joy": 0}, "unit": {"rage": 1}},
+        {"zero": {"joy": float("nan")}, "unit": {"joy": 1}},
+        {"zero": {"joy": "much"}, "unit": {"joy": 1}},
+        {"zero": {}},
+        3,
+    ],
+)
+def test_a_damaged_scale_is_named(bad):
+    with pytest.raises(CheckpointError, match="scale of intensity"):
+        IntensityScale.from_dict(bad)
