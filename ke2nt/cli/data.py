@@ -1,4 +1,4 @@
-"""`ke2nt data`: list, describe and check datasets, and draw synthetic faces."""
+"""`ke2nt data`: list, describe, check and pack datasets, and draw synthetic faces."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(
-    help="Datasets: list, describe and check them, or draw one.", no_args_is_help=True
+    help="Datasets: list, describe, check and pack them, or draw one.", no_args_is_help=True
 )
 
 _Name = Annotated[str, typer.Argument(help="A dataset, as `ke2nt data list` names it.")]
@@ -143,6 +143,44 @@ def check_command(
             print_line("nothing found")
     if not (report.clean if strict else report.usable):
         raise typer.Exit(1)
+
+
+@app.command("pack")
+def pack_command(
+    name: _Name,
+    root: _Root,
+    out: Annotated[Path, typer.Option("--out", help="A new or empty folder.")],
+    size: Annotated[int, typer.Option(min=16, max=1024, help="Side in pixels.")] = 112,
+    rule: _Rule = None,
+    option: _Options = None,
+    split: _Splits = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Decoding threads; default: all cores.")
+    ] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Decode every image once, into arrays; read them again with the dataset name `packed`."""
+    import os
+
+    from ke2nt.data.pack import pack_dataset
+
+    summary = pack_dataset(
+        _open(name, root, rule, option),
+        out,
+        size,
+        splits=split,
+        workers=workers or os.cpu_count() or 1,
+        quiet=json,
+    )
+    if json:
+        print_json(summary)
+        return
+    rows = [[k, v["samples"], len(v["failed"]), v["bytes"] // 2**20] for k, v in summary.items()]
+    print_table(["split", "n faces", "n unreadable", "n MiB"], rows)
+    for facts in summary.values():
+        for image, reason in facts["failed"].items():
+            print_line(f"unreadable: {image}: {reason}")
+    print_line(f"written to {out}; read it with: data.name=packed data.root={out}")
 
 
 @app.command("synth")

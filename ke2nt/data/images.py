@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from ke2nt.data.sample import ImageSource, PackedImage
 from ke2nt.errors import DataError, ImageReadError
 
 __all__ = ["MAX_PIXELS", "ImageHeader", "decode", "is_image_name", "probe"]
@@ -70,7 +71,7 @@ def probe(path: Path) -> ImageHeader:
 
 
 def decode(
-    source: Path | np.ndarray, *, size: int | None = None, interpolation: str = "bicubic"
+    source: ImageSource, *, size: int | None = None, interpolation: str = "bicubic"
 ) -> np.ndarray:
     """Pixels of an image as 8-bit RGB.
 
@@ -79,7 +80,8 @@ def decode(
     animation the first frame is taken.
 
     Args:
-        source: An image file, or uint8 pixels (H, W), (H, W, 1) or (H, W, 3) in RGB order.
+        source: An image file, uint8 pixels (H, W), (H, W, 1) or (H, W, 3) in RGB order, or a place
+            in a packed split.
         size: Side of the square to resize to, antialiased, aspect ignored; None keeps the size. A
             JPEG is then decoded at a reduced scale where it is at least six times larger.
         interpolation: "nearest", "bilinear", "bicubic" or "lanczos".
@@ -96,6 +98,8 @@ def decode(
             "unknown interpolation", expected=f"one of {', '.join(_FILTERS)}", found=interpolation
         )
     try:
+        if isinstance(source, PackedImage):
+            source = source.read()
         if isinstance(source, np.ndarray):
             return _finish(_from_array(source), 1, size, interpolation)
         with _open(source) as image:
@@ -164,8 +168,8 @@ def _finish(image: Image.Image, turn: int, size: int | None, interpolation: str)
     return np.array(image)
 
 
-def _failure(source: Path | np.ndarray, error: Exception) -> ImageReadError:
-    if isinstance(source, np.ndarray):
+def _failure(source: ImageSource, error: Exception) -> ImageReadError:
+    if not isinstance(source, Path):
         return ImageReadError("pixels cannot be used as an image", found=error)
     hint = None
     reason: object = error or type(error).__name__

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ke2nt.data.images import probe
+from ke2nt.data.images import decode, probe
 from ke2nt.data.readers.base import Reader, is_present
 from ke2nt.data.sample import FaceSample, FaceSplit
 from ke2nt.errors import ImageReadError
@@ -79,10 +78,11 @@ def imbalance(split: FaceSplit) -> float | None:
 
 
 def _size(sample: FaceSample) -> list[int] | None:
-    if isinstance(sample.source, np.ndarray):
-        return [sample.source.shape[1], sample.source.shape[0]]
-    try:
-        header = probe(sample.source)
-    except ImageReadError:
-        return None
-    return [header.width, header.height]
+    if isinstance(sample.source, Path):
+        try:
+            header = probe(sample.source)
+        except ImageReadError:
+            return None
+        return [header.width, header.height]
+    height, width = decode(sample.source).shape[:2]
+    return [width, height]

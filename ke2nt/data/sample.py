@@ -4,11 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
-__all__ = ["FaceSample", "FaceSplit"]
+__all__ = ["FaceSample", "FaceSplit", "ImageSource", "PackedImage", "packed_pixels"]
+
+
+@lru_cache(maxsize=64)
+def packed_pixels(path: Path) -> np.ndarray:
+    """The array of a packed split, uint8 (N, S, S, 3) RGB, mapped into memory and not read yet."""
+    pixels: np.ndarray = np.load(path, mmap_mode="c")
+    return pixels
+
+
+@dataclass(frozen=True, slots=True)
+class PackedImage:
+    """One image of a packed split.
+
+    Attributes:
+        path: The array's .npy file.
+        row: Its row there.
+    """
+
+    path: Path
+    row: int
+
+    def read(self) -> np.ndarray:
+        """The pixels, uint8 (S, S, 3) RGB."""
+        pixels: np.ndarray = packed_pixels(self.path)[self.row]
+        return pixels
+
+
+ImageSource: TypeAlias = Path | np.ndarray | PackedImage
+"""An image file, pixels, uint8 (H, W) or (H, W, 3) RGB, or a place in a packed split."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +48,7 @@ class FaceSample:
 
     Attributes:
         name: Unique within its split, such as a path relative to the dataset's root.
-        source: The image file, or the pixels themselves, uint8 (H, W) or (H, W, 3) RGB.
+        source: Where the image is.
         label: Class index in the split's label set.
         distribution: Share of each class, K values that sum to 1, where annotators voted.
         subject: Identity of the person, where known.
@@ -25,7 +56,7 @@ class FaceSample:
     """
 
     name: str
-    source: Path | np.ndarray
+    source: ImageSource
     label: int
     distribution: tuple[float, ...] | None = None
     subject: str | None = None

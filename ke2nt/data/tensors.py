@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from ke2nt.data.images import decode
-from ke2nt.data.sample import FaceSample, FaceSplit
+from ke2nt.data.sample import FaceSample, FaceSplit, PackedImage, packed_pixels
 from ke2nt.errors import DataError, ImageReadError
 from ke2nt.runtime.distributed import gather_objects, rank, world_size
 from ke2nt.runtime.progress import track
@@ -56,6 +56,17 @@ class _Decoder(Dataset[Any]):
         return index, np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
+def _mapped(split: FaceSplit, size: int) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """Array (N, S, S, 3) and rows of a split that is packed in this size, or None."""
+    places = [s.source for s in split.samples if isinstance(s.source, PackedImage)]
+    if len(places) < len(split) or len({place.path for place in places}) != 1:
+        return None
+    array = packed_pixels(places[0].path)
+    if array.shape[1] != size:
+        return None
+    return torch.from_numpy(array), torch.tensor([place.row for place in places])
+
+
 class FaceTensors:
     """Decoded, resized images of a split.
 
@@ -66,7 +77,8 @@ class FaceTensors:
         image_size: Side S of the square images in pixels.
         interpolation: As in `Preprocessing`.
         memory: "ram" decodes everything now; "lazy" decodes on each pass; "auto" takes RAM where
-            the pixels need at most 4 GiB.
+            the pixels need at most 4 GiB. A packed split of the right size is never decoded: unless
+            in RAM, it is read through the memory map.
         workers: Decoding threads (RAM) or worker processes (lazy).
         quiet: No progress on stderr.
 
@@ -97,6 +109,7 @@ class FaceTensors:
         self._workers = workers
         size = len(split) * 3 * image_size**2
         self._pixels: torch.Tensor | None = None
+        self._mapped = _mapped(split, image_size)
         self._usable = torch.arange(len(split))
         if memory == "ram" or (memory == "auto" and size <= RAM_LIMIT):
             self._fill(quiet)
@@ -111,7 +124,7 @@ class FaceTensors:
 
     def read_all(self, *, quiet: bool = True) -> None:
         """Find every unreadable image now. Several processes share the work and its result."""
-        if self._pixels is not None:
+        if self._pixels is not None or self._mapped is not None:
             return
         mine = self.usable[rank() :: world_size()]
         label = f"checking {self.split.dataset} {self.split.split}"
@@ -140,6 +153,11 @@ class FaceTensors:
             for indices in chunks:
                 yield Batch(self._pixels[indices], indices)
             return
+        if self._mapped is not None:
+            array, rows = self._mapped
+            for indices in chunks:
+                yield Batch(array[rows[indices]].permute(0, 3, 1, 2), indices)
+            return
         loader = DataLoader(
             self._decoder,
             batch_sampler=[chunk.tolist() for chunk in chunks],
@@ -161,6 +179,10 @@ class FaceTensors:
 
     def _fill(self, quiet: bool) -> None:
         size = self.image_size
+        if self._mapped is not None:
+            array, rows = self._mapped
+            self._pixels = array[rows].permute(0, 3, 1, 2).contiguous()
+            return
         pixels = torch.zeros((len(self.split), 3, size, size), dtype=torch.uint8)
         with ThreadPoolExecutor(max(1, self._workers)) as pool:
             items = pool.map(self._decoder.__getitem__, range(len(self.split)))

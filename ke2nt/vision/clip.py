@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ke2nt.data.images import decode
+from ke2nt.data.sample import ImageSource
 from ke2nt.errors import ModelError
 from ke2nt.text.encoder import DEFAULT_LOGIT_SCALE
 from ke2nt.text.file_digests import FileDigests
@@ -55,7 +55,7 @@ class OpenClipImages(ImageEncoder):
         """open_clip's own settings."""
         return self._resize.facts()
 
-    def read(self, source: Path | np.ndarray) -> np.ndarray:
+    def read(self, source: ImageSource) -> np.ndarray:
         """Decode to RGB, resize and crop."""
         return self._resize.pixels(decode(source))
 
@@ -136,7 +136,7 @@ class TransformersImages(ImageEncoder):
         facts = {name: known[name] for name in names if known.get(name) is not None}
         return {**facts, "backend": getattr(self._processor, "backend", "pil")}
 
-    def read(self, source: Path | np.ndarray) -> np.ndarray:
+    def read(self, source: ImageSource) -> np.ndarray:
         """Decode to RGB; the library resizes and crops."""
         found = self._processor(
             decode(source),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ke2nt.data.sample import FaceSplit
+from ke2nt.data.sample import FaceSplit, PackedImage
 from ke2nt.runtime.atomic import write_bytes
 from ke2nt.runtime.digest import digest_bytes, digest_file, digest_json
 
@@ -36,7 +36,8 @@ def split_digest(split: FaceSplit, folder: Path) -> str:
     return digest_json(rows)
 
 
-def _pixels_digest(pixels: np.ndarray) -> str:
+def _pixels_digest(source: np.ndarray | PackedImage) -> str:
+    pixels = source.read() if isinstance(source, PackedImage) else source
     return digest_bytes(f"{pixels.dtype} {pixels.shape} ".encode() + pixels.tobytes())
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from ke2nt.data.sample import ImageSource
 
 __all__ = ["ImageEncoder", "Tower"]
 
@@ -59,7 +60,7 @@ class ImageEncoder(ABC):
         """
 
     @abstractmethod
-    def read(self, source: Path | np.ndarray) -> np.ndarray:
+    def read(self, source: ImageSource) -> np.ndarray:
         """One image, decoded, resized and cropped: uint8 (3, H, W). Called from several threads.
 
         Raises:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from ke2nt.data.images import decode
 from ke2nt.data.preprocessing import Preprocessing
+from ke2nt.data.sample import ImageSource
 from ke2nt.errors import ModelError
 from ke2nt.models.folder import find_model_folder
 from ke2nt.models.saving import load_model
@@ -70,7 +70,7 @@ class TrainedImages(ImageEncoder):
         """The model's own, as it was saved."""
         return self._preprocessing.to_dict()
 
-    def read(self, source: Path | np.ndarray) -> np.ndarray:
+    def read(self, source: ImageSource) -> np.ndarray:
         """Decode and resize as `ke2nt evaluate` does."""
         own = self._preprocessing
         rgb = decode(source, size=own.image_size, interpolation=own.interpolation)

@@ -10,8 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-
 from ke2nt.data.sample import FaceSample, FaceSplit
 from ke2nt.errors import DataError, LayoutError
 from ke2nt.runtime.suggest import did_you_mean
@@ -122,7 +120,7 @@ def entries(folder: Path) -> list[Path]:
 
 def is_present(sample: FaceSample) -> bool:
     """Whether a sample's image is in memory or on disk; nothing is decoded."""
-    return isinstance(sample.source, np.ndarray) or os.path.isfile(sample.source)
+    return not isinstance(sample.source, Path) or os.path.isfile(sample.source)
 
 
 def _describe(root: Path) -> str:

@@ -13,6 +13,7 @@ from ke2nt.data.readers.fer2013 import FER2013
 from ke2nt.data.readers.ferplus import FERPlus
 from ke2nt.data.readers.folder import ImageFolder
 from ke2nt.data.readers.manifest import Manifest
+from ke2nt.data.readers.packed import Packed
 from ke2nt.data.readers.rafdb import RAFDB
 from ke2nt.data.synth.reader import SyntheticReader
 from ke2nt.errors import DataError
@@ -29,6 +30,7 @@ READERS: dict[str, type[Any]] = {
     "fer2013": FER2013,
     "folder": ImageFolder,
     "manifest": Manifest,
+    "packed": Packed,
     "synthetic": SyntheticReader,
 }
 
