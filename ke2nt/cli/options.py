@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,18 +15,59 @@ if TYPE_CHECKING:
     from ke2nt.data.sample import FaceSplit
 
 __all__ = [
+    "BatchSizeOption",
+    "BootstrapOption",
+    "CacheDirOption",
+    "DatasetOption",
     "DeviceOption",
+    "EncoderOption",
+    "LabelChoice",
+    "LabelsOption",
     "LimitOption",
+    "MergeOption",
+    "PrecisionChoice",
+    "PrecisionOption",
     "QuietFlag",
     "ReaderOptions",
     "RootOption",
     "RuleOption",
+    "SeedOption",
+    "SplitOption",
+    "TextEncoderOption",
     "device_name",
     "pairs",
     "reader_options",
     "spread",
 ]
 
+
+class LabelChoice(StrEnum):
+    strict = "strict"
+    drop = "drop"
+    keep = "keep"
+
+
+class PrecisionChoice(StrEnum):
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+
+
+EncoderOption = Annotated[
+    str,
+    typer.Option(
+        "--encoder",
+        metavar="ENC",
+        help="open_clip:ARCH/TAG-or-path, open_clip:FOLDER, transformers:ID-or-folder, or "
+        "run:DIR for a trained model.",
+    ),
+]
+TextEncoderOption = Annotated[
+    str | None,
+    typer.Option("--text-encoder", help="For run:DIR, where its own text encoder has moved to."),
+]
+DatasetOption = Annotated[str, typer.Option("--dataset", help="A dataset of `ke2nt data list`.")]
+SplitOption = Annotated[str, typer.Option("--split", help="Its split, such as val or test.")]
 RootOption = Annotated[
     Path | None, typer.Option("--root", help="Its folder; drawn faces have none.")
 ]
@@ -36,12 +78,28 @@ ReaderOptions = Annotated[
     list[str] | None,
     typer.Option("--option", metavar="KEY=VALUE", help="A reader option; may be repeated."),
 ]
+LabelsOption = Annotated[
+    LabelChoice, typer.Option("--labels", help="What to do with classes only one side has.")
+]
+MergeOption = Annotated[
+    list[str] | None,
+    typer.Option("--merge", metavar="A=B", help="Read the data's class A as B; may be repeated."),
+]
+BatchSizeOption = Annotated[int, typer.Option("--batch-size", min=1)]
 DeviceOption = Annotated[
     str | None, typer.Option("--device", help="cpu, cuda, …; the GPU where there is one.")
+]
+PrecisionOption = Annotated[
+    PrecisionChoice, typer.Option("--precision", help="auto: bf16 on a GPU, fp32 elsewhere.")
 ]
 LimitOption = Annotated[
     int | None, typer.Option("--limit", min=1, help="Only N images, spread over the split.")
 ]
+CacheDirOption = Annotated[Path | None, typer.Option("--cache-dir", help="Cache folder.")]
+BootstrapOption = Annotated[
+    int, typer.Option("--bootstrap", min=0, help="Resamples for the intervals; 0 for none.")
+]
+SeedOption = Annotated[int, typer.Option("--seed", help="Seed of all that is drawn.")]
 QuietFlag = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
 
 

@@ -12,7 +12,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["JsonFlag", "print_json", "print_line", "print_table"]
+__all__ = [
+    "JsonFlag",
+    "percent",
+    "percent_range",
+    "print_json",
+    "print_line",
+    "print_table",
+    "short_names",
+]
 
 JsonFlag = Annotated[
     bool, typer.Option("--json", help="Print only JSON on stdout, for scripts.", show_default=False)
@@ -58,3 +66,19 @@ def print_table(
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))
     _console().print(table)
+
+
+def percent(share: float | None) -> str:
+    """A share as a number of percent, or a dash."""
+    return "–" if share is None else f"{100 * share:.1f}"
+
+
+def percent_range(interval: tuple[float, float] | None) -> str:
+    """An interval of shares, or a dash."""
+    return "–" if interval is None else f"{percent(interval[0])} to {percent(interval[1])}"
+
+
+def short_names(names: Sequence[str], length: int = 5) -> Sequence[str]:
+    """Names cut to a few letters, so that a matrix fits a terminal; whole where two would agree."""
+    cut = [name[:length] for name in names]
+    return cut if len(set(cut)) == len(names) else names

@@ -9,36 +9,44 @@ from typing import Annotated, Any
 
 import typer
 
+from ke2nt.cli.face_source import FaceSource
 from ke2nt.cli.options import (
+    BatchSizeOption,
+    BootstrapOption,
+    CacheDirOption,
+    DatasetOption,
     DeviceOption,
+    EncoderOption,
+    LabelChoice,
+    LabelsOption,
     LimitOption,
+    MergeOption,
+    PrecisionChoice,
+    PrecisionOption,
     QuietFlag,
     ReaderOptions,
     RootOption,
     RuleOption,
+    SeedOption,
+    SplitOption,
+    TextEncoderOption,
 )
 from ke2nt.cli.output import JsonFlag, print_json, print_line
-from ke2nt.cli.prompt_lab_options import (
-    BatchSize,
-    Bootstrap,
-    CacheDir,
-    Dataset,
-    Encoder,
-    FaceSource,
-    LabelChoice,
-    Labels,
-    Merge,
-    Out,
-    Precision,
-    PrecisionChoice,
-    Prompts,
-    Seed,
-    Split,
-    TextEncoder,
-)
 from ke2nt.errors import ConfigError
 
 __all__ = ["add_to"]
+
+PromptsOption = Annotated[
+    list[str],
+    typer.Option(
+        "--prompts",
+        metavar="SET[,SET...]",
+        help="Shipped prompt sets or YAML files; may be repeated.",
+    ),
+]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="Folder for JSON and pictures.")
+]
 
 
 class _Share(StrEnum):
@@ -63,27 +71,27 @@ def add_to(app: typer.Typer) -> None:
 
 
 def _rank(
-    encoder: Encoder,
-    prompts: Prompts,
-    dataset: Dataset,
-    split: Split,
+    encoder: EncoderOption,
+    prompts: PromptsOption,
+    dataset: DatasetOption,
+    split: SplitOption,
     root: RootOption = None,
     rule: RuleOption = None,
     option: ReaderOptions = None,
-    text_encoder: TextEncoder = None,
-    labels: Labels = LabelChoice.strict,
-    merge: Merge = None,
+    text_encoder: TextEncoderOption = None,
+    labels: LabelsOption = LabelChoice.strict,
+    merge: MergeOption = None,
     limit: LimitOption = None,
-    batch_size: BatchSize = 64,
+    batch_size: BatchSizeOption = 64,
     device: DeviceOption = None,
-    precision: Precision = PrecisionChoice.auto,
-    cache_dir: CacheDir = None,
-    bootstrap: Bootstrap = 1000,
-    seed: Seed = 0,
+    precision: PrecisionOption = PrecisionChoice.auto,
+    cache_dir: CacheDirOption = None,
+    bootstrap: BootstrapOption = 1000,
+    seed: SeedOption = 0,
     top: Annotated[
         int, typer.Option("--top", min=1, help="Rows of a table, or of a class in it, at most.")
     ] = 10,
-    out: Out = None,
+    out: OutOption = None,
     quiet: QuietFlag = False,
     json: JsonFlag = False,
 ) -> None:
@@ -114,9 +122,9 @@ def _rank(
 
 
 def _search(
-    encoder: Encoder,
-    prompts: Prompts,
-    dataset: Dataset,
+    encoder: EncoderOption,
+    prompts: PromptsOption,
+    dataset: DatasetOption,
     split: Annotated[str, typer.Option("--split", help="The split to search with, such as val.")],
     final_split: Annotated[
         str, typer.Option("--final-split", help="The untouched split for the final score.")
@@ -144,16 +152,16 @@ def _search(
     root: RootOption = None,
     rule: RuleOption = None,
     option: ReaderOptions = None,
-    text_encoder: TextEncoder = None,
-    labels: Labels = LabelChoice.strict,
-    merge: Merge = None,
+    text_encoder: TextEncoderOption = None,
+    labels: LabelsOption = LabelChoice.strict,
+    merge: MergeOption = None,
     limit: LimitOption = None,
-    batch_size: BatchSize = 64,
+    batch_size: BatchSizeOption = 64,
     device: DeviceOption = None,
-    precision: Precision = PrecisionChoice.auto,
-    cache_dir: CacheDir = None,
-    bootstrap: Bootstrap = 1000,
-    seed: Seed = 0,
+    precision: PrecisionOption = PrecisionChoice.auto,
+    cache_dir: CacheDirOption = None,
+    bootstrap: BootstrapOption = 1000,
+    seed: SeedOption = 0,
     quiet: QuietFlag = False,
     json: JsonFlag = False,
 ) -> None:
@@ -206,23 +214,23 @@ def _search(
 def _compare(
     first: Annotated[str, typer.Argument(metavar="A", help="A shipped set, or a YAML file.")],
     second: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
-    encoder: Encoder,
-    dataset: Dataset,
-    split: Split,
+    encoder: EncoderOption,
+    dataset: DatasetOption,
+    split: SplitOption,
     root: RootOption = None,
     rule: RuleOption = None,
     option: ReaderOptions = None,
-    text_encoder: TextEncoder = None,
-    labels: Labels = LabelChoice.strict,
-    merge: Merge = None,
+    text_encoder: TextEncoderOption = None,
+    labels: LabelsOption = LabelChoice.strict,
+    merge: MergeOption = None,
     limit: LimitOption = None,
-    batch_size: BatchSize = 64,
+    batch_size: BatchSizeOption = 64,
     device: DeviceOption = None,
-    precision: Precision = PrecisionChoice.auto,
-    cache_dir: CacheDir = None,
-    bootstrap: Bootstrap = 1000,
-    seed: Seed = 0,
-    out: Out = None,
+    precision: PrecisionOption = PrecisionChoice.auto,
+    cache_dir: CacheDirOption = None,
+    bootstrap: BootstrapOption = 1000,
+    seed: SeedOption = 0,
+    out: OutOption = None,
     quiet: QuietFlag = False,
     json: JsonFlag = False,
 ) -> None:
@@ -255,7 +263,9 @@ def _compare(
 
 def _geometry(
     prompts: Annotated[str, typer.Argument(metavar="SET", help="A shipped set, or a YAML file.")],
-    encoder: Annotated[str, typer.Option("--encoder", help="A text encoder.")] = "minilm",
+    encoder: Annotated[
+        str, typer.Option("--encoder", help="A text encoder; run:DIR names a trained model's.")
+    ] = "minilm",
     classes: Annotated[
         str | None, typer.Option(help="Only these classes, separated by commas, in this order.")
     ] = None,
@@ -263,15 +273,18 @@ def _geometry(
         float, typer.Option("--threshold", help="Cosine from which prompts are near-duplicates.")
     ] = 0.95,
     top: Annotated[int, typer.Option("--top", min=1, help="Rows of a table at most.")] = 20,
-    cache_dir: CacheDir = None,
-    out: Out = None,
+    cache_dir: CacheDirOption = None,
+    out: OutOption = None,
     json: JsonFlag = False,
 ) -> None:
     """Measure a prompt set by its text alone: similarity, separation, directions, duplicates."""
     from ke2nt.cli.prompt_tables import show_geometry
     from ke2nt.lab.pictures import geometry_pictures
     from ke2nt.lab.text_geometry import geometry
+    from ke2nt.vision.catalog import get_image_encoder
 
+    if encoder.startswith("run:"):
+        encoder = get_image_encoder(encoder, cache_dir=cache_dir).text_encoder
     names = None if classes is None else [part.strip() for part in classes.split(",")]
     found = geometry(prompts, encoder, classes=names, threshold=threshold, cache_dir=cache_dir)
     document = found.to_dict()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ke2nt.cli.output import print_line, print_table
+from ke2nt.cli.output import percent, percent_range, print_line, print_table, short_names
 
 if TYPE_CHECKING:
     from ke2nt.evaluation.metrics import Interval
@@ -34,12 +33,12 @@ def show_ranking(ranking: Ranking, top: int) -> None:
         title="Sets" + ": alone, and what all together gain by them" * several,
     )
     print_table(
-        ["set", *(f"{name} %" for name in _short(ranking.classes))],
-        [[e.text, *map(_percent, e.figures.recall)] for e in sets],
-        title="Recall of each class",
+        ["set", *(f"{name} #" for name in short_names(ranking.classes))],
+        [[e.text, *map(percent, e.figures.recall)] for e in sets],
+        title="Recall of each class, percent",
     )
     for kind, title in _WORDS.items():
-        shown = [e for e in ranking.best(top, kind) if kind == "template" or e.marginal]
+        shown = ranking.best(top, kind)
         if not shown:
             continue
         columns = ["set"] * (len(sets) > 1) + ["class"] * (kind != "template")
@@ -56,7 +55,7 @@ def show_ranking(ranking: Ranking, top: int) -> None:
             [[*_place(e, columns), e.text, *_scores(e.figures), _gain(e)] for e in shown],
             title=title,
         )
-        if more := len(ranking.of(kind)) - len(ranking.best(top, kind)):
+        if more := len(ranking.best(len(ranking.entries), kind)) - len(shown):
             print_line(f"… and {more} more: --top {2 * top}, or --json for all")
 
 
@@ -69,7 +68,7 @@ def show_search(search: Search, split: str, final_split: str) -> None:
             [
                 c.name,
                 sum(map(len, c.prompts.values())),
-                _percent(c.selection.uar),
+                percent(c.selection.uar),
                 *_scores(c.final),
                 _signed(c.gain.uar, c.gain.intervals.get("uar")) if c.gain else "",
                 f"{c.test.p_value:.2g}" if c.test else "",
@@ -99,9 +98,9 @@ def show_comparison(result: Comparison) -> None:
     first, second = result.names
     one, two, gap = result.first, result.second, result.difference
     rows: list[list[object]] = [
-        ["mean class recall (UAR)", "", _percent(one.uar), _percent(two.uar),
+        ["mean class recall (UAR)", "", percent(one.uar), percent(two.uar),
          _signed(gap.uar, gap.intervals.get("uar")), ""],
-        ["accuracy (WAR)", sum(result.support), _percent(one.accuracy), _percent(two.accuracy),
+        ["accuracy (WAR)", sum(result.support), percent(one.accuracy), percent(two.accuracy),
          _signed(gap.accuracy, gap.intervals.get("accuracy")), f"{result.test.p_value:.2g}"],
     ]  # fmt: skip
     for k, name in enumerate(result.classes):
@@ -110,8 +109,8 @@ def show_comparison(result: Comparison) -> None:
             [
                 name,
                 result.support[k],
-                _percent(one.recall[k]),
-                _percent(two.recall[k]),
+                percent(one.recall[k]),
+                percent(two.recall[k]),
                 "–" if change is None else _signed(change, gap.recall_intervals[k]),
                 f"{result.class_tests[k].p_value:.2g}",
             ]
@@ -137,7 +136,7 @@ def show_geometry(found: Geometry, top: int) -> None:
                 _number(c.distance_to_neutral),
                 _number(c.prompts_apart.own if c.prompts_apart else None),
                 _number(c.prompts_apart.other if c.prompts_apart else None),
-                _percent(c.prompts_apart.recovered if c.prompts_apart else None),
+                percent(c.prompts_apart.recovered if c.prompts_apart else None),
             ]
             for c in found.classes
         ],
@@ -145,16 +144,18 @@ def show_geometry(found: Geometry, top: int) -> None:
     )  # fmt: skip
     names = [c.name for c in found.classes]
     print_table(
-        ["cosine", *(f"{name} #" for name in _short(names))],
+        ["cosine", *(f"{name} #" for name in short_names(names))],
         [[n, *map(_number, row)] for n, row in zip(names, found.similarity, strict=True)],
         title="Similarity of the classes",
     )
     print_table(
-        ["degrees", *(f"{name} #" for name in _short(found.moves))],
+        ["degrees", *(f"{name} #" for name in short_names(found.moves))],
         [[n, *(f"{v:.0f}" for v in row)] for n, row in zip(found.moves, found.angles, strict=True)],
         title="Angles between the directions from each emotion to neutral",
     )
-    if found.near is not None:
+    if found.near == ():
+        print_line(f"no two prompts are near-duplicates (cosine {found.threshold:g} or above)")
+    elif found.near:
         print_table(
             ["cosine#", "classes", "prompt", "prompt"],
             [
@@ -167,12 +168,6 @@ def show_geometry(found: Geometry, top: int) -> None:
         print_line(f"note: {note}")
 
 
-def _short(names: Sequence[str], length: int = 5) -> Sequence[str]:
-    """Names cut to a few letters, so that a matrix fits a terminal; whole where two would agree."""
-    cut = [name[:length] for name in names]
-    return cut if len(set(cut)) == len(names) else names
-
-
 def _place(entry: Entry, columns: list[str]) -> list[str]:
     known = {"set": entry.prompt_set, "class": entry.class_name or ""}
     return [known[column] for column in columns]
@@ -180,10 +175,10 @@ def _place(entry: Entry, columns: list[str]) -> list[str]:
 
 def _scores(figures: Figures) -> list[str]:
     return [
-        _percent(figures.uar),
-        _range(figures.intervals.get("uar")),
-        _percent(figures.accuracy),
-        _range(figures.intervals.get("accuracy")),
+        percent(figures.uar),
+        percent_range(figures.intervals.get("uar")),
+        percent(figures.accuracy),
+        percent_range(figures.intervals.get("accuracy")),
     ]
 
 
@@ -213,14 +208,6 @@ def _signed(value: float, interval: Interval | None) -> str:
 def _points(value: float) -> str:
     text = f"{100 * value:+.1f}"
     return "0.0" if text in ("+0.0", "-0.0") else text
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f}"
-
-
-def _range(interval: Interval | None) -> str:
-    return "–" if interval is None else f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f}"
 
 
 def _number(value: float | None) -> str:

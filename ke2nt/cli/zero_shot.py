@@ -4,26 +4,38 @@ from __future__ import annotations
 
 import shlex
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ke2nt.cli.evaluate import _selection_notes, _show
+from ke2nt.cli.evaluation_tables import selection_notes, show_evaluation
 from ke2nt.cli.options import (
+    BatchSizeOption,
+    BootstrapOption,
+    CacheDirOption,
+    DatasetOption,
     DeviceOption,
+    EncoderOption,
+    LabelChoice,
+    LabelsOption,
     LimitOption,
+    MergeOption,
+    PrecisionChoice,
+    PrecisionOption,
     QuietFlag,
     ReaderOptions,
     RootOption,
     RuleOption,
+    SeedOption,
+    SplitOption,
+    TextEncoderOption,
     device_name,
     pairs,
     reader_options,
     spread,
 )
-from ke2nt.cli.output import JsonFlag, print_json, print_line, print_table
+from ke2nt.cli.output import JsonFlag, percent, print_json, print_line, print_table
 
 if TYPE_CHECKING:
     from ke2nt.data.sample import FaceSplit
@@ -33,33 +45,13 @@ if TYPE_CHECKING:
 __all__ = ["zero_shot"]
 
 
-class _Labels(StrEnum):
-    strict = "strict"
-    drop = "drop"
-    keep = "keep"
-
-
-class _Precision(StrEnum):
-    auto = "auto"
-    fp32 = "fp32"
-    bf16 = "bf16"
-
-
 def zero_shot(
-    encoder: Annotated[
-        str,
-        typer.Option(
-            "--encoder",
-            metavar="ENC",
-            help="open_clip:ARCH/TAG-or-path, open_clip:FOLDER, transformers:ID-or-folder, or "
-            "run:DIR for a trained model.",
-        ),
-    ],
+    encoder: EncoderOption,
     prompts: Annotated[
         str, typer.Option("--prompts", metavar="SET", help="A shipped prompt set or a YAML file.")
     ],
-    dataset: Annotated[str, typer.Option("--dataset", help="A dataset of `ke2nt data list`.")],
-    split: Annotated[str, typer.Option("--split", help="Its split, such as val or test.")],
+    dataset: DatasetOption,
+    split: SplitOption,
     root: RootOption = None,
     rule: RuleOption = None,
     option: ReaderOptions = None,
@@ -67,32 +59,16 @@ def zero_shot(
         str | None,
         typer.Option("--classes", metavar="A,B,…", help="Classes of the set that may be answers."),
     ] = None,
-    text_encoder: Annotated[
-        str | None,
-        typer.Option(
-            "--text-encoder", help="For run:DIR, where its own text encoder has moved to."
-        ),
-    ] = None,
-    labels: Annotated[
-        _Labels, typer.Option("--labels", help="What to do with classes only one side has.")
-    ] = _Labels.strict,
-    merge: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--merge", metavar="A=B", help="Read the data's class A as B; may be repeated."
-        ),
-    ] = None,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1)] = 64,
+    text_encoder: TextEncoderOption = None,
+    labels: LabelsOption = LabelChoice.strict,
+    merge: MergeOption = None,
+    batch_size: BatchSizeOption = 64,
     device: DeviceOption = None,
-    precision: Annotated[
-        _Precision, typer.Option("--precision", help="auto: bf16 on a GPU, fp32 elsewhere.")
-    ] = _Precision.auto,
+    precision: PrecisionOption = PrecisionChoice.auto,
     limit: LimitOption = None,
-    cache_dir: Annotated[Path | None, typer.Option("--cache-dir", help="Cache folder.")] = None,
-    bootstrap: Annotated[
-        int, typer.Option("--bootstrap", min=0, help="Resamples for the intervals; 0 for none.")
-    ] = 1000,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the resamples.")] = 0,
+    cache_dir: CacheDirOption = None,
+    bootstrap: BootstrapOption = 1000,
+    seed: SeedOption = 0,
     out: Annotated[
         Path | None,
         typer.Option("--out", help="Folder for metrics.json, predictions.csv and report.html."),
@@ -133,7 +109,7 @@ def zero_shot(
         quiet=quiet or json,
     )
     kind, _, place_of_run = encoder.partition(":")
-    notes = _selection_notes(Path(place_of_run), data) if kind == "run" else []
+    notes = selection_notes(Path(place_of_run), data) if kind == "run" else []
     if limit is not None:
         notes.append(f"Only {len(data)} images, spread over the split, were evaluated.")
     facts = {
@@ -149,7 +125,7 @@ def zero_shot(
     if json:
         print_json(facts)
         return
-    _show(result.evaluation, options, notes)
+    show_evaluation(result.evaluation, options, notes)
     _show_generalised(result)
     for name, reason in result.images.failed:
         print(f"unreadable: {name}: {reason}", file=sys.stderr)
@@ -181,7 +157,7 @@ def _show_generalised(result: ZeroShot) -> None:
         return
 
     def row(title: str, count: int, part: PartFigures) -> list[object]:
-        return [title, count, f"{100 * part.accuracy:.1f}", f"{100 * part.recall:.1f}"]
+        return [title, count, percent(part.accuracy), percent(part.recall)]
 
     seen, unseen = (", ".join(names) for names in (figures.seen_classes, figures.unseen_classes))
     print_table(

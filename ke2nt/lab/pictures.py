@@ -40,12 +40,12 @@ def ranking_pictures(ranking: Ranking, *, most: int = _MOST_ROWS) -> dict[str, b
     groups = {
         "rank_sets.png": ranking.best(most, "set", "all") if several else [],
         "rank_templates.png": ranking.best(most, "template"),
-        "rank_words.png": [e for e in ranking.best(each, "word", "description") if e.marginal],
+        "rank_words.png": ranking.best(each, "word", "description"),
     }
     for name, shown in groups.items():
         if shown:
             pictures[name] = marginal_figure(
-                [_label(entry, several) for entry in shown],
+                _labels(shown),
                 [_bar(entry.figures) for entry in shown],
                 [_bar(entry.marginal) if entry.marginal else None for entry in shown],
                 whole=only if name == "rank_sets.png" or not several else None,
@@ -56,7 +56,7 @@ def ranking_pictures(ranking: Ranking, *, most: int = _MOST_ROWS) -> dict[str, b
         [
             HeatPanel(
                 "recall, percent",
-                [_label(entry, several) for entry in rows],
+                _labels(rows),
                 ranking.classes,
                 values,
                 [["–" if np.isnan(v) else f"{v:.0f}" for v in row] for row in values],
@@ -143,10 +143,16 @@ def geometry_pictures(geometry: Geometry) -> dict[str, bytes]:
     return {"geometry.png": heat_figure(panels)}
 
 
-def _label(entry: Entry, several: bool) -> str:
-    start = f"{entry.class_name}: " if entry.class_name else ""
-    end = f"  [{entry.prompt_set}]" if several and entry.kind not in ("all", "set") else ""
-    return f"{start}{entry.text}{end}"
+def _labels(entries: Sequence[Entry]) -> list[str]:
+    """Names of rows, with the set where the words are of several."""
+    within = [entry.kind not in ("all", "set") for entry in entries]
+    sets = {entry.prompt_set for entry, yes in zip(entries, within, strict=True) if yes}
+    return [
+        (f"{entry.class_name}: " if entry.class_name else "")
+        + entry.text
+        + (f"  [{entry.prompt_set}]" if yes and len(sets) > 1 else "")
+        for entry, yes in zip(entries, within, strict=True)
+    ]
 
 
 def _bar(figures: Figures) -> Bar:

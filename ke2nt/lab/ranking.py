@@ -105,10 +105,15 @@ class Ranking:
         return [entry for entry in self.entries if entry.kind in kinds]
 
     def best(self, most: int, *kinds: Kind) -> list[Entry]:
-        """At most so many entries of some kinds, or of each class where they belong to one."""
+        """At most so many entries of some kinds, or of each class where they belong to one.
+
+        Words that are all that a class has are left out: they say no more than their set.
+        """
         kept: list[Entry] = []
         seen: Counter[str | None] = Counter()
         for entry in self.of(*kinds):
+            if entry.class_name and entry.marginal is None:
+                continue
             seen[entry.class_name] += 1
             if seen[entry.class_name] <= most:
                 kept.append(entry)

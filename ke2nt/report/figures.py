@@ -19,13 +19,17 @@ from ke2nt.report.theme import LIGHT, Theme
 
 __all__ = [
     "ImageFormat",
+    "add_legend",
     "confusion_figure",
     "curves_figure",
     "face_png",
     "gallery_figure",
+    "new_figure",
     "recall_figure",
     "reliability_figure",
+    "render",
     "similarity_figure",
+    "style_axes",
 ]
 
 ImageFormat = Literal["png", "svg"]
@@ -35,7 +39,8 @@ _SMALL, _TEXT = 7.0, 8.5
 _NO_NAME: dict[str, Any] = {"Software": None}
 
 
-def _render(figure: Figure, format: ImageFormat) -> bytes:
+def render(figure: Figure, format: ImageFormat) -> bytes:
+    """The file of a figure: the same bytes for the same figure."""
     buffer = io.BytesIO()
     metadata: dict[str, Any] = {"Date": None} if format == "svg" else _NO_NAME
     with matplotlib.rc_context({"svg.hashsalt": "ke2nt"}):
@@ -43,13 +48,15 @@ def _render(figure: Figure, format: ImageFormat) -> bytes:
     return buffer.getvalue()
 
 
-def _figure(theme: Theme, height: float, width: float = _WIDTH) -> Figure:
+def new_figure(theme: Theme, height: float, width: float = _WIDTH) -> Figure:
+    """An empty figure; height and width in inches."""
     figure = Figure(figsize=(width, height), facecolor=theme.surface)
     figure.set_layout_engine("constrained", w_pad=0.07, h_pad=0.06)
     return figure
 
 
-def _style(axes: Axes, theme: Theme, *, grid: Literal["x", "y", "both"] | None = None) -> Axes:
+def style_axes(axes: Axes, theme: Theme, *, grid: Literal["x", "y", "both"] | None = None) -> Axes:
+    """Give axes the theme's colours and sizes, and grid lines across the directions named."""
     axes.set_facecolor(theme.surface)
     axes.tick_params(colors=theme.ink, labelsize=_TEXT, length=0)
     for side, spine in axes.spines.items():
@@ -63,7 +70,8 @@ def _style(axes: Axes, theme: Theme, *, grid: Literal["x", "y", "both"] | None =
     return axes
 
 
-def _legend(axes: Axes, theme: Theme) -> None:
+def add_legend(axes: Axes, theme: Theme) -> None:
+    """A legend in one line above the axes."""
     axes.legend(
         loc="lower left",
         bbox_to_anchor=(0, 1),
@@ -89,8 +97,8 @@ def _heat_map(
     """Cells coloured from surface to accent, each with a text and a smaller one below it."""
     k = len(names)
     side = max(_WIDTH, 1.1 + 0.4 * k)
-    figure = _figure(theme, side * 0.94, side)
-    axes = _style(figure.add_subplot(), theme)
+    figure = new_figure(theme, side * 0.94, side)
+    axes = style_axes(figure.add_subplot(), theme)
     colours = LinearSegmentedColormap.from_list("heat", [theme.surface, theme.accent])
     shade = np.clip((np.nan_to_num(values, nan=low) - low) / max(high - low, 1e-9), 0, 1)
     axes.pcolormesh(shade, cmap=colours, vmin=0, vmax=1, edgecolors=theme.line, linewidth=0.6)
@@ -122,7 +130,7 @@ def confusion_figure(
     figure, axes = _heat_map(share, texts, report.classes, theme, low=0, high=1)
     axes.set_xlabel("predicted (percent of the true class, count below)")
     axes.set_ylabel("true")
-    return _render(figure, format)
+    return render(figure, format)
 
 
 def similarity_figure(
@@ -145,7 +153,7 @@ def similarity_figure(
     texts = [[(f"{value:.2f}".replace("0.", "."), "") for value in row] for row in cosine]
     figure, axes = _heat_map(cosine, texts, names, theme, low=float(cosine.min()), high=1)
     axes.set_xlabel("cosine similarity of the text embeddings")
-    return _render(figure, format)
+    return render(figure, format)
 
 
 def recall_figure(
@@ -153,8 +161,8 @@ def recall_figure(
 ) -> bytes:
     """Bars of every class's recall with 95 % intervals, and a line at their mean (UAR)."""
     classes = report.per_class
-    figure = _figure(theme, 0.75 + 0.31 * len(classes))
-    axes = _style(figure.add_subplot(), theme, grid="x")
+    figure = new_figure(theme, 0.75 + 0.31 * len(classes))
+    axes = style_axes(figure.add_subplot(), theme, grid="x")
     for row, figures in enumerate(classes):
         if figures.recall is None:
             axes.text(1, row, "no images", va="center", size=_SMALL, color=theme.muted)
@@ -176,7 +184,7 @@ def recall_figure(
     axes.set_yticks(range(len(classes)), [f"{c.name} ({c.support})" for c in classes])
     axes.set(xlim=(0, 115), xticks=range(0, 101, 20), xlabel="recall, percent")
     axes.invert_yaxis()
-    return _render(figure, format)
+    return render(figure, format)
 
 
 def reliability_figure(
@@ -184,10 +192,10 @@ def reliability_figure(
 ) -> bytes:
     """Accuracy against confidence, a dot a bin, over the histogram of confidence."""
     bins = report.calibration
-    figure = _figure(theme, 4.3)
+    figure = new_figure(theme, 4.3)
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
-    _style(axes, theme, grid="both")
-    _style(below, theme, grid="y")
+    style_axes(axes, theme, grid="both")
+    style_axes(below, theme, grid="y")
     axes.plot([0, 1], [0, 1], color=theme.muted, linewidth=1, linestyle=(0, (4, 3)))
     for b in bins:
         if b.confidence is None or b.accuracy is None:
@@ -201,7 +209,7 @@ def reliability_figure(
     axes.text(0.04, 0.9, f"ECE {report.ece:.3f}", size=10, color=theme.ink)
     axes.set(ylim=(-0.03, 1.03), xlim=(0, 1.03), ylabel="accuracy")
     below.set(xlabel="confidence", ylabel="% of images")
-    return _render(figure, format)
+    return render(figure, format)
 
 
 def curves_figure(
@@ -221,11 +229,11 @@ def curves_figure(
     """
     panels = [(losses, 1, "training loss"), (scores, 100, "validation, percent")]
     panels = [panel for panel in panels if panel[0]]
-    figure = _figure(theme, 0.4 + 2.1 * len(panels))
+    figure = new_figure(theme, 0.4 + 2.1 * len(panels))
     grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     dashes: list[Any] = ["-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.5, 1.5))]
     for axes, (lines, unit, label) in zip(grid, panels, strict=True):
-        _style(axes, theme, grid="y")
+        style_axes(axes, theme, grid="y")
         for n, (name, points) in enumerate(lines.items()):
             x, y = zip(*points, strict=True)
             axes.plot(
@@ -240,9 +248,9 @@ def curves_figure(
             )
         axes.set_ylabel(label)
         axes.xaxis.get_major_locator().set_params(integer=True)
-        _legend(axes, theme)
+        add_legend(axes, theme)
     grid[-1].set_xlabel("epoch")
-    return _render(figure, format)
+    return render(figure, format)
 
 
 def gallery_figure(
@@ -254,7 +262,7 @@ def gallery_figure(
 ) -> bytes:
     """Faces in a grid, right answers framed green with ✓, wrong ones vermilion with ✗."""
     rows = -(-len(faces) // columns)
-    figure = _figure(theme, 1.32 * rows, 1.05 * columns)
+    figure = new_figure(theme, 1.32 * rows, 1.05 * columns)
     for axes in figure.subplots(rows, columns, squeeze=False).flat:
         axes.set_axis_off()
     for axes, face in zip(figure.axes, faces, strict=False):
@@ -266,7 +274,7 @@ def gallery_figure(
             spine.set(color=colour, linewidth=2)
         text = f"✓ {face.predicted}" if face.right else f"✗ {face.predicted}\nis {face.true}"
         axes.set_title(text, size=_SMALL, color=colour, pad=3)
-    return _render(figure, format)
+    return render(figure, format)
 
 
 def face_png(pixels: np.ndarray) -> bytes:

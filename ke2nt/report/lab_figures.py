@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 
-from ke2nt.report.figures import ImageFormat, _figure, _legend, _render, _style
+from ke2nt.report.figures import ImageFormat, add_legend, new_figure, render, style_axes
 from ke2nt.report.theme import LIGHT, Theme
 
 __all__ = [
@@ -83,8 +83,8 @@ def bars_figure(
     """
     labels = [_wrap(name) for name in groups]
     step = _heights(labels, per_row=len(series))
-    figure = _figure(theme, 0.95 + sum(step), 7.0)
-    axes = _style(figure.add_subplot(), theme, grid="x")
+    figure = new_figure(theme, 0.95 + sum(step), 7.0)
+    axes = style_axes(figure.add_subplot(), theme, grid="x")
     middles = np.cumsum([0.0, *step[:-1]]) + np.array(step) / 2
     thick = min(_ROW * 0.8, 0.8 * min(step) / len(series))
     for n, (name, bars) in enumerate(series.items()):
@@ -95,8 +95,8 @@ def bars_figure(
     _rows(axes, labels, middles, step)
     axes.set(xlim=(0, _reach([b for bars in series.values() for b in bars])), xlabel=xlabel)
     if len(series) > 1:
-        _legend(axes, theme)
-    return _render(figure, format)
+        add_legend(axes, theme)
+    return render(figure, format)
 
 
 def marginal_figure(
@@ -122,11 +122,11 @@ def marginal_figure(
     """
     labels = [_wrap(name) for name in names]
     step = _heights(labels)
-    figure = _figure(theme, 1.0 + sum(step), 8.0)
+    figure = new_figure(theme, 1.0 + sum(step), 8.0)
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
     middles = np.cumsum([0.0, *step[:-1]]) + np.array(step) / 2
-    _style(left, theme, grid="x")
-    _style(right, theme, grid="x")
+    style_axes(left, theme, grid="x")
+    style_axes(right, theme, grid="x")
     _draw_bars(
         left,
         list(zip(middles, alone, strict=True)),
@@ -146,7 +146,7 @@ def marginal_figure(
     _centre(right, [bar for _, bar in shown], theme)
     left.set(xlim=(0, _reach([*alone, Bar(whole or 0)])), xlabel=alone_label)
     right.set_xlabel("gain of the ensemble by it, points")
-    return _render(figure, format)
+    return render(figure, format)
 
 
 def differences_figure(
@@ -174,11 +174,11 @@ def differences_figure(
     """
     labels = [_wrap(name) for name in names]
     step = [1.35 * height for height in _heights(labels)]
-    figure = _figure(theme, 1.05 + sum(step), 8.0)
+    figure = new_figure(theme, 1.05 + sum(step), 8.0)
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
     middles = np.cumsum([0.0, *step[:-1]]) + np.array(step) / 2
-    _style(left, theme, grid="x")
-    _style(right, theme, grid="x")
+    style_axes(left, theme, grid="x")
+    style_axes(right, theme, grid="x")
     for y, one, two in zip(middles, first, second, strict=True):
         if one and two:
             xs = [100 * one.value, 100 * two.value]
@@ -192,8 +192,8 @@ def differences_figure(
             if point.interval:
                 left.plot([100 * x for x in point.interval], [y, y], color=colour, linewidth=1.1)
         xs, ys = [100 * p.value for _, p in shown], [y for y, _ in shown]
-        left.plot(xs, ys, marker, color=colour, markersize=5.5, label=name, clip_on=False)
-    _legend(left, theme)
+        left.plot(xs, ys, marker, color=colour, markersize=5.5, label=name, clip_on=False, zorder=3)
+    add_legend(left, theme)
     shown = [(y, bar) for y, bar in zip(middles, difference, strict=True) if bar]
     colours = [_verdict(bar, theme) for _, bar in shown]
     _draw_bars(right, shown, 0.62 * _ROW, colours, theme, signed=True)
@@ -203,7 +203,7 @@ def differences_figure(
     left.set(xlim=(0, _reach([*first, *second])), xlabel="percent")
     left.tick_params(axis="y", pad=8)  # a mark at 0 must not cover the name
     right.set_xlabel(f"{legend[1]} − {legend[0]}, points")
-    return _render(figure, format)
+    return render(figure, format)
 
 
 def heat_figure(
@@ -218,11 +218,11 @@ def heat_figure(
     tallest, longest = max(map(len, lines)), max(len(line) for text in lines for line in text)
     height = max(cell, 0.15 * tallest + 0.1) * rows + 1.25
     width = sum(widths) + len(panels) * (0.35 + 0.062 * longest)
-    figure = _figure(theme, height, width)
+    figure = new_figure(theme, height, width)
     colours = LinearSegmentedColormap.from_list("heat", [theme.surface, theme.accent])
     grid = figure.subplots(1, len(panels), squeeze=False, width_ratios=widths)[0]
     for axes, panel, names in zip(grid, panels, labels, strict=True):
-        _style(axes, theme)
+        style_axes(axes, theme)
         above_low = np.nan_to_num(panel.values, nan=panel.low) - panel.low
         shade = np.clip(above_low / max(panel.high - panel.low, 1e-9), 0, 1)
         axes.pcolormesh(shade, cmap=colours, vmin=0, vmax=1, edgecolors=theme.line, linewidth=0.6)
@@ -244,7 +244,7 @@ def heat_figure(
         axes.set_yticks(np.arange(len(names)) + 0.5, names)
         axes.set_title(panel.title, size=_TEXT, color=theme.ink, loc="left")
         axes.invert_yaxis()
-    return _render(figure, format)
+    return render(figure, format)
 
 
 def _draw_bars(
@@ -277,6 +277,7 @@ def _draw_bars(
             va="center",
             size=_SMALL,
             color=theme.ink,
+            bbox={"facecolor": theme.surface, "edgecolor": "none", "pad": 0.8},
         )
 
 
@@ -305,7 +306,7 @@ def _rows(axes: Axes, labels: Sequence[str], middles: np.ndarray, step: Sequence
 
 def _centre(axes: Axes, bars: Sequence[Bar], theme: Theme) -> None:
     ends = [abs(100 * x) for bar in bars for x in (bar.value, *(bar.interval or ()))]
-    reach = 1.35 * max([*ends, 0.5])
+    reach = 1.55 * max([*ends, 0.5])  # the numbers need room too
     axes.set_xlim(-reach, reach)
     axes.axvline(0, color=theme.muted, linewidth=1)
     axes.tick_params(axis="y", left=False, labelleft=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ke2nt.evaluation.coverage import CoverageRisk
-from ke2nt.report.figures import ImageFormat, _figure, _render, _style
+from ke2nt.report.figures import ImageFormat, new_figure, render, style_axes
 from ke2nt.report.theme import LIGHT, Theme
 
 __all__ = ["coverage_figure"]
@@ -24,8 +24,8 @@ def coverage_figure(
         theme: Colours.
         format: "png" or "svg".
     """
-    figure = _figure(theme, 2.9)
-    axes = _style(figure.add_subplot(), theme, grid="both")
+    figure = new_figure(theme, 2.9)
+    axes = style_axes(figure.add_subplot(), theme, grid="both")
     x, y = 100 * curve.coverage, 100 * curve.risk
     axes.fill_between(x, y, color=theme.accent, alpha=0.15, linewidth=0)
     axes.plot(x, y, color=theme.accent, linewidth=1.8)
@@ -37,4 +37,4 @@ def coverage_figure(
     axes.set(xlim=(0, 101), xlabel="percent of the faces answered, surest first")
     axes.set_ylim(0, max(1.0, 1.08 * float(y.max())))
     axes.set_ylabel("percent of these wrong")
-    return _render(figure, format)
+    return render(figure, format)

@@ -48,7 +48,7 @@ def get_image_encoder(
         raise ModelError(
             f"unknown image encoder {spec!r}",
             expected=_FORMS,
-            hint=did_you_mean(name, IMAGE_ENCODERS),
+            hint=None if name in IMAGE_ENCODERS else did_you_mean(name, IMAGE_ENCODERS),
         )
     digests = FileDigests(cache_folder(cache_dir))
     if name == "run":

@@ -100,7 +100,9 @@ def test_the_best_come_first_and_json_is_plain(images, encoder):
         (e.class_name for e in found.of("word")), key=CLASSES.index
     )
     assert found.best(2, "template") == found.of("template")[:2]
-    assert [e.class_name for e in found.best(1, "word")] == list(CLASSES)
+    several = [c for c in CLASSES if len(words_set().classes[c]) > 1]
+    assert several != list(CLASSES)
+    assert [e.class_name for e in found.best(1, "word")] == several
     document = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert document["classes"] == list(CLASSES)
     assert len(document["entries"]) == len(found.entries)

@@ -1,93 +1,25 @@
-"""Options of the prompt experiments, and where their image embeddings come from."""
+"""Image embeddings for the prompt experiments, as the command line asks for them."""
 
 from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from ke2nt.cli.options import device_name, pairs, reader_options, spread
+from ke2nt.cli.options import (
+    LabelChoice,
+    PrecisionChoice,
+    device_name,
+    pairs,
+    reader_options,
+    spread,
+)
 
 if TYPE_CHECKING:
     from ke2nt.vision.embed import ImageEmbeddings
 
-__all__ = [
-    "BatchSize",
-    "Bootstrap",
-    "CacheDir",
-    "Dataset",
-    "Encoder",
-    "FaceSource",
-    "LabelChoice",
-    "Labels",
-    "Merge",
-    "Out",
-    "Precision",
-    "PrecisionChoice",
-    "Prompts",
-    "Seed",
-    "Split",
-    "TextEncoder",
-]
-
-
-class LabelChoice(StrEnum):
-    strict = "strict"
-    drop = "drop"
-    keep = "keep"
-
-
-class PrecisionChoice(StrEnum):
-    auto = "auto"
-    fp32 = "fp32"
-    bf16 = "bf16"
-
-
-Encoder = Annotated[
-    str,
-    typer.Option(
-        "--encoder",
-        metavar="ENC",
-        help="run:DIR for a trained model, open_clip:ARCH/TAG-or-path, transformers:ID-or-folder.",
-    ),
-]
-Prompts = Annotated[
-    list[str],
-    typer.Option(
-        "--prompts",
-        metavar="SET[,SET...]",
-        help="Shipped prompt sets or YAML files; may be repeated.",
-    ),
-]
-Dataset = Annotated[str, typer.Option("--dataset", help="A dataset of `ke2nt data list`.")]
-Split = Annotated[str, typer.Option("--split", help="Its split, such as val.")]
-TextEncoder = Annotated[
-    str | None,
-    typer.Option("--text-encoder", help="For run:DIR, where its own text encoder has moved to."),
-]
-Labels = Annotated[
-    LabelChoice, typer.Option("--labels", help="What to do with classes only one side has.")
-]
-Merge = Annotated[
-    list[str] | None,
-    typer.Option("--merge", metavar="A=B", help="Read the data's class A as B; may be repeated."),
-]
-BatchSize = Annotated[int, typer.Option("--batch-size", min=1)]
-Precision = Annotated[
-    PrecisionChoice, typer.Option("--precision", help="auto: bf16 on a GPU, fp32 elsewhere.")
-]
-CacheDir = Annotated[Path | None, typer.Option("--cache-dir", help="Cache folder.")]
-Bootstrap = Annotated[
-    int, typer.Option("--bootstrap", min=0, help="Resamples for the intervals; 0 for none.")
-]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of everything that is drawn.")]
-Out = Annotated[
-    Path | None, typer.Option("--out", metavar="DIR", help="Folder for JSON and pictures.")
-]
+__all__ = ["FaceSource"]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,75 @@
+"""An evaluation as tables, and what must be known of the run that was evaluated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ke2nt.cli.output import percent, percent_range, print_line, print_table, short_names
+
+if TYPE_CHECKING:
+    from ke2nt.data.sample import FaceSplit
+    from ke2nt.evaluation.score import Evaluation
+
+__all__ = ["selection_notes", "show_evaluation"]
+
+
+def selection_notes(run: Path, split: FaceSplit) -> list[str]:
+    """What a run directory says about how its kept epoch was chosen, as far as it matters here."""
+    if not (run / "run.json").is_file():
+        return []
+    from ke2nt.train.run import RunDirectory
+
+    selection = RunDirectory(run).read("run.json").get("selection", {})
+    notes = list(selection.get("notes", ()))
+    same = (selection.get("dataset"), selection.get("split")) == (split.dataset, split.split)
+    if same and not notes and selection.get("rule") != "last epoch":
+        notes.append(
+            f"The epoch was chosen on this split ({split.split}); its figures are optimistic."
+        )
+    return notes
+
+
+def show_evaluation(result: Evaluation, options: dict[str, Any], notes: list[str]) -> None:
+    """Figures, classes and the confusion matrix."""
+    from ke2nt.report.evaluation_report import data_line
+
+    report = result.report
+    print_line(data_line(result, options))
+    titles = {
+        "accuracy": "accuracy (WAR)",
+        "uar": "mean class recall (UAR)",
+        "macro_f1": "macro-F1",
+    }
+    rows = [
+        [title, percent(getattr(report, name)), percent_range(report.intervals.get(name))]
+        for name, title in titles.items()
+    ]
+    rows.append(["calibration error (ECE)", percent(report.ece), ""])
+    if result.uncalibrated is not None:
+        rows.append(["ECE before calibration", percent(result.uncalibrated.ece), ""])
+    print_table(["figure", "value %", "95 % interval"], rows)
+    print_table(
+        ["class", "n images", "recall %", "95 % interval", "precision %", "F1 %"],
+        [
+            [
+                c.name,
+                c.support,
+                percent(c.recall),
+                percent_range(c.recall_interval),
+                percent(c.precision),
+                percent(c.f1),
+            ]
+            for c in report.per_class
+        ],
+    )
+    print_table(
+        ["true \\ predicted", *(f"{name} #" for name in short_names(report.classes))],
+        [[name, *row] for name, row in zip(report.classes, report.confusion, strict=True)],
+        title="Confusion matrix (images)",
+    )
+    if result.mapping.merged or result.mapping.dropped or result.mapping.unused:
+        dropped = sum(result.dropped.values())
+        print_line(f"labels: {result.mapping.describe()}" + f" ({dropped} images)" * bool(dropped))
+    for note in notes:
+        print_line(f"note: {note}")
