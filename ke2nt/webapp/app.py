@@ -170,8 +170,13 @@ def _face_tab(gr: Any, lab: Lab) -> list[Any]:
         return given.html, gr.update(choices=[_ANSWER, *_choices(given.classes)], value=kept)
 
     asked, shown = [words, templates, target], [answer, target]
-    settings = {"concurrency_id": "model", "concurrency_limit": 1, "api_visibility": "private"}
-    quick = settings | {"trigger_mode": "always_last", "show_progress": "hidden"}
+    settings = {
+        "concurrency_id": "model",
+        "concurrency_limit": 1,
+        "trigger_mode": "always_last",  # "once" would drop what comes while an answer is awaited
+        "api_visibility": "private",
+    }
+    quick = settings | {"show_progress": "hidden"}
     gr.on(
         [picture.change, find.input],
         look,

@@ -94,7 +94,7 @@ def _intensity(reading: Reading) -> str:
     if reading.intensities is None or name == NEUTRAL:
         return ""
     value = _signed(reading.intensities[reading.best])
-    unit = "0 is neutral, 1 typical" if reading.scaled else "no scale is known for these words"
+    unit = "0 is neutral, 1 typical" if reading.scaled else "raw, no scale is known"
     return f'<p class="ke-intensity">intensity <b>{value}</b> · {unit}</p>'
 
 
