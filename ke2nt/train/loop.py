@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -29,7 +30,7 @@ from ke2nt.runtime.distributed import (
     world_size,
 )
 from ke2nt.runtime.seeding import derive_seed, torch_generator
-from ke2nt.train.checkpoint import Progress, save_checkpoint
+from ke2nt.train.checkpoint import Progress, load_checkpoint, save_checkpoint
 from ke2nt.train.data import TrainingData
 from ke2nt.train.display import Display
 from ke2nt.train.ema import ModelEma
@@ -113,7 +114,7 @@ class Trainer:
         with self._interruptible(), self.display:
             while progress.epoch < self.config.optim.epochs:
                 started = time.perf_counter()
-                self._train_epoch(progress)
+                self.train_epoch(progress)
                 record = self._record(progress)
                 record["seconds"] = round(time.perf_counter() - started, 2)
                 progress.records.append(record)
@@ -122,7 +123,11 @@ class Trainer:
                 self._save(progress)
         return progress
 
-    def _train_epoch(self, progress: Progress) -> None:
+    def restore(self, checkpoint: Path) -> Progress:
+        """Put a checkpoint's state back; where it stands."""
+        return load_checkpoint(checkpoint, self.model, self.ema, self.optimizer)
+
+    def train_epoch(self, progress: Progress) -> None:
         """Steps from `progress.step` to the end of the epoch."""
         self.model.train()
         epoch = progress.epoch

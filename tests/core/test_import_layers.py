@@ -30,7 +30,7 @@ def test_the_table_is_read_whole():
     assert RULES.layers["text"] == RULES.layers["data"] == 3
     assert RULES.layers["cli"] == 9
     assert RULES.heavy["timm"] == ("models/backbones.py",)
-    assert RULES.heavy["PIL"] == ("data/images.py", "data/synth/", "predict/pillow.py")
+    assert RULES.heavy["PIL"] == ("data/images.py", "data/synth/", "predict/pillow.py", "bench/")
     assert RULES.heavy["pydantic"] == ("config/", "prompts/")
     folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
     assert folders <= set(RULES.layers)

@@ -1,0 +1,1 @@
+"""How fast training, prediction and the text cache are on this machine."""

@@ -1,0 +1,131 @@
+"""The benchmarks run, report what they say, and measure what they claim to."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from ke2nt.bench import measure
+from ke2nt.bench.inference import inference_speed
+from ke2nt.bench.measure import take_turns
+from ke2nt.bench.reference import reference_epochs
+from ke2nt.bench.training import random_faces, training_speed
+from ke2nt.cli.bench import app
+from ke2nt.config.load import load_config
+from ke2nt.models.linear import LinearClassifier
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that work moves by hand."""
+    now = [0.0]
+    monkeypatch.setattr(measure.time, "perf_counter", lambda: now[0])
+    return now
+
+
+def test_contestants_take_turns_and_warm_up_outside_the_clock(clock):
+    calls = []
+
+    def contestant(name, cost):
+        @contextmanager
+        def opened():
+            calls.append(name)
+
+            def work():
+                clock[0] += cost if calls[-1].endswith("warm") else 100.0
+                calls.append(f"{name} warm")
+                return 10
+
+            yield work
+
+        return opened
+
+    rates = take_turns(
+        {"a": contestant("a", 2.0), "b": contestant("b", 5.0)}, torch.device("cpu"), rounds=2
+    )
+    assert calls == ["a", "a warm", "a warm", "b", "b warm", "b warm"] * 2
+    assert rates["a"].images_per_second == 5.0
+    assert rates["b"].rounds == (2.0, 2.0)
+
+
+def test_training_speed_reports_rates_and_their_ratio():
+    config = load_config(
+        "rafdb_resnet18",
+        ["model.backbone=test_resnet", "model.image_size=32", "optim.batch_size=4", "device=cpu"],
+    )
+    report = training_speed(config, steps=1, rounds=1, reference=False)
+    assert report["loop_over_bare"] == pytest.approx(report["loop"] / report["bare"], rel=0.01)
+    assert report["settings"]["batch_size"] == 4
+    assert "reference_style" not in report
+    json.dumps(report)
+
+
+class _Tower(torch.nn.Module):
+    """A text tower that counts its calls."""
+
+    def __init__(self):
+        super().__init__()
+        self.clip = torch.nn.Module()
+        self.clip.text_projection = torch.nn.Parameter(torch.zeros(8, 16), requires_grad=False)
+        self.calls = 0
+
+    def forward(self, prompts):
+        self.calls += 1
+        return torch.randn(len(prompts), 16, generator=torch.Generator().manual_seed(1))
+
+
+def test_the_reference_runs_its_text_tower_on_every_batch_and_trains(tmp_path, monkeypatch):
+    from PIL import Image
+
+    tower = _Tower()
+    monkeypatch.setattr("ke2nt.bench.reference._TextTower", lambda: tower)
+    split = random_faces(9, 16)
+    files = []
+    for sample in split.samples:
+        files.append(tmp_path / f"{sample.name}.jpg")
+        Image.fromarray(sample.source).save(files[-1])
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 16 * 16, 6))
+    before = net[1].weight.detach().clone()
+    with reference_epochs(
+        net,
+        6,
+        files,
+        split.labels().tolist(),
+        {name: name for name in split.classes},
+        size=16,
+        batch_size=4,
+        workers=0,
+        device=torch.device("cpu"),
+    ) as epoch:
+        assert epoch() == 8
+    assert tower.calls == 2
+    assert not torch.equal(before, net[1].weight)
+
+
+def test_inference_speed_predicts_every_image():
+    model = LinearClassifier(("a", "b"), backbone="test_resnet", image_size=32)
+    report = inference_speed(model, batch_size=4, steps=1, rounds=1)
+    assert report["predict_over_bare"] == pytest.approx(
+        report["predict"] / report["bare"], rel=0.01
+    )
+
+
+def test_cache_speed_on_the_command_line():
+    done = CliRunner().invoke(app, ["cache", "--hits", "2", "--json"])
+    assert done.exit_code == 0
+    report = json.loads(done.stdout)
+    assert report["hit_seconds"] < report["build_seconds"]
+
+
+def test_a_backbone_that_does_not_exist_is_one_clear_error():
+    command = [sys.executable, "-m", "ke2nt", "bench", "train", "--backbone", "resnet81"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: unknown backbone 'resnet81'")
+    assert len(done.stderr.strip().splitlines()) == 1
