@@ -93,7 +93,7 @@ def training_speed(
 
             def work() -> int:
                 trainer.train_epoch(progress)
-                progress.epoch, progress.step, progress.sums = progress.epoch + 1, 0, {}
+                progress.next_epoch()
                 return trainer.steps_per_epoch * batch
 
             yield work

@@ -28,6 +28,10 @@ def train(
     resume: Annotated[
         Path | None, typer.Option("--resume", help="Go on with the run in this directory.")
     ] = None,
+    deterministic: Annotated[
+        bool,
+        typer.Option("--deterministic", help="The same bits each time on GPUs, too; slower."),
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
     json: JsonFlag = False,
 ) -> None:
@@ -52,6 +56,8 @@ def train(
         changes = list(overrides or [])
         if out is not None:
             changes.append(f"out={_yaml(str(out))}")
+        if deterministic:
+            changes.append("deterministic=true")
         settings = load_config(config, changes)
     from ke2nt.train.loop import TrainingStopped
     from ke2nt.train.train import train as run_training

@@ -143,6 +143,9 @@ class OptimConfig(_Section):
     )
     min_lr: float = Field(0.0, ge=0.0, description="Learning rate at the end of the cosine.")
     ema: float | None = Field(None, gt=0.0, lt=1.0, description="Decay of the weight average.")
+    not_finite: Literal["stop", "skip"] = Field(
+        "stop", description="A loss that is not finite: stop with the batch saved, or skip it."
+    )
     sync_batch_norm: bool = Field(
         True, description="With several processes: normalise over the images of all of them."
     )
@@ -174,6 +177,9 @@ class TrainConfig(_Section):
     device: str = Field("auto", description="auto, cpu, cuda or mps.")
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="auto: bf16 autocast on CPU and on GPUs that have it."
+    )
+    deterministic: bool = Field(
+        False, description="Only operations that give the same bits each time; slower on GPUs."
     )
     keep_checkpoints: int = Field(2, ge=1)
     data: DataConfig = DataConfig()

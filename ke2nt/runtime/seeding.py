@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["derive_seed", "seed_everything", "torch_generator"]
+__all__ = ["derive_seed", "seed_everything", "set_deterministic", "torch_generator"]
 
 
 def derive_seed(*parts: int | str) -> int:
@@ -33,3 +34,17 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
+
+
+def set_deterministic(on: bool) -> None:
+    """Whether torch may only use operations that give the same bits each time.
+
+    On a CPU ke2nt does so anyway. On CUDA this costs speed, and an operation without such a form is
+    an error.
+    """
+    import torch
+
+    if on:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
+    torch.use_deterministic_algorithms(on)
+    torch.backends.cudnn.benchmark = False

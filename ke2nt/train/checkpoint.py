@@ -38,6 +38,8 @@ class Progress:
         best_epoch: Its epoch, counted from 1.
         sums: Sums of the loss parts over the steps of the epoch under way, in float64.
         records: The log's records so far, one an epoch.
+        skipped: Steps of the epoch under way that were left out, as their loss was not finite.
+        skipped_in_a_row: Such steps since the last one that was not.
     """
 
     epoch: int = 0
@@ -46,6 +48,12 @@ class Progress:
     best_epoch: int | None = None
     sums: dict[str, float] = field(default_factory=dict)
     records: list[dict[str, Any]] = field(default_factory=list)
+    skipped: int = 0
+    skipped_in_a_row: int = 0
+
+    def next_epoch(self) -> None:
+        """The epoch under way is done."""
+        self.epoch, self.step, self.sums, self.skipped = self.epoch + 1, 0, {}, 0
 
 
 def save_checkpoint(

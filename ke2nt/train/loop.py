@@ -34,6 +34,7 @@ from ke2nt.train.checkpoint import Progress, load_checkpoint, save_checkpoint
 from ke2nt.train.data import TrainingData
 from ke2nt.train.display import Display
 from ke2nt.train.ema import ModelEma
+from ke2nt.train.faults import not_finite, out_of_memory_explained
 from ke2nt.train.optim import learning_rate, set_learning_rate
 from ke2nt.train.run import RunDirectory
 
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["Trainer", "TrainingStopped", "global_batch"]
 
 _GPU_CHECK_EVERY = 50
+_MOST_SKIPPED = 20
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -111,14 +113,14 @@ class Trainer:
             TrainingStopped: Ctrl-C; the state is saved and `--resume` goes on from it.
             TrainingError: The loss is not finite any more.
         """
-        with self._interruptible(), self.display:
+        with self._interruptible(), self.display, out_of_memory_explained(self.config):
             while progress.epoch < self.config.optim.epochs:
                 started = time.perf_counter()
                 self.train_epoch(progress)
                 record = self._record(progress)
                 record["seconds"] = round(time.perf_counter() - started, 2)
                 progress.records.append(record)
-                progress.epoch, progress.step, progress.sums = progress.epoch + 1, 0, {}
+                progress.next_epoch()
                 self.display.epoch(record)
                 self._save(progress)
         return progress
@@ -137,7 +139,7 @@ class Trainer:
         order = order.view(-1, self._batch)[:, self._share].flatten()
         sums = {k: self._scalar(v) for k, v in progress.sums.items()}
         for batch in self.data.train.batches(self._batch // world_size(), order=order):
-            parts = self._train_step(batch, epoch, progress.step)
+            parts = self._train_step(batch, progress)
             for name, value in parts.items():
                 sums[name] = sums.get(name, self._scalar(0.0)) + value
             progress.step += 1
@@ -154,9 +156,9 @@ class Trainer:
                 raise TrainingStopped
         progress.sums = {k: float(v) for k, v in sums.items()}
 
-    def _train_step(self, batch: Batch, epoch: int, step: int) -> dict[str, torch.Tensor]:
-        """One optimiser step; returns the detached total and its parts."""
-        config = self.config
+    def _train_step(self, batch: Batch, progress: Progress) -> dict[str, torch.Tensor]:
+        """One optimiser step; returns the detached total and its parts, or nothing if left out."""
+        config, epoch, step = self.config, progress.epoch, progress.step
         done = epoch * self.steps_per_epoch + step
         set_learning_rate(self.optimizer, learning_rate(done, self.steps_per_epoch, config.optim))
         if world_size() > 1 and len(batch.pixels) != self._batch // world_size():
@@ -182,8 +184,8 @@ class Trainer:
             None if neutral is None else gather_rows(neutral),
         )
         total, parts = self.loss(output, gather_rows(labels), self.model.bank)
-        if self.device.type == "cpu" or done % _GPU_CHECK_EVERY == 0:
-            self._check_finite(total, epoch, step)
+        if not self._is_finite(total, progress, pixels, batch):
+            return {}
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(total)
         average_gradients(self.model.parameters())
@@ -197,7 +199,7 @@ class Trainer:
     def _record(self, progress: Progress) -> dict[str, Any]:
         """Evaluate where due, keep the model if it is the one to keep, describe the epoch."""
         config, epoch = self.config, progress.epoch + 1
-        steps = max(1, progress.step)
+        steps = max(1, progress.step - progress.skipped)
         record: dict[str, Any] = {
             "epoch": epoch,
             "lr": learning_rate(
@@ -205,6 +207,8 @@ class Trainer:
             ),
             "loss": {name: value / steps for name, value in progress.sums.items()},
         }
+        if progress.skipped:
+            record["skipped"] = progress.skipped
         last = epoch == config.optim.epochs
         if not (last or epoch % config.select.every == 0):
             return record
@@ -255,15 +259,32 @@ class Trainer:
             return False
         return any_process(self._stop.is_set(), self.device)
 
-    def _check_finite(self, total: torch.Tensor, epoch: int, step: int) -> None:
-        if not torch.isfinite(total):
-            raise TrainingError(
-                "the loss is not finite any more",
-                found=f"{float(total.detach())} in epoch {epoch + 1}, step {step + 1}",
-                where=self.run.path,
-                hint="Lower optim.lr, set optim.clip=1.0, or use precision=fp32; "
-                "the checkpoints up to the epoch before are kept.",
-            )
+    def _is_finite(
+        self, total: torch.Tensor, progress: Progress, pixels: torch.Tensor, batch: Batch
+    ) -> bool:
+        """False where the step is to be left out.
+
+        Raises:
+            TrainingError: The loss is not finite, and that is to stop the run.
+        """
+        skip = self.config.optim.not_finite == "skip"
+        if not skip and self.device.type != "cpu" and progress.step % _GPU_CHECK_EVERY:
+            return True
+        if torch.isfinite(total):
+            progress.skipped_in_a_row = 0
+            return True
+        progress.skipped += 1
+        progress.skipped_in_a_row += 1
+        if skip and progress.skipped_in_a_row < _MOST_SKIPPED:
+            return False
+        names = [self.data.train.split.samples[int(i)].name for i in batch.indices]
+        facts = {
+            "epoch": progress.epoch + 1,
+            "step": progress.step + 1,
+            "loss": str(float(total.detach())),
+            "names": names,
+        }
+        raise not_finite(self.run, facts, pixels, self.targets.cpu()[batch.indices.cpu()])
 
     def _scalar(self, value: float) -> torch.Tensor:
         dtype = torch.float32 if self.device.type == "mps" else torch.float64

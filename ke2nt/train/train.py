@@ -15,7 +15,7 @@ from ke2nt.models.folder import update_folder
 from ke2nt.models.saving import load_model
 from ke2nt.runtime.distributed import barrier, group, is_main
 from ke2nt.runtime.provenance import provenance
-from ke2nt.runtime.seeding import seed_everything
+from ke2nt.runtime.seeding import seed_everything, set_deterministic
 from ke2nt.train.checkpoint import Progress, latest_checkpoint
 from ke2nt.train.data import TrainingData, load_training_data
 from ke2nt.train.device import make_accelerator
@@ -68,6 +68,7 @@ def train(
 def _train(config: TrainConfig, resume: bool, quiet: bool, command: str | None) -> TrainResult:
     run = RunDirectory(config.out)
     seed_everything(config.seed)
+    set_deterministic(config.deterministic)
     accelerator = make_accelerator(config)
     preprocessing = Preprocessing(image_size=config.model.image_size, grey=config.model.grey)
     data = load_training_data(config, preprocessing, quiet=quiet)

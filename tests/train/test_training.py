@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 
@@ -91,8 +92,8 @@ def test_ctrl_c_saves_and_resume_equals_an_uninterrupted_run(tiny, monkeypatch, 
     config = tiny(*options, "model.dropout=0.2", out="stopped")
     steps, real = [0], Trainer._train_step
 
-    def step_then_interrupt(self, batch, epoch, step):
-        parts = real(self, batch, epoch, step)
+    def step_then_interrupt(self, batch, progress):
+        parts = real(self, batch, progress)
         steps[0] += 1
         if steps[0] == stop_at:  # in the first epoch, and after its last step
             os.kill(os.getpid(), signal.SIGINT)
@@ -162,16 +163,80 @@ def test_only_the_newest_checkpoints_are_kept(tiny):
     assert sorted(p.name for p in run.checkpoints.iterdir()) == ["00002-00000000", "00003-00000000"]
 
 
-def test_a_loss_that_is_not_finite_stops_with_advice(tiny, monkeypatch):
-    real = loop.KE2NTLoss.forward
+@pytest.fixture
+def nan_in_steps(monkeypatch):
+    """Make the loss of some steps of a run, counted from 0, not finite."""
 
-    def broken(self, *args):
-        total, parts = real(self, *args)
-        return total * float("nan"), parts
+    def install(steps):
+        real, count = loop.KE2NTLoss.forward, iter(range(10**6))
 
-    monkeypatch.setattr(loop.KE2NTLoss, "forward", broken)
-    with pytest.raises(TrainingError, match=r"not finite.*optim\.lr"):
+        def broken(self, *args):
+            total, parts = real(self, *args)
+            return total * float("nan") if next(count) in steps else total, parts
+
+        monkeypatch.setattr(loop.KE2NTLoss, "forward", broken)
+
+    return install
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_batch_saved(tiny, nan_in_steps):
+    nan_in_steps({2})
+    config = tiny()
+    with pytest.raises(TrainingError, match=r"not finite.*epoch 1, step 3.*optim\.lr"):
+        train(config, quiet=True)
+    run = RunDirectory(config.out)
+    facts = run.read("not_finite.json")
+    batch = load_file(run.path / "not_finite.safetensors")
+    assert len(facts["names"]) == 8 == len(batch["labels"])
+    assert batch["pixels"].shape == (8, 3, 24, 24)
+    classes = [name.split("/")[-2] for name in facts["names"]]
+    order = run.read("run.json")["classes"]
+    assert [order[i] for i in batch["labels"].tolist()] == classes
+
+
+def test_steps_that_are_not_finite_can_be_skipped_and_are_counted(tiny, nan_in_steps):
+    nan_in_steps({1, 3, 7})
+    result = train(tiny("optim.not_finite=skip", "optim.epochs=2"), quiet=True)
+    assert [r.get("skipped", 0) for r in result.progress.records] == [2, 1]
+    assert all(math.isfinite(r["loss"]["total"]) for r in result.progress.records)
+
+
+def test_skipping_ends_where_no_step_is_finite(tiny, nan_in_steps):
+    nan_in_steps(set(range(1000)))
+    with pytest.raises(TrainingError, match=r"not finite"):
+        train(tiny("optim.not_finite=skip", "optim.epochs=9"), quiet=True)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nmore"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried to"),
+    ],
+)
+def test_too_little_memory_says_what_to_lower(tiny, monkeypatch, error):
+    def fail(self, *args):
+        raise error
+
+    monkeypatch.setattr(loop.KE2NTLoss, "forward", fail)
+    with pytest.raises(TrainingError, match=r"not enough memory.*batch_size=8.*Lower optim"):
         train(tiny(), quiet=True)
+
+
+def test_other_runtime_errors_stay_what_they_are(tiny, monkeypatch):
+    def fail(self, *args):
+        raise RuntimeError("something else")
+
+    monkeypatch.setattr(loop.KE2NTLoss, "forward", fail)
+    with pytest.raises(RuntimeError, match="something else"):
+        train(tiny(), quiet=True)
+
+
+def test_deterministic_is_set_for_the_run_that_asks(tiny):
+    train(tiny("deterministic=true", "optim.epochs=2", out="one"), quiet=True)
+    assert torch.are_deterministic_algorithms_enabled()
+    train(tiny("optim.epochs=2", out="two"), quiet=True)
+    assert not torch.are_deterministic_algorithms_enabled()
 
 
 def test_a_linear_head_trains_saves_and_loads(tiny):
