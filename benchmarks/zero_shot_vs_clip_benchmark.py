@@ -35,6 +35,7 @@ from ke2nt.prompts.prompt_set import PromptSet
 from ke2nt.vision.catalog import get_image_encoder
 from ke2nt.zeroshot.evaluate import class_logits, zero_shot
 
+os.environ["TQDM_DISABLE"] = "1"
 WORDS = {
     "neutral": "neutral",
     "happiness": "happy",
