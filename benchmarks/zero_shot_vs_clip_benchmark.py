@@ -12,6 +12,7 @@ makes one of open_clip's architecture ViT-B-32 with random weights: the arithmet
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
@@ -34,8 +35,6 @@ from ke2nt.data.sample import FaceSplit
 from ke2nt.prompts.prompt_set import PromptSet
 from ke2nt.vision.catalog import get_image_encoder
 from ke2nt.zeroshot.evaluate import class_logits, zero_shot
-
-os.environ["TQDM_DISABLE"] = "1"
 WORDS = {
     "neutral": "neutral",
     "happiness": "happy",
@@ -98,11 +97,12 @@ def agreement(folder: Path, split: FaceSplit, words: PromptSet, home: Path) -> N
 
     loader = torch.utils.data.DataLoader(Faces(), batch_size=64)
     lines = [template.replace("{class}", "{c}") for template in words.templates]
-    classifier = peer.zero_shot_classifier(
-        model.eval(), tokenizer, Faces.classes, lines, "cpu", amp=False
-    )
-    logits, target = peer.run_classification(model, classifier, loader, "cpu", amp=False)
-    figures = peer.evaluate(model, loader, tokenizer, Faces.classes, lines, "cpu", amp=False)
+    with open(os.devnull, "w") as bars, contextlib.redirect_stderr(bars):
+        classifier = peer.zero_shot_classifier(
+            model.eval(), tokenizer, Faces.classes, lines, "cpu", amp=False
+        )
+        logits, target = peer.run_classification(model, classifier, loader, "cpu", amp=False)
+        figures = peer.evaluate(model, loader, tokenizer, Faces.classes, lines, "cpu", amp=False)
     own = class_logits(ours.images, ours.bank) * (100.0 / ours.images.logit_scale)
     report = ours.evaluation.report
     same = own.argmax(axis=1) == logits.numpy().argmax(axis=1)

@@ -1,4 +1,4 @@
-"""`ke2nt cache`: build, list and care for banks of text embeddings."""
+"""`ke2nt cache`: build banks of text embeddings; list and care for these and image embeddings."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from ke2nt.cli.output import JsonFlag, print_json, print_line, print_table
 from ke2nt.errors import CacheError
 
 if TYPE_CHECKING:
-    from ke2nt.text.cache import BankCache, Entry
+    from ke2nt.runtime.entries import Entry
+    from ke2nt.text.cache import BankCache
+    from ke2nt.vision.cache import ImageCache
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="Banks of text embeddings, kept on disk.")
+app = typer.Typer(no_args_is_help=True, help="Text and image embeddings, kept on disk.")
 
 CacheDir = Annotated[
     Path | None,
@@ -79,12 +81,13 @@ def build(
 @app.command("list")
 def list_(cache_dir: CacheDir = None, json: JsonFlag = False) -> None:
     """Every entry of the cache."""
-    cache = _cache(cache_dir)
+    cache, images = _caches(cache_dir)
     entries = [_summary(entry) for entry in cache.entries()]
+    pictures = [_image_summary(entry) for entry in images.entries()]
     if json:
-        print_json({"folder": str(cache.folder), "entries": entries})
+        print_json({"folder": str(cache.folder), "entries": entries, "images": pictures})
         return
-    print_line(f"{cache.folder}: {len(entries)} entries")
+    print_line(f"{cache.folder}: {len(entries)} text banks, {len(pictures)} splits of images")
     if entries:
         print_table(
             ["key", "prompts", "encoder", "n classes", "width#", "made", "KiB#", "state"],
@@ -102,12 +105,29 @@ def list_(cache_dir: CacheDir = None, json: JsonFlag = False) -> None:
                 for row in entries
             ],
         )
+    if pictures:
+        print_table(
+            ["key", "dataset", "split", "encoder", "n images", "made", "KiB#", "state"],
+            [
+                (
+                    row["key"][:12],
+                    row["dataset"],
+                    row["split"],
+                    row["encoder"],
+                    row["count"],
+                    row["made"],
+                    f"{row['bytes'] / 1024:.0f}",
+                    "damaged" if row["problem"] else "ok",
+                )
+                for row in pictures
+            ],
+        )
 
 
 @app.command()
 def show(key: Key, cache_dir: CacheDir = None, json: JsonFlag = False) -> None:
-    """One entry: what it was made from."""
-    cache = _cache(cache_dir)
+    """One text bank: what it was made from."""
+    cache, _ = _caches(cache_dir)
     entry = cache.resolve(key)
     content = cache.read(entry.key)
     facts: dict[str, Any] = {
@@ -132,11 +152,12 @@ def verify(cache_dir: CacheDir = None, json: JsonFlag = False) -> None:
     """Read every entry whole and check its digests; exit code 2 if one is damaged."""
     from ke2nt.text.maintenance import verify as verify_all
 
-    cache = _cache(cache_dir)
-    results = verify_all(cache)
+    caches = _caches(cache_dir)
+    folder = caches[0].folder
+    results = [result for cache in caches for result in verify_all(cache)]
     if json:
         rows = [{"key": entry.key, "problem": problem} for entry, problem in results]
-        print_json({"folder": str(cache.folder), "entries": rows})
+        print_json({"folder": str(folder), "entries": rows})
     else:
         for entry, problem in results:
             print_line(f"{entry.key[:12]} {problem or 'ok'}")
@@ -144,7 +165,7 @@ def verify(cache_dir: CacheDir = None, json: JsonFlag = False) -> None:
     if damaged:
         raise CacheError(
             f"{len(damaged)} of {len(results)} cache entries cannot be used",
-            where=cache.folder,
+            where=folder,
             hint="They are made anew when next asked for; to delete them now, type: "
             "ke2nt cache prune",
         )
@@ -154,10 +175,10 @@ def verify(cache_dir: CacheDir = None, json: JsonFlag = False) -> None:
 
 @app.command()
 def diff(first: Key, second: Key, cache_dir: CacheDir = None, json: JsonFlag = False) -> None:
-    """What changed between two entries: settings, prompts, and the cosine of each class."""
+    """What changed between two text banks: settings, prompts, and the cosine of each class."""
     from ke2nt.text.maintenance import compare
 
-    cache = _cache(cache_dir)
+    cache, _ = _caches(cache_dir)
     changes = compare(*(cache.read(cache.resolve(key).key) for key in (first, second)))
     if json:
         print_json(changes)
@@ -184,7 +205,11 @@ def prune(
     """Delete damaged entries; sound ones only when asked."""
     from ke2nt.text.maintenance import prune as prune_cache
 
-    removed = prune_cache(_cache(cache_dir), older_than=older_than, everything=everything)
+    removed = [
+        row
+        for cache in _caches(cache_dir)
+        for row in prune_cache(cache, older_than=older_than, everything=everything)
+    ]
     if json:
         print_json([{"key": key, "reason": reason} for key, reason in removed])
         return
@@ -193,22 +218,36 @@ def prune(
     print_line(f"{len(removed)} deleted")
 
 
-def _cache(cache_dir: Path | None) -> BankCache:
+def _caches(cache_dir: Path | None) -> tuple[BankCache, ImageCache]:
     from ke2nt.text.cache import BankCache
     from ke2nt.text.folders import cache_folder
+    from ke2nt.vision.cache import ImageCache
 
-    return BankCache(cache_folder(cache_dir))
+    folder = cache_folder(cache_dir)
+    return BankCache(folder), ImageCache(folder)
+
+
+def _image_summary(entry: Entry) -> dict[str, Any]:
+    recipe = entry.facts["recipe"] if entry.facts else {}
+    names = ("dataset", "split", "encoder", "count", "precision")
+    return {**{name: recipe.get(name) for name in names}, **_on_disk(entry)}
+
+
+def _on_disk(entry: Entry) -> dict[str, Any]:
+    return {
+        "key": entry.key,
+        "made": time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.modified)),
+        "bytes": entry.size,
+        "problem": entry.problem,
+    }
 
 
 def _summary(entry: Entry) -> dict[str, Any]:
     facts = entry.facts or {"classes": [], "width": None, "provenance": {}}
     return {
-        "key": entry.key,
+        **_on_disk(entry),
         "prompt_set": facts["provenance"].get("prompt_set"),
         "encoder": facts["provenance"].get("encoder"),
         "classes": facts["classes"],
         "width": facts["width"],
-        "made": time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.modified)),
-        "bytes": entry.size,
-        "problem": entry.problem,
     }

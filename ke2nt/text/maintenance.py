@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from ke2nt.errors import CacheError
-from ke2nt.text.cache import BankCache, Entry
+from ke2nt.runtime.entries import Entry, EntryCache
 from ke2nt.text.content import BankContent
 
 __all__ = ["compare", "prune", "verify"]
@@ -15,7 +15,7 @@ _DAY = 86400.0
 _ABANDONED = 3600.0  # seconds after which a write that left its folder behind is over
 
 
-def verify(cache: BankCache) -> list[tuple[Entry, str | None]]:
+def verify(cache: EntryCache[Any]) -> list[tuple[Entry, str | None]]:
     """Read every entry whole; each with the reason why it cannot be used, or None."""
     results: list[tuple[Entry, str | None]] = []
     for entry in cache.entries():
@@ -30,7 +30,7 @@ def verify(cache: BankCache) -> list[tuple[Entry, str | None]]:
 
 
 def prune(
-    cache: BankCache, *, older_than: float | None = None, everything: bool = False
+    cache: EntryCache[Any], *, older_than: float | None = None, everything: bool = False
 ) -> list[tuple[str, str]]:
     """Delete damaged entries, and what writes that were cut off left behind.
 

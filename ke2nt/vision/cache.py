@@ -1,4 +1,4 @@
-"""The cache of image embeddings, beside that of text banks: one folder an entry.
+"""The cache of image embeddings, beside that of text banks.
 
 An entry is filled in pieces, so that work that was cut off goes on where it stopped, and is put in
 place whole.
@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-
-from filelock import FileLock
+from typing import Any
 
 from ke2nt.errors import CacheError, DataError
 from ke2nt.runtime.atomic import atomic_folder
-from ke2nt.runtime.progress import stderr_console
-from ke2nt.vision.entry import Rows, join, read_rows, write_rows
+from ke2nt.runtime.digest import digest_json
+from ke2nt.runtime.entries import EntryCache
+from ke2nt.vision.entry import Rows, join, read_facts, read_rows, write_rows
 from ke2nt.vision.recipe import ImageRecipe
 
 __all__ = ["ImageCache"]
@@ -25,20 +23,30 @@ Fill = Callable[[int], Iterator[Rows]]
 _NAME = "embeddings"
 
 
-class ImageCache:
-    """Image embeddings by recipe. Reading trusts nothing; one process at a time fills an entry.
+class ImageCache(EntryCache[Rows]):
+    """Image embeddings by recipe.
 
     Args:
         folder: The cache folder; it is made on the first write.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._images = folder / "images"
+    kind = "images"
 
-    def path(self, key: str) -> Path:
-        """Folder of an entry."""
-        return self._images / key
+    def read(self, key: str) -> Rows:
+        """The embeddings, memory-mapped, checked whole against their digests and their name."""
+        recipe = self.facts(key)["recipe"]
+        return read_rows(self.path(key) / _NAME, recipe, recipe["count"])
+
+    def facts(self, key: str) -> dict[str, Any]:
+        """The JSON of an entry."""
+        found = read_facts(self.path(key) / _NAME)
+        if digest_json(found["recipe"]) != key:
+            raise CacheError(
+                "the image embeddings cannot be used",
+                where=self.path(key),
+                found="they were made from something else than their name says",
+            )
+        return found
 
     def fetch(self, recipe: ImageRecipe, piece: int, fill: Fill) -> Rows:
         """The embeddings of a recipe, made and kept if absent; a damaged entry is made anew.
@@ -53,19 +61,15 @@ class ImageCache:
             CacheError: The cache folder cannot be written.
             DataError: None of the images can be read.
         """
-        if (rows := self._find(recipe)) is not None:
-            return rows
-        with self._lock(recipe.key):
-            if (rows := self._find(recipe, warn=True)) is not None:
-                return rows
-            try:
-                self._fill(recipe, piece, fill)
-            except OSError as error:
-                raise self._unusable(error) from error
-            return read_rows(self.path(recipe.key) / _NAME, recipe.facts(), recipe.count)
+
+        def make() -> Rows:
+            self._fill(recipe, piece, fill)
+            return self.read(recipe.key)
+
+        return self.find_or_make(recipe.key, make)[0]
 
     def _fill(self, recipe: ImageRecipe, piece: int, fill: Fill) -> None:
-        facts, begun = recipe.facts(), self._images / f".{recipe.key}.begun"
+        facts, begun = recipe.facts(), self.home / f".{recipe.key}.begun"
         stems = [begun / f"{start:09d}" for start in range(0, recipe.count, piece)]
         pieces: list[Rows] = []
         for stem in stems:
@@ -77,7 +81,8 @@ class ImageCache:
         if len(pieces) < len(stems):
             missing = stems[len(pieces) :]
             for stem, rows in zip(missing, fill(int(missing[0].name)), strict=True):
-                write_rows(rows, stem, facts)
+                with self.writing():
+                    write_rows(rows, stem, facts)
                 pieces.append(rows)
         whole = join(pieces)
         if not len(whole.embeddings):
@@ -86,40 +91,6 @@ class ImageCache:
                 where=f"{recipe.dataset} {recipe.split}",
                 found=next(iter(whole.failed.values())),
             )
-        with atomic_folder(self.path(recipe.key)) as aside:
+        with self.writing(), atomic_folder(self.path(recipe.key)) as aside:
             write_rows(whole, aside / _NAME, facts)
         shutil.rmtree(begun, ignore_errors=True)
-
-    def _find(self, recipe: ImageRecipe, *, warn: bool = False) -> Rows | None:
-        folder = self.path(recipe.key)
-        if not folder.is_dir():
-            return None
-        try:
-            return read_rows(folder / _NAME, recipe.facts(), recipe.count)
-        except CacheError as error:
-            if warn:
-                stderr_console().print(
-                    f"warning: damaged cache entry, made anew: {error}", markup=False
-                )
-            return None
-
-    @contextmanager
-    def _lock(self, key: str) -> Iterator[None]:
-        lock = FileLock(self.folder / "locks" / f"{key}.lock")
-        try:
-            (self.folder / "locks").mkdir(parents=True, exist_ok=True)
-            lock.acquire()
-        except OSError as error:
-            raise self._unusable(error) from error
-        try:
-            yield
-        finally:
-            lock.release()
-
-    def _unusable(self, error: OSError) -> CacheError:
-        return CacheError(
-            "the cache folder cannot be written",
-            where=self.folder,
-            found=error.strerror or error,
-            hint="Name another one with --cache-dir or KE2NT_CACHE.",
-        )

@@ -15,7 +15,7 @@ from ke2nt.errors import CacheError
 from ke2nt.runtime.atomic import write_bytes, write_json
 from ke2nt.runtime.digest import digest_bytes, digest_file, digest_json
 
-__all__ = ["Rows", "join", "read_rows", "write_rows"]
+__all__ = ["Rows", "join", "read_facts", "read_rows", "write_rows"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,17 +71,29 @@ def write_rows(rows: Rows, stem: Path, recipe: dict[str, Any]) -> None:
     write_json(stem.with_suffix(".json"), {**body, "facts_sha256": digest_json(body)})
 
 
+def read_facts(stem: Path) -> dict[str, Any]:
+    """Read and check the JSON that `write_rows` wrote.
+
+    Raises:
+        CacheError: It is absent, altered, or something else.
+    """
+    try:
+        body = json.loads(stem.with_suffix(".json").read_bytes())
+        if not isinstance(body, dict) or body.pop("facts_sha256", None) != digest_json(body):
+            raise ValueError("the facts were truncated or altered")
+        return {**body, "recipe": dict(body["recipe"])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _unusable(stem, error) from error
+
+
 def read_rows(stem: Path, recipe: dict[str, Any], count: int) -> Rows:
     """Read what `write_rows` wrote, the embeddings memory-mapped; nothing in it is trusted.
 
     Raises:
         CacheError: A file is absent, altered, or of another recipe.
     """
-    numbers, facts = stem.with_suffix(".npy"), stem.with_suffix(".json")
+    numbers, body = stem.with_suffix(".npy"), read_facts(stem)
     try:
-        body = json.loads(facts.read_bytes())
-        if not isinstance(body, dict) or body.pop("facts_sha256", None) != digest_json(body):
-            raise ValueError("the facts were truncated or altered")
         if (body["recipe"], body["count"]) != (recipe, count):
             raise ValueError("it was made from something else than its name says")
         if digest_file(numbers) != body["embeddings_sha256"]:
@@ -93,6 +105,8 @@ def read_rows(stem: Path, recipe: dict[str, Any], count: int) -> Rows:
             raise ValueError("rows and images do not match")
         return rows
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
-        raise CacheError(
-            "the image embeddings cannot be used", where=stem.parent, found=str(error)
-        ) from error
+        raise _unusable(stem, error) from error
+
+
+def _unusable(stem: Path, error: Exception) -> CacheError:
+    return CacheError("the image embeddings cannot be used", where=stem.parent, found=str(error))

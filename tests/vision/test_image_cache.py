@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 from fake_images import CLASSES, FakeImages, FakeTower, drawn, expected
 from PIL import Image
+from typer.testing import CliRunner
 
+from ke2nt.cli.cache import app
 from ke2nt.data.sample import FaceSample, FaceSplit
 from ke2nt.errors import CacheError, DataError, ModelError
 from ke2nt.vision import embed
@@ -243,6 +245,35 @@ def test_an_embedding_without_a_direction_is_an_error(cache, monkeypatch):
     monkeypatch.setattr(FakeTower, "__call__", lambda self, pixels: pixels[:, 0, 0] * 0.0)
     with pytest.raises(ModelError, match="zero or not finite"):
         embed_split(FakeImages(), drawn(3), cache_dir=cache)
+
+
+def test_the_cache_command_lists_verifies_and_prunes_them(cache):
+    def call(*words):
+        done = CliRunner().invoke(app, [*words, "--cache-dir", str(cache), "--json"])
+        return json.loads(done.stdout), done.exception
+
+    embed_split(FakeImages(), drawn(3), cache_dir=cache)
+    embed_split(FakeImages(), drawn(4, split="val"), cache_dir=cache)
+    listed, _ = call("list")
+    assert listed["entries"] == []
+    assert {(row["dataset"], row["split"], row["count"]) for row in listed["images"]} == {
+        ("drawn", "test", 3),
+        ("drawn", "val", 4),
+    }
+    table = CliRunner().invoke(app, ["list", "--cache-dir", str(cache)]).stdout
+    assert "2 splits of images" in table
+    assert "fake:images" in table
+    assert call("prune")[0] == []
+    bad = entries(cache)[0]
+    (bad / "embeddings.npy").write_bytes(b"x")
+    rows, problem = call("verify")
+    assert [row["key"] for row in rows["entries"] if row["problem"]] == [bad.name]
+    assert isinstance(problem, CacheError)
+    (gone,), _ = call("prune")
+    assert gone["key"] == bad.name
+    assert len(entries(cache)) == 1
+    assert len(call("prune", "--all")[0]) == 1
+    assert entries(cache) == []
 
 
 def test_the_facts_of_an_entry_say_what_it_is(cache):
