@@ -1,6 +1,7 @@
 """KE2NT against a plain linear head: same backbone, data, budget and seeds; a row at a time.
 
-    python benchmarks/ferplus_heads.py --root DIR [--out DIR] [--seeds 1 2] [key=value …]
+    python benchmarks/ferplus_heads.py [key=value …] --root DIR [--out DIR] [--seeds 1 2]
+    torchrun --nproc-per-node 2 benchmarks/ferplus_heads.py …
 
 Rows that are done are kept, and one that was cut short is resumed, so the command can be repeated.
 The table is written to `OUT/table.md` and `OUT/table.json` after every row. Figures are of the
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 from pathlib import Path
 from typing import Any
@@ -32,14 +34,18 @@ VARIANTS = {
 FIGURES = ("accuracy", "uar", "macro_f1", "ece")
 
 
-def row(name: str, variant: list[str], seed: int, args: argparse.Namespace) -> dict[str, Any]:
-    """Figures of one run; trained, resumed or only read."""
+def row(
+    name: str, variant: list[str], seed: int, args: argparse.Namespace
+) -> dict[str, Any] | None:
+    """Figures of one run; trained, resumed or only read. None in all processes but the first."""
     folder = args.out / f"{name.replace(' ', '-').replace(',', '')}-seed{seed}"
     run = RunDirectory(folder)
     if not (folder / "metrics.json").exists():
         overrides = [f"data.root={args.root}", f"out={folder}", f"seed={seed}"]
         config = load_config(args.config, [*overrides, *args.overrides, *variant])
         train(config, resume=(folder / "config.yaml").exists(), quiet=args.quiet)
+    if os.environ.get("RANK", "0") != "0":
+        return None
     metrics = run.read("metrics.json")
     facts = run.read("run.json")
     return {
@@ -82,11 +88,15 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     for seed in args.seeds:
         for name in args.variants:
-            rows.append(row(name, VARIANTS[name], seed, args))
+            done = row(name, VARIANTS[name], seed, args)
+            if done is None:
+                continue
+            rows.append(done)
             write_json(args.out / "table.json", rows)
             write_text(args.out / "table.md", table(rows))
             print(json.dumps(rows[-1]), flush=True)
-    print(table(rows))
+    if rows:
+        print(table(rows))
 
 
 if __name__ == "__main__":

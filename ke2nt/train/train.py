@@ -73,11 +73,12 @@ def _train(config: TrainConfig, resume: bool, quiet: bool, command: str | None) 
     preprocessing = Preprocessing(image_size=config.model.image_size, grey=config.model.grey)
     data = load_training_data(config, preprocessing, quiet=quiet)
     facts = {"seed": config.seed, "command": command, **provenance()}
-    if not resume:
-        if is_main():
-            run.create(config)
-            run.write("split.json", data.names())
-    elif run.read("split.json") != data.names():
+    begun = (run.path / "split.json").exists()
+    if is_main() and not resume:
+        run.create(config)
+    if is_main() and not begun:
+        run.write("split.json", data.names())
+    elif begun and run.read("split.json") != data.names():
         raise CheckpointError(
             "the dataset has changed since the run began: its splits differ",
             where=run.path,
