@@ -5,7 +5,7 @@ and test splits at random intensities from 0 to 1, and prints Spearman's rank co
 readout and truth, one expression at a time. Readouts are compared on the validation people; the
 test people say how good the chosen one is.
 
-    python benchmarks/intensity.py                    # trains configs/quickstart.yaml first
+    python benchmarks/intensity.py optim.epochs=20    # trains configs/quickstart.yaml first
     python benchmarks/intensity.py --run runs/quickstart
 """
 
@@ -37,30 +37,17 @@ from ke2nt.train.train import train
 Readout = Callable[[KE2NTOutput, TextBank], Tensor]
 
 
-def unit_projection(output: KE2NTOutput, bank: TextBank) -> Tensor:
-    moves = normalize(output.embeddings) - normalize(output.neutral_embeddings)
-    return moves @ normalize(bank.raw - bank.neutral_raw).T
-
-
-def cosine_gain(output: KE2NTOutput, bank: TextBank) -> Tensor:
-    moves = normalize(output.embeddings) - normalize(output.neutral_embeddings)
-    return moves @ bank.embeddings.T
-
-
-def margin_to_neutral(output: KE2NTOutput, bank: TextBank) -> Tensor:
-    return normalize(output.embeddings) @ (bank.embeddings - bank.neutral).T
-
-
-def probability(output: KE2NTOutput, bank: TextBank) -> Tensor:
-    return output.logits.softmax(dim=-1)
+def directions(bank: TextBank) -> Tensor:
+    return normalize(bank.raw - bank.neutral_raw)
 
 
 READOUTS: Mapping[str, Readout] = {
-    "projection": lambda out, bank: intensity(out.embeddings, out.neutral_embeddings, bank),
-    "projection of unit embeddings": unit_projection,
-    "gain in cosine": cosine_gain,
-    "cosine margin to neutral": margin_to_neutral,
-    "probability": probability,
+    "as shipped": lambda out, bank: intensity(out.embeddings, out.neutral_embeddings, bank),
+    "lengths kept": lambda out, bank: (
+        (out.embeddings - out.neutral_embeddings) @ directions(bank).T
+    ),
+    "without a neutral face": lambda out, bank: normalize(out.embeddings) @ directions(bank).T,
+    "probability": lambda out, bank: out.logits.softmax(dim=-1),
 }
 
 
@@ -106,16 +93,17 @@ def embed(model: Any, pictures: list[np.ndarray], batch: int = 128) -> KE2NTOutp
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--config", default="quickstart", help="What to train.")
+    parser.add_argument("overrides", nargs="*", help="Values to change in quickstart.yaml.")
     parser.add_argument("--run", type=Path, help="A run on drawn faces, in place of training.")
     parser.add_argument("--draws", type=int, default=4, help="Intensities drawn for each picture.")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        config = load_config(arguments.config)
+        run = arguments.run or Path(folder) / "run"
         if arguments.run is None:
-            arguments.run = Path(folder) / "run"
-            train(config.model_copy(update={"out": str(arguments.run)}), quiet=False)
-        model = load_model(arguments.run)
+            config = load_config("quickstart", [*arguments.overrides, f"out={run}"])
+            train(config, quiet=False)
+        config = load_config(run / "config.yaml")  # the same people are held out
+        model = load_model(run)
     assert model.bank is not None
     options = {k: v for k, v in config.data.options.items() if k in ("count", "seed", "size")}
     faces = SyntheticFaces(**options)

@@ -9,7 +9,7 @@ from ke2nt.models.recogniser import Recogniser
 from ke2nt.prompts.prompt_set import PAPER_TEMPLATE, PromptSet
 from ke2nt.text.bank import TextBank
 
-__all__ = ["bank_of_words"]
+__all__ = ["bank_of_words", "check_encoder", "encoder_name", "shipped_set"]
 
 
 def bank_of_words(
@@ -35,34 +35,52 @@ def bank_of_words(
             expected="a model with a text head, for classes of your own",
             found=f"a {model.head} head",
         )
-    facts = own.provenance
-    encoder = facts.get("encoder")
+    shipped = shipped_set(own)
+    templates = (shipped.templates if shipped else ()) or (PAPER_TEMPLATE,)
+    prompts = (
+        classes if isinstance(classes, PromptSet) else PromptSet.from_words(classes, templates)
+    )
+    bank = TextBank.build(prompts, encoder_name(own))
+    check_encoder(own, bank)
+    return bank
+
+
+def encoder_name(own: TextBank) -> str:
+    """The text encoder that a model was trained with.
+
+    Raises:
+        TextEncoderError: Its bank does not say.
+    """
+    encoder = own.provenance.get("encoder")
     if not isinstance(encoder, str):
         raise TextEncoderError(
             "the model does not say which text encoder it was trained with",
             expected="an encoder in the provenance of its text bank",
             hint="Classes of your own need a model whose bank was made by TextBank.build.",
         )
-    prompts = (
-        classes
-        if isinstance(classes, PromptSet)
-        else PromptSet.from_words(classes, _templates(facts.get("prompt_set")))
-    )
-    bank = TextBank.build(prompts, encoder)
+    return encoder
+
+
+def check_encoder(own: TextBank, bank: TextBank) -> None:
+    """Make sure that two banks are of the same text encoder.
+
+    Raises:
+        TextEncoderError: Its weights or tokenizer differ.
+    """
     for name in ("weights", "tokenizer"):
-        if facts.get(name) != bank.provenance.get(name):
+        if own.provenance.get(name) != bank.provenance.get(name):
             raise TextEncoderError(
-                f"the text encoder {encoder!r} is not the one that the model was trained with "
+                "the text encoder is not the one that the model was trained with "
                 f"(its {name} differ)",
-                expected=facts.get(name),
+                expected=own.provenance.get(name),
                 found=bank.provenance.get(name),
             )
-    return bank
 
 
-def _templates(prompt_set: object) -> tuple[str, ...]:
+def shipped_set(own: TextBank | None) -> PromptSet | None:
+    """The shipped prompt set that a bank was made of."""
+    name = own.provenance.get("prompt_set") if own else None
     try:
-        shipped = PromptSet.load(prompt_set) if isinstance(prompt_set, str) else None
+        return PromptSet.load(name) if isinstance(name, str) else None
     except PromptError:
-        shipped = None
-    return (shipped.templates if shipped else ()) or (PAPER_TEMPLATE,)
+        return None

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ke2nt.errors import ModelError, PromptError, TextEncoderError
+from ke2nt.errors import ModelError, PromptError
 from ke2nt.models.recogniser import Recogniser
+from ke2nt.predict.words import check_encoder, encoder_name, shipped_set
 from ke2nt.prompts.prompt_set import PAPER_TEMPLATE, PromptSet
 from ke2nt.text.bank import TextBank
 from ke2nt.text.encoder import TextEncoder, get_encoder
@@ -77,12 +78,8 @@ class Vocabulary:
         if self._bank is None:
             raise ModelError("this model has a linear head and knows no words but its classes")
         if self._encoder is None:
-            name = self._bank.provenance.get("encoder")
-            if not isinstance(name, str):
-                raise TextEncoderError(
-                    "the model does not say which text encoder it was trained with"
-                )
-            self._encoder = MemoEncoder(get_encoder(name, cache_dir=self._folder))
+            encoder = get_encoder(encoder_name(self._bank), cache_dir=self._folder)
+            self._encoder = MemoEncoder(encoder)
         return self._encoder
 
     def of(self, words: str, templates: str) -> Words:
@@ -110,17 +107,9 @@ class Vocabulary:
                 found=f"{len(prompts.classes)} classes and {count} prompts",
             )
         bank = TextBank.build(prompts, self.encoder, cache_dir=self._folder)
-        self._check(bank)
+        assert self._bank is not None  # else there is no encoder
+        check_encoder(self._bank, bank)
         return Words(bank.classes, bank)
-
-    def _check(self, bank: TextBank) -> None:
-        own = self._bank.provenance if self._bank else {}
-        for name in ("weights", "tokenizer"):
-            if own.get(name) != bank.provenance.get(name):
-                raise TextEncoderError(
-                    f"the text encoder is not the one that the model was trained with: its {name} "
-                    "differ"
-                )
 
 
 def parse_words(text: str) -> dict[str, list[str]]:
@@ -170,8 +159,8 @@ def _lines(text: str) -> list[str]:
 
 def _own_set(model: Recogniser) -> PromptSet | None:
     """The shipped prompt set that a model's bank was made of."""
-    name = model.bank.provenance.get("prompt_set") if model.bank else None
+    shipped = shipped_set(model.bank)
     try:
-        return PromptSet.load(name).with_classes(model.classes) if isinstance(name, str) else None
+        return shipped and shipped.with_classes(model.classes)
     except PromptError:
         return None
