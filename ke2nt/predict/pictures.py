@@ -62,6 +62,8 @@ class PictureWriter:
             return
         if frame.source != self._source:
             self._finish()
+            if frame.pixels is None:
+                return
             self._start(frame.source)
         if self._timeline is not None:
             for row in result.rows:

@@ -175,6 +175,7 @@ def test_made_pictures_never_take_a_name_twice(tmp_path):
             writer.add("image", result(source))
         writer.add("image", FrameResult(Frame("bad.png", None, problem="x"), (ROWS[1],)))
         writer.add("video", result("1.mp4", "video"))
+        writer.add("video", FrameResult(Frame("bad.mp4", None, problem="x"), (ROWS[1],)))
         writer.add("video", result("z/1.mp4", "video"))
     found = sorted(path.name for path in (tmp_path / "a").iterdir())
     assert found == [
