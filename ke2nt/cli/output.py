@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
@@ -56,16 +57,46 @@ def print_table(
 ) -> None:
     """A table on stdout; nothing in it is read as markup.
 
-    Columns whose name ends with "#" or "%", or starts with "n ", align right.
+    Columns whose name ends with "#" or "%", or starts with "n ", align right. Where a terminal is
+    too narrow, names and texts are broken over several lines, numbers are not.
     """
-    heading = None if title is None else Text(title)
-    table = Table(title=heading, title_justify="left", header_style="bold")
-    for name in columns:
-        number = name.startswith("n ") or name.endswith(("%", "#"))
-        table.add_column(name.removesuffix("#").rstrip(), justify="right" if number else "left")
-    for row in rows:
-        table.add_row(*(Text(str(cell)) for cell in row))
-    _console().print(table)
+    console = _console()
+    cells = [[str(cell) for cell in row] for row in rows]
+    number = [name.startswith("n ") or name.endswith(("%", "#")) for name in columns]
+    headers = [name.removesuffix("#").rstrip() for name in columns]
+    longest = [max((len(row[k]) for row in cells), default=0) for k in range(len(columns))]
+    borders = 3 * len(columns) + 1
+    if borders + sum(map(max, longest, map(len, headers))) > console.width:
+        headers = [_broken(*column) for column in zip(headers, longest, strict=True)]
+    least = [
+        max(map(len, header.split("\n") + [w for row in cells for w in _words(row[k], number[k])]))
+        for k, header in enumerate(headers)
+    ]
+    whole = borders + sum(least) <= console.width  # then no number has to be broken
+    table = Table(
+        title=None if title is None else Text(title), title_justify="left", header_style="bold"
+    )
+    for header, right in zip(headers, number, strict=True):
+        table.add_column(
+            Text(header),
+            justify="right" if right else "left",
+            no_wrap=right and whole,
+            overflow="fold",
+        )
+    for row in cells:
+        table.add_row(*map(Text, row))
+    console.print(table)
+
+
+def _words(cell: str, whole: bool) -> list[str]:
+    return [cell] if whole else cell.split()
+
+
+def _broken(name: str, width: int) -> str:
+    """A column's name on lines of its words, none longer than its cells if that can be."""
+    return "\n".join(
+        textwrap.wrap(name.replace(" %", "\u00a0%"), max(width, 1), break_long_words=False)
+    )
 
 
 def percent(share: float | None) -> str:
@@ -75,7 +106,7 @@ def percent(share: float | None) -> str:
 
 def percent_range(interval: tuple[float, float] | None) -> str:
     """An interval of shares, or a dash."""
-    return "–" if interval is None else f"{percent(interval[0])} to {percent(interval[1])}"
+    return "–" if interval is None else f"{percent(interval[0])}–{percent(interval[1])}"
 
 
 def short_names(names: Sequence[str], length: int = 5) -> Sequence[str]:

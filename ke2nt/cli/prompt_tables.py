@@ -28,7 +28,7 @@ def show_ranking(ranking: Ranking, top: int) -> None:
     several = len(sets) > 1
     print_line(f"{sum(ranking.support)} images; labels: {ranking.labels['summary']}")
     print_table(
-        ["set", "n prompts", "UAR %", "95 % interval", "WAR %", "95 % interval", "gain of all %"],
+        ["set", "n prompts", "UAR %", "95 % interval #", "WAR %", "gain of all %"],
         [[e.text, e.prompts, *_scores(e.figures), _gain(e)] for e in sets],
         title="Sets" + ": alone, and what all together gain by them" * several,
     )
@@ -41,17 +41,10 @@ def show_ranking(ranking: Ranking, top: int) -> None:
         shown = ranking.best(top, kind)
         if not shown:
             continue
-        columns = ["set"] * (len(sets) > 1) + ["class"] * (kind != "template")
+        columns = ["set"] * (len({e.prompt_set for e in shown}) > 1)
+        columns += ["class"] * (kind != "template")
         print_table(
-            [
-                *columns,
-                kind,
-                "UAR %",
-                "95 % interval",
-                "WAR %",
-                "95 % interval",
-                "gain % (interval)",
-            ],
+            [*columns, kind, "UAR %", "95 % interval #", "WAR %", "gain (interval) %"],
             [[*_place(e, columns), e.text, *_scores(e.figures), _gain(e)] for e in shown],
             title=title,
         )
@@ -61,22 +54,29 @@ def show_ranking(ranking: Ranking, top: int) -> None:
 
 def show_search(search: Search, split: str, final_split: str) -> None:
     """Contenders on both splits, and the prompts chosen."""
-    print_table(
-        ["ensemble", "n prompts", f"{split} UAR %", f"{final_split} UAR %", "95 % interval",
-         f"{final_split} WAR %", "95 % interval", "selected has more, UAR %", "McNemar p"],
+    rows: list[list[object]] = [
+        ["prompts", *(sum(map(len, c.prompts.values())) for c in search.contenders)],
+        [f"{split} UAR %", *(percent(c.selection.uar) for c in search.contenders)],
+    ]
+    for title, name in (("UAR", "uar"), ("WAR", "accuracy")):
+        found = [(getattr(c.final, name), c.final.intervals.get(name)) for c in search.contenders]
+        rows.append([f"{final_split} {title} %", *(percent(value) for value, _ in found)])
+        rows.append(["  95 % interval", *(percent_range(interval) for _, interval in found)])
+    rows.append(
         [
-            [
-                c.name,
-                sum(map(len, c.prompts.values())),
-                percent(c.selection.uar),
-                *_scores(c.final),
-                _signed(c.gain.uar, c.gain.intervals.get("uar")) if c.gain else "",
-                f"{c.test.p_value:.2g}" if c.test else "",
-            ]
-            for c in search.contenders
-        ],
-        title=f"Chosen on {split}, judged on {final_split}",
+            "selected has more %",
+            *(_signed(c.gain.uar, c.gain.intervals.get("uar")) if c.gain else ""
+              for c in search.contenders),
+        ]
     )  # fmt: skip
+    rows.append(
+        ["McNemar p", *(f"{c.test.p_value:.2g}" if c.test else "" for c in search.contenders)]
+    )
+    print_table(
+        ["", *(f"{c.name} #" for c in search.contenders)],
+        rows,
+        title=f"Chosen on {split}, judged on {final_split}",
+    )
     new = search.prompts
     if new.templates:
         print_table(["templates chosen"], [[text] for text in new.templates])
@@ -116,7 +116,7 @@ def show_comparison(result: Comparison) -> None:
             ]
         )
     print_table(
-        ["figure", "n images", f"{first} %", f"{second} %", "difference % (95 %)", "McNemar p#"],
+        ["figure", "n images", f"{first} %", f"{second} %", "difference (95 %) %", "McNemar p#"],
         rows,
     )
     print_line(_verdict(result.names, result.test))
@@ -125,8 +125,8 @@ def show_comparison(result: Comparison) -> None:
 def show_geometry(found: Geometry, top: int) -> None:
     """Classes, angles of the directions, and near-duplicates."""
     print_table(
-        ["class", "n prompts", "nearest class", "cosine#", "to neutral#", "own prompts#",
-         "other classes#", "recovered %"],
+        ["class", "n #", "nearest class", "cosine#", "to neutral#", "own prompts#",
+         "other classes#", "own side %"],
         [
             [
                 c.name,
@@ -178,7 +178,6 @@ def _scores(figures: Figures) -> list[str]:
         percent(figures.uar),
         percent_range(figures.intervals.get("uar")),
         percent(figures.accuracy),
-        percent_range(figures.intervals.get("accuracy")),
     ]
 
 
