@@ -35,6 +35,7 @@ from ke2nt.data.sample import FaceSplit
 from ke2nt.prompts.prompt_set import PromptSet
 from ke2nt.vision.catalog import get_image_encoder
 from ke2nt.zeroshot.evaluate import class_logits, zero_shot
+
 WORDS = {
     "neutral": "neutral",
     "happiness": "happy",
@@ -183,8 +184,8 @@ def timing(folder: Path, split: FaceSplit, home: Path, repeats: int, sets: int) 
     print(f"a further set, each a new process: ke2nt {command:.2f} s, clip_benchmark "
           f"{again[0]:.1f} s: {base / command:.0f} times")  # fmt: skip
 
-    encoder = get_image_encoder(f"open_clip:{folder}")
     os.environ["KE2NT_CACHE"] = environment["KE2NT_CACHE"]
+    encoder = get_image_encoder(f"open_clip:{folder}")
     held = encoder.load(torch.device("cpu"))
     data = get_reader("folder", home / "faces").load("test")
     seconds = []

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ke2nt.errors import DataError, MissingExtraError, ModelError, PromptError
+from ke2nt.errors import DataError, MissingExtraError, PromptError
 from ke2nt.lab.pool import PromptPool
 from ke2nt.lab.scorer import PromptScorer
 from ke2nt.labels import LabelMapping, LabelPolicy, check_same_labels, map_labels
@@ -17,9 +16,7 @@ from ke2nt.prompts.prompt_set import PromptSet
 from ke2nt.text.encoded import WeightsUnavailableError
 from ke2nt.text.encoder import TextEncoder, get_encoder
 from ke2nt.text.prompt_embeddings import embed_prompts
-
-if TYPE_CHECKING:
-    from ke2nt.vision.embed import ImageEmbeddings
+from ke2nt.vision.embed import ImageEmbeddings, check_text_weights
 
 __all__ = ["Bench", "common_classes", "load_sets", "set_up"]
 
@@ -111,7 +108,7 @@ def set_up(
     pool = PromptPool(tuple(prompt_set.with_classes(classes) for prompt_set in sets))
     encoder = images.text_encoder if text_encoder is None else text_encoder
     model = get_encoder(encoder, cache_dir=cache_dir) if isinstance(encoder, str) else encoder
-    _check_weights(images, model)
+    check_text_weights(images, model.id, _weights(model))
     text = embed_prompts(pool.texts, model, cache_dir).numpy()
     embeddings = np.asarray(images.embeddings)[kept]
     return Bench(
@@ -138,17 +135,8 @@ def common_classes(sets: Sequence[PromptSet], policy: LabelPolicy) -> tuple[str,
     return classes
 
 
-def _check_weights(images: ImageEmbeddings, model: TextEncoder) -> None:
-    if images.text_weights is None:
-        return
+def _weights(model: TextEncoder) -> str | None:
     try:
-        found = model.fingerprint().weights
+        return model.fingerprint().weights
     except (WeightsUnavailableError, MissingExtraError):  # the cache goes by the encoder's name
-        return
-    if found != images.text_weights:
-        raise ModelError(
-            "the text encoder is not the one that shares the image encoder's space",
-            expected=f"weights {images.text_weights[:16]}…",
-            found=f"{model.id} with weights {found[:16]}…",
-            where=images.encoder,
-        )
+        return None

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -98,13 +99,13 @@ class OpenClipEncoder:
 
     def check_lengths(self, prompts: Sequence[str]) -> None:
         """Raise PromptError that names every prompt longer than the context length."""
-        tokenizer = self._tokenizer()
+        tokenizer = self._tokenizer
         counts = [_count(tokenizer, text) for text in prompts]
         refuse_truncation(prompts, counts, tokenizer.context_length, encoder=self.id)
 
     def encode(self, prompts: Sequence[str]) -> EncodedText:
         """Embed prompts; `embeddings` equals the model's own `encode_text`, (N, D) float32."""
-        model, tokenizer = self.load(), self._tokenizer()
+        model, tokenizer = self.load(), self._tokenizer
         device = model.logit_scale.device
         with torch.no_grad():
             rows = [
@@ -170,6 +171,7 @@ class OpenClipEncoder:
     def _quick_gelu(self) -> bool:
         return bool(self._source.config.get("quick_gelu") or self._source.tag.get("quick_gelu"))
 
+    @cached_property
     def _tokenizer(self) -> Any:
         import open_clip
 

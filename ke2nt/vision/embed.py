@@ -23,7 +23,7 @@ from ke2nt.vision.encoder import ImageEncoder
 from ke2nt.vision.entry import Rows, join
 from ke2nt.vision.recipe import ImageRecipe
 
-__all__ = ["ImageEmbeddings", "check_text", "embed_split"]
+__all__ = ["ImageEmbeddings", "check_text", "check_text_weights", "embed_split"]
 
 _PIECE = 512  # about so many images are kept together while a cache entry is being filled
 
@@ -149,11 +149,22 @@ def check_text(images: ImageEmbeddings, bank: TextBank) -> None:
             found=bank.dim,
             where=images.encoder,
         )
-    found = bank.provenance.get("weights")
-    if images.text_weights and found and found != images.text_weights:
+    name = str(bank.provenance.get("encoder"))
+    check_text_weights(images, name, bank.provenance.get("weights"))
+
+
+def check_text_weights(images: ImageEmbeddings, encoder: str, weights: str | None) -> None:
+    """Raise ModelError where a text encoder is known not to share the images' space.
+
+    Args:
+        images: Image embeddings.
+        encoder: Name of the text encoder.
+        weights: Digest of its weights, or None where that is not known.
+    """
+    if images.text_weights and weights and weights != images.text_weights:
         raise ModelError(
             "the text encoder is not the one that shares the image encoder's space",
             expected=f"weights {images.text_weights[:16]}…",
-            found=f"{bank.provenance.get('encoder')} with weights {found[:16]}…",
+            found=f"{encoder} with weights {weights[:16]}…",
             where=images.encoder,
         )
