@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from ke2nt.lab.comparison import Comparison
     from ke2nt.lab.intervals import Figures
     from ke2nt.lab.mcnemar import McNemar
-    from ke2nt.lab.ranking import Entry, Kind, Ranking
+    from ke2nt.lab.ranking import Entry, Ranking
     from ke2nt.lab.search_result import Search
     from ke2nt.lab.text_geometry import Geometry
+    from ke2nt.lab.units import Kind
 
 _WORDS: dict[Kind, str] = {
     "template": "Templates: alone, and what the set's UAR gains by them",

@@ -11,14 +11,8 @@ from ke2nt.lab.intervals import Figures
 from ke2nt.lab.ranking import Entry, Ranking
 from ke2nt.lab.search_result import Search
 from ke2nt.lab.text_geometry import Geometry
-from ke2nt.report.lab_figures import (
-    Bar,
-    HeatPanel,
-    bars_figure,
-    differences_figure,
-    heat_figure,
-    marginal_figure,
-)
+from ke2nt.report.heat_figure import HeatPanel, heat_figure
+from ke2nt.report.lab_figures import Bar, bars_figure, differences_figure, marginal_figure
 
 __all__ = ["comparison_pictures", "geometry_pictures", "ranking_pictures", "search_pictures"]
 

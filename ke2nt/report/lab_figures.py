@@ -1,31 +1,26 @@
-"""The pictures of the prompt lab: words ranked and compared, and the geometry of their text."""
+"""Bars of the prompt lab: words ranked and compared."""
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
 
 from ke2nt.report.figures import ImageFormat, add_legend, new_figure, render, style_axes
+from ke2nt.report.heat_figure import wrapped
 from ke2nt.report.theme import LIGHT, Theme
 
 __all__ = [
     "Bar",
-    "HeatPanel",
     "bars_figure",
     "differences_figure",
-    "heat_figure",
     "marginal_figure",
 ]
 
 _SMALL, _TEXT = 7.0, 8.5
 _ROW = 0.3  # inches
-_TALL = 12  # rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,29 +34,6 @@ class Bar:
 
     value: float
     interval: tuple[float, float] | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class HeatPanel:
-    """A matrix of numbers.
-
-    Attributes:
-        title: What it shows.
-        rows: Names of the rows.
-        columns: Names of the columns.
-        values: (R, C), NaN for an empty cell.
-        texts: (R, C) what is written in the cells.
-        low: The value that has the colour of the background.
-        high: The value that has the accent's colour.
-    """
-
-    title: str
-    rows: Sequence[str]
-    columns: Sequence[str]
-    values: np.ndarray
-    texts: Sequence[Sequence[str]]
-    low: float
-    high: float
 
 
 def bars_figure(
@@ -81,7 +53,7 @@ def bars_figure(
         theme: Colours.
         format: "png" or "svg".
     """
-    labels = [_wrap(name) for name in groups]
+    labels = [wrapped(name) for name in groups]
     step = _heights(labels, per_row=len(series))
     figure = new_figure(theme, 0.95 + sum(step), 7.0)
     axes = style_axes(figure.add_subplot(), theme, grid="x")
@@ -120,7 +92,7 @@ def marginal_figure(
         theme: Colours.
         format: "png" or "svg".
     """
-    labels = [_wrap(name) for name in names]
+    labels = [wrapped(name) for name in names]
     step = _heights(labels)
     figure = new_figure(theme, 1.0 + sum(step), 8.0)
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
@@ -172,7 +144,7 @@ def differences_figure(
         theme: Colours.
         format: "png" or "svg".
     """
-    labels = [_wrap(name) for name in names]
+    labels = [wrapped(name) for name in names]
     step = [1.35 * height for height in _heights(labels)]
     figure = new_figure(theme, 1.05 + sum(step), 8.0)
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
@@ -203,47 +175,6 @@ def differences_figure(
     left.set(xlim=(0, _reach([*first, *second])), xlabel="percent")
     left.tick_params(axis="y", pad=8)  # a mark at 0 must not cover the name
     right.set_xlabel(f"{legend[1]} − {legend[0]}, points")
-    return render(figure, format)
-
-
-def heat_figure(
-    panels: Sequence[HeatPanel], *, theme: Theme = LIGHT, format: ImageFormat = "png"
-) -> bytes:
-    """Heat maps side by side."""
-    cell = 0.42
-    widths = [max(2.2, cell * len(p.columns)) for p in panels]
-    rows = max(len(p.rows) for p in panels)
-    labels = [[_wrap(name) for name in p.rows] for p in panels]
-    lines = [text.split("\n") for names in labels for text in names]
-    tallest, longest = max(map(len, lines)), max(len(line) for text in lines for line in text)
-    height = max(cell, 0.15 * tallest + 0.1) * rows + 1.25
-    width = sum(widths) + len(panels) * (0.35 + 0.062 * longest)
-    figure = new_figure(theme, height, width)
-    colours = LinearSegmentedColormap.from_list("heat", [theme.surface, theme.accent])
-    grid = figure.subplots(1, len(panels), squeeze=False, width_ratios=widths)[0]
-    for axes, panel, names in zip(grid, panels, labels, strict=True):
-        style_axes(axes, theme)
-        above_low = np.nan_to_num(panel.values, nan=panel.low) - panel.low
-        shade = np.clip(above_low / max(panel.high - panel.low, 1e-9), 0, 1)
-        axes.pcolormesh(shade, cmap=colours, vmin=0, vmax=1, edgecolors=theme.line, linewidth=0.6)
-        for (r, c), value in np.ndenumerate(shade):
-            ink = theme.readable_on(colours(float(value))[:3])
-            text = panel.texts[r][c]
-            axes.text(
-                c + 0.5, r + 0.5, text, ha="center", va="center", color=ink, size=_SMALL + 0.5
-            )
-        above = len(names) > _TALL  # the names of the columns, where the eye begins
-        axes.set_xticks(
-            np.arange(len(panel.columns)) + 0.5,
-            panel.columns,
-            rotation=40,
-            ha="left" if above else "right",
-            rotation_mode="anchor",
-        )
-        axes.tick_params(axis="x", top=above, labeltop=above, labelbottom=not above)
-        axes.set_yticks(np.arange(len(names)) + 0.5, names)
-        axes.set_title(panel.title, size=_TEXT, color=theme.ink, loc="left")
-        axes.invert_yaxis()
     return render(figure, format)
 
 
@@ -314,8 +245,3 @@ def _centre(axes: Axes, bars: Sequence[Bar], theme: Theme) -> None:
 
 def _heights(labels: Sequence[str], *, per_row: int = 1) -> list[float]:
     return [max(_ROW * max(1.0, 0.72 * per_row), 0.15 * (t.count("\n") + 1) + 0.1) for t in labels]
-
-
-def _wrap(text: str, width: int = 42) -> str:
-    lines: list[Any] = textwrap.wrap(text, width, max_lines=3, placeholder=" …")
-    return "\n".join(lines)

@@ -18,7 +18,8 @@ from ke2nt.lab.pictures import (
     search_pictures,
 )
 from ke2nt.report import lab_figures
-from ke2nt.report.lab_figures import Bar, HeatPanel
+from ke2nt.report.heat_figure import HeatPanel, heat_figure
+from ke2nt.report.lab_figures import Bar
 from ke2nt.report.theme import DARK, LIGHT
 
 
@@ -46,7 +47,7 @@ def draw(name, shift=0.0, **options):
     values = np.array([[1.0, 0.2 + shift], [np.nan, 0.5]])
     texts = [[f"{value:.2f}" for value in row] for row in values]
     panel = HeatPanel("t", "ab", "cd", values, texts, 0, 1)
-    return lab_figures.heat_figure([panel, panel], **options)
+    return heat_figure([panel, panel], **options)
 
 
 @pytest.mark.parametrize("name", ["bars", "marginal", "differences", "heat"])
