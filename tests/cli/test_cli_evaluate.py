@@ -96,7 +96,7 @@ def test_tables_name_what_matters(ke2nt, expected):
     assert "folder test: 11 images" in out
     assert f"{100 * report.accuracy:.1f}" in out
     low, high = report.intervals["uar"]
-    assert f"{100 * low:.1f} to {100 * high:.1f}" in out
+    assert f"{100 * low:.1f}–{100 * high:.1f}" in out
     for name, row in zip(CLASSES, report.confusion, strict=True):
         line = next(x for x in reversed(out.splitlines()) if name in x)
         assert [int(cell) for cell in line.replace("│", " ").split()[1:]] == row.tolist()
