@@ -76,6 +76,7 @@ def calibrate(
     Example: ke2nt calibrate runs/ferplus --dataset ferplus --root DIR --max-risk 0.05
     """
     import numpy as np
+    import torch
 
     from ke2nt.data.readers.catalog import get_reader
     from ke2nt.evaluation.calibrate import cross_fitted, fit_calibration, with_threshold
@@ -85,9 +86,9 @@ def calibrate(
     from ke2nt.labels import map_labels
     from ke2nt.models.card_facts import run_facts
     from ke2nt.models.folder import find_model_folder, update_folder
-    from ke2nt.models.ke2nt import KE2NT
     from ke2nt.models.saving import load_model
-    from ke2nt.predict.fit_intensity import fit_intensity_scale, raw_intensities
+    from ke2nt.predict.fit_intensity import fit_intensity_scale
+    from ke2nt.predict.intensity import intensity
     from ke2nt.predict.use import ModelUse
 
     if not run.exists():
@@ -126,8 +127,9 @@ def calibrate(
     notes = [f"unreadable: {name}: {reason}" for name, reason in answers.failed]
     use = ModelUse.of(model)
     try:
-        if isinstance(model, KE2NT):
-            moves = raw_intensities(model, answers.embeddings)
+        if model.bank is not None:
+            embeddings = torch.from_numpy(answers.embeddings)
+            moves = intensity(embeddings, None, model.bank.to("cpu")).double().numpy()
             scale = fit_intensity_scale(moves, labels, logits.argmax(axis=1), model.classes)
             use = replace(use, intensity=scale)
     except DataError as error:

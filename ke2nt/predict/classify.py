@@ -56,8 +56,7 @@ class FaceClassifier:
         batch_size: Faces a forward pass.
 
     Attributes:
-        reference: (1, D) embedding of a neutral photo, or None for the neutral face that the model
-            imagines.
+        reference: (1, D) embedding of a neutral photo, or None for the median neutral face.
         own_words: Whether the model has the classes that its scale of intensity was fitted for.
     """
 
@@ -79,10 +78,9 @@ class FaceClassifier:
         Raises:
             ModelError: The model has a linear head.
         """
-        output = self._forward([crop])
-        if output.neutral_embeddings is None:
+        if self.model.bank is None:
             raise ModelError("a linear head has no text to measure intensity along")
-        self.reference = output.embeddings
+        self.reference = self._forward([crop]).embeddings
 
     def classify(self, crops: Sequence[np.ndarray]) -> Scores:
         """Scores of N crops, N ≥ 1.
@@ -109,11 +107,10 @@ class FaceClassifier:
         if self.model.calibration is not None:
             logits = self.model.calibration.apply(logits)
         probabilities = logits.softmax(dim=-1).numpy()
-        neutral = output.neutral_embeddings
-        if neutral is None or self.model.bank is None:
+        if self.model.bank is None:
             return Scores(probabilities, None)
-        neutral = neutral if self.reference is None else self.reference
-        moves = intensity(output.embeddings, neutral, self.model.bank).double().cpu().numpy()
+        raw = intensity(output.embeddings, self.reference, self.model.bank)
+        moves = raw.double().cpu().numpy()
         if self.own_words and self.use.intensity is not None:
             moves = self.use.intensity.apply(
                 moves, self.model.classes, own_photo=self.reference is not None

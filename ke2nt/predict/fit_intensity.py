@@ -5,32 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from ke2nt.errors import DataError
 from ke2nt.labels import NEUTRAL
-from ke2nt.models.ke2nt import KE2NT
-from ke2nt.predict.intensity import IntensityScale, intensity
+from ke2nt.predict.intensity import IntensityScale
 
-__all__ = ["fit_intensity_scale", "raw_intensities"]
+__all__ = ["fit_intensity_scale"]
 
 _FEWEST = 10  # faces of a class that its unit is measured on
-
-
-@torch.inference_mode()
-def raw_intensities(model: KE2NT, embeddings: np.ndarray) -> np.ndarray:
-    """`intensity` of N faces from the neutral faces that the model imagines.
-
-    Args:
-        model: The model.
-        embeddings: (N, D), as `evaluation.predict` keeps them.
-
-    Returns:
-        float64 (N, K).
-    """
-    expression = torch.from_numpy(embeddings).to(model.text_embeddings.device)
-    moves = intensity(expression, model.transformation(expression), model.bank)
-    return moves.double().cpu().numpy()
 
 
 def fit_intensity_scale(
@@ -42,7 +24,7 @@ def fit_intensity_scale(
     A class with fewer than ten of them, or not above zero, gets the median unit of the others.
 
     Args:
-        moves: (N, K), from `intensity` and the neutral faces that the model imagines.
+        moves: (N, K), from `intensity` without a neutral face.
         labels: (N,) true class indices.
         answers: (N,) the model's own.
         classes: K names, neutral among them.

@@ -17,20 +17,23 @@ from ke2nt.text.bank import TextBank
 __all__ = ["IntensityScale", "intensity"]
 
 
-def intensity(embeddings: Tensor, neutral: Tensor, bank: TextBank) -> Tensor:
-    """Projection of f_e / |f_e| − f_n / |f_n| on the unit vector of t_k − t_0, raw text.
+def intensity(embeddings: Tensor, neutral: Tensor | None, bank: TextBank) -> Tensor:
+    """Signed length of the projection of f_e − f_n on the unit vector of t_k − t_0, raw text.
 
-    Only the directions of f_e and f_n count: no loss of KE2NT sees their lengths.
+    f_n is the embedding of a real neutral face. The one that KE2NT's network M imagines will not
+    do: no loss sees its length, and the projection of f_e alone orders intensities better
+    (`benchmarks/intensity.py`). `IntensityScale` takes off the projection of the median neutral
+    face instead.
 
     Args:
         embeddings: (B, D) f_e.
-        neutral: (B, D) or (1, D) f_n, the same faces' neutral embeddings.
+        neutral: (1, D) or (B, D) f_n, of a neutral photo of the same person; None for 0.
         bank: Text embeddings of the K classes and of the neutral anchor, on the same device.
 
     Returns:
-        (B, K) in [-2, 2]; 0 for a neutral class, whose direction is zero.
+        (B, K) in units of the embedding space; 0 for a neutral class, whose direction is zero.
     """
-    moves = functional.normalize(embeddings) - functional.normalize(neutral)
+    moves = embeddings if neutral is None else embeddings - neutral
     return moves @ functional.normalize((bank.raw - bank.neutral_raw).to(moves)).T
 
 
@@ -39,8 +42,8 @@ class IntensityScale:
     """What `intensity` is at rest and in a typical expression, class by class.
 
     Attributes:
-        zero: Class → its value for a neutral face, measured from the neutral face that the model
-            imagines. From a photo of the person's own neutral face it is 0.
+        zero: Class → its value for the median neutral face. With a photo of the person's own
+            neutral face it is 0.
         unit: Class → how far above zero a typical expression lies, above 0.
 
     Raises:

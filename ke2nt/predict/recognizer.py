@@ -149,11 +149,11 @@ class Recognizer:
         self._classifier.own_words = False
 
     def set_neutral(self, photo: ImageLike | None) -> None:
-        """Measure intensity from a neutral photo of the same person, or as the model does again.
+        """Measure intensity from a neutral photo of the same person, or from nobody's again.
 
         Args:
             photo: A photo of the person's neutral face, of which the largest face is taken; None
-                for the neutral face that the model imagines.
+                for the median neutral face of the model's scale.
 
         Raises:
             ImageReadError: The photo cannot be read.

@@ -48,7 +48,7 @@ class FaceResult:
         confidence: Probability of the best class, also where the answer is withheld.
         intensity: How far the face has moved from neutral towards `label`: 0 at neutral; 1 is a
             typical expression of that label where the model has a scale (`ke2nt calibrate` fits
-            it), else it is raw, in [-2, 2]. None without a label, or with a linear head.
+            it), else in units of the embedding space. None without a label, or with a linear head.
         raw_label: Best class of this frame alone, also where the answer is withheld.
         raw_confidence: Its probability.
         unvalidated: Whether the classes are words that the model was never tested on.

@@ -74,9 +74,8 @@ def read_face(
     odds = log_odds(logits, chosen)
     moves = None
     scale = ModelUse.of(model).intensity if words.bank is None else None
-    if bank is not None and face.output.neutral_embeddings is not None:
-        own, neutral = face.output.embeddings[:1], face.output.neutral_embeddings[:1]
-        raw = intensity(own, neutral, bank.to("cpu")).double().numpy()
+    if bank is not None:
+        raw = intensity(face.output.embeddings[:1], None, bank.to("cpu")).double().numpy()
         moves = (raw if scale is None else scale.apply(raw, words.classes, own_photo=False))[0]
     threshold = (calibration.min_confidence if calibration else None) or 0.0
     return Reading(
