@@ -40,6 +40,10 @@ class DataConfig(_Section):
         (), description="Classes left out of training and validation."
     )
     soft_labels: bool = Field(False, description="Train on the annotators' vote shares.")
+    sampling: Literal["natural", "sqrt", "balanced"] = Field(
+        "natural",
+        description="How often a class of n images is seen: as n, as its square root, or alike.",
+    )
     memory: Literal["auto", "ram", "lazy"] = Field(
         "auto", description="Decode once into RAM, or each time; auto decides by size."
     )
@@ -57,6 +61,8 @@ class AugmentConfig(_Section):
     translate: float = Field(0.0, ge=0.0, lt=1.0, description="Largest shift, share of the side.")
     brightness: float = Field(0.0, ge=0.0, le=1.0, description="Largest change of brightness.")
     contrast: float = Field(0.0, ge=0.0, le=1.0, description="Largest change of contrast.")
+    mixup: float = Field(0.0, ge=0.0, le=10.0, description="α of mixup's Beta(α, α); 0: off.")
+    cutmix: float = Field(0.0, ge=0.0, le=10.0, description="α of CutMix's Beta(α, α); 0: off.")
     erase: float = Field(0.5, ge=0.0, le=1.0, description="Probability of random erasing.")
     erase_area: tuple[float, float] = Field((0.02, 0.25), description="Share of the area erased.")
     fill: Literal["zeros", "border", "reflection"] = Field(
@@ -130,6 +136,13 @@ class OptimConfig(_Section):
     nesterov: bool = False
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = Field(5e-4, ge=0.0)
+    layer_decay: float | None = Field(
+        None,
+        gt=0.0,
+        le=1.0,
+        description="Learning rate of each layer as a share of the next one's, for pretrained "
+        "weights.",
+    )
     decay_all: bool = Field(
         False, description="Decay biases and norms too; otherwise weight matrices alone."
     )

@@ -49,6 +49,21 @@ class Backbone(nn.Module):
         self.mean: tuple[float, float, float] | None = pretrained.get("mean")
         self.std: tuple[float, float, float] | None = pretrained.get("std")
 
+    def layer_depths(self) -> dict[str, int]:
+        """Parameter name → how many layers stand between it and the features, 1 for the last ones.
+
+        Raises:
+            ModelError: timm does not know the layers of this family.
+        """
+        from timm.models import group_parameters
+
+        matcher = getattr(self.net, "group_matcher", None)
+        if matcher is None:
+            raise ModelError("the backbone's layers are not known, so optim.layer_decay cannot be")
+        places = group_parameters(self.net, matcher(coarse=False), reverse=True)
+        last = max(places.values())
+        return {f"net.{name}": last - place + 1 for name, place in places.items()}
+
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, H, W) normalised images → (B, width) pooled features."""
         return self.net(images)

@@ -126,7 +126,7 @@ def run_facts(model_folder: Path) -> dict[str, Any]:
         facts, metrics = (json.loads((run / n).read_text(encoding="utf-8")) for n in names[:2])
         config = yaml.safe_load((run / names[2]).read_text(encoding="utf-8"))
         data = {
-            "name": config["data"]["name"],
+            "name": metrics["dataset"],  # of packed images the dataset that was packed
             "options": dict(config["data"]["options"]),
             "samples": dict(facts["samples"]),
         }

@@ -15,6 +15,7 @@ import torch
 
 from ke2nt.config.schema import TrainConfig
 from ke2nt.data.augmentation import BatchAugmentation
+from ke2nt.data.mixing import mix
 from ke2nt.data.tensors import Batch
 from ke2nt.errors import TrainingError
 from ke2nt.evaluation.evaluate import evaluate_model
@@ -41,7 +42,7 @@ from ke2nt.train.run import RunDirectory
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["Trainer", "TrainingStopped", "global_batch"]
+__all__ = ["Trainer", "TrainingStopped", "epoch_order", "global_batch"]
 
 _GPU_CHECK_EVERY = 50
 _MOST_SKIPPED = 20
@@ -66,6 +67,28 @@ def global_batch(config: TrainConfig, images: int) -> int:
             found=f"optim.batch_size={size}, {images} images",
         )
     return min(size, images - images % processes)
+
+
+def epoch_order(
+    positions: torch.Tensor, classes: torch.Tensor, sampling: str, generator: torch.Generator
+) -> torch.Tensor:
+    """Positions of an epoch's images in the order in which they are seen.
+
+    Args:
+        positions: (N,) positions in the split.
+        classes: (M,) class index of every position of the split.
+        sampling: "natural": each image once. "sqrt", "balanced": N draws with replacement, an image
+            of a class of n with weight n^-1/2 or 1/n.
+        generator: CPU generator.
+    """
+    if sampling == "natural":
+        return positions[torch.randperm(len(positions), generator=generator)]
+    own = classes[positions]
+    counts = own.bincount().double().clamp(min=1.0)
+    weights = counts.pow(-0.5 if sampling == "sqrt" else -1.0)[own]
+    return positions[
+        torch.multinomial(weights, len(positions), replacement=True, generator=generator)
+    ]
 
 
 @dataclass
@@ -102,6 +125,7 @@ class Trainer:
         self.device = self.accelerator.device
         self.targets = self.data.targets.to(self.device)
         self._positions = self.data.train.usable.clone()
+        self._classes = torch.from_numpy(self.data.train.split.labels())
         self._batch = global_batch(self.config, len(self._positions))
         self.steps_per_epoch = len(self._positions) // self._batch
         self._stop = threading.Event()
@@ -134,7 +158,7 @@ class Trainer:
         self.model.train()
         epoch = progress.epoch
         generator = torch_generator(self.config.seed, "order", epoch)
-        order = self._positions[torch.randperm(len(self._positions), generator=generator)]
+        order = epoch_order(self._positions, self._classes, self.config.data.sampling, generator)
         order = order[: self.steps_per_epoch * self._batch][progress.step * self._batch :]
         order = order.view(-1, self._batch)[:, self._share].flatten()
         sums = {k: self._scalar(v) for k, v in progress.sums.items()}
@@ -175,6 +199,8 @@ class Trainer:
         images = self.model.preprocessing.to_input(pixels)
         images = images.contiguous(memory_format=torch.channels_last)
         labels = self.targets[batch.indices.to(self.device, non_blocking=True)]
+        mixing = torch_generator(config.seed, "mix", epoch, step, rank())
+        images, labels = mix(images, labels, len(self.data.classes), config.augment, mixing)
         with self.accelerator.autocast():
             output = self.model(images)
         logits, embeddings, neutral = output

@@ -9,25 +9,38 @@ import torch
 from torch import nn
 
 from ke2nt.config.schema import OptimConfig
+from ke2nt.models.backbones import Backbone
 
 __all__ = ["learning_rate", "make_optimizer", "set_learning_rate"]
 
 
 def make_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
-    """SGD or AdamW over two groups: weight matrices with decay, biases and norms without."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    matrices = [p for p in parameters if config.decay_all or p.ndim > 1]
-    rest = [p for p in parameters if not (config.decay_all or p.ndim > 1)]
-    groups: list[dict[str, Any]] = [
-        {"params": matrices, "weight_decay": config.weight_decay},
-        {"params": rest, "weight_decay": 0.0},
+    """SGD or AdamW; weight matrices with decay, biases and norms without.
+
+    Groups carry `lr_scale`, the factor of the schedule's learning rate: `layer_decay` to the power
+    of how many layers stand between a parameter of the backbone and its features, 1 for the head.
+
+    Raises:
+        ModelError: Layers are to differ, and the backbone's are not known.
+    """
+    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    depths: dict[str, int] = {}
+    if config.layer_decay is not None and isinstance(backbone := model.backbone, Backbone):
+        depths = {f"backbone.{name}": depth for name, depth in backbone.layer_depths().items()}
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in named.items():
+        scale = (config.layer_decay or 1.0) ** depths.get(name, 0)
+        decay = config.weight_decay if config.decay_all or parameter.ndim > 1 else 0.0
+        groups.setdefault((scale, decay), []).append(parameter)
+    settings: list[dict[str, Any]] = [
+        {"params": params, "weight_decay": decay, "lr_scale": scale}
+        for (scale, decay), params in groups.items()
     ]
-    groups = [group for group in groups if group["params"]]
-    fused = {p.device.type for p in parameters} <= {"cpu", "cuda"}
+    fused = {p.device.type for p in named.values()} <= {"cpu", "cuda"}
     if config.name == "adamw":
-        return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=fused)
+        return torch.optim.AdamW(settings, lr=config.lr, betas=config.betas, fused=fused)
     return torch.optim.SGD(
-        groups, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov, fused=fused
+        settings, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov, fused=fused
     )
 
 
@@ -49,6 +62,6 @@ def learning_rate(step: int, steps_per_epoch: int, config: OptimConfig) -> float
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
-    """Set the learning rate of every group."""
+    """Set the learning rate of every group, times its scale."""
     for group in optimizer.param_groups:
-        group["lr"] = value
+        group["lr"] = value * group.get("lr_scale", 1.0)

@@ -162,6 +162,13 @@ def test_a_name_cannot_end_the_front_matter(model, tmp_path):
     assert front(model_card(config))["model-index"][0]["name"] == "a: b --- # c"
 
 
+def test_packed_images_are_those_of_the_dataset_that_was_packed(run):
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["data"]["name"] = "packed"
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    assert run_facts(run / "model")["data"]["name"] == METRICS["dataset"] == "ferplus"
+
+
 def test_a_folder_that_is_no_run_gives_nothing(model, tmp_path):
     model.save_pretrained(tmp_path / "model")
     assert run_facts(tmp_path / "model") == {}
@@ -175,5 +182,5 @@ def test_damaged_files_of_a_run_are_errors(run, name):
 
 
 def test_every_dataset_of_others_has_its_licence():
-    assert set(READERS) - set(DATASETS) == {"folder", "manifest"}
+    assert set(READERS) - set(DATASETS) == {"folder", "manifest", "packed"}
     assert [name for name, facts in DATASETS.items() if facts.free] == ["synthetic"]

@@ -10,8 +10,11 @@ import torch
 from torch import nn
 
 from ke2nt.config.schema import OptimConfig
+from ke2nt.models.linear import LinearClassifier
+from ke2nt.runtime.seeding import torch_generator
 from ke2nt.train.ema import ModelEma
-from ke2nt.train.optim import learning_rate, make_optimizer
+from ke2nt.train.loop import epoch_order
+from ke2nt.train.optim import learning_rate, make_optimizer, set_learning_rate
 
 
 def test_constant_warm_up_then_cosine_as_published():
@@ -42,6 +45,44 @@ def test_biases_and_norms_are_not_decayed_unless_asked(name):
     assert sum(len(g["params"]) for g in groups) == len(list(model.parameters()))
     (group,) = make_optimizer(model, OptimConfig(name=name, decay_all=True)).param_groups
     assert len(group["params"]) == len(list(model.parameters()))
+
+
+def test_layers_far_from_the_features_learn_more_slowly():
+    model = LinearClassifier(("a", "b"), backbone="test_resnet", image_size=32)
+    optimizer = make_optimizer(model, OptimConfig(layer_decay=0.5, lr=0.8))
+    set_learning_rate(optimizer, 0.8)
+    rates = {id(p): g["lr"] for g in optimizer.param_groups for p in g["params"]}
+    named = dict(model.named_parameters())
+    assert len(rates) == len(named)
+    net = "backbone.net."
+    order = [f"{net}conv1.0.weight", f"{net}layer1.0.conv1.weight", f"{net}layer4.0.conv1.weight"]
+    order = [name for name in order if name in named]
+    values = [rates[id(named[name])] for name in order]
+    assert values == sorted(values)
+    assert values[-1] == pytest.approx(0.4)
+    head = [p for name, p in named.items() if not name.startswith("backbone.")]
+    assert {rates[id(p)] for p in head} == {0.8}
+
+
+@pytest.mark.parametrize(("sampling", "power"), [("sqrt", 0.5), ("balanced", 0.0)])
+def test_rare_classes_are_drawn_more_often(sampling, power):
+    classes = torch.tensor([0] * 900 + [1] * 90 + [2] * 10)
+    positions = torch.arange(1000)[::2]  # 450, 45 and 5 of them
+    orders = [
+        epoch_order(positions, classes, sampling, torch_generator(seed)) for seed in range(40)
+    ]
+    assert {len(order) for order in orders} == {500}
+    drawn = torch.cat(orders)
+    assert set(drawn.tolist()) <= set(positions.tolist())
+    shares = classes[drawn].bincount().double() / len(drawn)
+    expected = torch.tensor([450.0, 45.0, 5.0]).double().pow(power)
+    assert torch.allclose(shares, expected / expected.sum(), atol=0.02)
+
+
+def test_natural_sampling_shows_each_image_once():
+    positions = torch.tensor([5, 2, 9])
+    order = epoch_order(positions, torch.zeros(10).long(), "natural", torch_generator(0))
+    assert sorted(order.tolist()) == [2, 5, 9]
 
 
 def test_the_average_follows_its_formula_for_weights_and_buffers():

@@ -232,6 +232,18 @@ def test_other_runtime_errors_stay_what_they_are(tiny, monkeypatch):
         train(tiny(), quiet=True)
 
 
+def test_recipe_options_work_together(tiny):
+    changes = (
+        "augment.mixup=0.4",
+        "augment.cutmix=1",
+        "data.sampling=balanced",
+        "optim.layer_decay=0.7",
+        "optim.epochs=2",
+    )
+    first = train(tiny(*changes, out="one"), quiet=True).run
+    assert_same_run(first, train(tiny(*changes, out="two"), quiet=True).run)
+
+
 def test_deterministic_is_set_for_the_run_that_asks(tiny):
     train(tiny("deterministic=true", "optim.epochs=2", out="one"), quiet=True)
     assert torch.are_deterministic_algorithms_enabled()
