@@ -62,6 +62,7 @@ def save_checkpoint(
     ema: ModelEma[Any] | None,
     optimizer: torch.optim.Optimizer,
     progress: Progress,
+    extra: nn.Module | None = None,
     *,
     keep: int,
 ) -> Path:
@@ -73,6 +74,8 @@ def save_checkpoint(
     tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
     if ema is not None:
         tensors |= {f"ema.{k}": v for k, v in ema.model.state_dict().items()}
+    if extra is not None:
+        tensors |= {f"extra.{k}": v for k, v in extra.state_dict().items()}
     state = optimizer.state_dict()["state"]
     for index, values in state.items():
         for key, value in values.items():
@@ -101,9 +104,13 @@ def latest_checkpoint(folder: Path) -> Path | None:
 
 
 def load_checkpoint(
-    path: Path, model: nn.Module, ema: ModelEma[Any] | None, optimizer: torch.optim.Optimizer
+    path: Path,
+    model: nn.Module,
+    ema: ModelEma[Any] | None,
+    optimizer: torch.optim.Optimizer,
+    extra: nn.Module | None = None,
 ) -> Progress:
-    """Put a checkpoint's state back into a model, its average and its optimiser.
+    """Put a checkpoint's state back into a model, its average, its optimiser and what is extra.
 
     Raises:
         CheckpointError: The checkpoint is damaged or belongs to another model.
@@ -129,6 +136,8 @@ def load_checkpoint(
         if ema is not None:
             ema.model.load_state_dict(_part(tensors, "ema."))
             ema.updates = value["ema_updates"]
+        if extra is not None:
+            extra.load_state_dict(_part(tensors, "extra."))
     except RuntimeError as error:
         first = str(error).splitlines()[0]
         raise CheckpointError(

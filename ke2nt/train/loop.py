@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from ke2nt.config.schema import TrainConfig
 from ke2nt.data.augmentation import BatchAugmentation
@@ -107,6 +108,7 @@ class Trainer:
         augment: Random changes of the training images.
         display: Progress for people.
         provenance: Stored with the kept model.
+        extra: Trained beside the model and part of the checkpoints, but not of the kept model.
     """
 
     config: TrainConfig
@@ -120,6 +122,7 @@ class Trainer:
     augment: BatchAugmentation
     display: Display
     provenance: dict[str, Any]
+    extra: nn.Module | None = None
 
     def __post_init__(self) -> None:
         self.device = self.accelerator.device
@@ -151,11 +154,13 @@ class Trainer:
 
     def restore(self, checkpoint: Path) -> Progress:
         """Put a checkpoint's state back; where it stands."""
-        return load_checkpoint(checkpoint, self.model, self.ema, self.optimizer)
+        return load_checkpoint(checkpoint, self.model, self.ema, self.optimizer, self.extra)
 
     def train_epoch(self, progress: Progress) -> None:
         """Steps from `progress.step` to the end of the epoch."""
         self.model.train()
+        if self.extra is not None:
+            self.extra.train()
         epoch = progress.epoch
         generator = torch_generator(self.config.seed, "order", epoch)
         order = epoch_order(self._positions, self._classes, self.config.data.sampling, generator)
@@ -201,26 +206,41 @@ class Trainer:
         labels = self.targets[batch.indices.to(self.device, non_blocking=True)]
         mixing = torch_generator(config.seed, "mix", epoch, step, rank())
         images, labels = mix(images, labels, len(self.data.classes), config.augment, mixing)
+        total, parts = self.losses(images, labels, progress)
+        if not self._is_finite(total, progress, pixels, batch):
+            return {}
+        self.optimizer.zero_grad(set_to_none=True)
+        self.accelerator.backward(total)
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        average_gradients(parameters)
+        if config.optim.clip is not None:
+            self.accelerator.clip_grad_norm_(parameters, config.optim.clip)
+        self.optimizer.step()
+        if self.ema is not None:
+            self.ema.update(self.model)
+        return {"total": total.detach(), **parts}
+
+    def losses(
+        self, images: torch.Tensor, labels: torch.Tensor, progress: Progress
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The objective on this process's share of a batch, over the whole batch.
+
+        Args:
+            images: (B, 3, S, S), augmented and normalised.
+            labels: (B,) int64 or (B, K) rows that sum to 1.
+            progress: Where training stands.
+
+        Returns:
+            The scalar to minimise, and its parts, detached, for the log.
+        """
         with self.accelerator.autocast():
-            output = self.model(images)
-        logits, embeddings, neutral = output
+            logits, embeddings, neutral = self.model(images)
         output = KE2NTOutput(
             gather_rows(logits),
             gather_rows(embeddings),
             None if neutral is None else gather_rows(neutral),
         )
-        total, parts = self.loss(output, gather_rows(labels), self.model.bank)
-        if not self._is_finite(total, progress, pixels, batch):
-            return {}
-        self.optimizer.zero_grad(set_to_none=True)
-        self.accelerator.backward(total)
-        average_gradients(self.model.parameters())
-        if config.optim.clip is not None:
-            self.accelerator.clip_grad_norm_(self.model.parameters(), config.optim.clip)
-        self.optimizer.step()
-        if self.ema is not None:
-            self.ema.update(self.model)
-        return {"total": total.detach(), **parts}
+        return self.loss(output, gather_rows(labels), self.model.bank)
 
     def _record(self, progress: Progress) -> dict[str, Any]:
         """Evaluate where due, keep the model if it is the one to keep, describe the epoch."""
@@ -270,6 +290,7 @@ class Trainer:
             self.ema,
             self.optimizer,
             progress,
+            self.extra,
             keep=self.config.keep_checkpoints,
         )
         self.run.write_log(progress.records)

@@ -10,8 +10,10 @@ import torch
 from torch import nn
 
 from ke2nt.config.schema import OptimConfig
+from ke2nt.errors import CheckpointError
 from ke2nt.models.linear import LinearClassifier
 from ke2nt.runtime.seeding import torch_generator
+from ke2nt.train.checkpoint import Progress, load_checkpoint, save_checkpoint
 from ke2nt.train.ema import ModelEma
 from ke2nt.train.loop import epoch_order
 from ke2nt.train.optim import learning_rate, make_optimizer, set_learning_rate
@@ -105,3 +107,20 @@ def test_the_average_follows_its_formula_for_weights_and_buffers():
         assert torch.allclose(value, oracle[name], atol=1e-5), name
     assert int(ema.model[1].num_batches_tracked) == 120
     assert not any(p.requires_grad for p in ema.model.parameters())
+
+
+def test_a_checkpoint_holds_what_trains_beside_the_model(tmp_path):
+    model, extra = nn.Linear(3, 2), nn.Linear(2, 1)
+    optimizer = torch.optim.AdamW([*model.parameters(), *extra.parameters()], lr=0.1)
+    extra(model(torch.ones(4, 3))).sum().backward()
+    optimizer.step()
+    path = save_checkpoint(tmp_path, model, None, optimizer, Progress(epoch=1), extra, keep=1)
+    again, beside = nn.Linear(3, 2), nn.Linear(2, 1)
+    other = torch.optim.AdamW([*again.parameters(), *beside.parameters()], lr=0.1)
+    assert load_checkpoint(path, again, None, other, beside) == Progress(epoch=1)
+    assert all(map(torch.equal, beside.parameters(), extra.parameters()))
+    assert torch.equal(
+        other.state[beside.weight]["exp_avg"], optimizer.state[extra.weight]["exp_avg"]
+    )
+    with pytest.raises(CheckpointError, match="of another model"):
+        load_checkpoint(path, again, None, other, nn.Linear(5, 1))
