@@ -185,7 +185,7 @@ class Recogniser(nn.Module, ABC):
         Raises:
             CheckpointError: The folder holds other files, or a weight is out of the dtype's range.
         """
-        facts = {**self.provenance, **machine_provenance(), **(provenance or {})}
+        facts = {**machine_provenance(), **self.provenance, **(provenance or {})}
         write_folder(
             Path(folder).expanduser(),
             SavedModel(

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import statistics
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from ke2nt.config.schema import TrainConfig
+from ke2nt.data.images import decode
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.data.readers.catalog import get_reader
 from ke2nt.data.sample import FaceSplit
 from ke2nt.data.splits import carve_validation, hold_out, limit_fraction
 from ke2nt.data.tensors import FaceTensors
-from ke2nt.errors import DataError
+from ke2nt.errors import DataError, ImageReadError
 from ke2nt.runtime.distributed import world_size
 
 __all__ = ["TrainingData", "load_training_data"]
+
+_LOOKED_AT = 100
 
 
 @dataclass
@@ -50,6 +55,19 @@ class TrainingData:
             }
             for part, tensors in (("train", self.train), ("val", self.val))
         }
+
+    def face_pixels(self) -> int | None:
+        """Side in pixels of the training pictures, if smaller than what the model takes in.
+
+        The median of the longer sides of up to a hundred of them.
+        """
+        samples = self.train.split.samples
+        sides = []
+        for sample in samples[:: max(1, len(samples) // _LOOKED_AT)]:
+            with suppress(ImageReadError):  # named where it is decoded for training
+                sides.append(max(decode(sample.source).shape[:2]))
+        side = statistics.median_low(sides) if sides else self.train.image_size
+        return side if side < self.train.image_size else None
 
     def failed(self) -> dict[str, str]:
         """Sample name → reason, of every image that could not be read."""

@@ -121,7 +121,8 @@ def _train(config: TrainConfig, resume: bool, quiet: bool, command: str | None) 
         "seconds": round(sum(r["seconds"] for r in progress.records), 1),
     }
     run.write("run.json", {**summary, **finished})
-    update_folder(run.model, card=run_facts(run.model))
+    predict = {"face_pixels": data.face_pixels()}
+    update_folder(run.model, card={**run_facts(run.model), "predict": predict})
     write_run_report(
         run,
         config,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib as mpl
 import pytest
 import torch
 from one_process import ROOT, run_lines
@@ -18,6 +20,7 @@ from ke2nt.prompts.prompt_set import PromptSet
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BASH = re.findall(r"```bash\n(.*?)```", README, flags=re.S)
+PHOTO = Path(mpl.get_data_path(), "sample_data", "grace_hopper.jpg")
 LAB = README.split("## Prompt experiments in five minutes")[1].split("\n## ")[0]
 SMALLER = """
 import functools, ke2nt.quickstart as module
@@ -60,9 +63,11 @@ def test_the_readme_opens_with_the_two_commands():
 
 
 def test_commands_without_data_run(tmp_path):
-    assert len(RUNS) >= 6
-    for _, errors in run_lines(RUNS, tmp_path):
-        assert "Traceback" not in errors
+    assert len(RUNS) >= 7
+    shutil.copy(PHOTO, tmp_path / "photo.jpg")
+    printed = dict(zip(RUNS, run_lines(RUNS, tmp_path), strict=True))
+    assert not [line for line, (_, errors) in printed.items() if "Traceback" in errors]
+    assert "neutral" in printed["ke2nt predict photo.jpg"][0]
 
 
 @pytest.mark.parametrize("line", NEEDS_DATA)
@@ -85,7 +90,12 @@ def test_the_overrides_that_it_names_are_valid():
 
 def test_its_python_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (block,) = re.findall(r"```python\n(.*?)```", README.replace(LAB, ""), flags=re.S)
+    shutil.copy(PHOTO, "photo.jpg")
+    recognise, block = re.findall(r"```python\n(.*?)```", README.replace(LAB, ""), flags=re.S)
+    names = {}
+    exec(recognise, names)
+    (face,) = names["faces"]
+    assert (face.label, face.status) == ("neutral", "ok")
     names = {"images": torch.randn(4, 3, 64, 64), "labels": torch.tensor([0, 1, 2, 1])}
     exec(block, names)
     assert names["output"].logits.shape == (4, 3)

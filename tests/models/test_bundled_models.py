@@ -45,6 +45,7 @@ def test_a_folder_comes_first(package, model, tmp_path, monkeypatch):
 
 
 def test_the_shipped_ones_are_whole():
+    assert "ferplus-resnet18" in bundled_models()
     for name in bundled_models():
         folder = bundled.BUNDLED_FOLDER / name
         assert sum(f.stat().st_size for f in folder.iterdir()) <= 25_000_000

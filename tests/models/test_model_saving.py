@@ -88,10 +88,12 @@ def test_the_folder_says_what_it_is(saved):
 def test_provenance_and_a_changed_bank_survive_a_second_round(saved, new_bank, images, tmp_path):
     loaded = load_model(saved)
     loaded.set_bank(new_bank(classes=("calm", "rage", "dread"), seed=2))
+    loaded.provenance["revision"] = "of the training"
     loaded.save_pretrained(tmp_path / "again")
     again = load_model(tmp_path / "again")
     assert again.classes == ("calm", "rage", "dread")
     assert again.provenance["seed"] == 29
+    assert again.provenance["revision"] == "of the training"
     assert torch.equal(again(images).logits, loaded(images).logits)
 
 

@@ -11,10 +11,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.errors import CheckpointError, DataError, TrainingError
 from ke2nt.models.saving import load_model
 from ke2nt.train import loop
 from ke2nt.train.checkpoint import latest_checkpoint
+from ke2nt.train.data import load_training_data
 from ke2nt.train.loop import Trainer, TrainingStopped
 from ke2nt.train.run import RunDirectory
 from ke2nt.train.train import train
@@ -242,6 +244,16 @@ def test_recipe_options_work_together(tiny):
     )
     first = train(tiny(*changes, out="one"), quiet=True).run
     assert_same_run(first, train(tiny(*changes, out="two"), quiet=True).run)
+
+
+def test_a_model_knows_how_small_its_pictures_were(tiny):
+    run = train(
+        tiny("model.image_size=32", "optim.epochs=1", "optim.warmup_epochs=0"), quiet=True
+    ).run
+    assert load_model(run.model).card["predict"] == {"face_pixels": 24}
+    config = tiny("model.image_size=24")
+    data = load_training_data(config, Preprocessing(image_size=24), quiet=True)
+    assert data.face_pixels() is None
 
 
 def test_deterministic_is_set_for_the_run_that_asks(tiny):
