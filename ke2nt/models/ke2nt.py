@@ -191,24 +191,3 @@ class KE2NT(Recogniser):
             wide = torch.promote_types(expression.dtype, torch.float32)
             cosine = functional.normalize(expression.to(wide)) @ self.text_embeddings.to(wide).T
             return KE2NTOutput(self.logit_scale * cosine, expression, neutral)
-
-    def intensity(self, output: KE2NTOutput, class_index: int | None = None) -> Tensor:
-        """How far a face has moved from its neutral towards each emotion.
-
-        The signed length of the projection of f_e − f_n on the unit vector of t_k − t_0, raw text;
-        0 for a neutral class, whose direction is zero.
-
-        Args:
-            output: This model's output for B images.
-            class_index: One class, or None for all.
-
-        Returns:
-            (B, K), or (B,) for one class; in units of the embedding space, negative away from it.
-        """
-        if output.neutral_embeddings is None:
-            raise ModelError("a linear head has no neutral embeddings, so no intensity")
-        bank = self.bank
-        moves = output.embeddings - output.neutral_embeddings
-        directions = functional.normalize((bank.raw - bank.neutral_raw).to(moves.dtype))
-        lengths = moves @ directions.T
-        return lengths if class_index is None else lengths[:, class_index]

@@ -1,4 +1,4 @@
-"""The two models: outputs against loops, precision, gradients, banks that change, intensity."""
+"""The two models: outputs against loops, precision, gradients, banks that change."""
 
 from __future__ import annotations
 
@@ -148,26 +148,6 @@ def test_logit_scale_given_followed_or_learned(bank, images, new_bank):
     for scale in (0, -1, float("inf"), float("nan")):
         with pytest.raises(ModelError, match="logit_scale"):
             KE2NT(bank, "mobilenetv3_small_050", 32, logit_scale=scale)
-
-
-def test_intensity_is_the_signed_length_along_the_text_direction(model, images, bank):
-    output = model.eval()(images)
-    found = model.intensity(output)
-    assert found.shape == (2, 4)
-    for i in range(2):
-        move = (output.embeddings[i] - output.neutral_embeddings[i]).tolist()
-        for k in range(1, 4):
-            direction = (bank.raw[k] - bank.neutral_raw).tolist()
-            length = math.sqrt(math.fsum(d * d for d in direction))
-            reference = math.fsum(m * d / length for m, d in zip(move, direction, strict=True))
-            assert found[i, k].item() == pytest.approx(reference, abs=1e-5)
-    assert torch.equal(found[:, 0], torch.zeros(2))
-    assert torch.equal(model.intensity(output, 2), found[:, 2])
-    stronger = output._replace(
-        embeddings=output.neutral_embeddings + 2.5 * (bank.raw[1] - bank.neutral_raw)
-    )
-    length = 2.5 * (bank.raw[1] - bank.neutral_raw).norm()
-    torch.testing.assert_close(model.intensity(stronger, 1), length.expand(2), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(
