@@ -43,11 +43,12 @@ class PromptMap:
 
     @classmethod
     def of(cls, bank: TextBank) -> Self:
-        """The text side of a model, from its bank."""
+        """From a model's bank; an anchor that is one of the classes is not told twice."""
+        own = (bank.embeddings @ bank.neutral > 1 - 1e-5).any()
         return cls(
             classes=bank.classes,
             embeddings=bank.embeddings.cpu().numpy(),
-            anchor=bank.neutral.cpu().numpy(),
+            anchor=None if own else bank.neutral.cpu().numpy(),
             prompts=bank.provenance.get("prompts", {}),
             anchor_prompts=bank.provenance.get("anchor", ()),
             encoder=bank.provenance.get("encoder"),

@@ -240,7 +240,7 @@ def _find_in(folder: Path) -> _Source:
             "the folder holds no open_clip model",
             where=folder,
             expected=f"{_CONFIG} with model_cfg and text_cfg",
-            found=repr(error),
+            found="no such file" if isinstance(error, FileNotFoundError) else repr(error),
         ) from error
     for name in _CHECKPOINTS:
         if (folder / name).is_file():

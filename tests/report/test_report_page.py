@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+import torch
 
 from ke2nt.data.sample import FaceSample, FaceSplit
 from ke2nt.data.tensors import FaceTensors
@@ -20,6 +21,7 @@ from ke2nt.report.words import (
     recall_words,
     similarity_words,
 )
+from ke2nt.text.bank import TextBank
 
 EVIL = '<script>alert("x")</script>'
 VOID = {"meta", "link", "img", "source", "br", "hr", "input"}
@@ -216,6 +218,15 @@ def test_words_name_the_extremes():
     vectors = np.array([[1, 0], [1, 0.1], [-1, 0]])
     words = similarity_words(("a", "b", "c"), vectors)
     assert words == "Closest in text: a and b (1.00); farthest apart: a and c (-1.00)."
+
+
+def test_an_anchor_that_is_a_class_is_not_told_twice():
+    rows, own = torch.eye(3), {"logit_scale": 1.0}
+    bank = TextBank.from_tensors(rows, classes=("calm", "joy", "rage"), neutral_index=0, **own)
+    assert PromptMap.of(bank).anchor is None
+    own |= {"neutral_index": None, "neutral": rows[0]}
+    bank = TextBank.from_tensors(rows[1:], classes=("joy", "rage"), **own)
+    assert PromptMap.of(bank).anchor == pytest.approx(rows[0].numpy())
 
 
 @pytest.mark.parametrize("memory", ["ram", "lazy"])
