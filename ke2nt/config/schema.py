@@ -18,6 +18,9 @@ __all__ = [
 ]
 
 
+_NEED_TEXT = ("transformation", "self_contrast", "text_smoothing")
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -88,6 +91,18 @@ class TextConfig(_Section):
         None, gt=0.0, description="Scale s of the cosine logits; null takes the encoder's own."
     )
     learn_logit_scale: bool = False
+    logit_scale_start: float | None = Field(
+        None, gt=0.0, description="Scale of the first step, if it is to climb to logit_scale."
+    )
+    logit_scale_epochs: float = Field(
+        3.0, gt=0.0, description="Epochs in which it climbs, by an equal factor each step."
+    )
+    bank: str | None = Field(
+        None, description="Folder of a saved TextBank, in place of encoder and prompts."
+    )
+    geometry: Literal["paper", "centred", "whitened"] = Field(
+        "paper", description="Class vectors as they are, less their mean, or made orthonormal."
+    )
     cache_dir: str | None = Field(None, description="Cache folder; null takes the usual place.")
 
 
@@ -108,7 +123,9 @@ class ModelConfig(_Section):
     image_size: int = Field(112, ge=16, le=1024, description="Side of the square input, pixels.")
     grey: bool = Field(False, description="Remove colour first.")
     weights: str | None = Field(
-        None, description="Initial weights: null, timm (its hub), or a local file."
+        None,
+        description="Initial weights: null, timm (its hub), imagenet (the extra of that name, for "
+        "tf_efficientnet_lite0), or a local file.",
     )
     reduction: int = Field(4, ge=1, description="Bottleneck of the transformation network, D/r.")
     dropout: float = Field(0.0, ge=0.0, lt=1.0)
@@ -125,6 +142,12 @@ class LossConfig(_Section):
         description="Pairs of the self-contrast loss: all in the batch (published) or i = j.",
     )
     label_smoothing: float = Field(0.0, ge=0.0, lt=1.0)
+    text_smoothing: float = Field(
+        0.0, ge=0.0, lt=1.0, description="Share of a label given to classes of similar text."
+    )
+    text_temperature: float = Field(
+        0.1, gt=0.0, description="Temperature of those similarities; a low one keeps the nearest."
+    )
 
 
 class OptimConfig(_Section):
@@ -206,9 +229,9 @@ class TrainConfig(_Section):
     @model_validator(mode="before")
     @classmethod
     def _linear_head(cls, value: Any) -> Any:
-        """A linear head has no neutral embeddings: its objective is cross-entropy alone."""
+        """A linear head has no text: its objective is cross-entropy alone."""
         if isinstance(value, dict) and isinstance(value.get("model"), dict):
             loss = value.get("loss") or {}
             if value["model"].get("head") == "linear" and isinstance(loss, dict):
-                value = {**value, "loss": {**loss, "transformation": 0.0, "self_contrast": 0.0}}
+                value = {**value, "loss": {**loss, **dict.fromkeys(_NEED_TEXT, 0.0)}}
         return value

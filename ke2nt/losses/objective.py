@@ -46,9 +46,11 @@ class KE2NTLoss(nn.Module):
             published, is 1 for each.
         pairing: Pairing of the self-contrast loss, "batch" or "paired".
         label_smoothing: Label smoothing of the similarity loss.
+        text_smoothing: Share of a label that it gives to classes of similar text.
+        text_temperature: Temperature of those similarities.
 
     Raises:
-        ConfigError: A weight, the pairing or the smoothing is not valid.
+        ConfigError: A weight, the pairing or a smoothing is not valid.
 
     Example:
         >>> total, parts = KE2NTLoss()(model(images), labels, model.bank)
@@ -61,11 +63,15 @@ class KE2NTLoss(nn.Module):
         *,
         pairing: Pairing = "batch",
         label_smoothing: float = 0.0,
+        text_smoothing: float = 0.0,
+        text_temperature: float = 0.1,
     ) -> None:
         super().__init__()
         self.weights = _weights(weights)
         losses = {
-            "similarity": SimilarityLoss(label_smoothing),
+            "similarity": SimilarityLoss(
+                label_smoothing, text_smoothing=text_smoothing, text_temperature=text_temperature
+            ),
             "transformation": TransformationLoss(),
             "self_contrast": SelfContrastLoss(pairing),
         }

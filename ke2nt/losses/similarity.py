@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ke2nt.errors import ConfigError
-from ke2nt.losses.cosine import at_least_float32
-from ke2nt.losses.targets import check_labels
+from ke2nt.errors import ConfigError, ModelError
+from ke2nt.losses.cosine import at_least_float32, unit
+from ke2nt.losses.targets import check_labels, class_distribution
 from ke2nt.models.output import KE2NTOutput
 from ke2nt.text.bank import TextBank
 
@@ -19,23 +22,42 @@ class SimilarityLoss(nn.Module):
 
     L_s of KE2NT (https://arxiv.org/abs/2409.08598); for a linear head, plain cross-entropy.
 
+    With text smoothing ε and temperature τ, the target of class y is
+    (1 − ε) e_y + ε softmax_k(cos(t_y, t_k) / τ): a mistake costs less where the texts are alike.
+    Soft labels p are mixed alike: (1 − ε) p + ε Σ_y p_y softmax_k(cos(t_y, t_k) / τ).
+
     Args:
         label_smoothing: Probability spread evenly over all classes, 0 (included) to 1 (excluded).
+        text_smoothing: ε, 0 (included) to 1 (excluded).
+        text_temperature: τ > 0.
 
     Raises:
-        ConfigError: label_smoothing is out of range.
+        ConfigError: An argument is out of range.
 
     Example:
         >>> loss = SimilarityLoss()(model(images), labels, model.bank)
     """
 
-    def __init__(self, label_smoothing: float = 0.0) -> None:
+    def __init__(
+        self,
+        label_smoothing: float = 0.0,
+        *,
+        text_smoothing: float = 0.0,
+        text_temperature: float = 0.1,
+    ) -> None:
         super().__init__()
-        if not 0 <= label_smoothing < 1:
+        for name, share in (("label", label_smoothing), ("text", text_smoothing)):
+            if not 0 <= share < 1:
+                raise ConfigError(
+                    f"{name}_smoothing is out of range", expected="0 to below 1", found=share
+                )
+        if not 0 < text_temperature < math.inf:
             raise ConfigError(
-                "label_smoothing is out of range", expected="0 to below 1", found=label_smoothing
+                "text_temperature is out of range", expected="above 0", found=text_temperature
             )
         self.label_smoothing = label_smoothing
+        self.text_smoothing = text_smoothing
+        self.text_temperature = text_temperature
 
     def forward(self, output: KE2NTOutput, labels: Tensor, bank: TextBank | None = None) -> Tensor:
         """Mean cross-entropy of the batch.
@@ -43,15 +65,29 @@ class SimilarityLoss(nn.Module):
         Args:
             output: A model's output; only its logits (B, K) are used.
             labels: (B,) int64 class indices, or (B, K) rows that sum to 1.
-            bank: Not used; taken so that every loss is called alike.
+            bank: Text embeddings of the K classes; needed for text smoothing alone.
 
         Returns:
             Scalar ≥ 0, float32 or float64.
 
         Raises:
-            ModelError: The labels do not fit the logits.
+            ModelError: The labels do not fit the logits, or there is no bank to smooth by.
         """
         logits = at_least_float32(output.logits)
         check_labels(labels, *logits.shape)
         target = labels.to(logits.dtype) if labels.is_floating_point() else labels
+        if self.text_smoothing:
+            target = self._by_text(target, bank, logits)
         return functional.cross_entropy(logits, target, label_smoothing=self.label_smoothing)
+
+    def _by_text(self, target: Tensor, bank: TextBank | None, logits: Tensor) -> Tensor:
+        if bank is None:
+            raise ModelError(
+                "a linear head has no texts to smooth labels by",
+                hint="Set loss.text_smoothing to 0.",
+            )
+        with torch.autocast(logits.device.type, enabled=False):
+            text = unit(bank.embeddings.to(logits.dtype))
+            similar = torch.softmax(text @ text.T / self.text_temperature, dim=-1)
+            shares = class_distribution(target, logits.shape[1], logits.dtype)
+            return torch.lerp(shares, shares @ similar, self.text_smoothing)

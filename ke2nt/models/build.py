@@ -53,7 +53,7 @@ def build_model(
             "linear") and the options of that model's constructor.
         bank: Text embeddings; needed for the text head, and names the classes where given.
         classes: Class names in index order; needed for a linear head without a bank.
-        weights: Initial weights of the encoder: None, "timm", or the path of a local file.
+        weights: Initial weights of the encoder: None, "timm", "imagenet" or a local file.
         preprocessing: From pixels to the input.
         **options: Keys of `architecture` that replace those in it.
 

@@ -40,7 +40,7 @@ class KE2NT(Recogniser):
         logit_scale: s > 0; None for the bank's.
         learn_logit_scale: Learn log s from there, unbounded.
         dropout: Probability of dropping a pooled feature in training.
-        weights: Initial weights of the encoder: None, "timm", or the path of a local file.
+        weights: Initial weights of the encoder: None, "timm", "imagenet" or a local file.
         preprocessing: From pixels to the input; None for the usual mean and standard deviation.
 
     Raises:

@@ -29,7 +29,7 @@ class LinearClassifier(Recogniser):
         drop_path: Rate of stochastic depth, None for the encoder's default.
         backbone_options: Further options of the timm model, plain JSON values.
         dropout: Probability of dropping a pooled feature in training.
-        weights: Initial weights of the encoder: None, "timm", or the path of a local file.
+        weights: Initial weights of the encoder: None, "timm", "imagenet" or a local file.
         preprocessing: From pixels to the input; None for the usual mean and standard deviation.
 
     Raises:

@@ -15,13 +15,16 @@ from ke2nt.errors import CheckpointError, ModelError
 from ke2nt.models.backbones import Backbone, Stem, create_backbone
 from ke2nt.models.calibration import Calibration
 from ke2nt.models.folder import SavedModel, find_model_folder, read_folder, write_folder
+from ke2nt.models.imagenet import imagenet_weights
 from ke2nt.models.output import KE2NTOutput
 from ke2nt.models.weights import WeightReport, load_initial_weights
 from ke2nt.runtime.digest import digest_file
 from ke2nt.runtime.provenance import provenance as machine_provenance
 from ke2nt.text.bank import TextBank
 
-__all__ = ["Recogniser"]
+__all__ = ["KNOWN_STATISTICS", "Recogniser"]
+
+KNOWN_STATISTICS = ("timm", "imagenet")  # weights whose mean and deviation of the input timm knows
 
 
 class Recogniser(nn.Module, ABC):
@@ -34,10 +37,11 @@ class Recogniser(nn.Module, ABC):
         drop_path: Rate of stochastic depth, None for the encoder's default.
         backbone_options: Further options of the timm model, plain JSON values.
         dropout: Probability of dropping a pooled feature in training.
-        weights: Initial weights of the encoder: None (random), "timm" (its hub weights), or the
-            path of a local file, see `load_initial_weights`.
+        weights: Initial weights of the encoder: None (random), "timm" (its hub weights),
+            "imagenet" (a package's, see `imagenet_weights`), or the path of a local file, see
+            `load_initial_weights`.
         preprocessing: From pixels to the input; None for ImageNet's mean and standard deviation,
-            or those that timm names for its weights.
+            or those that timm names for the weights of "timm" and "imagenet".
 
     Attributes:
         preprocessing: From pixels to the input.
@@ -98,11 +102,15 @@ class Recogniser(nn.Module, ABC):
         self.calibration: Calibration | None = None
         self.card: dict[str, Any] = {}
         mean, std = IMAGENET_MEAN, IMAGENET_STD
-        if weights == "timm":
+        if weights in KNOWN_STATISTICS:
             mean, std = self.backbone.mean or mean, self.backbone.std or std
+        if weights == "timm":
             self.provenance["initial_weights"] = {"source": "timm"}
         elif weights is not None:
-            self._load_initial(Path(weights).expanduser())
+            packaged = weights == "imagenet"
+            self._load_initial(
+                imagenet_weights(backbone) if packaged else Path(weights).expanduser()
+            )
         self.preprocessing = preprocessing or Preprocessing(image_size, mean, std)
 
     def _load_initial(self, path: Path) -> None:

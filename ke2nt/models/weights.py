@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ke2nt.errors import CheckpointError
+from ke2nt.models.efficientnet_names import timm_efficientnet_names
 from ke2nt.models.tensor_files import read_tensor_groups
 
 __all__ = ["WeightReport", "load_initial_weights"]
@@ -57,6 +58,7 @@ def load_initial_weights(
     Wrapping keys (`state_dict`, `state_dict_backbone`, `model`, …) and name prefixes (`module.`,
     `backbone.`, `encoder.`, …) are not listed here: of all groups of tensors in the file and of
     all dotted prefixes of their names, the pair that matches most names and shapes is taken.
+    EfficientNets may have the names of efficientnet_pytorch.
 
     Args:
         module: Filled in place; left as it was where an error is raised.
@@ -73,7 +75,10 @@ def load_initial_weights(
     """
     path = Path(path).expanduser()
     own = module.state_dict()
-    groups = read_tensor_groups(path)
+    groups = {
+        source: timm_efficientnet_names(tensors, own)
+        for source, tensors in read_tensor_groups(path).items()
+    }
     reports = {source: _match(own, tensors, source) for source, tensors in groups.items()}
     report = max(reports.values(), key=lambda r: len(r.matched))
     tensors = groups[report.source]

@@ -37,7 +37,7 @@ from ke2nt.train.data import TrainingData
 from ke2nt.train.display import Display
 from ke2nt.train.ema import ModelEma
 from ke2nt.train.faults import not_finite, out_of_memory_explained
-from ke2nt.train.optim import learning_rate, set_learning_rate
+from ke2nt.train.optim import learning_rate, scale_factor, set_learning_rate
 from ke2nt.train.run import RunDirectory
 
 if TYPE_CHECKING:
@@ -235,12 +235,17 @@ class Trainer:
         """
         with self.accelerator.autocast():
             logits, embeddings, neutral = self.model(images)
+        if (bank := self.model.bank) is not None:
+            done = progress.epoch * self.steps_per_epoch + progress.step
+            text = self.config.text
+            scale = text.logit_scale or bank.logit_scale
+            logits = logits * scale_factor(done, self.steps_per_epoch, text, scale)
         output = KE2NTOutput(
             gather_rows(logits),
             gather_rows(embeddings),
             None if neutral is None else gather_rows(neutral),
         )
-        return self.loss(output, gather_rows(labels), self.model.bank)
+        return self.loss(output, gather_rows(labels), bank)
 
     def _record(self, progress: Progress) -> dict[str, Any]:
         """Evaluate where due, keep the model if it is the one to keep, describe the epoch."""

@@ -1,4 +1,4 @@
-"""Optimiser, weight-decay groups, and the learning rate as a function of the step."""
+"""Optimiser, weight-decay groups; learning rate and logit scale as functions of the step."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from ke2nt.config.schema import OptimConfig
+from ke2nt.config.schema import OptimConfig, TextConfig
 from ke2nt.models.backbones import Backbone
 
-__all__ = ["learning_rate", "make_optimizer", "set_learning_rate"]
+__all__ = ["learning_rate", "make_optimizer", "scale_factor", "set_learning_rate"]
 
 
 def make_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
@@ -59,6 +59,23 @@ def learning_rate(step: int, steps_per_epoch: int, config: OptimConfig) -> float
         return config.warmup_lr + share * (config.lr - config.warmup_lr)
     done = (step - warm) / max(1.0, total - warm)
     return config.min_lr + 0.5 * (config.lr - config.min_lr) * (1.0 + math.cos(math.pi * done))
+
+
+def scale_factor(step: int, steps_per_epoch: int, config: TextConfig, scale: float) -> float:
+    """What the logits of one step are multiplied by, so that their scale climbs to its value.
+
+    s(p) = s_0^(1 − p) · s^p for the share p of `logit_scale_epochs` that is done, over s.
+
+    Args:
+        step: Steps done so far, 0 for the first.
+        steps_per_epoch: Steps in an epoch.
+        config: s_0 and the epochs; without s_0 the factor is 1.
+        scale: s, the scale of the untrained model.
+    """
+    if config.logit_scale_start is None:
+        return 1.0
+    left = 1.0 - min(1.0, step / (config.logit_scale_epochs * steps_per_epoch))
+    return (config.logit_scale_start / scale) ** left
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ke2nt.config.schema import TrainConfig
+from ke2nt.config.schema import TextConfig, TrainConfig
 from ke2nt.data.augmentation import BatchAugmentation
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.losses.objective import KE2NTLoss
 from ke2nt.models.build import build_model
-from ke2nt.models.recogniser import Recogniser
+from ke2nt.models.recogniser import KNOWN_STATISTICS, Recogniser
 from ke2nt.runtime.distributed import world_size
 from ke2nt.text.bank import TextBank
+from ke2nt.text.bank_geometry import arrange
 from ke2nt.train.data import TrainingData
 from ke2nt.train.display import Display
 from ke2nt.train.ema import ModelEma
@@ -67,6 +69,8 @@ def prepare_trainer(
             },
             pairing=config.loss.pairing,
             label_smoothing=config.loss.label_smoothing,
+            text_smoothing=config.loss.text_smoothing,
+            text_temperature=config.loss.text_temperature,
         ),
         accelerator=accelerator,
         augment=BatchAugmentation(config.augment, (red, green, blue)),
@@ -87,8 +91,7 @@ def _build(
         "backbone_options": options.backbone_options,
         "dropout": options.dropout,
     }
-    # timm's weights bring the mean and deviation that they were trained with.
-    given = None if options.weights == "timm" else preprocessing
+    given = None if options.weights in KNOWN_STATISTICS else preprocessing
     if options.head == "linear":
         model = build_model(
             architecture, classes=classes, weights=options.weights, preprocessing=given
@@ -96,9 +99,7 @@ def _build(
         model.preprocessing = replace(model.preprocessing, grey=options.grey)
         return model
     text = config.text
-    bank = TextBank.build(
-        text.prompts, encoder=text.encoder, classes=classes, cache_dir=text.cache_dir
-    )
+    bank = arrange(_bank(text, classes), text.geometry)
     architecture |= {
         "reduction": options.reduction,
         "logit_scale": text.logit_scale,
@@ -107,3 +108,11 @@ def _build(
     model = build_model(architecture, bank=bank, weights=options.weights, preprocessing=given)
     model.preprocessing = replace(model.preprocessing, grey=options.grey)
     return model
+
+
+def _bank(text: TextConfig, classes: tuple[str, ...]) -> TextBank:
+    if text.bank is not None:
+        return TextBank.load(Path(text.bank).expanduser()).select(classes)
+    return TextBank.build(
+        text.prompts, encoder=text.encoder, classes=classes, cache_dir=text.cache_dir
+    )

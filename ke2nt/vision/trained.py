@@ -52,6 +52,13 @@ class TrainedImages(ImageEncoder):
         self._config = config
         self._preprocessing = Preprocessing.from_dict(config["preprocessing"])
         self._words = TextBank.load(self._folder).provenance
+        if geometry := self._words.get("geometry"):
+            raise ModelError(
+                f"the model knows its own classes alone: their text embeddings were {geometry}",
+                expected="a model trained with text.geometry=paper",
+                where=source,
+                hint="Type: ke2nt evaluate",
+            )
         self.id = f"run:{digest_json(config['digests'])[:16]}"
         self.trained_classes = tuple(config["classes"])
         self.text_encoder = text_encoder or self._text_name()
@@ -88,8 +95,10 @@ class TrainedImages(ImageEncoder):
         """As the run's configuration names it, else as the text bank does."""
         path = self._folder.parent / "config.yaml"
         try:
-            return str(yaml.safe_load(path.read_text(encoding="utf-8"))["text"]["encoder"])
-        except (OSError, yaml.YAMLError, KeyError, TypeError):
+            text = yaml.safe_load(path.read_text(encoding="utf-8"))["text"]
+            if text.get("bank") is None:
+                return str(text["encoder"])
+        except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError):
             pass
         if (name := self._words.get("encoder")) is None:
             raise ModelError(

@@ -1,0 +1,129 @@
+"""What the training benchmarks share: rows that are trained, resumed or only read, and their table.
+
+A script names its rows and calls `run_rows`. Every row is a run directory; one that is done is
+kept, and one that was cut short is resumed, so each command can be repeated. The table is written
+to `OUT/table.md` and `OUT/table.json` after every row. Two processes may share the rows by
+`--seeds`; a last call with all seeds then only reads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ke2nt.config.load import load_config
+from ke2nt.runtime.atomic import write_json, write_text
+from ke2nt.train.run import RunDirectory
+from ke2nt.train.train import train
+
+__all__ = ["Row", "make_parser", "run_rows"]
+
+FIGURES = ("accuracy", "uar", "macro_f1", "ece", "worst_recall")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table.
+
+    Attributes:
+        names: Column → what stands in it.
+        overrides: `key=value` of the run.
+    """
+
+    names: dict[str, str]
+    overrides: list[str]
+
+    def folder(self, out: Path, seed: int) -> Path:
+        """Run directory of one seed."""
+        words = "-".join([*self.names.values(), f"seed{seed}"])
+        return out / re.sub(r"[^\w.=%+-]+", "-", words)
+
+
+def make_parser(description: str, *, config: str, out: str) -> argparse.ArgumentParser:
+    """Options of every training benchmark."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("--root", required=True, help="folder of FER+")
+    parser.add_argument("--out", type=Path, default=Path(out))
+    parser.add_argument("--config", default=config)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--only", nargs="+", default=[], metavar="COLUMN=NAME", help="some rows")
+    parser.add_argument("--quiet", action="store_true")
+    parser.add_argument("overrides", nargs="*", help="key=value for every row")
+    return parser
+
+
+def run_rows(rows_of: Callable[[int], Sequence[Row]], args: argparse.Namespace) -> None:
+    """Train what is not done yet, seed by seed, and keep the table up to date.
+
+    Args:
+        rows_of: Seed → the table's rows; they are named alike for every seed.
+        args: What `make_parser` reads.
+    """
+    wanted: dict[str, set[str]] = {}
+    for text in args.only:
+        column, _, name = text.partition("=")
+        wanted.setdefault(column, set()).add(name)
+    rows = {
+        seed: [r for r in rows_of(seed) if all(r.names.get(c) in wanted[c] for c in wanted)]
+        for seed in args.seeds
+    }
+    for seed in args.seeds:
+        for row in rows[seed]:
+            folder = row.folder(args.out, seed)
+            if not (folder / "metrics.json").exists():
+                shared = [f"data.root={args.root}", f"out={folder}", f"seed={seed}"]
+                config = load_config(args.config, [*shared, *row.overrides, *args.overrides])
+                train(config, resume=(folder / "config.yaml").exists(), quiet=args.quiet)
+            if os.environ.get("RANK", "0") == "0":
+                print(json.dumps(_figures(row, seed, folder)), flush=True)
+                _write_table(rows[seed], args)
+
+
+def _figures(row: Row, seed: int, folder: Path) -> dict[str, Any]:
+    run = RunDirectory(folder)
+    metrics, facts = run.read("metrics.json"), run.read("run.json")
+    recalls = [c["recall"] for c in metrics["per_class"] if c["recall"] is not None]
+    figures = {**metrics, "worst_recall": min(recalls)}
+    return {
+        **row.names,
+        "seed": seed,
+        "epochs": run.load_config().optim.epochs,
+        "seconds": facts["seconds"],
+        "best_epoch": facts["best_epoch"],
+        "n": metrics["n"],
+        **{name: figures[name] for name in FIGURES},
+    }
+
+
+def _write_table(rows: Sequence[Row], args: argparse.Namespace) -> None:
+    """Of the rows that are done: mean ± standard deviation over seeds, in percent."""
+    done = [
+        [
+            _figures(row, seed, row.folder(args.out, seed))
+            for seed in args.seeds
+            if (row.folder(args.out, seed) / "metrics.json").exists()
+        ]
+        for row in rows
+    ]
+    columns = [*rows[0].names, "seeds", *FIGURES]
+    lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
+    for found in filter(None, done):
+        cells = [found[0][name] for name in rows[0].names]
+        cells.append(", ".join(str(figures["seed"]) for figures in found))
+        cells += [_mean(figure, found) for figure in FIGURES]
+        lines.append("| " + " | ".join(cells) + " |")
+    write_json(args.out / "table.json", [figures for found in done for figures in found])
+    write_text(args.out / "table.md", "\n".join(lines) + "\n")
+
+
+def _mean(figure: str, found: list[dict[str, Any]]) -> str:
+    values = [100 * figures[figure] for figures in found]
+    spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.2f}{spread}"
