@@ -86,7 +86,8 @@ def _train(
     accelerator = make_accelerator(config)
     preprocessing = Preprocessing(image_size=config.model.image_size, grey=config.model.grey)
     data = load_training_data(config, preprocessing, quiet=quiet)
-    facts = {"seed": config.seed, "command": command, **provenance()}
+    precision = "bf16" if accelerator.mixed_precision == "bf16" else "fp32"
+    facts = {"seed": config.seed, "command": command, "precision": precision, **provenance()}
     begun = (run.path / "split.json").exists()
     if is_main() and not resume:
         run.create(config)
