@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from typing_extensions import TypeVar
 
 from ke2nt.config.schema import TrainConfig
 from ke2nt.errors import ConfigError
@@ -16,13 +17,20 @@ from ke2nt.resources import find_resource
 
 __all__ = ["config_from_dict", "config_to_yaml", "load_config"]
 
+C = TypeVar("C", bound=TrainConfig, default=TrainConfig)
 
-def load_config(name: str | Path, overrides: Iterable[str] = ()) -> TrainConfig:
-    """Load and validate a training configuration.
+
+def load_config(
+    name: str | Path,
+    overrides: Iterable[str] = (),
+    kind: type[C] = TrainConfig,  # type: ignore[assignment]
+) -> C:
+    """Load and validate a configuration.
 
     Args:
         name: A YAML file, or the name of a shipped one ("ferplus_resnet18").
         overrides: `key=value` with dots between levels ("optim.lr=0.05"); values are YAML.
+        kind: What it describes: a training run, or one with further sections.
 
     Raises:
         ConfigError: The file cannot be read, or a key or value is not valid.
@@ -31,21 +39,24 @@ def load_config(name: str | Path, overrides: Iterable[str] = ()) -> TrainConfig:
     value = _read_yaml(path)
     for override in overrides:
         _apply(value, override)
-    return config_from_dict(value, where=path.name)
+    return config_from_dict(value, where=path.name, kind=kind)
 
 
 def config_from_dict(
-    value: Mapping[str, Any], *, where: object = "the configuration"
-) -> TrainConfig:
+    value: Mapping[str, Any],
+    *,
+    where: object = "the configuration",
+    kind: type[C] = TrainConfig,  # type: ignore[assignment]
+) -> C:
     """Validate a plain mapping.
 
     Raises:
         ConfigError: Names every wrong key, with the nearest known one.
     """
     try:
-        return TrainConfig.model_validate(dict(value))
+        return kind.model_validate(dict(value))
     except ValidationError as error:
-        problems = "; ".join(_describe(item) for item in error.errors())
+        problems = "; ".join(_describe(item, kind) for item in error.errors())
         raise ConfigError(problems, where=where) from error
 
 
@@ -93,10 +104,10 @@ def _apply(value: dict[str, Any], override: str) -> None:
     value[last] = parsed
 
 
-def _describe(error: Any) -> str:
+def _describe(error: Any, kind: type[BaseModel]) -> str:
     place = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(place, _known_keys(TrainConfig), n=1, cutoff=0.5)
+        near = difflib.get_close_matches(place, _known_keys(kind), n=1, cutoff=0.5)
         return f"unknown key {place}" + (f", did you mean {near[0]}?" if near else "")
     message = error["msg"].removeprefix("Value error, ")
     return f"{place or 'the configuration'}: {message}, found {error['input']!r}"[:400]

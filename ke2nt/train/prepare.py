@@ -74,7 +74,9 @@ def prepare_trainer(
         ),
         accelerator=accelerator,
         augment=BatchAugmentation(config.augment, (red, green, blue)),
-        display=Display(config.optim.epochs, images // global_batch(config, images), quiet=quiet),
+        display=Display(
+            config.optim.epochs, images // global_batch(config.optim, images), quiet=quiet
+        ),
         provenance=provenance or {},
     )
 

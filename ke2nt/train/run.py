@@ -16,7 +16,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ke2nt.config.load import config_from_dict, config_to_yaml
+from ke2nt.config.load import C, config_from_dict, config_to_yaml
 from ke2nt.config.schema import TrainConfig
 from ke2nt.errors import CheckpointError, TrainingError
 from ke2nt.runtime.atomic import write_json, write_text
@@ -49,8 +49,12 @@ class RunDirectory:
         """The HTML report."""
         return self.path / "report.html"
 
-    def create(self, config: TrainConfig) -> None:
+    def create(self, config: TrainConfig, *, command: str = "ke2nt train") -> None:
         """Start a new run here.
+
+        Args:
+            config: Written as the run's configuration.
+            command: What starts and resumes such a run, for the message.
 
         Raises:
             TrainingError: The folder holds another run, or cannot be written.
@@ -59,7 +63,7 @@ class RunDirectory:
             raise TrainingError(
                 "the run directory holds a run already",
                 where=self.path,
-                hint=f"Type: ke2nt train --resume {self.path}, or name another with --out",
+                hint=f"Type: {command} --resume {self.path}, or name another with --out",
             )
         try:
             write_text(self.path / "config.yaml", config_to_yaml(config))
@@ -68,8 +72,11 @@ class RunDirectory:
                 "cannot write the run directory", where=self.path, found=error
             ) from error
 
-    def load_config(self) -> TrainConfig:
+    def load_config(self, kind: type[C] = TrainConfig) -> C:  # type: ignore[assignment]
         """The configuration of the run that is here.
+
+        Args:
+            kind: As in `ke2nt.config.load.load_config`.
 
         Raises:
             CheckpointError: There is no run here.
@@ -81,7 +88,8 @@ class RunDirectory:
             raise CheckpointError(
                 "no run to resume", expected="a folder with config.yaml", where=self.path
             )
-        return config_from_dict(yaml.safe_load(path.read_text(encoding="utf-8")), where=path)
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return config_from_dict(value, where=path, kind=kind)
 
     def write(self, name: str, value: Any) -> None:
         """Write one JSON file of the run atomically."""

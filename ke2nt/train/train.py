@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from ke2nt.runtime.seeding import seed_everything, set_deterministic
 from ke2nt.train.checkpoint import Progress, latest_checkpoint
 from ke2nt.train.data import TrainingData, load_training_data
 from ke2nt.train.device import make_accelerator
+from ke2nt.train.loop import Trainer
 from ke2nt.train.page import write_run_report
 from ke2nt.train.prepare import prepare_trainer
 from ke2nt.train.run import RunDirectory
@@ -44,7 +46,12 @@ class TrainResult:
 
 
 def train(
-    config: TrainConfig, *, resume: bool = False, quiet: bool = False, command: str | None = None
+    config: TrainConfig,
+    *,
+    resume: bool = False,
+    quiet: bool = False,
+    command: str | None = None,
+    prepare: Callable[..., Trainer] = prepare_trainer,
 ) -> TrainResult:
     """Train as a configuration says; everything is written to the folder `config.out`.
 
@@ -56,16 +63,23 @@ def train(
         resume: Go on with the run that is in `config.out`.
         quiet: No progress on stderr.
         command: The command line, stored with the run.
+        prepare: Makes the trainer; takes what `prepare_trainer` takes.
 
     Raises:
         Ke2ntError: Anything a user can mend; what was computed before stays in the run directory.
         TrainingStopped: Ctrl-C; the state has been saved.
     """
     with group():
-        return _train(config, resume, quiet or not is_main(), command)
+        return _train(config, resume, quiet or not is_main(), command, prepare)
 
 
-def _train(config: TrainConfig, resume: bool, quiet: bool, command: str | None) -> TrainResult:
+def _train(
+    config: TrainConfig,
+    resume: bool,
+    quiet: bool,
+    command: str | None,
+    prepare: Callable[..., Trainer],
+) -> TrainResult:
     run = RunDirectory(config.out)
     seed_everything(config.seed)
     set_deterministic(config.deterministic)
@@ -85,9 +99,7 @@ def _train(config: TrainConfig, resume: bool, quiet: bool, command: str | None) 
             where=run.path,
             hint="Start a new run.",
         )
-    trainer = prepare_trainer(
-        config, run, data, accelerator, preprocessing, provenance=facts, quiet=quiet
-    )
+    trainer = prepare(config, run, data, accelerator, preprocessing, provenance=facts, quiet=quiet)
     checkpoint = latest_checkpoint(run.checkpoints) if resume else None
     progress = trainer.restore(checkpoint) if checkpoint else Progress()
     summary: dict[str, Any] = {

@@ -97,7 +97,7 @@ def test_a_stop_ends_all_processes_after_the_same_step(tiny, faces, tmp_path, la
 
 
 def test_a_batch_that_cannot_be_shared_is_one_clear_error(tiny, monkeypatch):
-    monkeypatch.setattr("ke2nt.train.loop.world_size", lambda: 2)
+    monkeypatch.setattr("ke2nt.train.epochs.world_size", lambda: 2)
     with pytest.raises(TrainingError, match=r"optim\.batch_size a multiple of 2.*found.*=7"):
-        global_batch(tiny("optim.batch_size=7"), 42)
-    assert global_batch(tiny("optim.batch_size=8"), 7) == 6
+        global_batch(tiny("optim.batch_size=7").optim, 42)
+    assert global_batch(tiny("optim.batch_size=8").optim, 7) == 6

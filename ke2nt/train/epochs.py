@@ -1,0 +1,284 @@
+"""What every training loop shares: epochs of shuffled batches, progress, signals, checkpoints."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+import torch
+from torch import nn
+
+from ke2nt.config.schema import TrainConfig
+from ke2nt.data.tensors import Batch
+from ke2nt.errors import TrainingError
+from ke2nt.runtime.distributed import any_process, is_main, rank, world_size
+from ke2nt.runtime.seeding import torch_generator
+from ke2nt.train.checkpoint import Progress, load_checkpoint, save_checkpoint
+from ke2nt.train.data import TrainingData
+from ke2nt.train.display import Display
+from ke2nt.train.ema import ModelEma
+from ke2nt.train.faults import not_finite, out_of_memory_explained
+from ke2nt.train.run import RunDirectory
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+__all__ = ["EpochLoop", "Steps", "TrainingStopped", "epoch_order", "global_batch"]
+
+_GPU_CHECK_EVERY = 50
+_MOST_SKIPPED = 20
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Steps(Protocol):
+    """The section of a configuration that says how long and in which batches a loop runs."""
+
+    @property
+    def epochs(self) -> int:
+        """All epochs."""
+
+    @property
+    def batch_size(self) -> int:
+        """Images of a step, over all processes."""
+
+    @property
+    def not_finite(self) -> Literal["stop", "skip"]:
+        """What a loss that is not finite does."""
+
+
+class TrainingStopped(KeyboardInterrupt):
+    """Training was interrupted; its state has been saved."""
+
+
+def global_batch(optim: Steps, images: int) -> int:
+    """Images of a step, over all processes.
+
+    Raises:
+        TrainingError: The processes cannot share them equally.
+    """
+    size, processes = optim.batch_size, world_size()
+    if size % processes or images < processes:
+        raise TrainingError(
+            "the processes cannot share a batch equally",
+            expected=f"optim.batch_size a multiple of {processes}, and as many images",
+            found=f"optim.batch_size={size}, {images} images",
+        )
+    return min(size, images - images % processes)
+
+
+def epoch_order(
+    positions: torch.Tensor, classes: torch.Tensor, sampling: str, generator: torch.Generator
+) -> torch.Tensor:
+    """Positions of an epoch's images in the order in which they are seen.
+
+    Args:
+        positions: (N,) positions in the split.
+        classes: (M,) class index of every position of the split.
+        sampling: "natural": each image once. "sqrt", "balanced": N draws with replacement, an image
+            of a class of n with weight n^-1/2 or 1/n.
+        generator: CPU generator.
+    """
+    if sampling == "natural":
+        return positions[torch.randperm(len(positions), generator=generator)]
+    own = classes[positions]
+    counts = own.bincount().double().clamp(min=1.0)
+    weights = counts.pow(-0.5 if sampling == "sqrt" else -1.0)[own]
+    return positions[
+        torch.multinomial(weights, len(positions), replacement=True, generator=generator)
+    ]
+
+
+@dataclass(kw_only=True)
+class EpochLoop(ABC):
+    """Runs epochs and keeps their state, so that a run can stop after any step and go on.
+
+    Attributes:
+        config: The run's configuration.
+        run: Where everything is written.
+        data: Training and selection images.
+        model: The model that trains.
+        ema: Its running average, or None.
+        optimizer: Its optimiser.
+        accelerator: Device and precision.
+        display: Progress for people.
+        extra: Trained beside the model and part of the checkpoints.
+        section: Where the configuration says what `optim` gives, for messages.
+        command: What starts and resumes such a run.
+    """
+
+    section: ClassVar[str] = "optim"
+    command: ClassVar[str] = "ke2nt train"
+
+    config: TrainConfig
+    run: RunDirectory
+    data: TrainingData
+    model: nn.Module
+    ema: ModelEma[Any] | None
+    optimizer: torch.optim.Optimizer
+    accelerator: Accelerator
+    display: Display
+    extra: nn.Module | None = None
+
+    @property
+    def optim(self) -> Steps:
+        """How long and in which batches the loop runs."""
+        return self.config.optim
+
+    @abstractmethod
+    def _train_step(self, batch: Batch, progress: Progress) -> dict[str, torch.Tensor]:
+        """One step; returns the detached total and its parts, or nothing if left out."""
+
+    @abstractmethod
+    def _record(self, progress: Progress) -> dict[str, Any]:
+        """The log's record of the epoch that has just ended."""
+
+    def __post_init__(self) -> None:
+        self.device = self.accelerator.device
+        self.targets = self.data.targets.to(self.device)
+        self._positions = self.data.train.usable.clone()
+        self._classes = torch.from_numpy(self.data.train.split.labels())
+        self._batch = global_batch(self.optim, len(self._positions))
+        self.steps_per_epoch = len(self._positions) // self._batch
+        self._stop = threading.Event()
+
+    def fit(self, progress: Progress) -> Progress:
+        """Train from where `progress` stands to the last epoch.
+
+        Raises:
+            TrainingStopped: Ctrl-C; the state is saved and `--resume` goes on from it.
+            TrainingError: The loss is not finite any more.
+        """
+        with self._interruptible(), self.display, self._memory_explained():
+            while progress.epoch < self.optim.epochs:
+                started = time.perf_counter()
+                self.train_epoch(progress)
+                record = self._record(progress)
+                record["seconds"] = round(time.perf_counter() - started, 2)
+                progress.records.append(record)
+                progress.next_epoch()
+                self.display.epoch(record)
+                self._save(progress)
+        return progress
+
+    def restore(self, checkpoint: Path) -> Progress:
+        """Put a checkpoint's state back; where it stands."""
+        return load_checkpoint(checkpoint, self.model, self.ema, self.optimizer, self.extra)
+
+    def train_epoch(self, progress: Progress) -> None:
+        """Steps from `progress.step` to the end of the epoch."""
+        self.model.train()
+        if self.extra is not None:
+            self.extra.train()
+        epoch = progress.epoch
+        generator = torch_generator(self.config.seed, "order", epoch)
+        order = epoch_order(self._positions, self._classes, self.config.data.sampling, generator)
+        order = order[: self.steps_per_epoch * self._batch][progress.step * self._batch :]
+        order = order.view(-1, self._batch)[:, self._share].flatten()
+        sums = {k: self._scalar(v) for k, v in progress.sums.items()}
+        for batch in self.data.train.batches(self._batch // world_size(), order=order):
+            parts = self._train_step(batch, progress)
+            for name, value in parts.items():
+                sums[name] = sums.get(name, self._scalar(0.0)) + value
+            progress.step += 1
+            done = epoch * self.steps_per_epoch + progress.step
+            means = (
+                {k: float(v) / progress.step for k, v in sums.items()}
+                if self.display.wants_losses
+                else None
+            )
+            self.display.step(done, epoch, means)
+            if self._stops(progress.step):
+                progress.sums = {k: float(v) for k, v in sums.items()}
+                self._save(progress)
+                raise TrainingStopped
+        progress.sums = {k: float(v) for k, v in sums.items()}
+
+    def _save(self, progress: Progress) -> None:
+        if not is_main():
+            return
+        save_checkpoint(
+            self.run.checkpoints,
+            self.model,
+            self.ema,
+            self.optimizer,
+            progress,
+            self.extra,
+            keep=self.config.keep_checkpoints,
+        )
+        self.run.write_log(progress.records)
+
+    def _memory_explained(self) -> AbstractContextManager[None]:
+        sizes = {
+            f"{self.section}.batch_size": self.optim.batch_size,
+            "model.image_size": self.config.model.image_size,
+        }
+        return out_of_memory_explained(sizes, f"{self.command} --resume {self.run.path}")
+
+    @property
+    def _share(self) -> slice:
+        """This process's rows of a global batch."""
+        return slice(rank(), None, world_size())
+
+    def _stops(self, step: int) -> bool:
+        """Whether any process was asked to stop; all of them then stop after the same step."""
+        if world_size() > 1 and self.device.type == "cuda" and step % _GPU_CHECK_EVERY:
+            return False
+        return any_process(self._stop.is_set(), self.device)
+
+    def _is_finite(
+        self, total: torch.Tensor, progress: Progress, pixels: torch.Tensor, batch: Batch
+    ) -> bool:
+        """False where the step is to be left out.
+
+        Raises:
+            TrainingError: The loss is not finite, and that is to stop the run.
+        """
+        skip = self.optim.not_finite == "skip"
+        if not skip and self.device.type != "cpu" and progress.step % _GPU_CHECK_EVERY:
+            return True
+        if torch.isfinite(total):
+            progress.skipped_in_a_row = 0
+            return True
+        progress.skipped += 1
+        progress.skipped_in_a_row += 1
+        if skip and progress.skipped_in_a_row < _MOST_SKIPPED:
+            return False
+        names = [self.data.train.split.samples[int(i)].name for i in batch.indices]
+        facts = {
+            "epoch": progress.epoch + 1,
+            "step": progress.step + 1,
+            "loss": str(float(total.detach())),
+            "names": names,
+        }
+        labels = self.targets.cpu()[batch.indices.cpu()]
+        raise not_finite(self.run, facts, pixels, labels, section=self.section)
+
+    def _scalar(self, value: float) -> torch.Tensor:
+        dtype = torch.float32 if self.device.type == "mps" else torch.float64
+        return torch.tensor(value, dtype=dtype, device=self.device)
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """Ctrl-C or SIGTERM ends the step under way and saves; a second Ctrl-C ends at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def stop(signum: int, frame: object) -> None:
+            if self._stop.is_set() and signum == signal.SIGINT and world_size() == 1:
+                raise KeyboardInterrupt
+            self._stop.set()
+
+        before = {number: signal.signal(number, stop) for number in _STOP_SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
