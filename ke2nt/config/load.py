@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args, overload
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -17,12 +17,22 @@ from ke2nt.resources import find_resource
 __all__ = ["config_from_dict", "config_to_yaml", "load_config"]
 
 
-def load_config(name: str | Path, overrides: Iterable[str] = ()) -> TrainConfig:
-    """Load and validate a training configuration.
+Config = TypeVar("Config", bound=TrainConfig)
+
+
+@overload
+def load_config(name: str | Path, overrides: Iterable[str] = ...) -> TrainConfig: ...
+@overload
+def load_config(name: str | Path, overrides: Iterable[str], schema: type[Config]) -> Config: ...
+def load_config(
+    name: str | Path, overrides: Iterable[str] = (), schema: type[Any] = TrainConfig
+) -> Any:
+    """Load and validate a configuration.
 
     Args:
         name: A YAML file, or the name of a shipped one ("ferplus_resnet18").
         overrides: `key=value` with dots between levels ("optim.lr=0.05"); values are YAML.
+        schema: What it configures; a training run unless given.
 
     Raises:
         ConfigError: The file cannot be read, or a key or value is not valid.
@@ -31,21 +41,30 @@ def load_config(name: str | Path, overrides: Iterable[str] = ()) -> TrainConfig:
     value = _read_yaml(path)
     for override in overrides:
         _apply(value, override)
-    return config_from_dict(value, where=path.name)
+    return config_from_dict(value, schema, where=path.name)
 
 
+@overload
+def config_from_dict(value: Mapping[str, Any], *, where: object = ...) -> TrainConfig: ...
+@overload
 def config_from_dict(
-    value: Mapping[str, Any], *, where: object = "the configuration"
-) -> TrainConfig:
+    value: Mapping[str, Any], schema: type[Config], *, where: object = ...
+) -> Config: ...
+def config_from_dict(
+    value: Mapping[str, Any],
+    schema: type[Any] = TrainConfig,
+    *,
+    where: object = "the configuration",
+) -> Any:
     """Validate a plain mapping.
 
     Raises:
         ConfigError: Names every wrong key, with the nearest known one.
     """
     try:
-        return TrainConfig.model_validate(dict(value))
+        return schema.model_validate(dict(value))
     except ValidationError as error:
-        problems = "; ".join(_describe(item) for item in error.errors())
+        problems = "; ".join(_describe(item, schema) for item in error.errors())
         raise ConfigError(problems, where=where) from error
 
 
@@ -93,10 +112,10 @@ def _apply(value: dict[str, Any], override: str) -> None:
     value[last] = parsed
 
 
-def _describe(error: Any) -> str:
+def _describe(error: Any, schema: type[BaseModel]) -> str:
     place = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(place, _known_keys(TrainConfig), n=1, cutoff=0.5)
+        near = difflib.get_close_matches(place, _known_keys(schema), n=1, cutoff=0.5)
         return f"unknown key {place}" + (f", did you mean {near[0]}?" if near else "")
     message = error["msg"].removeprefix("Value error, ")
     return f"{place or 'the configuration'}: {message}, found {error['input']!r}"[:400]

@@ -7,7 +7,6 @@ from typing import Any
 
 from ke2nt.config.schema import TrainConfig
 from ke2nt.data.preprocessing import Preprocessing
-from ke2nt.errors import CheckpointError
 from ke2nt.evaluation.evaluate import evaluate_model
 from ke2nt.evaluation.score import Evaluation
 from ke2nt.models.card_facts import run_facts
@@ -73,24 +72,13 @@ def _train(config: TrainConfig, resume: bool, quiet: bool, command: str | None) 
     preprocessing = Preprocessing(image_size=config.model.image_size, grey=config.model.grey)
     data = load_training_data(config, preprocessing, quiet=quiet)
     facts = {"seed": config.seed, "command": command, **provenance()}
-    begun = (run.path / "split.json").exists()
-    if is_main() and not resume:
-        run.create(config)
-    if is_main() and not begun:
-        run.write("split.json", data.names())
-    elif begun and run.read("split.json") != data.names():
-        raise CheckpointError(
-            "the dataset has changed since the run began: its splits differ",
-            where=run.path,
-            hint="Start a new run.",
-        )
+    run.begin(config, data.names(), resume=resume)
     trainer = prepare_trainer(
         config, run, data, accelerator, preprocessing, provenance=facts, quiet=quiet
     )
     checkpoint = latest_checkpoint(run.checkpoints) if resume else None
     progress = trainer.restore(checkpoint) if checkpoint else Progress()
     summary: dict[str, Any] = {
-        "status": "running",
         "classes": list(data.classes),
         "samples": {"train": len(data.train), "val": len(data.val)},
         "selection": _selection(config, data),
@@ -98,14 +86,8 @@ def _train(config: TrainConfig, resume: bool, quiet: bool, command: str | None) 
         "unreadable": data.failed(),
         "provenance": facts,
     }
-    if is_main():
-        run.write("run.json", summary)
-    try:
+    with run.recorded(summary):
         progress = trainer.fit(progress)
-    except BaseException as error:
-        if is_main():
-            run.write("run.json", {**summary, "status": f"stopped: {type(error).__name__}"})
-        raise
     barrier()
     # The figures are those of the model as it was saved, in full precision.
     model = load_model(run.model)
