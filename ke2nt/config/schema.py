@@ -212,7 +212,7 @@ class TrainConfig(_Section):
     out: str = Field("runs/run", description="Run directory.")
     device: str = Field("auto", description="auto, cpu, cuda or mps.")
     precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="auto: bf16 autocast on CPU and on GPUs that have it."
+        "auto", description="auto: bf16 autocast on CPUs and GPUs that compute in it, else fp32."
     )
     deterministic: bool = Field(
         False, description="Only operations that give the same bits each time; slower on GPUs."

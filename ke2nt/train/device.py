@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,7 +19,8 @@ __all__ = ["make_accelerator"]
 def make_accelerator(config: TrainConfig) -> Accelerator:
     """An accelerator for the configured device and precision.
 
-    Precision "auto" is bf16 autocast on CPU and on GPUs that support it, fp32 elsewhere.
+    Precision "auto" is bf16 autocast where the device computes in it, fp32 elsewhere: a CPU without
+    such instructions emulates bfloat16, many times slower than fp32.
 
     Raises:
         TrainingError: The device that was asked for is not there.
@@ -38,8 +40,18 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
     if device.split(":")[0] not in ("auto", "cpu", "cuda", "mps"):
         raise TrainingError("unknown device", expected="auto, cpu, cuda or mps", found=device)
     on_cpu = device == "cpu" or not (torch.cuda.is_available() or torch.backends.mps.is_available())
-    has_bf16 = on_cpu or (torch.cuda.is_available() and torch.cuda.is_bf16_supported())
+    has_bf16 = (
+        _cpu_computes_in_bf16()
+        if on_cpu
+        else torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    )
     wanted = "bf16" if config.precision == "auto" and has_bf16 else config.precision
     # accelerate keeps one state a process; a second run may want another precision.
     AcceleratorState._reset_state(reset_partial_state=True)
     return Accelerator(mixed_precision="bf16" if wanted == "bf16" else "no", cpu=device == "cpu")
+
+
+def _cpu_computes_in_bf16() -> bool:
+    if platform.machine().lower() in ("x86_64", "amd64"):
+        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -71,7 +71,8 @@ def _train(config: TrainConfig, resume: bool, quiet: bool, command: str | None) 
     accelerator = make_accelerator(config)
     preprocessing = Preprocessing(image_size=config.model.image_size, grey=config.model.grey)
     data = load_training_data(config, preprocessing, quiet=quiet)
-    facts = {"seed": config.seed, "command": command, **provenance()}
+    precision = "bf16" if accelerator.mixed_precision == "bf16" else "fp32"
+    facts = {"seed": config.seed, "command": command, "precision": precision, **provenance()}
     run.begin(config, data.names(), resume=resume)
     trainer = prepare_trainer(
         config, run, data, accelerator, preprocessing, provenance=facts, quiet=quiet

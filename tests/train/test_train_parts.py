@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from ke2nt.config.schema import OptimConfig
+from ke2nt.config.schema import OptimConfig, TrainConfig
 from ke2nt.errors import CheckpointError
 from ke2nt.models.linear import LinearClassifier
 from ke2nt.runtime.seeding import torch_generator
 from ke2nt.train.checkpoint import Progress, load_checkpoint, save_checkpoint
+from ke2nt.train.device import make_accelerator
 from ke2nt.train.ema import ModelEma
 from ke2nt.train.loop import epoch_order
 from ke2nt.train.optim import learning_rate, make_optimizer, set_learning_rate
@@ -124,3 +125,13 @@ def test_a_checkpoint_holds_what_trains_beside_the_model(tmp_path):
     )
     with pytest.raises(CheckpointError, match="of another model"):
         load_checkpoint(path, again, None, other, nn.Linear(5, 1))
+
+
+@pytest.mark.parametrize(
+    ("precision", "capable", "mixed"),
+    [("auto", True, "bf16"), ("auto", False, "no"), ("bf16", False, "bf16"), ("fp32", True, "no")],
+)
+def test_a_cpu_trains_in_bf16_where_it_computes_in_it(monkeypatch, precision, capable, mixed):
+    monkeypatch.setattr("ke2nt.train.device._cpu_computes_in_bf16", lambda: capable)
+    config = TrainConfig(device="cpu", precision=precision)
+    assert make_accelerator(config).mixed_precision == mixed
