@@ -12,7 +12,7 @@ from ke2nt.data.images import is_image_name
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.data.readers.base import Reader
 from ke2nt.data.readers.catalog import get_reader
-from ke2nt.data.readers.classfolders import find_class_folders
+from ke2nt.data.readers.classfolders import find_class_folders, images_of
 from ke2nt.data.sample import FaceSample, FaceSplit
 from ke2nt.data.tensors import Batch, FaceTensors
 from ke2nt.errors import DataError, LabelError
@@ -115,11 +115,11 @@ def load_target(
 
 
 def _reader(config: TargetConfig) -> Reader | None:
-    """The target's reader; None for a folder of images without class folders."""
+    """The target's reader; None for a folder of images that no class folders sort."""
     if config.name == "folder" and config.root is not None:
         root = Path(config.root).expanduser()
-        bare = root.is_dir() and not find_class_folders(root)
-        if bare and any(is_image_name(path) for path in root.rglob("*")):
+        sorted_ = config.labelled and find_class_folders(root) and not any(images_of(root))
+        if not sorted_ and any(is_image_name(path) for path in root.rglob("*")):
             return None
     return get_reader(config.name, config.root, **config.options)
 
