@@ -42,6 +42,7 @@ def _root(
 def _add_commands() -> None:
     """Attach every command group. A new one is one file and one line here."""
     from ke2nt.cli import (
+        adapt,
         bench,
         cache,
         calibrate,
@@ -62,6 +63,7 @@ def _add_commands() -> None:
     app.add_typer(data.app, name="data")
     app.add_typer(bench.app, name="bench")
     app.command("train")(train.train)
+    app.command("adapt")(adapt.adapt)
     app.command("evaluate")(evaluate.evaluate)
     app.command("zero-shot")(zero_shot.zero_shot)
     app.command("calibrate")(calibrate.calibrate)

@@ -38,6 +38,7 @@ __all__ = [
     "pairs",
     "reader_options",
     "spread",
+    "yaml_text",
 ]
 
 
@@ -154,3 +155,8 @@ def spread(split: FaceSplit, limit: int | None) -> FaceSplit:
     if limit is None or limit >= len(split):
         return split
     return split.subset(i * len(split) // limit for i in range(limit))
+
+
+def yaml_text(text: str) -> str:
+    """A YAML scalar that reads back as the same text."""
+    return "'" + text.replace("'", "''") + "'"

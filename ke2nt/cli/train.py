@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from ke2nt.cli.options import yaml_text
 from ke2nt.cli.output import JsonFlag, print_json, print_line
 from ke2nt.errors import ConfigError
 
@@ -55,7 +56,7 @@ def train(
         assert config is not None
         changes = list(overrides or [])
         if out is not None:
-            changes.append(f"out={_yaml(str(out))}")
+            changes.append(f"out={yaml_text(str(out))}")
         if deterministic:
             changes.append("deterministic=true")
         settings = load_config(config, changes)
@@ -90,8 +91,3 @@ def train(
     for name, reason in result.data.failed().items():
         print(f"unreadable: {name}: {reason}", file=sys.stderr)
     print_line(f"run: {result.run.path}   report: {result.run.report}")
-
-
-def _yaml(text: str) -> str:
-    """A YAML scalar that reads back as the same text."""
-    return "'" + text.replace("'", "''") + "'"

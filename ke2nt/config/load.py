@@ -5,32 +5,33 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args, overload
 
 import yaml
 from pydantic import BaseModel, ValidationError
-from typing_extensions import TypeVar
 
 from ke2nt.config.schema import TrainConfig
 from ke2nt.errors import ConfigError
 from ke2nt.resources import find_resource
 
-__all__ = ["config_from_dict", "config_to_yaml", "load_config"]
+__all__ = ["Config", "config_from_dict", "config_to_yaml", "load_config"]
 
-C = TypeVar("C", bound=TrainConfig, default=TrainConfig)
+Config = TypeVar("Config", bound=TrainConfig)
 
 
+@overload
+def load_config(name: str | Path, overrides: Iterable[str] = ...) -> TrainConfig: ...
+@overload
+def load_config(name: str | Path, overrides: Iterable[str], kind: type[Config]) -> Config: ...
 def load_config(
-    name: str | Path,
-    overrides: Iterable[str] = (),
-    kind: type[C] = TrainConfig,  # type: ignore[assignment]
-) -> C:
+    name: str | Path, overrides: Iterable[str] = (), kind: type[Any] = TrainConfig
+) -> Any:
     """Load and validate a configuration.
 
     Args:
         name: A YAML file, or the name of a shipped one ("ferplus_resnet18").
         overrides: `key=value` with dots between levels ("optim.lr=0.05"); values are YAML.
-        kind: What it describes: a training run, or one with further sections.
+        kind: What it configures; a training run unless given.
 
     Raises:
         ConfigError: The file cannot be read, or a key or value is not valid.
@@ -39,15 +40,21 @@ def load_config(
     value = _read_yaml(path)
     for override in overrides:
         _apply(value, override)
-    return config_from_dict(value, where=path.name, kind=kind)
+    return config_from_dict(value, kind, where=path.name)
 
 
+@overload
+def config_from_dict(value: Mapping[str, Any], *, where: object = ...) -> TrainConfig: ...
+@overload
+def config_from_dict(
+    value: Mapping[str, Any], kind: type[Config], *, where: object = ...
+) -> Config: ...
 def config_from_dict(
     value: Mapping[str, Any],
+    kind: type[Any] = TrainConfig,
     *,
     where: object = "the configuration",
-    kind: type[C] = TrainConfig,  # type: ignore[assignment]
-) -> C:
+) -> Any:
     """Validate a plain mapping.
 
     Raises:

@@ -115,7 +115,8 @@ class ModelConfig(_Section):
     backbone: str = Field("resnet18", description="Any timm model name, or swin_t as published.")
     backbone_options: dict[str, Any] = Field(
         default_factory=dict,
-        description="Passed on to the backbone, such as {drop_path_rate: 0.1}.",
+        description="Passed on to the backbone, such as {drop_path_rate: 0.1}; {regions: true} "
+        "adds the features of four corners of the last map.",
     )
     stem: Literal["standard", "no_pool", "small"] = Field(
         "standard", description="ResNets on small images: without max-pooling, or stride 1 too."

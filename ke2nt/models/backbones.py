@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ke2nt.errors import CheckpointError, ModelError
+from ke2nt.models.regions import corner_means, feature_map
 
 __all__ = ["ALIASES", "Backbone", "Stem", "create_backbone"]
 
@@ -41,6 +42,8 @@ class Backbone(nn.Module):
         std: Likewise the standard deviation.
     """
 
+    net: Any
+
     def __init__(self, net: nn.Module, width: int) -> None:
         super().__init__()
         self.net = net
@@ -69,6 +72,23 @@ class Backbone(nn.Module):
         return self.net(images)
 
 
+class RegionalBackbone(Backbone):
+    """An encoder that gives the pooled features of the whole face and of its four corners.
+
+    The corners overlap, 5 × 5 of a 7 × 7 feature map, as in DMSRL (IEEE TMM 25:1359, 2022).
+    """
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) normalised images → (B, width): the whole, then the corners."""
+        features = self.net.forward_features(images)
+        cells = feature_map(
+            features,
+            channels_last=getattr(self.net, "output_fmt", "NCHW") == "NHWC",
+            prefix=getattr(self.net, "num_prefix_tokens", 0),
+        )
+        return torch.cat([self.net.forward_head(features), corner_means(cells)], dim=1)
+
+
 def create_backbone(
     name: str,
     *,
@@ -77,6 +97,7 @@ def create_backbone(
     stem: Stem = "standard",
     drop_path: float | None = None,
     pretrained: bool = False,
+    regions: bool = False,
     **options: Any,
 ) -> Backbone:
     """Build an image encoder by its timm name or by an alias.
@@ -93,6 +114,7 @@ def create_backbone(
             "small" (3×3 first convolution of stride 1, no max-pool), both for small images.
         drop_path: Rate of stochastic depth, None for the family's default.
         pretrained: Load timm's weights from the hub or its local cache.
+        regions: Append the features of four overlapping corners of the last feature map.
         **options: Further arguments of the timm model, such as window_size.
 
     Returns:
@@ -113,7 +135,11 @@ def create_backbone(
     net = _timm_model(alias, image_size, pretrained, arguments)
     _check_patches(net, name, image_size)
     _set_stem(net, name, stem, in_chans)
-    return Backbone(net, _measured_width(net, name, image_size, in_chans))
+    if not regions:
+        return Backbone(net, _measured_width(net, name, image_size, in_chans))
+    backbone = RegionalBackbone(net, 0)
+    backbone.width = _measured_width(backbone, name, image_size, in_chans)
+    return backbone
 
 
 def _swin_window(image_size: int, options: Mapping[str, Any]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from torch import Tensor
@@ -22,3 +23,12 @@ class KE2NTOutput(NamedTuple):
     logits: Tensor
     embeddings: Tensor
     neutral_embeddings: Tensor | None
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> KE2NTOutput:
+        """The same change of every tensor, such as taking some of the rows."""
+        neutral = self.neutral_embeddings
+        return KE2NTOutput(
+            change(self.logits),
+            change(self.embeddings),
+            None if neutral is None else change(neutral),
+        )

@@ -15,7 +15,7 @@ from ke2nt.report.faces import FaceGroup
 if TYPE_CHECKING:
     from ke2nt.text.bank import TextBank
 
-__all__ = ["PromptMap", "RunReport", "training_curves"]
+__all__ = ["PromptMap", "ReportTable", "RunReport", "training_curves"]
 
 Curves = dict[str, list[tuple[float, float]]]
 _SCORES = {"accuracy": "accuracy", "uar": "UAR", "macro_f1": "macro-F1"}
@@ -56,6 +56,23 @@ class PromptMap:
 
 
 @dataclass(frozen=True)
+class ReportTable:
+    """A table of texts; the first column names the rows, further ones align right.
+
+    Attributes:
+        title: Above it.
+        columns: Names of the columns.
+        rows: Cells of each row.
+        explained: Below it.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    explained: str | None = None
+
+
+@dataclass(frozen=True)
 class RunReport:
     """Everything that one page shows.
 
@@ -75,6 +92,7 @@ class RunReport:
         provenance: Versions, revision, seed, machine: a JSON value.
         command: What was typed.
         warnings: Shown at the top, such as that the best epoch was chosen on the test split.
+        tables: Further tables, after the figures.
         notes: Shown at the end.
     """
 
@@ -93,6 +111,7 @@ class RunReport:
     provenance: Mapping[str, Any] | None = None
     command: str | None = None
     warnings: Sequence[str] = ()
+    tables: Sequence[ReportTable] = ()
     notes: Sequence[str] = ()
 
 

@@ -75,8 +75,10 @@ class Display:
             val = record["val"]
             line += (
                 f"  | {record['val_split']} accuracy {val['accuracy']:.2%}  UAR {val['uar']:.2%}"
-                + ("  *" if record["kept"] else "")
             )
+        if "target" in record:
+            line += f"  | target {_parts(record['target'])}"
+        line += "  *" if record.get("kept") else ""
         line += f"  ({record['seconds']:.0f} s)"
         if self._bar:
             self._console.print(line, markup=False)

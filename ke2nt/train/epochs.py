@@ -180,7 +180,7 @@ class EpochLoop(ABC):
         generator = torch_generator(self.config.seed, "order", epoch)
         order = epoch_order(self._positions, self._classes, self.config.data.sampling, generator)
         order = order[: self.steps_per_epoch * self._batch][progress.step * self._batch :]
-        order = order.view(-1, self._batch)[:, self._share].flatten()
+        order = order.view(-1, self._batch)[:, self.share].flatten()
         sums = {k: self._scalar(v) for k, v in progress.sums.items()}
         for batch in self.data.train.batches(self._batch // world_size(), order=order):
             parts = self._train_step(batch, progress)
@@ -222,7 +222,7 @@ class EpochLoop(ABC):
         return out_of_memory_explained(sizes, f"{self.command} --resume {self.run.path}")
 
     @property
-    def _share(self) -> slice:
+    def share(self) -> slice:
         """This process's rows of a global batch."""
         return slice(rank(), None, world_size())
 

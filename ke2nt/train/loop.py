@@ -12,6 +12,7 @@ from ke2nt.data.mixing import mix
 from ke2nt.data.tensors import Batch
 from ke2nt.errors import TrainingError
 from ke2nt.evaluation.evaluate import evaluate_model
+from ke2nt.evaluation.predict import Precision
 from ke2nt.losses.objective import KE2NTLoss
 from ke2nt.models.output import KE2NTOutput
 from ke2nt.models.recogniser import Recogniser
@@ -55,12 +56,7 @@ class Trainer(EpochLoop):
                 hint=f"Type: ke2nt train --resume {self.run.path}",
             )
         torch.manual_seed(derive_seed(config.seed, "step", epoch, step, rank()))
-        generator = torch_generator(config.seed, "augment", epoch, step)
-        pixels = batch.pixels.to(self.device, non_blocking=True)
-        draws = self.augment.draw(len(pixels) * world_size(), pixels.shape[-1], generator)
-        pixels = self.augment.apply(pixels, draws.rows(self._share))
-        images = self.model.preprocessing.to_input(pixels)
-        images = images.contiguous(memory_format=torch.channels_last)
+        pixels, images = self.augmented(batch, progress)
         labels = self.targets[batch.indices.to(self.device, non_blocking=True)]
         mixing = torch_generator(config.seed, "mix", epoch, step, rank())
         images, labels = mix(images, labels, len(self.data.classes), config.augment, mixing)
@@ -77,6 +73,26 @@ class Trainer(EpochLoop):
         if self.ema is not None:
             self.ema.update(self.model)
         return {"total": total.detach(), **parts}
+
+    def augmented(
+        self, batch: Batch, progress: Progress, stream: str = "augment"
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """This process's share of a batch, changed at random, before and after normalisation.
+
+        Args:
+            batch: Images of any split in the model's size.
+            progress: Where training stands; the same step draws the same numbers again.
+            stream: Names the draws, so that two batches of a step do not share them.
+
+        Returns:
+            Pixels in 0..255 and the model's input, both float32 (B, 3, S, S).
+        """
+        generator = torch_generator(self.config.seed, stream, progress.epoch, progress.step)
+        pixels = batch.pixels.to(self.device, non_blocking=True)
+        draws = self.augment.draw(len(pixels) * world_size(), pixels.shape[-1], generator)
+        pixels = self.augment.apply(pixels, draws.rows(self.share))
+        images = self.model.preprocessing.to_input(pixels)
+        return pixels, images.contiguous(memory_format=torch.channels_last)
 
     def losses(
         self, images: torch.Tensor, labels: torch.Tensor, progress: Progress
@@ -130,14 +146,7 @@ class Trainer(EpochLoop):
         if not (last or epoch % config.select.every == 0):
             return record
         chosen = self.model if self.ema is None else self.ema.model
-        report = evaluate_model(
-            chosen,
-            self.data.val,
-            batch_size=256,
-            precision="bf16" if self.accelerator.mixed_precision == "bf16" else "fp32",
-            bootstrap=0,
-        ).report
-        value = float(getattr(report, config.select.metric))
+        value, figures = self.judge(chosen)
         better = progress.best is None or value > progress.best
         kept = better if config.select.rule == "best" else last
         if kept:
@@ -146,8 +155,24 @@ class Trainer(EpochLoop):
             chosen.save_pretrained(
                 self.run.model, provenance={**self.provenance, "epoch": epoch, "selected": value}
             )
-        record["val"] = {
-            name: float(getattr(report, name)) for name in ("accuracy", "uar", "macro_f1", "nll")
+        return {**record, **figures, "kept": kept}
+
+    def judge(self, model: Recogniser) -> tuple[float, dict[str, Any]]:
+        """How good a model is.
+
+        Returns:
+            The value that the kept epoch is chosen by, higher is better, and keys for the log.
+        """
+        report = evaluate_model(
+            model, self.data.val, batch_size=256, precision=self.precision, bootstrap=0
+        ).report
+        names = ("accuracy", "uar", "macro_f1", "nll")
+        return float(getattr(report, self.config.select.metric)), {
+            "val": {name: float(getattr(report, name)) for name in names},
+            "val_split": self.data.val.split.split,
         }
-        record["val_split"], record["kept"] = self.data.val.split.split, kept
-        return record
+
+    @property
+    def precision(self) -> Precision:
+        """Precision of evaluations."""
+        return "bf16" if self.accelerator.mixed_precision == "bf16" else "fp32"

@@ -28,7 +28,7 @@ from ke2nt.train.sync_norm import synchronise_batch_norm
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["prepare_trainer"]
+__all__ = ["arranged_bank", "prepare_trainer", "trainer_parts"]
 
 
 def prepare_trainer(
@@ -48,20 +48,40 @@ def prepare_trainer(
             batch that the processes cannot share.
     """
     model = _build(config, data.classes, preprocessing)
+    return Trainer(
+        **trainer_parts(config, run, data, model, accelerator, provenance=provenance, quiet=quiet)
+    )
+
+
+def trainer_parts(
+    config: TrainConfig,
+    run: RunDirectory,
+    data: TrainingData,
+    model: Recogniser,
+    accelerator: Accelerator,
+    *,
+    provenance: dict[str, Any] | None = None,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """What a trainer of a given model is made of; parameters without a gradient stay as they are.
+
+    Raises:
+        TrainingError: The processes cannot share a batch.
+    """
     model.to(accelerator.device).to(memory_format=torch.channels_last)
     ema = ModelEma(model, config.optim.ema) if config.optim.ema is not None else None
     if world_size() > 1 and config.optim.sync_batch_norm:
         synchronise_batch_norm(model)
     red, green, blue = (value * 255 for value in model.preprocessing.mean)
     images = len(data.train.usable)
-    return Trainer(
-        config=config,
-        run=run,
-        data=data,
-        model=model,
-        ema=ema,
-        optimizer=make_optimizer(model, config.optim),
-        loss=KE2NTLoss(
+    return {
+        "config": config,
+        "run": run,
+        "data": data,
+        "model": model,
+        "ema": ema,
+        "optimizer": make_optimizer(model, config.optim),
+        "loss": KE2NTLoss(
             {
                 "similarity": config.loss.similarity,
                 "transformation": config.loss.transformation,
@@ -72,13 +92,13 @@ def prepare_trainer(
             text_smoothing=config.loss.text_smoothing,
             text_temperature=config.loss.text_temperature,
         ),
-        accelerator=accelerator,
-        augment=BatchAugmentation(config.augment, (red, green, blue)),
-        display=Display(
+        "accelerator": accelerator,
+        "augment": BatchAugmentation(config.augment, (red, green, blue)),
+        "display": Display(
             config.optim.epochs, images // global_batch(config.optim, images), quiet=quiet
         ),
-        provenance=provenance or {},
-    )
+        "provenance": provenance or {},
+    }
 
 
 def _build(
@@ -101,7 +121,7 @@ def _build(
         model.preprocessing = replace(model.preprocessing, grey=options.grey)
         return model
     text = config.text
-    bank = arrange(_bank(text, classes), text.geometry)
+    bank = arranged_bank(text, classes)
     architecture |= {
         "reduction": options.reduction,
         "logit_scale": text.logit_scale,
@@ -112,9 +132,12 @@ def _build(
     return model
 
 
-def _bank(text: TextConfig, classes: tuple[str, ...]) -> TextBank:
+def arranged_bank(text: TextConfig, classes: tuple[str, ...]) -> TextBank:
+    """The text bank of some classes, as a configuration says."""
     if text.bank is not None:
-        return TextBank.load(Path(text.bank).expanduser()).select(classes)
-    return TextBank.build(
-        text.prompts, encoder=text.encoder, classes=classes, cache_dir=text.cache_dir
-    )
+        bank = TextBank.load(Path(text.bank).expanduser()).select(classes)
+    else:
+        bank = TextBank.build(
+            text.prompts, encoder=text.encoder, classes=classes, cache_dir=text.cache_dir
+        )
+    return arrange(bank, text.geometry)

@@ -13,13 +13,16 @@ report.html     the page to look at
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
-from ke2nt.config.load import C, config_from_dict, config_to_yaml
+from ke2nt.config.load import Config, config_from_dict, config_to_yaml
 from ke2nt.config.schema import TrainConfig
 from ke2nt.errors import CheckpointError, TrainingError
 from ke2nt.runtime.atomic import write_json, write_text
+from ke2nt.runtime.distributed import is_main
 
 __all__ = ["RunDirectory"]
 
@@ -72,11 +75,15 @@ class RunDirectory:
                 "cannot write the run directory", where=self.path, found=error
             ) from error
 
-    def load_config(self, kind: type[C] = TrainConfig) -> C:  # type: ignore[assignment]
+    @overload
+    def load_config(self) -> TrainConfig: ...
+    @overload
+    def load_config(self, kind: type[Config]) -> Config: ...
+    def load_config(self, kind: type[Any] = TrainConfig) -> Any:
         """The configuration of the run that is here.
 
         Args:
-            kind: As in `ke2nt.config.load.load_config`.
+            kind: What it configures; a training run unless given.
 
         Raises:
             CheckpointError: There is no run here.
@@ -88,8 +95,51 @@ class RunDirectory:
             raise CheckpointError(
                 "no run to resume", expected="a folder with config.yaml", where=self.path
             )
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return config_from_dict(value, where=path, kind=kind)
+        return config_from_dict(yaml.safe_load(path.read_text(encoding="utf-8")), kind, where=path)
+
+    def begin(
+        self,
+        config: TrainConfig,
+        names: Mapping[str, Any],
+        *,
+        resume: bool,
+        command: str = "ke2nt train",
+    ) -> None:
+        """Start a run here, or make sure that the one that is here has the same images.
+
+        Args:
+            config: The resolved configuration.
+            names: Sample names of its splits, kept in `split.json`.
+            resume: Whether the run is expected to be here.
+            command: What resumes such a run, for messages.
+
+        Raises:
+            TrainingError: The folder holds another run, or cannot be written.
+            CheckpointError: The images are others than when the run began.
+        """
+        begun = (self.path / "split.json").exists()
+        if is_main() and not resume:
+            self.create(config, command=command)
+        if is_main() and not begun:
+            self.write("split.json", names)
+        elif begun and self.read("split.json") != names:
+            raise CheckpointError(
+                "the dataset has changed since the run began: its splits differ",
+                where=self.path,
+                hint="Start a new run.",
+            )
+
+    @contextmanager
+    def recorded(self, summary: Mapping[str, Any]) -> Iterator[None]:
+        """Keep `run.json` true while the run goes on, and where it stops."""
+        if is_main():
+            self.write("run.json", {"status": "running", **summary})
+        try:
+            yield
+        except BaseException as error:
+            if is_main():
+                self.write("run.json", {**summary, "status": f"stopped: {type(error).__name__}"})
+            raise
 
     def write(self, name: str, value: Any) -> None:
         """Write one JSON file of the run atomically."""

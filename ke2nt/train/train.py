@@ -8,7 +8,6 @@ from typing import Any
 
 from ke2nt.config.schema import TrainConfig
 from ke2nt.data.preprocessing import Preprocessing
-from ke2nt.errors import CheckpointError
 from ke2nt.evaluation.evaluate import evaluate_model
 from ke2nt.evaluation.score import Evaluation
 from ke2nt.models.card_facts import run_facts
@@ -88,22 +87,11 @@ def _train(
     data = load_training_data(config, preprocessing, quiet=quiet)
     precision = "bf16" if accelerator.mixed_precision == "bf16" else "fp32"
     facts = {"seed": config.seed, "command": command, "precision": precision, **provenance()}
-    begun = (run.path / "split.json").exists()
-    if is_main() and not resume:
-        run.create(config)
-    if is_main() and not begun:
-        run.write("split.json", data.names())
-    elif begun and run.read("split.json") != data.names():
-        raise CheckpointError(
-            "the dataset has changed since the run began: its splits differ",
-            where=run.path,
-            hint="Start a new run.",
-        )
+    run.begin(config, data.names(), resume=resume)
     trainer = prepare(config, run, data, accelerator, preprocessing, provenance=facts, quiet=quiet)
     checkpoint = latest_checkpoint(run.checkpoints) if resume else None
     progress = trainer.restore(checkpoint) if checkpoint else Progress()
     summary: dict[str, Any] = {
-        "status": "running",
         "classes": list(data.classes),
         "samples": {"train": len(data.train), "val": len(data.val)},
         "selection": _selection(config, data),
@@ -111,14 +99,8 @@ def _train(
         "unreadable": data.failed(),
         "provenance": facts,
     }
-    if is_main():
-        run.write("run.json", summary)
-    try:
+    with run.recorded(summary):
         progress = trainer.fit(progress)
-    except BaseException as error:
-        if is_main():
-            run.write("run.json", {**summary, "status": f"stopped: {type(error).__name__}"})
-        raise
     barrier()
     # The figures are those of the model as it was saved, in full precision.
     model = load_model(run.model)

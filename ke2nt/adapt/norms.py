@@ -1,0 +1,83 @@
+"""Batch normalisation in two domains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ke2nt.data.tensors import FaceTensors
+from ke2nt.errors import ModelError
+from ke2nt.models.recogniser import Recogniser
+
+__all__ = ["batch_norms", "keep_statistics", "norm_parameters", "recompute_statistics"]
+
+
+def batch_norms(model: nn.Module) -> list[_BatchNorm]:
+    """The layers of a model that keep statistics of their input."""
+    layers = [m for m in model.modules() if isinstance(m, _BatchNorm)]
+    return [layer for layer in layers if layer.running_mean is not None]
+
+
+def norm_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """Scales and shifts of all normalisation layers, of batches, layers and groups."""
+    kinds = (_BatchNorm, nn.LayerNorm, nn.GroupNorm)
+    return [
+        p
+        for module in model.modules()
+        if isinstance(module, kinds)
+        for p in module.parameters(recurse=False)
+    ]
+
+
+@contextmanager
+def keep_statistics(model: nn.Module) -> Iterator[None]:
+    """Let batches be normalised by their own statistics without changing the kept ones."""
+    kept = [(layer, dict(layer._buffers)) for layer in batch_norms(model)]
+    for layer, buffers in kept:  # new tensors: autograd would notice a change in place
+        for name, value in buffers.items():
+            layer._buffers[name] = None if value is None else value.clone()
+    try:
+        yield
+    finally:
+        for layer, buffers in kept:
+            layer._buffers.update(buffers)
+
+
+@torch.no_grad()
+def recompute_statistics(model: Recogniser, images: FaceTensors, *, batch_size: int = 128) -> None:
+    """Replace the kept statistics by those of some images: AdaBN (https://arxiv.org/abs/1603.04779).
+
+    The mean over batches of equal size; the model ends in evaluation mode.
+
+    Args:
+        model: Changed in place.
+        images: Unlabelled images in the model's size.
+        batch_size: Images a forward pass; fewer where there are fewer.
+
+    Raises:
+        ModelError: The model has no batch normalisation.
+    """
+    layers = batch_norms(model)
+    if not layers:
+        raise ModelError(
+            "the model keeps no statistics of its input that could be replaced",
+            expected="a backbone with batch normalisation, such as a ResNet",
+            found=model.architecture.get("backbone"),
+            hint="adapt.method=entropy works with other normalisations, too.",
+        )
+    device = next(model.parameters()).device
+    momenta = [layer.momentum for layer in layers]
+    model.eval()
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum, layer.training = None, True  # the plain mean over batches
+    try:
+        for batch in images.batches(min(batch_size, len(images.usable)), drop_last=True):
+            model(model.preprocessing.to_input(batch.pixels.to(device)))
+    finally:
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum, layer.training = momentum, False

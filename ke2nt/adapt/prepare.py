@@ -1,0 +1,133 @@
+"""From a configuration, a model and images to the trainer of an adaptation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from ke2nt.adapt.methods import AdaptationLoss, Space
+from ke2nt.adapt.norms import norm_parameters
+from ke2nt.adapt.target import UNKNOWN, TargetStream
+from ke2nt.adapt.trainer import AdaptTrainer, EntropyTrainer
+from ke2nt.config.adapt import AdaptConfig
+from ke2nt.data.tensors import FaceTensors
+from ke2nt.errors import ConfigError, ModelError
+from ke2nt.models.ke2nt import KE2NT
+from ke2nt.models.recogniser import Recogniser
+from ke2nt.text.bank import TextBank
+from ke2nt.train.data import TrainingData
+from ke2nt.train.prepare import arranged_bank, trainer_parts
+from ke2nt.train.run import RunDirectory
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+__all__ = ["prepare_adaptation", "prepare_entropy"]
+
+
+def prepare_adaptation(
+    config: AdaptConfig,
+    run: RunDirectory,
+    source: TrainingData,
+    target: FaceTensors,
+    model: Recogniser,
+    accelerator: Accelerator,
+    **options: Any,
+) -> AdaptTrainer:
+    """A trainer with both domains at the start of its run.
+
+    Args:
+        config: The run's configuration.
+        run: Where it is written.
+        source: Labelled images.
+        target: Images without labels.
+        model: The model to move; changed in place.
+        accelerator: Device and precision.
+        **options: provenance and quiet, as for `trainer_parts`.
+
+    Raises:
+        Ke2ntError: The configuration asks for parts that the model or its text cannot have.
+    """
+    settings = config.adaptation_run()
+    source_bank = _source_bank(config, model)
+    shared = trainer_parts(settings, run, source, model, accelerator, **options)
+    width = model.dim if isinstance(model, KE2NT) else model.backbone.width
+    space = Space(len(model.classes), width, model.bank, shared["loss"], config.seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        parts = AdaptationLoss(config.adapt, space).to(accelerator.device)
+    optimizer: torch.optim.Optimizer = shared["optimizer"]
+    if others := parts.others():
+        optimizer.add_param_group({"params": others, "lr_scale": 1.0})
+    if centers := parts.centers():
+        _add_centers(optimizer, centers, config)
+    return AdaptTrainer(
+        **shared,
+        extra=parts,
+        adapt=config,
+        stream=TargetStream(target, config.optim.batch_size, config.seed),
+        parts=parts,
+        source_bank=source_bank,
+    )
+
+
+def prepare_entropy(
+    config: AdaptConfig,
+    run: RunDirectory,
+    target: FaceTensors,
+    model: Recogniser,
+    accelerator: Accelerator,
+    **options: Any,
+) -> EntropyTrainer:
+    """A trainer that sees the target alone and moves scales and shifts of normalisations alone.
+
+    Raises:
+        ModelError: The model has no normalisation layers.
+    """
+    learn = norm_parameters(model)
+    if not learn:
+        raise ModelError(
+            "the model has no normalisation that entropy minimisation could move",
+            found=model.architecture.get("backbone"),
+        )
+    model.requires_grad_(False)
+    for parameter in learn:
+        parameter.requires_grad_(True)
+    nothing = torch.full((len(target),), UNKNOWN)
+    data = TrainingData(target, target, nothing, "validation")
+    shared = trainer_parts(config.adaptation_run(), run, data, model, accelerator, **options)
+    stream = TargetStream(target, config.optim.batch_size, config.seed)
+    return EntropyTrainer(**shared, adapt=config, stream=stream)
+
+
+def _add_centers(
+    optimizer: torch.optim.Optimizer, centers: list[nn.Parameter], config: AdaptConfig
+) -> None:
+    """A group of their own: their rate follows the schedule, without momentum and decay."""
+    usual = 1.0 if config.optim.name == "sgd" else 0.01
+    scale = (config.adapt.center_lr or usual) / config.optim.lr
+    group: dict[str, Any] = {"params": centers, "lr_scale": scale, "weight_decay": 0.0}
+    if config.optim.name == "sgd":
+        group |= {"momentum": 0.0, "nesterov": False}
+    optimizer.add_param_group(group)
+
+
+def _source_bank(config: AdaptConfig, model: Recogniser) -> TextBank | None:
+    """The bank of the source's prompts; the model takes that of the target's where they differ."""
+    if config.adapt.source_prompts is None:
+        return None
+    if not isinstance(model, KE2NT):
+        raise ConfigError(
+            "a linear head has no prompts that could name the domain",
+            expected="a model with a text head",
+            found=f"adapt.source_prompts={config.adapt.source_prompts}",
+        )
+    text = config.text.model_copy(update={"prompts": config.adapt.source_prompts, "bank": None})
+    source = arranged_bank(text, model.classes)
+    target = arranged_bank(config.text, model.classes)
+    scale = model.bank.logit_scale
+    model.set_bank(replace(target, logit_scale=scale))
+    return source.to(next(model.parameters()).device)

@@ -1,0 +1,145 @@
+"""`ke2nt adapt`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ke2nt.cli.options import QuietFlag, yaml_text
+from ke2nt.cli.output import JsonFlag, percent, print_json, print_line, print_table
+from ke2nt.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ke2nt.adapt.adapt import AdaptResult
+    from ke2nt.config.adapt import AdaptConfig
+
+__all__ = ["adapt"]
+
+_SHORT = "adapt"  # the shipped configuration of the short form
+
+
+def adapt(
+    config: Annotated[
+        str | None, typer.Argument(help="A YAML file or the name of a shipped configuration.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(help="key=value, such as target.root=DIR adapt.method=dann"),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="Run, saved model or hub id to start from.")
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--target", metavar="NAME=DIR", help="Images to adapt to, such as folder=DIR."
+        ),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option("--source", metavar="NAME=DIR", help="Labelled images, if they can be had."),
+    ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option("--method", help="dmsrl, dann, …; without a source: entropy or statistics."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Run directory; otherwise the configuration's.")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option("--resume", help="Go on with the run in this directory.")
+    ] = None,
+    quiet: QuietFlag = False,
+    json: JsonFlag = False,
+) -> None:
+    """Move a recogniser to images without labels, and report what changed.
+
+    Examples: ke2nt adapt --model runs/ferplus_resnet18 --target folder=DIR ·
+    ke2nt adapt dmsrl_synthetic_to_ferplus target.root=DIR · ke2nt adapt --resume runs/adapted
+    """
+    settings = _settings(config, overrides, model, target, source, method, out, resume)
+    from ke2nt.adapt.adapt import adapt as run_adaptation
+    from ke2nt.train.loop import TrainingStopped
+
+    command = shlex.join(["ke2nt", *sys.argv[1:]])
+    try:
+        result = run_adaptation(
+            settings, resume=resume is not None, quiet=quiet or json, command=command
+        )
+    except TrainingStopped:
+        print(
+            f"stopped and saved; go on with: ke2nt adapt --resume {settings.out}", file=sys.stderr
+        )
+        raise typer.Exit(130) from None
+    if json:
+        print_json({"run": str(result.run.path), **result.facts})
+        return
+    _show(result)
+
+
+def _settings(
+    config: str | None,
+    overrides: list[str] | None,
+    model: str | None,
+    target: str | None,
+    source: str | None,
+    method: str | None,
+    out: Path | None,
+    resume: Path | None,
+) -> AdaptConfig:
+    """The configuration that the command line asks for."""
+    from ke2nt.config.adapt import AdaptConfig
+    from ke2nt.config.load import load_config
+    from ke2nt.train.run import RunDirectory
+
+    changes = list(overrides or [])
+    if config is not None and "=" in config:
+        changes, config = [config, *changes], None
+    if resume is not None:
+        if config is not None or changes or model or target or source or method or out:
+            raise ConfigError(
+                "a resumed run keeps its configuration", expected="--resume DIR alone"
+            )
+        settings = RunDirectory(resume).load_config(AdaptConfig)
+        return settings.model_copy(update={"out": str(resume)})
+    if config is None and (model is None or target is None):
+        raise ConfigError(
+            "name a configuration, or a model and a target",
+            hint="Type: ke2nt adapt CONFIG [key=value …], or ke2nt adapt --model RUN "
+            "--target folder=DIR",
+        )
+    given: dict[str, str | None] = {"start": model, "out": None if out is None else str(out)}
+    given["adapt.method"] = method or ("dmsrl" if source is not None and config is None else None)
+    for section, text in (("target", target), ("data", source)):
+        if text is not None:
+            name, _, root = text.partition("=")
+            given |= {f"{section}.name": name, f"{section}.root": root or None}
+    words = [f"{key}={yaml_text(value)}" for key, value in given.items() if value is not None]
+    return load_config(config or _SHORT, [*words, *changes], AdaptConfig)
+
+
+def _show(result: AdaptResult) -> None:
+    changes = result.changes
+    sides = (changes.before.answers, changes.after.answers)
+    print_line(f"{changes.changed:.1%} of {changes.n:,} images are answered otherwise now")
+    shares = zip(changes.classes, *(s.shares for s in sides), strict=True)
+    print_table(
+        ["answers", "before %", "after %"], [(n, percent(a), percent(b)) for n, a, b in shares]
+    )
+    figures = [("mean confidence", *(percent(s.confidence) for s in sides))]
+    if result.before is not None and result.after is not None:
+        reports = (result.before.report, result.after.report)
+        figures += [
+            ("accuracy", *(percent(r.accuracy) for r in reports)),
+            ("mean class recall (UAR)", *(percent(r.uar) for r in reports)),
+        ]
+    print_table(["figure", "before %", "after %"], figures)
+    print_line(" ".join([result.trust.sentence(), *result.trust.reasons]))
+    for failed in result.facts["unreadable"]:
+        print(f"unreadable: {failed['name']}: {failed['reason']}", file=sys.stderr)
+    print_line(f"kept: {result.facts['selection']}")
+    print_line(f"run: {result.run.path}   report: {result.run.report}")

@@ -1,0 +1,106 @@
+"""Two tiny domains on disk, a source model, and configurations that adapt it in about a second."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ke2nt.config.adapt import AdaptConfig
+from ke2nt.config.load import load_config
+from ke2nt.train.train import train
+
+CLASSES = ("neutral", "happiness", "anger")
+
+
+def draw(root, count, *, shift, seed, classes=CLASSES):
+    """Images of classes that differ by where they are bright; domains differ by contrast."""
+    rng = np.random.default_rng(seed)
+    for label, name in enumerate(classes):
+        folder = root / name
+        folder.mkdir(parents=True)
+        for i in range(count):
+            pixels = rng.integers(0, 120, (24, 24, 3)).astype(np.float64)
+            pixels[8 * label : 8 * label + 8] += 100
+            Image.fromarray((pixels * (1 - shift) + 60 * shift).astype(np.uint8)).save(
+                folder / f"{name}{i}.png"
+            )
+
+
+@pytest.fixture(scope="session")
+def domains(tmp_path_factory):
+    """Folders `source/train`, `source/val` and `target` by class, and `bare` without classes."""
+    root = tmp_path_factory.mktemp("domains")
+    draw(root / "source" / "train", 14, shift=0.0, seed=0)
+    draw(root / "source" / "val", 6, shift=0.0, seed=1)
+    draw(root / "target", 10, shift=0.6, seed=2)
+    (root / "bare" / "deep").mkdir(parents=True)
+    for i, path in enumerate(sorted((root / "target").rglob("*.png"))):
+        place = root / "bare" / ("deep" if i % 2 else "")
+        (place / f"{i:02d}.png").write_bytes(path.read_bytes())
+    return root
+
+
+SOURCE = [
+    "data.name=folder",
+    "data.options={}",
+    "data.workers=0",
+    "model.backbone=test_resnet",
+    "model.backbone_options={}",
+    "model.stem=standard",
+    "model.image_size=24",
+    "model.grey=false",
+    "device=cpu",
+    "precision=fp32",
+]
+
+
+@pytest.fixture(scope="session")
+def source_model(domains, tmp_path_factory):
+    """A run directory: the model before any adaptation."""
+    out = tmp_path_factory.mktemp("source") / "run"
+    steps = ["optim.epochs=4", "optim.batch_size=14", "select.every=4"]
+    config = load_config(
+        "quickstart", [f"out={out}", f"data.root={domains}/source", *SOURCE, *steps]
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ke2nt.train.train.write_run_report", lambda *a, **k: None)
+        train(config, quiet=True)
+    return out
+
+
+@pytest.fixture
+def tiny(domains, source_model, tmp_path):
+    """Make a configuration; further overrides come last."""
+
+    def make(*overrides: str, out: str = "run") -> AdaptConfig:
+        return load_config(
+            "dmsrl_synthetic_to_ferplus",
+            [
+                *SOURCE,
+                f"out={tmp_path / out}",
+                f"start={source_model}",
+                f"data.root={domains}/source",
+                "optim={name: sgd, lr: 0.01, batch_size: 14, epochs: 2, warmup_epochs: 0}",
+                "optim.ema=0.9",
+                "select.every=1",
+                "target={name: folder, workers: 0}",
+                f"target.root={domains}/target",
+                *overrides,
+            ],
+            AdaptConfig,
+        )
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def _without_report(request, monkeypatch):
+    """The page takes longer than such a run; tests that want it say so with `with_report`."""
+    if "with_report" not in request.fixturenames:
+        monkeypatch.setattr("ke2nt.adapt.adapt.write_adaptation_report", lambda *a, **k: None)
+
+
+@pytest.fixture
+def with_report():
+    """Ask for the HTML report."""

@@ -1,0 +1,326 @@
+"""Adaptations end to end: every method, no label of the target, resuming, choosing, faults."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import signal
+
+import pytest
+import torch
+from conftest import draw
+from safetensors.torch import load_file
+
+from ke2nt.adapt import adapt as driver
+from ke2nt.adapt.adapt import adapt
+from ke2nt.adapt.methods import METHODS
+from ke2nt.adapt.norms import batch_norms
+from ke2nt.adapt.trainer import AdaptTrainer
+from ke2nt.config.adapt import AdaptConfig
+from ke2nt.data.readers.folder import ImageFolder
+from ke2nt.data.sample import FaceSample
+from ke2nt.errors import CheckpointError, ConfigError, LabelError, TrainingError
+from ke2nt.models.saving import load_model
+from ke2nt.train.checkpoint import latest_checkpoint
+from ke2nt.train.loop import Trainer, TrainingStopped
+from ke2nt.train.run import RunDirectory
+
+
+def weights(result_or_run):
+    run = getattr(result_or_run, "run", result_or_run)
+    return load_file(run.model / "model.safetensors")
+
+
+def assert_equal(a, b):
+    assert a.keys() == b.keys()
+    for name in a:
+        assert torch.equal(a[name], b[name]), name
+
+
+def differ(a, b):
+    return any(not torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_runs_in_the_same_loop(tiny, method):
+    config = tiny(f"adapt.method={method}", "optim.epochs=1")
+    result = adapt(config, quiet=True)
+    log = json.loads((result.run.path / "log.jsonl").read_text().splitlines()[-1])
+    assert set(log["loss"]) == {
+        "total",
+        "similarity",
+        "transformation",
+        "self_contrast",
+        *METHODS[method],
+    }
+    assert 0 <= log["target"]["confidence"] <= 1
+    assert log["val"]["uar"] >= 0
+    assert result.run.read("run.json")["status"] == "finished"
+    assert differ(weights(result), load_file(f"{config.start}/model/model.safetensors"))
+
+
+def test_dmsrl_with_text_moves_every_part(tiny):
+    config = tiny(
+        "adapt.weights={text: 0.5}",
+        "adapt.centers=text",
+        "adapt.teacher=average",
+        "adapt.balance=0.5",
+        "adapt.threshold=0.3",
+        "adapt.source_prompts=simple",
+    )
+    result = adapt(config, quiet=True)
+    state = load_file(latest_checkpoint(result.run.checkpoints) / "state.safetensors")
+    moved = {name for name in state if name.startswith("extra.parts.metric")}
+    assert moved == {
+        "extra.parts.metric.loss.source_centers",
+        "extra.parts.metric.loss.target_centers",
+    }
+    centers = [state[name] for name in sorted(moved)]
+    assert not torch.equal(*centers)
+    assert state["extra.labeller.weight"] > 0
+    assert load_model(result.run.model).bank.provenance["prompt_set"] == "paper"
+
+
+class Sealed(FaceSample):
+    """A sample whose label and all else but name and image may not be read yet."""
+
+    open = False
+
+    def __getattribute__(self, name):
+        if name in ("label", "distribution", "subject", "attributes") and not Sealed.open:
+            raise AssertionError(f"training read {name} of the target")
+        return super().__getattribute__(name)
+
+
+@pytest.mark.parametrize("method", ["dmsrl", "entropy", "statistics"])
+def test_training_never_reads_a_label_of_the_target(tiny, domains, monkeypatch, method):
+    read = ImageFolder._samples
+
+    def sealed(self, split):
+        kind = Sealed if self.root == domains / "target" else FaceSample
+        return (kind(s.name, s.source, s.label) for s in read(self, split))
+
+    monkeypatch.setattr(ImageFolder, "_samples", sealed)
+    monkeypatch.setattr(Sealed, "open", False)
+    compare, config = driver._compare, tiny(f"adapt.method={method}", "optim.epochs=1")
+    trained = {}
+
+    def then_open(*arguments):
+        trained.update(weights(RunDirectory(config.out)))  # the model is final before any label
+        Sealed.open = True
+        return compare(*arguments)
+
+    monkeypatch.setattr(driver, "_compare", then_open)
+    result = adapt(config, quiet=True)
+    assert result.after is not None
+    assert_equal(trained, weights(result))
+
+
+@pytest.mark.parametrize("method", ["dmsrl", "entropy"])
+def test_other_labels_of_the_target_give_the_same_weights(tiny, domains, tmp_path, method):
+    paths = sorted((domains / "target").rglob("*.png"))
+    names = ["neutral", "happiness", "anger"]
+    results = []
+    for turn in (0, 1):
+        lines = [f"{p},{names[(names.index(p.parent.name) + turn) % 3]}" for p in paths]
+        sheet = tmp_path / f"{turn}.csv"
+        sheet.write_text("\n".join(["path,label", *lines]) + "\n")
+        options = [f"adapt.method={method}", "optim.epochs=1", "adapt.choose=information"]
+        options += ["target.name=manifest", f"target.root={sheet}"]
+        results.append(adapt(tiny(*options, out=f"run{turn}"), quiet=True))
+    one, two = results
+    assert_equal(weights(one), weights(two))
+    assert one.changes == two.changes
+    assert one.after.report.nll != two.after.report.nll
+
+
+@pytest.mark.parametrize(
+    ("stop_at", "options"),
+    [
+        (2, ("adapt.balance=0.5", "adapt.teacher=average", "adapt.batch_norm=joint")),
+        (3, ("adapt.method=cdan", "optim.name=adamw", "model.dropout=0.1")),
+        (1, ("adapt.method=entropy",)),
+    ],
+)
+def test_a_stopped_run_resumes_bit_for_bit(tiny, monkeypatch, stop_at, options):
+    whole = adapt(tiny(*options, out="whole"), quiet=True).run
+    config = tiny(*options, out="stopped")
+    steps, real = [0], Trainer._train_step
+
+    def step_then_interrupt(self, batch, progress):
+        parts = real(self, batch, progress)
+        steps[0] += 1
+        if steps[0] == stop_at:
+            os.kill(os.getpid(), signal.SIGINT)
+        return parts
+
+    monkeypatch.setattr(Trainer, "_train_step", step_then_interrupt)
+    with pytest.raises(TrainingStopped):
+        adapt(config, quiet=True)
+    run = RunDirectory(config.out)
+    assert "stopped" in run.read("run.json")["status"]
+    resumed = adapt(run.load_config(AdaptConfig), resume=True, quiet=True).run
+    assert_equal(
+        *(
+            load_file(latest_checkpoint(r.checkpoints) / "state.safetensors")
+            for r in (whole, resumed)
+        )
+    )
+    assert_equal(weights(whole), weights(resumed))
+    assert whole.read("adaptation.json") == resumed.read("adaptation.json")
+
+
+def test_a_changed_target_is_noticed_at_resume(tiny, tmp_path):
+    draw(tmp_path / "small", 4, shift=0.5, seed=5)
+    config = tiny(f"target.root={tmp_path}/small", "optim.epochs=1")
+    run = adapt(config, quiet=True).run
+    next((tmp_path / "small" / "anger").iterdir()).unlink()
+    with pytest.raises(CheckpointError, match="dataset has changed"):
+        adapt(run.load_config(AdaptConfig), resume=True, quiet=True)
+    with pytest.raises(TrainingError, match="holds a run already"):
+        adapt(config, quiet=True)
+
+
+def test_without_a_start_the_source_is_trained_first_and_kept(tiny, monkeypatch):
+    monkeypatch.setattr("ke2nt.train.train.write_run_report", lambda *a, **k: None)
+    config = tiny("start=null", "optim.epochs=1", "source_optim={epochs: 2, batch_size: 14}")
+    result = adapt(config, quiet=True)
+    source = RunDirectory(f"{config.out}/source")
+    assert source.load_config().optim.epochs == 2
+    assert source.read("metrics.json")["n"] == 18
+    assert differ(weights(source), weights(result))
+
+
+def test_the_joint_and_the_separate_normalisation_differ(tiny):
+    model, results = load_model(tiny().start), []
+    for kind in ("joint", "target"):
+        config = tiny(f"adapt.batch_norm={kind}", "optim.epochs=1", "optim.ema=null", out=kind)
+        results.append(weights(adapt(config, quiet=True)))
+    name = next(n for n in results[0] if n.endswith("running_mean"))
+    assert batch_norms(model)
+    assert not torch.equal(results[0][name], results[1][name])
+
+
+def test_with_separate_statistics_those_of_the_target_are_kept(tiny, monkeypatch):
+    seen = []
+    real = AdaptTrainer._outputs
+
+    def watch(self, source, target):
+        alone = copy.deepcopy(self.model)
+        outputs = real(self, source, target)
+        with torch.no_grad():
+            alone(target)
+        for a, b in zip(batch_norms(alone), batch_norms(self.model), strict=True):
+            seen.append(torch.allclose(a.running_mean, b.running_mean))
+            seen.append(int(a.num_batches_tracked) == int(b.num_batches_tracked))
+        return outputs
+
+    monkeypatch.setattr(AdaptTrainer, "_outputs", watch)
+    adapt(tiny("adapt.batch_norm=target", "optim.epochs=1"), quiet=True)
+    assert seen
+    assert all(seen)
+
+
+def test_statistics_are_those_of_the_target_and_weights_stay(tiny):
+    config = tiny("adapt.method=statistics", "data.root=/nowhere")
+    result = adapt(config, quiet=True)
+    before, after = load_file(f"{config.start}/model/model.safetensors"), weights(result)
+    changed = {n.rsplit(".", 1)[1] for n in before if not torch.equal(before[n], after[n])}
+    assert changed == {"running_mean", "running_var", "num_batches_tracked"}
+    assert result.facts["selection"] == "no choice: one pass over the target"
+    assert result.changes.before.distance is None
+
+
+def test_entropy_needs_no_source_and_moves_normalisations_alone(tiny):
+    config = tiny("adapt.method=entropy", "data.root=/nowhere", "optim.lr=0.1", "optim.epochs=5")
+    result = adapt(config, quiet=True)
+    before, after = load_file(f"{config.start}/model/model.safetensors"), weights(result)
+    changed = {n for n in before if not torch.equal(before[n], after[n])}
+    assert changed
+    model = load_model(config.start)
+    norms = {id(t) for m in batch_norms(model) for t in (*m.parameters(), *m.buffers())}
+    assert changed <= {n for n, t in model.state_dict(keep_vars=True).items() if id(t) in norms}
+    log = [json.loads(x) for x in (result.run.path / "log.jsonl").read_text().splitlines()]
+    assert log[-1]["loss"]["entropy"] < log[0]["loss"]["entropy"]
+
+
+def test_a_collapse_is_found_and_said(tiny):
+    losses = "adapt.weights={pseudo: 100.0}"
+    config = tiny("adapt.method=pseudo", losses, "optim.lr=1.0", "adapt.ramp=0", "optim.ema=null")
+    result = adapt(config, quiet=True)
+    assert result.changes.after.answers.collapsed
+    assert result.trust.level == "do not use"
+    assert "a collapse" in result.trust.reasons[0]
+    assert result.facts["after"]["collapsed"] is True
+
+
+def test_bare_images_give_a_comparison_without_figures(tiny, domains):
+    result = adapt(tiny(f"target.root={domains}/bare", "optim.epochs=1"), quiet=True)
+    assert (result.before, result.after) == (None, None)
+    assert result.facts["figures"] == {"before": None, "after": None}
+    assert result.changes.n == 30
+    assert any("hundreds are needed" in reason for reason in result.trust.reasons)
+
+
+def test_a_domain_far_smaller_than_the_other_works_and_is_said(tiny, tmp_path):
+    draw(tmp_path / "few", 1, shift=0.5, seed=5)
+    (tmp_path / "few" / "anger" / "anger0.png").unlink()
+    result = adapt(tiny(f"target.root={tmp_path}/few", "optim.epochs=1"), quiet=True)
+    assert result.changes.n == 2
+    text = " ".join(result.trust.reasons)
+    assert "adapted to 2 images" in text
+    assert "42 source images, 2 of the target" in text
+
+
+def test_a_target_without_a_shared_class_is_refused_before_training(tiny, tmp_path):
+    draw(tmp_path / "other", 2, shift=0.5, seed=5, classes=("fear", "disgust"))
+    config = tiny(f"target.root={tmp_path}/other")
+    with pytest.raises(LabelError, match="share no class"):
+        adapt(config, quiet=True)
+    assert not os.path.exists(config.out)
+
+
+@pytest.mark.parametrize(
+    ("choose", "words"), [("information", "mutual information"), ("source", "source images")]
+)
+def test_the_kept_epoch_is_chosen_without_labels_and_the_rule_is_stated(tiny, choose, words):
+    result = adapt(tiny(f"adapt.choose={choose}", "optim.epochs=3"), quiet=True)
+    log = [json.loads(x) for x in (result.run.path / "log.jsonl").read_text().splitlines()]
+    part = {"information": ("target", "information"), "source": ("val", "uar")}[choose]
+    values = [record[part[0]][part[1]] for record in log]
+    assert result.run.read("run.json")["best_epoch"] == 1 + values.index(max(values))
+    assert words in result.facts["selection"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["adapt.teacher=average", "optim.ema=null"], "running average"),
+        (["adapt.method=entropy", "adapt.weights={metric: 1}"], "no parts to weigh"),
+        (["adapt.method=statistics", "adapt.choose=source"], "no source to choose by"),
+        (["adapt.methd=dann"], "did you mean adapt.method"),
+        (["adapt.weights={metrc: 1}"], "metrc"),
+    ],
+)
+def test_a_wrong_configuration_says_what_is_wrong(tiny, overrides, words):
+    with pytest.raises(ConfigError, match=words):
+        tiny(*overrides)
+
+
+def test_the_report_says_what_changed_and_how_far_to_trust_it(tiny, with_report):
+    result = adapt(tiny("optim.epochs=1"), quiet=True, command="ke2nt adapt x")
+    page = result.run.report.read_text(encoding="utf-8")
+    for words in (
+        result.trust.sentence(),
+        "answered otherwise now",
+        "Without labels",
+        "Answers by class",
+        "Against the target&#39;s labels",
+        "distance of the domains",
+        "Kept: last epoch",
+        "No label of the target took part",
+        "ke2nt adapt x",
+    ):
+        assert words in page, words
+    assert result.run.read("adaptation.json")["figures"]["after"]["n"] == 30

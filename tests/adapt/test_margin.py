@@ -1,0 +1,112 @@
+"""The margin-sensitive loss against slow loops, and at its edges."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from adapt_oracles import margin_loss, slope
+
+from ke2nt.adapt.margin import MarginSensitiveLoss, centers_from_text, spread
+from ke2nt.errors import ConfigError, ModelError
+
+
+def case(classes=4, dim=3, margin=5.0, domain_weight=0.7, batch=(6, 5), scale=1.0):
+    generator = torch.Generator().manual_seed(1)
+    loss = MarginSensitiveLoss(classes, dim, margin, domain_weight).double()
+    for centers in (loss.source_centers, loss.target_centers):
+        centers.data.copy_(scale * torch.randn(classes, dim, generator=generator))
+    features = [torch.randn(n, dim, generator=generator).double() for n in batch]
+    labels = [torch.randint(classes, (n,), generator=generator) for n in batch]
+    return loss, [features[0], labels[0], features[1], labels[1]]
+
+
+def plain(loss, inputs):
+    values = [x.tolist() for x in inputs]
+    centers = [loss.source_centers.tolist(), loss.target_centers.tolist()]
+    return [*values, *centers, loss.margin, loss.domain_weight]
+
+
+@pytest.mark.parametrize("scale", [0.3, 1.0, 4.0])  # both hinges on, …, both off
+@pytest.mark.parametrize("classes", [1, 2, 4])
+def test_the_value_is_that_of_the_formula(scale, classes):
+    loss, inputs = case(classes=classes, scale=scale)
+    assert loss(*inputs).item() == pytest.approx(margin_loss(*plain(loss, inputs)), rel=1e-9)
+
+
+def test_the_margin_matters_only_while_the_centres_are_near():
+    near, _ = case(scale=0.1)
+    far, _ = case(scale=10.0)
+    assert spread(near.source_centers) < near.margin < spread(far.source_centers)
+
+
+@pytest.mark.parametrize("scale", [0.3, 4.0])
+@pytest.mark.parametrize("place", [0, 2, 4, 5])  # features of either domain, centres of either
+def test_the_gradient_is_that_of_the_formula(scale, place):
+    loss, inputs = case(scale=scale)
+    leaves = {0: inputs[0], 2: inputs[2], 4: loss.source_centers, 5: loss.target_centers}
+    leaf = leaves[place].requires_grad_()
+    loss(*inputs).backward()
+    arguments = plain(loss, [x.detach() for x in inputs])
+
+    def at(rows):
+        return margin_loss(*arguments[:place], rows, *arguments[place + 1 :])
+
+    torch.testing.assert_close(
+        leaf.grad, torch.tensor(slope(at, arguments[place])).double(), atol=1e-5, rtol=1e-5
+    )
+
+
+def test_autograd_agrees_with_differences():
+    loss, (f, y, g, z) = case()
+    weights = torch.rand(len(g)).double()
+
+    def call(f, g, cs, ct):
+        loss.source_centers, loss.target_centers = cs, ct
+        return loss(f, y, g, z, weights)
+
+    centers = [loss.source_centers.detach(), loss.target_centers.detach()]
+    del loss.source_centers, loss.target_centers
+    leaves = [x.clone().requires_grad_() for x in (f, g, *centers)]
+    assert torch.autograd.gradcheck(call, leaves)
+
+
+def test_weights_take_target_images_out_but_leave_the_batch_its_size():
+    loss, inputs = case()
+    target, labels = inputs[2], inputs[3]
+    half = torch.tensor([1.0, 0, 1, 0, 1]).double()
+    own = 0.5 * (target - loss.target_centers[labels]).square().sum(dim=1)
+    less = loss(*inputs) - loss(*inputs, half)
+    assert less.item() == pytest.approx((own * (1 - half)).sum().item() / 5, rel=1e-9)
+    assert loss(*inputs, torch.ones(5)).item() == pytest.approx(loss(*inputs).item())
+
+
+def test_parameters_are_named_shaped_and_start_alike():
+    loss = MarginSensitiveLoss(7, 16)
+    assert loss.margin == 100
+    assert {n: tuple(p.shape) for n, p in loss.named_parameters()} == {
+        "source_centers": (7, 16),
+        "target_centers": (7, 16),
+    }
+    assert torch.equal(loss.source_centers, loss.target_centers)
+    assert torch.equal(loss.source_centers, MarginSensitiveLoss(7, 16).source_centers)
+
+
+def test_centres_from_text_keep_the_margin_and_the_directions():
+    text = torch.nn.functional.normalize(torch.randn(5, 12).double() + 3)
+    centers = centers_from_text(text, 100.0)
+    assert spread(centers).item() == pytest.approx(100)
+    cosine = torch.nn.functional.cosine_similarity(centers, text - text.mean(dim=0))
+    torch.testing.assert_close(cosine, torch.ones(5).double())
+
+
+def test_wrong_inputs_are_one_clear_error():
+    loss, (f, y, g, z) = case()
+    with pytest.raises(ModelError, match="width of the centres"):
+        loss(f[:, :2], y, g, z)
+    with pytest.raises(ModelError, match="out of range"):
+        loss(f, y + 4, g, z)
+    with pytest.raises(ModelError, match="batch is empty"):
+        loss(f, y, g[:0], z[:0])
+    for wrong in ((0, 3), (3, 0), (3, 3, -1.0), (3, 3, 1.0, -1.0)):
+        with pytest.raises(ConfigError):
+            MarginSensitiveLoss(*wrong)
