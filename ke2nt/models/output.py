@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from torch import Tensor
 
-__all__ = ["KE2NTOutput"]
+__all__ = ["DeepOutput", "KE2NTOutput", "map_output"]
 
 
 class KE2NTOutput(NamedTuple):
@@ -22,3 +23,35 @@ class KE2NTOutput(NamedTuple):
     logits: Tensor
     embeddings: Tensor
     neutral_embeddings: Tensor | None
+
+
+class DeepOutput(KE2NTOutput):
+    """Output of a recogniser with attention heads: what its stages say, fused, and each of them.
+
+    It is the fused output (logits, embeddings, neutral_embeddings) with two attributes more.
+
+    Attributes:
+        stages: Output of each stage's own head, shallow to deep.
+        attention: Spatial attention of each stage, (B, h, w) in [0, 1], shallow to deep; empty for
+            a block without it.
+    """
+
+    stages: tuple[KE2NTOutput, ...]
+    attention: tuple[Tensor, ...]
+
+    @classmethod
+    def of(
+        cls, fused: KE2NTOutput, stages: tuple[KE2NTOutput, ...], attention: tuple[Tensor, ...]
+    ) -> DeepOutput:
+        """From its parts."""
+        output = cls(*fused)
+        output.stages, output.attention = stages, attention
+        return output
+
+
+def map_output(output: KE2NTOutput, change: Callable[[KE2NTOutput], KE2NTOutput]) -> KE2NTOutput:
+    """Change an output, and where it has stages, the output of each; attention stays."""
+    changed = change(output)
+    if not isinstance(output, DeepOutput):
+        return changed
+    return DeepOutput.of(changed, tuple(map(change, output.stages)), output.attention)

@@ -20,8 +20,9 @@ from ke2nt.data.mixing import mix
 from ke2nt.data.tensors import Batch
 from ke2nt.errors import TrainingError
 from ke2nt.evaluation.evaluate import evaluate_model
+from ke2nt.losses.deep_supervision import DeepSupervisionLoss
 from ke2nt.losses.objective import KE2NTLoss
-from ke2nt.models.output import KE2NTOutput
+from ke2nt.models.output import KE2NTOutput, map_output
 from ke2nt.models.recogniser import Recogniser
 from ke2nt.runtime.distributed import (
     any_process,
@@ -117,7 +118,7 @@ class Trainer:
     model: Recogniser
     ema: ModelEma[Recogniser] | None
     optimizer: torch.optim.Optimizer
-    loss: KE2NTLoss
+    loss: KE2NTLoss | DeepSupervisionLoss
     accelerator: Accelerator
     augment: BatchAugmentation
     display: Display
@@ -234,18 +235,24 @@ class Trainer:
             The scalar to minimise, and its parts, detached, for the log.
         """
         with self.accelerator.autocast():
-            logits, embeddings, neutral = self.model(images)
+            output = self.model(images)
+        factor = 1.0
         if (bank := self.model.bank) is not None:
             done = progress.epoch * self.steps_per_epoch + progress.step
             text = self.config.text
             scale = text.logit_scale or bank.logit_scale
-            logits = logits * scale_factor(done, self.steps_per_epoch, text, scale)
-        output = KE2NTOutput(
-            gather_rows(logits),
-            gather_rows(embeddings),
-            None if neutral is None else gather_rows(neutral),
-        )
-        return self.loss(output, gather_rows(labels), bank)
+            factor = scale_factor(done, self.steps_per_epoch, text, scale)
+
+        def of_all(own: KE2NTOutput) -> KE2NTOutput:
+            """The output over the images of all processes."""
+            logits, embeddings, neutral = own
+            return KE2NTOutput(
+                gather_rows(logits * factor),
+                gather_rows(embeddings),
+                None if neutral is None else gather_rows(neutral),
+            )
+
+        return self.loss(map_output(output, of_all), gather_rows(labels), bank)
 
     def _record(self, progress: Progress) -> dict[str, Any]:
         """Evaluate where due, keep the model if it is the one to keep, describe the epoch."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,8 @@ import torch
 from ke2nt.config.schema import TextConfig, TrainConfig
 from ke2nt.data.augmentation import BatchAugmentation
 from ke2nt.data.preprocessing import Preprocessing
-from ke2nt.losses.objective import KE2NTLoss
+from ke2nt.losses.deep_supervision import DeepSupervisionLoss
+from ke2nt.losses.objective import PARTS, KE2NTLoss
 from ke2nt.models.build import build_model
 from ke2nt.models.recogniser import KNOWN_STATISTICS, Recogniser
 from ke2nt.runtime.distributed import world_size
@@ -61,22 +63,31 @@ def prepare_trainer(
         model=model,
         ema=ema,
         optimizer=make_optimizer(model, config.optim),
-        loss=KE2NTLoss(
-            {
-                "similarity": config.loss.similarity,
-                "transformation": config.loss.transformation,
-                "self_contrast": config.loss.self_contrast,
-            },
-            pairing=config.loss.pairing,
-            label_smoothing=config.loss.label_smoothing,
-            text_smoothing=config.loss.text_smoothing,
-            text_temperature=config.loss.text_temperature,
-        ),
+        loss=_objective(config),
         accelerator=accelerator,
         augment=BatchAugmentation(config.augment, (red, green, blue)),
         display=Display(config.optim.epochs, images // global_batch(config, images), quiet=quiet),
         provenance=provenance or {},
     )
+
+
+def _objective(config: TrainConfig) -> KE2NTLoss | DeepSupervisionLoss:
+    options = config.loss
+
+    def loss(parts: Sequence[str]) -> KE2NTLoss:
+        return KE2NTLoss(
+            {name: getattr(options, name) for name in parts},
+            pairing=options.pairing,
+            label_smoothing=options.label_smoothing,
+            text_smoothing=options.text_smoothing,
+            text_temperature=options.text_temperature,
+        )
+
+    whole, attention = loss(PARTS), config.model.attention
+    if attention is None:
+        return whole
+    own = whole if attention.supervise == "all" else loss(PARTS[:1])
+    return DeepSupervisionLoss(whole, own, weights=attention.supervision)
 
 
 def _build(
@@ -91,6 +102,8 @@ def _build(
         "backbone_options": options.backbone_options,
         "dropout": options.dropout,
     }
+    if options.attention is not None:
+        architecture["attention"] = options.attention.architecture()
     given = None if options.weights in KNOWN_STATISTICS else preprocessing
     if options.head == "linear":
         model = build_model(
