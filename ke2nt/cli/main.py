@@ -48,6 +48,7 @@ def _add_commands() -> None:
         data,
         doctor,
         evaluate,
+        explain,
         export,
         lab,
         predict,
@@ -63,6 +64,7 @@ def _add_commands() -> None:
     app.add_typer(bench.app, name="bench")
     app.command("train")(train.train)
     app.command("evaluate")(evaluate.evaluate)
+    app.command("explain")(explain.explain)
     app.command("zero-shot")(zero_shot.zero_shot)
     app.command("calibrate")(calibrate.calibrate)
     app.command("export")(export.export)

@@ -15,7 +15,7 @@ from ke2nt.models.recogniser import Recogniser
 from ke2nt.predict.classify import FaceClassifier
 from ke2nt.predict.detection import Detector
 from ke2nt.predict.pipeline import find_faces
-from ke2nt.webapp.overlay import GRID, cover_regions
+from ke2nt.explain.occlusion import GRID, cover_regions
 
 __all__ = ["MOST_FACES", "FaceReader", "SeenFace"]
 

@@ -10,7 +10,7 @@ from ke2nt.models.calibration import Calibration
 from ke2nt.predict.classify import FaceClassifier
 from ke2nt.predict.detection import Detection
 from ke2nt.webapp.faces import MOST_FACES, FaceReader
-from ke2nt.webapp.overlay import cover_regions
+from ke2nt.explain.occlusion import cover_regions
 from ke2nt.webapp.reading import read_face
 from ke2nt.webapp.words import Vocabulary
 
