@@ -68,7 +68,7 @@ def deletion_insertion(
     return Curves(probability[: steps + 1], probability[steps + 1 :])
 
 
-def random_map(size: int, *seed: object, grid: int = 7) -> np.ndarray:
+def random_map(size: int, *seed: int | str, grid: int = 7) -> np.ndarray:
     """A map that knows nothing, as smooth as those of grid × grid cells: float32 (size, size)."""
     noise = torch.rand(grid, grid, generator=torch_generator(0, "random map", *seed))
     return resized(noise, size)

@@ -31,10 +31,10 @@ class _Score(nn.Module):
 
 
 def gradcam_map(model: Recogniser, crop: np.ndarray, target: Target) -> np.ndarray:
-    """Grad-CAM (Selvaraju et al., https://arxiv.org/abs/1610.02391) of convolutions and transformers.
+    """Grad-CAM (Selvaraju et al., https://arxiv.org/abs/1610.02391), transformers included.
 
-    It is taken from the deepest stage that has at least 6 × 6 cells; small faces leave the very last
-    one with too few.
+    It is taken from the deepest stage that has at least 6 × 6 cells; small faces leave the very
+    last one with too few.
 
     Args:
         model: In evaluation mode.

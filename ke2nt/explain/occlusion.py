@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from ke2nt.explain.heat import resized, score_faces
 from ke2nt.explain.target import Target
