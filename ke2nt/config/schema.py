@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from ke2nt.config.attention import AttentionConfig
+from ke2nt.config.pretrain import PretrainConfig
 from ke2nt.config.section import Section
 
 __all__ = [
@@ -230,6 +231,9 @@ class TrainConfig(Section):
     text: TextConfig = TextConfig()
     model: ModelConfig = ModelConfig()
     loss: LossConfig = LossConfig()
+    pretrain: PretrainConfig | None = Field(
+        None, description="A first stage that learns attributes of people; null: none."
+    )
     optim: OptimConfig = OptimConfig()
     select: SelectConfig = SelectConfig()
 

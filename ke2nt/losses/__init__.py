@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ke2nt.losses.attributes import AttributeLoss
     from ke2nt.losses.deep_supervision import DeepSupervisionLoss
     from ke2nt.losses.objective import KE2NTLoss
     from ke2nt.losses.self_contrast import SelfContrastLoss
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from ke2nt.losses.transformation import TransformationLoss
 
 _PUBLIC = {
+    "AttributeLoss": "ke2nt.losses.attributes",
     "DeepSupervisionLoss": "ke2nt.losses.deep_supervision",
     "KE2NTLoss": "ke2nt.losses.objective",
     "SelfContrastLoss": "ke2nt.losses.self_contrast",
@@ -24,6 +26,7 @@ _PUBLIC = {
 }
 
 __all__ = [
+    "AttributeLoss",
     "DeepSupervisionLoss",
     "KE2NTLoss",
     "SelfContrastLoss",

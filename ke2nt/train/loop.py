@@ -254,19 +254,25 @@ class Trainer:
 
         return self.loss(map_output(output, of_all), gather_rows(labels), bank)
 
-    def _record(self, progress: Progress) -> dict[str, Any]:
-        """Evaluate where due, keep the model if it is the one to keep, describe the epoch."""
-        config, epoch = self.config, progress.epoch + 1
+    def _facts(self, progress: Progress) -> dict[str, Any]:
+        """What the log says of every epoch."""
+        epoch = progress.epoch + 1
         steps = max(1, progress.step - progress.skipped)
         record: dict[str, Any] = {
             "epoch": epoch,
             "lr": learning_rate(
-                epoch * self.steps_per_epoch - 1, self.steps_per_epoch, config.optim
+                epoch * self.steps_per_epoch - 1, self.steps_per_epoch, self.config.optim
             ),
             "loss": {name: value / steps for name, value in progress.sums.items()},
         }
         if progress.skipped:
             record["skipped"] = progress.skipped
+        return record
+
+    def _record(self, progress: Progress) -> dict[str, Any]:
+        """Evaluate where due, keep the model if it is the one to keep, describe the epoch."""
+        config, epoch = self.config, progress.epoch + 1
+        record = self._facts(progress)
         last = epoch == config.optim.epochs
         if not (last or epoch % config.select.every == 0):
             return record

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,16 +40,30 @@ def prepare_trainer(
     accelerator: Accelerator,
     preprocessing: Preprocessing,
     *,
+    image_side: Mapping[str, torch.Tensor] | None = None,
     provenance: dict[str, Any] | None = None,
     quiet: bool = False,
 ) -> Trainer:
     """A trainer at the start of its run.
+
+    Args:
+        config: The run's configuration.
+        run: Its directory.
+        data: Its data.
+        accelerator: Device and precision.
+        preprocessing: From pixels to the input.
+        image_side: Weights of the encoder and its attention from a first stage.
+        provenance: Stored with the kept model.
+        quiet: No progress on stderr.
 
     Raises:
         Ke2ntError: The configuration asks for a model or text bank that cannot be had, or for a
             batch that the processes cannot share.
     """
     model = _build(config, data.classes, preprocessing)
+    if image_side is not None and config.pretrain is not None:
+        model.load_state_dict({**model.state_dict(), **image_side})
+        model.provenance["initial_weights"] = {"pretrain": list(config.pretrain.attributes)}
     model.to(accelerator.device).to(memory_format=torch.channels_last)
     ema = ModelEma(model, config.optim.ema) if config.optim.ema is not None else None
     if world_size() > 1 and config.optim.sync_batch_norm:

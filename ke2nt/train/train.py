@@ -21,6 +21,7 @@ from ke2nt.train.data import TrainingData, load_training_data
 from ke2nt.train.device import make_accelerator
 from ke2nt.train.page import write_run_report
 from ke2nt.train.prepare import prepare_trainer
+from ke2nt.train.pretrain import pretrain
 from ke2nt.train.run import RunDirectory
 
 __all__ = ["TrainResult", "train"]
@@ -85,8 +86,20 @@ def _train(config: TrainConfig, resume: bool, quiet: bool, command: str | None) 
             where=run.path,
             hint="Start a new run.",
         )
+    image_side, first_stage = None, None
+    if config.pretrain is not None:
+        image_side, first_stage = pretrain(
+            config, run, data, accelerator, preprocessing, quiet=quiet
+        )
     trainer = prepare_trainer(
-        config, run, data, accelerator, preprocessing, provenance=facts, quiet=quiet
+        config,
+        run,
+        data,
+        accelerator,
+        preprocessing,
+        image_side=image_side,
+        provenance=facts,
+        quiet=quiet,
     )
     checkpoint = latest_checkpoint(run.checkpoints) if resume else None
     progress = trainer.restore(checkpoint) if checkpoint else Progress()
@@ -99,6 +112,8 @@ def _train(config: TrainConfig, resume: bool, quiet: bool, command: str | None) 
         "unreadable": data.failed(),
         "provenance": facts,
     }
+    if first_stage is not None:
+        summary["pretrain"] = first_stage
     if is_main():
         run.write("run.json", summary)
     try:
