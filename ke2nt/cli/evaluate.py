@@ -87,7 +87,7 @@ def evaluate(
     """
     from ke2nt.data.readers.catalog import get_reader
     from ke2nt.evaluation.evaluate import evaluate_model, tensors_for
-    from ke2nt.evaluation.groups import group_report
+    from ke2nt.evaluation.groups import check_groups, group_report
     from ke2nt.labels import map_labels
     from ke2nt.models.saving import load_model
 
@@ -97,6 +97,8 @@ def evaluate(
     model = load_model(run)
     data = spread(get_reader(dataset, root, **options).load(split), limit)
     map_labels(data.classes, model.classes, policy=labels.value, merge=merged)
+    for name in by or ():
+        check_groups(data, name)
     images = tensors_for(model, data, quiet=quiet or json)
     result = evaluate_model(
         model,

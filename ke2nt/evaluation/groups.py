@@ -15,9 +15,10 @@ from ke2nt.evaluation.predict import Predictions
 from ke2nt.evaluation.rates import bootstrap_confusions, confusion_matrix, rates
 from ke2nt.runtime.seeding import derive_seed
 
-__all__ = ["GroupFigures", "GroupReport", "group_report"]
+__all__ = ["GroupFigures", "GroupReport", "check_groups", "group_report"]
 
 MOST_GROUPS = 30
+LEAST_OF_CLASS = 5  # images of a class that a group needs to be compared in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +61,8 @@ class GroupReport:
         uar_gap: Difference between the highest and the lowest UAR.
         odds: Class → equalised-odds difference: the larger of the largest difference of recall and
             the largest difference of false-alarm rate between two groups (Hardt, Price and Srebro,
-            NIPS 2016, for one class against the rest). A class counts where at least two groups
-            have it.
+            NIPS 2016, for one class against the rest). Groups with fewer than 5 images of the class
+            are left out; a class counts where at least two are left.
     """
 
     attribute: str
@@ -83,6 +84,23 @@ class GroupReport:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON value."""
         return {**asdict(self), "odds": dict(self.odds)}
+
+
+def check_groups(split: FaceSplit, attribute: str) -> None:
+    """Make sure that the faces of a split can be grouped by an attribute.
+
+    Raises:
+        DataError: No face has it, or it has more values than groups make sense.
+    """
+    values = {sample.attributes.get(attribute) or None for sample in split.samples} - {None}
+    if not 1 <= len(values) <= MOST_GROUPS:
+        known = sorted({key for sample in split.samples for key in sample.attributes})
+        raise DataError(
+            f"the faces cannot be grouped by {attribute!r}",
+            expected=f"an attribute of 1 to {MOST_GROUPS} values; "
+            f"these faces have {', '.join(known) or 'no attributes'}",
+            found=f"{len(values)} values",
+        )
 
 
 def group_report(
@@ -107,17 +125,10 @@ def group_report(
     Raises:
         DataError: No face has the attribute, or it has more values than groups make sense.
     """
+    check_groups(split, attribute)
     values = {sample.name: sample.attributes.get(attribute) for sample in split.samples}
     own = [values.get(name) or None for name in predictions.names]
     names = sorted({value for value in own if value is not None})
-    if not 1 <= len(names) <= MOST_GROUPS:
-        known = sorted({key for sample in split.samples for key in sample.attributes})
-        raise DataError(
-            f"the faces cannot be grouped by {attribute!r}",
-            expected=f"an attribute of 1 to {MOST_GROUPS} values; "
-            f"these faces have {', '.join(known) or 'no attributes'}",
-            found=f"{len(names)} values",
-        )
     classes = len(predictions.classes)
     guess = predictions.probabilities.argmax(axis=1)
     chosen = [np.array([value == name for value in own]) for name in names]
@@ -169,14 +180,11 @@ def _odds(tables: Sequence[np.ndarray], classes: Sequence[str]) -> dict[str, flo
     """Equalised-odds difference of each class that at least two groups have."""
     found = {}
     for k, name in enumerate(classes):
-        recalls, alarms = [], []
-        for table in tables:
-            own = table[k].sum()
-            others = table.sum() - own
-            if own:
-                recalls.append(table[k, k] / own)
-            if others:
-                alarms.append((table[:, k].sum() - table[k, k]) / others)
-        if len(recalls) > 1:
-            found[name] = float(max(np.ptp(recalls), np.ptp(alarms) if len(alarms) > 1 else 0.0))
+        able = [table for table in tables if table[k].sum() >= LEAST_OF_CLASS]
+        if len(able) < 2:
+            continue
+        recalls = [table[k, k] / table[k].sum() for table in able]
+        others = [np.delete(table, k, axis=0) for table in able]
+        alarms = [rows[:, k].sum() / max(rows.sum(), 1) for rows in others]
+        found[name] = float(max(np.ptp(recalls), np.ptp(alarms)))
     return found

@@ -64,6 +64,13 @@ def test_stopped_and_resumed_it_ends_with_the_same_bits(tiny, monkeypatch):
     assert any("side_projections" in name for name in first)
 
 
+def test_layers_of_the_encoder_may_learn_at_rates_of_their_own(tiny):
+    changes = ("model.attention=true", "optim.layer_decay=0.5", "optim.epochs=2")
+    run = train(tiny(*changes), quiet=True).run
+    moved = state(run)
+    assert all(value.isfinite().all() for value in moved.values())
+
+
 def test_the_objective_is_as_configured(tiny):
     assert isinstance(_objective(tiny()), KE2NTLoss)
     loss = _objective(tiny("model.attention={stages: 2, supervision: [0.1, 0.4]}"))
