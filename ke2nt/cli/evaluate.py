@@ -5,12 +5,13 @@ from __future__ import annotations
 import json as json_library
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ke2nt.cli.evaluation_tables import selection_notes, show_evaluation
+from ke2nt.cli.evaluation_tables import selection_notes, show_evaluation, show_groups
 from ke2nt.cli.options import (
     BatchSizeOption,
     BootstrapOption,
@@ -39,6 +40,7 @@ from ke2nt.errors import DataError
 if TYPE_CHECKING:
     from ke2nt.data.sample import FaceSplit
     from ke2nt.data.tensors import FaceTensors
+    from ke2nt.evaluation.groups import GroupReport
     from ke2nt.evaluation.score import Evaluation
     from ke2nt.models.recogniser import Recogniser
 
@@ -61,6 +63,15 @@ def evaluate(
     device: DeviceOption = None,
     precision: PrecisionOption = PrecisionChoice.auto,
     limit: LimitOption = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--by",
+            metavar="ATTRIBUTE",
+            help="Also report each group of people by this attribute of the data, such as gender; "
+            "may be repeated.",
+        ),
+    ] = None,
     bootstrap: BootstrapOption = 1000,
     seed: SeedOption = 0,
     out: Annotated[
@@ -76,6 +87,7 @@ def evaluate(
     """
     from ke2nt.data.readers.catalog import get_reader
     from ke2nt.evaluation.evaluate import evaluate_model, tensors_for
+    from ke2nt.evaluation.groups import check_groups, group_report
     from ke2nt.labels import map_labels
     from ke2nt.models.saving import load_model
 
@@ -85,6 +97,8 @@ def evaluate(
     model = load_model(run)
     data = spread(get_reader(dataset, root, **options).load(split), limit)
     map_labels(data.classes, model.classes, policy=labels.value, merge=merged)
+    for name in by or ():
+        check_groups(data, name)
     images = tensors_for(model, data, quiet=quiet or json)
     result = evaluate_model(
         model,
@@ -102,13 +116,20 @@ def evaluate(
     notes = selection_notes(Path(run), data) + _calibration_notes(model, data)
     if limit is not None:
         notes.append(f"Only {len(data)} images, spread over the split, were evaluated.")
+    groups = [
+        group_report(result.predictions, data, name, bootstrap=bootstrap, seed=seed)
+        for name in by or ()
+    ]
     facts = {"model": run, "options": options, "limit": limit, "notes": notes, **result.to_dict()}
+    if groups:
+        facts["groups"] = [group.to_dict() for group in groups]
     if out is not None:
-        _write(out, facts, result, images, model, Path(run))
+        _write(out, facts, result, images, model, Path(run), groups)
     if json:
         print_json(facts)
         return
     show_evaluation(result, options, notes)
+    show_groups(groups)
     for name, reason in result.failed:
         print(f"unreadable: {name}: {reason}", file=sys.stderr)
     if out is not None:
@@ -143,6 +164,7 @@ def _write(
     images: FaceTensors,
     model: Recogniser,
     run: Path,
+    groups: Sequence[GroupReport],
 ) -> None:
     from ke2nt.report.evaluation_report import evaluation_report
     from ke2nt.report.html import write_report
@@ -158,5 +180,6 @@ def _write(
         records=_records(run),
         command=shlex.join(["ke2nt", *sys.argv[1:]]),
         warnings=facts["notes"],
+        groups=groups,
     )
     write_report(out / "report.html", page)

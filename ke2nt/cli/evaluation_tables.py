@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 from ke2nt.cli.output import percent, percent_range, print_line, print_table, short_names
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ke2nt.data.sample import FaceSplit
+    from ke2nt.evaluation.groups import GroupReport
     from ke2nt.evaluation.score import Evaluation
 
-__all__ = ["selection_notes", "show_evaluation"]
+__all__ = ["selection_notes", "show_evaluation", "show_groups"]
 
 
 def selection_notes(run: Path, split: FaceSplit) -> list[str]:
@@ -73,3 +76,25 @@ def show_evaluation(result: Evaluation, options: dict[str, Any], notes: list[str
         print_line(f"labels: {result.mapping.describe()}" + f" ({dropped} images)" * bool(dropped))
     for note in notes:
         print_line(f"note: {note}")
+
+
+def show_groups(reports: Sequence[GroupReport]) -> None:
+    """A table for each attribute, and how far its groups are apart."""
+    from ke2nt.report.words import group_words
+
+    for report in reports:
+        print_table(
+            [report.attribute, "n images", "accuracy %", "95 % interval", "UAR %", "95 % interval"],
+            [
+                [
+                    group.name + ("" if group.compared else " (few)"),
+                    group.n,
+                    percent(group.accuracy),
+                    percent_range(group.accuracy_interval),
+                    percent(group.uar),
+                    percent_range(group.uar_interval),
+                ]
+                for group in report.groups
+            ],
+        )
+        print_line(f"{report.attribute}: {group_words(report)}")

@@ -49,6 +49,7 @@ def _add_commands() -> None:
         data,
         doctor,
         evaluate,
+        explain,
         export,
         lab,
         predict,
@@ -65,6 +66,7 @@ def _add_commands() -> None:
     app.command("train")(train.train)
     app.command("adapt")(adapt.adapt)
     app.command("evaluate")(evaluate.evaluate)
+    app.command("explain")(explain.explain)
     app.command("zero-shot")(zero_shot.zero_shot)
     app.command("calibrate")(calibrate.calibrate)
     app.command("export")(export.export)

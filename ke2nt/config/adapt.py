@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from ke2nt.config.schema import OptimConfig, SelectConfig, TrainConfig, _Section
+from ke2nt.config.schema import OptimConfig, SelectConfig, TrainConfig
+from ke2nt.config.section import Section
 
 __all__ = ["AdaptConfig", "AdaptSection", "Part", "TargetConfig"]
 
@@ -17,7 +18,7 @@ Method = Literal[
 SOURCE_FREE = ("statistics", "entropy")
 
 
-class TargetConfig(_Section):
+class TargetConfig(Section):
     """The images to adapt to. Labels, if they have any, are read for the last report alone."""
 
     name: str = Field("folder", description="Dataset reader, as `ke2nt data list` names them.")
@@ -37,7 +38,7 @@ class TargetConfig(_Section):
     workers: int = Field(2, ge=0, le=64, description="Decoding threads or processes.")
 
 
-class AdaptSection(_Section):
+class AdaptSection(Section):
     """How the model is moved to the target."""
 
     method: Method = Field(

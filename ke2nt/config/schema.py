@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from ke2nt.config.attention import AttentionConfig
+from ke2nt.config.pretrain import PretrainConfig
+from ke2nt.config.section import Section
 
 __all__ = [
     "AugmentConfig",
@@ -21,11 +25,7 @@ __all__ = [
 _NEED_TEXT = ("transformation", "self_contrast", "text_smoothing")
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class DataConfig(_Section):
+class DataConfig(Section):
     """Where the faces come from."""
 
     name: str = Field("ferplus", description="Dataset reader, as `ke2nt data list` names them.")
@@ -53,7 +53,7 @@ class DataConfig(_Section):
     workers: int = Field(2, ge=0, le=64, description="Decoding threads or processes.")
 
 
-class AugmentConfig(_Section):
+class AugmentConfig(Section):
     """Random changes of training images; all per sample, on the device."""
 
     flip: float = Field(0.5, ge=0.0, le=1.0, description="Probability of a mirror image.")
@@ -80,7 +80,7 @@ class AugmentConfig(_Section):
         return self
 
 
-class TextConfig(_Section):
+class TextConfig(Section):
     """Which words teach, and through which text encoder."""
 
     encoder: str = Field(
@@ -106,7 +106,7 @@ class TextConfig(_Section):
     cache_dir: str | None = Field(None, description="Cache folder; null takes the usual place.")
 
 
-class ModelConfig(_Section):
+class ModelConfig(Section):
     """The image side."""
 
     head: Literal["text", "linear"] = Field(
@@ -130,9 +130,17 @@ class ModelConfig(_Section):
     )
     reduction: int = Field(4, ge=1, description="Bottleneck of the transformation network, D/r.")
     dropout: float = Field(0.0, ge=0.0, lt=1.0)
+    attention: AttentionConfig | None = Field(
+        None, description="Heads with attention on several stages; true for the usual ones."
+    )
+
+    @field_validator("attention", mode="before")
+    @classmethod
+    def _usual(cls, value: Any) -> Any:
+        return {True: {}, False: None}[value] if isinstance(value, bool) else value
 
 
-class LossConfig(_Section):
+class LossConfig(Section):
     """Weights of the KE2NT objective, λ_s L_s + λ_t L_t + λ_c L_c."""
 
     similarity: float = Field(1.0, ge=0.0)
@@ -151,7 +159,7 @@ class LossConfig(_Section):
     )
 
 
-class OptimConfig(_Section):
+class OptimConfig(Section):
     """Optimiser and schedule."""
 
     name: Literal["sgd", "adamw"] = "sgd"
@@ -194,7 +202,7 @@ class OptimConfig(_Section):
         return self
 
 
-class SelectConfig(_Section):
+class SelectConfig(Section):
     """Which epoch's model is kept."""
 
     metric: Literal["uar", "accuracy", "macro_f1"] = "accuracy"
@@ -206,7 +214,7 @@ class SelectConfig(_Section):
     every: int = Field(1, ge=1, description="Epochs between two evaluations.")
 
 
-class TrainConfig(_Section):
+class TrainConfig(Section):
     """One training run."""
 
     seed: int = Field(29, ge=0, lt=2**31)
@@ -224,6 +232,9 @@ class TrainConfig(_Section):
     text: TextConfig = TextConfig()
     model: ModelConfig = ModelConfig()
     loss: LossConfig = LossConfig()
+    pretrain: PretrainConfig | None = Field(
+        None, description="A first stage that learns attributes of people; null: none."
+    )
     optim: OptimConfig = OptimConfig()
     select: SelectConfig = SelectConfig()
 

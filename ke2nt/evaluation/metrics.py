@@ -18,7 +18,13 @@ from ke2nt.evaluation.calibration import (
 )
 from ke2nt.evaluation.rates import bootstrap_confusions, confusion_matrix, rates
 
-__all__ = ["ClassFigures", "ClassificationReport", "Interval", "classification_report"]
+__all__ = [
+    "ClassFigures",
+    "ClassificationReport",
+    "Interval",
+    "classification_report",
+    "percentile_interval",
+]
 
 Interval = tuple[float, float]
 LEVEL = 0.95
@@ -132,7 +138,8 @@ def _check(probabilities: np.ndarray, labels: np.ndarray, num_classes: int) -> N
         )
 
 
-def _interval(values: np.ndarray) -> Interval | None:
+def percentile_interval(values: np.ndarray) -> Interval | None:
+    """The middle 95 % of resampled values, NaN left out; None where nothing is left."""
     values = values[~np.isnan(values)]
     if not values.size:
         return None
@@ -175,10 +182,10 @@ def classification_report(
     if bootstrap:
         drawn = rates(bootstrap_confusions(confusion, bootstrap, seed))
         for name in ("accuracy", "uar", "macro_f1"):
-            interval = _interval(getattr(drawn, name))
+            interval = percentile_interval(getattr(drawn, name))
             assert interval is not None
             intervals[name] = interval
-        recall_intervals = [_interval(column) for column in drawn.recall.T]
+        recall_intervals = [percentile_interval(column) for column in drawn.recall.T]
     calibration = reliability_bins(probabilities, labels, bins=bins)
     return ClassificationReport(
         classes=tuple(classes),

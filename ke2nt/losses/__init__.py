@@ -9,19 +9,30 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ke2nt.losses.attributes import AttributeLoss
+    from ke2nt.losses.deep_supervision import DeepSupervisionLoss
     from ke2nt.losses.objective import KE2NTLoss
     from ke2nt.losses.self_contrast import SelfContrastLoss
     from ke2nt.losses.similarity import SimilarityLoss
     from ke2nt.losses.transformation import TransformationLoss
 
 _PUBLIC = {
+    "AttributeLoss": "ke2nt.losses.attributes",
+    "DeepSupervisionLoss": "ke2nt.losses.deep_supervision",
     "KE2NTLoss": "ke2nt.losses.objective",
     "SelfContrastLoss": "ke2nt.losses.self_contrast",
     "SimilarityLoss": "ke2nt.losses.similarity",
     "TransformationLoss": "ke2nt.losses.transformation",
 }
 
-__all__ = ["KE2NTLoss", "SelfContrastLoss", "SimilarityLoss", "TransformationLoss"]
+__all__ = [
+    "AttributeLoss",
+    "DeepSupervisionLoss",
+    "KE2NTLoss",
+    "SelfContrastLoss",
+    "SimilarityLoss",
+    "TransformationLoss",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -14,7 +14,7 @@ from torch.nn import functional
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.errors import ModelError
 from ke2nt.models.backbones import Stem
-from ke2nt.models.output import KE2NTOutput
+from ke2nt.models.output import DeepOutput, KE2NTOutput
 from ke2nt.models.recogniser import Recogniser
 from ke2nt.models.transformation import TransformationNetwork
 from ke2nt.text.bank import TextBank
@@ -29,6 +29,11 @@ class KE2NT(Recogniser):
     are frozen and no part of the state dict. Projection, M and logits are computed in float32 under
     autocast too: in bfloat16 a cosine times 100 is off by tenths.
 
+    With attention heads, each stage i of the encoder has a projection of its own to the text space,
+    f_i = projection_i(pooled_i); text embeddings, s and M are shared. The model's embedding is the
+    weighted sum of the stages' directions, f_e = Σ_i w_i f_i / ‖f_i‖, so that its cosine with t_k
+    ranks the classes as the weighted sum of the stages' cosines does.
+
     Args:
         bank: Text embeddings (K, D) of the classes.
         backbone: timm name or alias of the image encoder.
@@ -40,6 +45,8 @@ class KE2NT(Recogniser):
         logit_scale: s > 0; None for the bank's.
         learn_logit_scale: Learn log s from there, unbounded.
         dropout: Probability of dropping a pooled feature in training.
+        attention: Options of heads with attention on several stages, see `StageOptions`; None for
+            one head.
         weights: Initial weights of the encoder: None, "timm", "imagenet" or a local file.
         preprocessing: From pixels to the input; None for the usual mean and standard deviation.
 
@@ -68,6 +75,7 @@ class KE2NT(Recogniser):
         logit_scale: float | None = None,
         learn_logit_scale: bool = False,
         dropout: float = 0.0,
+        attention: Mapping[str, Any] | None = None,
         weights: str | Path | None = None,
         preprocessing: Preprocessing | None = None,
     ) -> None:
@@ -78,14 +86,19 @@ class KE2NT(Recogniser):
             drop_path=drop_path,
             backbone_options=backbone_options,
             dropout=dropout,
+            attention=attention,
             weights=weights,
             preprocessing=preprocessing,
         )
         scale = bank.logit_scale if logit_scale is None else logit_scale
         if not 0 < scale < math.inf:
             raise ModelError("logit_scale is out of range", expected="above 0", found=scale)
-        width, dim = self.backbone.width, bank.dim
-        self.projection = nn.Linear(width, dim) if width != dim else nn.Identity()
+        dim = bank.dim
+        *side, last = (
+            nn.Linear(width, dim) if width != dim else nn.Identity() for width in self.stage_widths
+        )
+        self.side_projections = nn.ModuleList(side)
+        self.projection = last
         self.transformation = TransformationNetwork(dim, reduction)
         self.log_logit_scale = (
             nn.Parameter(torch.tensor(math.log(scale))) if learn_logit_scale else None
@@ -178,16 +191,32 @@ class KE2NT(Recogniser):
             images: (B, 3, image_size, image_size), floating, normalised by `preprocessing`.
 
         Returns:
-            logits (B, K) and embeddings (B, D), float32 under autocast too.
+            logits (B, K) and embeddings (B, D), float32 under autocast too; a `DeepOutput` with
+            attention heads.
 
         Raises:
             ModelError: The images have another shape or dtype.
         """
-        features = self.dropout(self.features(images))
-        with torch.autocast(features.device.type, enabled=False):
-            features = features.to(self.transformation.down.weight.dtype)
-            expression = self.projection(features)
-            neutral = self.transformation(expression)
-            wide = torch.promote_types(expression.dtype, torch.float32)
-            cosine = functional.normalize(expression.to(wide)) @ self.text_embeddings.to(wide).T
-            return KE2NTOutput(self.logit_scale * cosine, expression, neutral)
+        pooled, attention = self.stage_features(images)
+        projections = (*self.side_projections, self.projection)
+        with torch.autocast(images.device.type, enabled=False):
+            dtype = self.transformation.down.weight.dtype
+            stages = [
+                project(self.dropout(features).to(dtype))
+                for project, features in zip(projections, pooled, strict=True)
+            ]
+            if self.fusion is None:
+                return self._match(stages[0])
+            directions = [functional.normalize(stage) for stage in stages]
+            return DeepOutput.of(
+                self._match(self.fusion(directions)),
+                tuple(map(self._match, directions)),
+                attention,
+            )
+
+    def _match(self, expression: Tensor) -> KE2NTOutput:
+        """Embeddings (B, D) with their logits and neutral embeddings."""
+        wide = torch.promote_types(expression.dtype, torch.float32)
+        cosine = functional.normalize(expression.to(wide)) @ self.text_embeddings.to(wide).T
+        neutral = self.transformation(expression)
+        return KE2NTOutput(self.logit_scale * cosine, expression, neutral)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.errors import LabelError
 from ke2nt.models.backbones import Stem
-from ke2nt.models.output import KE2NTOutput
+from ke2nt.models.output import DeepOutput, KE2NTOutput
 from ke2nt.models.recogniser import Recogniser
 
 __all__ = ["LinearClassifier"]
@@ -20,6 +20,9 @@ __all__ = ["LinearClassifier"]
 
 class LinearClassifier(Recogniser):
     """Image encoder → Linear(width, K), trained with cross-entropy.
+
+    With attention heads, each stage of the encoder has a linear layer of its own, and the model's
+    logits are the weighted sum of theirs.
 
     Args:
         classes: Class names in index order.
@@ -29,6 +32,8 @@ class LinearClassifier(Recogniser):
         drop_path: Rate of stochastic depth, None for the encoder's default.
         backbone_options: Further options of the timm model, plain JSON values.
         dropout: Probability of dropping a pooled feature in training.
+        attention: Options of heads with attention on several stages, see `StageOptions`; None for
+            one head.
         weights: Initial weights of the encoder: None, "timm", "imagenet" or a local file.
         preprocessing: From pixels to the input; None for the usual mean and standard deviation.
 
@@ -50,6 +55,7 @@ class LinearClassifier(Recogniser):
         drop_path: float | None = None,
         backbone_options: Mapping[str, Any] | None = None,
         dropout: float = 0.0,
+        attention: Mapping[str, Any] | None = None,
         weights: str | Path | None = None,
         preprocessing: Preprocessing | None = None,
     ) -> None:
@@ -64,11 +70,14 @@ class LinearClassifier(Recogniser):
             drop_path=drop_path,
             backbone_options=backbone_options,
             dropout=dropout,
+            attention=attention,
             weights=weights,
             preprocessing=preprocessing,
         )
         self._classes = tuple(classes)
-        self.classifier = nn.Linear(self.backbone.width, len(self._classes))
+        *side, last = (nn.Linear(width, len(self._classes)) for width in self.stage_widths)
+        self.side_classifiers = nn.ModuleList(side)
+        self.classifier = last
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -100,15 +109,24 @@ class LinearClassifier(Recogniser):
             images: (B, 3, image_size, image_size), floating, normalised by `preprocessing`.
 
         Returns:
-            logits (B, K) and embeddings (B, width), float32 under autocast too; no neutral
-            embeddings.
+            logits (B, K) and embeddings (B, width) of the last stage, float32 under autocast too;
+            no neutral embeddings. A `DeepOutput` with attention heads.
 
         Raises:
             ModelError: The images have another shape or dtype.
         """
-        features = self.features(images)
-        with torch.autocast(features.device.type, enabled=False):
-            features = features.to(self.classifier.weight.dtype)
-            logits = self.classifier(self.dropout(features))
-            wide = torch.promote_types(logits.dtype, torch.float32)
-            return KE2NTOutput(logits.to(wide), features, None)
+        pooled, attention = self.stage_features(images)
+        classifiers = (*self.side_classifiers, self.classifier)
+        with torch.autocast(images.device.type, enabled=False):
+            stages = []
+            for classify, features in zip(classifiers, pooled, strict=True):
+                features = features.to(self.classifier.weight.dtype)
+                logits = classify(self.dropout(features))
+                wide = torch.promote_types(logits.dtype, torch.float32)
+                stages.append(KE2NTOutput(logits.to(wide), features, None))
+            if self.fusion is None:
+                return stages[0]
+            fused = self.fusion([stage.logits for stage in stages])
+            return DeepOutput.of(
+                KE2NTOutput(fused, stages[-1].embeddings, None), tuple(stages), attention
+            )

@@ -17,6 +17,8 @@ from ke2nt.models.calibration import Calibration
 from ke2nt.models.folder import SavedModel, find_model_folder, read_folder, write_folder
 from ke2nt.models.imagenet import imagenet_weights
 from ke2nt.models.output import KE2NTOutput
+from ke2nt.models.stage_options import StageOptions
+from ke2nt.models.stages import Fusion, StageBranch, StageFeatures, StageMaps
 from ke2nt.models.weights import WeightReport, load_initial_weights
 from ke2nt.runtime.digest import digest_file
 from ke2nt.runtime.provenance import provenance as machine_provenance
@@ -42,6 +44,8 @@ class Recogniser(nn.Module, ABC):
             `load_initial_weights`.
         preprocessing: From pixels to the input; None for ImageNet's mean and standard deviation,
             or those that timm names for the weights of "timm" and "imagenet".
+        attention: Options of heads with attention on several stages, see `StageOptions`; None for
+            one head on the pooled features of the last stage.
 
     Attributes:
         preprocessing: From pixels to the input.
@@ -69,6 +73,7 @@ class Recogniser(nn.Module, ABC):
         dropout: float,
         weights: str | Path | None,
         preprocessing: Preprocessing | None,
+        attention: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         if not 0 <= dropout < 1:
@@ -88,6 +93,9 @@ class Recogniser(nn.Module, ABC):
             "backbone_options": options,
             "dropout": dropout,
         }
+        stages = None if attention is None else StageOptions.from_dict(attention)
+        if stages is not None:
+            self._encoder_options["attention"] = stages.to_dict()
         self.backbone: Backbone = create_backbone(
             backbone,
             image_size=image_size,
@@ -96,6 +104,15 @@ class Recogniser(nn.Module, ABC):
             pretrained=weights == "timm",
             **options,
         )
+        self.branches = nn.ModuleList()
+        self.fusion: Fusion | None = None
+        if stages is not None:
+            maps = StageMaps(self.backbone, stages.stages, image_size)
+            self.backbone = maps
+            self.branches.extend(
+                StageBranch(width, stages, normalise=maps.layered) for width in maps.widths
+            )
+            self.fusion = Fusion(stages)
         self.dropout = nn.Dropout(dropout)
         self.weight_report: WeightReport | None = None
         self.provenance: dict[str, Any] = {}
@@ -154,13 +171,20 @@ class Recogniser(nn.Module, ABC):
         """(B, 3, H, W) normalised images → logits and embeddings."""
 
     def features(self, images: Tensor) -> Tensor:
-        """Pooled features of the image encoder.
+        """Pooled features (B, width) of the encoder's last stage; see `stage_features`."""
+        return self.stage_features(images).pooled[-1]
+
+    @property
+    def stage_widths(self) -> tuple[int, ...]:
+        """Width of the pooled features of each stage, shallow to deep."""
+        backbone = self.backbone
+        return backbone.widths if isinstance(backbone, StageMaps) else (backbone.width,)
+
+    def stage_features(self, images: Tensor) -> StageFeatures:
+        """Pooled features of the encoder's stages; of the last one alone without attention heads.
 
         Args:
             images: (B, 3, image_size, image_size), floating, normalised by `preprocessing`.
-
-        Returns:
-            (B, width).
 
         Raises:
             ModelError: The images have another shape or dtype.
@@ -173,7 +197,14 @@ class Recogniser(nn.Module, ABC):
                 found=f"{images.dtype} of shape {tuple(images.shape)}",
                 hint="model.preprocessing.to_input makes them from uint8 pixels.",
             )
-        return self.backbone(images)
+        if not isinstance(self.backbone, StageMaps):
+            return StageFeatures((self.backbone(images),), ())
+        seen = [
+            branch(maps)
+            for branch, maps in zip(self.branches, self.backbone.maps(images), strict=True)
+        ]
+        places = tuple(place for _, place in seen if place is not None)
+        return StageFeatures(tuple(pooled for pooled, _ in seen), places)
 
     def save_pretrained(
         self,

@@ -7,6 +7,7 @@ from typing import Any
 
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.evaluation.coverage import coverage_risk
+from ke2nt.evaluation.groups import GroupReport
 from ke2nt.evaluation.score import Evaluation
 from ke2nt.models.recogniser import Recogniser
 from ke2nt.report.faces import pick_faces
@@ -37,6 +38,7 @@ def evaluation_report(
     records: Sequence[Mapping[str, Any]] = (),
     command: str | None = None,
     warnings: Sequence[str] = (),
+    groups: Sequence[GroupReport] = (),
 ) -> RunReport:
     """What a page on an evaluation shows.
 
@@ -48,6 +50,7 @@ def evaluation_report(
         records: Log records of the model's training, where known.
         command: What was typed.
         warnings: Shown at the top.
+        groups: Figures of groups of people, one report an attribute.
     """
     split = images.split
     return RunReport(
@@ -65,4 +68,5 @@ def evaluation_report(
         provenance={"evaluation": provenance(), "model": model.provenance},
         command=command,
         warnings=warnings,
+        groups=groups,
     )

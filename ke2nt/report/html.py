@@ -102,6 +102,7 @@ def render_report(report: RunReport) -> str:
     )
     environment.filters["percent"] = _percent
     environment.filters["number"] = _number
+    environment.filters["group_words"] = words.group_words
     environment.filters["face"] = lambda pixels: _uri(figures.face_png(pixels), "png")
     return environment.get_template("report.html.j2").render(
         report=report,

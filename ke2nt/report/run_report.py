@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from ke2nt.evaluation.coverage import CoverageRisk
+from ke2nt.evaluation.groups import GroupReport
 from ke2nt.evaluation.metrics import ClassificationReport
 from ke2nt.report.faces import FaceGroup
 
@@ -84,6 +85,7 @@ class RunReport:
         coverage: Risk against coverage on those images.
         min_confidence: Threshold below which the model's answers are withheld.
         labels: How the label sets were joined, such as `LabelMapping.describe()`.
+        groups: Figures of groups of people, one report an attribute.
         faces: Groups of faces with predictions.
         failed: (name, reason) of images that could not be read.
         records: Log records of the training, one an epoch; see `training_curves`.
@@ -103,6 +105,7 @@ class RunReport:
     coverage: CoverageRisk | None = None
     min_confidence: float | None = None
     labels: str | None = None
+    groups: Sequence[GroupReport] = ()
     faces: Sequence[FaceGroup] = ()
     failed: Sequence[tuple[str, str]] = ()
     records: Sequence[Mapping[str, Any]] = ()

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from ke2nt.evaluation.coverage import CoverageRisk
+from ke2nt.evaluation.groups import GroupReport
 from ke2nt.evaluation.metrics import ClassificationReport
 
 __all__ = [
     "calibration_words",
     "confusion_words",
     "coverage_words",
+    "group_words",
     "recall_words",
     "similarity_words",
 ]
@@ -71,6 +73,27 @@ def coverage_words(curve: CoverageRisk, min_confidence: float | None) -> str:
     return (
         f"{text} The model withholds answers below {_percent(min_confidence, 1)} confidence: "
         f"{_percent(share, 1)} of these faces are answered{given}."
+    )
+
+
+def group_words(report: GroupReport) -> str:
+    """How far groups of people are apart."""
+    unknown = f" {report.unknown:,} images are in no group." if report.unknown else ""
+    if report.gap is None or report.uar_gap is None:
+        return f"Fewer than two groups have {report.smallest} images or more.{unknown}"
+    few = [group.name for group in report.groups if not group.compared]
+    left = f" Left out of this, with few images: {', '.join(few)}." if few else ""
+    spread = ""
+    if report.gap_interval is not None:
+        low, high = report.gap_interval
+        spread = f" (95 % interval {100 * low:.1f}–{100 * high:.1f})"
+    odds = ""
+    if report.odds:
+        name, value = max(report.odds.items(), key=lambda item: item[1])
+        odds = f" Largest equalised-odds difference of a class: {100 * value:.1f} points ({name})."
+    return (
+        f"Best: {report.best}, worst: {report.worst}; {100 * report.gap:.1f} points of accuracy "
+        f"apart{spread}, {100 * report.uar_gap:.1f} points of UAR.{odds}{left}{unknown}"
     )
 
 

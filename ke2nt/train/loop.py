@@ -13,8 +13,9 @@ from ke2nt.data.tensors import Batch
 from ke2nt.errors import TrainingError
 from ke2nt.evaluation.evaluate import evaluate_model
 from ke2nt.evaluation.predict import Precision
+from ke2nt.losses.deep_supervision import DeepSupervisionLoss
 from ke2nt.losses.objective import KE2NTLoss
-from ke2nt.models.output import KE2NTOutput
+from ke2nt.models.output import KE2NTOutput, map_output
 from ke2nt.models.recogniser import Recogniser
 from ke2nt.runtime.distributed import average_gradients, gather_rows, is_main, rank, world_size
 from ke2nt.runtime.seeding import derive_seed, torch_generator
@@ -40,7 +41,7 @@ class Trainer(EpochLoop):
 
     model: Recogniser
     ema: ModelEma[Recogniser] | None
-    loss: KE2NTLoss
+    loss: KE2NTLoss | DeepSupervisionLoss
     augment: BatchAugmentation
     provenance: dict[str, Any]
 
@@ -117,31 +118,34 @@ class Trainer(EpochLoop):
             progress: Where training stands.
         """
         with self.accelerator.autocast():
-            logits, embeddings, neutral = self.model(images)
+            output = self.model(images)
         if (bank := self.model.bank) is not None:
             done = progress.epoch * self.steps_per_epoch + progress.step
             text = self.config.text
             scale = text.logit_scale or bank.logit_scale
-            logits = logits * scale_factor(done, self.steps_per_epoch, text, scale)
-        return KE2NTOutput(
-            gather_rows(logits),
-            gather_rows(embeddings),
-            None if neutral is None else gather_rows(neutral),
-        )
+            factor = scale_factor(done, self.steps_per_epoch, text, scale)
+            output = map_output(output, lambda own: own._replace(logits=own.logits * factor))
+        return output.map(gather_rows)
 
-    def _record(self, progress: Progress) -> dict[str, Any]:
-        """Evaluate where due, keep the model if it is the one to keep, describe the epoch."""
-        config, epoch = self.config, progress.epoch + 1
+    def _facts(self, progress: Progress) -> dict[str, Any]:
+        """What the log says of every epoch."""
+        epoch = progress.epoch + 1
         steps = max(1, progress.step - progress.skipped)
         record: dict[str, Any] = {
             "epoch": epoch,
             "lr": learning_rate(
-                epoch * self.steps_per_epoch - 1, self.steps_per_epoch, config.optim
+                epoch * self.steps_per_epoch - 1, self.steps_per_epoch, self.config.optim
             ),
             "loss": {name: value / steps for name, value in progress.sums.items()},
         }
         if progress.skipped:
             record["skipped"] = progress.skipped
+        return record
+
+    def _record(self, progress: Progress) -> dict[str, Any]:
+        """Evaluate where due, keep the model if it is the one to keep, describe the epoch."""
+        config, epoch = self.config, progress.epoch + 1
+        record = self._facts(progress)
         last = epoch == config.optim.epochs
         if not (last or epoch % config.select.every == 0):
             return record

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,8 @@ import torch
 from ke2nt.config.schema import TextConfig, TrainConfig
 from ke2nt.data.augmentation import BatchAugmentation
 from ke2nt.data.preprocessing import Preprocessing
-from ke2nt.losses.objective import KE2NTLoss
+from ke2nt.losses.deep_supervision import DeepSupervisionLoss
+from ke2nt.losses.objective import PARTS, KE2NTLoss
 from ke2nt.models.build import build_model
 from ke2nt.models.recogniser import KNOWN_STATISTICS, Recogniser
 from ke2nt.runtime.distributed import world_size
@@ -38,16 +40,30 @@ def prepare_trainer(
     accelerator: Accelerator,
     preprocessing: Preprocessing,
     *,
+    image_side: Mapping[str, torch.Tensor] | None = None,
     provenance: dict[str, Any] | None = None,
     quiet: bool = False,
 ) -> Trainer:
     """A trainer at the start of its run.
+
+    Args:
+        config: The run's configuration.
+        run: Its directory.
+        data: Its data.
+        accelerator: Device and precision.
+        preprocessing: From pixels to the input.
+        image_side: Weights of the encoder and its attention from a first stage.
+        provenance: Stored with the kept model.
+        quiet: No progress on stderr.
 
     Raises:
         Ke2ntError: The configuration asks for a model or text bank that cannot be had, or for a
             batch that the processes cannot share.
     """
     model = _build(config, data.classes, preprocessing)
+    if image_side is not None and config.pretrain is not None:
+        model.load_state_dict({**model.state_dict(), **image_side})
+        model.provenance["initial_weights"] = {"pretrain": list(config.pretrain.attributes)}
     return Trainer(
         **trainer_parts(config, run, data, model, accelerator, provenance=provenance, quiet=quiet)
     )
@@ -81,17 +97,7 @@ def trainer_parts(
         "model": model,
         "ema": ema,
         "optimizer": make_optimizer(model, config.optim),
-        "loss": KE2NTLoss(
-            {
-                "similarity": config.loss.similarity,
-                "transformation": config.loss.transformation,
-                "self_contrast": config.loss.self_contrast,
-            },
-            pairing=config.loss.pairing,
-            label_smoothing=config.loss.label_smoothing,
-            text_smoothing=config.loss.text_smoothing,
-            text_temperature=config.loss.text_temperature,
-        ),
+        "loss": _objective(config),
         "accelerator": accelerator,
         "augment": BatchAugmentation(config.augment, (red, green, blue)),
         "display": Display(
@@ -99,6 +105,25 @@ def trainer_parts(
         ),
         "provenance": provenance or {},
     }
+
+
+def _objective(config: TrainConfig) -> KE2NTLoss | DeepSupervisionLoss:
+    options = config.loss
+
+    def loss(parts: Sequence[str]) -> KE2NTLoss:
+        return KE2NTLoss(
+            {name: getattr(options, name) for name in parts},
+            pairing=options.pairing,
+            label_smoothing=options.label_smoothing,
+            text_smoothing=options.text_smoothing,
+            text_temperature=options.text_temperature,
+        )
+
+    whole, attention = loss(PARTS), config.model.attention
+    if attention is None:
+        return whole
+    own = whole if attention.supervise == "all" else loss(PARTS[:1])
+    return DeepSupervisionLoss(whole, own, weights=attention.supervision)
 
 
 def _build(
@@ -113,6 +138,8 @@ def _build(
         "backbone_options": options.backbone_options,
         "dropout": options.dropout,
     }
+    if options.attention is not None:
+        architecture["attention"] = options.attention.architecture()
     given = None if options.weights in KNOWN_STATISTICS else preprocessing
     if options.head == "linear":
         model = build_model(

@@ -7,6 +7,7 @@ log.jsonl       one record an epoch
 metrics.json    figures of the kept model on the selection split
 model/          the kept model (`KE2NT.from_pretrained`)
 checkpoints/    resumable states
+pretrain/       the first stage of two, where there is one
 report.html     the page to look at
 """
 

@@ -22,6 +22,7 @@ from ke2nt.train.device import make_accelerator
 from ke2nt.train.loop import Trainer
 from ke2nt.train.page import write_run_report
 from ke2nt.train.prepare import prepare_trainer
+from ke2nt.train.pretrain import pretrain
 from ke2nt.train.run import RunDirectory
 
 __all__ = ["TrainResult", "train"]
@@ -88,7 +89,21 @@ def _train(
     precision = "bf16" if accelerator.mixed_precision == "bf16" else "fp32"
     facts = {"seed": config.seed, "command": command, "precision": precision, **provenance()}
     run.begin(config, data.names(), resume=resume)
-    trainer = prepare(config, run, data, accelerator, preprocessing, provenance=facts, quiet=quiet)
+    image_side, first_stage = None, None
+    if config.pretrain is not None:
+        image_side, first_stage = pretrain(
+            config, run, data, accelerator, preprocessing, quiet=quiet
+        )
+    trainer = prepare(
+        config,
+        run,
+        data,
+        accelerator,
+        preprocessing,
+        image_side=image_side,
+        provenance=facts,
+        quiet=quiet,
+    )
     checkpoint = latest_checkpoint(run.checkpoints) if resume else None
     progress = trainer.restore(checkpoint) if checkpoint else Progress()
     summary: dict[str, Any] = {
@@ -99,6 +114,8 @@ def _train(
         "unreadable": data.failed(),
         "provenance": facts,
     }
+    if first_stage is not None:
+        summary["pretrain"] = first_stage
     with run.recorded(summary):
         progress = trainer.fit(progress)
     barrier()

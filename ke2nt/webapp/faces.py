@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from ke2nt.data.images import decode
+from ke2nt.explain.occlusion import GRID, cover_regions
 from ke2nt.models.output import KE2NTOutput
 from ke2nt.models.recogniser import Recogniser
 from ke2nt.predict.classify import FaceClassifier
 from ke2nt.predict.detection import Detector
 from ke2nt.predict.pipeline import find_faces
-from ke2nt.webapp.overlay import GRID, cover_regions
 
 __all__ = ["MOST_FACES", "FaceReader", "SeenFace"]
 

@@ -11,11 +11,11 @@ import numpy as np
 
 from ke2nt.data.images import decode
 from ke2nt.evaluation.metrics import Interval
+from ke2nt.explain.overlay import tint
 from ke2nt.lab.text_geometry import Geometry
 from ke2nt.labels import NEUTRAL
 from ke2nt.report.figures import face_png
 from ke2nt.webapp.faces import SeenFace
-from ke2nt.webapp.overlay import tint
 from ke2nt.webapp.reading import Reading
 from ke2nt.webapp.trials import Score, Trial
 

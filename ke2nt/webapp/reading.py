@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ke2nt.explain.occlusion import GRID
+from ke2nt.explain.target import log_odds
 from ke2nt.models.ke2nt import KE2NT
 from ke2nt.models.recogniser import Recogniser
 from ke2nt.predict.intensity import intensity
 from ke2nt.predict.use import ModelUse
 from ke2nt.text.bank import TextBank
 from ke2nt.webapp.faces import SeenFace
-from ke2nt.webapp.overlay import GRID, log_odds
 from ke2nt.webapp.words import Words
 
 __all__ = ["Reading", "read_face"]

@@ -25,7 +25,7 @@ NEEDS = {
     r"(open_clip|transformers):": "weights of a vision-language model",
     r"^ke2nt (train|quickstart)\b": "minutes",
     r"^ke2nt lab\b": "somebody to close it",
-    r"^ke2nt (predict|export|bench)\b": "a trained model, pictures or a camera",
+    r"^ke2nt (predict|export|bench|explain)\b": "a trained model, pictures or a camera",
 }
 
 
@@ -126,6 +126,15 @@ def test_extending(tmp_path, monkeypatch, model):
     assert page.letters.raw.shape == (8, 26)
 
 
+def test_attention_in_python():
+    bank = TextBank.build("paper", classes=["neutral", "happiness", "anger"])
+    deep = KE2NT(bank, "test_resnet", 32, attention={}).eval()
+    page = _page_module("attention", model=deep, images=torch.randn(2, 3, 32, 32))
+    exec(compile(_python("attention"), "docs/attention.md", "exec"), page.__dict__)
+    assert page.fused.shape == (2, 3)
+    assert len(page.by_stage) == len(page.places) == len(page.weights) == 3
+
+
 def test_zero_shot_in_python(tmp_path, monkeypatch, model, capsys):
     monkeypatch.chdir(tmp_path)
     bank = TextBank.build("paper")
@@ -138,7 +147,7 @@ def test_zero_shot_in_python(tmp_path, monkeypatch, model, capsys):
 
 
 def test_python_of_other_pages_has_a_test():
-    tested = {"extend", "zero-shot", "predict", "share", "trust"}
+    tested = {"attention", "extend", "zero-shot", "predict", "share", "trust"}
     assert {page for page, _, _ in blocks("python")} <= tested
 
 

@@ -6,11 +6,11 @@ import torch
 
 from ke2nt.data.images import decode
 from ke2nt.errors import ImageReadError
+from ke2nt.explain.occlusion import cover_regions
 from ke2nt.models.calibration import Calibration
 from ke2nt.predict.classify import FaceClassifier
 from ke2nt.predict.detection import Detection
 from ke2nt.webapp.faces import MOST_FACES, FaceReader
-from ke2nt.webapp.overlay import cover_regions
 from ke2nt.webapp.reading import read_face
 from ke2nt.webapp.words import Vocabulary
 

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from ke2nt.webapp.overlay import cover_regions, log_odds, tint
+from ke2nt.explain.occlusion import cover_regions
+from ke2nt.explain.overlay import tint
+from ke2nt.explain.target import log_odds
 
 
 def test_each_copy_hides_its_own_region_and_nothing_else():

@@ -1,0 +1,95 @@
+"""One stage of training against two (attributes of people first), and how far groups are apart.
+
+    python benchmarks/demographics.py [--out DIR] [--seeds 1 2] [key=value …]
+
+Drawn faces with known gender, age and skin. The test split, whose people are in no other split, is
+used for nothing but the reported figures. "one stage, more epochs" has as many epochs as the two
+stages together. `table.md` has the validation figures, `groups.md` those of the test split.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+from training_rows import Row, make_parser, run_rows
+
+from ke2nt.data.readers.catalog import get_reader
+from ke2nt.data.synth.folder import write_folder
+from ke2nt.evaluation.evaluate import evaluate_model
+from ke2nt.evaluation.groups import group_report
+from ke2nt.models.saving import load_model
+from ke2nt.runtime.atomic import write_json, write_text
+
+ATTRIBUTES = ("gender", "age", "skin")
+FIRST, SECOND = 4, 8  # epochs
+STAGES = {
+    "one stage": [f"optim.epochs={SECOND}"],
+    "one stage, more epochs": [f"optim.epochs={FIRST + SECOND}"],
+    "two stages": [
+        f"optim.epochs={SECOND}",
+        f"pretrain={{attributes: [{', '.join(ATTRIBUTES)}], epochs: {FIRST}}}",
+    ],
+}
+
+
+def rows(seed: int) -> list[Row]:
+    """The table's rows."""
+    shared = [
+        "data.name=manifest",
+        "data.options={}",
+        "select={rule: last, every: 1000}",
+        "model.attention=true",
+    ]
+    return [Row({"training": name}, [*shared, *changes]) for name, changes in STAGES.items()]
+
+
+def test_figures(folder: Path, faces: Path) -> dict[str, float]:
+    """Accuracy on the test split, and gaps between its groups."""
+    split = get_reader("manifest", faces).load("test")
+    result = evaluate_model(load_model(folder), split, bootstrap=0)
+    figures = {"accuracy": result.report.accuracy, "uar": result.report.uar}
+    for name in ATTRIBUTES:
+        report = group_report(result.predictions, split, name, bootstrap=0)
+        if report.gap is not None:
+            figures[f"gap by {name}"] = report.gap
+            figures[f"odds by {name}"] = max(report.odds.values())
+    return figures
+
+
+def group_table(out: Path, faces: Path, seeds: list[int]) -> None:
+    """Write `groups.json` and `groups.md` of the runs that are done."""
+    found: list[dict[str, Any]] = []
+    lines: list[str] = []
+    for row in rows(0):
+        done = [s for s in seeds if (row.folder(out, s) / "metrics.json").is_file()]
+        each = [{"seed": s, **test_figures(row.folder(out, s), faces)} for s in done]
+        if not each:
+            continue
+        names = [name for name in each[0] if name != "seed"]
+        if not lines:
+            columns = [*row.names, "seeds", *names]
+            lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
+        cells = [*row.names.values(), ", ".join(map(str, done))]
+        for name in names:
+            values = [100 * figures[name] for figures in each]
+            spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+            cells.append(f"{statistics.mean(values):.1f}{spread}")
+        lines.append("| " + " | ".join(cells) + " |")
+        found += [{**row.names, **figures} for figures in each]
+    write_json(out / "groups.json", found)
+    write_text(out / "groups.md", "\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    parser = make_parser(__doc__, config="quickstart", out="runs/demographics")
+    parser.add_argument("--count", type=int, default=2400, help="drawn faces")
+    parser.add_argument("--size", type=int, default=64, help="their side, pixels")
+    arguments = parser.parse_args([*sys.argv[1:], "--root", "drawn"])
+    arguments.root = arguments.out / "faces"
+    if not (arguments.root / "manifest.csv").is_file():
+        write_folder(arguments.root, count=arguments.count, seed=7, size=arguments.size)
+    run_rows(rows, arguments)
+    group_table(arguments.out, arguments.root, arguments.seeds)

@@ -1,0 +1,39 @@
+"""The methods by name: model, face, target → map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from ke2nt.errors import ConfigError
+from ke2nt.explain.attention_map import attention_map
+from ke2nt.explain.gradcam import gradcam_map
+from ke2nt.explain.occlusion import occlusion_map
+from ke2nt.explain.target import Target
+from ke2nt.models.recogniser import Recogniser
+from ke2nt.runtime.suggest import did_you_mean
+
+__all__ = ["METHODS", "Method", "get_method"]
+
+Method = Callable[[Recogniser, np.ndarray, Target], np.ndarray]
+METHODS: Mapping[str, Method] = {
+    "attention": attention_map,
+    "gradcam": gradcam_map,
+    "occlusion": occlusion_map,
+}
+
+
+def get_method(name: str) -> Method:
+    """The method of a name.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    if name not in METHODS:
+        raise ConfigError(
+            f"unknown method {name!r}",
+            expected=f"one of {', '.join(METHODS)}",
+            hint=did_you_mean(name, METHODS),
+        )
+    return METHODS[name]

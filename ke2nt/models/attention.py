@@ -1,0 +1,86 @@
+"""Attention on a feature map: which channels, then which places (CBAM's form)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["AttentionBlock", "BlockKind", "ChannelAttention", "SpatialAttention"]
+
+BlockKind = Literal["channel_spatial", "channel", "spatial", "none"]
+
+
+class ChannelAttention(nn.Module):
+    """Weights of the channels: σ(MLP(mean over places) + MLP(maximum over places)).
+
+    Woo et al., "CBAM: Convolutional Block Attention Module" (ECCV 2018,
+    https://arxiv.org/abs/1807.06521), equation 2; the MLP is C → C / r → C with a ReLU.
+
+    Args:
+        channels: C.
+        reduction: r; at least one hidden unit is kept.
+    """
+
+    def __init__(self, channels: int, reduction: int = 16) -> None:
+        super().__init__()
+        hidden = max(1, channels // reduction)
+        self.down = nn.Linear(channels, hidden)
+        self.up = nn.Linear(hidden, channels)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(B, C, h, w) → (B, C) weights in [0, 1]."""
+        pooled = torch.stack([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3))])
+        return self.up(self.down(pooled).relu()).sum(dim=0).sigmoid()
+
+
+class SpatialAttention(nn.Module):
+    """Weights of the places: σ(conv_k([mean over channels; maximum over channels])).
+
+    CBAM, equation 3.
+
+    Args:
+        kernel: k, odd; 7 as published.
+    """
+
+    def __init__(self, kernel: int = 7) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 1, kernel, padding=kernel // 2)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(B, C, h, w) → (B, h, w) weights in [0, 1]."""
+        pooled = torch.stack([maps.mean(dim=1), maps.amax(dim=1)], dim=1)
+        return self.conv(pooled).squeeze(1).sigmoid()
+
+
+class AttentionBlock(nn.Module):
+    """Channel attention, then spatial attention, each multiplied in; either may be left out.
+
+    Args:
+        channels: Channels of the map.
+        kind: Which of the two.
+        reduction: Of the channel attention.
+        kernel: Of the spatial attention.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        kind: BlockKind = "channel_spatial",
+        *,
+        reduction: int = 16,
+        kernel: int = 7,
+    ) -> None:
+        super().__init__()
+        self.channel = ChannelAttention(channels, reduction) if kind.startswith("channel") else None
+        self.spatial = SpatialAttention(kernel) if kind.endswith("spatial") else None
+
+    def forward(self, maps: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The attended map (B, C, h, w), and the spatial weights (B, h, w) where there are any."""
+        if self.channel is not None:
+            maps = maps * self.channel(maps)[:, :, None, None]
+        if self.spatial is None:
+            return maps, None
+        places = self.spatial(maps)
+        return maps * places[:, None], places

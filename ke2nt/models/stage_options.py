@@ -1,0 +1,86 @@
+"""What attention heads are made of: a plain description that a saved model keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self, get_args
+
+from ke2nt.errors import ModelError
+from ke2nt.models.attention import BlockKind
+
+__all__ = ["FusionKind", "StageOptions"]
+
+FusionKind = Literal["learned", "fixed"]
+MOST_STAGES = 6
+
+
+@dataclass(frozen=True, slots=True)
+class StageOptions:
+    """Attention heads on the deepest stages of an image encoder.
+
+    Attributes:
+        stages: How many stages have a head, 1 to 6.
+        block: Attention on each stage's map: "channel_spatial", "channel", "spatial" or "none".
+        reduction: Channels over hidden units of the channel attention.
+        kernel: Side of the spatial attention's convolution, odd.
+        fusion: "learned": weights of the stages are trained, equal at first. "fixed": they stay.
+        fusion_weights: Fixed weights, shallow to deep, of any positive sum; None for equal ones.
+
+    Raises:
+        ModelError: A value is out of range.
+    """
+
+    stages: int = 3
+    block: BlockKind = "channel_spatial"
+    reduction: int = 16
+    kernel: int = 7
+    fusion: FusionKind = "learned"
+    fusion_weights: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        weights = self.fusion_weights
+        if weights is not None:
+            weights = tuple(map(float, weights))
+            object.__setattr__(self, "fusion_weights", weights)
+        checks = {
+            "stages from 1 to 6": 1 <= self.stages <= MOST_STAGES,
+            f"block one of {', '.join(get_args(BlockKind))}": self.block in get_args(BlockKind),
+            "reduction of at least 1": self.reduction >= 1,
+            "an odd kernel": self.kernel % 2 == 1 and self.kernel > 0,
+            "fusion learned or fixed": self.fusion in get_args(FusionKind),
+            "no fusion_weights where fusion is learned": weights is None or self.fusion == "fixed",
+            "one fusion weight a stage, none below 0, not all 0": weights is None
+            or (len(weights) == self.stages and min(weights) >= 0 and sum(weights) > 0),
+        }
+        wrong = [text for text, good in checks.items() if not good]
+        if wrong:
+            raise ModelError(
+                "the attention heads are not valid",
+                expected="; ".join(wrong),
+                found=self.to_dict(),
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON value."""
+        weights = self.fusion_weights
+        return {
+            "stages": self.stages,
+            "block": self.block,
+            "reduction": self.reduction,
+            "kernel": self.kernel,
+            "fusion": self.fusion,
+            "fusion_weights": None if weights is None else list(weights),
+        }
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Self:
+        """Inverse of `to_dict`.
+
+        Raises:
+            ModelError: A key is unknown or a value not valid.
+        """
+        try:
+            return cls(**value)
+        except TypeError as error:
+            raise ModelError("the attention heads are not valid", found=error) from error

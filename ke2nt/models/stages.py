@@ -1,0 +1,146 @@
+"""Several stages of an image encoder: their maps, attended and pooled, and their fusion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ke2nt.errors import ModelError
+from ke2nt.models.attention import AttentionBlock
+from ke2nt.models.backbones import Backbone
+from ke2nt.models.stage_options import StageOptions
+
+__all__ = ["Fusion", "StageBranch", "StageFeatures", "StageMaps"]
+
+
+class StageFeatures(NamedTuple):
+    """What the stages of an encoder see in B images, shallow to deep.
+
+    Attributes:
+        pooled: (B, C_i) of each stage; a single one for a plain encoder.
+        attention: (B, h_i, w_i) spatial weights of each stage; empty where there are none.
+    """
+
+    pooled: tuple[Tensor, ...]
+    attention: tuple[Tensor, ...]
+
+
+class StageMaps(Backbone):
+    """An image encoder that gives the feature maps of its deepest stages.
+
+    timm's own account of a family's stages is used (`feature_info`, `forward_intermediates`); what
+    lies behind the last stage is removed. A family with one resolution (ViT) has as many stages as
+    blocks, of which evenly spaced ones are taken, the last one included.
+
+    Args:
+        backbone: The encoder; its network is taken over.
+        count: Number of stages.
+        image_size: Side of the square input in pixels.
+
+    Attributes:
+        widths: Channels of each map, shallow to deep; `width` is the deepest one's.
+        layered: Whether the family normalises by layer; such maps come before any normalisation.
+
+    Raises:
+        ModelError: The family does not tell its stages, or has fewer.
+    """
+
+    def __init__(self, backbone: Backbone, count: int, image_size: int) -> None:
+        net: Any = backbone.net
+        if not hasattr(net, "forward_intermediates") or not hasattr(net, "feature_info"):
+            raise ModelError(
+                "this backbone does not give the feature maps of its stages",
+                expected="a timm model with forward_intermediates, for model.attention",
+                found=type(net).__name__,
+            )
+        super().__init__(net, backbone.width)
+        self._indices = _stage_indices([info["reduction"] for info in net.feature_info], count)
+        net.prune_intermediate_layers(self._indices, prune_norm=True, prune_head=True)
+        self.layered = any(isinstance(module, nn.LayerNorm) for module in net.modules())
+        training = net.training
+        net.eval()
+        with torch.no_grad():
+            maps = self.maps(torch.zeros(1, 3, image_size, image_size))
+        net.train(training)
+        self.widths = tuple(m.shape[1] for m in maps)
+        self.width = self.widths[-1]
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """(B, 3, H, W) normalised images → (B, C_i, h_i, w_i) of each stage, shallow to deep."""
+        net: Any = self.net
+        return net.forward_intermediates(
+            images, indices=self._indices, norm=False, output_fmt="NCHW", intermediates_only=True
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) normalised images → (B, width) pooled features of the deepest stage."""
+        return self.maps(images)[-1].mean(dim=(2, 3))
+
+
+def _stage_indices(reductions: Sequence[int], count: int) -> list[int]:
+    """Positions of the stages that are used, ascending."""
+    stages = len(reductions)
+    if count > stages:
+        raise ModelError(
+            "the backbone has fewer stages than are to have a head",
+            expected=f"model.attention.stages of at most {stages}",
+            found=count,
+        )
+    if len(set(reductions)) == 1:
+        return [stages * (i + 1) // count - 1 for i in range(count)]
+    return list(range(stages - count, stages))
+
+
+class StageBranch(nn.Module):
+    """One stage's map → attended, pooled features.
+
+    Args:
+        channels: Channels of the map.
+        options: Kind and size of the attention.
+        normalise: Normalise the channels of each place first, as families do that normalise by
+            layer.
+    """
+
+    def __init__(self, channels: int, options: StageOptions, *, normalise: bool) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels) if normalise else None
+        self.attention = AttentionBlock(
+            channels, options.block, reduction=options.reduction, kernel=options.kernel
+        )
+
+    def forward(self, maps: Tensor) -> tuple[Tensor, Tensor | None]:
+        """(B, C, h, w) → (B, C), and the spatial weights (B, h, w) where there are any."""
+        if self.norm is not None:
+            maps = self.norm(maps.movedim(1, -1)).movedim(-1, 1)
+        maps, places = self.attention(maps)
+        return maps.mean(dim=(2, 3)), places
+
+
+class Fusion(nn.Module):
+    """Σ_i w_i x_i over the stages, w_i ≥ 0 with sum 1.
+
+    Args:
+        options: Number of stages; learned weights (a softmax, equal at first) or fixed ones.
+    """
+
+    fixed: Tensor
+
+    def __init__(self, options: StageOptions) -> None:
+        super().__init__()
+        learned = options.fusion == "learned"
+        self.scores = nn.Parameter(torch.zeros(options.stages)) if learned else None
+        fixed = torch.tensor(options.fusion_weights or [1.0] * options.stages)
+        self.register_buffer("fixed", fixed / fixed.sum(), persistent=False)
+
+    @property
+    def weights(self) -> Tensor:
+        """(S,) weights, shallow to deep."""
+        return self.fixed if self.scores is None else self.scores.softmax(dim=0)
+
+    def forward(self, stages: Sequence[Tensor]) -> Tensor:
+        """S tensors of one shape → their weighted sum."""
+        weights = self.weights.to(stages[0].dtype)
+        return torch.stack(list(stages), dim=-1) @ weights

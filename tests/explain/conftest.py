@@ -1,0 +1,70 @@
+"""Small models that look at one known place, and faces that differ there alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from ke2nt.models.ke2nt import KE2NT
+from ke2nt.models.linear import LinearClassifier
+from ke2nt.text.bank import TextBank
+
+torch.set_num_threads(1)
+SIZE = 48
+CLASSES = ("neutral", "happiness", "anger")
+CORNER = (slice(4, 20), slice(28, 44))  # where the bright square is
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def bank():
+    rows = torch.randn(3, 16, generator=torch.Generator().manual_seed(5))
+    return TextBank.from_tensors(rows, classes=CLASSES, neutral_index=0, logit_scale=20.0)
+
+
+def bright_corner():
+    """A dark face with one bright square."""
+    pixels = np.full((SIZE, SIZE, 3), 60, np.uint8)
+    pixels[CORNER] = 250
+    return pixels
+
+
+@pytest.fixture
+def crop():
+    return bright_corner()
+
+
+class _Bright(nn.Module):
+    """Pooled brightness above the mean: a backbone that sees nothing else."""
+
+    feature_info = ({"module": "cells", "reduction": 4},)
+
+    def __init__(self):
+        super().__init__()
+        self.cells = nn.Sequential(nn.AvgPool2d(4), nn.ReLU())
+
+    def forward(self, images):
+        return self.cells(images).mean(dim=(2, 3))
+
+
+@pytest.fixture
+def sees_brightness():
+    """A linear model whose second class is brightness itself."""
+    model = LinearClassifier(CLASSES, "test_resnet", SIZE)
+    model.backbone.net = _Bright()
+    model.classifier = nn.Linear(3, 3, bias=False)
+    weight = torch.zeros(3, 3)
+    weight[1] = 5.0
+    model.classifier.weight = nn.Parameter(weight)
+    return model.eval()
+
+
+@pytest.fixture
+def deep(bank):
+    return KE2NT(bank, "test_resnet", SIZE, attention={"stages": 3}).eval()

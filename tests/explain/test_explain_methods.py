@@ -1,0 +1,165 @@
+"""Every method finds the place that a model looks at; targets are classes or phrases."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from conftest import CORNER, SIZE
+
+from ke2nt.errors import ConfigError, MissingExtraError, ModelError
+from ke2nt.explain import gradcam
+from ke2nt.explain.attention_map import attention_map
+from ke2nt.explain.checks import deletion_insertion, random_map, region_share
+from ke2nt.explain.gradcam import gradcam_map
+from ke2nt.explain.heat import forward_faces, score_faces
+from ke2nt.explain.methods import METHODS, get_method
+from ke2nt.explain.occlusion import occlusion_map
+from ke2nt.explain.target import class_target, log_odds, phrase_target
+from ke2nt.models.build import build_model
+from ke2nt.models.ke2nt import KE2NT
+from ke2nt.text.bank import TextBank
+
+REGION = np.zeros((SIZE, SIZE), bool)
+REGION[CORNER] = True
+
+
+@pytest.mark.parametrize("method", [gradcam_map, occlusion_map])
+def test_the_place_that_decides_is_found(method, sees_brightness, crop):
+    heat = method(sees_brightness, crop, class_target(sees_brightness, "happiness"))
+    assert heat.shape == (SIZE, SIZE)
+    assert heat.dtype == np.float32
+    share = region_share(heat, REGION)
+    assert share > 0.5 > 4 * REGION.mean()  # its area is a ninth
+    assert REGION[np.unravel_index(heat.argmax(), heat.shape)]
+
+
+def test_what_speaks_against_a_class_is_negative(sees_brightness, crop):
+    heat = occlusion_map(sees_brightness, crop, class_target(sees_brightness, "anger"))
+    assert heat[CORNER].mean() < -0.1
+    assert abs(heat[30:, :16]).max() < abs(heat[CORNER]).max()
+
+
+@pytest.mark.parametrize(
+    ("backbone", "options"),
+    [
+        ("resnet18", {}),
+        ("convnext_atto", {"depths": [1, 1, 1, 1], "dims": [8, 16, 24, 32]}),
+        (
+            "swin_tiny_patch4_window7_224",
+            {
+                "patch_size": 2,
+                "window_size": 3,
+                "embed_dim": 24,
+                "depths": [1, 1, 1, 1],
+                "num_heads": [1, 2, 2, 4],
+            },
+        ),
+        ("test_vit", {"patch_size": 8}),
+        ("mobilenetv3_small_050", {}),
+    ],
+)
+@pytest.mark.parametrize("attention", [None, {"stages": 2}])
+def test_gradcam_works_on_convolutions_and_transformers(backbone, options, attention, bank, crop):
+    architecture = {
+        "backbone": backbone,
+        "image_size": SIZE,
+        "backbone_options": options,
+        "attention": attention,
+    }
+    model = build_model(architecture, bank=bank).eval()
+    heats = [gradcam_map(model, crop, class_target(model, name)) for name in ("happiness", "anger")]
+    for heat in heats:
+        assert heat.shape == (SIZE, SIZE)
+        assert 0 <= heat.min() <= heat.max() <= 1
+    assert max(heat.max() for heat in heats) > 0.9  # there was a gradient
+    assert not np.array_equal(*heats)
+
+
+def test_attention_is_the_weighted_sum_of_the_stretched_stages(deep, crop):
+    heat = attention_map(deep, crop, class_target(deep, "anger"))
+    assert heat.shape == (SIZE, SIZE)
+    with torch.no_grad():
+        deep.fusion.scores.copy_(torch.tensor([60.0, 0.0, 0.0]))  # the shallowest stage alone
+    first = attention_map(deep, crop, class_target(deep, "anger"))
+    places = forward_faces(deep, crop[None]).attention[0][0].detach()
+    cell = SIZE // places.shape[0]
+    middles = first[cell // 2 :: cell, cell // 2 :: cell]
+    rank = np.corrcoef(middles.ravel(), places.numpy().ravel())[0, 1]
+    assert rank > 0.95
+    assert not np.allclose(first, heat)
+
+
+def test_attention_needs_a_model_that_has_it(bank, sees_brightness, crop):
+    without = KE2NT(bank, "test_resnet", SIZE, attention={"block": "channel"}).eval()
+    for model in (sees_brightness, without):
+        with pytest.raises(ModelError, match="no spatial attention"):
+            attention_map(model, crop, class_target(model, "anger"))
+
+
+def test_a_class_scores_by_its_log_odds(deep, crop):
+    logits = forward_faces(deep, crop[None]).logits
+    score = score_faces(deep, crop[None], class_target(deep, "anger"))
+    torch.testing.assert_close(score, log_odds(logits, 2).detach().double())
+    with pytest.raises(ModelError, match="no class 'rage'"):
+        class_target(deep, "rage")
+
+
+def test_a_phrase_scores_by_how_much_more_it_fits_than_neutral(deep, crop):
+    words = TextBank.from_tensors(
+        torch.randn(1, 16),
+        classes=("raised inner brows",),
+        neutral_index=None,
+        logit_scale=20.0,
+        neutral=torch.randn(16),
+    )
+    target = phrase_target(deep, "raised inner brows", words)
+    face = torch.nn.functional.normalize(forward_faces(deep, crop[None]).embeddings)[0]
+    expected = 20 * (face @ words.embeddings[0] - face @ deep.bank.neutral)
+    score = score_faces(deep, crop[None], target)
+    torch.testing.assert_close(score[0].float(), expected.detach())
+    assert np.ptp(occlusion_map(deep, crop, target)) > 0
+    assert gradcam_map(deep, crop, target).shape == (SIZE, SIZE)
+
+
+def test_a_linear_head_knows_no_phrases(sees_brightness, bank):
+    with pytest.raises(ModelError, match="knows no other words"):
+        phrase_target(sees_brightness, "raised inner brows", bank)
+
+
+def test_curves_reward_the_right_map(sees_brightness, crop):
+    target = class_target(sees_brightness, "happiness")
+    right = deletion_insertion(sees_brightness, crop, target, REGION.astype(float))
+    wrong = deletion_insertion(sees_brightness, crop, target, -REGION.astype(float))
+    assert right.deletion_area < wrong.deletion_area
+    assert right.insertion_area > wrong.insertion_area
+    whole = forward_faces(sees_brightness, crop[None]).logits.softmax(dim=1)[0, 1].item()
+    assert right.deletion[0] == right.insertion[-1] == pytest.approx(whole)
+    assert right.deletion[-1] == pytest.approx(right.insertion[0])  # everything is one colour
+    assert len(right.deletion) == 17
+
+
+def test_region_share_of_known_maps():
+    assert region_share(REGION.astype(float), REGION) == 1
+    assert region_share(-np.ones((SIZE, SIZE)), REGION) == pytest.approx(REGION.mean())
+    half = np.where(REGION, 3.0, 0.0)
+    half[40:, :8] = 3.0
+    assert region_share(half, REGION) == pytest.approx(256 / (256 + 64))
+
+
+def test_random_maps_are_repeatable_and_differ():
+    assert np.array_equal(random_map(32, "a"), random_map(32, "a"))
+    assert not np.array_equal(random_map(32, "a"), random_map(32, "b"))
+
+
+def test_names_of_methods(monkeypatch, deep, crop):
+    assert set(METHODS) == {"attention", "gradcam", "occlusion"}
+    with pytest.raises(ConfigError, match=r"[Dd]id you mean"):
+        get_method("gradcan")
+
+    def absent(*args, **kwargs):
+        raise MissingExtraError("grad-cam", extra="explain", purpose="Grad-CAM")
+
+    monkeypatch.setattr(gradcam, "import_optional", absent)
+    with pytest.raises(MissingExtraError, match="explain"):
+        gradcam_map(deep, crop, class_target(deep, "anger"))
