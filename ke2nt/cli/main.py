@@ -49,6 +49,7 @@ def _add_commands() -> None:
         doctor,
         evaluate,
         export,
+        gan,
         lab,
         predict,
         prompts,
@@ -61,6 +62,7 @@ def _add_commands() -> None:
     app.add_typer(cache.app, name="cache")
     app.add_typer(data.app, name="data")
     app.add_typer(bench.app, name="bench")
+    app.add_typer(gan.app, name="gan")
     app.command("train")(train.train)
     app.command("evaluate")(evaluate.evaluate)
     app.command("zero-shot")(zero_shot.zero_shot)

@@ -9,9 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 __all__ = [
     "AugmentConfig",
     "DataConfig",
+    "ExtraConfig",
     "LossConfig",
     "ModelConfig",
     "OptimConfig",
+    "Section",
     "SelectConfig",
     "TextConfig",
     "TrainConfig",
@@ -21,11 +23,34 @@ __all__ = [
 _NEED_TEXT = ("transformation", "self_contrast", "text_smoothing")
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """Strict and frozen: an unknown key is an error."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class DataConfig(_Section):
+class ExtraConfig(Section):
+    """Synthetic faces added to the training images: a folder of them, or a frozen generator."""
+
+    folder: str | None = Field(
+        None, description="Image folder, a folder a class, as the reader `folder` takes it."
+    )
+    generator: str | None = Field(
+        None, description="Run of `ke2nt gan pretrain`, or the folder of its generator."
+    )
+    share: float = Field(0.3, gt=0.0, lt=1.0, description="Their share of an epoch's images.")
+    count: int = Field(
+        4000, ge=1, description="Faces the generator draws once; an epoch takes some of them."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> ExtraConfig:
+        if (self.folder is None) == (self.generator is None):
+            raise ValueError("extra needs either a folder or a generator")
+        return self
+
+
+class DataConfig(Section):
     """Where the faces come from."""
 
     name: str = Field("ferplus", description="Dataset reader, as `ke2nt data list` names them.")
@@ -47,13 +72,14 @@ class DataConfig(_Section):
         "natural",
         description="How often a class of n images is seen: as n, as its square root, or alike.",
     )
+    extra: ExtraConfig | None = Field(None, description="Further, synthetic training images.")
     memory: Literal["auto", "ram", "lazy"] = Field(
         "auto", description="Decode once into RAM, or each time; auto decides by size."
     )
     workers: int = Field(2, ge=0, le=64, description="Decoding threads or processes.")
 
 
-class AugmentConfig(_Section):
+class AugmentConfig(Section):
     """Random changes of training images; all per sample, on the device."""
 
     flip: float = Field(0.5, ge=0.0, le=1.0, description="Probability of a mirror image.")
@@ -80,7 +106,7 @@ class AugmentConfig(_Section):
         return self
 
 
-class TextConfig(_Section):
+class TextConfig(Section):
     """Which words teach, and through which text encoder."""
 
     encoder: str = Field(
@@ -106,7 +132,7 @@ class TextConfig(_Section):
     cache_dir: str | None = Field(None, description="Cache folder; null takes the usual place.")
 
 
-class ModelConfig(_Section):
+class ModelConfig(Section):
     """The image side."""
 
     head: Literal["text", "linear"] = Field(
@@ -131,7 +157,7 @@ class ModelConfig(_Section):
     dropout: float = Field(0.0, ge=0.0, lt=1.0)
 
 
-class LossConfig(_Section):
+class LossConfig(Section):
     """Weights of the KE2NT objective, λ_s L_s + λ_t L_t + λ_c L_c."""
 
     similarity: float = Field(1.0, ge=0.0)
@@ -150,7 +176,7 @@ class LossConfig(_Section):
     )
 
 
-class OptimConfig(_Section):
+class OptimConfig(Section):
     """Optimiser and schedule."""
 
     name: Literal["sgd", "adamw"] = "sgd"
@@ -193,7 +219,7 @@ class OptimConfig(_Section):
         return self
 
 
-class SelectConfig(_Section):
+class SelectConfig(Section):
     """Which epoch's model is kept."""
 
     metric: Literal["uar", "accuracy", "macro_f1"] = "accuracy"
@@ -205,7 +231,7 @@ class SelectConfig(_Section):
     every: int = Field(1, ge=1, description="Epochs between two evaluations.")
 
 
-class TrainConfig(_Section):
+class TrainConfig(Section):
     """One training run."""
 
     seed: int = Field(29, ge=0, lt=2**31)

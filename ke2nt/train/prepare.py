@@ -53,7 +53,7 @@ def prepare_trainer(
     if world_size() > 1 and config.optim.sync_batch_norm:
         synchronise_batch_norm(model)
     red, green, blue = (value * 255 for value in model.preprocessing.mean)
-    images = len(data.train.usable)
+    images = len(data.real) + data.extra_per_epoch
     return Trainer(
         config=config,
         run=run,

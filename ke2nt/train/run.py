@@ -20,6 +20,7 @@ from ke2nt.config.load import C, config_from_dict, config_to_yaml
 from ke2nt.config.schema import TrainConfig
 from ke2nt.errors import CheckpointError, TrainingError
 from ke2nt.runtime.atomic import write_json, write_text
+from ke2nt.runtime.distributed import is_main
 
 __all__ = ["RunDirectory"]
 
@@ -71,6 +72,37 @@ class RunDirectory:
             raise TrainingError(
                 "cannot write the run directory", where=self.path, found=error
             ) from error
+
+    def begin(
+        self,
+        config: TrainConfig,
+        names: dict[str, Any],
+        *,
+        resume: bool,
+        command: str = "ke2nt train",
+    ) -> None:
+        """Start a run here, or make sure that the one that goes on still has its data.
+
+        Args:
+            config: As of `create`, as is command.
+            names: Names of its samples, `split.json`.
+            resume: Whether the run goes on.
+
+        Raises:
+            TrainingError: As of `create`.
+            CheckpointError: The data of the run that goes on has changed.
+        """
+        if is_main() and not resume:
+            self.create(config, command=command)
+        begun = (self.path / "split.json").exists()
+        if is_main() and not begun:
+            self.write("split.json", names)
+        elif begun and self.read("split.json") != names:
+            raise CheckpointError(
+                "the dataset has changed since the run began: its splits differ",
+                where=self.path,
+                hint="Start a new run.",
+            )
 
     def load_config(self, kind: type[C] = TrainConfig) -> C:  # type: ignore[assignment]
         """The configuration of the run that is here.

@@ -8,7 +8,6 @@ from typing import Any
 
 from ke2nt.config.schema import TrainConfig
 from ke2nt.data.preprocessing import Preprocessing
-from ke2nt.errors import CheckpointError
 from ke2nt.evaluation.evaluate import evaluate_model
 from ke2nt.evaluation.score import Evaluation
 from ke2nt.models.card_facts import run_facts
@@ -88,17 +87,7 @@ def _train(
     data = load_training_data(config, preprocessing, quiet=quiet)
     precision = "bf16" if accelerator.mixed_precision == "bf16" else "fp32"
     facts = {"seed": config.seed, "command": command, "precision": precision, **provenance()}
-    begun = (run.path / "split.json").exists()
-    if is_main() and not resume:
-        run.create(config)
-    if is_main() and not begun:
-        run.write("split.json", data.names())
-    elif begun and run.read("split.json") != data.names():
-        raise CheckpointError(
-            "the dataset has changed since the run began: its splits differ",
-            where=run.path,
-            hint="Start a new run.",
-        )
+    run.begin(config, data.names(), resume=resume)
     trainer = prepare(config, run, data, accelerator, preprocessing, provenance=facts, quiet=quiet)
     checkpoint = latest_checkpoint(run.checkpoints) if resume else None
     progress = trainer.restore(checkpoint) if checkpoint else Progress()
