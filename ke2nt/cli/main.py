@@ -51,6 +51,7 @@ def _add_commands() -> None:
         evaluate,
         explain,
         export,
+        gan,
         lab,
         predict,
         prompts,
@@ -63,6 +64,7 @@ def _add_commands() -> None:
     app.add_typer(cache.app, name="cache")
     app.add_typer(data.app, name="data")
     app.add_typer(bench.app, name="bench")
+    app.add_typer(gan.app, name="gan")
     app.command("train")(train.train)
     app.command("adapt")(adapt.adapt)
     app.command("evaluate")(evaluate.evaluate)

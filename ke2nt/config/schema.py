@@ -13,9 +13,11 @@ from ke2nt.config.section import Section
 __all__ = [
     "AugmentConfig",
     "DataConfig",
+    "ExtraConfig",
     "LossConfig",
     "ModelConfig",
     "OptimConfig",
+    "Section",
     "SelectConfig",
     "TextConfig",
     "TrainConfig",
@@ -23,6 +25,27 @@ __all__ = [
 
 
 _NEED_TEXT = ("transformation", "self_contrast", "text_smoothing")
+
+
+class ExtraConfig(Section):
+    """Synthetic faces added to the training images: a folder of them, or a frozen generator."""
+
+    folder: str | None = Field(
+        None, description="Image folder, a folder a class, as the reader `folder` takes it."
+    )
+    generator: str | None = Field(
+        None, description="Run of `ke2nt gan pretrain`, or the folder of its generator."
+    )
+    share: float = Field(0.3, gt=0.0, lt=1.0, description="Their share of an epoch's images.")
+    count: int = Field(
+        4000, ge=1, description="Faces the generator draws once; an epoch takes some of them."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> ExtraConfig:
+        if (self.folder is None) == (self.generator is None):
+            raise ValueError("extra needs either a folder or a generator")
+        return self
 
 
 class DataConfig(Section):
@@ -47,6 +70,7 @@ class DataConfig(Section):
         "natural",
         description="How often a class of n images is seen: as n, as its square root, or alike.",
     )
+    extra: ExtraConfig | None = Field(None, description="Further, synthetic training images.")
     memory: Literal["auto", "ram", "lazy"] = Field(
         "auto", description="Decode once into RAM, or each time; auto decides by size."
     )

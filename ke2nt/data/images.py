@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from PIL import Image
 from ke2nt.data.sample import ImageSource, PackedImage
 from ke2nt.errors import DataError, ImageReadError
 
-__all__ = ["MAX_PIXELS", "ImageHeader", "decode", "is_image_name", "probe"]
+__all__ = ["MAX_PIXELS", "ImageHeader", "decode", "encode_png", "is_image_name", "probe"]
 
 MAX_PIXELS = 64 * 1024 * 1024
 """Most pixels that are decoded; a larger image is refused as a decompression bomb."""
@@ -111,6 +112,14 @@ def decode(
     # Decoders raise nearly anything on damaged bytes: OSError, SyntaxError, struct.error, KeyError.
     except Exception as error:
         raise _failure(source, error) from error
+
+
+def encode_png(pixels: np.ndarray) -> bytes:
+    """uint8 (H, W, 3) RGB pixels as a PNG file, grey where the three channels are equal."""
+    grey = (pixels == pixels[:, :, :1]).all()
+    buffer = io.BytesIO()
+    Image.fromarray(pixels[:, :, 0] if grey else pixels).save(buffer, format="PNG")
+    return buffer.getvalue()
 
 
 @contextmanager

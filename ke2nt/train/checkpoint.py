@@ -22,7 +22,13 @@ from ke2nt.runtime.atomic import atomic_folder, write_json
 from ke2nt.runtime.digest import digest_file
 from ke2nt.train.ema import ModelEma
 
-__all__ = ["Progress", "latest_checkpoint", "load_checkpoint", "save_checkpoint"]
+__all__ = [
+    "Progress",
+    "latest_checkpoint",
+    "load_checkpoint",
+    "roll_back",
+    "save_checkpoint",
+]
 
 FORMAT = 1
 
@@ -101,6 +107,14 @@ def latest_checkpoint(folder: Path) -> Path | None:
     """The newest whole checkpoint of a run, or None."""
     found = _checkpoints(folder)
     return found[-1] if found else None
+
+
+def roll_back(folder: Path) -> Path | None:
+    """The oldest checkpoint that is kept, or None; the newer ones are removed."""
+    found = _checkpoints(folder)
+    for newer in found[1:]:
+        shutil.rmtree(newer)
+    return found[0] if found else None
 
 
 def load_checkpoint(

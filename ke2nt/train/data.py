@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from ke2nt.data.splits import carve_validation, hold_out, limit_fraction
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.errors import DataError, ImageReadError
 from ke2nt.runtime.distributed import world_size
+from ke2nt.train.extra import extra_samples
 
 __all__ = ["TrainingData", "load_training_data"]
 
@@ -33,12 +34,35 @@ class TrainingData:
         val: Images that the model is chosen on.
         targets: (N,) int64 class indices or (N, K) float32 class shares of the training split.
         protocol: "validation", or "test" under the optimistic protocol.
+        extra: How many images at the end of the training split are additional, synthetic ones.
+        extra_share: Their share of an epoch's images.
     """
 
     train: FaceTensors
     val: FaceTensors
     targets: torch.Tensor
     protocol: str
+    extra: int = 0
+    extra_share: float = 0.0
+
+    @property
+    def real(self) -> torch.Tensor:
+        """Positions of the readable training images that are not additional ones."""
+        usable = self.train.usable
+        return usable[usable < len(self.train) - self.extra]
+
+    @property
+    def pool(self) -> torch.Tensor:
+        """Positions of the readable additional ones."""
+        usable = self.train.usable
+        return usable[usable >= len(self.train) - self.extra]
+
+    @property
+    def extra_per_epoch(self) -> int:
+        """How many of the additional images an epoch takes."""
+        if not len(self.pool):
+            return 0
+        return round(self.extra_share / (1.0 - self.extra_share) * len(self.real))
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -84,6 +108,8 @@ def load_training_data(
         LayoutError: The dataset's folder does not have its layout.
     """
     train, val = _splits(config)
+    more = extra_samples(config.data.extra, train.classes, config.seed)
+    train = replace(train, samples=(*train.samples, *more))
     tensors = [
         FaceTensors(
             split,
@@ -98,7 +124,14 @@ def load_training_data(
     if world_size() > 1:  # shares of a batch must be equal, so no image may drop out of one later
         tensors[0].read_all(quiet=quiet)
     targets = train.distributions() if config.data.soft_labels else train.labels()
-    return TrainingData(tensors[0], tensors[1], torch.from_numpy(targets), config.select.on)
+    return TrainingData(
+        tensors[0],
+        tensors[1],
+        torch.from_numpy(targets),
+        config.select.on,
+        extra=len(more),
+        extra_share=0.0 if config.data.extra is None else config.data.extra.share,
+    )
 
 
 def _splits(config: TrainConfig) -> tuple[FaceSplit, FaceSplit]:

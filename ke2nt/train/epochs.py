@@ -24,6 +24,7 @@ from ke2nt.train.checkpoint import Progress, load_checkpoint, save_checkpoint
 from ke2nt.train.data import TrainingData
 from ke2nt.train.display import Display
 from ke2nt.train.ema import ModelEma
+from ke2nt.train.extra import with_extra
 from ke2nt.train.faults import not_finite, out_of_memory_explained
 from ke2nt.train.run import RunDirectory
 
@@ -135,6 +136,10 @@ class EpochLoop(ABC):
     def _train_step(self, batch: Batch, progress: Progress) -> dict[str, torch.Tensor]:
         """One step; returns the detached total and its parts, or nothing if left out."""
 
+    def _after_epoch(self, progress: Progress) -> Progress:
+        """Where to go on from after an epoch, before its checkpoint is written."""
+        return progress
+
     @abstractmethod
     def _record(self, progress: Progress) -> dict[str, Any]:
         """The log's record of the epoch that has just ended."""
@@ -142,10 +147,12 @@ class EpochLoop(ABC):
     def __post_init__(self) -> None:
         self.device = self.accelerator.device
         self.targets = self.data.targets.to(self.device)
-        self._positions = self.data.train.usable.clone()
+        self._positions, self._pool = self.data.real, self.data.pool
         self._classes = torch.from_numpy(self.data.train.split.labels())
-        self._batch = global_batch(self.optim, len(self._positions))
-        self.steps_per_epoch = len(self._positions) // self._batch
+        images = len(self._positions) + self.data.extra_per_epoch
+        self._batch = global_batch(self.optim, images)
+        self.steps_per_epoch = images // self._batch
+        self._taken = self.data.extra_per_epoch
         self._stop = threading.Event()
 
     def fit(self, progress: Progress) -> Progress:
@@ -164,6 +171,7 @@ class EpochLoop(ABC):
                 progress.records.append(record)
                 progress.next_epoch()
                 self.display.epoch(record)
+                progress = self._after_epoch(progress)
                 self._save(progress)
         return progress
 
@@ -179,6 +187,7 @@ class EpochLoop(ABC):
         epoch = progress.epoch
         generator = torch_generator(self.config.seed, "order", epoch)
         order = epoch_order(self._positions, self._classes, self.config.data.sampling, generator)
+        order = with_extra(order, self._pool, self._taken, generator)
         order = order[: self.steps_per_epoch * self._batch][progress.step * self._batch :]
         order = order.view(-1, self._batch)[:, self.share].flatten()
         sums = {k: self._scalar(v) for k, v in progress.sums.items()}

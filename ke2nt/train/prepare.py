@@ -89,7 +89,7 @@ def trainer_parts(
     if world_size() > 1 and config.optim.sync_batch_norm:
         synchronise_batch_norm(model)
     red, green, blue = (value * 255 for value in model.preprocessing.mean)
-    images = len(data.train.usable)
+    images = len(data.real) + data.extra_per_epoch
     return {
         "config": config,
         "run": run,

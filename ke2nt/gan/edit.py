@@ -1,0 +1,61 @@
+"""Edits of pictures on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from ke2nt.data.images import decode, encode_png
+from ke2nt.errors import DataError, ImageReadError
+from ke2nt.gan.pictures import expression_grid
+from ke2nt.report.grid_figure import grid_figure
+from ke2nt.runtime.atomic import atomic_folder, write_bytes
+from ke2nt.synthesis.generator import FaceGenerator
+from ke2nt.synthesis.pixels import from_pixels, to_uint8
+
+__all__ = ["write_edits"]
+
+
+@torch.no_grad()
+def write_edits(
+    generator: FaceGenerator, images: Sequence[Path], out: Path
+) -> tuple[list[str], dict[str, str]]:
+    """Write `<number>-<name>/<expression>.png` for every picture, and `grid.png` of them all.
+
+    Args:
+        generator: In evaluation mode.
+        images: Pictures of one face each, cropped to it.
+        out: A folder that does not exist or is empty.
+
+    Returns:
+        Folders written, and file → reason of those pictures that cannot be read.
+
+    Raises:
+        DataError: The folder is in use.
+    """
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise DataError("the output folder is in use", expected="a new folder", where=out)
+    pixels, names, failed = [], [], {}
+    for number, path in enumerate(images):
+        try:
+            face = decode(path, size=generator.image_size)
+        except ImageReadError as error:
+            failed[str(path)] = str(error)
+            continue
+        pixels.append(torch.from_numpy(face).permute(2, 0, 1))
+        names.append(f"{number:03d}-{path.stem}")
+    if not pixels:
+        return [], failed
+    faces = from_pixels(torch.stack(pixels), generator.channels)
+    edits = expression_grid(generator, generator.encode(faces))
+    both = torch.cat([faces[:, None], edits], dim=1)
+    grid = to_uint8(both.flatten(0, 1)).numpy().reshape(*both.shape[:2], *both.shape[3:], 3)
+    with atomic_folder(out) as folder:
+        for name, row in zip(names, grid, strict=True):
+            for expression, face in zip(generator.classes, row[1:], strict=True):
+                write_bytes(folder / name / f"{expression}.png", encode_png(face))
+        columns = ["source", *generator.classes]
+        write_bytes(folder / "grid.png", grid_figure(grid, columns, title="Edits"))
+    return names, failed

@@ -1,0 +1,53 @@
+"""Logistic loss with a penalty on the critic's slope at real images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+__all__ = ["LogisticAdversary"]
+
+
+class LogisticAdversary:
+    """Non-saturating logistic loss with R1 (https://arxiv.org/abs/1801.04406).
+
+    Critic: E[log(1 + e^−D(real))] + E[log(1 + e^D(fake))] + γ/2 E[‖∇D(real)‖²]. Generator:
+    E[log(1 + e^−D(fake))].
+
+    Args:
+        weight: γ.
+    """
+
+    spectral_norm = False
+
+    def __init__(self, weight: float = 10.0) -> None:
+        self.weight = weight
+
+    def critic(self, real: Tensor, fake: Tensor) -> Tensor:
+        """The critic's loss on (B,) scores of real and of synthetic images."""
+        return functional.softplus(-real).mean() + functional.softplus(fake).mean()
+
+    def generator(self, fake: Tensor) -> Tensor:
+        """The generator's loss on (B,) scores of synthetic images."""
+        return functional.softplus(-fake).mean()
+
+    def penalty(
+        self,
+        scores: Callable[[Tensor], Tensor],
+        real: Tensor,
+        fake: Tensor,
+        generator: torch.Generator,
+    ) -> Tensor:
+        """The penalty, weighted.
+
+        Args:
+            scores: (B, C, S, S) images → (B,) scores.
+            real: (B, C, S, S).
+            fake: Not needed, as is the generator; kept for the common signature.
+        """
+        images = real.detach().requires_grad_()
+        (slope,) = torch.autograd.grad(scores(images).sum(), images, create_graph=True)
+        return 0.5 * self.weight * slope.flatten(1).square().sum(dim=1).mean()

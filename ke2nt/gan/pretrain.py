@@ -1,0 +1,170 @@
+"""Stage 1 from a configuration to a generator on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ke2nt.config.gan import FesganConfig
+from ke2nt.data.preprocessing import Preprocessing
+from ke2nt.errors import CheckpointError
+from ke2nt.gan.checks import check_classes, check_colours, check_one_process
+from ke2nt.gan.game import Critics, Game, make_critics
+from ke2nt.gan.guard import Guard
+from ke2nt.gan.pretrain_loop import CRITICS, SynthesisLoop, adam_groups
+from ke2nt.models.saving import load_model
+from ke2nt.models.tensor_files import read_safetensors
+from ke2nt.runtime.provenance import provenance
+from ke2nt.runtime.seeding import seed_everything, set_deterministic
+from ke2nt.synthesis.features import FrozenFeatures
+from ke2nt.synthesis.generator import FaceGenerator
+from ke2nt.train.checkpoint import Progress, latest_checkpoint
+from ke2nt.train.data import TrainingData, load_training_data
+from ke2nt.train.device import make_accelerator
+from ke2nt.train.display import Display
+from ke2nt.train.ema import ModelEma
+from ke2nt.train.epochs import global_batch
+from ke2nt.train.run import RunDirectory
+
+__all__ = ["PretrainResult", "identity_space", "load_critics", "pretrain"]
+
+
+@dataclass(frozen=True)
+class PretrainResult:
+    """What stage 1 gives.
+
+    Attributes:
+        run: The run directory, with `generator/` and `samples/`.
+        generator: The averaged generator, in evaluation mode.
+        progress: Log records.
+    """
+
+    run: RunDirectory
+    generator: FaceGenerator
+    progress: Progress
+
+
+def identity_space(config: FesganConfig, device: torch.device) -> Callable[[Tensor], Tensor] | None:
+    """The frozen feature space of a configuration; None for the generator's own codes."""
+    if config.gan.identity_space == "code" or not config.gan.loss.identity:
+        return None
+    recogniser = load_model(config.gan.identity_space)
+    return FrozenFeatures(recogniser, config.gan.identity_stage).to(device)
+
+
+def load_critics(critics: Critics, source: Path) -> None:
+    """Go on with the critics of a pretraining run; a bare generator leaves them untrained.
+
+    Raises:
+        CheckpointError: They are others than the configuration asks for.
+    """
+    path = source / CRITICS
+    if not path.is_file():
+        return
+    try:
+        critics.load_state_dict(read_safetensors(path))
+    except RuntimeError as error:
+        raise CheckpointError(
+            "the pretrained critics are not those of the configuration",
+            where=path,
+            found=str(error).splitlines()[0],
+            hint="Give gan.network and gan.loss.adversary as they were in that run.",
+        ) from error
+
+
+def pretrain(
+    config: FesganConfig, *, resume: bool = False, quiet: bool = False, command: str | None = None
+) -> PretrainResult:
+    """Train a generator; everything is written to the folder `config.out`.
+
+    Args:
+        config: The run's configuration; of the recogniser's sections, data and model count.
+        resume: Go on with the run that is in `config.out`.
+        quiet: No progress on stderr.
+        command: The command line, stored with the run.
+
+    Raises:
+        Ke2ntError: Anything a user can mend; what was computed before stays in the run directory.
+        TrainingStopped: Ctrl-C; the state has been saved.
+    """
+    check_one_process()
+    run = RunDirectory(config.out)
+    seed_everything(config.seed)
+    set_deterministic(config.deterministic)
+    preprocessing = Preprocessing(image_size=config.gan_size, grey=config.model.grey)
+    without = config.data.model_copy(update={"extra": None})  # that is for the recogniser
+    data = load_training_data(
+        config.model_copy(update={"data": without}), preprocessing, quiet=quiet
+    )
+    data = replace(data, targets=torch.from_numpy(data.train.split.labels()))
+    check_classes(data.train, config.gan.min_images)
+    check_colours(data.train, config.channels)
+    facts = {"seed": config.seed, "command": command, **provenance()}
+    run.begin(config, data.names(), resume=resume, command=SynthesisLoop.command)
+    loop = _prepare(config, run, data, facts, quiet)
+    checkpoint = latest_checkpoint(run.checkpoints) if resume else None
+    progress = loop.restore(checkpoint) if checkpoint else Progress()
+    summary: dict[str, Any] = {
+        "status": "running",
+        "stage": "synthesis",
+        "classes": list(data.classes),
+        "samples": {"train": len(data.train), "val": len(data.val)},
+        "unreadable": data.failed(),
+        "provenance": facts,
+    }
+    run.write("run.json", summary)
+    try:
+        progress = loop.fit(progress)
+    except BaseException as error:
+        run.write("run.json", {**summary, "status": f"stopped: {type(error).__name__}"})
+        raise
+    seconds = round(sum(record["seconds"] for record in progress.records), 1)
+    finished = {"status": "finished", "unreadable": data.failed(), "seconds": seconds}
+    run.write("run.json", {**summary, **finished})
+    return PretrainResult(run, FaceGenerator.load(run.path), progress)
+
+
+def _prepare(
+    config: FesganConfig,
+    run: RunDirectory,
+    data: TrainingData,
+    facts: dict[str, Any],
+    quiet: bool,
+) -> SynthesisLoop:
+    gan, accelerator = config.gan, make_accelerator(config)
+    device = accelerator.device
+    generator = FaceGenerator(
+        data.classes,
+        config.gan_size,
+        config.channels,
+        width=gan.network.width,
+        code_dim=gan.network.code_dim,
+        conditioning=gan.network.conditioning,
+    ).to(device)
+    generator.to(memory_format=torch.channels_last)
+    critics = make_critics(gan, generator).to(device).to(memory_format=torch.channels_last)
+    game = Game(gan, generator, critics, identity_space(config, device))
+    guard = Guard(gan.guard)
+    optim, images = gan.optim, len(data.real)
+    return SynthesisLoop(
+        config=config,
+        run=run,
+        data=data,
+        model=generator,
+        ema=ModelEma(generator, optim.ema),
+        optimizer=torch.optim.Adam(
+            adam_groups(game, optim.lr, optim.critic_lr, optim.betas),
+            fused=device.type in ("cpu", "cuda"),
+        ),
+        accelerator=accelerator,
+        display=Display(optim.epochs, images // global_batch(optim, images), quiet=quiet),
+        extra=torch.nn.ModuleDict({"critics": critics, "guard": guard}),
+        game=game,
+        guard=guard,
+        provenance=facts,
+    )

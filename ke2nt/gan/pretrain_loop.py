@@ -1,0 +1,164 @@
+"""Stage 1: the loop that trains generator and critics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from ke2nt.config.gan import FesganConfig, GanOptimConfig
+from ke2nt.data.tensors import Batch
+from ke2nt.gan.draws import draw
+from ke2nt.gan.faults import act_on_fault
+from ke2nt.gan.game import Game
+from ke2nt.gan.guard import Guard, diversity_ratio
+from ke2nt.gan.pictures import some_faces, write_pictures
+from ke2nt.gan.schedules import climb
+from ke2nt.models.tensor_files import write_safetensors
+from ke2nt.runtime.seeding import derive_seed, torch_generator
+from ke2nt.synthesis.generator import FaceGenerator
+from ke2nt.synthesis.pixels import from_pixels
+from ke2nt.train.checkpoint import Progress
+from ke2nt.train.ema import ModelEma
+from ke2nt.train.epochs import EpochLoop
+
+__all__ = ["CRITICS", "SynthesisLoop", "adam_groups"]
+
+CRITICS = "critics.safetensors"
+
+_DIVERSITY_OF = 64
+
+
+def adam_groups(game: Game, lr: float, critic_lr: float, betas: tuple[float, float]) -> list[Any]:
+    """Parameter groups of generator and critics for one Adam; `lr_scale` is their own rate.
+
+    Parameters without a gradient are left alone by a step, so that one optimiser serves both sides.
+    """
+    return [
+        {
+            "params": list(module.parameters()),
+            "lr": rate,
+            "lr_scale": rate,
+            "betas": betas,
+            "weight_decay": 0.0,
+        }
+        for module, rate in ((game.generator, lr), (game.critics, critic_lr))
+    ]
+
+
+@dataclass(kw_only=True)
+class SynthesisLoop(EpochLoop):
+    """Trains generator and critics in turns.
+
+    Attributes:
+        config: Its `gan` section is what is done.
+        model: The generator.
+        ema: Its average: what is judged, saved and sampled from.
+        game: The losses.
+        guard: Detects collapse and divergence.
+        provenance: Saved with the generator.
+    """
+
+    section: ClassVar[str] = "gan.optim"
+    command: ClassVar[str] = "ke2nt gan pretrain"
+
+    config: FesganConfig
+    model: FaceGenerator
+    ema: ModelEma[FaceGenerator]
+    game: Game
+    guard: Guard
+    provenance: dict[str, Any]
+
+    @property
+    def optim(self) -> GanOptimConfig:
+        """How long and in which batches the loop runs."""
+        return self.config.gan.optim
+
+    def _train_step(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:
+        """A step of the critics and, where due, one of the generator."""
+        gan = self.config.gan
+        done = progress.epoch * self.steps_per_epoch + progress.step
+        place = (self.config.seed, "gan", int(self.guard.rollbacks), done)
+        torch.manual_seed(derive_seed(*place))
+        weights = torch.ones(len(self.model.classes))
+        draws = draw(
+            len(batch.pixels), weights, self.model.code_dim, torch_generator(*place), self.device
+        )
+        real = from_pixels(batch.pixels.to(self.device), self.model.channels)
+        if gan.flip:
+            real = torch.where(draws.flip.view(-1, 1, 1, 1), real.flip(-1), real)
+        labels = self.targets[batch.indices.to(self.device)]
+        self._set_rates(done)
+        share, start = done / (gan.optim.epochs * self.steps_per_epoch), gan.loss.expression_start
+        self.game.expression_strength = climb(share, start, start)
+        total, parts = self.game.critic_loss(real, labels, draws)
+        if not self._is_finite(total, progress, batch.pixels, batch):
+            return {}
+        self._step(total)
+        if done % gan.optim.critic_steps:
+            return parts
+        total, more = self.game.generator_loss(real, labels, draws)
+        if not self._is_finite(total, progress, batch.pixels, batch):
+            return {}
+        self._step(total)
+        self.ema.update(self.model)
+        # Shown as means over all steps, of which only each n-th one has these.
+        return parts | {name: part * gan.optim.critic_steps for name, part in more.items()}
+
+    def _step(self, total: Tensor) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        self.optimizer.step()
+
+    def _set_rates(self, done: int) -> None:
+        optim = self.config.gan.optim
+        whole = optim.epochs * self.steps_per_epoch
+        left = (whole - done) / max(1.0, whole * (1.0 - optim.decay_from))
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["lr_scale"] * min(1.0, left) * self.guard.lr_factor
+
+    def _record(self, progress: Progress) -> dict[str, Any]:
+        gan, epoch = self.config.gan, progress.epoch + 1
+        steps = max(1, progress.step - progress.skipped)
+        losses = {name: value / steps for name, value in progress.sums.items()}
+        ratio = diversity_ratio(
+            self.ema.model,
+            self._real(_DIVERSITY_OF),
+            torch_generator(self.config.seed, "diversity"),
+        )
+        record = {
+            "epoch": epoch,
+            "lr": self.optimizer.param_groups[0]["lr"],
+            "loss": losses,
+            "diversity": ratio,
+            "fault": self.guard.judge(epoch, ratio, losses.get("gap", 0.0)),
+        }
+        if progress.skipped:
+            record["skipped"] = progress.skipped
+        if epoch == gan.optim.epochs or epoch % gan.samples.every == 0:
+            self.keep(epoch)
+        return record
+
+    def keep(self, epoch: int) -> None:
+        """Save the averaged generator, and pictures of what it makes."""
+        generator = self.ema.model
+        generator.provenance = {**self.provenance, "epoch": epoch}
+        generator.save(self.run.path / "generator")
+        write_safetensors(
+            self.run.path / CRITICS, self.game.critics.state_dict(), {}, dtype=torch.float32
+        )
+        write_pictures(
+            self.run.path / "samples" / f"epoch-{epoch:05d}",
+            generator,
+            self._real(self.config.gan.samples.rows),
+            torch_generator(self.config.seed, "pictures"),
+        )
+
+    def _after_epoch(self, progress: Progress) -> Progress:
+        return act_on_fault(self, self.guard, progress)
+
+    def _real(self, count: int) -> Tensor:
+        made = self.model
+        return some_faces(self.data.val, count, made.image_size, made.channels).to(self.device)

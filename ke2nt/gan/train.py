@@ -1,0 +1,117 @@
+"""Both stages from one configuration: synthesis, then the recogniser that learns with it."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ke2nt.config.gan import FesganConfig
+from ke2nt.data.preprocessing import Preprocessing
+from ke2nt.errors import ConfigError
+from ke2nt.gan.checks import check_fits, check_one_process
+from ke2nt.gan.game import Game, make_critics
+from ke2nt.gan.guard import Guard
+from ke2nt.gan.joint_loop import Fixed, JointTrainer
+from ke2nt.gan.pretrain import identity_space, load_critics, pretrain
+from ke2nt.gan.pretrain_loop import adam_groups
+from ke2nt.synthesis.generator import FaceGenerator
+from ke2nt.train.data import TrainingData
+from ke2nt.train.ema import ModelEma
+from ke2nt.train.loop import Trainer
+from ke2nt.train.prepare import prepare_trainer
+from ke2nt.train.run import RunDirectory
+from ke2nt.train.train import TrainResult
+from ke2nt.train.train import train as train_recogniser
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+__all__ = ["train"]
+
+_SETTLED = 10**6  # updates after which an average decays as slowly as it ever will
+
+
+def train(
+    config: FesganConfig, *, resume: bool = False, quiet: bool = False, command: str | None = None
+) -> TrainResult:
+    """Pretrain a generator, unless one is named, and train a recogniser jointly with it.
+
+    Stage 1 is in `OUT/synthesis`, stage 2 in `OUT`.
+
+    Args:
+        config: The run's configuration.
+        resume: Go on with the run that is in `config.out`, in the stage where it stopped.
+        quiet: No progress on stderr.
+        command: The command line, stored with the runs.
+
+    Raises:
+        Ke2ntError: Anything a user can mend; what was computed before stays in the run directory.
+        TrainingStopped: Ctrl-C; the state has been saved.
+    """
+    check_one_process()
+    _check(config)
+    out = Path(config.out)
+    source = config.joint.generator
+    if source is None:
+        first = RunDirectory(out / "synthesis")
+        source = str(first.path)
+        begun = resume and (first.path / "config.yaml").exists()
+        if not (begun and first.read("run.json")["status"] == "finished"):
+            stage = config.model_copy(update={"out": source})
+            pretrain(stage, resume=begun, quiet=quiet, command=command)
+    begun = resume and (out / "config.yaml").exists()
+    prepare = partial(_prepare, source=source)
+    return train_recogniser(config, resume=begun, quiet=quiet, command=command, prepare=prepare)
+
+
+def _check(config: FesganConfig) -> None:
+    if config.optim.name != "adamw":
+        raise ConfigError(
+            "the generator needs Adam", expected="optim.name=adamw", found=config.optim.name
+        )
+    if config.joint.consistency and config.model.head != "text":
+        raise ConfigError(
+            "joint.consistency needs a recogniser with a transformation network",
+            expected="model.head=text",
+            found=config.model.head,
+        )
+
+
+def _prepare(
+    config: FesganConfig,
+    run: RunDirectory,
+    data: TrainingData,
+    accelerator: Accelerator,
+    preprocessing: Preprocessing,
+    *,
+    source: str,
+    **options: Any,
+) -> JointTrainer:
+    trainer = prepare_trainer(config, run, data, accelerator, preprocessing, **options)
+    device = accelerator.device
+    generator = FaceGenerator.load(source).to(device)
+    check_fits(generator, data.classes, config.channels)
+    if config.joint.consistency and "neutral" not in data.classes:
+        raise ConfigError("joint.consistency needs the class neutral", found=data.classes)
+    critics = make_critics(config.gan, generator)
+    game = Game(config.gan, generator, critics, identity_space(config, device))
+    average, guard = ModelEma(generator, config.gan.optim.ema), Guard(config.gan.guard)
+    average.updates = _SETTLED
+    if config.joint.frozen:
+        extra = torch.nn.ModuleDict({"fixed": Fixed(generator=generator.requires_grad_(False))})
+    else:
+        load_critics(critics, Path(source))
+        critics.to(device)
+        learn = {"generator": generator, "critics": critics, "guard": guard}
+        extra = torch.nn.ModuleDict({**learn, "fixed": Fixed(average=average.model)})
+        rate = config.joint.lr
+        for group in adam_groups(game, rate, rate, config.gan.optim.betas):
+            group["lr_scale"] = rate / config.optim.lr
+            trainer.optimizer.add_param_group(group)
+    extra.to(memory_format=torch.channels_last)
+    taken = {field.name: getattr(trainer, field.name) for field in fields(Trainer)}
+    return JointTrainer(**taken | {"extra": extra}, game=game, average=average, guard=guard)
