@@ -46,6 +46,7 @@ def _add_commands() -> None:
         bench,
         cache,
         calibrate,
+        cross_eval,
         data,
         doctor,
         evaluate,
@@ -65,6 +66,7 @@ def _add_commands() -> None:
     app.command("train")(train.train)
     app.command("adapt")(adapt.adapt)
     app.command("evaluate")(evaluate.evaluate)
+    app.command("cross-eval")(cross_eval.cross_eval)
     app.command("zero-shot")(zero_shot.zero_shot)
     app.command("calibrate")(calibrate.calibrate)
     app.command("export")(export.export)
