@@ -219,6 +219,28 @@ def synth_command(
     print_line(f"written to {out}")
 
 
+@app.command("corruptions")
+def corruptions_command(
+    out: Annotated[Path, typer.Argument(help="PNG file to write.")],
+    image: Annotated[
+        Path | None, typer.Option("--image", help="A picture of a face. Default: a drawn one.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of what is drawn.")] = 0,
+) -> None:
+    """Show a face under every corruption of the dataset `corruptions`, at all severities."""
+    from ke2nt.data.images import decode
+    from ke2nt.data.readers.catalog import get_reader
+    from ke2nt.report.corruption_figure import corruption_sheet
+    from ke2nt.runtime.atomic import write_bytes
+
+    source: Any = image
+    if image is None:
+        drawn = get_reader("synthetic", count=32, size=64, min_intensity=0.8).load("test")
+        source = next(s.source for s in drawn.samples if drawn.classes[s.label] == "surprise")
+    write_bytes(out, corruption_sheet(decode(source), seed=seed))
+    print_line(f"written to {out}")
+
+
 def _print_counts(dataset: str, splits: dict[str, dict[str, Any]]) -> None:
     classes = list(next(iter(splits.values()))["classes"]) if splits else []
     rows: list[list[object]] = [

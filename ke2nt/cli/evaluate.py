@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ke2nt.cli.evaluation_tables import selection_notes, show_evaluation, show_groups
+from ke2nt.cli.evaluation_tables import (
+    calibration_notes,
+    selection_notes,
+    show_evaluation,
+    show_groups,
+)
 from ke2nt.cli.options import (
     BatchSizeOption,
     BootstrapOption,
@@ -38,7 +43,6 @@ from ke2nt.cli.output import JsonFlag, print_json, print_line
 from ke2nt.errors import DataError
 
 if TYPE_CHECKING:
-    from ke2nt.data.sample import FaceSplit
     from ke2nt.data.tensors import FaceTensors
     from ke2nt.evaluation.groups import GroupReport
     from ke2nt.evaluation.score import Evaluation
@@ -113,7 +117,7 @@ def evaluate(
         seed=seed,
         quiet=quiet or json,
     )
-    notes = selection_notes(Path(run), data) + _calibration_notes(model, data)
+    notes = selection_notes(Path(run), data) + calibration_notes(model, data)
     if limit is not None:
         notes.append(f"Only {len(data)} images, spread over the split, were evaluated.")
     groups = [
@@ -134,17 +138,6 @@ def evaluate(
         print(f"unreadable: {name}: {reason}", file=sys.stderr)
     if out is not None:
         print_line(f"written: {out / 'metrics.json'}, predictions.csv, report.html")
-
-
-def _calibration_notes(model: Recogniser, split: FaceSplit) -> list[str]:
-    calibration = model.calibration
-    on = {} if calibration is None else calibration.fitted_on
-    if (on.get("dataset"), on.get("split")) != (split.dataset, split.split):
-        return []
-    return [
-        f"The calibration was fitted on this split ({split.split}); its calibration error here is "
-        "optimistic. The model card has the cross-fitted one."
-    ]
 
 
 def _records(run: Path) -> list[dict[str, Any]]:

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from ke2nt.data.sample import FaceSplit
     from ke2nt.evaluation.groups import GroupReport
     from ke2nt.evaluation.score import Evaluation
+    from ke2nt.models.recogniser import Recogniser
 
-__all__ = ["selection_notes", "show_evaluation", "show_groups"]
+__all__ = ["calibration_notes", "selection_notes", "show_evaluation", "show_groups"]
 
 
 def selection_notes(run: Path, split: FaceSplit) -> list[str]:
@@ -31,6 +32,18 @@ def selection_notes(run: Path, split: FaceSplit) -> list[str]:
             f"The epoch was chosen on this split ({split.split}); its figures are optimistic."
         )
     return notes
+
+
+def calibration_notes(model: Recogniser, split: FaceSplit) -> list[str]:
+    """What must be said where the model's calibration was fitted on the very split."""
+    calibration = model.calibration
+    on = {} if calibration is None else calibration.fitted_on
+    if (on.get("dataset"), on.get("split")) != (split.dataset, split.split):
+        return []
+    return [
+        f"The calibration was fitted on this split ({split.split}); its calibration error here is "
+        "optimistic. The model card has the cross-fitted one."
+    ]
 
 
 def show_evaluation(result: Evaluation, options: dict[str, Any], notes: list[str]) -> None:

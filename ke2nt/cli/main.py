@@ -46,6 +46,7 @@ def _add_commands() -> None:
         bench,
         cache,
         calibrate,
+        cross_eval,
         data,
         doctor,
         evaluate,
@@ -69,6 +70,7 @@ def _add_commands() -> None:
     app.command("adapt")(adapt.adapt)
     app.command("evaluate")(evaluate.evaluate)
     app.command("explain")(explain.explain)
+    app.command("cross-eval")(cross_eval.cross_eval)
     app.command("zero-shot")(zero_shot.zero_shot)
     app.command("calibrate")(calibrate.calibrate)
     app.command("export")(export.export)

@@ -152,9 +152,7 @@ def device_name(name: str | None) -> str:
 
 def spread(split: FaceSplit, limit: int | None) -> FaceSplit:
     """At most `limit` samples, at even distances over the split."""
-    if limit is None or limit >= len(split):
-        return split
-    return split.subset(i * len(split) // limit for i in range(limit))
+    return split.spread(limit)
 
 
 def yaml_text(text: str) -> str:

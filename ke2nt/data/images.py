@@ -12,10 +12,18 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from ke2nt.data.sample import ImageSource, PackedImage
+from ke2nt.data.sample import ChangedImage, ImageSource, PackedImage
 from ke2nt.errors import DataError, ImageReadError
 
-__all__ = ["MAX_PIXELS", "ImageHeader", "decode", "encode_png", "is_image_name", "probe"]
+__all__ = [
+    "MAX_PIXELS",
+    "ImageHeader",
+    "decode",
+    "encode_png",
+    "is_image_name",
+    "jpeg_compressed",
+    "probe",
+]
 
 MAX_PIXELS = 64 * 1024 * 1024
 """Most pixels that are decoded; a larger image is refused as a decompression bomb."""
@@ -81,8 +89,8 @@ def decode(
     animation the first frame is taken.
 
     Args:
-        source: An image file, uint8 pixels (H, W), (H, W, 1) or (H, W, 3) in RGB order, or a place
-            in a packed split.
+        source: An image file, uint8 pixels (H, W), (H, W, 1) or (H, W, 3) in RGB order, a place in
+            a packed split, or an image changed.
         size: Side of the square to resize to, antialiased, aspect ignored; None keeps the size. A
             JPEG is then decoded at a reduced scale where it is at least six times larger.
         interpolation: "nearest", "bilinear", "bicubic" or "lanczos".
@@ -98,6 +106,8 @@ def decode(
         raise DataError(
             "unknown interpolation", expected=f"one of {', '.join(_FILTERS)}", found=interpolation
         )
+    if isinstance(source, ChangedImage):
+        source = source.change(decode(source.source))
     try:
         if isinstance(source, PackedImage):
             source = source.read()
@@ -120,6 +130,23 @@ def encode_png(pixels: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels[:, :, 0] if grey else pixels).save(buffer, format="PNG")
     return buffer.getvalue()
+
+
+def jpeg_compressed(pixels: np.ndarray, quality: int) -> np.ndarray:
+    """Pixels after JPEG.
+
+    Args:
+        pixels: uint8 (H, W, 1) or (H, W, 3), RGB.
+        quality: 1 to 95, as libjpeg counts.
+
+    Returns:
+        uint8, of the same shape.
+    """
+    file = io.BytesIO()
+    grey = pixels.shape[2] == 1
+    Image.fromarray(pixels[:, :, 0] if grey else pixels).save(file, "JPEG", quality=quality)
+    with Image.open(file, formats=("JPEG",)) as image:
+        return np.array(image).reshape(pixels.shape)
 
 
 @contextmanager

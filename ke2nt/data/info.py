@@ -78,11 +78,11 @@ def imbalance(split: FaceSplit) -> float | None:
 
 
 def _size(sample: FaceSample) -> list[int] | None:
-    if isinstance(sample.source, Path):
-        try:
+    try:
+        if isinstance(sample.source, Path):
             header = probe(sample.source)
-        except ImageReadError:
-            return None
-        return [header.width, header.height]
-    height, width = decode(sample.source).shape[:2]
-    return [width, height]
+            return [header.width, header.height]
+        height, width = decode(sample.source).shape[:2]
+        return [width, height]
+    except ImageReadError:
+        return None

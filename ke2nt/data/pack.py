@@ -16,7 +16,7 @@ import numpy as np
 
 from ke2nt.data.images import decode
 from ke2nt.data.readers.base import Reader
-from ke2nt.data.sample import FaceSample, FaceSplit
+from ke2nt.data.sample import FaceSample, FaceSplit, origin
 from ke2nt.errors import DataError, ImageReadError
 from ke2nt.runtime.atomic import atomic_folder, write_text
 from ke2nt.runtime.progress import track
@@ -103,6 +103,7 @@ def _decoded(
 def _columns(split: FaceSplit, rows: list[int]) -> dict[str, Any]:
     """Plain JSON; a list has one entry a packed image, null where nothing is known."""
     samples = [split.samples[row] for row in rows]
+    files = [origin(s.source) for s in samples]
     keys = dict.fromkeys(key for sample in samples for key in sample.attributes)
     return {
         "format": FORMAT,
@@ -111,7 +112,7 @@ def _columns(split: FaceSplit, rows: list[int]) -> dict[str, Any]:
         "classes": split.classes,
         "rows": rows,
         "names": [s.name for s in samples],
-        "sources": [str(s.source) if isinstance(s.source, Path) else None for s in samples],
+        "sources": [str(file) if isinstance(file, Path) else None for file in files],
         "labels": [s.label for s in samples],
         "distributions": [s.distribution for s in samples],
         "subjects": [s.subject for s in samples],

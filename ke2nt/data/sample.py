@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -10,7 +10,15 @@ from typing import TypeAlias
 
 import numpy as np
 
-__all__ = ["FaceSample", "FaceSplit", "ImageSource", "PackedImage", "packed_pixels"]
+__all__ = [
+    "ChangedImage",
+    "FaceSample",
+    "FaceSplit",
+    "ImageSource",
+    "PackedImage",
+    "origin",
+    "packed_pixels",
+]
 
 
 @lru_cache(maxsize=64)
@@ -38,8 +46,27 @@ class PackedImage:
         return pixels
 
 
-ImageSource: TypeAlias = Path | np.ndarray | PackedImage
-"""An image file, pixels, uint8 (H, W) or (H, W, 3) RGB, or a place in a packed split."""
+@dataclass(frozen=True, slots=True)
+class ChangedImage:
+    """An image that is made from another one each time it is read.
+
+    Attributes:
+        source: The other one.
+        change: uint8 (H, W, 3) RGB → the same kind of array. Its `repr` says all that its result
+            depends on.
+    """
+
+    source: Path | np.ndarray | PackedImage
+    change: Callable[[np.ndarray], np.ndarray]
+
+
+ImageSource: TypeAlias = Path | np.ndarray | PackedImage | ChangedImage
+"""An image file, pixels, uint8 (H, W) or (H, W, 3) RGB, a place in a packed split, or a change."""
+
+
+def origin(source: ImageSource) -> Path | np.ndarray | PackedImage:
+    """Where the pixels come from, before any change."""
+    return source.source if isinstance(source, ChangedImage) else source
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,3 +127,9 @@ class FaceSplit:
         """The samples at some indices, in that order, optionally under another split name."""
         chosen = tuple(self.samples[i] for i in indices)
         return replace(self, samples=chosen, split=split or self.split)
+
+    def spread(self, limit: int | None) -> FaceSplit:
+        """At most `limit` samples, at even distances over the split."""
+        if limit is None or limit >= len(self):
+            return self
+        return self.subset(i * len(self) // limit for i in range(limit))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ke2nt.data.sample import FaceSplit, PackedImage
+from ke2nt.data.sample import ChangedImage, FaceSplit, PackedImage, origin
 from ke2nt.runtime.atomic import write_bytes
 from ke2nt.runtime.digest import digest_bytes, digest_file, digest_json
 
@@ -27,11 +27,13 @@ def split_digest(split: FaceSplit, folder: Path) -> str:
         folder: Where digests of files are remembered, by path, size and time of change. A folder
             that cannot be written is no error.
     """
-    paths = [s.source.resolve() for s in split.samples if isinstance(s.source, Path)]
+    sources = [origin(s.source) for s in split.samples]
+    paths = [source.resolve() for source in sources if isinstance(source, Path)]
     files = iter(_file_digests(paths, folder / "digests"))
     rows = [
-        [s.name, next(files) if isinstance(s.source, Path) else _pixels_digest(s.source)]
-        for s in split.samples
+        [s.name, next(files) if isinstance(source, Path) else _pixels_digest(source)]
+        + ([repr(s.source.change)] if isinstance(s.source, ChangedImage) else [])
+        for s, source in zip(split.samples, sources, strict=True)
     ]
     return digest_json(rows)
 

@@ -146,8 +146,18 @@ def test_zero_shot_in_python(tmp_path, monkeypatch, model, capsys):
     assert "neutral" in capsys.readouterr().out
 
 
+def test_cross_evaluation_in_python(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    page = _page_module("cross-eval")
+    exec(compile(_python("cross-eval"), "docs/cross-eval.md", "exec"), page.__dict__)
+    assert len(page.matrix.cells) == 2
+    assert not page.matrix.failed
+    assert set(page.left.cells) == {(k, s) for k in ("gaussian_blur", "jpeg") for s in (1, 5)}
+    assert "label sets agree" in capsys.readouterr().out
+
+
 def test_python_of_other_pages_has_a_test():
-    tested = {"attention", "extend", "zero-shot", "predict", "share", "trust"}
+    tested = {"attention", "cross-eval", "extend", "predict", "share", "trust", "zero-shot"}
     assert {page for page, _, _ in blocks("python")} <= tested
 
 

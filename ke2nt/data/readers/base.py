@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
-from ke2nt.data.sample import FaceSample, FaceSplit
+from ke2nt.data.sample import FaceSample, FaceSplit, origin
 from ke2nt.errors import DataError, LayoutError
 from ke2nt.runtime.suggest import did_you_mean
 
@@ -120,7 +120,8 @@ def entries(folder: Path) -> list[Path]:
 
 def is_present(sample: FaceSample) -> bool:
     """Whether a sample's image is in memory or on disk; nothing is decoded."""
-    return not isinstance(sample.source, Path) or os.path.isfile(sample.source)
+    source = origin(sample.source)
+    return not isinstance(source, Path) or os.path.isfile(source)
 
 
 def _describe(root: Path) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from ke2nt.data.readers.affectnet import AffectNet7, AffectNet8
 from ke2nt.data.readers.base import Reader
 from ke2nt.data.readers.ckplus import CKPlus
+from ke2nt.data.readers.corruptions import Corruptions
 from ke2nt.data.readers.fer2013 import FER2013
 from ke2nt.data.readers.ferplus import FERPlus
 from ke2nt.data.readers.folder import ImageFolder
@@ -32,6 +33,7 @@ READERS: dict[str, type[Any]] = {
     "manifest": Manifest,
     "packed": Packed,
     "synthetic": SyntheticReader,
+    "corruptions": Corruptions,
 }
 
 
@@ -69,7 +71,7 @@ def get_reader(name: str, root: str | Path | None = None, **options: Any) -> Rea
         LayoutError: The root does not have the dataset's layout.
     """
     known = _options(_reader(name))
-    for option in options:
+    for option in () if _passes_on(_reader(name)) else options:
         if option not in known:
             raise DataError(
                 f"{name} has no option {option!r}",
@@ -86,6 +88,11 @@ def _options(reader: type[Any]) -> dict[str, Any]:
         for p in parameters
         if p.kind is p.KEYWORD_ONLY
     }
+
+
+def _passes_on(reader: type[Any]) -> bool:
+    """Whether a reader hands options that it does not know to another one."""
+    return any(p.kind is p.VAR_KEYWORD for p in inspect.signature(reader).parameters.values())
 
 
 def _reader(name: str) -> type[Any]:
