@@ -25,6 +25,7 @@ from ke2nt.train.ema import ModelEma
 from ke2nt.train.loop import Trainer, global_batch
 from ke2nt.train.optim import make_optimizer
 from ke2nt.train.run import RunDirectory
+from ke2nt.train.small_maps import multiply_on_small_maps
 from ke2nt.train.sync_norm import synchronise_batch_norm
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def trainer_parts(
         TrainingError: The processes cannot share a batch.
     """
     model.to(accelerator.device).to(memory_format=torch.channels_last)
+    multiply_on_small_maps(model)
     ema = ModelEma(model, config.optim.ema) if config.optim.ema is not None else None
     if world_size() > 1 and config.optim.sync_batch_norm:
         synchronise_batch_norm(model)
