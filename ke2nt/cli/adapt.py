@@ -104,8 +104,7 @@ def _settings(
             raise ConfigError(
                 "a resumed run keeps its configuration", expected="--resume DIR alone"
             )
-        settings = RunDirectory(resume).load_config(AdaptConfig)
-        return settings.model_copy(update={"out": str(resume)})
+        return RunDirectory(resume).load_config(AdaptConfig)
     if config is None and (model is None or target is None):
         raise ConfigError(
             "name a configuration, or a model and a target",

@@ -199,7 +199,7 @@ def _robustness(
 def _notes(run: str, model: Recogniser, split: FaceSplit) -> list[str]:
     notes = selection_notes(Path(run), split)
     for facts in () if notes else model.card.get("evaluations", ()):
-        if (facts["dataset"], facts["split"]) == (split.dataset, split.split):
+        if (facts.get("dataset"), facts.get("split")) == (split.dataset, split.split):
             notes += facts.get("notes", ())
     return notes + calibration_notes(model, split)
 

@@ -51,7 +51,6 @@ def train(
         )
     if resume is not None:
         settings = RunDirectory(resume).load_config()
-        settings = settings.model_copy(update={"out": str(resume)})
     else:
         assert config is not None
         changes = list(overrides or [])

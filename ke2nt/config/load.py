@@ -14,7 +14,7 @@ from ke2nt.config.schema import TrainConfig
 from ke2nt.errors import ConfigError
 from ke2nt.resources import find_resource
 
-__all__ = ["Config", "config_from_dict", "config_to_yaml", "load_config"]
+__all__ = ["Config", "config_from_dict", "config_to_yaml", "load_config", "read_yaml"]
 
 Config = TypeVar("Config", bound=TrainConfig)
 
@@ -37,7 +37,7 @@ def load_config(
         ConfigError: The file cannot be read, or a key or value is not valid.
     """
     path = find_resource("configs", name)
-    value = _read_yaml(path)
+    value = read_yaml(path)
     for override in overrides:
         _apply(value, override)
     return config_from_dict(value, kind, where=path.name)
@@ -72,7 +72,12 @@ def config_to_yaml(config: TrainConfig) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The sections of a configuration file, not validated.
+
+    Raises:
+        ConfigError: It cannot be read, or is no mapping.
+    """
     try:
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -99,7 +104,7 @@ def _apply(value: dict[str, Any], override: str) -> None:
         )
     try:
         parsed = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError("the value of an override is not valid YAML", found=override) from error
     *sections, last = key.split(".")
     for section in sections:

@@ -7,6 +7,7 @@ FOLDER/SPLIT.json   what is known of the images, column by column, and where the
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -63,9 +64,7 @@ def pack_dataset(
     with atomic_folder(out) as aside, ThreadPoolExecutor(max(1, workers)) as pool:
         for name in splits or reader.splits:
             split = reader.load(name)
-            array = np.lib.format.open_memmap(
-                aside / f"{name}.npy", mode="w+", dtype=np.uint8, shape=(len(split), size, size, 3)
-            )
+            array = _new_array(aside / f"{name}.npy", (len(split), size, size, 3))
             failed: dict[str, str] = {}
             rows = []
             done = _decoded(pool, split.samples, size, interpolation)
@@ -85,6 +84,18 @@ def pack_dataset(
             write_text(aside / f"{name}.json", json.dumps(facts, ensure_ascii=False))
             summary[name] = {"samples": len(rows), "bytes": array.nbytes, "failed": failed}
     return summary
+
+
+def _new_array(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:
+    """A mapped uint8 array in a new file; OSError where the disk has no room for all of it.
+
+    Without the reservation, the first write that finds no room would kill the process.
+    """
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    if hasattr(os, "posix_fallocate"):
+        with open(path, "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
 
 
 def _decoded(

@@ -87,5 +87,5 @@ class Preprocessing:
         """
         try:
             return cls(**value)
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise CheckpointError("the stored preprocessing is not valid", found=error) from error

@@ -204,14 +204,31 @@ def read_folder(folder: Path) -> SavedModel:
         calibration=None
         if stored is None
         else Calibration.from_dict(stored, where=folder / _CONFIG),
-        card=config.get("card") or {},
+        card=_card(config.get("card"), where=folder / _CONFIG),
     )
+
+
+def _card(card: Any, *, where: Path) -> dict[str, Any]:
+    """Facts of a card; {} for none.
+
+    Raises:
+        CheckpointError: They have another form.
+    """
+    card = {} if card is None else card
+    parts = [card]
+    if isinstance(card, dict):
+        parts += [card[key] for key in ("data", "config", "predict") if card.get(key) is not None]
+        evaluations = card.get("evaluations") or []
+        parts += evaluations if isinstance(evaluations, list) else [evaluations]
+    if not all(isinstance(part, dict) for part in parts):
+        raise CheckpointError("the facts for the model card are damaged", where=where)
+    return dict(card)
 
 
 def _read_config(path: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError("the model's configuration cannot be read", where=path) from error
     if not isinstance(config, dict) or config.get("kind") != _KIND:
         raise CheckpointError(
@@ -242,5 +259,5 @@ def _weights_classes(path: Path) -> tuple[str, ...]:
     try:
         with safe_open(path, framework="pt") as file:
             return tuple(json.loads((file.metadata() or {})["classes"]))
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise LabelError("the saved weights do not name their label set", where=path) from error

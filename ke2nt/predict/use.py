@@ -49,11 +49,16 @@ class ModelUse:
         """The facts of a model; defaults for those that its card does not have."""
         stored: dict[str, Any] = model.card.get("predict") or {}
         scale = stored.get("intensity")
-        return cls(
-            margin=stored.get("margin", DEFAULT_MARGIN),
-            face_pixels=stored.get("face_pixels"),
-            intensity=None if scale is None else IntensityScale.from_dict(scale),
-        )
+        try:
+            return cls(
+                margin=stored.get("margin", DEFAULT_MARGIN),
+                face_pixels=stored.get("face_pixels"),
+                intensity=None if scale is None else IntensityScale.from_dict(scale),
+            )
+        except TypeError as error:
+            raise CheckpointError(
+                "the model's facts for prediction are damaged", found=error
+            ) from error
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON value, to be stored in `model.card["predict"]`."""

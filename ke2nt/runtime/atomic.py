@@ -27,21 +27,33 @@ def _fsync(path: Path) -> None:
         os.close(handle)
 
 
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Errors of the system that name no file, such as a full disk, name this one."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = str(path)
+        raise
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file so that readers see the old content or the new, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(aside, 0o666 & ~_UMASK)
-        os.replace(aside, path)
-    except BaseException:
-        Path(aside).unlink(missing_ok=True)
-        raise
-    _fsync(path.parent)
+    with _named(path):
+        handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(aside, 0o666 & ~_UMASK)
+            os.replace(aside, path)
+        except BaseException:
+            Path(aside).unlink(missing_ok=True)
+            raise
+        _fsync(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -66,17 +78,18 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         error, and removed otherwise.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
-        yield aside
-        for entry in (*aside.rglob("*"), aside):
-            _fsync(entry)
-        os.chmod(aside, 0o777 & ~_UMASK)
-        _put_in_place(aside, path)
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
-    _fsync(path.parent)
+    with _named(path):
+        aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        try:
+            yield aside
+            for entry in (*aside.rglob("*"), aside):
+                _fsync(entry)
+            os.chmod(aside, 0o777 & ~_UMASK)
+            _put_in_place(aside, path)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
+        _fsync(path.parent)
 
 
 def _put_in_place(aside: Path, path: Path) -> None:

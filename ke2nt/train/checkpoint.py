@@ -7,6 +7,7 @@ the newest whole one is taken at resume; one that was cut short never has its fi
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from ke2nt.errors import CheckpointError
+from ke2nt.errors import CheckpointError, TrainingError
 from ke2nt.runtime.atomic import atomic_folder, write_json
 from ke2nt.runtime.digest import digest_file
 from ke2nt.train.ema import ModelEma
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 FORMAT = 1
+_NAME = re.compile(r"\d{5}-\d{8}")
 
 
 @dataclass
@@ -76,6 +78,9 @@ def save_checkpoint(
 
     Returns:
         The new checkpoint's folder.
+
+    Raises:
+        TrainingError: It cannot be written, as on a full disk; older ones are as they were.
     """
     tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
     if ema is not None:
@@ -89,15 +94,24 @@ def save_checkpoint(
                 tensors[f"optim.{index}.{key}"] = torch.as_tensor(value)
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
     target = folder / f"{progress.epoch:05d}-{progress.step:08d}"
-    with atomic_folder(target) as aside:
-        save_file(tensors, aside / "state.safetensors")
-        value = {
-            "format": FORMAT,
-            "digest": digest_file(aside / "state.safetensors"),
-            "ema_updates": ema.updates if ema is not None else None,
-            "progress": asdict(progress),
-        }
-        write_json(aside / "state.json", value)
+    try:
+        with atomic_folder(target) as aside:
+            save_file(tensors, aside / "state.safetensors")
+            value = {
+                "format": FORMAT,
+                "digest": digest_file(aside / "state.safetensors"),
+                "ema_updates": ema.updates if ema is not None else None,
+                "progress": asdict(progress),
+            }
+            write_json(aside / "state.json", value)
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(
+            "the checkpoint cannot be written",
+            where=target,
+            found=error,
+            hint="Make room or give write access, then resume the run; the checkpoints before it "
+            "are whole.",
+        ) from error
     for old in _checkpoints(folder)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
     return target
@@ -135,7 +149,7 @@ def load_checkpoint(
             raise CheckpointError(
                 "unknown checkpoint format", expected=FORMAT, found=value["format"], where=path
             )
-        progress = Progress(**value["progress"])
+        progress = _progress(value["progress"])
         if digest_file(path / "state.safetensors") != value["digest"]:
             raise CheckpointError(
                 "the checkpoint is damaged: its digest does not fit",
@@ -143,28 +157,45 @@ def load_checkpoint(
                 hint="Remove this folder to resume from the one before it.",
             )
         tensors = load_file(path / "state.safetensors")
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
         raise CheckpointError("cannot read the checkpoint", where=path, found=error) from error
     try:
         model.load_state_dict(_part(tensors, "model."))
         if ema is not None:
             ema.model.load_state_dict(_part(tensors, "ema."))
-            ema.updates = value["ema_updates"]
+            ema.updates = int(value["ema_updates"])
         if extra is not None:
             extra.load_state_dict(_part(tensors, "extra."))
-    except RuntimeError as error:
-        first = str(error).splitlines()[0]
+        _load_optimizer(optimizer, _part(tensors, "optim."))
+    except (RuntimeError, ValueError, KeyError, TypeError, IndexError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(
             "the checkpoint is of another model", where=path, found=first
         ) from error
-    _load_optimizer(optimizer, _part(tensors, "optim."))
+    return progress
+
+
+def _progress(value: dict[str, Any]) -> Progress:
+    """What `asdict` made of a `Progress`; nothing in it is trusted."""
+    progress = Progress(**value)
+    for name in ("epoch", "step", "skipped", "skipped_in_a_row"):
+        if type(getattr(progress, name)) is not int or getattr(progress, name) < 0:
+            raise ValueError(f"{name} is no count")
+    best = (progress.best, progress.best_epoch)
+    if not all(item is None or type(item) in (int, float) for item in best):
+        raise ValueError("the best epoch is no number")
+    if not isinstance(progress.sums, dict) or not isinstance(progress.records, list):
+        raise ValueError("the log is damaged")
+    if not all(isinstance(record, dict) for record in progress.records):
+        raise ValueError("the log is damaged")
+    progress.sums = {str(name): float(total) for name, total in progress.sums.items()}
     return progress
 
 
 def _checkpoints(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    return sorted(p for p in folder.iterdir() if p.is_dir() and p.name[0].isdigit())
+    return sorted(p for p in folder.iterdir() if p.is_dir() and _NAME.fullmatch(p.name))
 
 
 def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, overload
 
-from ke2nt.config.load import Config, config_from_dict, config_to_yaml
+from ke2nt.config.load import Config, config_from_dict, config_to_yaml, read_yaml
 from ke2nt.config.schema import TrainConfig
 from ke2nt.errors import CheckpointError, TrainingError
 from ke2nt.runtime.atomic import write_json, write_text
@@ -81,22 +81,30 @@ class RunDirectory:
     @overload
     def load_config(self, kind: type[Config]) -> Config: ...
     def load_config(self, kind: type[Any] = TrainConfig) -> Any:
-        """The configuration of the run that is here.
+        """The configuration of the run that is here; its `out` is this folder.
 
         Args:
             kind: What it configures; a training run unless given.
 
         Raises:
-            CheckpointError: There is no run here.
+            CheckpointError: There is no run here, or a folder of it leads elsewhere.
+            ConfigError: The configuration is damaged.
         """
-        import yaml
-
         path = self.path / "config.yaml"
         if not path.is_file():
             raise CheckpointError(
                 "no run to resume", expected="a folder with config.yaml", where=self.path
             )
-        return config_from_dict(yaml.safe_load(path.read_text(encoding="utf-8")), kind, where=path)
+        for folder in (self.checkpoints, self.model):
+            if folder.is_symlink():
+                raise CheckpointError(
+                    "a folder of the run leads elsewhere, and nothing is written there",
+                    where=folder,
+                    found=f"a link to {folder.readlink()}",
+                    hint="Move the folder itself here.",
+                )
+        value = {**read_yaml(path), "out": str(self.path)}  # wherever it has been moved to
+        return config_from_dict(value, kind, where=path)
 
     def begin(
         self,
@@ -154,7 +162,7 @@ class RunDirectory:
         """
         try:
             return json.loads((self.path / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise CheckpointError(
                 "cannot read a file of the run", where=self.path / name, found=error
             ) from error

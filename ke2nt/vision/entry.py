@@ -82,7 +82,7 @@ def read_facts(stem: Path) -> dict[str, Any]:
         if not isinstance(body, dict) or body.pop("facts_sha256", None) != digest_json(body):
             raise ValueError("the facts were truncated or altered")
         return {**body, "recipe": dict(body["recipe"])}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _unusable(stem, error) from error
 
 
@@ -104,7 +104,15 @@ def read_rows(stem: Path, recipe: dict[str, Any], count: int) -> Rows:
         if embeddings.ndim != 2 or embeddings.dtype != np.float32 or rows.count != count:
             raise ValueError("rows and images do not match")
         return rows
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        EOFError,
+    ) as error:
         raise _unusable(stem, error) from error
 
 

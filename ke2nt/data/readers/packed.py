@@ -85,12 +85,21 @@ def _facts(path: Path) -> dict[str, Any]:
             raise ValueError("columns of different length")
         if not all(type(row) is int and 0 <= row < len(pixels) for row in facts["rows"]):
             raise ValueError("rows that the array does not have")
+        _check_names(facts)
         classes = len(facts["classes"])
         if not all(type(label) is int and 0 <= label < classes for label in facts["labels"]):
             raise ValueError("labels that are no class")
         if str(pixels.dtype) != "uint8" or pixels.ndim != 4 or pixels.shape[3] != 3:
             raise ValueError(f"an array {pixels.dtype} {pixels.shape}")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        EOFError,
+    ) as error:
         raise DataError(
             "the packed split is damaged",
             where=path,
@@ -98,3 +107,21 @@ def _facts(path: Path) -> dict[str, Any]:
             hint="Pack the dataset again: ke2nt data pack NAME ROOT --out FOLDER",
         ) from error
     return facts
+
+
+def _check_names(facts: dict[str, Any]) -> None:
+    """Raise ValueError unless names are texts and shares are rows of the label set."""
+    texts = [facts["dataset"], *facts["classes"], *facts["names"]]
+    texts += [value for value in facts["subjects"] if value is not None]
+    for values in facts["attributes"].values():
+        texts += [value for value in values if value is not None]
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("names that are no text")
+    if not facts["classes"] or len(set(facts["classes"])) != len(facts["classes"]):
+        raise ValueError("classes that are not different names")
+    rows = [shares for shares in facts["distributions"] if shares is not None]
+    lengths = {len(shares) for shares in rows}
+    if not lengths <= {len(facts["classes"])} or not all(
+        type(share) in (int, float) for shares in rows for share in shares
+    ):
+        raise ValueError("shares that do not fit the classes")

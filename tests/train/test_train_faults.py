@@ -1,0 +1,135 @@
+"""A disk that fills up and images that vanish while a run goes on; a stranger's run."""
+
+from __future__ import annotations
+
+import json
+import resource
+import shutil
+from contextlib import contextmanager
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from ke2nt.errors import CheckpointError, ConfigError, TrainingError
+from ke2nt.train import epochs
+from ke2nt.train.run import RunDirectory
+from ke2nt.train.train import train
+
+
+@contextmanager
+def no_room(limit=2000):
+    """The system refuses to write files beyond some bytes, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_stops_the_run_and_nothing_is_lost(tiny, monkeypatch):
+    whole = train(tiny(out="whole"), quiet=True).run
+    real, calls = epochs.save_checkpoint, []
+
+    def full(*arguments, **options):
+        calls.append(arguments)
+        if len(calls) < 2:
+            return real(*arguments, **options)
+        with no_room():
+            return real(*arguments, **options)
+
+    monkeypatch.setattr(epochs, "save_checkpoint", full)
+    config = tiny()
+    words = r"checkpoint cannot be written.*00002-.*File too large.*resume"
+    with pytest.raises(TrainingError, match=words):
+        train(config, quiet=True)
+    run = RunDirectory(config.out)
+    assert run.read("run.json")["status"] == "stopped: TrainingError"
+    assert [p.name for p in run.checkpoints.iterdir()] == ["00001-00000000"]
+    monkeypatch.setattr(epochs, "save_checkpoint", real)
+    train(config, resume=True, quiet=True)
+    expected = load_file(whole.model / "model.safetensors")
+    found = load_file(run.model / "model.safetensors")
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_a_run_directory_that_cannot_be_written(tiny, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(TrainingError, match="cannot write the run directory"):
+        train(tiny(out="file/run"), quiet=True)
+
+
+def test_images_deleted_and_cut_short_during_a_run(tiny, faces, tmp_path, monkeypatch):
+    root = tmp_path / "faces"
+    shutil.copytree(faces, root)
+    gone, cut = root / "train" / "anger" / "3.png", root / "val" / "neutral" / "2.png"
+    real = epochs.save_checkpoint
+
+    def vanish(*arguments, **options):
+        gone.unlink(missing_ok=True)
+        cut.write_bytes(cut.read_bytes()[:60])
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(epochs, "save_checkpoint", vanish)
+    result = train(tiny(f"data.root={root}", "data.memory=lazy"), quiet=True)
+    failed = result.data.failed()
+    assert set(failed) == {"train/anger/3.png", "val/neutral/2.png"}
+    assert "no such file" in failed["train/anger/3.png"]
+    assert result.run.read("run.json")["unreadable"] == failed
+    assert len(result.progress.records) == 3
+    assert result.evaluation.report.n == 17
+
+
+def strangers_run(tiny):
+    return train(tiny("optim.epochs=2"), quiet=True).run
+
+
+def test_links_out_of_a_strangers_run_are_not_followed(tiny, tmp_path):
+    run = strangers_run(tiny)
+    elsewhere = tmp_path / "elsewhere"
+    shutil.move(run.checkpoints, elsewhere)
+    (elsewhere / "2024-holidays").mkdir()
+    before = sorted(path.name for path in elsewhere.iterdir())
+    run.checkpoints.symlink_to(elsewhere)
+    with pytest.raises(CheckpointError, match=r"leads elsewhere.*checkpoints"):
+        run.load_config()
+    assert sorted(path.name for path in elsewhere.iterdir()) == before
+
+
+def test_only_checkpoints_are_removed_from_their_folder(tiny):
+    config = tiny("optim.epochs=2", "keep_checkpoints=1")
+    (RunDirectory(config.out).checkpoints / "2024-holidays").mkdir(parents=True)
+    run = train(config, quiet=True).run
+    names = sorted(path.name for path in run.checkpoints.iterdir())
+    assert names == ["00002-00000000", "2024-holidays"]
+
+
+def test_a_run_is_where_it_lies_whatever_its_configuration_says(tiny, tmp_path):
+    run = strangers_run(tiny)
+    moved = run.path.rename(tmp_path / "moved")
+    config = RunDirectory(moved).load_config()
+    assert config.out == str(moved)
+    train(config, resume=True, quiet=True)
+    assert not run.path.exists()
+
+
+def test_a_strangers_configuration_runs_no_code(tiny, tmp_path):
+    run = strangers_run(tiny)
+    text = (run.path / "config.yaml").read_text()
+    code = f"seed: !!python/object/apply:os.system ['touch {tmp_path / 'code'}']\n"
+    (run.path / "config.yaml").write_text(text.replace("seed: ", "old: ", 1) + code)
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        run.load_config()
+    assert not (tmp_path / "code").exists()
+
+
+def test_a_checkpoint_that_names_other_parts(tiny):
+    config = tiny("optim.epochs=2", "keep_checkpoints=1")
+    run = train(config, quiet=True).run
+    checkpoint = next(run.checkpoints.iterdir())
+    facts = json.loads((checkpoint / "state.json").read_text())
+    facts["progress"]["epoch"] = -1
+    (checkpoint / "state.json").write_text(json.dumps(facts))
+    with pytest.raises(CheckpointError, match="epoch is no count"):
+        train(config, resume=True, quiet=True)
