@@ -16,15 +16,15 @@ from typing import Any
 
 from training_rows import Row, make_parser, run_rows
 
+from ke2nt.data.pack import pack_dataset
 from ke2nt.data.readers.catalog import get_reader
-from ke2nt.data.synth.folder import write_folder
 from ke2nt.evaluation.evaluate import evaluate_model
 from ke2nt.evaluation.groups import group_report
 from ke2nt.models.saving import load_model
 from ke2nt.runtime.atomic import write_json, write_text
 
 ATTRIBUTES = ("gender", "age", "skin")
-FIRST, SECOND = 4, 8  # epochs
+FIRST, SECOND = 6, 12  # epochs
 STAGES = {
     "one stage": [f"optim.epochs={SECOND}"],
     "one stage, more epochs": [f"optim.epochs={FIRST + SECOND}"],
@@ -38,7 +38,7 @@ STAGES = {
 def rows(seed: int) -> list[Row]:
     """The table's rows."""
     shared = [
-        "data.name=manifest",
+        "data.name=packed",
         "data.options={}",
         "select={rule: last, every: 1000}",
         "model.attention=true",
@@ -48,7 +48,7 @@ def rows(seed: int) -> list[Row]:
 
 def test_figures(folder: Path, faces: Path) -> dict[str, float]:
     """Accuracy on the test split, and gaps between its groups."""
-    split = get_reader("manifest", faces).load("test")
+    split = get_reader("packed", faces).load("test")
     result = evaluate_model(load_model(folder), split, bootstrap=0)
     figures = {"accuracy": result.report.accuracy, "uar": result.report.uar}
     for name in ATTRIBUTES:
@@ -85,11 +85,12 @@ def group_table(out: Path, faces: Path, seeds: list[int]) -> None:
 
 if __name__ == "__main__":
     parser = make_parser(__doc__, config="quickstart", out="runs/demographics")
-    parser.add_argument("--count", type=int, default=2400, help="drawn faces")
-    parser.add_argument("--size", type=int, default=64, help="their side, pixels")
+    parser.add_argument("--size", type=int, default=64, help="side of the faces, pixels")
     arguments = parser.parse_args([*sys.argv[1:], "--root", "drawn"])
     arguments.root = arguments.out / "faces"
-    if not (arguments.root / "manifest.csv").is_file():
-        write_folder(arguments.root, count=arguments.count, seed=7, size=arguments.size)
+    if not arguments.root.is_dir():
+        drawn = get_reader("synthetic", None, count=2400, seed=7, min_intensity=0.6)
+        pack_dataset(drawn, arguments.root, arguments.size)
+    arguments.overrides.append(f"model.image_size={arguments.size}")
     run_rows(rows, arguments)
     group_table(arguments.out, arguments.root, arguments.seeds)

@@ -24,7 +24,7 @@ class Target:
     Attributes:
         name: The class or the phrase.
         index: Index of the class; None for a phrase.
-        direction: (D,) t − t_0 for a phrase with text embedding t and the neutral anchor t_0, both
+        direction: (D,) t − mean_k t_k for a phrase with text embedding t and classes with t_k, all
             of unit norm; None for a class.
         scale: Factor of a phrase's score, that of the model's logits.
     """
@@ -37,8 +37,9 @@ class Target:
     def score(self, output: KE2NTOutput) -> Tensor:
         """Scores of B faces.
 
-        For a class its log-odds, log p / (1 − p); for a phrase s (cos(f_e, t) − cos(f_e, t_0)): how
-        much more the face is like the phrase than like a neutral one.
+        For a class its log-odds, log p / (1 − p). For a phrase s (cos(f_e, t) − mean_k cos(f_e,
+        t_k)): how much more the face is like the phrase than like the classes on average. (Against
+        the neutral anchor alone, all phrases look alike: most of each is that it is not neutral.)
 
         Args:
             output: The model's output for B images.
@@ -86,7 +87,7 @@ def phrase_target(model: Recogniser, name: str, bank: TextBank) -> Target:
         raise ModelError(
             "the phrase is of another text encoder", expected=model.dim, found=bank.dim
         )
-    direction = bank.embeddings[0].cpu() - model.bank.neutral.cpu()
+    direction = bank.embeddings[0].cpu() - model.text_embeddings.cpu().mean(dim=0)
     return Target(name, direction=direction, scale=float(torch.as_tensor(model.logit_scale)))
 
 

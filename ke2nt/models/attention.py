@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 __all__ = ["AttentionBlock", "BlockKind", "ChannelAttention", "SpatialAttention"]
 
+_OPEN = 2.0  # log-odds of an untrained gate: it lets 88 % through, so that no head is starved
 BlockKind = Literal["channel_spatial", "channel", "spatial", "none"]
 
 
@@ -28,6 +29,7 @@ class ChannelAttention(nn.Module):
         hidden = max(1, channels // reduction)
         self.down = nn.Linear(channels, hidden)
         self.up = nn.Linear(hidden, channels)
+        nn.init.constant_(self.up.bias, _OPEN / 2)  # it is added twice
 
     def forward(self, maps: Tensor) -> Tensor:
         """(B, C, h, w) → (B, C) weights in [0, 1]."""
@@ -47,6 +49,7 @@ class SpatialAttention(nn.Module):
     def __init__(self, kernel: int = 7) -> None:
         super().__init__()
         self.conv = nn.Conv2d(2, 1, kernel, padding=kernel // 2)
+        nn.init.constant_(self.conv.bias, _OPEN)
 
     def forward(self, maps: Tensor) -> Tensor:
         """(B, C, h, w) → (B, h, w) weights in [0, 1]."""

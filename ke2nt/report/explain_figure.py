@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -65,12 +66,13 @@ def contact_sheet(
         )
         for axes, (caption, pixels) in zip(cells[1:], face.overlays, strict=True):
             axes.imshow(pixels)
-            axes.set_title(_short(caption, 44), size=_SMALL, color=theme.muted, loc="left", pad=3)
+            axes.set_title(_short(caption, 2), size=_SMALL, color=theme.muted, loc="left", pad=3)
     figure.supxlabel(legend, size=_TEXT, color=theme.muted)
     return render(figure, format)
 
 
-def _short(text: str, most: int = 22) -> str:
-    """A text on lines of at most 22 letters, its beginning cut where it is too long."""
+def _short(text: str, lines: int = 1) -> str:
+    """A text on lines of at most 22 letters; the beginning goes where there are too many."""
+    most = 22 * lines
     text = text if len(text) <= most else "…" + text[1 - most :]
-    return text if len(text) <= 22 else text[:22] + "\n" + text[22:]
+    return textwrap.fill(text, 22)

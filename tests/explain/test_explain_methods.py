@@ -105,7 +105,7 @@ def test_a_class_scores_by_its_log_odds(deep, crop):
         class_target(deep, "rage")
 
 
-def test_a_phrase_scores_by_how_much_more_it_fits_than_neutral(deep, crop):
+def test_a_phrase_scores_by_how_much_more_it_fits_than_the_classes(deep, crop):
     words = TextBank.from_tensors(
         torch.randn(1, 16),
         classes=("raised inner brows",),
@@ -115,7 +115,8 @@ def test_a_phrase_scores_by_how_much_more_it_fits_than_neutral(deep, crop):
     )
     target = phrase_target(deep, "raised inner brows", words)
     face = torch.nn.functional.normalize(forward_faces(deep, crop[None]).embeddings)[0]
-    expected = 20 * (face @ words.embeddings[0] - face @ deep.bank.neutral)
+    classes = sum(face @ row for row in deep.bank.embeddings) / 3
+    expected = 20 * (face @ words.embeddings[0] - classes)
     score = score_faces(deep, crop[None], target)
     torch.testing.assert_close(score[0].float(), expected.detach())
     assert np.ptp(occlusion_map(deep, crop, target)) > 0
