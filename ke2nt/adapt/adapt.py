@@ -53,6 +53,7 @@ class AdaptResult:
         trust: How much the new model may be trusted.
         before: Figures of the first model against the target's labels, None where it has none.
         after: Figures of the adapted model likewise.
+        answers: Of both models for the images of the report.
         facts: What `adaptation.json` holds.
     """
 
@@ -61,6 +62,7 @@ class AdaptResult:
     trust: Trust
     before: Evaluation | None
     after: Evaluation | None
+    answers: tuple[Predictions, Predictions]
     facts: Mapping[str, Any]
 
 
@@ -205,7 +207,7 @@ def _compare(
     summary: Mapping[str, Any],
 ) -> AdaptResult:
     """Both models on the target, and on held-out source images where there are any."""
-    answers = [_answers(model, target.report) for model in (before, after)]
+    answers = (_answers(before, target.report), _answers(after, target.report))
     known = None
     if source is not None:
         known = (_answers(before, source.val), _answers(after, source.val))
@@ -234,7 +236,7 @@ def _compare(
             for name, found in zip(("before", "after"), figures, strict=True)
         },
     }
-    return AdaptResult(run, changes, trust, figures[0], figures[1], facts)
+    return AdaptResult(run, changes, trust, figures[0], figures[1], answers, facts)
 
 
 def _answers(model: Recogniser, images: FaceTensors) -> Predictions:

@@ -19,7 +19,7 @@ from ke2nt.data.sample import FaceSplit
 from ke2nt.evaluation.predict import Predictions
 from ke2nt.evaluation.score import Evaluation, score
 
-__all__ = ["Changes", "Side", "compare", "scored"]
+__all__ = ["Changes", "Side", "compare", "scored", "side"]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ke2nt.config.adapt import AdaptConfig
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.models.recogniser import Recogniser
-from ke2nt.report.faces import pick_faces
+from ke2nt.report.faces import changed_faces
 from ke2nt.report.html import write_report
 from ke2nt.report.run_report import PromptMap, ReportTable, RunReport
 from ke2nt.train.checkpoint import Progress
@@ -96,9 +96,7 @@ def write_adaptation_report(
             f"{config.adapt.method}, adapted to {found['target']['adapted_to']} images. {chosen}",
             figures=None if result.after is None else result.after.report,
             labels=found["labels"],
-            faces=()
-            if result.after is None
-            else pick_faces(result.after, images, seed=config.seed),
+            faces=changed_faces(*result.answers, images),
             failed=tuple(images.failed.items()),
             records=progress.records,
             text=PromptMap.of(model.bank) if model.bank is not None else None,

@@ -318,6 +318,7 @@ def test_the_report_says_what_changed_and_how_far_to_trust_it(tiny, with_report)
         "Answers by class",
         "Against the target&#39;s labels",
         "distance of the domains",
+        "The surest answers that changed",
         "Kept: last epoch",
         "No label of the target took part",
         "ke2nt adapt x",

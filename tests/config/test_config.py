@@ -9,11 +9,18 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ke2nt.config.adapt import AdaptConfig
 from ke2nt.config.load import config_from_dict, config_to_yaml, load_config
+from ke2nt.config.schema import TrainConfig
 from ke2nt.errors import ConfigError, Ke2ntError
 from ke2nt.resources import list_resources
 
 SHIPPED = list_resources("configs")
+
+
+def schema(name: str) -> type[TrainConfig]:
+    """What a shipped file configures."""
+    return AdaptConfig if "adapt" in yaml.safe_load(SHIPPED[name].read_text()) else TrainConfig
 
 
 def test_the_configurations_that_the_readme_names_ship():
@@ -25,24 +32,27 @@ def test_the_configurations_that_the_readme_names_ship():
         "rafdb_swin_t",
         "affectnet7",
         "ckplus",
+        "adapt",
+        "dmsrl_synthetic_to_ferplus",
+        "dmsrl_photo_to_sketch",
     }
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_shipped_configuration_is_valid_and_opens_with_its_facts(name):
-    config = load_config(name)
-    assert load_config(SHIPPED[name]) == config
+    config = load_config(name, (), schema(name))
+    assert load_config(SHIPPED[name], (), schema(name)) == config
     head = SHIPPED[name].read_text(encoding="utf-8").splitlines()[:3]
     assert head[0].startswith("# Command:")
-    assert f" {name}" in head[0] or name == "quickstart"
+    assert f" {name}" in head[0] or name in ("quickstart", "adapt")
     assert head[1].startswith("# Hardware:")
     assert head[2].startswith("# Score:")
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_the_resolved_configuration_reads_back_equal(name):
-    config = load_config(name)
-    assert config_from_dict(yaml.safe_load(config_to_yaml(config))) == config
+    config = load_config(name, (), schema(name))
+    assert config_from_dict(yaml.safe_load(config_to_yaml(config)), schema(name)) == config
 
 
 def test_the_published_run_has_the_published_settings():

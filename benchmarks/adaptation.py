@@ -1,0 +1,262 @@
+"""What each way of adapting to unlabelled faces gains, on five pairs of domains.
+
+    python benchmarks/adaptation.py --root FERPLUS --seeds 1 2
+
+Every row starts from the same source model of its pair and seed, sees the same target images
+without labels, and is scored on other images of the target's domain, whose labels nothing else
+reads. A row that is done is kept, one that was cut short is resumed. The table is written to
+`OUT/table.md` and `OUT/table.json` after every row.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ke2nt.adapt.adapt import adapt
+from ke2nt.config.adapt import AdaptConfig
+from ke2nt.config.load import load_config
+from ke2nt.data.pack import pack_dataset
+from ke2nt.data.readers.catalog import get_reader
+from ke2nt.data.sample import FaceSplit
+from ke2nt.runtime.atomic import write_json, write_text
+from ke2nt.train.run import RunDirectory
+from ke2nt.train.train import train
+
+SIZE = 48
+SOURCE, TARGET, JUDGED = 2100, 2100, 1500  # images
+KEPT = ("neutral", "happiness", "surprise", "sadness")  # of the class subset
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Splits made in memory, as `pack_dataset` reads them."""
+
+    parts: Mapping[str, FaceSplit]
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        return tuple(self.parts)
+
+    def load(self, name: str) -> FaceSplit:
+        return self.parts[name]
+
+
+def spread(split: FaceSplit, count: int, keep: Callable[[str], bool] | None = None) -> FaceSplit:
+    """At most `count` samples at even distances, of some classes."""
+    rows = [i for i, s in enumerate(split.samples) if keep is None or keep(split.classes[s.label])]
+    return split.subset(rows[i * len(rows) // count] for i in range(min(count, len(rows))))
+
+
+def even(split: FaceSplit, count: int, seed: int = 0) -> FaceSplit:
+    """About as many samples of every class, each class cut to the same number."""
+    order = np.random.default_rng(seed).permutation(len(split))
+    labels, most = split.labels(), count // len(split.classes)
+    rows = [i for k in range(len(split.classes)) for i in order[labels[order] == k][:most]]
+    return split.subset(sorted(int(i) for i in rows))
+
+
+def pools(root: str) -> dict[str, Callable[[], Pool]]:
+    """Name → how its images are found; the halves of a dataset share no image."""
+
+    def drawn(count: int, seed: int, *styles: str) -> Pool:
+        faces = get_reader("synthetic", count=count, seed=seed, size=SIZE, style=styles)
+        return Pool({name: faces.load(name) for name in faces.splits})
+
+    def real(half: int, **options: Any) -> tuple[FaceSplit, FaceSplit]:
+        name = "corruptions" if options else "ferplus"
+        more = {"of": "ferplus", **options} if options else {}
+        faces = get_reader(name, root, rule="majority", **more)
+        whole, judged = faces.load("train"), faces.load("val")
+        return whole.subset(range(half, len(whole), 2)), judged
+
+    def labelled() -> Pool:
+        train_part, judged = real(0)
+        return Pool({"train": spread(train_part, SOURCE), "val": spread(judged, 500)})
+
+    def natural(**options: Any) -> Pool:
+        train_part, judged = real(1, **options)
+        return Pool({"train": spread(train_part, TARGET), "test": spread(judged, JUDGED)})
+
+    def subset() -> Pool:
+        (train_part, judged), few = real(1), KEPT.__contains__
+        return Pool({"train": spread(train_part, TARGET, few), "test": spread(judged, JUDGED, few)})
+
+    def balanced() -> Pool:
+        train_part, judged = real(0)
+        return Pool({"train": even(train_part, SOURCE), "val": spread(judged, 500)})
+
+    return {
+        "synthetic": lambda: drawn(4300, 7, "photo", "grey48", "night"),
+        "sketch": lambda: drawn(3000, 8, "sketch"),
+        "ferplus": labelled,
+        "ferplus-even": balanced,
+        "ferplus-target": natural,
+        "ferplus-noise": lambda: natural(kind="gaussian_noise", severity=3),
+        "ferplus-subset": subset,
+    }
+
+
+# Pair → source pool, target pool, prompts that name the source's and the target's domain.
+PAIRS = {
+    "synthetic → FER+": ("synthetic", "ferplus-target", "drawing", "grey_photo"),
+    "photo styles → sketch": ("synthetic", "sketch", "paper", "drawing"),
+    "FER+ → noisy FER+": ("ferplus", "ferplus-noise", "grey_photo", "grey_photo"),
+    "FER+ → four classes": ("ferplus", "ferplus-subset", "grey_photo", "grey_photo"),
+    "even FER+ → FER+": ("ferplus-even", "ferplus-target", "grey_photo", "grey_photo"),
+}
+TEXT = [
+    "adapt.method=dmsrl",
+    "adapt.batch_norm=target",
+    "adapt.centers=text",
+    "adapt.weights.text=0.5",
+    "adapt.teacher=average",
+    "adapt.balance=0.5",
+    "adapt.threshold=0.4",
+]
+METHODS = {
+    "source only": ["adapt.method=source"],
+    "batch statistics": ["adapt.method=statistics"],
+    "entropy": ["adapt.method=entropy"],
+    "DANN": ["adapt.method=dann"],
+    "CDAN": ["adapt.method=cdan"],
+    "CORAL": ["adapt.method=coral"],
+    "MMD": ["adapt.method=mmd"],
+    "pseudo-labels": ["adapt.method=pseudo"],
+    "DMSRL": ["adapt.method=dmsrl"],
+    "DMSRL + text": TEXT,
+}
+# Each part of the last row off (or, with the prompts, on) by itself.
+ABLATION = {
+    "without metric": [*TEXT, "adapt.weights.metric=0"],
+    "without adversary": [*TEXT, "adapt.weights.adversarial=0"],
+    "without text objective": [*TEXT, "adapt.weights.text=0"],
+    "centres learned from random": [*TEXT, "adapt.centers=learned"],
+    "centres tied to the text": [*TEXT, "adapt.centers=tied"],
+    "joint normalisation": [*TEXT, "adapt.batch_norm=joint"],
+    "labels by the model itself": [*TEXT, "adapt.teacher=model"],
+    "labels not evened out": [*TEXT, "adapt.balance=0"],
+    "all labels taken": [*TEXT, "adapt.threshold=0"],
+    "prompts name the domain": [*TEXT, "PROMPTS"],
+    "regions": [*TEXT, "REGIONS"],
+}
+REGIONS = "model.backbone_options.regions=true"
+
+
+def settings(args: argparse.Namespace, pair: str, seed: int, changes: Sequence[str]) -> AdaptConfig:
+    """The configuration of one row; OUT is left to the caller."""
+    source, target, source_words, target_words = PAIRS[pair]
+    words = [f"adapt.source_prompts={source_words}", f"text.prompts={target_words}"]
+    named = {"PROMPTS": words, "REGIONS": [REGIONS]}
+    data = args.out / "data"
+    return load_config(
+        args.config,
+        [
+            f"seed={seed}",
+            "data={name: packed, val_split: val, memory: ram, workers: 0}",
+            f"data.root={data / source}",
+            "target={name: packed, split: train, report_split: test, workers: 0}",
+            f"target.root={data / target}",
+            *args.overrides,
+            *(word for change in changes for word in named.get(change, [change])),
+        ],
+        AdaptConfig,
+    )
+
+
+def run_row(
+    args: argparse.Namespace, pair: str, name: str, changes: list[str], seed: int
+) -> dict[str, Any]:
+    """Figures of one row, computed unless they are there."""
+    folder = args.out / pair.replace(" ", "") / f"seed{seed}" / name.replace(" ", "_")
+    if not (folder / "adaptation.json").exists():
+        kind = PAIRS[pair][0] + ("-regions" if "REGIONS" in changes else "")
+        source = args.out / "source" / f"{kind}-seed{seed}"
+        config = settings(args, pair, seed, changes)
+        if not (source / "metrics.json").exists():
+            first = settings(args, pair, seed, [c for c in changes if c == "REGIONS"])
+            begin = first.source_run().model_copy(update={"out": str(source)})
+            train(begin, resume=(source / "config.yaml").exists(), quiet=args.quiet)
+        update = {"out": str(folder), "start": str(source)}
+        resume = (folder / "config.yaml").exists()
+        adapt(config.model_copy(update=update), resume=resume, quiet=args.quiet)
+    run = RunDirectory(folder)
+    facts = run.read("adaptation.json")
+    before, after = facts["figures"]["before"], facts["figures"]["after"]
+    return {
+        "pair": pair,
+        "method": name,
+        "seed": seed,
+        "seconds": run.read("run.json")["seconds"],
+        "n": after["n"],
+        "uar_before": before["uar"],
+        "uar": after["uar"],
+        "accuracy": after["accuracy"],
+        "distance": facts["after"]["domain_distance"],
+        "largest_share": max(facts["after"]["shares"]),
+        "trust": facts["trust"]["level"],
+    }
+
+
+def write_table(rows: Sequence[dict[str, Any]], out: Path) -> None:
+    """Mean ± standard deviation over seeds, in percent; the gain is over the pair's source only."""
+    write_json(out / "table.json", list(rows))
+    base = {(r["pair"], r["seed"]): r["uar"] for r in rows if r["method"] == "source only"}
+    columns = ["pair", "method", "seeds", "start UAR", "UAR", "gain", "accuracy", "distance"]
+    lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row["pair"], row["method"]), []).append(row)
+    for (pair, method), found in groups.items():
+        gains = [r["uar"] - base[pair, r["seed"]] for r in found if (pair, r["seed"]) in base]
+        distances = [r["distance"] for r in found if r["distance"] is not None]
+        cells = [pair, method, ", ".join(str(r["seed"]) for r in found)]
+        cells += [_mean([r[key] for r in found]) for key in ("uar_before", "uar")]
+        cells += [_mean(gains), _mean([r["accuracy"] for r in found])]
+        cells.append(f"{statistics.mean(distances):.2f}" if distances else "–")
+        lines.append("| " + " | ".join(cells) + " |")
+    write_text(out / "table.md", "\n".join(lines) + "\n")
+
+
+def _mean(values: Sequence[float]) -> str:
+    if not values:
+        return "–"
+    spread_ = f" ± {100 * statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{100 * statistics.mean(values):.1f}{spread_}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--root", required=True, help="folder of FER+")
+    parser.add_argument("--out", type=Path, default=Path("runs/adaptation"))
+    parser.add_argument("--config", default="dmsrl_synthetic_to_ferplus")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--pairs", nargs="+", default=list(PAIRS), choices=list(PAIRS))
+    parser.add_argument("--methods", nargs="+", default=[*METHODS, *ABLATION])
+    parser.add_argument("--quiet", action="store_true")
+    parser.add_argument("overrides", nargs="*", help="key=value for every row")
+    args = parser.parse_args()
+    found = pools(args.root)
+    for name in dict.fromkeys(pool for pair in args.pairs for pool in PAIRS[pair][:2]):
+        if not (args.out / "data" / name).exists():
+            pack_dataset(found[name](), args.out / "data" / name, SIZE, quiet=args.quiet)
+    first = next(iter(PAIRS))
+    rows = []
+    for pair in args.pairs:
+        every = {**METHODS, **(ABLATION if pair == first else {})}
+        for name in (n for n in every if n in args.methods):
+            for seed in args.seeds:
+                rows.append(run_row(args, pair, name, every[name], seed))
+                print(json.dumps(rows[-1], ensure_ascii=False), flush=True)
+                write_table(rows, args.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""`ke2nt adapt` through the real entry point."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from ke2nt.cli import main as command_line
+from ke2nt.data.synth.dataset import SyntheticFaces
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    """A folder of eight faces and one broken file; nobody says what they show."""
+    from PIL import Image
+
+    root = tmp_path_factory.mktemp("bare") / "my photos"
+    root.mkdir()
+    for face in SyntheticFaces(24, size=48).to_split("train", workers=1).samples[:8]:
+        Image.fromarray(face.source).save(root / f"{face.name}.png")
+    (root / "broken.png").write_bytes(b"no image")
+    return root
+
+
+@pytest.fixture
+def ke2nt(monkeypatch, capfd, tmp_path):
+    """Run the entry point here; exit code, stdout, stderr."""
+
+    def run(*words: str):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["ke2nt", *words])
+        command_line.app.registered_commands.clear()
+        command_line.app.registered_groups.clear()
+        with pytest.raises(SystemExit) as stop:
+            command_line.main()
+        return stop.value.code or 0, *capfd.readouterr()
+
+    return run
+
+
+def test_a_ferplus_model_is_adapted_to_a_folder_of_unlabelled_images_in_one_command(
+    tmp_path, faces
+):
+    words = ["adapt", "--model", "ke2nt/ferplus-resnet18", "--target", f"folder={faces}"]
+    done = subprocess.run(
+        [sys.executable, "-m", "ke2nt", *words, "--out", "a run", "--json", "optim.epochs=1"],
+        cwd=tmp_path,
+        env=os.environ,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    facts = json.loads(done.stdout)
+    assert facts["run"] == "a run"
+    assert facts["n"] == 8
+    assert facts["method"] == "entropy"
+    assert 0 <= facts["changed"] <= 1
+    assert sum(facts["after"]["shares"]) == pytest.approx(1)
+    assert facts["trust"]["level"] == "check first"
+    assert [failed["name"] for failed in facts["unreadable"]] == ["broken.png"]
+    assert facts["figures"] == {"before": None, "after": None}
+    page = (tmp_path / "a run" / "report.html").read_text(encoding="utf-8")
+    assert "adapted to 8 images; hundreds are needed" in page
+    assert json.loads((tmp_path / "a run" / "adaptation.json").read_text())["n"] == 8
+    assert (tmp_path / "a run" / "model" / "README.md").is_file()
+
+
+def test_the_table_names_what_changed_and_a_finished_run_can_be_read_again(ke2nt, faces):
+    short = ["--model", "ke2nt/ferplus-resnet18", "--target", f"folder={faces}"]
+    code, out, err = ke2nt("adapt", *short, "--method", "statistics", "--out", "run", "--quiet")
+    assert code == 0, err
+    assert "of 8 images are answered otherwise now" in out
+    assert "mean confidence" in out
+    assert "kept: no choice: one pass over the target" in out
+    assert err == "unreadable: broken.png: " + err.removeprefix("unreadable: broken.png: ")
+    again = ke2nt("adapt", "--resume", "run", "--quiet")
+    assert again[0] == 0
+    assert again[1] == out
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], "name a configuration, or a model and a target"),
+        (["--model", "ke2nt/ferplus-resnet18"], "--target folder=DIR"),
+        (["--resume", "nowhere"], "no run to resume"),
+        (["adapt", "--resume", "nowhere"], "--resume DIR alone"),
+        (["adapt", "--model", "nowhere", "--target", "folder=x"], "no saved model"),
+        (["adapt", "adapt.methd=dann"], "did you mean adapt.method"),
+        (["nothing_like_it"], "no config file or shipped name"),
+        (
+            ["--model", "ke2nt/ferplus-resnet18", "--target", "folder=nowhere"],
+            "no such folder",
+        ),
+        (
+            ["--model", "ke2nt/ferplus-resnet18", "--target", "foldr=x"],
+            "unknown dataset 'foldr'",
+        ),
+        (
+            ["--model", "ke2nt/ferplus-resnet18", "--target", "folder=x", "--method", "dan"],
+            "adapt.method",
+        ),
+    ],
+)
+def test_bad_input_is_one_clear_line_and_exit_code_2(ke2nt, tmp_path, words, expected):
+    code, out, err = ke2nt("adapt", *words)
+    assert code == 2
+    assert expected in err
+    assert err.startswith("error: ")
+    assert len(err.strip().splitlines()) == 1
+    assert out == ""
+    assert list(tmp_path.glob("*")) == []
