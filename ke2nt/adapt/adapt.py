@@ -22,7 +22,7 @@ from ke2nt.evaluation.score import Evaluation
 from ke2nt.labels import check_same_labels
 from ke2nt.models.recogniser import Recogniser
 from ke2nt.models.saving import load_model
-from ke2nt.runtime.distributed import barrier, group, is_main
+from ke2nt.runtime.distributed import barrier, is_main, join_group
 from ke2nt.runtime.provenance import provenance
 from ke2nt.runtime.seeding import seed_everything, set_deterministic
 from ke2nt.train.checkpoint import Progress, latest_checkpoint
@@ -83,11 +83,8 @@ def adapt(
         Ke2ntError: Anything a user can mend; what was computed before stays in the run directory.
         TrainingStopped: Ctrl-C; the state has been saved.
     """
-    with group():
-        return _adapt(config, resume, quiet or not is_main(), command)
-
-
-def _adapt(config: AdaptConfig, resume: bool, quiet: bool, command: str | None) -> AdaptResult:
+    join_group()
+    quiet = quiet or not is_main()
     run = RunDirectory(config.out)
     target = _target(config, quiet)
     if is_main() and not resume:

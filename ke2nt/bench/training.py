@@ -29,6 +29,7 @@ from ke2nt.train.device import make_accelerator
 from ke2nt.train.optim import make_optimizer
 from ke2nt.train.prepare import prepare_trainer
 from ke2nt.train.run import RunDirectory
+from ke2nt.train.small_maps import multiply_on_small_maps
 
 __all__ = ["random_faces", "training_speed"]
 
@@ -39,9 +40,10 @@ def training_speed(
     """Images a second of three ways to train the same backbone on the same kind of images.
 
     `bare`: the backbone's forward and backward pass and optimiser step on one fixed batch, in the
-    configured precision. `loop`: all that `train` does in an epoch: data, augmentation, the model,
-    losses, their means, the weight average. `reference_style`: files through Pillow in workers,
-    single precision, the text tower on every batch.
+    configured precision, with the loop's memory format, fused optimiser and convolutions. `loop`:
+    all that `train` does in an epoch: data, augmentation, the model, losses, their means, the
+    weight average. `reference_style`: files through Pillow in workers, single precision, the text
+    tower on every batch.
 
     Args:
         config: Backbone, image size, batch size, optimiser, augmentation, device and precision; its
@@ -61,6 +63,8 @@ def training_speed(
     @contextmanager
     def bare() -> Iterator[Callable[[], int]]:
         net = _backbone(config).to(device).to(memory_format=torch.channels_last).train()
+        if not config.compile:
+            multiply_on_small_maps(net)
         optimizer = make_optimizer(net, config.optim)
         images = torch.randn(batch, 3, size, size, device=device)
         images = images.contiguous(memory_format=torch.channels_last)

@@ -39,7 +39,7 @@ from ke2nt.cli.options import (
     reader_options,
     spread,
 )
-from ke2nt.cli.output import JsonFlag, print_json, print_line
+from ke2nt.cli.output import JsonFlag, print_json, print_line, silent
 from ke2nt.errors import DataError
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ def evaluate(
     from ke2nt.evaluation.groups import check_groups, group_report
     from ke2nt.labels import map_labels
     from ke2nt.models.saving import load_model
+    from ke2nt.runtime.distributed import join_group
 
     options = reader_options(option, rule)
     merged = pairs(merge, "--merge")
@@ -103,6 +104,7 @@ def evaluate(
     map_labels(data.classes, model.classes, policy=labels.value, merge=merged)
     for name in by or ():
         check_groups(data, name)
+    join_group()
     images = tensors_for(model, data, quiet=quiet or json)
     result = evaluate_model(
         model,
@@ -127,14 +129,14 @@ def evaluate(
     facts = {"model": run, "options": options, "limit": limit, "notes": notes, **result.to_dict()}
     if groups:
         facts["groups"] = [group.to_dict() for group in groups]
-    if out is not None:
+    if out is not None and not silent():
         _write(out, facts, result, images, model, Path(run), groups)
     if json:
         print_json(facts)
         return
     show_evaluation(result, options, notes)
     show_groups(groups)
-    for name, reason in result.failed:
+    for name, reason in () if silent() else result.failed:
         print(f"unreadable: {name}: {reason}", file=sys.stderr)
     if out is not None:
         print_line(f"written: {out / 'metrics.json'}, predictions.csv, report.html")

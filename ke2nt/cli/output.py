@@ -21,6 +21,7 @@ __all__ = [
     "print_line",
     "print_table",
     "short_names",
+    "silent",
 ]
 
 JsonFlag = Annotated[
@@ -28,21 +29,21 @@ JsonFlag = Annotated[
 ]
 
 
-def _silent() -> bool:
-    """Of several processes under a launcher, the first one prints."""
+def silent() -> bool:
+    """Whether this is not the first of a launcher's processes, the one that prints and writes."""
     return os.environ.get("RANK", "0") != "0"
 
 
 def _console() -> Console:
-    console = Console(highlight=False, quiet=_silent())
+    console = Console(highlight=False, quiet=silent())
     if not console.is_terminal:  # a pipe or file: never cut a row to 80 columns
-        console = Console(highlight=False, width=200, quiet=_silent())
+        console = Console(highlight=False, width=200, quiet=silent())
     return console
 
 
 def print_json(value: Any) -> None:
     """One JSON document on stdout."""
-    if _silent():
+    if silent():
         return
     print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ke2nt.cli.options import yaml_text
-from ke2nt.cli.output import JsonFlag, print_json, print_line
+from ke2nt.cli.output import JsonFlag, print_json, print_line, silent
 from ke2nt.errors import ConfigError
 
 __all__ = ["train"]
@@ -87,6 +87,6 @@ def train(
         f"{split.dataset} {split.split}: accuracy {report.accuracy:.2%}, UAR {report.uar:.2%}, "
         f"macro-F1 {report.macro_f1:.2%} on {report.n} images (epoch {result.progress.best_epoch})"
     )
-    for name, reason in result.data.failed().items():
+    for name, reason in () if silent() else result.data.failed().items():
         print(f"unreadable: {name}: {reason}", file=sys.stderr)
     print_line(f"run: {result.run.path}   report: {result.run.report}")

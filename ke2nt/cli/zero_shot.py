@@ -35,7 +35,7 @@ from ke2nt.cli.options import (
     reader_options,
     spread,
 )
-from ke2nt.cli.output import JsonFlag, percent, print_json, print_line, print_table
+from ke2nt.cli.output import JsonFlag, percent, print_json, print_line, print_table, silent
 
 if TYPE_CHECKING:
     from ke2nt.data.sample import FaceSplit
@@ -120,14 +120,14 @@ def zero_shot(
         "preprocessing": model.preprocessing(),
         **result.to_dict(),
     }
-    if out is not None:
+    if out is not None and not silent():
         _write(out, facts, result, data)
     if json:
         print_json(facts)
         return
     show_evaluation(result.evaluation, options, notes)
     _show_generalised(result)
-    for name, reason in result.images.failed:
+    for name, reason in () if silent() else result.images.failed:
         print(f"unreadable: {name}: {reason}", file=sys.stderr)
     if out is not None:
         print_line(f"written: {out / 'metrics.json'}, predictions.csv, report.html")

@@ -71,8 +71,10 @@ class DataConfig(Section):
         description="How often a class of n images is seen: as n, as its square root, or alike.",
     )
     extra: ExtraConfig | None = Field(None, description="Further, synthetic training images.")
-    memory: Literal["auto", "ram", "lazy"] = Field(
-        "auto", description="Decode once into RAM, or each time; auto decides by size."
+    memory: Literal["auto", "ram", "device", "lazy"] = Field(
+        "auto",
+        description="Decode once into RAM, or into the accelerator's memory, or each time (lazy); "
+        "auto takes RAM where 4 GiB suffice.",
     )
     workers: int = Field(2, ge=0, le=64, description="Decoding threads or processes.")
 
@@ -250,6 +252,12 @@ class TrainConfig(Section):
     deterministic: bool = Field(
         False, description="Only operations that give the same bits each time; slower on GPUs."
     )
+    compile: bool = Field(
+        False, description="Compile the model with torch.compile; the first step takes minutes."
+    )
+    cuda_graphs: bool = Field(
+        False, description="With compile, on a GPU: replay what was compiled as CUDA graphs."
+    )
     keep_checkpoints: int = Field(2, ge=1)
     data: DataConfig = DataConfig()
     augment: AugmentConfig = AugmentConfig()
@@ -271,3 +279,9 @@ class TrainConfig(Section):
             if value["model"].get("head") == "linear" and isinstance(loss, dict):
                 value = {**value, "loss": {**loss, **dict.fromkeys(_NEED_TEXT, 0.0)}}
         return value
+
+    @model_validator(mode="after")
+    def _graphs(self) -> TrainConfig:
+        if self.cuda_graphs and not self.compile:
+            raise ValueError("cuda_graphs needs compile=true")
+        return self

@@ -46,6 +46,10 @@ class Draws(NamedTuple):
         """Those of some samples."""
         return Draws(*(value[rows] for value in self))
 
+    def to(self, device: torch.device) -> Draws:
+        """On another device, which the host does not wait for."""
+        return Draws(*(value.to(device, non_blocking=True) for value in self))
+
 
 class BatchAugmentation:
     """Augment batches as a configuration says.
@@ -107,7 +111,7 @@ class BatchAugmentation:
         Returns:
             float32 (B, 3, S, S) in 0..255, on the pixels' device.
         """
-        images = pixels.float()
+        images, draws = pixels.float(), draws.to(pixels.device)
         images = self._geometry(images, draws)
         images = self._colour(images, draws)
         return self._erase(images, draws)
@@ -115,7 +119,7 @@ class BatchAugmentation:
     def _geometry(self, images: Tensor, draws: Draws) -> Tensor:
         c = self.config
         if not (c.rotate or c.scale or c.translate or (c.crop and c.crop_padding)):
-            mirrored = draws.flip.to(images.device).view(-1, 1, 1, 1)
+            mirrored = draws.flip.view(-1, 1, 1, 1)
             return torch.where(mirrored, images.flip(-1), images)
         cos, sin = torch.cos(draws.angle) * draws.zoom, torch.sin(draws.angle) * draws.zoom
         mirror = torch.where(draws.flip, -1.0, 1.0)
@@ -125,27 +129,27 @@ class BatchAugmentation:
                 torch.stack([sin * mirror, cos, draws.shift[:, 1]], dim=1),
             ],
             dim=1,
-        ).to(images.device)
+        )
         grid = F.affine_grid(theta, list(images.shape), align_corners=False)
         return F.grid_sample(images, grid, padding_mode=c.fill, align_corners=False)
 
     def _colour(self, images: Tensor, draws: Draws) -> Tensor:
         if not (self.config.brightness or self.config.contrast):
             return images
-        bright = draws.brightness.to(images.device).view(-1, 1, 1, 1)
-        contrast = draws.contrast.to(images.device).view(-1, 1, 1, 1)
+        bright = draws.brightness.view(-1, 1, 1, 1)
+        contrast = draws.contrast.view(-1, 1, 1, 1)
         mean = images.mean(dim=(1, 2, 3), keepdim=True)
         return (((images - mean) * contrast + mean) * bright).clamp(0.0, 255.0)
 
     def _erase(self, images: Tensor, draws: Draws) -> Tensor:
         if not self.config.erase:
             return images
-        top, left, height, width = draws.erase.to(images.device).T[:, :, None]
+        top, left, height, width = draws.erase.T[:, :, None]
         line = torch.arange(images.shape[-1], device=images.device)
         rows = (line >= top) & (line < top + height)
         columns = (line >= left) & (line < left + width)
         mask = (rows[:, :, None] & columns[:, None, :])[:, None]
-        value = torch.tensor(self.erase_value, device=images.device).view(1, 3, 1, 1)
+        value = torch.tensor(self.erase_value).to(images.device, non_blocking=True).view(1, 3, 1, 1)
         return torch.where(mask, value, images)
 
 

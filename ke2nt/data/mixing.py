@@ -40,7 +40,8 @@ def mix(
     name, alpha = methods[int(torch.randint(len(methods), (), generator=generator))]
     seed = int(torch.randint(2**62, (), generator=generator))
     share = float(np.random.default_rng(seed).beta(alpha, alpha))
-    other = torch.randperm(len(images), generator=generator).to(images.device)
+    other = torch.randperm(len(images), generator=generator)
+    other = other.to(images.device, non_blocking=True)
     if name == "mixup":
         mixed = share * images + (1.0 - share) * images[other]
     else:

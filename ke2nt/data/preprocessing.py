@@ -13,6 +13,7 @@ __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Preprocessing"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+_LUMA = (0.299, 0.587, 0.114)
 INTERPOLATIONS = ("bilinear", "bicubic", "lanczos", "nearest")
 
 
@@ -65,12 +66,11 @@ class Preprocessing:
         Returns:
             float32 (B, 3, H, W), (pixels / 255 − mean) / std.
         """
-        shape = (1, 3, 1, 1)
-        mean = torch.tensor(self.mean, device=pixels.device).view(shape) * 255
-        std = torch.tensor(self.std, device=pixels.device).view(shape) * 255
+        values = torch.tensor([self.mean, self.std, _LUMA])
+        constants = values.to(pixels.device, non_blocking=True).view(3, 1, 3, 1, 1)
+        mean, std, luma = constants[0] * 255, constants[1] * 255, constants[2]
         pixels = pixels.float()
         if self.grey:
-            luma = torch.tensor([0.299, 0.587, 0.114], device=pixels.device).view(shape)
             pixels = (pixels * luma).sum(dim=1, keepdim=True)
         return (pixels - mean) / std
 

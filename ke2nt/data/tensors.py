@@ -122,6 +122,11 @@ class FaceTensors:
         """int64 (M,), positions of the images that are not known to be unreadable."""
         return self._usable
 
+    def to(self, device: torch.device) -> None:
+        """Keep the pixels on a device from now on, if they are in RAM."""
+        if self._pixels is not None:
+            self._pixels = self._pixels.to(device)
+
     def read_all(self, *, quiet: bool = True) -> None:
         """Find every unreadable image now. Several processes share the work and its result."""
         if self._pixels is not None or self._mapped is not None:
@@ -156,12 +161,10 @@ class FaceTensors:
             chunks.pop()
         if self._pixels is not None:
             for indices in chunks:
-                yield Batch(self._pixels[indices], indices)
+                yield Batch(self._pixels[indices.to(self._pixels.device)], indices)
             return
         if self._mapped is not None:
-            array, rows = self._mapped
-            for indices in chunks:
-                yield Batch(array[rows[indices]].permute(0, 3, 1, 2), indices)
+            yield from self._from_map(*self._mapped, chunks)
             return
         loader = DataLoader(
             self._decoder,
@@ -177,6 +180,23 @@ class FaceTensors:
             if good:
                 pixels = torch.from_numpy(np.stack([pixels for _, pixels in good]))
                 yield Batch(pixels, torch.tensor([index for index, _ in good]))
+
+    @staticmethod
+    def _from_map(
+        array: torch.Tensor, rows: torch.Tensor, chunks: list[torch.Tensor]
+    ) -> Iterator[Batch]:
+        """Each batch is read from the disk while the one before it is in use."""
+
+        def read(indices: torch.Tensor) -> Batch:
+            return Batch(array[rows[indices]].permute(0, 3, 1, 2), indices)
+
+        with ThreadPoolExecutor(1) as pool:
+            ahead = [pool.submit(read, indices) for indices in chunks[:1]]
+            for indices in chunks[1:]:
+                ahead.append(pool.submit(read, indices))
+                yield ahead.pop(0).result()
+            if ahead:
+                yield ahead.pop().result()
 
     def _fail(self, index: int, reason: str) -> None:
         self.failed[self.split.samples[index].name] = reason

@@ -6,9 +6,9 @@ process is alone, each function here does nothing.
 
 from __future__ import annotations
 
+import atexit
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import torch
@@ -21,8 +21,8 @@ __all__ = [
     "barrier",
     "gather_objects",
     "gather_rows",
-    "group",
     "is_main",
+    "join_group",
     "rank",
     "sum_over_processes",
     "world_size",
@@ -50,18 +50,21 @@ def is_main() -> bool:
     return rank() == 0
 
 
-@contextmanager
-def group() -> Iterator[None]:
-    """Join the processes that the launcher started with this one, and leave them at the end."""
+def join_group() -> None:
+    """Join the processes that the launcher started with this one, until this one ends.
+
+    Joining again does nothing: a group that is left and formed anew may meet addresses of the old.
+    """
     if _joined() or int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield
         return
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    try:
-        yield
-    finally:
+    atexit.register(_leave_group)
+
+
+def _leave_group() -> None:
+    if _joined():
         dist.destroy_process_group()
 
 

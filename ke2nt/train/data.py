@@ -69,6 +69,11 @@ class TrainingData:
         """Label set, in index order."""
         return self.train.split.classes
 
+    def to(self, device: torch.device) -> None:
+        """Keep the images of both splits on a device, where they are in RAM."""
+        self.train.to(device)
+        self.val.to(device)
+
     def names(self) -> dict[str, Any]:
         """Sample names of both splits, for the run directory."""
         return {
@@ -115,7 +120,7 @@ def load_training_data(
             split,
             preprocessing.image_size,
             interpolation=preprocessing.interpolation,
-            memory=config.data.memory,
+            memory="ram" if config.data.memory == "device" else config.data.memory,
             workers=config.data.workers,
             quiet=quiet,
         )

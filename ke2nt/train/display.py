@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from types import TracebackType
 from typing import Any
 
@@ -11,6 +12,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from ke2nt.runtime.progress import stderr_console
 
 __all__ = ["Display"]
+
+_READ_EVERY = 1.0  # seconds
 
 
 class Display:
@@ -27,6 +30,7 @@ class Display:
         self._quiet = quiet
         self._epochs = epochs
         self._bar: Progress | None = None
+        self._read = 0.0
         if self._console.is_terminal and not quiet:
             self._bar = Progress(
                 TextColumn("epoch {task.fields[epoch]}"),
@@ -55,16 +59,16 @@ class Display:
 
     @property
     def wants_losses(self) -> bool:
-        """Whether the mean losses are shown between epochs (reading them costs a device sync)."""
-        return self._bar is not None
+        """Whether the mean losses are to be shown now: once a second, as reading them waits."""
+        return self._bar is not None and time.monotonic() - self._read >= _READ_EVERY
 
     def step(self, done: int, epoch: int, losses: dict[str, float] | None) -> None:
         """Show that `done` steps of the whole run are done."""
         if self._bar:
-            note = "" if losses is None else _parts(losses)
-            self._bar.update(
-                self._task, completed=done, epoch=f"{epoch + 1}/{self._epochs}", note=note
-            )
+            self._bar.update(self._task, completed=done, epoch=f"{epoch + 1}/{self._epochs}")
+            if losses is not None:
+                self._bar.update(self._task, note=_parts(losses))
+                self._read = time.monotonic()
 
     def epoch(self, record: dict[str, Any]) -> None:
         """Show an epoch's record as one line."""

@@ -147,6 +147,8 @@ class EpochLoop(ABC):
     def __post_init__(self) -> None:
         self.device = self.accelerator.device
         self.targets = self.data.targets.to(self.device)
+        if self.config.data.memory == "device":
+            self.data.to(self.device)
         self._positions, self._pool = self.data.real, self.data.pool
         self._classes = torch.from_numpy(self.data.train.split.labels())
         images = len(self._positions) + self.data.extra_per_epoch
@@ -173,6 +175,8 @@ class EpochLoop(ABC):
                 self.display.epoch(record)
                 progress = self._after_epoch(progress)
                 self._save(progress)
+                if any_process(self._stop.is_set(), self.device):
+                    raise TrainingStopped
         return progress
 
     def restore(self, checkpoint: Path) -> Progress:
@@ -190,11 +194,12 @@ class EpochLoop(ABC):
         order = with_extra(order, self._pool, self._taken, generator)
         order = order[: self.steps_per_epoch * self._batch][progress.step * self._batch :]
         order = order.view(-1, self._batch)[:, self.share].flatten()
-        sums = {k: self._scalar(v) for k, v in progress.sums.items()}
+        dtype = torch.float32 if self.device.type == "mps" else torch.float64
+        sums = {k: self.to_device(torch.tensor(v, dtype=dtype)) for k, v in progress.sums.items()}
         for batch in self.data.train.batches(self._batch // world_size(), order=order):
             parts = self._train_step(batch, progress)
             for name, value in parts.items():
-                sums[name] = sums.get(name, self._scalar(0.0)) + value
+                sums[name] = sums[name] + value if name in sums else value.to(dtype)
             progress.step += 1
             done = epoch * self.steps_per_epoch + progress.step
             means = (
@@ -269,9 +274,11 @@ class EpochLoop(ABC):
         labels = self.targets.cpu()[batch.indices.cpu()]
         raise not_finite(self.run, facts, pixels, labels, section=self.section)
 
-    def _scalar(self, value: float) -> torch.Tensor:
-        dtype = torch.float32 if self.device.type == "mps" else torch.float64
-        return torch.tensor(value, dtype=dtype, device=self.device)
+    def to_device(self, value: torch.Tensor) -> torch.Tensor:
+        """Copy without waiting; a GPU reads page-locked memory while the host goes on."""
+        if self.device.type == "cuda" and value.device.type == "cpu":
+            value = value.pin_memory()
+        return value.to(self.device, non_blocking=True)
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:

@@ -20,6 +20,7 @@ from ke2nt.models.recogniser import Recogniser
 from ke2nt.runtime.distributed import average_gradients, gather_rows, is_main, rank, world_size
 from ke2nt.runtime.seeding import derive_seed, torch_generator
 from ke2nt.train.checkpoint import Progress
+from ke2nt.train.compiled import compiled
 from ke2nt.train.ema import ModelEma
 from ke2nt.train.epochs import EpochLoop, TrainingStopped, epoch_order, global_batch
 from ke2nt.train.optim import learning_rate, scale_factor, set_learning_rate
@@ -45,6 +46,10 @@ class Trainer(EpochLoop):
     augment: BatchAugmentation
     provenance: dict[str, Any]
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._forward = compiled(self.model, self.config, self.device)
+
     def _train_step(self, batch: Batch, progress: Progress) -> dict[str, torch.Tensor]:
         """One optimiser step; returns the detached total and its parts, or nothing if left out."""
         config, epoch, step = self.config, progress.epoch, progress.step
@@ -58,7 +63,7 @@ class Trainer(EpochLoop):
             )
         torch.manual_seed(derive_seed(config.seed, "step", epoch, step, rank()))
         pixels, images = self.augmented(batch, progress)
-        labels = self.targets[batch.indices.to(self.device, non_blocking=True)]
+        labels = self.targets[self.to_device(batch.indices)]
         mixing = torch_generator(config.seed, "mix", epoch, step, rank())
         images, labels = mix(images, labels, len(self.data.classes), config.augment, mixing)
         total, parts = self.losses(images, labels, progress)
@@ -89,7 +94,7 @@ class Trainer(EpochLoop):
             Pixels in 0..255 and the model's input, both float32 (B, 3, S, S).
         """
         generator = torch_generator(self.config.seed, stream, progress.epoch, progress.step)
-        pixels = batch.pixels.to(self.device, non_blocking=True)
+        pixels = self.to_device(batch.pixels)
         draws = self.augment.draw(len(pixels) * world_size(), pixels.shape[-1], generator)
         pixels = self.augment.apply(pixels, draws.rows(self.share))
         images = self.model.preprocessing.to_input(pixels)
@@ -118,7 +123,7 @@ class Trainer(EpochLoop):
             progress: Where training stands.
         """
         with self.accelerator.autocast():
-            output = self.model(images)
+            output = self._forward(images)
         if (bank := self.model.bank) is not None:
             done = progress.epoch * self.steps_per_epoch + progress.step
             text = self.config.text

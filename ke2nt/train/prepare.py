@@ -86,7 +86,8 @@ def trainer_parts(
         TrainingError: The processes cannot share a batch.
     """
     model.to(accelerator.device).to(memory_format=torch.channels_last)
-    multiply_on_small_maps(model)
+    if not config.compile:
+        multiply_on_small_maps(model)
     ema = ModelEma(model, config.optim.ema) if config.optim.ema is not None else None
     if world_size() > 1 and config.optim.sync_batch_norm:
         synchronise_batch_norm(model)

@@ -1,9 +1,9 @@
 """Convolutions on small feature maps as matrix products, for training on CPUs in single precision.
 
-The last stages of a backbone on small faces have maps of 2x2 or 3x3. There a 3x3 kernel mostly meets
-padding, and the general routine spends its time on that and on bringing the weights into an order of
-its own. Here each offset of the kernel meets only the part of the map that it covers: a row of it
-at a time, (n · B, C) times (C, O) for the n positions in that row.
+The last stages of a backbone on small faces have maps of 2x2 or 3x3. There a 3x3 kernel mostly
+meets padding, and the general routine spends its time on that and on bringing the weights into an
+order of its own. Here each offset of the kernel meets only the part of the map that it covers: a
+row of it at a time, (n · B, C) times (C, O) for the n positions in that row.
 """
 
 from __future__ import annotations
@@ -85,7 +85,9 @@ class _Convolve(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         source, grads, kernel = _by_place(x), _by_place(grad), weight.permute(2, 3, 0, 1)
         for_x = torch.zeros_like(source) if ctx.needs_input_grad[0] else None
-        for_kernel = torch.zeros_like(weight.permute(0, 2, 3, 1), memory_format=torch.contiguous_format)
+        for_kernel = torch.zeros_like(
+            weight.permute(0, 2, 3, 1), memory_format=torch.contiguous_format
+        )
         for piece in _pieces(grads, source, weight, *ctx.steps):
             part = grads[piece.output].flatten(0, 1)
             read = source[piece.source].flatten(0, 1)
@@ -114,13 +116,14 @@ def multiply_on_small_maps(model: nn.Module) -> None:
     groups, dilation or few channels, other precisions and other devices stay as they were.
     """
     for module in model.modules():
-        if type(module).forward is nn.Conv2d.forward and _suits(module):
-            module._conv_forward = MethodType(_conv_forward, module)
+        if isinstance(module, nn.Conv2d) and _suits(module):
+            module._conv_forward = MethodType(_conv_forward, module)  # type: ignore[method-assign]
 
 
 def _suits(layer: nn.Conv2d) -> bool:
     return (
-        min(layer.in_channels, layer.out_channels) >= _FEWEST_CHANNELS
+        type(layer).forward is nn.Conv2d.forward
+        and min(layer.in_channels, layer.out_channels) >= _FEWEST_CHANNELS
         and layer.groups == 1
         and layer.dilation == (1, 1)
         and layer.padding_mode == "zeros"

@@ -13,7 +13,7 @@ from ke2nt.evaluation.score import Evaluation
 from ke2nt.models.card_facts import run_facts
 from ke2nt.models.folder import update_folder
 from ke2nt.models.saving import load_model
-from ke2nt.runtime.distributed import barrier, group, is_main
+from ke2nt.runtime.distributed import barrier, is_main, join_group
 from ke2nt.runtime.provenance import provenance
 from ke2nt.runtime.seeding import seed_everything, set_deterministic
 from ke2nt.train.checkpoint import Progress, latest_checkpoint
@@ -69,17 +69,8 @@ def train(
         Ke2ntError: Anything a user can mend; what was computed before stays in the run directory.
         TrainingStopped: Ctrl-C; the state has been saved.
     """
-    with group():
-        return _train(config, resume, quiet or not is_main(), command, prepare)
-
-
-def _train(
-    config: TrainConfig,
-    resume: bool,
-    quiet: bool,
-    command: str | None,
-    prepare: Callable[..., Trainer],
-) -> TrainResult:
+    join_group()
+    quiet = quiet or not is_main()
     run = RunDirectory(config.out)
     seed_everything(config.seed)
     set_deterministic(config.deterministic)

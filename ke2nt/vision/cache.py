@@ -17,7 +17,7 @@ from ke2nt.runtime.entries import EntryCache
 from ke2nt.vision.entry import Rows, join, read_facts, read_rows, write_rows
 from ke2nt.vision.recipe import ImageRecipe
 
-__all__ = ["ImageCache"]
+__all__ = ["Fill", "ImageCache"]
 
 Fill = Callable[[int], Iterator[Rows]]
 _NAME = "embeddings"

@@ -12,10 +12,11 @@ import torch
 
 from ke2nt.data.sample import FaceSplit
 from ke2nt.errors import DataError, ModelError
+from ke2nt.runtime.distributed import gather_objects, is_main, join_group, rank, world_size
 from ke2nt.runtime.progress import track
 from ke2nt.text.bank import TextBank
 from ke2nt.text.folders import cache_folder
-from ke2nt.vision.cache import ImageCache
+from ke2nt.vision.cache import Fill, ImageCache
 from ke2nt.vision.catalog import get_image_encoder
 from ke2nt.vision.compute import Precision, embed_samples, uses_bf16
 from ke2nt.vision.content_digest import split_digest
@@ -73,7 +74,8 @@ def embed_split(
     """Embed every readable image of a split, or take the embeddings from the cache.
 
     Where they are in the cache, the image encoder is not loaded. Work that was cut off goes on
-    where it stopped.
+    where it stopped. Processes that `torchrun` or `accelerate launch` started share the images,
+    each embedded once; the first one keeps them, and all get all of them.
 
     Args:
         encoder: "open_clip:ARCH/TAG-or-checkpoint", "open_clip:FOLDER",
@@ -95,6 +97,7 @@ def embed_split(
     """
     if len(split) == 0:
         raise DataError("the split is empty", where=f"{split.dataset} {split.split}")
+    join_group()
     folder = cache_folder(cache_dir)
     model = get_image_encoder(encoder, cache_dir=folder) if isinstance(encoder, str) else encoder
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -110,16 +113,19 @@ def embed_split(
         count=len(split),
     )
     batches = max(1, _PIECE // batch_size)
+    piece = batches * batch_size
 
     def fill(start: int) -> Iterator[Rows]:
-        samples = split.samples[start:]
-        rows = embed_samples(model, model.load(where), samples, batch_size=batch_size, bf16=bf16)
+        pieces = [split.samples[i : i + piece] for i in range(start, len(split), piece)]
+        mine = list(itertools.chain(*pieces[rank() :: world_size()]))
+        rows = embed_samples(model, model.load(where), mine, batch_size=batch_size, bf16=bf16)
         label = f"embedding {split.dataset} {split.split}"
-        shown = track(rows, label, total=-(-len(samples) // batch_size), quiet=quiet)
-        while piece := list(itertools.islice(shown, batches)):
-            yield join(piece)
+        shown = track(rows, label, total=-(-len(mine) // batch_size), quiet=quiet)
+        for _ in pieces[:: world_size()]:
+            own = list(itertools.islice(shown, batches))
+            yield from filter(None, gather_objects(join(own) if own else None))
 
-    rows = ImageCache(folder).fetch(recipe, batches * batch_size, fill)
+    rows = _fetch(ImageCache(folder), recipe, piece, fill)
     kept = [i for i in range(len(split)) if i not in rows.failed]
     return ImageEmbeddings(
         embeddings=rows.embeddings,
@@ -133,6 +139,27 @@ def embed_split(
         text_weights=model.text_weights(),
         trained_classes=model.trained_classes,
     )
+
+
+def _fetch(cache: ImageCache, recipe: ImageRecipe, piece: int, fill: Fill) -> Rows:
+    """From the cache; what is not there, all processes make together and the first one keeps."""
+    if world_size() == 1:
+        return cache.fetch(recipe, piece, fill)
+    if is_main():
+
+        def announced(start: int) -> Iterator[Rows]:
+            gather_objects(start)
+            yield from fill(start)
+
+        rows = cache.fetch(recipe, piece, announced)
+        gather_objects(None)
+        return rows
+    start = gather_objects(None)[0]
+    if start is not None:
+        for _ in fill(start):
+            pass
+        gather_objects(None)
+    return cache.fetch(recipe, piece, fill)
 
 
 def check_text(images: ImageEmbeddings, bank: TextBank) -> None:

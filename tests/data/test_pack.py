@@ -6,6 +6,7 @@ import json
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,6 +79,40 @@ def test_parts_of_a_packed_split_keep_their_rows(packed):
     )
     assert isinstance(packed_pixels(part.samples[0].source.path), np.memmap)
     assert len(pickle.dumps(part.samples[0])) < 1000  # a place, not the array
+
+
+def anonymous_memory() -> int:
+    """Bytes of this process that no file stands behind."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        pytest.skip("only Linux says how much memory is backed by files")
+    line = next(line for line in status.read_text().splitlines() if line.startswith("RssAnon"))
+    return 1024 * int(line.split()[1])
+
+
+def test_a_pack_as_large_as_affectnet_is_not_held_in_memory(packed):
+    rows, seen = 290_000, 3_000  # 11 GB, nearly all of it a hole in the file
+    path = packed.root / "train.npy"
+    shape = (rows, 112, 112, 3)
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    places = [rows // seen * i for i in range(seen)]
+    array[places[-1]] = 7
+    del array
+    facts = json.loads((packed.root / "train.json").read_text())
+    columns = {key: [None] * seen for key in ("sources", "distributions", "subjects")}
+    columns |= {"rows": places, "names": [str(i) for i in range(seen)], "labels": [0] * seen}
+    facts |= {**columns, "attributes": {}}
+    (packed.root / "train.json").write_text(json.dumps(facts))
+    split = get_reader("packed", packed.root).load("train")
+    before = anonymous_memory()
+    faces = FaceTensors(split, 112, memory="lazy")
+    order = torch.randperm(seen, generator=torch.Generator().manual_seed(0))
+    last = 0
+    for batch in faces.batches(64, order=order):
+        last += int((batch.pixels[:, 0, 0, 0] == 7).sum())
+        assert anonymous_memory() - before < 50 * 2**20
+    assert last == 1
+    assert path.stat().st_size > 10 * 2**30
 
 
 def test_unreadable_images_are_named(manifest, tmp_path):

@@ -18,16 +18,19 @@ from ke2nt.errors import TrainingError
 from ke2nt.train.loop import global_batch
 from ke2nt.train.train import train
 
-LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m"]
+TORCHRUN = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "ke2nt"]
+ACCELERATE = ["accelerate.commands.launch", "--cpu", "--num_processes=2", "--num_machines=1"]
+ACCELERATE += ["--mixed_precision=no", "--dynamo_backend=no", "--main_process_port=0"]
+ACCELERATE += ["--module", "ke2nt"]
 
 
 @pytest.fixture
 def launch(tmp_path):
     """Start `ke2nt train` of a configuration in two processes."""
 
-    def start(*arguments: str) -> subprocess.Popen[str]:
+    def start(launcher: list[str], *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [*LAUNCH, "ke2nt", "train", *arguments],
+            [sys.executable, "-m", *launcher, "train", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -47,7 +50,7 @@ def configuration(tiny, tmp_path, *overrides, out):
 def test_two_processes_equal_one(tiny, tmp_path, launch):
     changes = ("augment.rotate=10", "augment.erase=0.5", "optim.name=adamw", "optim.ema=0.9")
     path = configuration(tiny, tmp_path, *changes, out="two")
-    both = launch(path, "--json")
+    both = launch(ACCELERATE, path, "--json")
     out, err = both.communicate(timeout=200)
     assert both.returncode == 0, err
     printed = json.loads(out)  # one document: the second process is silent
@@ -80,7 +83,7 @@ def test_a_stop_ends_all_processes_after_the_same_step(tiny, faces, tmp_path, la
         out="cut",
     )
     run = tmp_path / "cut"
-    both = launch(path)
+    both = launch(TORCHRUN, path)
     log = run / "log.jsonl"
     for _ in range(1200):
         if log.exists() or both.poll() is not None:

@@ -15,9 +15,11 @@ from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.errors import CheckpointError, DataError, TrainingError
 from ke2nt.models.saving import load_model
 from ke2nt.train import loop
-from ke2nt.train.checkpoint import latest_checkpoint
+from ke2nt.train.checkpoint import Progress, latest_checkpoint
 from ke2nt.train.data import load_training_data
+from ke2nt.train.device import make_accelerator
 from ke2nt.train.loop import Trainer, TrainingStopped
+from ke2nt.train.prepare import prepare_trainer
 from ke2nt.train.run import RunDirectory
 from ke2nt.train.train import train
 
@@ -111,6 +113,68 @@ def test_ctrl_c_saves_and_resume_equals_an_uninterrupted_run(tiny, monkeypatch, 
     resumed = train(run.load_config(), resume=True, quiet=True).run
     assert_same_run(whole, resumed)
     assert resumed.read("run.json")["status"] == "finished"
+
+
+def test_a_stop_in_the_last_evaluation_is_heeded_and_nothing_is_lost(tiny, monkeypatch):
+    whole = train(tiny(out="whole"), quiet=True).run
+    config = tiny(out="stopped")
+    real = Trainer._record
+
+    def interrupted(self, progress):
+        if progress.epoch == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real(self, progress)
+
+    monkeypatch.setattr(Trainer, "_record", interrupted)
+    with pytest.raises(TrainingStopped):
+        train(config, quiet=True)
+    monkeypatch.setattr(Trainer, "_record", real)
+    assert_same_run(whole, train(config, resume=True, quiet=True).run)
+
+
+def test_the_best_epoch_can_be_had_back_and_its_state_holds_all(tiny):
+    result = train(tiny("optim.ema=0.9", "model.dropout=0.2"), quiet=True)
+    newest = state(result.run)
+    assert {name.split(".")[0] for name in newest} == {"model", "ema", "optim"}
+    facts = json.loads((latest_checkpoint(result.run.checkpoints) / "state.json").read_text())
+    assert facts["progress"]["epoch"] == 3
+    assert facts["progress"]["step"] == 0
+    kept = load_model(result.run.model)
+    assert kept.provenance["epoch"] == result.progress.best_epoch
+    if result.progress.best_epoch == 3:
+        ema = {k.removeprefix("ema."): v for k, v in newest.items() if k.startswith("ema.")}
+        assert all(torch.equal(v, ema[k]) for k, v in kept.state_dict().items() if k in ema)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("memory", ["ram", "device"])
+def test_the_host_does_not_wait_for_the_gpu_within_a_step(tiny, memory):
+    config = tiny("device=cuda", f"data.memory={memory}", "augment.cutmix=1", "optim.ema=0.9")
+    preprocessing = Preprocessing(image_size=24)
+    trainer = prepare_trainer(
+        config,
+        RunDirectory(config.out),
+        load_training_data(config, preprocessing, quiet=True),
+        make_accelerator(config),
+        preprocessing,
+        quiet=True,
+    )
+    trainer.train_epoch(Progress())
+    progress = Progress(step=1)
+    batches = list(trainer.data.train.batches(8))
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for batch in batches[:3]:
+            trainer._train_step(batch, progress)
+            progress.step += 1
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_images_kept_on_the_device_are_the_same(tiny):
+    config = tiny("data.memory=device", "optim.epochs=2", out="device")
+    first = train(config, quiet=True).run
+    assert_same_run(first, train(tiny("optim.epochs=2", out="ram"), quiet=True).run)
 
 
 def test_sgd_resumes_exactly_after_a_crash(tiny, monkeypatch):

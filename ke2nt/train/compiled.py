@@ -1,0 +1,60 @@
+"""A model compiled for training, where the configuration asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ke2nt.config.schema import TrainConfig
+from ke2nt.errors import TrainingError
+from ke2nt.models.output import KE2NTOutput
+from ke2nt.models.recogniser import Recogniser
+from ke2nt.runtime.distributed import world_size
+
+__all__ = ["compiled"]
+
+Forward = Callable[[Tensor], KE2NTOutput]
+
+
+def compiled(model: Recogniser, config: TrainConfig, device: torch.device) -> Forward:
+    """The model's forward pass, compiled if `config.compile`; it compiles on its first call.
+
+    Parameters stay the model's own, so that checkpoints and evaluation do not know of it.
+
+    Raises:
+        TrainingError: CUDA graphs without a GPU, or batch normalisation that waits for other
+            processes; on the first call: there is no compiler, or it fails.
+    """
+    if not config.compile:
+        return model
+    from torch._dynamo.exc import TorchDynamoException  # torch.compile's own errors; slow to import
+
+    if config.cuda_graphs and device.type != "cuda":
+        raise TrainingError("CUDA graphs need a CUDA device", found=f"device {device}")
+    if world_size() > 1 and config.optim.sync_batch_norm:
+        raise TrainingError(
+            "a model whose batch normalisation waits for other processes cannot be compiled",
+            hint="Use optim.sync_batch_norm=false, or compile=false.",
+        )
+    if config.model.attention is not None:
+        raise TrainingError(
+            "a model with attention heads cannot be compiled",
+            found="compile=true and model.attention",
+            hint="Use compile=false.",
+        )
+    mode = "reduce-overhead" if config.cuda_graphs else "default"
+    run: Forward = torch.compile(model, mode=mode, dynamic=False)
+
+    def forward(images: Tensor) -> KE2NTOutput:
+        try:
+            return run(images)
+        except TorchDynamoException as error:
+            raise TrainingError(
+                "the model cannot be compiled",
+                found=str(error).strip().splitlines()[0],
+                hint="Use compile=false, or install a C++ compiler.",
+            ) from error
+
+    return forward

@@ -1,0 +1,74 @@
+"""Compiled training: the same losses and files; what cannot be compiled is one clear error."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import torch
+
+from ke2nt.errors import ConfigError, TrainingError
+from ke2nt.models.saving import load_model
+from ke2nt.train.train import train
+
+
+def needs_compiler() -> None:
+    if not (shutil.which("g++") or shutil.which("clang++")):
+        pytest.skip("torch.compile needs a C++ compiler on a CPU")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_compiling_gives_the_same_losses(tiny, monkeypatch):
+    needs_compiler()
+    monkeypatch.setenv("TORCHINDUCTOR_COMPILE_THREADS", "1")
+    changes = ("model.dropout=0", "optim.ema=0.9")
+    plain = train(tiny(*changes, out="plain"), quiet=True)
+    compiled = train(tiny(*changes, "compile=true", out="compiled"), quiet=True)
+    for ours, theirs in zip(compiled.progress.records, plain.progress.records, strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-3)
+    names = [set(load_model(r.run.model).state_dict()) for r in (plain, compiled)]
+    assert names[0] == names[1]
+
+
+def test_the_forward_pass_is_compiled_where_asked_for(tiny, monkeypatch):
+    calls = []
+
+    def compile_(model, **options):
+        def forward(images):
+            calls.append(len(images))
+            return model(images)
+
+        calls.append(options["mode"])
+        return forward
+
+    monkeypatch.setattr(torch, "compile", compile_)
+    one_epoch = ("optim.epochs=1", "optim.warmup_epochs=0")
+    train(tiny(*one_epoch, "compile=true", out="one"), quiet=True)
+    assert calls == ["default", 8, 8, 8, 8, 8]
+    train(tiny(*one_epoch, out="two"), quiet=True)
+    assert len(calls) == 6
+
+
+def test_a_model_that_cannot_be_compiled_is_one_clear_error(tiny, monkeypatch):
+    from torch._dynamo.exc import Unsupported
+
+    def compile_(model, **options):
+        def forward(images):
+            raise Unsupported("no compiler here\nand more")
+
+        return forward
+
+    monkeypatch.setattr(torch, "compile", compile_)
+    with pytest.raises(TrainingError, match=r"cannot be compiled.*no compiler here.*compile=false"):
+        train(tiny("compile=true"), quiet=True)
+
+
+def test_what_cannot_be_together_is_said_before_training(tiny, monkeypatch):
+    with pytest.raises(ConfigError, match="cuda_graphs needs compile=true"):
+        tiny("cuda_graphs=true")
+    with pytest.raises(TrainingError, match="CUDA graphs need a CUDA device"):
+        train(tiny("compile=true", "cuda_graphs=true"), quiet=True)
+    monkeypatch.setattr("ke2nt.train.compiled.world_size", lambda: 2)
+    with pytest.raises(TrainingError, match=r"sync_batch_norm=false"):
+        train(tiny("compile=true", out="shared"), quiet=True)
