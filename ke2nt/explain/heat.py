@@ -19,7 +19,7 @@ _BATCH = 64
 def forward_faces(model: Recogniser, faces: np.ndarray) -> KE2NTOutput:
     """The model's output for uint8 (B, S, S, 3) faces, with gradients where they are on."""
     device = next(model.parameters()).device
-    pixels = torch.from_numpy(faces).permute(0, 3, 1, 2).to(device)
+    pixels = torch.tensor(faces).permute(0, 3, 1, 2).to(device)
     return model(model.preprocessing.to_input(pixels))
 
 

@@ -49,6 +49,7 @@ class SpatialAttention(nn.Module):
     def __init__(self, kernel: int = 7) -> None:
         super().__init__()
         self.conv = nn.Conv2d(2, 1, kernel, padding=kernel // 2)
+        assert self.conv.bias is not None
         nn.init.constant_(self.conv.bias, _OPEN)
 
     def forward(self, maps: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ from ke2nt.train.run import RunDirectory
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["pretrain"]
+__all__ = ["AttributeTrainer", "pretrain"]
 
 _WEIGHTS = "image_side.safetensors"
 _FACTS = "attributes.json"
