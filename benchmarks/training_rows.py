@@ -18,12 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from ke2nt.config.load import load_config
 from ke2nt.runtime.atomic import write_json, write_text
 from ke2nt.train.run import RunDirectory
 from ke2nt.train.train import train
 
-__all__ = ["Row", "make_parser", "run_rows"]
+__all__ = ["Row", "make_parser", "run_rows", "train_row"]
 
 FIGURES = ("accuracy", "uar", "macro_f1", "ece", "worst_recall")
 
@@ -59,12 +61,25 @@ def make_parser(description: str, *, config: str, out: str) -> argparse.Argument
     return parser
 
 
-def run_rows(rows_of: Callable[[int], Sequence[Row]], args: argparse.Namespace) -> None:
+def train_row(row: Row, folder: Path, seed: int, args: argparse.Namespace) -> None:
+    """Train one row as an ordinary run, or go on with it."""
+    shared = [f"data.root={args.root}", f"out={folder}", f"seed={seed}"]
+    config = load_config(args.config, [*shared, *row.overrides, *args.overrides])
+    train(config, resume=(folder / "config.yaml").exists(), quiet=args.quiet)
+
+
+def run_rows(
+    rows_of: Callable[[int], Sequence[Row]],
+    args: argparse.Namespace,
+    *,
+    run_row: Callable[[Row, Path, int, argparse.Namespace], None] = train_row,
+) -> None:
     """Train what is not done yet, seed by seed, and keep the table up to date.
 
     Args:
         rows_of: Seed → the table's rows; they are named alike for every seed.
         args: What `make_parser` reads.
+        run_row: Trains a row of a seed into a folder, or goes on with it.
     """
     wanted: dict[str, set[str]] = {}
     for text in args.only:
@@ -78,9 +93,7 @@ def run_rows(rows_of: Callable[[int], Sequence[Row]], args: argparse.Namespace) 
         for row in rows[seed]:
             folder = row.folder(args.out, seed)
             if not (folder / "metrics.json").exists():
-                shared = [f"data.root={args.root}", f"out={folder}", f"seed={seed}"]
-                config = load_config(args.config, [*shared, *row.overrides, *args.overrides])
-                train(config, resume=(folder / "config.yaml").exists(), quiet=args.quiet)
+                run_row(row, folder, seed, args)
             if os.environ.get("RANK", "0") == "0":
                 print(json.dumps(_figures(row, seed, folder)), flush=True)
                 _write_table(rows[seed], args)
@@ -94,7 +107,7 @@ def _figures(row: Row, seed: int, folder: Path) -> dict[str, Any]:
     return {
         **row.names,
         "seed": seed,
-        "epochs": run.load_config().optim.epochs,
+        "epochs": yaml.safe_load((folder / "config.yaml").read_text())["optim"]["epochs"],
         "seconds": facts["seconds"],
         "best_epoch": facts["best_epoch"],
         "n": metrics["n"],

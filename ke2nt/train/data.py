@@ -20,7 +20,7 @@ from ke2nt.errors import DataError, ImageReadError
 from ke2nt.runtime.distributed import world_size
 from ke2nt.train.extra import extra_samples
 
-__all__ = ["TrainingData", "load_training_data"]
+__all__ = ["TrainingData", "load_training_data", "training_split"]
 
 _LOOKED_AT = 100
 
@@ -137,6 +137,11 @@ def load_training_data(
         extra=len(more),
         extra_share=0.0 if config.data.extra is None else config.data.extra.share,
     )
+
+
+def training_split(config: TrainConfig) -> FaceSplit:
+    """The samples that a configuration trains on, undecoded and without additional ones."""
+    return _splits(config)[0]
 
 
 def _splits(config: TrainConfig) -> tuple[FaceSplit, FaceSplit]:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ke2nt.config.adapt import AdaptConfig
+from ke2nt.config.gan import FesganConfig
 from ke2nt.config.load import config_from_dict, config_to_yaml, load_config
 from ke2nt.config.schema import TrainConfig
 from ke2nt.errors import ConfigError, Ke2ntError
@@ -20,7 +21,10 @@ SHIPPED = list_resources("configs")
 
 def schema(name: str) -> type[TrainConfig]:
     """What a shipped file configures."""
-    return AdaptConfig if "adapt" in yaml.safe_load(SHIPPED[name].read_text()) else TrainConfig
+    sections = yaml.safe_load(SHIPPED[name].read_text())
+    if "adapt" in sections:
+        return AdaptConfig
+    return FesganConfig if "gan" in sections else TrainConfig
 
 
 def test_the_configurations_that_the_readme_names_ship():
@@ -106,6 +110,19 @@ def test_a_wrong_override_says_what_is_wrong(override, words):
         load_config("quickstart", [override])
     for word in words:
         assert word in str(caught.value)
+
+
+def test_an_unknown_key_of_a_further_section_is_named():
+    with pytest.raises(ConfigError, match=r"did you mean gan\.optim\.epochs"):
+        load_config("fesgan_synthetic", ["gan.optim.epocs=3"], FesganConfig)
+
+
+def test_the_synthesis_follows_the_papers_line_unless_told_otherwise():
+    loss, optim = FesganConfig().gan.loss, FesganConfig().gan.optim
+    assert (loss.adversary, loss.adversarial, loss.code) == ("wgan-gp", 1, 1)
+    assert (loss.reconstruction, loss.identity, loss.expression) == (10, 5, 1)
+    assert (optim.lr, optim.betas, optim.critic_steps) == (1e-4, (0.5, 0.999), 4)
+    assert FesganConfig().gan.network.code_dim == 64
 
 
 def test_a_linear_head_is_trained_by_cross_entropy_alone():

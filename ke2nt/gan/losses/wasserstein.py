@@ -48,7 +48,7 @@ class WassersteinAdversary:
             fake: As many synthetic images.
             generator: CPU generator of the places between them.
         """
-        share = torch.rand((len(real), 1, 1, 1), generator=generator).to(real.device)
+        share = torch.rand((len(real), 1, 1, 1), generator=generator).to(real)
         between = torch.lerp(fake.detach(), real.detach(), share).requires_grad_()
         (slope,) = torch.autograd.grad(scores(between).sum(), between, create_graph=True)
         return self.weight * (slope.flatten(1).norm(dim=1) - 1.0).square().mean()

@@ -1,0 +1,93 @@
+"""What synthetic faces are worth: FER+ with few labels, with and without joint learning.
+
+    python benchmarks/fesgan_use.py --root DIR [--out DIR] [--seeds 1 2 3] [--only labels=5%]
+    python benchmarks/fesgan_use.py --root DIR --only labels=5% variant="standard augmentation"
+
+A share of the labels is a fixed, stratified part of the training usage for every seed (names in
+each run's split.json); nothing else of it is seen, by the generator neither. A generator is
+pretrained once for a share and seed, and all rows start from it. The last epoch is reported, so
+nothing is chosen on the split that is reported, FER+'s validation usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from training_rows import Row, make_parser, run_rows
+
+from ke2nt.config.gan import FesganConfig
+from ke2nt.config.load import load_config
+from ke2nt.gan.pretrain import pretrain
+from ke2nt.gan.train import train as train_jointly
+from ke2nt.train.run import RunDirectory
+from ke2nt.train.train import train
+
+EPOCHS = {"1%": (80, 240), "5%": (40, 60), "10%": (30, 30), "100%": (6, 4)}  # recogniser, generator
+PLAIN = "augment={flip: 0, crop: 0, erase: 0}"
+BALANCED = "data.sampling=sqrt"
+VARIANTS: dict[str, list[str] | None] = {
+    "recogniser alone": [PLAIN],
+    "standard augmentation": [],
+    "standard augmentation, rare classes oftener": [BALANCED],
+    "frozen generator": ["joint.frozen=true"],
+    "joint, RDBP": [],
+    "joint, without RDBP": ["joint.rdbp=false"],
+    "joint, RDBP, sure ones": ["joint.min_confidence=0.5"],
+    "joint, RDBP, natural balance": ["joint.balance=natural"],
+    "joint, RDBP, edits alone": ["joint.source=edits"],
+    "joint, RDBP, late and light": ["joint={share: 0.25, start: 0.4, ramp: 0.4, weight: 0.25}"],
+    "joint, RDBP, neutral consistency": ["joint.consistency=0.1"],
+}
+
+
+def needs_generator(row: Row) -> bool:
+    """Whether a row learns from synthetic faces."""
+    return row.names["variant"].startswith(("frozen", "joint"))
+
+
+def source(out: Path, row: Row, seed: int) -> Path:
+    """Run directory of the generator that a row starts from."""
+    return out / f"synthesis-{row.names['labels']}-seed{seed}"
+
+
+def rows(out: Path, seed: int) -> list[Row]:
+    """The table's rows for one seed."""
+    found = []
+    for labels, (epochs, synthesis) in EPOCHS.items():
+        shared = [
+            f"data.fraction={float(labels[:-1]) / 100}",
+            f"optim.epochs={epochs}",
+            f"gan.optim.epochs={synthesis}",
+            "gan.min_images=1",
+            "gan.guard.action=log",
+            "select={rule: last, every: 1000}",
+        ]
+        for variant, changes in VARIANTS.items():
+            row = Row({"labels": labels, "variant": variant}, [*shared, *changes])
+            if needs_generator(row):
+                row.overrides.append(f"joint.generator={source(out, row, seed)}")
+            found.append(row)
+    return found
+
+
+def run_row(row: Row, folder: Path, seed: int, args: argparse.Namespace) -> None:
+    """Train one row; pretrain its generator first, if that is not done."""
+    shared = [f"data.root={args.root}", f"seed={seed}", *row.overrides, *args.overrides]
+    config = load_config(args.config, [*shared, f"out={folder}"], FesganConfig)
+    begun = (folder / "config.yaml").exists()
+    if not needs_generator(row):
+        train(config, resume=begun, quiet=args.quiet)
+        return
+    first = RunDirectory(source(args.out, row, seed))
+    exists = (first.path / "config.yaml").exists()
+    if not (exists and first.read("run.json")["status"] == "finished"):
+        stage = load_config(args.config, [*shared, f"out={first.path}"], FesganConfig)
+        pretrain(stage, resume=exists, quiet=args.quiet)
+    train_jointly(config, resume=begun, quiet=args.quiet)
+
+
+if __name__ == "__main__":
+    parser = make_parser(__doc__, config="fesgan_ferplus", out="runs/fesgan_use")
+    arguments = parser.parse_args()
+    run_rows(lambda seed: rows(arguments.out, seed), arguments, run_row=run_row)

@@ -1,0 +1,105 @@
+"""`ke2nt gan …` through the real entry point, in one process, as a start costs seconds."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "docs"))
+from one_process import run_lines
+
+SMALL = (
+    "data.options.count=80 data.options.workers=1 data.options.size=16 model.image_size=16 "
+    "gan.network.width=4 gan.network.critic_width=4 gan.optim.epochs=1 gan.min_images=1 "
+    "model.backbone=test_resnet model.backbone_options={} model.stem=standard "
+    "optim.epochs=1 optim.warmup_epochs=0"
+)
+DATA = "--dataset synthetic --option count=80 --option size=16"
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    place = tmp_path_factory.mktemp("gan")
+    Image.fromarray(np.full((40, 40), 90, np.uint8)).save(place / "me.png")
+    (place / "bad.png").write_bytes(b"no image")
+    lines = {
+        "pretrain": f"ke2nt gan pretrain fesgan_synthetic {SMALL} --out run --quiet",
+        "sample": "ke2nt gan sample run --out faces --count 16 --seed 3 --json",
+        "read": "ke2nt data info folder faces --json",
+        "edit": "ke2nt gan edit run me.png bad.png --out edits --json",
+        "quality": f"ke2nt gan quality run {DATA} --count 16 --json",
+        "train": f"ke2nt gan train fesgan_synthetic {SMALL} joint.generator=run --out joint --json",
+        "resume": "ke2nt gan train --resume joint --json",
+    }
+    printed = run_lines(list(lines.values()), place)
+    return place, dict(zip(lines, printed, strict=True))
+
+
+def test_pretraining_says_where_its_pictures_are(done):
+    place, printed = done
+    assert "run: run" in printed["pretrain"][0]
+    assert (place / "run" / "samples" / "epoch-00001" / "new.png").exists()
+
+
+def test_samples_are_a_dataset(done):
+    _, printed = done
+    assert json.loads(printed["sample"][0])["classes"]["anger"] == 2
+    info = json.loads(printed["read"][0])
+    assert "anger" in json.dumps(info)
+
+
+def test_edits_name_what_cannot_be_read(done):
+    place, printed = done
+    out, errors = printed["edit"]
+    assert json.loads(out)["written"] == ["000-me"]
+    assert "unreadable: bad.png" in errors
+    assert {p.stem for p in (place / "edits" / "000-me").iterdir()} >= {"anger", "neutral"}
+    assert (place / "edits" / "grid.png").exists()
+
+
+def test_quality_is_a_number_each(done):
+    _, printed = done
+    figures = json.loads(printed["quality"][0])
+    assert figures["fid"] > figures["fid_real"] > 0
+    assert 0 <= figures["accuracy_edits"] <= 1
+    assert 0 <= figures["identity_kept"] <= 1
+    assert figures["nearest"] > 0
+
+
+def test_joint_training_reports_and_resumes(done):
+    _, printed = done
+    first, again = (json.loads(printed[name][0]) for name in ("train", "resume"))
+    assert first["uar"] == again["uar"]
+    assert first["split"] == "val"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["pretrain"], "name a configuration"),
+        (["train", "--resume", "nowhere"], "no run to resume"),
+        (["pretrain", "fesgan_synthetic", "gan.los.penalty=1"], "did you mean gan.loss"),
+        (["sample", "nowhere", "--out", "x"], "no saved generator"),
+        (["pretrain", "fesgan_synthetic", "model.image_size=50"], "k · 16"),
+    ],
+)
+def test_bad_input_is_one_clear_line(monkeypatch, capsys, tmp_path, words, expected):
+    from ke2nt.cli import main as command_line
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["ke2nt", "gan", *words])
+    if command_line.app.registered_commands:
+        monkeypatch.setattr(command_line, "_add_commands", lambda: None)
+    with pytest.raises(SystemExit) as end:
+        command_line.main()
+    out, err = capsys.readouterr()
+    assert (end.value.code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert expected in err
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,198 @@
+"""Stage 2: what moves what, schedules, both stages in one run, faults."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from ke2nt.errors import CheckpointError, ConfigError, DataError
+from ke2nt.gan import train as stage_two
+from ke2nt.gan.joint_loop import JointTrainer, statistics_kept
+from ke2nt.gan.pretrain import pretrain
+from ke2nt.gan.train import train
+from ke2nt.models.saving import load_model
+from ke2nt.synthesis.generator import FaceGenerator
+from ke2nt.train.checkpoint import Progress, latest_checkpoint
+from ke2nt.train.epochs import TrainingStopped
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """A pretraining run, made once."""
+    return tmp_path_factory.mktemp("source") / "run"
+
+
+@pytest.fixture
+def joint(tiny, source, monkeypatch):
+    """A configuration of stage 2 that starts from the run of `source`."""
+    if not source.exists():
+        pretrain(tiny("gan.optim.epochs=1").model_copy(update={"out": str(source)}), quiet=True)
+
+    def make(*overrides, out="joint"):
+        return tiny(f"joint.generator={source}", *overrides, out=out)
+
+    return make
+
+
+@pytest.fixture
+def one_step(monkeypatch):
+    """Run the first step of a run and give the trainer, before anything is evaluated."""
+
+    def run(config):
+        found = []
+
+        def fit(self, progress):
+            progress = Progress()
+            self.model.train()
+            self.extra.train()
+            batch = next(self.data.train.batches(8))
+            self.optimizer.step = lambda: None  # gradients stay to be looked at
+            found.append((self, self._train_step(batch, progress)))
+            raise TrainingStopped
+
+        monkeypatch.setattr(JointTrainer, "fit", fit)
+        with pytest.raises(TrainingStopped):
+            train(config, quiet=True)
+        return found[0]
+
+    return run
+
+
+def moved(module):
+    return any(p.grad is not None and p.grad.abs().sum() > 0 for p in module.parameters())
+
+
+ALONE = ("joint.game=0", "joint.intra_class=0", "joint.weight=0")
+
+
+@pytest.mark.parametrize(
+    "term", ["joint.weight=1", "joint.intra_class=1", "joint.consistency=1", "joint.game=1"]
+)
+def test_every_term_reaches_the_generator(joint, one_step, term):
+    trainer, parts = one_step(joint(*ALONE, term))
+    assert moved(trainer.game.generator.decoder)
+    assert moved(trainer.model)
+    assert moved(trainer.game.critics) is (term == "joint.game=1")
+    assert not moved(trainer.average.model)
+    assert all(torch.isfinite(part) for part in parts.values())
+
+
+def test_between_its_steps_the_generator_gets_no_gradient(joint, one_step, monkeypatch):
+    monkeypatch.setattr(JointTrainer, "_learns", lambda self, progress: False)
+    trainer, parts = one_step(joint())
+    assert not moved(trainer.game.generator)
+    assert moved(trainer.game.critics)
+    assert "synthetic" in parts
+    assert "reconstruction" not in parts
+
+
+def test_a_frozen_generator_stays(joint, source):
+    before = FaceGenerator.load(source).state_dict()
+    run = train(joint("joint.frozen=true", "joint.consistency=0.1"), quiet=True).run
+    after = {
+        k.removeprefix("extra.fixed.generator."): v
+        for k, v in load_file(latest_checkpoint(run.checkpoints) / "state.safetensors").items()
+        if k.startswith("extra.")
+    }
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[k], after[k]) for k in before)
+
+
+def test_before_their_start_there_are_no_synthetic_faces(joint, one_step):
+    trainer, parts = one_step(joint("joint.start=0.5"))
+    assert set(parts) == {"total", "similarity", "transformation", "self_contrast"}
+    assert not moved(trainer.game.generator)
+
+
+@pytest.mark.parametrize("head", ["text", "linear"])
+def test_the_share_says_how_many(joint, one_step, monkeypatch, head):
+    seen = []
+    real = JointTrainer.answer
+
+    def spy(self, images, progress):
+        seen.append(len(images))
+        return real(self, images, progress)
+
+    monkeypatch.setattr(JointTrainer, "answer", spy)
+    one_step(joint("joint.share=1.5", f"model.head={head}"))
+    assert seen == [8, 12]
+
+
+def test_faces_that_the_recogniser_is_not_sure_of_do_not_count(joint, one_step):
+    _, parts = one_step(joint("joint.min_confidence=0.99"))
+    assert "synthetic" not in parts
+    assert "intra_class" in parts
+
+
+def test_synthetic_faces_do_not_shift_the_statistics():
+    model = torch.nn.Sequential(torch.nn.BatchNorm2d(2), torch.nn.BatchNorm2d(2, momentum=None))
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    images = torch.randn(4, 2, 3, 3) * 5 + 2
+    with statistics_kept(model):
+        out = model(images)
+    assert out.mean().abs() < 1e-5  # normalised by its own
+    after = model.state_dict()
+    names = [k for k in before if "running" in k]
+    assert all(torch.equal(before[k], after[k]) for k in names)
+    assert [m.momentum for m in model] == [0.1, None]
+
+
+def test_natural_balance_follows_the_labels(joint, one_step):
+    trainer, _ = one_step(joint("joint.balance=natural"))
+    assert trainer._weights.tolist() == [8, 8, 8]
+    trainer, _ = one_step(joint(out="other"))
+    assert trainer._weights.tolist() == [1, 1, 1]
+
+
+def test_one_configuration_runs_both_stages_and_resumes(tiny, monkeypatch):
+    whole = train(tiny("joint.consistency=0.1", out="whole"), quiet=True).run
+    assert (whole.path / "synthesis" / "generator").is_dir()
+    assert (whole.path / "generator").is_dir()
+    assert load_model(whole.path).classes == ("neutral", "happiness", "anger")
+    assert whole.read("run.json")["status"] == "finished"
+    real, steps = JointTrainer._train_step, [0]
+
+    def step_then_interrupt(self, batch, progress):
+        parts = real(self, batch, progress)
+        steps[0] += 1
+        if steps[0] == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return parts
+
+    monkeypatch.setattr(JointTrainer, "_train_step", step_then_interrupt)
+    config = tiny("joint.consistency=0.1", out="stopped")
+    with pytest.raises(TrainingStopped):
+        train(config, quiet=True)
+    monkeypatch.setattr(stage_two, "pretrain", None)  # stage 1 is not run again
+    resumed = train(config, resume=True, quiet=True).run
+    states = [
+        load_file(latest_checkpoint(run.checkpoints) / "state.safetensors")
+        for run in (whole, resumed)
+    ]
+    assert states[0].keys() == states[1].keys()
+    assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
+
+
+def test_the_kept_model_is_any_recogniser_of_the_project(joint):
+    run = train(joint("model.head=linear", "optim.epochs=2"), quiet=True).run
+    assert load_model(run.path).bank is None
+
+
+@pytest.mark.parametrize(
+    ("override", "error", "words"),
+    [
+        ("optim.name=sgd", ConfigError, "needs Adam"),
+        ("model.head=linear joint.consistency=1", ConfigError, "transformation network"),
+        ("joint.generator=nowhere", CheckpointError, "no saved generator"),
+        ("model.grey=false", DataError, "looks at colour"),
+        ("data.hold_out=[anger]", DataError, "other expressions"),
+        ("gan.network.critic_width=8", CheckpointError, "critics are not those"),
+    ],
+)
+def test_what_does_not_fit_is_one_clear_error(joint, override, error, words):
+    with pytest.raises(error, match=words):
+        train(joint(*override.split(" ")), quiet=True)
