@@ -85,7 +85,9 @@ class _Convolve(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         source, grads, kernel = _by_place(x), _by_place(grad), weight.permute(2, 3, 0, 1)
         for_x = torch.zeros_like(source) if ctx.needs_input_grad[0] else None
-        for_kernel = torch.zeros_like(weight.permute(0, 2, 3, 1), memory_format=torch.contiguous_format)
+        for_kernel = torch.zeros_like(
+            weight.permute(0, 2, 3, 1), memory_format=torch.contiguous_format
+        )
         for piece in _pieces(grads, source, weight, *ctx.steps):
             part = grads[piece.output].flatten(0, 1)
             read = source[piece.source].flatten(0, 1)
