@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ke2nt.evaluation.robustness import Robustness
     from ke2nt.evaluation.targets import Target
     from ke2nt.models.recogniser import Recogniser
+    from ke2nt.report.table_page import TableSection
 
 __all__ = ["cross_eval"]
 
@@ -73,7 +74,7 @@ def cross_eval(
     bootstrap: BootstrapOption = 1000,
     seed: SeedOption = 0,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for the figures as JSON and pictures.")
+        Path | None, typer.Option("--out", help="Folder for JSON, pictures and report.html.")
     ] = None,
     quiet: QuietFlag = False,
     json: JsonFlag = False,
@@ -120,30 +121,30 @@ def _cross(
     json: bool,
 ) -> tuple[int, int]:
     from ke2nt.evaluation.cross import CrossEvaluation, cross_evaluate
+    from ke2nt.runtime.atomic import write_bytes, write_json, write_text
 
     def keep(result: CrossEvaluation) -> None:
         if out is not None:
-            from ke2nt.runtime.atomic import write_json
-
             write_json(out / "cross_eval.json", result.to_dict())
 
     result = cross_evaluate(runs, targets, merge=merge, notes=_notes, each=keep, **options)
+    pairs_of: dict[str, list[str]] = {}
+    for cell in result.failed:
+        pairs_of.setdefault(str(cell.error), []).append(f"{cell.model} on {cell.target}")
+    failures = [(", ".join(names), error) for error, names in pairs_of.items()]
     if out is not None:
+        from ke2nt.cli.cross_pages import cross_page
         from ke2nt.report.matrix_figures import cross_figure
-        from ke2nt.runtime.atomic import write_bytes
 
         write_bytes(out / "cross_eval.png", cross_figure(result, model_names(result.models)))
+        write_text(out / "report.html", cross_page(result, failures))
     if json:
         print_json(result.to_dict())
     else:
         show_cross(result)
         if out is not None:
-            print_line(f"written: {out / 'cross_eval.json'}, cross_eval.png")
-    pairs_of: dict[str | None, list[str]] = {}
-    for cell in result.failed:
-        pairs_of.setdefault(cell.error, []).append(f"{cell.model} on {cell.target}")
-    for error, names in pairs_of.items():
-        _say_failure(", ".join(names), error)
+            print_line(f"written: {out / 'cross_eval.json'}, cross_eval.png, report.html")
+    _say(failures)
     return len(result.cells) - len(result.failed), len(result.failed)
 
 
@@ -155,45 +156,51 @@ def _robustness(
     out: Path | None,
     json: bool,
 ) -> tuple[int, int]:
+    from ke2nt.cli.cross_pages import robustness_page, robustness_section
+    from ke2nt.evaluation.cross import applicable
     from ke2nt.evaluation.robustness import robustness
     from ke2nt.models.saving import load_model
     from ke2nt.report.matrix_figures import robustness_figure
-    from ke2nt.runtime.atomic import write_bytes, write_json
+    from ke2nt.runtime.atomic import write_bytes, write_json, write_text
 
     entries: list[dict[str, Any]] = []
-    failed = 0
+    failures: list[tuple[str, str]] = []
+    sections: list[TableSection] = []
+
+    def keep(result: Robustness) -> None:
+        entries[-1].update(result.to_dict())
+        if out is not None:
+            write_json(out / "robustness.json", entries)
+
+    names = dict(zip(runs, model_names(runs), strict=True))
     for run, target in ((run, target) for run in runs for target in targets):
         entry: dict[str, Any] = {"model": run, "target": target.to_dict(), "error": None}
         entries.append(entry)
-
-        def keep(result: Robustness, entry: dict[str, Any] = entry) -> None:
-            entry.update(result.to_dict())
-            if out is not None:
-                write_json(out / "robustness.json", entries)
-
         try:
             model, split = load_model(run), target.load()
-            result = robustness(model, split, merge=merge, each=keep, **options)
-        except (Ke2ntError, OSError) as error:
-            failed += 1
+            possible = applicable(merge, split, model)
+            result = robustness(model, split, merge=possible, each=keep, **options)
+        except Ke2ntError as error:
             entry["error"] = str(error)
-            _say_failure(f"{run} on {target.name}", str(error))
+            failures.append((f"{run} on {target.name}", str(error)))
             continue
-        entry["notes"] = _notes(run, model, split)
+        title, notes = f"{names[run]} on {target.name}", _notes(run, model, split)
+        entry["notes"] = notes
         if out is not None:
-            picture = out / f"robustness-{len(entries)}.png"
-            write_bytes(picture, robustness_figure(result))
-            entry["picture"] = picture.name
+            entry["picture"] = f"robustness-{len(entries)}.png"
+            write_bytes(out / entry["picture"], robustness_figure(result))
+            sections.append(robustness_section(result, title, notes))
         if not json:
-            name = model_names(runs)[runs.index(run)]
-            show_robustness(result, f"{name} on {target.name}", entry["notes"])
+            show_robustness(result, title, notes)
     if out is not None:
         write_json(out / "robustness.json", entries)
+        write_text(out / "report.html", robustness_page(sections, failures))
     if json:
         print_json(entries)
     elif out is not None:
-        print_line(f"written: {out / 'robustness.json'} and a picture a table")
-    return len(entries) - failed, failed
+        print_line(f"written: {out / 'robustness.json'}, report.html and a picture a table")
+    _say(failures)
+    return len(entries) - len(failures), len(failures)
 
 
 def _notes(run: str, model: Recogniser, split: FaceSplit) -> list[str]:
@@ -204,5 +211,6 @@ def _notes(run: str, model: Recogniser, split: FaceSplit) -> list[str]:
     return notes + calibration_notes(model, split)
 
 
-def _say_failure(what: str, error: str | None) -> None:
-    print(f"failed: {what}: {error}", file=sys.stderr)
+def _say(failures: Sequence[tuple[str, str]]) -> None:
+    for what, error in failures:
+        print(f"failed: {what}: {error}", file=sys.stderr)

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from ke2nt.cli.output import percent, percent_range, print_line, print_table
+from ke2nt.cli.output import is_number, percent, percent_range, print_line, print_table
 
 if TYPE_CHECKING:
     from ke2nt.evaluation.cross import CrossEvaluation
     from ke2nt.evaluation.robustness import Robustness
+    from ke2nt.report.table_page import PageTable
 
-__all__ = ["model_names", "show_cross", "show_robustness"]
+__all__ = [
+    "Table",
+    "clean_words",
+    "model_names",
+    "notes_of",
+    "pair_table",
+    "severity_tables",
+    "show_cross",
+    "show_robustness",
+]
 
 
 def model_names(models: Sequence[str]) -> list[str]:
@@ -21,8 +32,28 @@ def model_names(models: Sequence[str]) -> list[str]:
     return short if len(set(short)) == len(short) else list(models)
 
 
-def show_cross(result: CrossEvaluation) -> None:
-    """Every pair with intervals, two matrices, and how labels were joined."""
+@dataclass(frozen=True)
+class Table:
+    """Columns as `print_table` takes them, and rows."""
+
+    title: str | None
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def show(self) -> None:
+        """Print it."""
+        print_table(self.columns, self.rows, title=self.title)
+
+    def for_page(self) -> PageTable:
+        """The same table for a page."""
+        from ke2nt.report.table_page import PageTable
+
+        names = [(name.removesuffix(" #"), is_number(name)) for name in self.columns]
+        return PageTable(names, self.rows)
+
+
+def pair_table(result: CrossEvaluation) -> Table:
+    """Every pair with its figures and intervals."""
     names = dict(zip(result.models, model_names(result.models), strict=True))
     rows = []
     for cell in result.cells:
@@ -45,30 +76,13 @@ def show_cross(result: CrossEvaluation) -> None:
             ]
         )
     columns = ["model", "dataset", "n images", "n classes", "WAR %", "95 % interval"]
-    print_table([*columns, "UAR %", "95 % interval", "macro-F1 %", "ECE %"], rows)
-    if any(cell.home for cell in result.cells):
-        print_line("* the model's own dataset")
-    if len(result.models) > 1 and len(result.targets) > 1:
-        for figure, title in (("accuracy", "WAR"), ("uar", "UAR")):
-            print_table(
-                ["model", *(f"{target.name} #" for target in result.targets)],
-                [
-                    [names[m], *(_figure(result, m, t.name, figure) for t in result.targets)]
-                    for m in result.models
-                ],
-                title=f"{title}, percent",
-            )
-    _show_labels(result, names)
+    return Table(None, [*columns, "UAR %", "95 % interval", "macro-F1 %", "ECE %"], rows)
 
 
-def _figure(result: CrossEvaluation, model: str, target: str, figure: str) -> str:
-    cell = result.at(model, target)
-    if cell is None or cell.evaluation is None:
-        return "–"
-    return percent(getattr(cell.evaluation.report, figure))
-
-
-def _show_labels(result: CrossEvaluation, names: dict[str, str]) -> None:
+def notes_of(result: CrossEvaluation) -> list[str]:
+    """How labels were joined, what could not be read, and what must be known of the figures."""
+    names = dict(zip(result.models, model_names(result.models), strict=True))
+    notes = []
     for cell in result.cells:
         pair = f"{names[cell.model]} on {cell.target}"
         evaluation = cell.evaluation
@@ -76,22 +90,43 @@ def _show_labels(result: CrossEvaluation, names: dict[str, str]) -> None:
             continue
         dropped = sum(evaluation.dropped.values())
         lost = f" ({dropped} images)" * bool(dropped)
-        print_line(f"labels, {pair}: {evaluation.mapping.describe()}{lost}")
+        notes.append(f"labels, {pair}: {evaluation.mapping.describe()}{lost}")
         if evaluation.failed:
             count, example = len(evaluation.failed), evaluation.failed[0][1]
-            print_line(f"unreadable, {pair}: {count} images, for example: {example}")
-        for note in cell.notes:
-            print_line(f"note, {pair}: {note}")
+            notes.append(f"unreadable, {pair}: {count} images, for example: {example}")
+        notes += [f"note, {pair}: {note}" for note in cell.notes]
+    return notes
 
 
-def show_robustness(result: Robustness, title: str, notes: Sequence[str]) -> None:
-    """A row a kind, a column a severity, and means; then the mean of each severity."""
-    print_line(f"{title}: {result.clean.report.n} images; as they are:")
-    report = result.clean.report
-    print_line(
-        f"  WAR {percent(report.accuracy)} %, UAR {percent(report.uar)} %, "
-        f"macro-F1 {percent(report.macro_f1)} %, ECE {percent(report.ece)} %"
-    )
+def show_cross(result: CrossEvaluation) -> None:
+    """Every pair with intervals, two matrices, and how labels were joined."""
+    pair_table(result).show()
+    if any(cell.home for cell in result.cells):
+        print_line("* the model's own dataset")
+    if len(result.models) > 1 and len(result.targets) > 1:
+        for figure, name in (("accuracy", "WAR"), ("uar", "UAR")):
+            _matrix(result, figure, f"{name}, percent").show()
+    for note in notes_of(result):
+        print_line(note)
+
+
+def _matrix(result: CrossEvaluation, figure: str, title: str) -> Table:
+    def text(model: str, target: str) -> str:
+        cell = result.at(model, target)
+        evaluation = None if cell is None else cell.evaluation
+        return "–" if evaluation is None else percent(getattr(evaluation.report, figure))
+
+    columns = ["model", *(f"{target.name} #" for target in result.targets)]
+    rows = [
+        [name, *(text(model, target.name) for target in result.targets)]
+        for model, name in zip(result.models, model_names(result.models), strict=True)
+    ]
+    return Table(title, columns, rows)
+
+
+def severity_tables(result: Robustness) -> list[Table]:
+    """A row a kind, a column a severity, and means."""
+    tables = []
     for figure, name in (("accuracy", "WAR"), ("uar", "UAR")):
         rows = [
             [
@@ -103,10 +138,27 @@ def show_robustness(result: Robustness, title: str, notes: Sequence[str]) -> Non
         ]
         means = [percent(result.mean(figure, severity=s)) for s in result.severities]
         rows.append(["mean", *means, percent(result.mean(figure))])
-        print_table(
-            [f"{name}, percent, at severity", *(f"{s} #" for s in result.severities), "mean #"],
-            rows,
-        )
+        severities = [f"{s} #" for s in result.severities]
+        columns = [f"{name}, percent, at severity", *severities, "mean #"]
+        tables.append(Table(None, columns, rows))
+    return tables
+
+
+def clean_words(result: Robustness) -> str:
+    """The figures without any corruption in one sentence."""
+    report = result.clean.report
+    return (
+        f"As they are, the {report.n} images give WAR {percent(report.accuracy)} %, UAR "
+        f"{percent(report.uar)} %, macro-F1 {percent(report.macro_f1)} %, ECE "
+        f"{percent(report.ece)} %."
+    )
+
+
+def show_robustness(result: Robustness, title: str, notes: Sequence[str]) -> None:
+    """The tables of a model on a dataset."""
+    print_line(f"{title}. {clean_words(result)}")
+    for table in severity_tables(result):
+        table.show()
     print_line(f"labels: {result.clean.mapping.describe()}")
     for note in notes:
         print_line(f"note: {note}")

@@ -15,6 +15,7 @@ from rich.text import Text
 
 __all__ = [
     "JsonFlag",
+    "is_number",
     "percent",
     "percent_range",
     "print_json",
@@ -63,7 +64,7 @@ def print_table(
     """
     console = _console()
     cells = [[str(cell) for cell in row] for row in rows]
-    number = [name.startswith("n ") or name.endswith(("%", "#")) for name in columns]
+    number = [is_number(name) for name in columns]
     headers = [name.removesuffix("#").rstrip() for name in columns]
     longest = [max((len(row[k]) for row in cells), default=0) for k in range(len(columns))]
     borders = 3 * len(columns) + 1
@@ -87,6 +88,11 @@ def print_table(
     for row in cells:
         table.add_row(*map(Text, row))
     console.print(table)
+
+
+def is_number(column: str) -> bool:
+    """Whether a column's name says that it holds numbers."""
+    return column.startswith("n ") or column.endswith(("%", "#"))
 
 
 def _words(cell: str, whole: bool) -> list[str]:

@@ -15,7 +15,7 @@ from ke2nt.labels import LabelPolicy
 from ke2nt.models.recogniser import Recogniser
 from ke2nt.models.saving import load_model
 
-__all__ = ["Cell", "Column", "CrossEvaluation", "cross_evaluate"]
+__all__ = ["Cell", "Column", "CrossEvaluation", "applicable", "cross_evaluate"]
 
 
 class Column(Protocol):
@@ -169,7 +169,7 @@ def _evaluate(
         raise model
     if isinstance(images, Exception):
         raise images
-    possible = {a: b for a, b in merge.items() if a in images.split.classes and b in model.classes}
+    possible = applicable(merge, images.split, model)
     return evaluate_model(model, images.of_size(model), policy=policy, merge=possible, **options)
 
 
@@ -179,3 +179,8 @@ def _attempt(work: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         return work(*arguments, **options)
     except (Ke2ntError, OSError) as error:
         return error
+
+
+def applicable(merge: Mapping[str, str], split: FaceSplit, model: Recogniser) -> dict[str, str]:
+    """The merges of which the split has the one class and the model the other."""
+    return {a: b for a, b in merge.items() if a in split.classes and b in model.classes}

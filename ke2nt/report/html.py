@@ -1,4 +1,4 @@
-"""The report page: one HTML file that needs no network and no script."""
+"""The report pages: each one HTML file that needs no network and no script."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ import numpy as np
 from ke2nt._version import __version__
 from ke2nt.report import figures, trust_figures, words
 from ke2nt.report.run_report import RunReport, training_curves
+from ke2nt.report.table_page import TablePage
 from ke2nt.report.theme import DARK, LIGHT
 from ke2nt.runtime.atomic import write_text
 
-__all__ = ["render_report", "write_report"]
+__all__ = ["render_report", "render_tables", "write_report"]
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -93,6 +94,28 @@ def _percent(value: float, digits: int = 1) -> str:
 
 def render_report(report: RunReport) -> str:
     """The page as HTML text; class names, prompts and all other texts are escaped."""
+    return _render(
+        "report.html.j2",
+        title=report.title,
+        report=report,
+        pictures=_pictures(report),
+        provenance=list(_flat(report.provenance or {})),
+        config=json.dumps(report.config, indent=2, ensure_ascii=False, default=str),
+    )
+
+
+def render_tables(page: TablePage) -> str:
+    """The page as HTML text; all texts are escaped."""
+    return _render(
+        "tables.html.j2",
+        title=page.title,
+        page=page,
+        sections=[(section, _picture(section.draw, alt=section.alt)) for section in page.sections],
+        provenance=list(_flat(page.provenance)),
+    )
+
+
+def _render(template: str, **values: Any) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -104,14 +127,8 @@ def render_report(report: RunReport) -> str:
     environment.filters["number"] = _number
     environment.filters["group_words"] = words.group_words
     environment.filters["face"] = lambda pixels: _uri(figures.face_png(pixels), "png")
-    return environment.get_template("report.html.j2").render(
-        report=report,
-        pictures=_pictures(report),
-        provenance=list(_flat(report.provenance or {})),
-        config=json.dumps(report.config, indent=2, ensure_ascii=False, default=str),
-        light=asdict(LIGHT),
-        dark=asdict(DARK),
-        version=__version__,
+    return environment.get_template(template).render(
+        **values, light=asdict(LIGHT), dark=asdict(DARK), version=__version__
     )
 
 

@@ -48,6 +48,10 @@ def test_matrix(model, faces, tmp_path):
     assert value["cells"][0]["n"] == 9
     assert value["targets"][1]["options"] == {"of": "folder", "kind": "jpeg", "severity": 5}
     assert (out / "cross_eval.png").read_bytes().startswith(PNG)
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert f"{100 * value['cells'][1]['uar']:.1f}</td>" in page
+    assert "labels, tiny on jpeg: label sets agree" in page
+    assert str(model) in page
 
 
 def test_tables_and_what_failed(cross_eval, model, faces, tmp_path):
@@ -111,6 +115,9 @@ def test_robustness(cross_eval, model, faces, tmp_path):
     assert [(c["kind"], c["severity"]) for c in entry["cells"]] == [("jpeg", 2), ("contrast", 2)]
     assert (out / entry["picture"]).read_bytes().startswith(PNG)
     assert "UAR, percent, at severity" in text
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "<h2>tiny on folder val</h2>" in page
+    assert page.count(f"{100 * entry['cells'][1]['accuracy']:.1f}</td>") >= 2
     row = next(line for line in text.splitlines() if line.startswith("│ contrast"))
     share = f"{100 * entry['cells'][1]['accuracy']:.1f}"
     assert [cell.strip() for cell in row.split("│")[2:4]] == [share, share]
@@ -119,7 +126,8 @@ def test_robustness(cross_eval, model, faces, tmp_path):
 def test_robustness_with_a_dataset_that_fails(cross_eval, model, faces, tmp_path):
     targets = ("--on", f"folder={tmp_path},as=empty", "--on", f"folder={faces}")
     code, text, err = cross_eval(
-        model, *targets, "--robustness", "--kind", "jpeg", "--severity", "1", "--json"
+        *(model, *targets, "--merge", "contempt=anger"),  # which this data does not have
+        *("--robustness", "--kind", "jpeg", "--severity", "1", "--json"),
     )
     assert code == 1
     broken, whole = json.loads(text)

@@ -13,8 +13,9 @@ from ke2nt.evaluation.metrics import classification_report
 from ke2nt.evaluation.predict import Predictions
 from ke2nt.evaluation.score import score
 from ke2nt.report.faces import FaceGroup, FacePrediction, pick_faces
-from ke2nt.report.html import render_report, write_report
+from ke2nt.report.html import render_report, render_tables, write_report
 from ke2nt.report.run_report import PromptMap, RunReport, training_curves
+from ke2nt.report.table_page import PageTable, TablePage, TableSection
 from ke2nt.report.words import (
     calibration_words,
     confusion_words,
@@ -117,6 +118,29 @@ def test_nothing_comes_from_outside_and_nothing_runs(html):
     assert "url(" not in html
     assert "@import" not in html
     assert not [n for _, n, _ in page.attributes if n.startswith("on")]
+
+
+def test_a_page_of_tables():
+    calls = []
+
+    def draw(*, theme, format):
+        calls.append((theme.page, format))
+        return b"<svg/>"
+
+    table = PageTable([("model", False), ("UAR %", True)], [[EVIL, "61.2"], ["b", "–"]])
+    section = TableSection("On b", draw, EVIL, "caption", [table, table], notes=[EVIL])
+    html = render_tables(
+        TablePage(EVIL, "lead", [section, section], [(EVIL, "no model")], EVIL, {"a": {"b": 7}})
+    )
+    page = Page(html)
+    assert "script" not in page.tags
+    assert page.text.count(EVIL) == 10  # both titles, command, failure, notes, rows
+    assert page.text.count("61.2") == 4
+    assert page.values("th", "class").count("number") == 4
+    assert page.values("img", "alt") == [EVIL, EVIL]
+    assert {format for _, format in calls} == {"svg"}
+    assert len({page for page, _ in calls}) == 2
+    assert not re.search(r"(src|href)=.https?:", html)
 
 
 def test_user_text_is_escaped(html):

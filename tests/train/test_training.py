@@ -327,6 +327,16 @@ def test_deterministic_is_set_for_the_run_that_asks(tiny):
     assert not torch.are_deterministic_algorithms_enabled()
 
 
+def test_corrupted_images_are_trained_on_and_named(tiny):
+    options = "data.options={of: folder, kind: contrast, severity: 2}"
+    result = train(tiny("data.name=corruptions", options), quiet=True)
+    assert result.data.train.split.dataset == "folder contrast 2"
+    plain = train(tiny(out="plain"), quiet=True)
+    seen, unchanged = (next(r.data.train.batches(40)).pixels.float() for r in (result, plain))
+    assert seen.std() < 0.5 * unchanged.std()
+    assert result.run.read("metrics.json")["dataset"] == "folder contrast 2"
+
+
 def test_a_linear_head_trains_saves_and_loads(tiny):
     run = train(tiny("model.head=linear", "optim.epochs=2"), quiet=True).run
     model = load_model(run.path)
