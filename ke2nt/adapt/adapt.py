@@ -20,6 +20,8 @@ from ke2nt.data.tensors import FaceTensors
 from ke2nt.evaluation.predict import Predictions, predict
 from ke2nt.evaluation.score import Evaluation
 from ke2nt.labels import check_same_labels
+from ke2nt.models.card_facts import evaluation_facts
+from ke2nt.models.folder import update_folder
 from ke2nt.models.recogniser import Recogniser
 from ke2nt.models.saving import load_model
 from ke2nt.runtime.distributed import barrier, group, is_main
@@ -125,6 +127,7 @@ def _adapt(config: AdaptConfig, resume: bool, quiet: bool, command: str | None) 
         run.write("adaptation.json", result.facts)
         done = {"status": "finished", "best_epoch": progress.best_epoch}
         run.write("run.json", {**summary, **done, "seconds": _seconds(progress)})
+        update_folder(run.model, card=_card(result))
         write_adaptation_report(
             run, config, result, adapted, progress, target.report, facts, before=first
         )
@@ -224,7 +227,12 @@ def _compare(
     facts = {
         "method": config.adapt.method,
         "selection": summary["selection"]["rule"],
-        "target": {"dataset": split.dataset, "split": split.split, "adapted_to": images},
+        "target": {
+            "dataset": split.dataset,
+            "split": target.images.split.split,
+            "report_split": split.split,
+            "adapted_to": images,
+        },
         "labels": None if target.mapping is None else target.mapping.describe(),
         **changes.to_dict(),
         "unreadable": [
@@ -237,6 +245,22 @@ def _compare(
         },
     }
     return AdaptResult(run, changes, trust, figures[0], figures[1], answers, facts)
+
+
+def _card(result: AdaptResult) -> dict[str, Any]:
+    """What the model's card says of the adaptation."""
+    target = result.facts["target"]
+    found = {
+        "adapted": {
+            "dataset": target["dataset"],
+            "split": target["split"],
+            "images": target["adapted_to"],
+            "method": result.facts["method"],
+        }
+    }
+    if result.after is None:
+        return found
+    return {**found, "evaluations": [evaluation_facts(result.after.to_dict())]}
 
 
 def _answers(model: Recogniser, images: FaceTensors) -> Predictions:

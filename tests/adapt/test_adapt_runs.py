@@ -325,3 +325,6 @@ def test_the_report_says_what_changed_and_how_far_to_trust_it(tiny, with_report)
     ):
         assert words in page, words
     assert result.run.read("adaptation.json")["figures"]["after"]["n"] == 30
+    card = (result.run.model / "README.md").read_text(encoding="utf-8")
+    assert "**Adapted** to 30 images of folder all, method dmsrl, without their labels" in card
+    assert "Figures: folder all" in card
