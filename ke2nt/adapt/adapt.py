@@ -220,10 +220,11 @@ def _compare(
         changes, adapted_on=images, source_images=None if source is None else len(source.train)
     )
     split = target.report.split
-    figures: list[Evaluation | None] = [None, None]
-    if target.truth is not None:
-        settings = {"dataset": split.dataset, "split": split.split, "flip_tta": False}
-        figures = [scored(a, target.truth, settings, seed=config.seed) for a in answers]
+    settings = {"dataset": split.dataset, "split": split.split, "flip_tta": False}
+    figures = [
+        None if target.truth is None else scored(a, target.truth, settings, seed=config.seed)
+        for a in answers
+    ]
     facts = {
         "method": config.adapt.method,
         "selection": summary["selection"]["rule"],

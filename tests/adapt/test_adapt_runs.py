@@ -281,6 +281,16 @@ def test_a_target_without_a_shared_class_is_refused_before_training(tiny, tmp_pa
     assert not os.path.exists(config.out)
 
 
+def test_labels_that_say_nothing_of_the_images_lose_nothing(tiny, tmp_path):
+    """A shared class that no image is of: the model is kept, figures are not made."""
+    draw(tmp_path / "other", 2, shift=0.5, seed=5, classes=("fear",))
+    options = "target.options={classes: [neutral, fear]}"
+    result = adapt(tiny(f"target.root={tmp_path}/other", options, "optim.epochs=1"), quiet=True)
+    assert result.after is None
+    assert "dropped from the data: fear" in result.facts["labels"]
+    assert result.run.read("run.json")["status"] == "finished"
+
+
 @pytest.mark.parametrize(
     ("choose", "words"), [("information", "mutual information"), ("source", "source images")]
 )
