@@ -31,7 +31,8 @@ from ke2nt.train.run import RunDirectory
 from ke2nt.train.train import train
 
 SIZE = 48
-SOURCE, TARGET, JUDGED = 2100, 2100, 1500  # images
+SOURCE, TARGET = 1500, 1500  # images
+JUDGED = 120  # images of a class at most, so that the rare ones weigh more
 KEPT = ("neutral", "happiness", "surprise", "sadness")  # of the class subset
 
 
@@ -55,10 +56,9 @@ def spread(split: FaceSplit, count: int, keep: Callable[[str], bool] | None = No
     return split.subset(rows[i * len(rows) // count] for i in range(min(count, len(rows))))
 
 
-def even(split: FaceSplit, count: int, seed: int = 0) -> FaceSplit:
-    """About as many samples of every class, each class cut to the same number."""
-    order = np.random.default_rng(seed).permutation(len(split))
-    labels, most = split.labels(), count // len(split.classes)
+def even(split: FaceSplit, most: int, seed: int = 0) -> FaceSplit:
+    """At most so many samples of every class."""
+    order, labels = np.random.default_rng(seed).permutation(len(split)), split.labels()
     rows = [i for k in range(len(split.classes)) for i in order[labels[order] == k][:most]]
     return split.subset(sorted(int(i) for i in rows))
 
@@ -83,19 +83,20 @@ def pools(root: str) -> dict[str, Callable[[], Pool]]:
 
     def natural(**options: Any) -> Pool:
         train_part, judged = real(1, **options)
-        return Pool({"train": spread(train_part, TARGET), "test": spread(judged, JUDGED)})
+        return Pool({"train": spread(train_part, TARGET), "test": even(judged, JUDGED)})
 
     def subset() -> Pool:
         (train_part, judged), few = real(1), KEPT.__contains__
-        return Pool({"train": spread(train_part, TARGET, few), "test": spread(judged, JUDGED, few)})
+        judged = spread(even(judged, JUDGED), len(judged), few)
+        return Pool({"train": spread(train_part, TARGET, few), "test": judged})
 
     def balanced() -> Pool:
         train_part, judged = real(0)
-        return Pool({"train": even(train_part, SOURCE), "val": spread(judged, 500)})
+        return Pool({"train": even(train_part, SOURCE // 8), "val": spread(judged, 500)})
 
     return {
-        "synthetic": lambda: drawn(4300, 7, "photo", "grey48", "night"),
-        "sketch": lambda: drawn(3000, 8, "sketch"),
+        "synthetic": lambda: drawn(2200, 7, "photo", "grey48", "night"),
+        "sketch": lambda: drawn(2200, 8, "sketch"),
         "ferplus": labelled,
         "ferplus-even": balanced,
         "ferplus-target": natural,

@@ -20,6 +20,8 @@ from ke2nt.data.tensors import FaceTensors
 from ke2nt.evaluation.predict import Predictions, predict
 from ke2nt.evaluation.score import Evaluation
 from ke2nt.labels import check_same_labels
+from ke2nt.models.card_facts import evaluation_facts
+from ke2nt.models.folder import update_folder
 from ke2nt.models.recogniser import Recogniser
 from ke2nt.models.saving import load_model
 from ke2nt.runtime.distributed import barrier, is_main, join_group
@@ -122,6 +124,7 @@ def adapt(
         run.write("adaptation.json", result.facts)
         done = {"status": "finished", "best_epoch": progress.best_epoch}
         run.write("run.json", {**summary, **done, "seconds": _seconds(progress)})
+        update_folder(run.model, card=_card(result))
         write_adaptation_report(
             run, config, result, adapted, progress, target.report, facts, before=first
         )
@@ -214,14 +217,20 @@ def _compare(
         changes, adapted_on=images, source_images=None if source is None else len(source.train)
     )
     split = target.report.split
-    figures: list[Evaluation | None] = [None, None]
-    if target.truth is not None:
-        settings = {"dataset": split.dataset, "split": split.split, "flip_tta": False}
-        figures = [scored(a, target.truth, settings, seed=config.seed) for a in answers]
+    settings = {"dataset": split.dataset, "split": split.split, "flip_tta": False}
+    figures = [
+        None if target.truth is None else scored(a, target.truth, settings, seed=config.seed)
+        for a in answers
+    ]
     facts = {
         "method": config.adapt.method,
         "selection": summary["selection"]["rule"],
-        "target": {"dataset": split.dataset, "split": split.split, "adapted_to": images},
+        "target": {
+            "dataset": split.dataset,
+            "split": target.images.split.split,
+            "report_split": split.split,
+            "adapted_to": images,
+        },
         "labels": None if target.mapping is None else target.mapping.describe(),
         **changes.to_dict(),
         "unreadable": [
@@ -234,6 +243,22 @@ def _compare(
         },
     }
     return AdaptResult(run, changes, trust, figures[0], figures[1], answers, facts)
+
+
+def _card(result: AdaptResult) -> dict[str, Any]:
+    """What the model's card says of the adaptation."""
+    target = result.facts["target"]
+    found = {
+        "adapted": {
+            "dataset": target["dataset"],
+            "split": target["split"],
+            "images": target["adapted_to"],
+            "method": result.facts["method"],
+        }
+    }
+    if result.after is None:
+        return found
+    return {**found, "evaluations": [evaluation_facts(result.after.to_dict())]}
 
 
 def _answers(model: Recogniser, images: FaceTensors) -> Predictions:

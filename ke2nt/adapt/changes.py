@@ -141,8 +141,10 @@ def scored(
     *,
     bootstrap: int = 1000,
     seed: int = 0,
-) -> Evaluation:
+) -> Evaluation | None:
     """Figures against labels, which are looked at here for the first time.
+
+    None where no image is of a class that the model knows.
 
     Args:
         predictions: Answers for the images of `truth`, by name.
@@ -151,10 +153,9 @@ def scored(
         bootstrap: Resamples for the intervals.
         seed: Of the resamples.
     """
-    labels = {sample.name: sample.label for sample in truth.samples}
-    known = replace(
-        predictions,
-        labels=np.array([labels[name] for name in predictions.names], dtype=np.int64),
-        data_classes=truth.classes,
-    )
+    by_name = {sample.name: sample.label for sample in truth.samples}
+    labels = np.array([by_name[name] for name in predictions.names], dtype=np.int64)
+    if not {truth.classes[label] for label in labels} & set(predictions.classes):
+        return None
+    known = replace(predictions, labels=labels, data_classes=truth.classes)
     return score(known, policy="drop", bootstrap=bootstrap, seed=seed, settings=settings)

@@ -143,6 +143,11 @@ def _data(card: Mapping[str, Any]) -> str:
         lines += [f"- **Content**: {known.content}", f"- **Licence of the data**: {known.licence}"]
     else:
         lines.append("- **Licence of the data**: ask whoever supplied it; it is not known here")
+    if adapted := card.get("adapted"):
+        lines.append(
+            f"- **Adapted** to {adapted['images']} images of {adapted['dataset']} "
+            f"{adapted['split']}, method {adapted['method']}, without their labels"
+        )
     return "## Training data\n\n" + "\n".join(lines) + "\n"
 
 
@@ -203,7 +208,7 @@ def _calibration(value: Mapping[str, Any] | None) -> str:
 
 
 def _drawn(card: Mapping[str, Any]) -> str:
-    if (card.get("data") or {}).get("name") != "synthetic":
+    if (card.get("data") or {}).get("name") != "synthetic" or card.get("adapted"):
         return ""
     return "- It has seen drawn faces alone and is of no use on photographs.\n"
 

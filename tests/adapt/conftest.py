@@ -48,6 +48,7 @@ SOURCE = [
     "model.backbone=test_resnet",
     "model.backbone_options={}",
     "model.stem=standard",
+    "model.weights=null",
     "model.image_size=24",
     "model.grey=false",
     "device=cpu",

@@ -281,6 +281,16 @@ def test_a_target_without_a_shared_class_is_refused_before_training(tiny, tmp_pa
     assert not os.path.exists(config.out)
 
 
+def test_labels_that_say_nothing_of_the_images_lose_nothing(tiny, tmp_path):
+    """A shared class that no image is of: the model is kept, figures are not made."""
+    draw(tmp_path / "other", 2, shift=0.5, seed=5, classes=("fear",))
+    options = "target.options={classes: [neutral, fear]}"
+    result = adapt(tiny(f"target.root={tmp_path}/other", options, "optim.epochs=1"), quiet=True)
+    assert result.after is None
+    assert "dropped from the data: fear" in result.facts["labels"]
+    assert result.run.read("run.json")["status"] == "finished"
+
+
 @pytest.mark.parametrize(
     ("choose", "words"), [("information", "mutual information"), ("source", "source images")]
 )
@@ -325,3 +335,6 @@ def test_the_report_says_what_changed_and_how_far_to_trust_it(tiny, with_report)
     ):
         assert words in page, words
     assert result.run.read("adaptation.json")["figures"]["after"]["n"] == 30
+    card = (result.run.model / "README.md").read_text(encoding="utf-8")
+    assert "**Adapted** to 30 images of folder all, method dmsrl, without their labels" in card
+    assert "Figures: folder all" in card
