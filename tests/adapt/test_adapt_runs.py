@@ -9,7 +9,7 @@ import signal
 
 import pytest
 import torch
-from conftest import draw
+from adapt_domains import draw
 from safetensors.torch import load_file
 
 from ke2nt.adapt import adapt as driver

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from conftest import CLASSES, draw
+from adapt_domains import CLASSES, draw
 
 from ke2nt.adapt.target import UNKNOWN, TargetStream, load_target, unlabelled
 from ke2nt.config.adapt import TargetConfig

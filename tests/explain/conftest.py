@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
+from bright_faces import CLASSES, SIZE, bright_corner
 from torch import nn
 
 from ke2nt.models.ke2nt import KE2NT
@@ -12,9 +12,6 @@ from ke2nt.models.linear import LinearClassifier
 from ke2nt.text.bank import TextBank
 
 torch.set_num_threads(1)
-SIZE = 48
-CLASSES = ("neutral", "happiness", "anger")
-CORNER = (slice(4, 20), slice(28, 44))  # where the bright square is
 
 
 @pytest.fixture(autouse=True)
@@ -26,13 +23,6 @@ def _seed():
 def bank():
     rows = torch.randn(3, 16, generator=torch.Generator().manual_seed(5))
     return TextBank.from_tensors(rows, classes=CLASSES, neutral_index=0, logit_scale=20.0)
-
-
-def bright_corner():
-    """A dark face with one bright square."""
-    pixels = np.full((SIZE, SIZE, 3), 60, np.uint8)
-    pixels[CORNER] = 250
-    return pixels
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from conftest import CORNER, SIZE
+from bright_faces import CORNER, SIZE
 
 from ke2nt.errors import ConfigError, MissingExtraError, ModelError
 from ke2nt.explain import gradcam

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from warmed_models import CLASSES, SIZE, warmed
 
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.data.sample import FaceSample, FaceSplit
@@ -15,18 +16,6 @@ from ke2nt.models.linear import LinearClassifier
 from ke2nt.text.bank import TextBank
 
 torch.set_num_threads(1)
-
-CLASSES = ("neutral", "happiness", "anger")
-SIZE = 24
-
-
-def warmed(model):
-    """Batch statistics that are not those of a fresh model."""
-    model.train()
-    with torch.no_grad():
-        for _ in range(3):
-            model(torch.randn(16, 3, SIZE, SIZE) * 1.3 + 0.2)
-    return model.eval()
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import CLASSES, SIZE, warmed
+from warmed_models import CLASSES, SIZE, warmed
 
 from ke2nt.evaluation.predict import predict
 from ke2nt.export.bundle import bundle_model
