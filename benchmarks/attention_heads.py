@@ -83,7 +83,11 @@ def stage_table(out: Path, seeds: list[int]) -> None:
     lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
     for row in found:
         cells = [
-            f"{100 * row[c]:.2f}" if c == "fused" or c.startswith("stage ") else str(row[c])
+            f"{100 * row[c]:.2f}"
+            if c == "fused" or c.startswith("stage ")
+            else f"{row[c]:.3f}"
+            if c.startswith("weight ")
+            else str(row.get(c, ""))
             for c in columns
         ]
         lines.append("| " + " | ".join(cells) + " |")
