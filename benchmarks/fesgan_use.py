@@ -23,7 +23,7 @@ from ke2nt.gan.train import train as train_jointly
 from ke2nt.train.run import RunDirectory
 from ke2nt.train.train import train
 
-EPOCHS = {"1%": (80, 240), "5%": (40, 60), "10%": (30, 30), "100%": (6, 4)}  # recogniser, generator
+EPOCHS = {"1%": (80, 240), "5%": (40, 30), "10%": (30, 20), "100%": (6, 4)}  # recogniser, generator
 PLAIN = "augment={flip: 0, crop: 0, erase: 0}"
 BALANCED = "data.sampling=sqrt"
 VARIANTS: dict[str, list[str] | None] = {

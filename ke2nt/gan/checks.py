@@ -13,8 +13,10 @@ __all__ = ["check_classes", "check_colours", "check_fits", "check_one_process"]
 
 
 def check_classes(images: FaceTensors, fewest: int) -> None:
-    """Raises:
-    DataError: A class has fewer readable images than asked for.
+    """Make sure that every class has images enough.
+
+    Raises:
+        DataError: A class has fewer readable images than asked for.
     """
     split = images.split
     labels = torch.from_numpy(split.labels())[images.usable]
@@ -36,8 +38,10 @@ def check_classes(images: FaceTensors, fewest: int) -> None:
 
 
 def check_colours(images: FaceTensors, channels: int) -> None:
-    """Raises:
-    DataError: RGB faces are to be made, and some or all images are grey.
+    """Make sure that grey and coloured images are not mixed where RGB faces are to be made.
+
+    Raises:
+        DataError: RGB faces are to be made, and some or all images are grey.
     """
     if channels == 1:
         return
@@ -57,8 +61,10 @@ def check_colours(images: FaceTensors, channels: int) -> None:
 
 
 def check_fits(generator: FaceGenerator, classes: tuple[str, ...], channels: int) -> None:
-    """Raises:
-    DataError: A generator makes other expressions or colours than a recogniser is to learn.
+    """Make sure that a generator makes what a recogniser is to learn.
+
+    Raises:
+        DataError: A generator makes other expressions or colours than a recogniser is to learn.
     """
     if generator.classes != classes:
         raise DataError(
@@ -74,8 +80,10 @@ def check_fits(generator: FaceGenerator, classes: tuple[str, ...], channels: int
 
 
 def check_one_process() -> None:
-    """Raises:
-    TrainingError: Several processes were started together.
+    """Make sure that no other process works on the run.
+
+    Raises:
+        TrainingError: Several processes were started together.
     """
     if world_size() > 1:
         raise TrainingError(

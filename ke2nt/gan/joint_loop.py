@@ -94,6 +94,10 @@ class JointTrainer(Trainer):
 
     def _train_step(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:
         self._faces = batch  # the game wants the faces as they are, not augmented
+        if not self.config.joint.frozen:
+            scale = self.config.joint.lr / self.config.optim.lr * self.guard.lr_factor
+            for group in self.optimizer.param_groups[-2:]:  # generator and critics
+                group["lr_scale"] = scale
         parts = super()._train_step(batch, progress)
         if self._learns(progress):
             self.average.update(self.game.generator)
@@ -173,12 +177,7 @@ class JointTrainer(Trainer):
         kept = sure >= joint.min_confidence
         terms: dict[str, tuple[float, Tensor]] = {}
         if kept.any():
-            neutral = made.neutral_embeddings
-            chosen = KE2NTOutput(
-                made.logits[kept],
-                made.embeddings[kept],
-                None if neutral is None else neutral[kept],
-            )
+            chosen = made.map(lambda part: part[kept])
             loss, _ = self.loss(chosen, expressions[kept], self.model.bank)
             terms["synthetic"] = (joint.weight, loss)
         if joint.intra_class:

@@ -110,19 +110,14 @@ def pretrain(
     checkpoint = latest_checkpoint(run.checkpoints) if resume else None
     progress = loop.restore(checkpoint) if checkpoint else Progress()
     summary: dict[str, Any] = {
-        "status": "running",
         "stage": "synthesis",
         "classes": list(data.classes),
         "samples": {"train": len(data.train), "val": len(data.val)},
         "unreadable": data.failed(),
         "provenance": facts,
     }
-    run.write("run.json", summary)
-    try:
+    with run.recorded(summary):
         progress = loop.fit(progress)
-    except BaseException as error:
-        run.write("run.json", {**summary, "status": f"stopped: {type(error).__name__}"})
-        raise
     seconds = round(sum(record["seconds"] for record in progress.records), 1)
     finished = {"status": "finished", "unreadable": data.failed(), "seconds": seconds}
     run.write("run.json", {**summary, **finished})

@@ -110,7 +110,6 @@ def _prepare(
         extra = torch.nn.ModuleDict({**learn, "fixed": Fixed(average=average.model)})
         rate = config.joint.lr
         for group in adam_groups(game, rate, rate, config.gan.optim.betas):
-            group["lr_scale"] = rate / config.optim.lr
             trainer.optimizer.add_param_group(group)
     extra.to(memory_format=torch.channels_last)
     taken = {field.name: getattr(trainer, field.name) for field in fields(Trainer)}

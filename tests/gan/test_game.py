@@ -22,7 +22,7 @@ TERMS = (
     "identity",
     "expression",
 )
-NO_CHANGE = {"flip": 0, "crop": 0, "erase": 0}
+NO_CHANGE = {"flip": 0, "crop": 0, "translate": 0}
 
 
 def make(weights=None, *, adversary="hinge", expression="head", identity="code", augment=NO_CHANGE):

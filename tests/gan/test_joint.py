@@ -141,6 +141,22 @@ def test_synthetic_faces_do_not_shift_the_statistics():
     assert [m.momentum for m in model] == [0.1, None]
 
 
+def test_generator_and_critics_have_a_rate_of_their_own_that_a_rollback_halves(joint, one_step):
+    def rates(trainer):
+        return [group["lr"] / trainer.optimizer.param_groups[0]["lr"] for group in groups(trainer)]
+
+    def groups(trainer):
+        return trainer.optimizer.param_groups[-2:]
+
+    trainer, _ = one_step(joint("joint.lr=0.002"))
+    own = {p for group in groups(trainer) for p in group["params"]}
+    assert own == {*trainer.game.generator.parameters(), *trainer.game.critics.parameters()}
+    assert rates(trainer) == pytest.approx([0.5, 0.5])  # optim.lr is 0.004
+    trainer.guard.rollbacks.fill_(1)
+    trainer._train_step(next(trainer.data.train.batches(8)), Progress())
+    assert rates(trainer) == pytest.approx([0.25, 0.25])
+
+
 def test_natural_balance_follows_the_labels(joint, one_step):
     trainer, _ = one_step(joint("joint.balance=natural"))
     assert trainer._weights.tolist() == [8, 8, 8]
@@ -177,9 +193,15 @@ def test_one_configuration_runs_both_stages_and_resumes(tiny, monkeypatch):
     assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
 
 
-def test_the_kept_model_is_any_recogniser_of_the_project(joint):
-    run = train(joint("model.head=linear", "optim.epochs=2"), quiet=True).run
+def test_a_linear_head_learns_with_it(joint):
+    run = train(joint("model.head=linear"), quiet=True).run
     assert load_model(run.path).bank is None
+
+
+def test_attention_heads_learn_from_synthetic_faces_at_every_stage(joint, one_step):
+    trainer, parts = one_step(joint(*ALONE, "joint.weight=1", "model.attention=true"))
+    assert "synthetic" in parts
+    assert moved(trainer.game.generator.decoder)
 
 
 @pytest.mark.parametrize(

@@ -205,5 +205,7 @@ def test_a_side_that_does_not_fit_is_said_by_the_configuration(tiny, size):
 
 
 def test_a_critic_that_sees_erased_faces_is_refused(tiny):
-    with pytest.raises(ConfigError, match="cannot erase or mix"):
+    with pytest.raises(ConfigError, match=r"gan\.critic_augment\.erase"):
         tiny("gan.critic_augment.erase=0.5")
+    changed = tiny("gan.critic_augment.rotate=10").gan.critic_augment
+    assert (changed.rotate, changed.translate, changed.flip, changed.erase) == (10, 0.1, 0, 0)
