@@ -32,13 +32,13 @@ def script() -> ModuleType:
 def recipe():
     """Four expressions at 32 px: less than half a minute on one core."""
     return script().Recipe(
-        faces=1200,
+        faces=2000,
         size=32,
         patch=8,
         width=64,
         layers=2,
         text_steps=150,
-        steps=300,
+        steps=400,
         people=16,
         min_intensity=0.9,
         occlusion=0.0,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ke2nt.errors import CheckpointError, ModelError
 from ke2nt.models.regions import corner_means, feature_map
 
-__all__ = ["ALIASES", "Backbone", "Stem", "create_backbone"]
+__all__ = ["ALIASES", "Backbone", "RegionalBackbone", "Stem", "create_backbone"]
 
 Stem = Literal["standard", "no_pool", "small"]
 

@@ -73,11 +73,16 @@ def test_commands_without_data_run(tmp_path):
 
 @pytest.mark.parametrize("line", NEEDS_DATA)
 def test_commands_that_need_data_are_well_formed(line, tmp_path):
-    """They parse, and fail only because the data or the run is not there, in one clear line."""
+    """They parse, and fail only because the data or the run is not there, in one clear line.
+
+    A cross-evaluation has a line for each model and each dataset that it cannot read.
+    """
     done = ke2nt(line, tmp_path)
+    start, most = ("failed: ", 4) if line.startswith("ke2nt cross-eval") else ("error: ", 1)
+    lines = done.stderr.strip().splitlines()
     assert done.returncode == 2
-    assert done.stderr.startswith("error: ")
-    assert len(done.stderr.strip().splitlines()) == 1
+    assert 1 <= len(lines) <= most
+    assert all(each.startswith(start) for each in lines)
     assert "No such option" not in done.stderr
     assert "No such command" not in done.stderr
 

@@ -182,5 +182,5 @@ def test_damaged_files_of_a_run_are_errors(run, name):
 
 
 def test_every_dataset_of_others_has_its_licence():
-    assert set(READERS) - set(DATASETS) == {"folder", "manifest", "packed"}
+    assert set(READERS) - set(DATASETS) == {"corruptions", "folder", "manifest", "packed"}
     assert [name for name, facts in DATASETS.items() if facts.free] == ["synthetic"]
