@@ -1,6 +1,6 @@
 """`ke2nt zero-shot` beside the independent package clip-benchmark: the same answers, less waiting.
 
-    pip install clip-benchmark webdataset pycocoevalcap
+    pip install clip-benchmark webdataset pycocoevalcap requests 'numpy<2.4'
     python benchmarks/zero_shot_vs_clip_benchmark.py [--model OPEN_CLIP_FOLDER] [--images N]
 
 Both read the same drawn faces with the same checkpoint, float32, batches of 64, two threads.
