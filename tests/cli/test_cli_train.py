@@ -40,6 +40,7 @@ def test_train_resume_and_evaluate_a_run(tmp_path):
     assert "accuracy" in resumed.stdout
     words = ["--dataset", "synthetic", "--split", "val", "--json"]
     words += ["--option", "count=160", "--option", "seed=7", "--option", "min_intensity=0.5"]
+    words += ["--option", "size=48"]
     scored = ke2nt("evaluate", "a run", *words, cwd=tmp_path)
     assert scored.returncode == 0, scored.stderr
     assert json.loads(scored.stdout)["confusion"] == result["confusion"]
