@@ -16,7 +16,7 @@ from ke2nt.adapt.target import TargetStream
 from ke2nt.config.adapt import AdaptConfig
 from ke2nt.evaluation.predict import predict
 from ke2nt.models.ke2nt import KE2NT
-from ke2nt.models.output import KE2NTOutput
+from ke2nt.models.output import KE2NTOutput, map_output
 from ke2nt.models.recogniser import Recogniser
 from ke2nt.runtime.distributed import gather_rows
 from ke2nt.text.bank import TextBank
@@ -88,19 +88,23 @@ class AdaptTrainer(_TargetTrainer):
         """Outputs for both domains, of all processes."""
         with self.accelerator.autocast():
             if self.adapt.adapt.batch_norm == "joint":
-                both = self.model(torch.cat([source, target]))
+                both = self._forward(torch.cat([source, target]))
                 first = both.map(lambda x: gather_rows(x[: len(source)]))
                 second = both.map(lambda x: gather_rows(x[len(source) :]))
             else:
                 with keep_statistics(self.model):
-                    first = self.model(source).map(gather_rows)
-                second = self.model(target).map(gather_rows)
+                    first = self._forward(source).map(gather_rows)
+                second = self._forward(target).map(gather_rows)
         if self.source_bank is None:
             return first, second
         assert isinstance(self.model, KE2NT)
-        unit = torch.nn.functional.normalize(first.embeddings)
-        text = self.source_bank.embeddings.to(unit)
-        return first._replace(logits=self.model.logit_scale * (unit @ text.T)), second
+        text, scale = self.source_bank.embeddings.to(first.embeddings), self.model.logit_scale
+
+        def matched(own: KE2NTOutput) -> KE2NTOutput:
+            unit = torch.nn.functional.normalize(own.embeddings)
+            return own._replace(logits=scale * (unit @ text.T))
+
+        return map_output(first, matched), second
 
     def _pseudo_labels(self, target: KE2NTOutput, pixels: Tensor) -> PseudoLabels:
         """From the same outputs, or from the average's on the images as they are."""
@@ -123,6 +127,6 @@ class EntropyTrainer(_TargetTrainer):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Mean entropy of the answers, nats; what stands in place of labels is not looked at."""
         with self.accelerator.autocast():
-            logits = gather_rows(self.model(images).logits)
+            logits = gather_rows(self._forward(images).logits)
         entropy = -(logits.softmax(dim=1) * logits.log_softmax(dim=1)).sum(dim=1).mean()
         return entropy, {"entropy": entropy.detach()}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ke2nt.cli.options import QuietFlag, yaml_text
-from ke2nt.cli.output import JsonFlag, percent, print_json, print_line, print_table
+from ke2nt.cli.output import JsonFlag, percent, print_json, print_line, print_table, resumable
 from ke2nt.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -63,18 +63,12 @@ def adapt(
     """
     settings = _settings(config, overrides, model, target, source, method, out, resume)
     from ke2nt.adapt.adapt import adapt as run_adaptation
-    from ke2nt.train.loop import TrainingStopped
 
     command = shlex.join(["ke2nt", *sys.argv[1:]])
-    try:
+    with resumable("ke2nt adapt", settings.out):
         result = run_adaptation(
             settings, resume=resume is not None, quiet=quiet or json, command=command
         )
-    except TrainingStopped:
-        print(
-            f"stopped and saved; go on with: ke2nt adapt --resume {settings.out}", file=sys.stderr
-        )
-        raise typer.Exit(130) from None
     if json:
         print_json({"run": str(result.run.path), **result.facts})
         return

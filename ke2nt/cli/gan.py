@@ -21,7 +21,7 @@ from ke2nt.cli.options import (
     reader_options,
     spread,
 )
-from ke2nt.cli.output import JsonFlag, print_json, print_line, print_table
+from ke2nt.cli.output import JsonFlag, print_json, print_line, print_table, resumable
 from ke2nt.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -92,17 +92,14 @@ def pretrain(
     command = "ke2nt gan pretrain"
     settings = _settings(config, overrides, out, resume, command)
     from ke2nt.gan.pretrain import pretrain as run_pretraining
-    from ke2nt.train.epochs import TrainingStopped
 
-    try:
+    with resumable(command, settings.out):
         result = run_pretraining(
             settings,
             resume=resume is not None,
             quiet=quiet or json,
             command=shlex.join(["ke2nt", *sys.argv[1:]]),
         )
-    except TrainingStopped:
-        _stopped(command, settings.out)
     last = result.progress.records[-1]
     if json:
         print_json({"run": str(result.run.path), **last})
@@ -129,17 +126,14 @@ def train(
     command = "ke2nt gan train"
     settings = _settings(config, overrides, out, resume, command)
     from ke2nt.gan.train import train as run_training
-    from ke2nt.train.epochs import TrainingStopped
 
-    try:
+    with resumable(command, settings.out):
         result = run_training(
             settings,
             resume=resume is not None,
             quiet=quiet or json,
             command=shlex.join(["ke2nt", *sys.argv[1:]]),
         )
-    except TrainingStopped:
-        _stopped(command, settings.out)
     if json:
         print_json({"run": str(result.run.path), **result.evaluation.to_dict()})
         return
@@ -149,11 +143,6 @@ def train(
         f"macro-F1 {report.macro_f1:.2%} on {report.n} images"
     )
     print_line(f"run: {result.run.path}   report: {result.run.report}")
-
-
-def _stopped(command: str, out: str) -> None:
-    print(f"stopped and saved; go on with: {command} --resume {out}", file=sys.stderr)
-    raise typer.Exit(130) from None
 
 
 @app.command()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -21,6 +23,7 @@ __all__ = [
     "print_json",
     "print_line",
     "print_table",
+    "resumable",
     "short_names",
     "silent",
 ]
@@ -33,6 +36,18 @@ JsonFlag = Annotated[
 def silent() -> bool:
     """Whether this is not the first of a launcher's processes, the one that prints and writes."""
     return os.environ.get("RANK", "0") != "0"
+
+
+@contextmanager
+def resumable(command: str, run: object) -> Iterator[None]:
+    """Where training is stopped and saved: say how to go on, and exit with 130."""
+    from ke2nt.train.epochs import TrainingStopped
+
+    try:
+        yield
+    except TrainingStopped:
+        print(f"stopped and saved; go on with: {command} --resume {run}", file=sys.stderr)
+        raise typer.Exit(130) from None
 
 
 def _console() -> Console:

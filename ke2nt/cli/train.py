@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ke2nt.cli.options import yaml_text
-from ke2nt.cli.output import JsonFlag, print_json, print_line, silent
+from ke2nt.cli.output import JsonFlag, print_json, print_line, resumable, silent
 from ke2nt.errors import ConfigError
 
 __all__ = ["train"]
@@ -59,19 +59,13 @@ def train(
         if deterministic:
             changes.append("deterministic=true")
         settings = load_config(config, changes)
-    from ke2nt.train.loop import TrainingStopped
     from ke2nt.train.train import train as run_training
 
     command = shlex.join(["ke2nt", *sys.argv[1:]])
-    try:
+    with resumable("ke2nt train", settings.out):
         result = run_training(
             settings, resume=resume is not None, quiet=quiet or json, command=command
         )
-    except TrainingStopped:
-        print(
-            f"stopped and saved; go on with: ke2nt train --resume {settings.out}", file=sys.stderr
-        )
-        raise typer.Exit(130) from None
     if json:
         print_json(
             {
