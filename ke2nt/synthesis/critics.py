@@ -7,7 +7,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm as with_spectral_norm
 
-from ke2nt.synthesis.encoder import STAGES
+from ke2nt.synthesis.encoder import STAGES, halvings
 
 __all__ = ["CodeCritic", "CodeVerdict", "ExpressionNet", "ImageCritic", "Verdict"]
 
@@ -70,19 +70,8 @@ class ExpressionNet(nn.Module):
 
     def __init__(self, channels: int, image_size: int, width: int, classes: int) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        before = channels
-        for stage in range(STAGES):
-            after = width * 2**stage
-            layers += [
-                nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False),
-                nn.BatchNorm2d(after),
-                nn.ReLU(),
-            ]
-            before = after
-        self.net = nn.Sequential(
-            *layers, nn.Flatten(), nn.Linear(before * (image_size // 2**STAGES) ** 2, classes)
-        )
+        layers, features = halvings(channels, image_size, width, nn.ReLU())
+        self.net = nn.Sequential(*layers, nn.Flatten(), nn.Linear(features, classes))
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, S, S) images in [−1, 1] → (B, K) logits."""
