@@ -4,8 +4,9 @@
 
 L_s, L_t and L_c are the similarity, transformation and self-contrast losses; L_c averages over all
 pairs of the batch (published) or over each face with its own text (paired). `small` trains on 5 %
-of the labels at 48 px, the same ones for all rows of a seed. `full` takes all labels and the budget of the configuration. The last epoch is reported, so
-nothing is chosen on the split that is reported, FER+'s validation usage.
+of the labels at 48 px, the same ones for all rows of a seed. `full` takes all labels and the budget
+of the configuration. The last epoch is reported, so nothing is chosen on the split that is
+reported, FER+'s validation usage.
 """
 
 from __future__ import annotations
