@@ -22,9 +22,11 @@ from ke2nt.data.readers.folder import ImageFolder
 from ke2nt.data.sample import FaceSample
 from ke2nt.errors import CheckpointError, ConfigError, LabelError, TrainingError
 from ke2nt.models.saving import load_model
+from ke2nt.text.bank import TextBank
 from ke2nt.train.checkpoint import latest_checkpoint
 from ke2nt.train.loop import Trainer, TrainingStopped
 from ke2nt.train.run import RunDirectory
+from ke2nt.train.train import train
 
 
 def weights(result_or_run):
@@ -338,3 +340,50 @@ def test_the_report_says_what_changed_and_how_far_to_trust_it(tiny, with_report)
     card = (result.run.model / "README.md").read_text(encoding="utf-8")
     assert "**Adapted** to 30 images of folder all, method dmsrl, without their labels" in card
     assert "Figures: folder all" in card
+
+
+def test_a_model_with_attention_heads_reads_the_same_words_alike(tiny, domains, tmp_path):
+    """The source's logits are taken anew with the source's words, at every stage; the same words
+    for both domains change nothing."""
+    start = tmp_path / "deep"
+    deep = ("model.attention=true", "optim.epochs=1")
+    first = tiny(*deep).source_run()
+    train(first.model_copy(update={"out": str(start)}), quiet=True)
+    logs = {}
+    for name, words in {"own": "simple", "other": "facs"}.items():
+        changes = (f"start={start}", "text.prompts=simple", f"adapt.source_prompts={words}")
+        config = tiny(*deep, *changes, out=name)
+        run = adapt(config, quiet=True).run
+        logs[name] = json.loads((run.path / "log.jsonl").read_text().splitlines()[0])["loss"]
+    model = load_model(start)
+    model.set_bank(TextBank.build("simple", classes=model.classes))
+    model.save_pretrained(tmp_path / "simple")
+    plain = adapt(tiny(*deep, f"start={tmp_path / 'simple'}", out="plain"), quiet=True)
+    record = json.loads((plain.run.path / "log.jsonl").read_text().splitlines()[0])["loss"]
+    assert logs["own"] == pytest.approx(record, rel=1e-4)
+    stages = [name for name in record if name.startswith("stage_")]
+    assert len(stages) >= 2
+    for name in stages:
+        assert logs["other"][name] != pytest.approx(record[name], rel=1e-3)
+
+
+@pytest.mark.parametrize("method", ["dmsrl", "entropy"])
+def test_the_forward_pass_is_compiled_where_asked_for(tiny, monkeypatch, method):
+    calls = []
+
+    def compile_(model, **options):
+        def forward(images):
+            calls.append(len(images))
+            return model(images)
+
+        calls.append(options["mode"])
+        return forward
+
+    monkeypatch.setattr(torch, "compile", compile_)
+    method = f"adapt.method={method}"
+    compiled = adapt(tiny(method, "optim.epochs=1", "compile=true", out="one"), quiet=True)
+    assert calls[0] == "default"
+    assert set(calls[1:]) == {14}
+    plain = adapt(tiny(method, "optim.epochs=1", out="two"), quiet=True)
+    ours, theirs = weights(compiled), weights(plain)  # other convolutions: equal to rounding
+    assert all(ours[name].float().allclose(theirs[name].float(), atol=1e-4) for name in theirs)

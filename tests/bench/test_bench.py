@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from contextlib import contextmanager
 
 import pytest
 import torch
+from command_line import run_ke2nt
 from typer.testing import CliRunner
 
 from ke2nt.bench import measure
@@ -124,8 +123,7 @@ def test_cache_speed_on_the_command_line():
 
 
 def test_a_backbone_that_does_not_exist_is_one_clear_error():
-    command = [sys.executable, "-m", "ke2nt", "bench", "train", "--backbone", "resnet81"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = run_ke2nt("bench", "train", "--backbone", "resnet81")
     assert done.returncode == 2
     assert done.stderr.startswith("error: unknown backbone 'resnet81'")
     assert len(done.stderr.strip().splitlines()) == 1

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 
 import pytest
+from command_line import run_ke2nt
 
 from ke2nt.cli import main as command_line
 from ke2nt.data.synth.dataset import SyntheticFaces
@@ -46,14 +45,7 @@ def test_a_ferplus_model_is_adapted_to_a_folder_of_unlabelled_images_in_one_comm
     tmp_path, faces
 ):
     words = ["adapt", "--model", "ke2nt/ferplus-resnet18", "--target", f"folder={faces}"]
-    done = subprocess.run(
-        [sys.executable, "-m", "ke2nt", *words, "--out", "a run", "--json", "optim.epochs=1"],
-        cwd=tmp_path,
-        env=os.environ,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    done = run_ke2nt(*words, "--out", "a run", "--json", "optim.epochs=1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     facts = json.loads(done.stdout)

@@ -1,10 +1,9 @@
 """`ke2nt calibrate` writes what it says into the model's folder."""
 
 import json
-import subprocess
-import sys
 
 import pytest
+from command_line import run_ke2nt
 from trust_fixtures import draw_faces, run_here, save_model
 
 from ke2nt.data.readers.catalog import get_reader
@@ -98,12 +97,7 @@ def test_errors_are_one_line_and_change_nothing(calibrate, model, extra, words):
 
 def test_names_without_a_folder_are_refused(faces):
     arguments = ["calibrate", "ke2nt/ferplus-resnet18", "--dataset", "folder", "--root", faces]
-    done = subprocess.run(
-        [sys.executable, "-m", "ke2nt", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    done = run_ke2nt(*arguments)
     assert done.returncode == 2
     assert done.stderr.startswith("error: a calibration is stored in the model's folder")
     assert len(done.stderr.strip().splitlines()) == 1

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import pytest
+from command_line import run_ke2nt
 from trust_fixtures import CLASSES, draw_faces, run_here, save_model
 
 PNG = b"\x89PNG"
@@ -35,12 +34,7 @@ def test_matrix(model, faces, tmp_path):
     out = tmp_path / "out"
     words = ["cross-eval", model, "--on", f"folder={faces},split=val", "--device", "cpu"]
     words += ["--on", f"corruptions={faces},of=folder,kind=jpeg,severity=5,split=val,as=jpeg"]
-    done = subprocess.run(
-        [sys.executable, "-m", "ke2nt", *map(str, words), "--out", out, "--json"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = run_ke2nt(*words, "--out", out, "--json")
     assert (done.returncode, done.stderr) == (0, "")
     value = json.loads(done.stdout)
     assert value == json.loads((out / "cross_eval.json").read_text())

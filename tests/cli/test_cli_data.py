@@ -1,24 +1,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from command_line import run_ke2nt
 from PIL import Image
 
 from ke2nt.data.readers.catalog import READERS
-
-
-def ke2nt(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "ke2nt", "data", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 @pytest.fixture
@@ -37,7 +26,7 @@ def votes(tmp_path):
 
 
 def test_list():
-    result = ke2nt("list", "--json")
+    result = run_ke2nt("data", "list", "--json")
     assert result.returncode == 0
     assert result.stderr == ""
     found = {entry["name"]: entry for entry in json.loads(result.stdout)}
@@ -48,20 +37,20 @@ def test_list():
 
 
 def test_info_counts_by_rule_and_without_the_images(votes):
-    result = ke2nt("info", "ferplus", votes, "--rule", "plurality8", "--json")
+    result = run_ke2nt("data", "info", "ferplus", votes, "--rule", "plurality8", "--json")
     assert result.returncode == 0
     splits = json.loads(result.stdout)["splits"]
     assert splits["train"]["samples"] == 3
     assert splits["train"]["classes"]["surprise"] == 1
     assert splits["test"]["images_missing"] == 1
-    plain = ke2nt("info", "ferplus", votes, "--option", "rule=majority")
+    plain = run_ke2nt("data", "info", "ferplus", votes, "--option", "rule=majority")
     assert plain.returncode == 0
     row = next(line for line in plain.stdout.splitlines() if "samples" in line)
     assert [cell.strip() for cell in row.strip("│ ").split("│")[1:]] == ["2", "0", "1"]
 
 
 def test_check_exits_with_1_only_where_a_split_cannot_be_used(votes):
-    result = ke2nt("check", "ferplus", votes, "--json")
+    result = run_ke2nt("data", "check", "ferplus", votes, "--json")
     assert result.returncode == 1
     report = json.loads(result.stdout)
     assert {f["kind"] for f in report["findings"] if f["level"] == "error"} == {
@@ -69,10 +58,12 @@ def test_check_exits_with_1_only_where_a_split_cannot_be_used(votes):
         "empty_split",
     }
     assert all(finding["hint"] for finding in report["findings"])
-    train = ke2nt("check", "ferplus", votes, "--split", "train")
+    train = run_ke2nt("data", "check", "ferplus", votes, "--split", "train")
     assert train.returncode == 0
     assert "warning: train has no sample of surprise" in train.stdout
-    assert ke2nt("check", "ferplus", votes, "--split", "train", "--strict").returncode == 1
+    assert (
+        run_ke2nt("data", "check", "ferplus", votes, "--split", "train", "--strict").returncode == 1
+    )
 
 
 @pytest.mark.parametrize(
@@ -84,7 +75,7 @@ def test_check_exits_with_1_only_where_a_split_cannot_be_used(votes):
     ],
 )
 def test_errors_are_one_line_with_exit_code_2(tmp_path, arguments, reason):
-    result = ke2nt(*(tmp_path if a == "." else a for a in arguments), "--json")
+    result = run_ke2nt("data", *(tmp_path if a == "." else a for a in arguments), "--json")
     assert result.returncode == 2
     assert result.stdout == ""
     assert reason in result.stderr
@@ -93,11 +84,11 @@ def test_errors_are_one_line_with_exit_code_2(tmp_path, arguments, reason):
 
 def test_drawn_faces_read_back_clean(tmp_path):
     out = tmp_path / "faces"
-    result = ke2nt("synth", out, "--count", 80, "--size", 32, "--seed", 3, "--json")
+    result = run_ke2nt("data", "synth", out, "--count", 80, "--size", 32, "--seed", 3, "--json")
     assert result.returncode == 0, result.stderr
     splits = json.loads(result.stdout)["splits"]
     assert sum(split["faces"] for split in splits.values()) == 80
-    checked = ke2nt("check", "manifest", out, "--json")
+    checked = run_ke2nt("data", "check", "manifest", out, "--json")
     assert checked.returncode == 0
     report = json.loads(checked.stdout)
     assert {n: s["samples"] for n, s in report["splits"].items()} == {

@@ -1,12 +1,11 @@
 """`ke2nt doctor`: sound things are said to be, broken ones come with what mends them."""
 
 import json
-import subprocess
-import sys
 from importlib import metadata
 
 import pytest
 import torch
+from command_line import run_ke2nt
 from safetensors.torch import load_file, save_file
 from trust_fixtures import draw_faces, run_here, save_model
 
@@ -32,12 +31,7 @@ def of(findings, area, name=None):
 
 def test_a_sound_installation_through_the_entry_point(model, faces):
     arguments = ["doctor", model, "--dataset", "folder", "--root", faces, "--json"]
-    done = subprocess.run(
-        [sys.executable, "-m", "ke2nt", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    done = run_ke2nt(*arguments)
     assert (done.returncode, done.stderr) == (0, "")
     value = json.loads(done.stdout)
     assert value["sound"] is True

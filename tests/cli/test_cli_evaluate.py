@@ -2,7 +2,6 @@
 
 import csv
 import json
-import subprocess
 import sys
 
 import numpy as np
@@ -70,12 +69,7 @@ def expected(model_folder, faces):
 def test_json_is_the_evaluation(model_folder, faces, expected):
     arguments = [model_folder, "--dataset", "folder", "--root", faces, "--split", "test"]
     arguments += ["--bootstrap", "200", "--device", "cpu", "--json"]
-    done = subprocess.run(
-        [sys.executable, "-m", "ke2nt", "evaluate", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = ke2nt("evaluate", *arguments)
     assert done.returncode == 0, done.stderr
     value = json.loads(done.stdout)
     assert value == {

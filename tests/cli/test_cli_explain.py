@@ -1,12 +1,11 @@
 """`ke2nt explain`: what it draws, what it says, what it refuses."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
+from command_line import run_ke2nt
 from trust_fixtures import run_here
 
 from ke2nt.data.images import decode
@@ -47,12 +46,7 @@ def explain(monkeypatch, capfd, place):
 def test_pictures_and_facts_through_the_entry_point(place, tmp_path):
     arguments = [place / "deep", place / "photos", "--no-detect", "--out", tmp_path / "why"]
     arguments += ["--method", "attention", "--method", "occlusion", "--json"]
-    done = subprocess.run(
-        [sys.executable, "-m", "ke2nt", "explain", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=280,
-    )
+    done = run_ke2nt("explain", *arguments)
     assert done.returncode == 0, done.stderr
     value = json.loads(done.stdout)
     assert [row["source"].rsplit("/")[-1] for row in value["faces"]] == ["a.png", "b.png"]

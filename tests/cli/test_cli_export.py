@@ -1,11 +1,10 @@
 """`ke2nt export`: what is written, what is measured, and what is refused."""
 
 import json
-import subprocess
-import sys
 
 import huggingface_hub
 import pytest
+from command_line import run_ke2nt
 from trust_fixtures import CLASSES, draw_faces, run_here, save_model
 
 from ke2nt.export.ort import OnnxRecogniser
@@ -33,12 +32,7 @@ def export(monkeypatch, capfd, run):
 def test_onnx_and_eight_bits_through_the_entry_point(run, faces, tmp_path):
     arguments = ["export", run, "--out", tmp_path / "m.onnx", "--int8", "--json"]
     arguments += ["--dataset", "folder", "--root", faces, "--quiet"]
-    done = subprocess.run(
-        [sys.executable, "-m", "ke2nt", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=280,
-    )
+    done = run_ke2nt(*arguments)
     assert done.returncode == 0, done.stderr
     value = json.loads(done.stdout)
     assert value["parity"]["max_difference"] <= 1e-4

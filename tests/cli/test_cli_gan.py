@@ -1,17 +1,14 @@
-"""`ke2nt gan …` through the real entry point, in one process, as a start costs seconds."""
+"""`ke2nt gan …` through the real entry point."""
 
 from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import run_lines
 from PIL import Image
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "docs"))
-from one_process import run_lines
 
 SMALL = (
     "data.options.count=80 data.options.workers=1 data.options.size=16 model.image_size=16 "

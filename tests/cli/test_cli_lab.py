@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import subprocess
-import sys
 
 import pytest
 import torch
+from command_line import run_ke2nt
 
 from ke2nt.models.ke2nt import KE2NT
 from ke2nt.text.bank import TextBank
 
 
 def ke2nt_lab(*words, cwd):
-    return subprocess.run(
-        [sys.executable, "-m", "ke2nt", "lab", "--no-browser", *words],
-        cwd=cwd,
-        env={**os.environ, "NO_PROXY": "*"},
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    return run_ke2nt("lab", "--no-browser", *words, cwd=cwd, env={"NO_PROXY": "*"})
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import subprocess
 import sys
 
 import numpy as np
@@ -105,13 +104,7 @@ def test_a_folder_with_everything(ke2nt, album, tmp_path):
 
 def test_json_is_one_document_and_the_command_works_installed(model_folder, album):
     arguments = [album / "zwei müde.jpg", album / "gone.jpg", "--model", model_folder, "--json"]
-    done = subprocess.run(
-        [sys.executable, "-m", "ke2nt", "predict", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=120,
-    )
+    done = ke2nt("predict", *arguments)
     assert done.returncode == 0, done.stderr
     value = json.loads(done.stdout)
     assert value["classes"] == list(CLASSES)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
+from command_line import run_ke2nt
 from typer.testing import CliRunner
 
 from ke2nt.cli.prompts import app
@@ -43,20 +41,10 @@ def run(*words):
     return done.stdout
 
 
-def ke2nt(*words, cwd):
-    return subprocess.run(
-        [sys.executable, "-m", "ke2nt", "prompts", *words],
-        cwd=cwd,
-        env=os.environ,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-
-
 def test_rank_through_the_entry_point(tmp_path, options):
-    done = ke2nt(
-        "rank", *options, "--split", "val", "--prompts", "simple,paper", "--out", "r", "--json",
+    done = run_ke2nt(
+        "prompts", "rank", *options, "--split", "val", "--prompts", "simple,paper",
+        "--out", "r", "--json",
         cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -129,7 +117,7 @@ def test_compare_and_geometry_print_tables_and_draw(tmp_path, options):
     ],
 )  # fmt: skip
 def test_bad_input_is_one_clear_line_and_exit_code_2(tmp_path, words, expected):
-    done = ke2nt(*words, cwd=tmp_path)
+    done = run_ke2nt("prompts", *words, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert len(done.stderr.strip().splitlines()) == 1

@@ -3,45 +3,32 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
-
-
-def ke2nt(*words: str, cwd) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "ke2nt", *words],
-        cwd=cwd,
-        env=os.environ,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+from command_line import run_ke2nt
 
 
 def test_train_resume_and_evaluate_a_run(tmp_path):
     options = ["data.options.count=160", "model.backbone=test_resnet", "model.image_size=32"]
     options += ["model.backbone_options={}", "model.stem=standard"]
     options += ["optim.epochs=2", "optim.warmup_epochs=0.5", "data.options.workers=1"]
-    done = ke2nt("train", "quickstart", *options, "--out", "a run", "--json", cwd=tmp_path)
+    done = run_ke2nt("train", "quickstart", *options, "--out", "a run", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert result["run"] == "a run"
     assert result["split"] == "val"
     assert len(result["confusion"]) == 8
     assert done.stderr == ""
-    again = ke2nt("train", "quickstart", *options, "--out", "a run", cwd=tmp_path)
+    again = run_ke2nt("train", "quickstart", *options, "--out", "a run", cwd=tmp_path)
     assert again.returncode == 2
     assert "--resume" in again.stderr
-    resumed = ke2nt("train", "--resume", "a run", cwd=tmp_path)
+    resumed = run_ke2nt("train", "--resume", "a run", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     assert "accuracy" in resumed.stdout
     words = ["--dataset", "synthetic", "--split", "val", "--json"]
     words += ["--option", "count=160", "--option", "seed=7", "--option", "min_intensity=0.5"]
     words += ["--option", "size=48"]
-    scored = ke2nt("evaluate", "a run", *words, cwd=tmp_path)
+    scored = run_ke2nt("evaluate", "a run", *words, cwd=tmp_path)
     assert scored.returncode == 0, scored.stderr
     assert json.loads(scored.stdout)["confusion"] == result["confusion"]
 
@@ -59,7 +46,7 @@ def test_train_resume_and_evaluate_a_run(tmp_path):
     ],
 )
 def test_bad_input_is_one_clear_line_and_exit_code_2(tmp_path, words, expected):
-    done = ke2nt("train", *words, cwd=tmp_path)
+    done = run_ke2nt("train", *words, cwd=tmp_path)
     assert done.returncode == 2
     assert expected in done.stderr
     assert done.stderr.startswith("error: ")

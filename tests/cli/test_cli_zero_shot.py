@@ -2,12 +2,12 @@
 
 import csv
 import json
-import subprocess
 import sys
 
 import numpy as np
 import pytest
 import torch
+from command_line import run_ke2nt
 from PIL import Image
 from small_clip_model import train_once
 
@@ -64,12 +64,7 @@ def test_json_is_the_evaluation(small_clip, faces):
     spec = f"open_clip:{small_clip.open_clip}"
     arguments = ["--encoder", spec, "--prompts", "ensemble", "--dataset", "folder"]
     arguments += ["--root", faces, "--split", "test", "--bootstrap", "100", "--device", "cpu"]
-    done = subprocess.run(
-        [sys.executable, "-m", "ke2nt", "zero-shot", *map(str, arguments), "--json"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = run_ke2nt("zero-shot", *arguments, "--json")
     assert done.returncode == 0, done.stderr
     value = json.loads(done.stdout)
     expected = zero_shot(spec, "ensemble", get_reader("folder", faces).load("test"), bootstrap=100)
@@ -84,12 +79,7 @@ def test_json_is_the_evaluation(small_clip, faces):
 
 def test_an_error_is_one_line(small_clip, faces):
     arguments = ["--encoder", "open_clip:ViT-B-61/x", "--prompts", "simple", "--dataset", "folder"]
-    done = subprocess.run(
-        [sys.executable, "-m", "ke2nt", "zero-shot", *arguments, "--split", "test"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = run_ke2nt("zero-shot", *arguments, "--split", "test")
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.startswith("error: open_clip has no architecture 'ViT-B-61'")

@@ -15,7 +15,8 @@ from ke2nt.cli import output
 from ke2nt.errors import DataError
 
 
-def ke2nt(*args):
+def started(*args):
+    """The program in a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "ke2nt", *args], capture_output=True, text=True, timeout=120
     )
@@ -47,14 +48,14 @@ def raises(error):
 
 
 def test_help_lists_every_group():
-    done = ke2nt("--help")
+    done = started("--help")
     assert (done.returncode, done.stderr) == (0, "")
     for group in ("prompts", "cache", "data", "train", "evaluate", "quickstart"):
         assert f" {group} " in done.stdout
 
 
 def test_version():
-    done = ke2nt("--version")
+    done = started("--version")
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{__version__}\n", "")
 
 
@@ -68,7 +69,7 @@ def test_version():
     ],
 )
 def test_errors_are_one_line(args, words):
-    done = ke2nt(*args)
+    done = started(*args)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from command_line import run_ke2nt
 from PIL import Image
 
 from ke2nt.data.pack import pack_dataset
@@ -150,9 +149,7 @@ def change(root, key, value):
 
 def test_the_command_packs_and_the_reader_is_listed(manifest, tmp_path):
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "ke2nt", "data", "pack", "manifest", str(manifest.root)]
-    done = subprocess.run(
-        [*command, "--out", str(out), "--size", "16", "--json"], capture_output=True, text=True
-    )
+    command = ["data", "pack", "manifest", manifest.root]
+    done = run_ke2nt(*command, "--out", out, "--size", "16", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["val"]["samples"] == 4

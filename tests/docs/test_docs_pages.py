@@ -6,18 +6,20 @@ import re
 import shlex
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import typer
-from one_process import ROOT, run_lines
+from command_line import run_lines
 
 from ke2nt.cli import main as command_line
 from ke2nt.models.ke2nt import KE2NT
 from ke2nt.text.bank import TextBank
 from ke2nt.vision.catalog import get_image_encoder
 
+ROOT = Path(__file__).resolve().parents[2]
 PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("docs/*.md"))}
 NEEDS = {
     r"\bDIR\b": "a dataset",

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import matplotlib as mpl
 import pytest
 import torch
-from one_process import ROOT, run_lines
+from command_line import run_ke2nt, run_lines
 
 from ke2nt.config.load import load_config
 from ke2nt.prompts.prompt_set import PromptSet
 
+ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BASH = re.findall(r"```bash\n(.*?)```", README, flags=re.S)
 PHOTO = Path(mpl.get_data_path(), "sample_data", "grace_hopper.jpg")
@@ -45,18 +43,6 @@ TAKES_MINUTES = [line for line in OURS if line.startswith("ke2nt gan pretrain")]
 RUNS = [line for line in OURS if line not in NEEDS_DATA + TAKES_MINUTES]
 
 
-def ke2nt(line: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    words = shlex.split(line)[1:]
-    return subprocess.run(
-        [sys.executable, "-m", "ke2nt", *words],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-
-
 def test_the_readme_opens_with_the_two_commands():
     assert BASH[0].strip() == "pip install . && ke2nt quickstart"
     assert BASH[1].strip() == "pip install -e '.[dev]' && python -m pytest -n 2"
@@ -77,7 +63,7 @@ def test_commands_that_need_data_are_well_formed(line, tmp_path):
 
     A cross-evaluation has a line for each model and each dataset that it cannot read.
     """
-    done = ke2nt(line, tmp_path)
+    done = run_ke2nt(*shlex.split(line)[1:], cwd=tmp_path)
     start, most = ("failed: ", 4) if line.startswith("ke2nt cross-eval") else ("error: ", 1)
     lines = done.stderr.strip().splitlines()
     assert done.returncode == 2

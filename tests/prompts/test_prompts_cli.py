@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import pytest
+from command_line import run_ke2nt
 
 from ke2nt.labels import CANONICAL
 from ke2nt.prompts.check import check_prompts, prompt_warnings
 from ke2nt.prompts.prompt_set import PromptSet
 from ke2nt.resources import list_resources
-
-
-def ke2nt(*args):
-    return subprocess.run(
-        [sys.executable, "-m", "ke2nt", "prompts", *map(str, args)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
 
 
 @pytest.fixture
@@ -42,14 +32,14 @@ def doubtful(tmp_path):
 
 
 def test_list():
-    done = ke2nt("list")
+    done = run_ke2nt("prompts", "list")
     assert (done.returncode, done.stderr) == (0, "")
     for name in list_resources("prompts"):
         assert f" {name} " in done.stdout
 
 
 def test_list_as_json():
-    done = ke2nt("list", "--json")
+    done = run_ke2nt("prompts", "list", "--json")
     rows = {row["name"]: row for row in json.loads(done.stdout)}
     assert list(rows) == list(list_resources("prompts"))
     assert rows["ensemble"]["templates"] == 24
@@ -58,7 +48,7 @@ def test_list_as_json():
 
 
 def test_show():
-    done = ke2nt("show", "paper", "--classes", "anger, fear")
+    done = run_ke2nt("prompts", "show", "paper", "--classes", "anger, fear")
     assert done.returncode == 0
     assert "a photo of a person making an anger facial expression." in done.stdout
     assert "making a happiness facial" not in done.stdout
@@ -66,7 +56,7 @@ def test_show():
 
 
 def test_show_as_json():
-    done = ke2nt("show", "simple", "--classes", "fear,neutral", "--json")
+    done = run_ke2nt("prompts", "show", "simple", "--classes", "fear,neutral", "--json")
     value = json.loads(done.stdout)
     assert value["rendered"] == {
         "fear": ["a photo of a fearful face."],
@@ -77,14 +67,14 @@ def test_show_as_json():
 
 
 def test_show_of_an_unknown_class():
-    done = ke2nt("show", "paper", "--classes", "angr")
+    done = run_ke2nt("prompts", "show", "paper", "--classes", "angr")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: unknown class 'angr'")
     assert done.stderr.count("\n") == 1
 
 
 def test_check_of_good_and_bad(bad, tmp_path):
-    done = ke2nt("check", "paper", bad, tmp_path / "absent.yaml")
+    done = run_ke2nt("prompts", "check", "paper", bad, tmp_path / "absent.yaml")
     assert done.returncode == 2
     assert done.stderr == f"error: not valid: {bad}, {tmp_path / 'absent.yaml'}\n"
     for words in ("8 classes, 8 prompts", "{class} exactly once", "found False", "'colour'"):
@@ -92,7 +82,7 @@ def test_check_of_good_and_bad(bad, tmp_path):
 
 
 def test_check_as_json(bad, doubtful):
-    done = ke2nt("check", bad, doubtful, "--json")
+    done = run_ke2nt("prompts", "check", bad, doubtful, "--json")
     first, second = json.loads(done.stdout)
     assert done.returncode == 2
     assert (first["target"], first["valid"], len(first["problems"])) == (str(bad), False, 3)
@@ -101,7 +91,7 @@ def test_check_as_json(bad, doubtful):
 
 
 def test_check_of_valid_sets():
-    done = ke2nt("check", "paper", "facs", "--json")
+    done = run_ke2nt("prompts", "check", "paper", "facs", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     assert [row["warnings"] for row in json.loads(done.stdout)] == [[], []]
 

@@ -2,11 +2,10 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
 
 import pytest
+from command_line import run_ke2nt
 from fake_text import FakeEncoder, small_prompts
 from typer.testing import CliRunner
 
@@ -146,23 +145,14 @@ def test_markup_in_an_entry_is_only_text(cache):
     assert "[/red] [x]" in call("list")
 
 
-def ke2nt(*words):
-    return subprocess.run(
-        [sys.executable, "-m", "ke2nt", "cache", *words],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-
-
 def test_the_error_contract_of_the_command_line(keys, cache):
     damage(cache, keys[0])
-    done = ke2nt("verify", "--json")
+    done = run_ke2nt("cache", "verify", "--json")
     assert done.returncode == 2
     assert {row["key"] for row in json.loads(done.stdout)["entries"] if row["problem"]} == {keys[0]}
     assert len(done.stderr.splitlines()) == 1
     assert done.stderr.startswith("error: 1 of 2 cache entries")
-    done = ke2nt("build", "--prompts", "paper", "--encoder", "openclip:ViT-B-16/openai")
+    done = run_ke2nt("build", "--prompts", "paper", "--encoder", "openclip:ViT-B-16/openai")
     assert (done.returncode, done.stdout) == (2, "")
     assert "Did you mean 'open_clip'" in done.stderr
     assert len(done.stderr.splitlines()) == 1

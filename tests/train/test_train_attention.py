@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 
 import pytest
 import torch
+from command_line import run_ke2nt_twice
 from safetensors.torch import load_file
 
 from ke2nt.config.load import config_to_yaml
@@ -100,13 +99,8 @@ def test_two_processes_equal_one(tiny, tmp_path):
     changes = ("model.attention={supervise: all}", "model.dropout=0", "optim.epochs=2")
     path = tmp_path / "two.yaml"
     path.write_text(config_to_yaml(tiny(*changes, out="two")), encoding="utf-8")
-    launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "ke2nt"]
-    subprocess.run(
-        [sys.executable, "-m", *launcher, "train", str(path), "--quiet"],
-        check=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        timeout=200,
-    )
+    for process in run_ke2nt_twice("train", path, "--quiet"):
+        assert process.returncode == 0, process.stderr
     alone = train(tiny(*changes, out="one"), quiet=True)
     lines = (tmp_path / "two/log.jsonl").read_text().splitlines()
     for shared, single in zip(map(json.loads, lines), alone.progress.records, strict=True):

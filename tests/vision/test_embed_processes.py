@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import run_ke2nt_twice
 from fake_images import drawn, expected
 from PIL import Image
 
@@ -18,22 +17,19 @@ from ke2nt.models.linear import LinearClassifier
 
 SCRIPT = """
 import json, os, sys
+sys.path.insert(0, {tests!r})
 import numpy as np
 from fake_images import FakeImages, drawn
-from ke2nt.cli.main import main
 from ke2nt.vision import embed
 
 embed._PIECE = 4
-cache, out, *command = sys.argv[1:]
 encoder = FakeImages()
+cache = {out!r} + "/cache"
 first = embed.embed_split(encoder, drawn(27), cache_dir=cache, batch_size=2)
 again = embed.embed_split(encoder, drawn(27), cache_dir=cache, batch_size=2)
 assert np.array_equal(first.embeddings, again.embeddings) and encoder.loaded == 1
-rank = os.environ["RANK"]
-with open(f"{out}/embedded-{rank}.json", "w") as file:
-    json.dump({"embedded": encoder.embedded, "rows": first.embeddings.tolist()}, file)
-sys.argv = ["ke2nt", *command]
-main()
+with open({out!r} + "/embedded-" + os.environ["RANK"] + ".json", "w") as file:
+    json.dump({{"embedded": encoder.embedded, "rows": first.embeddings.tolist()}}, file)
 """
 
 
@@ -52,23 +48,12 @@ def faces(tmp_path):
 def test_two_processes_share_embedding_and_evaluation(faces, tmp_path, monkeypatch, capsys):
     model = LinearClassifier(("neutral", "happiness"), backbone="test_resnet", image_size=32)
     model.save_pretrained(tmp_path / "model")
-    script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
     command = ["evaluate", str(tmp_path / "model"), "--dataset", "folder", "--root", str(faces)]
     command += ["--split", "test", "--batch-size", "2", "--device", "cpu", "--json"]
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    done = subprocess.run(
-        [*launch, script, tmp_path / "cache", tmp_path, *command, "--out", tmp_path / "report"],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={
-            **os.environ,
-            "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
-        },
-    )
-    assert done.returncode == 0, done.stderr
+    before = SCRIPT.format(tests=str(Path(__file__).parent), out=str(tmp_path))
+    done, second = run_ke2nt_twice(*command, "--out", tmp_path / "report", before=before)
+    assert (done.returncode, second.returncode) == (0, 0), done.stderr + second.stderr
+    assert second.stdout == ""
     shares = [json.loads((tmp_path / f"embedded-{rank}.json").read_text()) for rank in (0, 1)]
     assert [share["embedded"] for share in shares] == [15, 12]  # pieces 0, 2, 4, 6; 1, 3, 5
     for share in shares:

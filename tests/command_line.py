@@ -1,0 +1,176 @@
+"""`ke2nt …` as a user types it, from a process that has imported the libraries already.
+
+Starting Python and importing torch costs seconds, a hundred times in this suite. So one process for
+each test worker imports everything once and forks for every command: the child has the folder,
+environment and streams of its own that a shell would give it, and ends as any program ends.
+`tests/core/test_cli_contract.py` starts the program in the ordinary way.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import json
+import os
+import shlex
+import socket
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+_IMPORTED = (
+    "ke2nt.cli.main",
+    "accelerate",
+    "matplotlib.pyplot",
+    "onnxruntime",
+    "open_clip",
+    "sklearn.metrics",
+    "timm",
+    "torch",
+    "transformers",
+)
+
+
+def run_ke2nt(
+    *words: object, cwd: Path | None = None, env: Mapping[str, str] | None = None, before: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run one command.
+
+    Args:
+        words: What stands behind `ke2nt`.
+        cwd: Where; the test's own folder otherwise.
+        env: Environment variables beside those of the test.
+        before: Python that the process runs first.
+    """
+    return _run([_command(words, cwd, env or {}, before)])[0]
+
+
+def run_ke2nt_twice(
+    *words: object, cwd: Path | None = None, before: str = ""
+) -> list[subprocess.CompletedProcess[str]]:
+    """Run one command in two processes that form a group, as `torchrun` starts them."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    ranks = [{"RANK": rank, "LOCAL_RANK": rank, **group} for rank in ("0", "1")]
+    return _run([_command(words, cwd, rank, before) for rank in ranks])
+
+
+def run_lines(lines: Sequence[str], cwd: Path, *, before: str = "") -> list[tuple[str, str]]:
+    """Run `ke2nt …` lines one after another; what each prints on stdout and on stderr.
+
+    Args:
+        lines: Command lines as a shell reads them. Each must succeed.
+        cwd: Where they run.
+        before: Python that each process runs first.
+    """
+    printed = []
+    for line in lines:
+        done = run_ke2nt(*shlex.split(line)[1:], cwd=cwd, before=before)
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
+        printed.append((done.stdout, done.stderr))
+    return printed
+
+
+def _command(
+    words: Sequence[object], cwd: Path | None, env: Mapping[str, str], before: str
+) -> dict[str, Any]:
+    return {
+        "words": [str(word) for word in words],
+        "cwd": str(cwd or Path.cwd()),
+        "env": {**os.environ, **env},
+        "before": before,
+    }
+
+
+def _run(commands: list[dict[str, Any]]) -> list[subprocess.CompletedProcess[str]]:
+    server = _server()
+    assert server.stdin is not None
+    assert server.stdout is not None
+    with tempfile.TemporaryDirectory() as scratch:
+        for i, command in enumerate(commands):
+            command["streams"] = [f"{scratch}/out{i}", f"{scratch}/err{i}"]
+        server.stdin.write(json.dumps(commands) + "\n")
+        server.stdin.flush()
+        codes = json.loads(server.stdout.readline())
+        return [
+            subprocess.CompletedProcess(
+                ["ke2nt", *command["words"]],
+                code,
+                *(Path(name).read_text(encoding="utf-8") for name in command["streams"]),
+            )
+            for command, code in zip(commands, codes, strict=True)
+        ]
+
+
+@functools.cache
+def _server() -> subprocess.Popen[str]:
+    """It ends when this process does, as its input ends then."""
+    return subprocess.Popen(
+        [sys.executable, "-c", "import command_line; command_line.serve()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
+    )
+
+
+def serve() -> None:
+    """Read lines of commands that start together; answer with their exit codes."""
+    for name in _IMPORTED:
+        __import__(name)
+    from ke2nt.cli import main as command_line
+
+    command_line._add_commands()  # imports them
+    command_line.app.registered_commands.clear()
+    command_line.app.registered_groups.clear()
+    for line in iter(sys.stdin.readline, ""):
+        children = []
+        for command in json.loads(line):
+            child = os.fork()
+            if child == 0:
+                _become(command)
+                _end(command_line.main)
+            children.append(child)
+        codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+        print(json.dumps(codes), flush=True)
+
+
+def _become(command: Mapping[str, Any]) -> None:
+    """In the child: take the command's place, streams, environment and words."""
+    os.chdir(command["cwd"])
+    os.environ.clear()
+    os.environ.update(command["env"])
+    for number, name in enumerate([os.devnull, *command["streams"]]):
+        flags = os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        opened = os.open(name, flags, 0o600)
+        os.dup2(opened, number)
+        os.close(opened)
+    sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
+    sys.argv = ["ke2nt", *command["words"]]
+    sys.path[0] = ""
+    if command["before"]:
+        exec(command["before"], {})
+
+
+def _end(main: Callable[[], None]) -> None:
+    """Run the command and end as Python does, without what libraries in C do at the end.
+
+    That may wait for threads, which a fork does not have.
+    """
+    code = 1
+    try:
+        main()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
