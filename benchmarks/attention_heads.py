@@ -32,6 +32,7 @@ LAST_EPOCH = "select={rule: last, every: 1000}"
 VARIANTS = {
     "linear": ["model.head=linear"],
     "linear + deep supervision": ["model.head=linear", "model.attention={block: none}"],
+    "linear + attention": ["model.head=linear", "model.attention={supervision: 0}"],
     "linear + deep supervision + attention": ["model.head=linear", "model.attention=true"],
     "text": ["model.head=text"],
     "text + deep supervision + attention": ["model.head=text", "model.attention=true"],

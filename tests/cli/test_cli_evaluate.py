@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from command_line import run_ke2nt
 from PIL import Image
 
 from ke2nt.cli import main as cli
@@ -69,7 +70,7 @@ def expected(model_folder, faces):
 def test_json_is_the_evaluation(model_folder, faces, expected):
     arguments = [model_folder, "--dataset", "folder", "--root", faces, "--split", "test"]
     arguments += ["--bootstrap", "200", "--device", "cpu", "--json"]
-    done = ke2nt("evaluate", *arguments)
+    done = run_ke2nt("evaluate", *arguments)
     assert done.returncode == 0, done.stderr
     value = json.loads(done.stdout)
     assert value == {

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from command_line import run_ke2nt
 from PIL import Image
 
 from ke2nt.cli import main as cli
@@ -104,7 +105,7 @@ def test_a_folder_with_everything(ke2nt, album, tmp_path):
 
 def test_json_is_one_document_and_the_command_works_installed(model_folder, album):
     arguments = [album / "zwei müde.jpg", album / "gone.jpg", "--model", model_folder, "--json"]
-    done = ke2nt("predict", *arguments)
+    done = run_ke2nt("predict", *arguments)
     assert done.returncode == 0, done.stderr
     value = json.loads(done.stdout)
     assert value["classes"] == list(CLASSES)

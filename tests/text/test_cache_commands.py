@@ -152,7 +152,9 @@ def test_the_error_contract_of_the_command_line(keys, cache):
     assert {row["key"] for row in json.loads(done.stdout)["entries"] if row["problem"]} == {keys[0]}
     assert len(done.stderr.splitlines()) == 1
     assert done.stderr.startswith("error: 1 of 2 cache entries")
-    done = run_ke2nt("build", "--prompts", "paper", "--encoder", "openclip:ViT-B-16/openai")
+    done = run_ke2nt(
+        "cache", "build", "--prompts", "paper", "--encoder", "openclip:ViT-B-16/openai"
+    )
     assert (done.returncode, done.stdout) == (2, "")
     assert "Did you mean 'open_clip'" in done.stderr
     assert len(done.stderr.splitlines()) == 1
