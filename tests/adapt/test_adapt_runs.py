@@ -10,14 +10,17 @@ import signal
 import pytest
 import torch
 from adapt_domains import draw
+from command_line import run_ke2nt_twice
 from safetensors.torch import load_file
 
 from ke2nt.adapt import adapt as driver
 from ke2nt.adapt.adapt import adapt
+from ke2nt.adapt.adversarial import DomainDiscriminator
 from ke2nt.adapt.methods import METHODS
 from ke2nt.adapt.norms import batch_norms
 from ke2nt.adapt.trainer import AdaptTrainer
 from ke2nt.config.adapt import AdaptConfig
+from ke2nt.config.load import config_to_yaml
 from ke2nt.data.readers.folder import ImageFolder
 from ke2nt.data.sample import FaceSample
 from ke2nt.errors import CheckpointError, ConfigError, LabelError, TrainingError
@@ -387,3 +390,25 @@ def test_the_forward_pass_is_compiled_where_asked_for(tiny, monkeypatch, method)
     plain = adapt(tiny(method, "optim.epochs=1", out="two"), quiet=True)
     ours, theirs = weights(compiled), weights(plain)  # other convolutions: equal to rounding
     assert all(ours[name].float().allclose(theirs[name].float(), atol=1e-4) for name in theirs)
+
+
+@pytest.mark.parametrize("method", ["dmsrl", "entropy"])
+def test_two_processes_equal_one(tiny, tmp_path, monkeypatch, method):
+    """Without dropout, as each process draws its own; the discriminator has some by default."""
+    monkeypatch.setattr(DomainDiscriminator.__init__, "__defaults__", (512, 0.0))
+    before = "from ke2nt.adapt.adversarial import DomainDiscriminator\n"
+    before += "DomainDiscriminator.__init__.__defaults__ = (512, 0.0)"
+    changes = (f"adapt.method={method}", "model.dropout=0", "adapt.teacher=average")
+    path = tmp_path / "two.yaml"
+    path.write_text(config_to_yaml(tiny(*changes, out="two")), encoding="utf-8")
+    for process in run_ke2nt_twice("adapt", path, "--quiet", before=before):
+        assert process.returncode == 0, process.stderr
+    adapt(tiny(*changes, out="one"), quiet=True)
+    shared, single = (
+        [json.loads(line) for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
+        for name in ("two", "one")
+    )
+    assert len(shared) == 2
+    for ours, theirs in zip(shared, single, strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-3, abs=1e-6)
+        assert ours["target"] == pytest.approx(theirs["target"], rel=1e-2)
