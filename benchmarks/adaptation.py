@@ -162,6 +162,7 @@ METHODS = {
 # Each part of the last row off (or, with the prompts, on) by itself.
 ABLATION = {
     "without metric": [*TEXT, "adapt.weights.metric=0"],
+    "metric a tenth": [*TEXT, "adapt.weights.metric=0.001"],
     "without adversary": [*TEXT, "adapt.weights.adversarial=0"],
     "without text objective": [*TEXT, "adapt.weights.text=0"],
     "centres learned from random": [*TEXT, "adapt.centers=learned"],
@@ -271,7 +272,12 @@ def main() -> None:
     parser.add_argument("--config", default="dmsrl_synthetic_to_ferplus")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--pairs", nargs="+", default=list(PAIRS), choices=list(PAIRS))
-    parser.add_argument("--methods", nargs="+", default=[*METHODS, *ABLATION])
+    parser.add_argument(
+        "--methods",
+        nargs="+",
+        choices=[*METHODS, *ABLATION],
+        help="rows; by default all for the first pair and the methods for the others",
+    )
     parser.add_argument("--quiet", action="store_true")
     parser.add_argument("overrides", nargs="*", help="key=value for every row")
     args = parser.parse_args()
@@ -282,10 +288,10 @@ def main() -> None:
     first = next(iter(PAIRS))
     rows = []
     for pair in args.pairs:
-        every = {**METHODS, **(ABLATION if pair == first else {})}
-        for name in (n for n in every if n in args.methods):
+        for name in args.methods or [*METHODS, *(ABLATION if pair == first else ())]:
             for seed in args.seeds:
-                rows.append(run_row(args, pair, name, every[name], seed))
+                changes = {**METHODS, **ABLATION}[name]
+                rows.append(run_row(args, pair, name, changes, seed))
                 print(json.dumps(rows[-1], ensure_ascii=False), flush=True)
                 write_table(rows, args.out)
 
