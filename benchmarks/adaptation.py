@@ -142,7 +142,7 @@ TEXT = [
     "adapt.method=dmsrl",
     "adapt.batch_norm=target",
     "adapt.centers=text",
-    "adapt.weights.text=0.5",
+    "adapt.weights={text: 0.5, metric: 0.001}",
     "adapt.teacher=average",
     "adapt.balance=0.5",
     "adapt.threshold=0.4",
@@ -162,7 +162,7 @@ METHODS = {
 # Each part of the last row off (or, with the prompts, on) by itself.
 ABLATION = {
     "without metric": [*TEXT, "adapt.weights.metric=0"],
-    "metric a tenth": [*TEXT, "adapt.weights.metric=0.001"],
+    "metric at the published weight": [*TEXT, "adapt.weights.metric=0.01"],
     "without adversary": [*TEXT, "adapt.weights.adversarial=0"],
     "without text objective": [*TEXT, "adapt.weights.text=0"],
     "centres learned from random": [*TEXT, "adapt.centers=learned"],
@@ -190,6 +190,7 @@ def settings(args: argparse.Namespace, pair: str, seed: int, changes: Sequence[s
             "data={name: packed, val_split: val, memory: ram, workers: 0}",
             f"data.root={data / chosen.source}",
             "target={name: packed, split: train, report_split: test, workers: 0}",
+            *(["optim.lr=0.0001"] if chosen.start else []),  # more harms what is good already
             f"target.root={data / chosen.target}",
             *args.overrides,
             *(word for change in changes for word in named.get(change, [change])),
