@@ -18,3 +18,22 @@ import pytest
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("KE2NT_CACHE", str(tmp_path / "ke2nt-cache"))
+
+
+@pytest.fixture
+def compile_calls(monkeypatch):
+    """Put a `torch.compile` in place that compiles nothing; its mode, then each batch's size."""
+    import torch
+
+    calls = []
+
+    def compile_(model, **options):
+        def forward(images):
+            calls.append(len(images))
+            return model(images)
+
+        calls.append(options["mode"])
+        return forward
+
+    monkeypatch.setattr(torch, "compile", compile_)
+    return calls

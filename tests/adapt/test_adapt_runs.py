@@ -371,22 +371,11 @@ def test_a_model_with_attention_heads_reads_the_same_words_alike(tiny, domains, 
 
 
 @pytest.mark.parametrize("method", ["dmsrl", "entropy"])
-def test_the_forward_pass_is_compiled_where_asked_for(tiny, monkeypatch, method):
-    calls = []
-
-    def compile_(model, **options):
-        def forward(images):
-            calls.append(len(images))
-            return model(images)
-
-        calls.append(options["mode"])
-        return forward
-
-    monkeypatch.setattr(torch, "compile", compile_)
+def test_the_forward_pass_is_compiled_where_asked_for(tiny, compile_calls, method):
     method = f"adapt.method={method}"
     compiled = adapt(tiny(method, "optim.epochs=1", "compile=true", out="one"), quiet=True)
-    assert calls[0] == "default"
-    assert set(calls[1:]) == {14}
+    assert compile_calls[0] == "default"
+    assert set(compile_calls[1:]) == {14}
     plain = adapt(tiny(method, "optim.epochs=1", out="two"), quiet=True)
     ours, theirs = weights(compiled), weights(plain)  # other convolutions: equal to rounding
     assert all(ours[name].float().allclose(theirs[name].float(), atol=1e-4) for name in theirs)

@@ -31,23 +31,12 @@ def test_compiling_gives_the_same_losses(tiny, monkeypatch):
     assert names[0] == names[1]
 
 
-def test_the_forward_pass_is_compiled_where_asked_for(tiny, monkeypatch):
-    calls = []
-
-    def compile_(model, **options):
-        def forward(images):
-            calls.append(len(images))
-            return model(images)
-
-        calls.append(options["mode"])
-        return forward
-
-    monkeypatch.setattr(torch, "compile", compile_)
+def test_the_forward_pass_is_compiled_where_asked_for(tiny, compile_calls):
     one_epoch = ("optim.epochs=1", "optim.warmup_epochs=0")
     train(tiny(*one_epoch, "compile=true", out="one"), quiet=True)
-    assert calls == ["default", 8, 8, 8, 8, 8]
+    assert compile_calls == ["default", 8, 8, 8, 8, 8]
     train(tiny(*one_epoch, out="two"), quiet=True)
-    assert len(calls) == 6
+    assert len(compile_calls) == 6
 
 
 def test_a_model_that_cannot_be_compiled_is_one_clear_error(tiny, monkeypatch):
