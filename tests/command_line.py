@@ -95,9 +95,14 @@ def _run(commands: list[dict[str, Any]]) -> list[subprocess.CompletedProcess[str
     with tempfile.TemporaryDirectory() as scratch:
         for i, command in enumerate(commands):
             command["streams"] = [f"{scratch}/out{i}", f"{scratch}/err{i}"]
-        server.stdin.write(json.dumps(commands) + "\n")
-        server.stdin.flush()
-        codes = json.loads(server.stdout.readline())
+        try:
+            server.stdin.write(json.dumps(commands) + "\n")
+            server.stdin.flush()
+            codes = json.loads(server.stdout.readline())
+        except BaseException:  # a test that took too long: its answer is not for the next one
+            server.kill()
+            _server.cache_clear()
+            raise
         return [
             subprocess.CompletedProcess(
                 ["ke2nt", *command["words"]],
