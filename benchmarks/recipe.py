@@ -30,14 +30,17 @@ BUDGETS = {
 }
 LAST = "select={rule: last, every: 1000}"
 
+
+def rows(budget: str) -> list[Row]:
+    """The table's rows."""
+    return [
+        Row({"labels": budget, "objective": name}, [LAST, *BUDGETS[budget], *changes])
+        for name, changes in OBJECTIVES.items()
+    ]
+
+
 if __name__ == "__main__":
     parser = make_parser(__doc__, config="ferplus_resnet18", out="runs/recipe")
     parser.add_argument("--budget", choices=BUDGETS, default="small")
     args = parser.parse_args()
-    run_rows(
-        lambda seed: [
-            Row({"labels": args.budget, "objective": name}, [LAST, *BUDGETS[args.budget], *changes])
-            for name, changes in OBJECTIVES.items()
-        ],
-        args,
-    )
+    run_rows(lambda seed: rows(args.budget), args)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
+import importlib
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,13 +12,11 @@ import pytest
 PLACE = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
-@pytest.fixture(scope="module")
-def rows():
-    """benchmarks/training_rows.py as a module."""
-    spec = importlib.util.spec_from_file_location("training_rows", PLACE / "training_rows.py")
-    module = sys.modules["training_rows"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def rows(monkeypatch):
+    """benchmarks/training_rows.py as a module; the scripts beside it can be imported, too."""
+    monkeypatch.syspath_prepend(str(PLACE))
+    return importlib.import_module("training_rows")
 
 
 def finished(folder, accuracy):
@@ -62,22 +59,13 @@ def test_rows_are_trained_once_and_averaged_over_seeds(rows, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("script", ["recipe", "where_language_helps", "fesgan_use"])
-def test_every_row_is_a_valid_configuration(rows, script, tmp_path, monkeypatch):
+def test_every_row_is_a_valid_configuration(rows, script, tmp_path):
     """The overrides of each row of each table, as the scripts hand them to the configuration."""
     from ke2nt.config.gan import FesganConfig
     from ke2nt.config.load import load_config
 
-    monkeypatch.syspath_prepend(str(PLACE))
-    spec = importlib.util.spec_from_file_location(script, PLACE / f"{script}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    if script == "recipe":
-        found = [
-            rows.Row({"objective": name}, [module.LAST, *module.BUDGETS["small"], *changes])
-            for name, changes in module.OBJECTIVES.items()
-        ]
-    else:
-        found = module.rows(tmp_path, 1)
+    module = importlib.import_module(script)
+    found = module.rows("small") if script == "recipe" else module.rows(tmp_path, 1)
     kind = (FesganConfig,) if script == "fesgan_use" else ()
     config = "fesgan_ferplus" if script == "fesgan_use" else "ferplus_resnet18"
     assert len({row.folder(tmp_path, 1) for row in found}) == len(found) >= 8
