@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -54,6 +54,8 @@ class AdaptTrainer(_TargetTrainer):
         parts: The objective of the adaptation; also `extra`, so that checkpoints hold it.
         source_bank: Text bank that the source's logits are taken with, None for the model's.
     """
+
+    one_graph: ClassVar[bool] = False
 
     parts: AdaptationLoss = field(kw_only=True)
     source_bank: TextBank | None = field(default=None, kw_only=True)

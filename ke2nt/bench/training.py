@@ -30,6 +30,7 @@ from ke2nt.train.optim import make_optimizer
 from ke2nt.train.prepare import prepare_trainer
 from ke2nt.train.run import RunDirectory
 from ke2nt.train.small_maps import multiply_on_small_maps
+from ke2nt.train.step_graph import StepGraph
 
 __all__ = ["random_faces", "training_speed"]
 
@@ -40,10 +41,10 @@ def training_speed(
     """Images a second of three ways to train the same backbone on the same kind of images.
 
     `bare`: the backbone's forward and backward pass and optimiser step on one fixed batch, in the
-    configured precision, with the loop's memory format, fused optimiser and convolutions. `loop`:
-    all that `train` does in an epoch: data, augmentation, the model, losses, their means, the
-    weight average. `reference_style`: files through Pillow in workers, single precision, the text
-    tower on every batch.
+    configured precision, with the loop's memory format, fused optimiser, convolutions and CUDA
+    graph. `loop`: all that `train` does in an epoch: data, augmentation, the model, losses, their
+    means, the weight average. `reference_style`: files through Pillow in workers, single precision,
+    the text tower on every batch.
 
     Args:
         config: Backbone, image size, batch size, optimiser, augmentation, device and precision; its
@@ -69,12 +70,18 @@ def training_speed(
         images = torch.randn(batch, 3, size, size, device=device)
         images = images.contiguous(memory_format=torch.channels_last)
 
+        def gradients(images: torch.Tensor) -> list[torch.Tensor]:
+            with accelerator.autocast():
+                features = net(images)
+            optimizer.zero_grad(set_to_none=True)
+            features.float().square().mean().backward()
+            return []
+
+        to_gradients = StepGraph(gradients, device) if config.cuda_graphs else gradients
+
         def work() -> int:
             for _ in range(steps):
-                with accelerator.autocast():
-                    features = net(images)
-                optimizer.zero_grad(set_to_none=True)
-                features.float().square().mean().backward()
+                to_gradients(images)
                 optimizer.step()
             return steps * batch
 
@@ -172,6 +179,7 @@ def _report(
             "batch_size": config.optim.batch_size,
             "optimiser": config.optim.name,
             "precision": config.precision,
+            "cuda_graphs": config.cuda_graphs,
             "device": str(device),
             "threads": torch.get_num_threads(),
             "steps": steps,

@@ -256,7 +256,9 @@ class TrainConfig(Section):
         False, description="Compile the model with torch.compile; the first step takes minutes."
     )
     cuda_graphs: bool = Field(
-        False, description="With compile, on a GPU: replay what was compiled as CUDA graphs."
+        False,
+        description="On one GPU: record a step's forward and backward pass as a CUDA graph and "
+        "replay it.",
     )
     keep_checkpoints: int = Field(2, ge=1)
     data: DataConfig = DataConfig()
@@ -279,9 +281,3 @@ class TrainConfig(Section):
             if value["model"].get("head") == "linear" and isinstance(loss, dict):
                 value = {**value, "loss": {**loss, **dict.fromkeys(_NEED_TEXT, 0.0)}}
         return value
-
-    @model_validator(mode="after")
-    def _graphs(self) -> TrainConfig:
-        if self.cuda_graphs and not self.compile:
-            raise ValueError("cuda_graphs needs compile=true")
-        return self

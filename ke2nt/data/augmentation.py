@@ -8,6 +8,7 @@ device.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -149,10 +150,16 @@ class BatchAugmentation:
         rows = (line >= top) & (line < top + height)
         columns = (line >= left) & (line < left + width)
         mask = (rows[:, :, None] & columns[:, None, :])[:, None]
-        value = torch.tensor(self.erase_value).to(images.device, non_blocking=True).view(1, 3, 1, 1)
-        return torch.where(mask, value, images)
+        return torch.where(mask, _colour(self.erase_value, images.device), images)
 
 
 def _symmetric(shape: int | tuple[int, ...], generator: torch.Generator) -> Tensor:
     """Uniform in [−1, 1)."""
     return torch.rand(shape, generator=generator) * 2.0 - 1.0
+
+
+@lru_cache(maxsize=16)
+def _colour(value: tuple[float, float, float], device: torch.device) -> Tensor:
+    """(1, 3, 1, 1), copied to a device once."""
+    with torch.inference_mode(False):  # an inference tensor could not be used in training later
+        return torch.tensor(value).to(device).view(1, 3, 1, 1)

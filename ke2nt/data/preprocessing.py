@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Preprocessing"]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 _LUMA = (0.299, 0.587, 0.114)
+_Channels = tuple[float, float, float]
 INTERPOLATIONS = ("bilinear", "bicubic", "lanczos", "nearest")
 
 
@@ -66,9 +68,7 @@ class Preprocessing:
         Returns:
             float32 (B, 3, H, W), (pixels / 255 − mean) / std.
         """
-        values = torch.tensor([self.mean, self.std, _LUMA])
-        constants = values.to(pixels.device, non_blocking=True).view(3, 1, 3, 1, 1)
-        mean, std, luma = constants[0] * 255, constants[1] * 255, constants[2]
+        mean, std, luma = _constants(self.mean, self.std, pixels.device)
         pixels = pixels.float()
         if self.grey:
             pixels = (pixels * luma).sum(dim=1, keepdim=True)
@@ -89,3 +89,11 @@ class Preprocessing:
             return cls(**value)
         except (TypeError, ValueError) as error:
             raise CheckpointError("the stored preprocessing is not valid", found=error) from error
+
+
+@lru_cache(maxsize=16)
+def _constants(mean: _Channels, std: _Channels, device: torch.device) -> tuple[torch.Tensor, ...]:
+    """Mean, deviation (both for pixels in 0..255) and luma as (1, 3, 1, 1), copied there once."""
+    with torch.inference_mode(False):  # an inference tensor could not be used in training later
+        values = torch.tensor([mean, std, _LUMA]).to(device).view(3, 1, 3, 1, 1)
+        return values[0] * 255, values[1] * 255, values[2]

@@ -160,8 +160,10 @@ class FaceTensors:
         if drop_last and len(chunks) > 1 and len(chunks[-1]) < batch_size:
             chunks.pop()
         if self._pixels is not None:
-            for indices in chunks:
-                yield Batch(self._pixels[indices.to(self._pixels.device)], indices)
+            pixels = self._pixels
+            places = order.to(pixels.device).split(batch_size)  # one copy, for a copy is waited for
+            for indices, rows in zip(chunks, places, strict=False):
+                yield Batch(pixels[rows], indices)
             return
         if self._mapped is not None:
             yield from self._from_map(*self._mapped, chunks)

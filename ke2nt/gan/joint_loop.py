@@ -76,6 +76,7 @@ class JointTrainer(Trainer):
     """
 
     command: ClassVar[str] = "ke2nt gan train"
+    one_graph: ClassVar[bool] = False
 
     config: FesganConfig
     game: Game
@@ -107,7 +108,7 @@ class JointTrainer(Trainer):
         self, images: Tensor, labels: Tensor, progress: Progress
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The objective on real and synthetic faces, and the generator's and critics' own."""
-        real = self.answer(images, progress)
+        real = self.answer(images)
         total, parts = self.loss(real, labels, self.model.bank)
         strength = self._strength(progress)
         if not strength:
@@ -131,12 +132,12 @@ class JointTrainer(Trainer):
         total, parts = real.logits.new_zeros(()), {}
         if joint.share:
             made, expressions = self._made(faces, draws, round(joint.share * count), learns)
-            answer = self._answer(made, draws, progress)
+            answer = self._answer(made, draws)
             terms = self._synthetic_terms(real, labels, answer, expressions)
             for name, (weight, term) in terms.items():
                 total, parts[name] = total + strength * weight * term, term.detach()
         if joint.consistency:
-            term = self._consistency(real, faces, labels, draws, progress, learns)
+            term = self._consistency(real, faces, labels, draws, learns)
             total = total + strength * joint.consistency * term
             parts["consistency"] = term.detach()
         if not joint.frozen and joint.game:
@@ -160,14 +161,14 @@ class JointTrainer(Trainer):
             expressions = torch.cat([draws.edits[:edits], draws.expressions[edits:count]])
             return self.game.generator.decode(codes, expressions), expressions
 
-    def _answer(self, made: Tensor, draws: Draws, progress: Progress) -> KE2NTOutput:
+    def _answer(self, made: Tensor, draws: Draws) -> KE2NTOutput:
         """The recogniser's output for synthetic faces, augmented as real ones are."""
         preprocessing = self.model.preprocessing
         pixels = to_pixels(resized(made, preprocessing.image_size))
         pixels = self.augment(pixels, draws.generator)
         images = preprocessing.to_input(pixels).expand(-1, 3, -1, -1)
         with statistics_kept(self.model):
-            return self.answer(images.contiguous(memory_format=torch.channels_last), progress)
+            return self.answer(images.contiguous(memory_format=torch.channels_last))
 
     def _synthetic_terms(
         self, real: KE2NTOutput, labels: Tensor, made: KE2NTOutput, expressions: Tensor
@@ -193,13 +194,12 @@ class JointTrainer(Trainer):
         faces: Tensor,
         labels: Tensor,
         draws: Draws,
-        progress: Progress,
         learns: bool,
     ) -> Tensor:
         neutral = self.game.generator.classes.index("neutral")
         with torch.set_grad_enabled(learns):
             edits = self.game.generator(faces, torch.full_like(labels, neutral))
-        made = self._answer(edits, draws, progress)
+        made = self._answer(edits, draws)
         assert real.neutral_embeddings is not None
         return neutral_consistency_loss(made.embeddings, real.neutral_embeddings, labels != neutral)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
+from torch.nn.functional import threshold
 
 __all__ = ["EPSILON", "at_least_float32", "unit"]
 
@@ -29,6 +32,4 @@ def unit(vectors: Tensor) -> Tensor:
         (..., D), norm 1 or 0.
     """
     square = vectors.square().sum(dim=-1, keepdim=True)
-    has_direction = square > EPSILON**2
-    safe = torch.where(has_direction, square, torch.ones_like(square))
-    return vectors * torch.where(has_direction, safe.rsqrt(), torch.zeros_like(square))
+    return vectors * threshold(square, EPSILON**2, math.inf).rsqrt()

@@ -6,10 +6,12 @@ from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import threshold
 
 from ke2nt.errors import ConfigError
 from ke2nt.losses.cosine import unit
 from ke2nt.losses.inputs import transformation_inputs
+from ke2nt.losses.text_side import class_directions
 from ke2nt.models.output import KE2NTOutput
 from ke2nt.runtime.suggest import did_you_mean
 from ke2nt.text.bank import TextBank
@@ -69,10 +71,10 @@ class SelfContrastLoss(nn.Module):
         """
         expression, neutral, weights, texts = transformation_inputs(output, labels, bank)
         with torch.autocast(expression.device.type, enabled=False):
-            text = unit(texts.embeddings.to(expression.dtype))
+            text = class_directions(texts, expression.dtype)
             contrast = unit(neutral) - unit(expression)
             total = weights.sum()
-            weights = weights / torch.where(total > 0, total, 1.0)
+            weights = weights / threshold(total, 0.0, 1.0)
             if self.pairing == "batch":
                 mean_text = weights.sum(dim=0) @ text
                 mean_contrast = weights.sum(dim=1) @ contrast

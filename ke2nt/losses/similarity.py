@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ke2nt.errors import ConfigError, ModelError
-from ke2nt.losses.cosine import at_least_float32, unit
+from ke2nt.losses.cosine import at_least_float32
 from ke2nt.losses.targets import check_labels, class_distribution
+from ke2nt.losses.text_side import class_directions
 from ke2nt.models.output import KE2NTOutput
 from ke2nt.text.bank import TextBank
 
@@ -87,7 +88,7 @@ class SimilarityLoss(nn.Module):
                 hint="Set loss.text_smoothing to 0.",
             )
         with torch.autocast(logits.device.type, enabled=False):
-            text = unit(bank.embeddings.to(logits.dtype))
+            text = class_directions(bank, logits.dtype)
             similar = torch.softmax(text @ text.T / self.text_temperature, dim=-1)
             shares = class_distribution(target, logits.shape[1], logits.dtype)
             return torch.lerp(shares, shares @ similar, self.text_smoothing)

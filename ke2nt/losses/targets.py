@@ -64,5 +64,6 @@ def without_neutral(distribution: Tensor, neutral_index: int | None) -> Tensor:
     """The distribution with its neutral column set to 0; rows are not rescaled."""
     if neutral_index is None:
         return distribution
-    columns = torch.arange(distribution.shape[1], device=distribution.device)
-    return distribution * (columns != neutral_index)
+    kept = distribution.clone()
+    kept[:, neutral_index] = 0.0
+    return kept

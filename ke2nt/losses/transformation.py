@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import threshold
 
 from ke2nt.losses.cosine import unit
 from ke2nt.losses.inputs import transformation_inputs
+from ke2nt.losses.text_side import moves_from_neutral
 from ke2nt.models.output import KE2NTOutput
 from ke2nt.text.bank import TextBank
 
@@ -43,7 +45,7 @@ class TransformationLoss(nn.Module):
         expression, neutral, weights, texts = transformation_inputs(output, labels, bank)
         with torch.autocast(expression.device.type, enabled=False):
             image_moves = unit(expression - neutral)
-            text_moves = unit((texts.raw - texts.neutral_raw).to(expression.dtype))
+            text_moves = moves_from_neutral(texts, expression.dtype)
             distance = 1 - image_moves @ text_moves.T
             total = weights.sum()
-            return (weights * distance).sum() / torch.where(total > 0, total, 1.0)
+            return (weights * distance).sum() / threshold(total, 0.0, 1.0)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["derive_seed", "seed_everything", "set_deterministic", "torch_generator"]
+__all__ = ["derive_seed", "seed_everything", "seed_step", "set_deterministic", "torch_generator"]
 
 
 def derive_seed(*parts: int | str) -> int:
@@ -34,6 +34,21 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
+
+
+def seed_step(seed: int, device: torch.device) -> None:
+    """Seed torch's generators of the CPU and of one device, as `torch.manual_seed` does for all.
+
+    That one also puts a call with its stack on a list for each kind of device that has not been
+    used yet, at every step.
+    """
+    import torch
+
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.default_generators[device.index or 0].manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
 
 
 def set_deterministic(on: bool) -> None:

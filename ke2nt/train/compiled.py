@@ -18,21 +18,19 @@ __all__ = ["compiled"]
 Forward = Callable[[Tensor], KE2NTOutput]
 
 
-def compiled(model: Recogniser, config: TrainConfig, device: torch.device) -> Forward:
+def compiled(model: Recogniser, config: TrainConfig) -> Forward:
     """The model's forward pass, compiled if `config.compile`; it compiles on its first call.
 
     Parameters stay the model's own, so that checkpoints and evaluation do not know of it.
 
     Raises:
-        TrainingError: CUDA graphs without a GPU, or batch normalisation that waits for other
-            processes; on the first call: there is no compiler, or it fails.
+        TrainingError: Batch normalisation waits for other processes, or there are attention heads;
+            on the first call: there is no compiler, or it fails.
     """
     if not config.compile:
         return model
     from torch._dynamo.exc import TorchDynamoException  # torch.compile's own errors; slow to import
 
-    if config.cuda_graphs and device.type != "cuda":
-        raise TrainingError("CUDA graphs need a CUDA device", found=f"device {device}")
     if world_size() > 1 and config.optim.sync_batch_norm:
         raise TrainingError(
             "a model whose batch normalisation waits for other processes cannot be compiled",
@@ -44,8 +42,7 @@ def compiled(model: Recogniser, config: TrainConfig, device: torch.device) -> Fo
             found="compile=true and model.attention",
             hint="Use compile=false.",
         )
-    mode = "reduce-overhead" if config.cuda_graphs else "default"
-    run: Forward = torch.compile(model, mode=mode, dynamic=False)
+    run: Forward = torch.compile(model, mode="default", dynamic=False)
 
     def forward(images: Tensor) -> KE2NTOutput:
         try:

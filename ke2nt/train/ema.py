@@ -6,7 +6,7 @@ import copy
 from typing import Generic, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 __all__ = ["ModelEma"]
 
@@ -32,19 +32,30 @@ class ModelEma(Generic[M]):
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
         self.decay = decay
         self.updates = 0
+        self._followed: tuple[M, list[tuple[list[Tensor], list[Tensor]]]] | None = None
 
     @torch.no_grad()
     def update(self, model: M) -> None:
         """Move the average towards the model's current state."""
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         self.updates += 1
-        mine, theirs = [], []
-        for old, new in zip(
-            self.model.state_dict().values(), model.state_dict().values(), strict=True
-        ):
-            if old.is_floating_point():
-                mine.append(old)
-                theirs.append(new)
-            else:
-                old.copy_(new)
-        torch._foreach_lerp_(mine, theirs, 1.0 - decay)
+        floating, others = self._tensors(model)
+        torch._foreach_lerp_(*floating, 1.0 - decay)
+        if others[0]:
+            torch._foreach_copy_(*others)
+
+    def _tensors(self, model: M) -> list[tuple[list[Tensor], list[Tensor]]]:
+        """The average's tensors and the model's: floating ones, then counts.
+
+        Found once: training changes them in place, and to walk a model takes as long as to average.
+        """
+        if self._followed is None or self._followed[0] is not model:
+            pairs = list(
+                zip(self.model.state_dict().values(), model.state_dict().values(), strict=True)
+            )
+            parts = [
+                [p for p in pairs if p[0].is_floating_point() is kind] for kind in (True, False)
+            ]
+            found = [([own for own, _ in part], [new for _, new in part]) for part in parts]
+            self._followed = model, found
+        return self._followed[1]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 
-from ke2nt.data.augmentation import BatchAugmentation
-from ke2nt.data.mixing import mix
+from ke2nt.data.augmentation import BatchAugmentation, Draws
+from ke2nt.data.mixing import Mixing, draw_mixing, mix
 from ke2nt.data.tensors import Batch
 from ke2nt.errors import TrainingError
 from ke2nt.evaluation.evaluate import evaluate_model
@@ -18,14 +19,40 @@ from ke2nt.losses.objective import KE2NTLoss
 from ke2nt.models.output import KE2NTOutput, map_output
 from ke2nt.models.recogniser import Recogniser
 from ke2nt.runtime.distributed import average_gradients, gather_rows, is_main, rank, world_size
-from ke2nt.runtime.seeding import derive_seed, torch_generator
+from ke2nt.runtime.seeding import derive_seed, seed_step, torch_generator
 from ke2nt.train.checkpoint import Progress
 from ke2nt.train.compiled import compiled
 from ke2nt.train.ema import ModelEma
 from ke2nt.train.epochs import EpochLoop, TrainingStopped, epoch_order, global_batch
 from ke2nt.train.optim import learning_rate, scale_factor, set_learning_rate
+from ke2nt.train.step_graph import StepGraph
 
 __all__ = ["Trainer", "TrainingStopped", "epoch_order", "global_batch"]
+
+
+class _StepInputs(NamedTuple):
+    """What differs from step to step: pixels, labels, and the random numbers to change them by."""
+
+    pixels: torch.Tensor
+    labels: torch.Tensor
+    draws: Draws
+    mixing: Mixing | None
+
+    def tensors(self) -> list[torch.Tensor]:
+        """All of them, in a row."""
+        return [self.pixels, self.labels, *self.draws, *(self.mixing or ())]
+
+    @classmethod
+    def of(cls, values: Sequence[torch.Tensor]) -> _StepInputs:
+        """Inverse of `tensors`."""
+        rest = 2 + len(Draws._fields)
+        mixing = Mixing(*values[rest:]) if len(values) > rest else None
+        return cls(values[0], values[1], Draws(*values[2:rest]), mixing)
+
+
+_ToGradients = Callable[
+    [_StepInputs, Progress], tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]
+]
 
 
 @dataclass(kw_only=True)
@@ -46,9 +73,14 @@ class Trainer(EpochLoop):
     augment: BatchAugmentation
     provenance: dict[str, Any]
 
+    one_graph: ClassVar[bool] = True
+    """Whether a step does the same operations each time, so that a CUDA graph can hold them."""
+
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._forward = compiled(self.model, self.config, self.device)
+        self._forward = compiled(self.model, self.config)
+        self._scale_factor = torch.ones((), device=self.device)
+        self._to_gradients = self._gradients if not self.config.cuda_graphs else self._graph()
 
     def _train_step(self, batch: Batch, progress: Progress) -> dict[str, torch.Tensor]:
         """One optimiser step; returns the detached total and its parts, or nothing if left out."""
@@ -61,16 +93,10 @@ class Trainer(EpochLoop):
                 found="; ".join(f"{n}: {why}" for n, why in self.data.train.failed.items()),
                 hint=f"Type: ke2nt train --resume {self.run.path}",
             )
-        torch.manual_seed(derive_seed(config.seed, "step", epoch, step, rank()))
-        pixels, images = self.augmented(batch, progress)
-        labels = self.targets[self.to_device(batch.indices)]
-        mixing = torch_generator(config.seed, "mix", epoch, step, rank())
-        images, labels = mix(images, labels, len(self.data.classes), config.augment, mixing)
-        total, parts = self.losses(images, labels, progress)
+        seed_step(derive_seed(config.seed, "step", epoch, step, rank()), self.device)
+        total, parts, pixels = self._to_gradients(self._step_inputs(batch, progress), progress)
         if not self._is_finite(total, progress, pixels, batch):
             return {}
-        self.optimizer.zero_grad(set_to_none=True)
-        self.accelerator.backward(total)
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         average_gradients(parameters)
         if config.optim.clip is not None:
@@ -78,7 +104,66 @@ class Trainer(EpochLoop):
         self.optimizer.step()
         if self.ema is not None:
             self.ema.update(self.model)
-        return {"total": total.detach(), **parts}
+        return {"total": total, **parts}
+
+    def _step_inputs(self, batch: Batch, progress: Progress) -> _StepInputs:
+        """What differs from step to step; what is drawn is still on the CPU."""
+        self._set_scale(progress)
+        place = progress.epoch, progress.step
+        pixels = self.to_device(batch.pixels)
+        count, side = len(pixels), pixels.shape[-1]
+        mixing = draw_mixing(
+            count,
+            side,
+            self.config.augment,
+            torch_generator(self.config.seed, "mix", *place, rank()),
+        )
+        return _StepInputs(
+            pixels,
+            self.targets[self.to_device(batch.indices)],
+            self._draws(count, side, progress),
+            mixing,
+        )
+
+    def _gradients(
+        self, inputs: _StepInputs, progress: Progress
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
+        """Forward and backward pass: the total, its parts, and the augmented pixels, detached."""
+        pixels, images = self._changed(inputs.pixels, inputs.draws)
+        labels = inputs.labels
+        if inputs.mixing is not None:
+            mixing = Mixing(*map(self.to_device, inputs.mixing))
+            images, labels = mix(images, labels, len(self.data.classes), mixing)
+        total, parts = self.losses(images, labels, progress)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.accelerator.backward(total)
+        return total.detach(), parts, pixels
+
+    def _graph(self) -> _ToGradients:
+        """`_gradients`, replayed as a CUDA graph."""
+        if not self.one_graph or world_size() > 1:
+            raise TrainingError(
+                "the steps of this run cannot be recorded as a CUDA graph",
+                expected="plain training, in one process",
+                found=f"{self.command}, {world_size()} process(es)",
+                hint="Use cuda_graphs=false.",
+            )
+        names: list[str] = []
+
+        def work(*values: torch.Tensor) -> list[torch.Tensor]:
+            total, parts, pixels = self._gradients(_StepInputs.of(values), Progress())
+            names[:] = parts
+            return [total, pixels, *parts.values()]
+
+        graph = StepGraph(work, self.device)
+
+        def replayed(
+            inputs: _StepInputs, progress: Progress
+        ) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
+            total, pixels, *values = graph(*inputs.tensors())
+            return total, dict(zip(names, values, strict=True)), pixels
+
+        return replayed
 
     def augmented(
         self, batch: Batch, progress: Progress, stream: str = "augment"
@@ -93,10 +178,15 @@ class Trainer(EpochLoop):
         Returns:
             Pixels in 0..255 and the model's input, both float32 (B, 3, S, S).
         """
-        generator = torch_generator(self.config.seed, stream, progress.epoch, progress.step)
         pixels = self.to_device(batch.pixels)
-        draws = self.augment.draw(len(pixels) * world_size(), pixels.shape[-1], generator)
-        pixels = self.augment.apply(pixels, draws.rows(self.share))
+        return self._changed(pixels, self._draws(len(pixels), pixels.shape[-1], progress, stream))
+
+    def _draws(self, count: int, side: int, progress: Progress, stream: str = "augment") -> Draws:
+        generator = torch_generator(self.config.seed, stream, progress.epoch, progress.step)
+        return self.augment.draw(count * world_size(), side, generator).rows(self.share)
+
+    def _changed(self, pixels: torch.Tensor, draws: Draws) -> tuple[torch.Tensor, torch.Tensor]:
+        pixels = self.augment.apply(pixels, Draws(*map(self.to_device, draws)))
         images = self.model.preprocessing.to_input(pixels)
         return pixels, images.contiguous(memory_format=torch.channels_last)
 
@@ -108,29 +198,33 @@ class Trainer(EpochLoop):
         Args:
             images: (B, 3, S, S), augmented and normalised.
             labels: (B,) int64 or (B, K) rows that sum to 1.
-            progress: Where training stands.
+            progress: Where training stands; not read where `one_graph`.
 
         Returns:
             The scalar to minimise, and its parts, detached, for the log.
         """
-        return self.loss(self.answer(images, progress), gather_rows(labels), self.model.bank)
+        return self.loss(self.answer(images), gather_rows(labels), self.model.bank)
 
-    def answer(self, images: torch.Tensor, progress: Progress) -> KE2NTOutput:
+    def answer(self, images: torch.Tensor) -> KE2NTOutput:
         """The model's output for the images of all processes, logits scaled as scheduled.
 
         Args:
             images: (B, 3, S, S), normalised, this process's share.
-            progress: Where training stands.
         """
         with self.accelerator.autocast():
             output = self._forward(images)
-        if (bank := self.model.bank) is not None:
-            done = progress.epoch * self.steps_per_epoch + progress.step
-            text = self.config.text
-            scale = text.logit_scale or bank.logit_scale
-            factor = scale_factor(done, self.steps_per_epoch, text, scale)
+        if self.config.text.logit_scale_start is not None:
+            factor = self._scale_factor
             output = map_output(output, lambda own: own._replace(logits=own.logits * factor))
         return output.map(gather_rows)
+
+    def _set_scale(self, progress: Progress) -> None:
+        """The factor of the logits in the step to come; in place, for a graph reads it."""
+        text, bank = self.config.text, self.model.bank
+        if bank is not None and text.logit_scale_start is not None:
+            done = progress.epoch * self.steps_per_epoch + progress.step
+            scale = text.logit_scale or bank.logit_scale
+            self._scale_factor.fill_(scale_factor(done, self.steps_per_epoch, text, scale))
 
     def _facts(self, progress: Progress) -> dict[str, Any]:
         """What the log says of every epoch."""

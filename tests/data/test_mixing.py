@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ke2nt.config.schema import AugmentConfig
-from ke2nt.data.mixing import mix
+from ke2nt.data.mixing import draw_mixing, mix
 from ke2nt.runtime.seeding import torch_generator
 
 
@@ -17,16 +17,20 @@ def batch():
     return images, torch.arange(8)
 
 
-def test_off_changes_nothing(batch):
-    images, labels = batch
-    assert mix(images, labels, 8, AugmentConfig(), torch_generator(0)) == (images, labels)
+def mixed_as(config, images, labels, classes, seed):
+    drawn = draw_mixing(len(images), images.shape[-1], config, torch_generator(seed))
+    return mix(images, labels, classes, drawn)
+
+
+def test_off_draws_nothing():
+    assert draw_mixing(8, 20, AugmentConfig(), torch_generator(0)) is None
 
 
 def test_mixup_is_the_same_mean_of_images_and_of_labels(batch):
     images, labels = batch
     shares = set()
     for seed in range(20):
-        mixed, soft = mix(images, labels, 8, AugmentConfig(mixup=0.4), torch_generator(seed))
+        mixed, soft = mixed_as(AugmentConfig(mixup=0.4), images, labels, 8, seed)
         assert soft.shape == (8, 8)
         assert torch.allclose(soft.sum(dim=1), torch.ones(8))
         # with class i of value i, an image's value is its label's mean class
@@ -39,7 +43,7 @@ def test_mixup_is_the_same_mean_of_images_and_of_labels(batch):
 def test_cutmix_counts_the_pixels_that_stayed(batch):
     images, labels = batch
     for seed in range(20):
-        mixed, soft = mix(images, labels, 8, AugmentConfig(cutmix=1.0), torch_generator(seed))
+        mixed, soft = mixed_as(AugmentConfig(cutmix=1.0), images, labels, 8, seed)
         stayed = (mixed == images).float().mean(dim=(1, 2, 3))
         own = soft[torch.arange(8), labels]
         assert torch.allclose(stayed, own, atol=1e-5)
@@ -53,7 +57,7 @@ def test_with_both_on_batches_take_one_of_them(batch):
     config = AugmentConfig(mixup=1.0, cutmix=1.0)
     kinds = set()
     for seed in range(20):
-        mixed, _ = mix(images, labels, 8, config, torch_generator(seed))
+        mixed, _ = mixed_as(config, images, labels, 8, seed)
         kinds.add("mixup" if torch.equal(mixed[..., :1, :1].expand_as(mixed), mixed) else "cutmix")
     assert kinds == {"mixup", "cutmix"}
 
@@ -61,6 +65,6 @@ def test_with_both_on_batches_take_one_of_them(batch):
 def test_soft_labels_are_mixed_too(batch):
     images, _ = batch
     labels = torch.rand(8, 5, generator=torch_generator(1)).softmax(dim=1)
-    _, soft = mix(images, labels, 5, AugmentConfig(mixup=1.0), torch_generator(3))
+    _, soft = mixed_as(AugmentConfig(mixup=1.0), images, labels, 5, 3)
     assert torch.allclose(soft.sum(dim=1), torch.ones(8))
     assert not torch.allclose(soft, labels)

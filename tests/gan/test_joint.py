@@ -113,9 +113,9 @@ def test_the_share_says_how_many(joint, one_step, monkeypatch, head):
     seen = []
     real = JointTrainer.answer
 
-    def spy(self, images, progress):
+    def spy(self, images):
         seen.append(len(images))
-        return real(self, images, progress)
+        return real(self, images)
 
     monkeypatch.setattr(JointTrainer, "answer", spy)
     one_step(joint("joint.share=1.5", f"model.head={head}"))

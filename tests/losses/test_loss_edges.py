@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from torch._subclasses import FakeTensorMode
@@ -108,16 +106,20 @@ def test_autocast_does_not_lower_the_precision(make_output, make_bank):
     torch.testing.assert_close(total, expected, rtol=1e-6, atol=1e-6)
 
 
+class ValuelessBank:
+    """What the losses read of a bank; a real one checks values."""
+
+    def __init__(self):
+        self.raw, self.embeddings = (torch.empty(4, 6, device="cuda") for _ in range(2))
+        self.neutral_raw = torch.empty(6, device="cuda")
+        self.neutral_index = 0
+
+
 @pytest.mark.parametrize("soft", [False, True])
 def test_no_value_is_read_off_the_device(soft):
     """Fake CUDA tensors have no values, so any read of one would raise."""
     with FakeTensorMode():
-        bank = SimpleNamespace(
-            raw=torch.empty(4, 6, device="cuda"),
-            embeddings=torch.empty(4, 6, device="cuda"),
-            neutral_raw=torch.empty(6, device="cuda"),
-            neutral_index=0,
-        )
+        bank = ValuelessBank()
         output = KE2NTOutput(*(torch.empty(7, w, device="cuda") for w in (4, 6, 6)))
         labels = torch.empty((7, 4) if soft else 7, device="cuda")
         for pairing in ("batch", "paired"):

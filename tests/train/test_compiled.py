@@ -7,7 +7,7 @@ import shutil
 import pytest
 import torch
 
-from ke2nt.errors import ConfigError, TrainingError
+from ke2nt.errors import TrainingError
 from ke2nt.models.saving import load_model
 from ke2nt.train.train import train
 
@@ -54,10 +54,6 @@ def test_a_model_that_cannot_be_compiled_is_one_clear_error(tiny, monkeypatch):
 
 
 def test_what_cannot_be_together_is_said_before_training(tiny, monkeypatch):
-    with pytest.raises(ConfigError, match="cuda_graphs needs compile=true"):
-        tiny("cuda_graphs=true")
-    with pytest.raises(TrainingError, match="CUDA graphs need a CUDA device"):
-        train(tiny("compile=true", "cuda_graphs=true"), quiet=True)
     monkeypatch.setattr("ke2nt.train.compiled.world_size", lambda: 2)
     with pytest.raises(TrainingError, match=r"sync_batch_norm=false"):
         train(tiny("compile=true", out="shared"), quiet=True)

@@ -1,0 +1,29 @@
+"""What the losses need of a text bank; the same in every step, so computed once."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from ke2nt.losses.cosine import unit
+from ke2nt.text.bank import TextBank
+
+__all__ = ["class_directions", "moves_from_neutral"]
+
+_BANKS = 8
+
+
+@lru_cache(maxsize=_BANKS)
+def class_directions(bank: TextBank, dtype: torch.dtype) -> Tensor:
+    """(K, D) unit-norm class embeddings that logits compare with."""
+    with torch.inference_mode(False), torch.autocast(bank.raw.device.type, enabled=False):
+        return unit(bank.embeddings.to(dtype))
+
+
+@lru_cache(maxsize=_BANKS)
+def moves_from_neutral(bank: TextBank, dtype: torch.dtype) -> Tensor:
+    """(K, D) unit-norm t_k − t_0 of the raw embeddings; a row of zeros where they are equal."""
+    with torch.inference_mode(False), torch.autocast(bank.raw.device.type, enabled=False):
+        return unit((bank.raw - bank.neutral_raw).to(dtype))

@@ -1,0 +1,79 @@
+"""A step as a CUDA graph: the same training; where it cannot be, one clear error."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from ke2nt.errors import TrainingError
+from ke2nt.models.saving import load_model
+from ke2nt.train.step_graph import StepGraph
+from ke2nt.train.train import train
+
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+CHANGES = {
+    "plain": ("optim.ema=0.9", "augment.rotate=10"),
+    "mixed": ("augment.mixup=0.4", "augment.cutmix=1.0"),
+    "scaled": ("text.logit_scale_start=5", "text.logit_scale_epochs=1", "model.dropout=0"),
+    "linear": ("model.head=linear", "model.dropout=0"),
+}
+
+
+class Called:
+    """Stands in for a graph: calls the work each time."""
+
+    def __init__(self, work, device):
+        self.work = work
+
+    def __call__(self, *inputs):
+        return self.work(*inputs)
+
+
+@pytest.mark.parametrize("changes", CHANGES.values(), ids=CHANGES)
+def test_the_work_depends_on_its_tensors_alone(tiny, monkeypatch, changes):
+    plain = train(tiny(*changes, out="plain"), quiet=True)
+    monkeypatch.setattr("ke2nt.train.loop.StepGraph", Called)
+    other = train(tiny(*changes, "cuda_graphs=true", out="other"), quiet=True)
+    for ours, theirs in zip(other.progress.records, plain.progress.records, strict=True):
+        assert ours["loss"] == theirs["loss"]
+    mine, its = (load_model(r.run.model).state_dict() for r in (other, plain))
+    assert all(torch.equal(mine[name], its[name]) for name in its)
+
+
+def test_a_graph_needs_a_cuda_device(tiny):
+    with pytest.raises(TrainingError, match=r"CUDA graphs need a CUDA device.*cuda_graphs=false"):
+        train(tiny("cuda_graphs=true", "device=cpu"), quiet=True)
+
+
+def test_a_graph_needs_one_process(tiny, monkeypatch):
+    monkeypatch.setattr("ke2nt.train.loop.world_size", lambda: 2)
+    with pytest.raises(TrainingError, match=r"2 process.*cuda_graphs=false"):
+        train(tiny("cuda_graphs=true"), quiet=True)
+
+
+@needs_cuda
+@pytest.mark.parametrize("changes", CHANGES.values(), ids=CHANGES)
+def test_replaying_gives_the_same_losses(tiny, changes):
+    changes = (*changes, "device=cuda", "model.dropout=0")
+    plain = train(tiny(*changes, out="plain"), quiet=True)
+    other = train(tiny(*changes, "cuda_graphs=true", out="other"), quiet=True)
+    for ours, theirs in zip(other.progress.records, plain.progress.records, strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=2e-3)
+
+
+@needs_cuda
+def test_a_replay_sees_new_inputs_new_sizes_and_leaves_gradients():
+    weight = torch.ones(3, device="cuda", requires_grad=True)
+
+    def work(x):
+        weight.grad = None
+        loss = (x * weight).sum()
+        loss.backward()
+        return [loss.detach()]
+
+    step = StepGraph(work, torch.device("cuda"))
+    for i, count in enumerate([4, 4, 4, 4, 4, 4, 2, 4, 4], start=1):
+        (loss,) = step(torch.full((count, 3), float(i), device="cuda"))
+        assert loss.item() == 3 * count * i
+        assert weight.grad.tolist() == [float(count * i)] * 3
