@@ -261,6 +261,12 @@ class TrainConfig(Section):
         "replay it.",
     )
     keep_checkpoints: int = Field(2, ge=1)
+    checkpoint_every: float = Field(
+        0.0,
+        ge=0.0,
+        description="Least seconds between two checkpoints; 0: one after each epoch. The last "
+        "epoch and an interruption always have one.",
+    )
     data: DataConfig = DataConfig()
     augment: AugmentConfig = AugmentConfig()
     text: TextConfig = TextConfig()

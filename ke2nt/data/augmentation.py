@@ -27,18 +27,15 @@ class Draws(NamedTuple):
 
     Attributes:
         flip: bool (B,), mirrored or not.
-        angle: (B,) radians.
-        zoom: (B,) factors around 1.
-        shift: (B, 2), along x and y, in half sides.
+        place: (B, 2, 3), the affine map from places in the output to places in the image, both in
+            half sides from the centre; the mirror is part of it.
         brightness: (B,) factors around 1.
         contrast: (B,) factors around 1.
-        erase: int64 (B, 4): top, left, height and width of what is erased, pixels; 0 high: nothing.
+        erase: bool (B, 2, S): the rows and the columns of the rectangle that is erased.
     """
 
     flip: Tensor
-    angle: Tensor
-    zoom: Tensor
-    shift: Tensor
+    place: Tensor
     brightness: Tensor
     contrast: Tensor
     erase: Tensor
@@ -97,10 +94,17 @@ class BatchAugmentation:
         place = torch.rand((count, 2), generator=generator)
         height = (area * aspect).sqrt().round().clamp(1, side)
         width = (area / aspect).sqrt().round().clamp(1, side)
-        top = (place[:, 0] * (side - height + 1)).floor()
-        left = (place[:, 1] * (side - width + 1)).floor()
-        erase = torch.stack([top, left, height * erased, width], dim=1).long()
-        return Draws(flip, angle, zoom, shift, brightness, contrast, erase)
+        extent = torch.stack([height, width], dim=1)
+        first = (place * (side - extent + 1)).floor()
+        line = torch.arange(side)
+        within = (line >= first[..., None]) & (line < (first + extent)[..., None])
+        return Draws(
+            flip,
+            _affine(flip, angle, zoom, shift),
+            brightness,
+            contrast,
+            within & erased[:, None, None],
+        )
 
     def apply(self, pixels: Tensor, draws: Draws) -> Tensor:
         """Change a batch as drawn.
@@ -122,16 +126,7 @@ class BatchAugmentation:
         if not (c.rotate or c.scale or c.translate or (c.crop and c.crop_padding)):
             mirrored = draws.flip.view(-1, 1, 1, 1)
             return torch.where(mirrored, images.flip(-1), images)
-        cos, sin = torch.cos(draws.angle) * draws.zoom, torch.sin(draws.angle) * draws.zoom
-        mirror = torch.where(draws.flip, -1.0, 1.0)
-        theta = torch.stack(
-            [
-                torch.stack([cos * mirror, -sin, draws.shift[:, 0]], dim=1),
-                torch.stack([sin * mirror, cos, draws.shift[:, 1]], dim=1),
-            ],
-            dim=1,
-        )
-        grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+        grid = F.affine_grid(draws.place, list(images.shape), align_corners=False)
         return F.grid_sample(images, grid, padding_mode=c.fill, align_corners=False)
 
     def _colour(self, images: Tensor, draws: Draws) -> Tensor:
@@ -145,12 +140,21 @@ class BatchAugmentation:
     def _erase(self, images: Tensor, draws: Draws) -> Tensor:
         if not self.config.erase:
             return images
-        top, left, height, width = draws.erase.T[:, :, None]
-        line = torch.arange(images.shape[-1], device=images.device)
-        rows = (line >= top) & (line < top + height)
-        columns = (line >= left) & (line < left + width)
-        mask = (rows[:, :, None] & columns[:, None, :])[:, None]
+        mask = (draws.erase[:, 0, :, None] & draws.erase[:, 1, None])[:, None]
         return torch.where(mask, _colour(self.erase_value, images.device), images)
+
+
+def _affine(flip: Tensor, angle: Tensor, zoom: Tensor, shift: Tensor) -> Tensor:
+    """(B, 2, 3) of a mirror, an angle in radians, a factor, and a shift (B, 2) along x and y."""
+    cos, sin = torch.cos(angle) * zoom, torch.sin(angle) * zoom
+    mirror = torch.where(flip, -1.0, 1.0)
+    return torch.stack(
+        [
+            torch.stack([cos * mirror, -sin, shift[:, 0]], dim=1),
+            torch.stack([sin * mirror, cos, shift[:, 1]], dim=1),
+        ],
+        dim=1,
+    )
 
 
 def _symmetric(shape: int | tuple[int, ...], generator: torch.Generator) -> Tensor:

@@ -164,6 +164,7 @@ class EpochLoop(ABC):
             TrainingStopped: Ctrl-C; the state is saved and `--resume` goes on from it.
             TrainingError: The loss is not finite any more.
         """
+        saved = time.monotonic()
         with self._interruptible(), self.display, self._memory_explained():
             while progress.epoch < self.optim.epochs:
                 started = time.perf_counter()
@@ -174,8 +175,14 @@ class EpochLoop(ABC):
                 progress.next_epoch()
                 self.display.epoch(record)
                 progress = self._after_epoch(progress)
-                self._save(progress)
-                if any_process(self._stop.is_set(), self.device):
+                stop = any_process(self._stop.is_set(), self.device)
+                due = time.monotonic() - saved >= self.config.checkpoint_every
+                if due or stop or progress.epoch >= self.optim.epochs:
+                    self._save(progress)
+                    saved = time.monotonic()
+                elif is_main():
+                    self.run.write_log(progress.records)
+                if stop:
                     raise TrainingStopped
         return progress
 

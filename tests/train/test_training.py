@@ -90,6 +90,20 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(tiny):
     assert not torch.equal(state(a)["model.projection.weight"], state(c)["model.projection.weight"])
 
 
+def test_few_checkpoints_are_written_where_few_are_wanted(tiny, monkeypatch):
+    seen, real = [], Trainer._save
+
+    def save(self, progress):
+        seen.append(progress.epoch)
+        real(self, progress)
+
+    monkeypatch.setattr(Trainer, "_save", save)
+    each = train(tiny(out="each"), quiet=True).run
+    few = train(tiny("checkpoint_every=1000", out="few"), quiet=True).run
+    assert seen == [1, 2, 3, 3]
+    assert_same_run(each, few)
+
+
 @pytest.mark.parametrize(("stop_at", "options"), [(4, ()), (5, ("optim.ema=null",))])
 def test_ctrl_c_saves_and_resume_equals_an_uninterrupted_run(tiny, monkeypatch, stop_at, options):
     whole = train(tiny(*options, "model.dropout=0.2", out="whole"), quiet=True).run
