@@ -15,6 +15,7 @@ import argparse
 import contextlib
 import json
 import os
+import resource
 import subprocess
 import sys
 import tarfile
@@ -117,10 +118,12 @@ def agreement(folder: Path, split: FaceSplit, words: PromptSet, home: Path) -> N
 
 
 def timed(command: list[str], environment: dict[str, str], name: str) -> tuple[float, float]:
-    """Seconds of a command, and the accuracy that it reports."""
-    start = time.perf_counter()
+    """Seconds of a command, and the accuracy that it reports; its processor time is printed."""
+    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    seconds = time.perf_counter() - start
+    seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    print(f"  {name}: {seconds:.1f} s, {spent:.1f} s of processor time", flush=True)
     if done.returncode:
         sys.exit(f"{name} failed:\n{done.stderr[-2000:]}")
     if "--output" in command:

@@ -126,5 +126,5 @@ def _pictures(names: Sequence[str], images: FaceTensors) -> dict[str, np.ndarray
     for batch in images.batches(max(1, len(order)), order=order):
         for pixels, index in zip(batch.pixels, batch.indices.tolist(), strict=True):
             name = images.split.samples[index].name
-            found[name] = pixels.permute(1, 2, 0).numpy().copy()
+            found[name] = pixels.permute(1, 2, 0).cpu().numpy().copy()
     return found

@@ -112,7 +112,10 @@ def train(
     barrier()
     # The figures are those of the model as it was saved, in full precision.
     model = load_model(run.model)
-    evaluation = evaluate_model(model, data.val, batch_size=256)
+    evaluation = evaluate_model(
+        model, data.val, batch_size=256, device=accelerator.device, precision="fp32"
+    )
+    model.to("cpu")
     result = TrainResult(run, evaluation, progress, data)
     if not is_main():
         return result

@@ -77,3 +77,10 @@ def test_a_replay_sees_new_inputs_new_sizes_and_leaves_gradients():
         (loss,) = step(torch.full((count, 3), float(i), device="cuda"))
         assert loss.item() == 3 * count * i
         assert weight.grad.tolist() == [float(count * i)] * 3
+
+
+@needs_cuda
+def test_a_run_whose_images_are_on_the_device_is_whole(tiny):
+    result = train(tiny("device=cuda", "data.memory=device", "cuda_graphs=true"), quiet=True)
+    assert result.run.read("run.json")["status"] == "finished"
+    assert (result.run.path / "report.html").is_file()
