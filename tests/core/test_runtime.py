@@ -16,7 +16,7 @@ from ke2nt.runtime import progress, provenance
 from ke2nt.runtime.digest import canonical_json, digest_bytes, digest_file, digest_json
 from ke2nt.runtime.optional import import_optional
 from ke2nt.runtime.progress import track
-from ke2nt.runtime.seeding import derive_seed, seed_everything, torch_generator
+from ke2nt.runtime.seeding import derive_seed, seed_everything, seed_step, torch_generator
 from ke2nt.runtime.suggest import did_you_mean
 
 ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2
@@ -63,6 +63,16 @@ def test_seed_everything(seed):
         return random.random(), np.random.rand(), torch.rand(1).item()
 
     assert draw() == draw()
+
+
+def test_seeding_a_step_is_torch_s_own_seed_and_leaves_nothing_behind():
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    waiting = len(torch.cuda._queued_calls)
+    for _ in range(3):
+        seed_step(7, torch.device("cpu"))
+        assert torch.equal(torch.rand(3), expected)
+    assert len(torch.cuda._queued_calls) == waiting
 
 
 def test_optional_import_gives_the_module():
