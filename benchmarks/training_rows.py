@@ -2,18 +2,21 @@
 
 A script names its rows and calls `run_rows`. Every row is a run directory; one that is done is
 kept, and one that was cut short is resumed, so each command can be repeated. The table is written
-to `OUT/table.md` and `OUT/table.json` after every row. Two processes may share the rows by
-`--seeds`; a last call with all seeds then only reads.
+to `OUT/table.md` and `OUT/table.json` after every row. A small network leaves most of a GPU idle:
+`--jobs N` trains N rows at once, each in a process of its own.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import re
 import statistics
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +30,7 @@ from ke2nt.train.train import train
 
 __all__ = ["Row", "make_parser", "run_rows", "train_row"]
 
+RunRow = Callable[["Row", Path, int, argparse.Namespace], None]
 FIGURES = ("accuracy", "uar", "macro_f1", "ece", "worst_recall")
 
 
@@ -56,6 +60,7 @@ def make_parser(description: str, *, config: str, out: str) -> argparse.Argument
     parser.add_argument("--config", default=config)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--only", nargs="+", default=[], metavar="COLUMN=NAME", help="some rows")
+    parser.add_argument("--jobs", type=int, default=1, help="rows that are trained at once")
     parser.add_argument("--quiet", action="store_true")
     parser.add_argument("overrides", nargs="*", help="key=value for every row")
     return parser
@@ -72,14 +77,15 @@ def run_rows(
     rows_of: Callable[[int], Sequence[Row]],
     args: argparse.Namespace,
     *,
-    run_row: Callable[[Row, Path, int, argparse.Namespace], None] = train_row,
+    run_row: RunRow = train_row,
 ) -> None:
     """Train what is not done yet, seed by seed, and keep the table up to date.
 
     Args:
         rows_of: Seed → the table's rows; they are named alike for every seed.
         args: What `make_parser` reads.
-        run_row: Trains a row of a seed into a folder, or goes on with it.
+        run_row: Trains a row of a seed into a folder, or goes on with it; of a module, so that
+            another process finds it.
     """
     wanted: dict[str, set[str]] = {}
     for text in args.only:
@@ -89,14 +95,43 @@ def run_rows(
         seed: [r for r in rows_of(seed) if all(r.names.get(c) in wanted[c] for c in wanted)]
         for seed in args.seeds
     }
-    for seed in args.seeds:
-        for row in rows[seed]:
-            folder = row.folder(args.out, seed)
-            if not (folder / "metrics.json").exists():
-                run_row(row, folder, seed, args)
-            if os.environ.get("RANK", "0") == "0":
-                print(json.dumps(_figures(row, seed, folder)), flush=True)
-                _write_table(rows[seed], args)
+    todo = [(row, seed) for seed in args.seeds for row in rows[seed]]
+    for row, seed in _done(todo, args, run_row):
+        if os.environ.get("RANK", "0") == "0":
+            print(json.dumps(_figures(row, seed, row.folder(args.out, seed))), flush=True)
+            _write_table(rows[seed], args)
+
+
+def _done(
+    todo: Sequence[tuple[Row, int]], args: argparse.Namespace, run_row: RunRow
+) -> Iterator[tuple[Row, int]]:
+    """Each row and seed, once it is trained. With several jobs a row that fails stops no other."""
+
+    def missing(row: Row, seed: int) -> bool:
+        return not (row.folder(args.out, seed) / "metrics.json").exists()
+
+    if args.jobs == 1:
+        for row, seed in todo:
+            if missing(row, seed):
+                run_row(row, row.folder(args.out, seed), seed, args)
+            yield row, seed
+        return
+    failed = []
+    with ProcessPoolExecutor(args.jobs, multiprocessing.get_context("spawn")) as pool:
+        work = {
+            pool.submit(run_row, row, row.folder(args.out, seed), seed, args): (row, seed)
+            for row, seed in todo
+            if missing(row, seed)
+        }
+        yield from (item for item in todo if item not in work.values())
+        for future in as_completed(work):
+            row, seed = work[future]
+            if error := future.exception():
+                failed.append(f"{row.folder(args.out, seed).name}: {error}")
+            else:
+                yield row, seed
+    if failed:
+        sys.exit("\n".join(["rows that failed:", *sorted(failed)]))
 
 
 def _figures(row: Row, seed: int, folder: Path) -> dict[str, Any]:

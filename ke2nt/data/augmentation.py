@@ -8,7 +8,6 @@ device.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -16,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ke2nt.config.schema import AugmentConfig
+from ke2nt.data.constants import device_constant
 
 __all__ = ["BatchAugmentation", "Draws"]
 
@@ -141,7 +141,8 @@ class BatchAugmentation:
         if not self.config.erase:
             return images
         mask = (draws.erase[:, 0, :, None] & draws.erase[:, 1, None])[:, None]
-        return torch.where(mask, _colour(self.erase_value, images.device), images)
+        value = device_constant(self.erase_value, images).view(1, 3, 1, 1)
+        return torch.where(mask, value, images)
 
 
 def _affine(flip: Tensor, angle: Tensor, zoom: Tensor, shift: Tensor) -> Tensor:
@@ -160,10 +161,3 @@ def _affine(flip: Tensor, angle: Tensor, zoom: Tensor, shift: Tensor) -> Tensor:
 def _symmetric(shape: int | tuple[int, ...], generator: torch.Generator) -> Tensor:
     """Uniform in [−1, 1)."""
     return torch.rand(shape, generator=generator) * 2.0 - 1.0
-
-
-@lru_cache(maxsize=16)
-def _colour(value: tuple[float, float, float], device: torch.device) -> Tensor:
-    """(1, 3, 1, 1), copied to a device once."""
-    with torch.inference_mode(False):  # an inference tensor could not be used in training later
-        return torch.tensor(value).to(device).view(1, 3, 1, 1)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from typing import Any
 
 import torch
 
+from ke2nt.data.constants import device_constant
 from ke2nt.errors import CheckpointError, ConfigError
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Preprocessing"]
@@ -15,7 +15,6 @@ __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Preprocessing"]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 _LUMA = (0.299, 0.587, 0.114)
-_Channels = tuple[float, float, float]
 INTERPOLATIONS = ("bilinear", "bicubic", "lanczos", "nearest")
 
 
@@ -68,7 +67,10 @@ class Preprocessing:
         Returns:
             float32 (B, 3, H, W), (pixels / 255 − mean) / std.
         """
-        mean, std, luma = _constants(self.mean, self.std, pixels.device)
+        mean, std, luma = (
+            device_constant(values, pixels).view(1, 3, 1, 1)
+            for values in (_of_pixels(self.mean), _of_pixels(self.std), _LUMA)
+        )
         pixels = pixels.float()
         if self.grey:
             pixels = (pixels * luma).sum(dim=1, keepdim=True)
@@ -91,9 +93,6 @@ class Preprocessing:
             raise CheckpointError("the stored preprocessing is not valid", found=error) from error
 
 
-@lru_cache(maxsize=16)
-def _constants(mean: _Channels, std: _Channels, device: torch.device) -> tuple[torch.Tensor, ...]:
-    """Mean, deviation (both for pixels in 0..255) and luma as (1, 3, 1, 1), copied there once."""
-    with torch.inference_mode(False):  # an inference tensor could not be used in training later
-        values = torch.tensor([mean, std, _LUMA]).to(device).view(3, 1, 3, 1, 1)
-        return values[0] * 255, values[1] * 255, values[2]
+def _of_pixels(values: tuple[float, float, float]) -> tuple[float, ...]:
+    """For pixels in 0..255."""
+    return tuple(value * 255 for value in values)

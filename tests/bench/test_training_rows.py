@@ -37,7 +37,7 @@ def test_rows_are_trained_once_and_averaged_over_seeds(rows, tmp_path, capsys):
         finished(folder, {"text": 0.5, "linear": 0.7}[row.names["head"]] + 0.1 * seed)
 
     def table(*only, seeds=(1, 2)):
-        args = argparse.Namespace(out=tmp_path / "out", seeds=list(seeds), only=list(only))
+        args = argparse.Namespace(out=tmp_path / "out", seeds=list(seeds), only=list(only), jobs=1)
         found = [rows.Row({"labels": "5%", "head": head}, []) for head in ("text", "linear")]
         rows.run_rows(lambda seed: found, args, run_row=run_row)
         return (tmp_path / "out" / "table.md").read_text().splitlines()
@@ -56,6 +56,23 @@ def test_rows_are_trained_once_and_averaged_over_seeds(rows, tmp_path, capsys):
     printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(row["head"], row["seed"]) for row in printed[1:]] == trained
     assert len(json.loads((tmp_path / "out" / "table.json").read_text())) == 4
+
+
+def run_named_row(row, folder, seed, args):
+    """Runs in a process of its own."""
+    if row.names["head"] == "broken":
+        raise ValueError("no such head")
+    finished(folder, 0.5 + 0.1 * seed)
+
+
+def test_a_row_that_fails_stops_no_other(rows, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    found = [rows.Row({"head": head}, []) for head in ("text", "broken", "linear")]
+    args = argparse.Namespace(out=tmp_path, seeds=[1, 2], only=[], jobs=2)
+    with pytest.raises(SystemExit, match=r"broken-seed1: no such head\n.*broken-seed2"):
+        rows.run_rows(lambda seed: found, args, run_row=run_named_row)
+    lines = (tmp_path / "table.md").read_text().splitlines()[2:]
+    assert [line.split(" | ")[:2] for line in lines] == [["| text", "1, 2"], ["| linear", "1, 2"]]
 
 
 @pytest.mark.parametrize("script", ["recipe", "where_language_helps", "fesgan_use"])
