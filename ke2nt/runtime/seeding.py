@@ -39,8 +39,8 @@ def seed_everything(seed: int) -> None:
 def seed_step(seed: int, device: torch.device) -> None:
     """Seed torch's generators of the CPU and of one device, as `torch.manual_seed` does for all.
 
-    That one also puts a call with its stack on a list for each kind of device that has not been
-    used yet, at every step.
+    That one also takes down the whole Python stack for each kind of device that has not been used
+    yet, which a training step has no time for.
     """
     import torch
 

@@ -65,14 +65,15 @@ def test_seed_everything(seed):
     assert draw() == draw()
 
 
-def test_seeding_a_step_is_torch_s_own_seed_and_leaves_nothing_behind():
+def test_seeding_a_step_is_torch_s_own_seed_without_looking_at_the_stack(monkeypatch):
     torch.manual_seed(7)
     expected = torch.rand(3)
-    waiting = len(torch.cuda._queued_calls)
+    looks = []
+    monkeypatch.setattr("traceback.format_stack", lambda: looks.append(1) or [])
     for _ in range(3):
         seed_step(7, torch.device("cpu"))
         assert torch.equal(torch.rand(3), expected)
-    assert len(torch.cuda._queued_calls) == waiting
+    assert not looks  # torch.manual_seed looks, once for each kind of device
 
 
 def test_optional_import_gives_the_module():
