@@ -94,6 +94,7 @@ class Trainer(EpochLoop):
                 hint=f"Type: ke2nt train --resume {self.run.path}",
             )
         seed_step(derive_seed(config.seed, "step", epoch, step, rank()), self.device)
+        self._set_scale(done)
         total, parts, pixels = self._to_gradients(self._step_inputs(batch, progress), progress)
         if not self._is_finite(total, progress, pixels, batch):
             return {}
@@ -108,16 +109,11 @@ class Trainer(EpochLoop):
 
     def _step_inputs(self, batch: Batch, progress: Progress) -> _StepInputs:
         """What differs from step to step; what is drawn is still on the CPU."""
-        self._set_scale(progress)
         place = progress.epoch, progress.step
         pixels = self.to_device(batch.pixels)
         count, side = len(pixels), pixels.shape[-1]
-        mixing = draw_mixing(
-            count,
-            side,
-            self.config.augment,
-            torch_generator(self.config.seed, "mix", *place, rank()),
-        )
+        generator = torch_generator(self.config.seed, "mix", *place, rank())
+        mixing = draw_mixing(count, side, self.config.augment, generator)
         return _StepInputs(
             pixels,
             self.targets[self.to_device(batch.indices)],
@@ -218,11 +214,10 @@ class Trainer(EpochLoop):
             output = map_output(output, lambda own: own._replace(logits=own.logits * factor))
         return output.map(gather_rows)
 
-    def _set_scale(self, progress: Progress) -> None:
-        """The factor of the logits in the step to come; in place, for a graph reads it."""
+    def _set_scale(self, done: int) -> None:
+        """The factor of the logits after so many steps; in place, for a graph reads it."""
         text, bank = self.config.text, self.model.bank
         if bank is not None and text.logit_scale_start is not None:
-            done = progress.epoch * self.steps_per_epoch + progress.step
             scale = text.logit_scale or bank.logit_scale
             self._scale_factor.fill_(scale_factor(done, self.steps_per_epoch, text, scale))
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from ke2nt.config.schema import AugmentConfig
 from ke2nt.data.augmentation import BatchAugmentation
+from ke2nt.data.constants import device_constant
 from ke2nt.runtime.seeding import torch_generator
 
 NOTHING = {"flip": 0.0, "crop": 0.0, "erase": 0.0}
@@ -113,3 +115,12 @@ def test_what_lies_outside_is_filled_as_asked(fill):
     pixels = torch.full((8, 3, 16, 16), 77, dtype=torch.uint8)
     out = augment(pixels, translate=0.5, fill=fill)
     assert bool((out < 1).any()) == (fill == "zeros")
+
+
+def test_constants_of_a_traced_model_are_not_kept():
+    values = (0.25, 0.5, 17.0)
+    with FakeTensorMode():
+        assert type(device_constant(values, torch.zeros(1))) is not torch.Tensor
+    found = device_constant(values, torch.zeros(1))
+    assert found.tolist() == list(values)
+    assert device_constant(values, torch.zeros(1)) is found
