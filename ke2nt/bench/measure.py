@@ -39,14 +39,15 @@ class Rate:
 
 
 def take_turns(
-    contestants: Mapping[str, Contestant], device: torch.device, *, rounds: int
+    contestants: Mapping[str, Contestant], device: torch.device, *, rounds: int, warm_up: int = 1
 ) -> dict[str, Rate]:
-    """Measure each contestant `rounds` times, in turns; a first piece of work warms it up.
+    """Measure each contestant `rounds` times, in turns, warmed up before.
 
     Args:
         contestants: Name → what to measure.
         device: Where they compute.
         rounds: Measurements of each.
+        warm_up: Pieces of work before each measurement.
     """
     rates: dict[str, list[float]] = {name: [] for name in contestants}
     peaks: dict[str, list[float]] = {name: [] for name in contestants}
@@ -54,7 +55,8 @@ def take_turns(
         for name, contestant in contestants.items():
             _reset_peak(device)
             with contestant() as work:
-                work()
+                for _ in range(warm_up):
+                    work()
                 _wait(device)
                 start = time.perf_counter()
                 images = work()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,7 +31,7 @@ from ke2nt.train.optim import make_optimizer
 from ke2nt.train.prepare import prepare_trainer
 from ke2nt.train.run import RunDirectory
 from ke2nt.train.small_maps import multiply_on_small_maps
-from ke2nt.train.step_graph import StepGraph
+from ke2nt.train.step_graph import CALLS_BEFORE_REPLAY, StepGraph
 
 __all__ = ["random_faces", "training_speed"]
 
@@ -131,7 +132,8 @@ def training_speed(
     contestants = {"bare": bare, "loop": loop}
     if reference:
         contestants["reference_style"] = published
-    rates = take_turns(contestants, device, rounds=rounds)
+    warm_up = math.ceil(CALLS_BEFORE_REPLAY / steps) if config.cuda_graphs else 1
+    rates = take_turns(contestants, device, rounds=rounds, warm_up=warm_up)
     return _report(rates, config, device, steps, rounds)
 
 

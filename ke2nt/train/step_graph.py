@@ -13,11 +13,12 @@ from torch import Tensor
 
 from ke2nt.errors import TrainingError
 
-__all__ = ["StepGraph"]
+__all__ = ["CALLS_BEFORE_REPLAY", "StepGraph"]
 
 Work = Callable[..., Sequence[Tensor]]
 
-_WARM_UP = 3
+CALLS_BEFORE_REPLAY = 4
+"""Three that warm up, and the one that records."""
 
 
 class StepGraph:
@@ -56,7 +57,7 @@ class StepGraph:
     def __call__(self, *inputs: Tensor) -> Sequence[Tensor]:
         """The function's results; the next call overwrites them."""
         self._calls += 1
-        if self._calls <= _WARM_UP:
+        if self._calls < CALLS_BEFORE_REPLAY:
             return self._aside(inputs)
         if self._graph is None:
             self._graph = self._record(inputs)

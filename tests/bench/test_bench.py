@@ -10,7 +10,7 @@ import torch
 from command_line import run_ke2nt
 from typer.testing import CliRunner
 
-from ke2nt.bench import measure
+from ke2nt.bench import measure, training
 from ke2nt.bench.inference import inference_speed
 from ke2nt.bench.measure import take_turns
 from ke2nt.bench.reference import reference_epochs
@@ -63,6 +63,35 @@ def test_training_speed_reports_rates_and_their_ratio():
     assert report["settings"]["batch_size"] == 4
     assert "reference_style" not in report
     json.dumps(report)
+
+
+@pytest.mark.parametrize("steps", [1, 3, 4, 9])
+def test_a_step_is_recorded_before_it_is_timed(monkeypatch, steps):
+    """`StepGraph` records on its fourth call."""
+    calls = []
+
+    class Counting:
+        def __init__(self, work, device):
+            calls.append(0)
+
+        def __call__(self, *inputs):
+            calls[-1] += 1
+            return []
+
+    def opened_and_warmed(contestants, device, *, rounds, warm_up):
+        with contestants["bare"]() as work:
+            for _ in range(warm_up):
+                work()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "StepGraph", Counting)
+    monkeypatch.setattr(training, "take_turns", opened_and_warmed)
+    config = load_config("rafdb_resnet18", ["model.backbone=test_resnet", "model.image_size=32",
+                         "optim.batch_size=2", "device=cpu", "cuda_graphs=true"])  # fmt: skip
+    with pytest.raises(KeyboardInterrupt):
+        training_speed(config, steps=steps)
+    assert calls[-1] >= 4
+    assert calls[-1] - steps < 4
 
 
 class _Tower(torch.nn.Module):
