@@ -52,7 +52,7 @@ def prepare_adaptation(
         Ke2ntError: The configuration asks for parts that the model or its text cannot have.
     """
     settings = config.adaptation_run()
-    source_bank = _source_bank(config, model)
+    source_bank = _source_bank(config, model, accelerator.device)
     shared = trainer_parts(settings, run, source, model, accelerator, **options)
     width = model.dim if isinstance(model, KE2NT) else model.backbone.width
     space = Space(len(model.classes), width, model.bank, shared["loss"], config.seed)
@@ -115,7 +115,7 @@ def _add_centers(
     optimizer.add_param_group(group)
 
 
-def _source_bank(config: AdaptConfig, model: Recogniser) -> TextBank | None:
+def _source_bank(config: AdaptConfig, model: Recogniser, device: torch.device) -> TextBank | None:
     """The bank of the source's prompts; the model takes that of the target's where they differ."""
     if config.adapt.source_prompts is None:
         return None
@@ -130,4 +130,4 @@ def _source_bank(config: AdaptConfig, model: Recogniser) -> TextBank | None:
     target = arranged_bank(config.text, model.classes)
     scale = model.bank.logit_scale
     model.set_bank(replace(target, logit_scale=scale))
-    return source.to(next(model.parameters()).device)
+    return source.to(device)

@@ -17,7 +17,7 @@ from ke2nt.gan.guard import Guard, diversity_ratio
 from ke2nt.gan.pictures import some_faces, write_pictures
 from ke2nt.gan.schedules import climb
 from ke2nt.models.tensor_files import write_safetensors
-from ke2nt.runtime.seeding import derive_seed, torch_generator
+from ke2nt.runtime.seeding import derive_seed, seed_step, torch_generator
 from ke2nt.synthesis.generator import FaceGenerator
 from ke2nt.synthesis.pixels import from_pixels
 from ke2nt.train.checkpoint import Progress
@@ -81,26 +81,26 @@ class SynthesisLoop(EpochLoop):
         gan = self.config.gan
         done = progress.epoch * self.steps_per_epoch + progress.step
         place = (self.config.seed, "gan", int(self.guard.rollbacks), done)
-        torch.manual_seed(derive_seed(*place))
+        seed_step(derive_seed(*place), self.device)
         weights = torch.ones(len(self.model.classes))
         draws = draw(
             len(batch.pixels), weights, self.model.code_dim, torch_generator(*place), self.device
         )
-        real = from_pixels(batch.pixels.to(self.device), self.model.channels)
+        real = from_pixels(self.to_device(batch.pixels), self.model.channels)
         if gan.flip:
             real = torch.where(draws.flip.view(-1, 1, 1, 1), real.flip(-1), real)
-        labels = self.targets[batch.indices.to(self.device)]
+        labels = self.targets[self.to_device(batch.indices)]
         self._set_rates(done)
         share, start = done / (gan.optim.epochs * self.steps_per_epoch), gan.loss.expression_start
         self.game.expression_strength = climb(share, start, start)
         total, parts = self.game.critic_loss(real, labels, draws)
-        if not self._is_finite(total, progress, batch.pixels, batch):
+        if not self._is_finite(total, progress, batch):
             return {}
         self._step(total)
         if done % gan.optim.critic_steps:
             return parts
         total, more = self.game.generator_loss(real, labels, draws)
-        if not self._is_finite(total, progress, batch.pixels, batch):
+        if not self._is_finite(total, progress, batch):
             return {}
         self._step(total)
         self.ema.update(self.model)

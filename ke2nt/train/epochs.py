@@ -25,7 +25,7 @@ from ke2nt.train.data import TrainingData
 from ke2nt.train.display import Display
 from ke2nt.train.ema import ModelEma
 from ke2nt.train.extra import with_extra
-from ke2nt.train.faults import not_finite, out_of_memory_explained
+from ke2nt.train.faults import LateLook, not_finite, out_of_memory_explained
 from ke2nt.train.run import RunDirectory
 
 if TYPE_CHECKING:
@@ -199,11 +199,11 @@ class EpochLoop(ABC):
         generator = torch_generator(self.config.seed, "order", epoch)
         order = epoch_order(self._positions, self._classes, self.config.data.sampling, generator)
         order = with_extra(order, self._pool, self._taken, generator)
-        order = order[: self.steps_per_epoch * self._batch][progress.step * self._batch :]
-        order = order.view(-1, self._batch)[:, self.share].flatten()
+        order = order[: self.steps_per_epoch * self._batch].view(-1, self._batch)[:, self.share]
         dtype = torch.float32 if self.device.type == "mps" else torch.float64
         sums = {k: self.to_device(torch.tensor(v, dtype=dtype)) for k, v in progress.sums.items()}
-        for batch in self.data.train.batches(self._batch // world_size(), order=order):
+        unseen = LateLook()
+        for batch in self._batches(order[progress.step :]):
             parts = self._train_step(batch, progress)
             for name, value in parts.items():
                 sums[name] = sums[name] + value if name in sums else value.to(dtype)
@@ -215,11 +215,28 @@ class EpochLoop(ABC):
                 else None
             )
             self.display.step(done, epoch, means)
-            if self._stops(progress.step):
+            stops = self._stops(progress.step)
+            if self._looks_late:
+                unseen.add(progress.step - 1, sums.values())
+                last = progress.step == self.steps_per_epoch
+                if stops or last or progress.step % _GPU_CHECK_EVERY == 0:
+                    self._look_back(unseen, order, epoch)
+            if stops:
                 progress.sums = {k: float(v) for k, v in sums.items()}
                 self._save(progress)
                 raise TrainingStopped
         progress.sums = {k: float(v) for k, v in sums.items()}
+
+    def _batches(self, order: torch.Tensor) -> Iterator[Batch]:
+        """This process's images of some steps, (steps, its share) positions in the split."""
+        return self.data.train.batches(order.shape[1], order=order.flatten())
+
+    def _look_back(self, unseen: LateLook, order: torch.Tensor, epoch: int) -> None:
+        """Raise TrainingError where a loss of these steps was not finite, with the step's batch."""
+        if found := unseen.first_bad():
+            step, loss = found
+            (batch,) = self._batches(order[step : step + 1])
+            raise self._not_finite(batch, Progress(epoch, step), loss)
 
     def _save(self, progress: Progress) -> None:
         if not is_main():
@@ -253,33 +270,44 @@ class EpochLoop(ABC):
             return False
         return any_process(self._stop.is_set(), self.device)
 
-    def _is_finite(
-        self, total: torch.Tensor, progress: Progress, pixels: torch.Tensor, batch: Batch
-    ) -> bool:
-        """False where the step is to be left out.
+    @property
+    def _looks_late(self) -> bool:
+        """Whether losses are looked at now and then, as each look waits for the device."""
+        return self.optim.not_finite == "stop" and self.device.type != "cpu"
+
+    def _is_finite(self, total: torch.Tensor, progress: Progress, batch: Batch) -> bool:
+        """False where the step is to be left out; True unseen where losses are looked at late.
 
         Raises:
             TrainingError: The loss is not finite, and that is to stop the run.
         """
-        skip = self.optim.not_finite == "skip"
-        if not skip and self.device.type != "cpu" and progress.step % _GPU_CHECK_EVERY:
+        if self._looks_late:
             return True
         if torch.isfinite(total):
             progress.skipped_in_a_row = 0
             return True
         progress.skipped += 1
         progress.skipped_in_a_row += 1
-        if skip and progress.skipped_in_a_row < _MOST_SKIPPED:
+        if self.optim.not_finite == "skip" and progress.skipped_in_a_row < _MOST_SKIPPED:
             return False
+        raise self._not_finite(batch, progress, float(total.detach()))
+
+    def _not_finite(self, batch: Batch, progress: Progress, loss: float) -> TrainingError:
+        """Keep the batch of the step at `progress`; the error to raise."""
         names = [self.data.train.split.samples[int(i)].name for i in batch.indices]
         facts = {
             "epoch": progress.epoch + 1,
             "step": progress.step + 1,
-            "loss": str(float(total.detach())),
+            "loss": str(loss),
             "names": names,
         }
         labels = self.targets.cpu()[batch.indices.cpu()]
-        raise not_finite(self.run, facts, pixels, labels, section=self.section)
+        pixels = self.as_seen(batch, progress)
+        return not_finite(self.run, facts, pixels, labels, section=self.section)
+
+    def as_seen(self, batch: Batch, progress: Progress) -> torch.Tensor:
+        """Pixels of a batch in 0..255, (B, 3, S, S), as the step at `progress` sees them."""
+        return batch.pixels
 
     def to_device(self, value: torch.Tensor) -> torch.Tensor:
         """Copy without waiting; a GPU reads page-locked memory while the host goes on."""

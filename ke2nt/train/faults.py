@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,7 +14,32 @@ from ke2nt.errors import TrainingError
 from ke2nt.runtime.atomic import write_bytes, write_json
 from ke2nt.train.run import RunDirectory
 
-__all__ = ["not_finite", "out_of_memory_explained"]
+__all__ = ["LateLook", "not_finite", "out_of_memory_explained"]
+
+
+class LateLook:
+    """Finds the first step after which a sum of losses was not finite, for many steps at once.
+
+    Sums stay on the device until they are looked at, so that the steps between need not wait.
+    """
+
+    def __init__(self) -> None:
+        self._steps: list[int] = []
+        self._sums: list[torch.Tensor] = []
+
+    def add(self, step: int, sums: Iterable[torch.Tensor]) -> None:
+        """Scalars as they are after a step."""
+        for value in sums:
+            self._steps.append(step)
+            self._sums.append(value)
+
+    def first_bad(self) -> tuple[int, float] | None:
+        """The step and the value, or None; what was added is forgotten."""
+        steps, sums = self._steps, self._sums
+        self._steps, self._sums = [], []
+        values = torch.stack(sums).tolist() if sums else []
+        found = ((s, v) for s, v in zip(steps, values, strict=True) if not math.isfinite(v))
+        return next(found, None)
 
 
 def not_finite(

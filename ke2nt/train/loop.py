@@ -50,9 +50,7 @@ class _StepInputs(NamedTuple):
         return cls(values[0], values[1], Draws(*values[2:rest]), mixing)
 
 
-_ToGradients = Callable[
-    [_StepInputs, Progress], tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]
-]
+_ToGradients = Callable[[_StepInputs, Progress], tuple[torch.Tensor, dict[str, torch.Tensor]]]
 
 
 @dataclass(kw_only=True)
@@ -95,8 +93,8 @@ class Trainer(EpochLoop):
             )
         seed_step(derive_seed(config.seed, "step", epoch, step, rank()), self.device)
         self._set_scale(done)
-        total, parts, pixels = self._to_gradients(self._step_inputs(batch, progress), progress)
-        if not self._is_finite(total, progress, pixels, batch):
+        total, parts = self._to_gradients(self._step_inputs(batch, progress), progress)
+        if not self._is_finite(total, progress, batch):
             return {}
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         average_gradients(parameters)
@@ -123,9 +121,9 @@ class Trainer(EpochLoop):
 
     def _gradients(
         self, inputs: _StepInputs, progress: Progress
-    ) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
-        """Forward and backward pass: the total, its parts, and the augmented pixels, detached."""
-        pixels, images = self._changed(inputs.pixels, inputs.draws)
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Forward and backward pass: the total and its parts, detached."""
+        _, images = self._changed(inputs.pixels, inputs.draws)
         labels = inputs.labels
         if inputs.mixing is not None:
             mixing = Mixing(*map(self.to_device, inputs.mixing))
@@ -133,7 +131,7 @@ class Trainer(EpochLoop):
         total, parts = self.losses(images, labels, progress)
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(total)
-        return total.detach(), parts, pixels
+        return total.detach(), parts
 
     def _graph(self) -> _ToGradients:
         """`_gradients`, replayed as a CUDA graph."""
@@ -147,17 +145,17 @@ class Trainer(EpochLoop):
         names: list[str] = []
 
         def work(*values: torch.Tensor) -> list[torch.Tensor]:
-            total, parts, pixels = self._gradients(_StepInputs.of(values), Progress())
+            total, parts = self._gradients(_StepInputs.of(values), Progress())
             names[:] = parts
-            return [total, pixels, *parts.values()]
+            return [total, *parts.values()]
 
         graph = StepGraph(work, self.device)
 
         def replayed(
             inputs: _StepInputs, progress: Progress
-        ) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
-            total, pixels, *values = graph(*inputs.tensors())
-            return total, dict(zip(names, values, strict=True)), pixels
+        ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+            total, *values = graph(*inputs.tensors())
+            return total, dict(zip(names, values, strict=True))
 
         return replayed
 
@@ -176,6 +174,11 @@ class Trainer(EpochLoop):
         """
         pixels = self.to_device(batch.pixels)
         return self._changed(pixels, self._draws(len(pixels), pixels.shape[-1], progress, stream))
+
+    def as_seen(self, batch: Batch, progress: Progress) -> torch.Tensor:
+        """Augmented as the step at `progress` augments them."""
+        pixels, _ = self.augmented(batch, progress)
+        return pixels
 
     def _draws(self, count: int, side: int, progress: Progress, stream: str = "augment") -> Draws:
         generator = torch_generator(self.config.seed, stream, progress.epoch, progress.step)

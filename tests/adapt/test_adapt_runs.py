@@ -6,6 +6,7 @@ import copy
 import json
 import os
 import signal
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from ke2nt.adapt.adapt import adapt
 from ke2nt.adapt.adversarial import DomainDiscriminator
 from ke2nt.adapt.methods import METHODS
 from ke2nt.adapt.norms import batch_norms
+from ke2nt.adapt.prepare import prepare_adaptation
 from ke2nt.adapt.trainer import AdaptTrainer
 from ke2nt.config.adapt import AdaptConfig
 from ke2nt.config.load import config_to_yaml
@@ -85,6 +87,27 @@ def test_dmsrl_with_text_moves_every_part(tiny):
     assert not torch.equal(*centers)
     assert state["extra.labeller.weight"] > 0
     assert load_model(result.run.model).bank.provenance["prompt_set"] == "paper"
+
+
+def test_the_words_of_the_source_are_where_training_is(tiny, monkeypatch):
+    """The device is one without values, so that this needs no GPU; no step is taken."""
+    prepared = []
+
+    def on_another_device(*args, **options):
+        *args, accelerator = args
+        other = SimpleNamespace(device=torch.device("meta"), mixed_precision="no")
+        assert accelerator.device.type != "meta"
+        prepared.append(prepare_adaptation(*args, other, **options))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ke2nt.adapt.adapt.prepare_adaptation", on_another_device)
+    monkeypatch.setattr("ke2nt.text.content._check_tensors", lambda bank: None)  # asks for values
+    with pytest.raises(KeyboardInterrupt):
+        adapt(tiny("adapt.source_prompts=simple"), quiet=True)
+    (trainer,) = prepared
+    assert next(trainer.model.parameters()).device.type == "meta"
+    for bank in (trainer.source_bank, trainer.model.bank):
+        assert {bank.embeddings.device.type, bank.raw.device.type} == {"meta"}
 
 
 class Sealed(FaceSample):

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.errors import CheckpointError, DataError, TrainingError
 from ke2nt.models.saving import load_model
-from ke2nt.train import loop
+from ke2nt.train import epochs, loop
 from ke2nt.train.checkpoint import Progress, latest_checkpoint
 from ke2nt.train.data import load_training_data
 from ke2nt.train.device import make_accelerator
@@ -272,6 +272,27 @@ def test_a_loss_that_is_not_finite_stops_with_the_batch_saved(tiny, nan_in_steps
     classes = [name.split("/")[-2] for name in facts["names"]]
     order = run.read("run.json")["classes"]
     assert [order[i] for i in batch["labels"].tolist()] == classes
+
+
+@pytest.mark.parametrize("bad", [1, 3, 4, 7])
+def test_a_device_that_is_looked_at_late_keeps_the_same_batch(tiny, nan_in_steps, monkeypatch, bad):
+    """As on a GPU; looked at after each fourth step and at the end of an epoch of five."""
+    changes = "optim.epochs=2", "augment.rotate=10"
+    kept = {}
+    for late in (False, True):
+        if late:
+            monkeypatch.setattr(Trainer, "_looks_late", True)
+            monkeypatch.setattr(epochs, "_GPU_CHECK_EVERY", 4)
+        nan_in_steps({bad})
+        config = tiny(*changes, out=f"late-{late}")
+        with pytest.raises(TrainingError, match=r"not finite any more.*found nan in epoch"):
+            train(config, quiet=True)
+        run = RunDirectory(config.out)
+        kept[late] = run.read("not_finite.json"), load_file(run.path / "not_finite.safetensors")
+    assert kept[True][0] == kept[False][0]
+    assert kept[True][0]["epoch"] * 5 + kept[True][0]["step"] == 6 + bad
+    for name in ("pixels", "labels"):
+        assert torch.equal(kept[True][1][name], kept[False][1][name])
 
 
 def test_steps_that_are_not_finite_can_be_skipped_and_are_counted(tiny, nan_in_steps):
