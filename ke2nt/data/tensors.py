@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -21,6 +21,7 @@ __all__ = ["Batch", "FaceTensors", "Memory"]
 
 Memory = Literal["auto", "ram", "lazy"]
 RAM_LIMIT = 4 * 2**30
+_COPIED = 1024  # images at a time, so that a split is not twice in RAM
 
 
 class Batch(NamedTuple):
@@ -135,10 +136,15 @@ class FaceTensors:
         label = f"checking {self.split.dataset} {self.split.split}"
         for _ in track(self.batches(64, order=mine), label, total=-(-len(mine) // 64), quiet=quiet):
             pass
-        position = {sample.name: i for i, sample in enumerate(self.split.samples)}
         for failed in gather_objects(self.failed):
-            for name, reason in failed.items():
-                self._fail(position[name], reason)
+            self.leave_out(failed)
+
+    def leave_out(self, failed: Mapping[str, str]) -> None:
+        """Leave images out, sample name → reason, that another process could not read."""
+        if new := failed.keys() - self.failed.keys():
+            for index, sample in enumerate(self.split.samples):
+                if sample.name in new:
+                    self._fail(index, failed[sample.name])
 
     def batches(
         self,
@@ -146,23 +152,34 @@ class FaceTensors:
         *,
         order: torch.Tensor | None = None,
         drop_last: bool = False,
+        keep_empty: bool = False,
         workers: int | None = None,
     ) -> Iterator[Batch]:
         """Batches in split order, or in a given order of positions.
 
         Unreadable images are left out, so a batch may be smaller than asked; an empty one is
-        skipped. `workers` takes the place of the split's own number; 0 is best for few images.
+        skipped unless `keep_empty`. The images of an order stay in the batches that they have
+        there, known to be unreadable or not, so that an order gives the same batches each time.
+
+        Args:
+            batch_size: Images of a batch.
+            order: int64 (M,), positions in the split; all that are usable unless given.
+            drop_last: Leave out a last batch that is smaller, unless it is the only one.
+            keep_empty: Give a batch whose images all cannot be read, too.
+            workers: In place of the split's own number; 0 is best for few images.
         """
         order = self.usable if order is None else order
-        if self.failed:
-            order = order[torch.isin(order, self.usable)]
         chunks = list(order.split(batch_size)) if len(order) else []
         if drop_last and len(chunks) > 1 and len(chunks[-1]) < batch_size:
             chunks.pop()
-        if self._pixels is not None:
+        if self.failed:
+            chunks = [chunk[torch.isin(chunk, self.usable)] for chunk in chunks]
+        if not keep_empty:
+            chunks = [chunk for chunk in chunks if len(chunk)]
+        if self._pixels is not None and chunks:
             pixels = self._pixels
-            places = order.to(pixels.device).split(batch_size)  # one copy, for a copy is waited for
-            for indices, rows in zip(chunks, places, strict=False):
+            places = torch.cat(chunks).to(pixels.device)  # one copy, for a copy is waited for
+            for indices, rows in zip(chunks, places.split([*map(len, chunks)]), strict=True):
                 yield Batch(pixels[rows], indices)
             return
         if self._mapped is not None:
@@ -173,15 +190,19 @@ class FaceTensors:
             batch_sampler=[chunk.tolist() for chunk in chunks],
             num_workers=self._workers if workers is None else workers,
             collate_fn=list,
+            generator=torch.Generator(),  # otherwise it takes a number from everybody's
         )
         for items in loader:
             good = [item for item in items if not isinstance(item[1], str)]
             for index, reason in items:
                 if isinstance(reason, str):
                     self._fail(index, reason)
-            if good:
-                pixels = torch.from_numpy(np.stack([pixels for _, pixels in good]))
-                yield Batch(pixels, torch.tensor([index for index, _ in good]))
+            if good or keep_empty:
+                size = self.image_size
+                pixels = torch.empty((len(good), 3, size, size), dtype=torch.uint8)
+                for row, (_, image) in zip(pixels, good, strict=True):
+                    row.copy_(torch.from_numpy(image))
+                yield Batch(pixels, torch.tensor([index for index, _ in good], dtype=torch.int64))
 
     @staticmethod
     def _from_map(
@@ -208,7 +229,10 @@ class FaceTensors:
         size = self.image_size
         if self._mapped is not None:
             array, rows = self._mapped
-            self._pixels = array[rows].permute(0, 3, 1, 2).contiguous()
+            pixels = torch.empty((len(rows), 3, size, size), dtype=torch.uint8)
+            for part, places in zip(pixels.split(_COPIED), rows.split(_COPIED), strict=True):
+                part.copy_(array[places].permute(0, 3, 1, 2))
+            self._pixels = pixels
             return
         pixels = torch.zeros((len(self.split), 3, size, size), dtype=torch.uint8)
         with ThreadPoolExecutor(max(1, self._workers)) as pool:

@@ -153,7 +153,9 @@ def predict(
     logits = [part for share in shares for part in share[0]]
     vectors = [part for share in shares for part in share[1]]
     indices = [part for share in shares for part in share[2]]
-    failed = {name: reason for share in shares for name, reason in share[3].items()}
+    for share in shares:
+        images.leave_out(share[3])
+    failed = images.failed
     if not logits:
         raise DataError(
             "no image of the split can be read",

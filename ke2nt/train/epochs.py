@@ -148,7 +148,8 @@ class EpochLoop(ABC):
         self.device = self.accelerator.device
         self.targets = self.data.targets.to(self.device)
         if self.config.data.memory == "device":
-            self.data.to(self.device)
+            with out_of_memory_explained("data.memory=device", "Use data.memory=ram."):
+                self.data.to(self.device)
         self._positions, self._pool = self.data.real, self.data.pool
         self._classes = torch.from_numpy(self.data.train.split.labels())
         images = len(self._positions) + self.data.extra_per_epoch
@@ -204,7 +205,10 @@ class EpochLoop(ABC):
         sums = {k: self.to_device(torch.tensor(v, dtype=dtype)) for k, v in progress.sums.items()}
         unseen = LateLook()
         for batch in self._batches(order[progress.step :]):
-            parts = self._train_step(batch, progress)
+            if len(batch.indices):
+                parts = self._train_step(batch, progress)
+            else:  # none of its images can be read
+                parts, progress.skipped = {}, progress.skipped + 1
             for name, value in parts.items():
                 sums[name] = sums[name] + value if name in sums else value.to(dtype)
             progress.step += 1
@@ -229,7 +233,7 @@ class EpochLoop(ABC):
 
     def _batches(self, order: torch.Tensor) -> Iterator[Batch]:
         """This process's images of some steps, (steps, its share) positions in the split."""
-        return self.data.train.batches(order.shape[1], order=order.flatten())
+        return self.data.train.batches(order.shape[1], order=order.flatten(), keep_empty=True)
 
     def _look_back(self, unseen: LateLook, order: torch.Tensor, epoch: int) -> None:
         """Raise TrainingError where a loss of these steps was not finite, with the step's batch."""
@@ -257,7 +261,12 @@ class EpochLoop(ABC):
             f"{self.section}.batch_size": self.optim.batch_size,
             "model.image_size": self.config.model.image_size,
         }
-        return out_of_memory_explained(sizes, f"{self.command} --resume {self.run.path}")
+        resume = f"{self.command} --resume {self.run.path}"
+        return out_of_memory_explained(
+            ", ".join(f"{key}={value}" for key, value in sizes.items()),
+            f"Lower {' first, then '.join(sizes)}; go on with {resume} where the run had "
+            "checkpoints.",
+        )
 
     @property
     def share(self) -> slice:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,9 +13,12 @@ from safetensors.torch import save
 
 from ke2nt.errors import TrainingError
 from ke2nt.runtime.atomic import write_bytes, write_json
+from ke2nt.runtime.distributed import is_main
 from ke2nt.train.run import RunDirectory
 
 __all__ = ["LateLook", "not_finite", "out_of_memory_explained"]
+
+_NO_MEMORY = re.compile(r"DefaultCPUAllocator: (can't allocate|not enough) memory")
 
 
 class LateLook:
@@ -54,11 +58,13 @@ def not_finite(
 
     `not_finite.safetensors` holds the pixels as they went in, augmented, float (B, 3, S, S) in
     0..255, and the labels; `not_finite.json` the facts, sample names among them. The message names
-    the keys of the configuration's `section` to change.
+    the keys of the configuration's `section` to change. Of several processes the main one keeps its
+    share.
     """
-    tensors = {"pixels": pixels.cpu().contiguous(), "labels": labels.cpu().contiguous()}
-    write_bytes(run.path / "not_finite.safetensors", save(tensors))
-    write_json(run.path / "not_finite.json", facts)
+    if is_main():
+        tensors = {"pixels": pixels.cpu().contiguous(), "labels": labels.cpu().contiguous()}
+        write_bytes(run.path / "not_finite.safetensors", save(tensors))
+        write_json(run.path / "not_finite.json", facts)
     return TrainingError(
         "the loss is not finite any more",
         found=f"{facts['loss']} in epoch {facts['epoch']}, step {facts['step']}",
@@ -70,23 +76,19 @@ def not_finite(
 
 
 @contextmanager
-def out_of_memory_explained(sizes: dict[str, int], resume: str) -> Iterator[None]:
+def out_of_memory_explained(found: str, hint: str) -> Iterator[None]:
     """Turn an out-of-memory error into one that says what to lower.
 
     Args:
-        sizes: Keys of the configuration that memory depends on, the first to lower first.
-        resume: The command that goes on with the run.
+        found: Keys of the configuration that memory depends on, and their values.
+        hint: What to change.
     """
     try:
         yield
     except RuntimeError as error:
         text = str(error)
-        if not isinstance(error, torch.OutOfMemoryError) and "enough memory" not in text:
+        if not (isinstance(error, torch.OutOfMemoryError) or _NO_MEMORY.search(text)):
             raise
         raise TrainingError(
-            "not enough memory for a training step",
-            found=", ".join(f"{key}={value}" for key, value in sizes.items())
-            + f": {text.splitlines()[0]}",
-            hint=f"Lower {' first, then '.join(sizes)}; go on with {resume} where the run had "
-            "checkpoints.",
+            "not enough memory for training", found=f"{found}: {text.splitlines()[0]}", hint=hint
         ) from error

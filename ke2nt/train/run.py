@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, overload
 
@@ -146,8 +146,10 @@ class RunDirectory:
         try:
             yield
         except BaseException as error:
-            if is_main():
-                self.write("run.json", {**summary, "status": f"stopped: {type(error).__name__}"})
+            with suppress(OSError):  # a full disk, perhaps: what stopped the run is what to say
+                if is_main():
+                    stopped = {**summary, "status": f"stopped: {type(error).__name__}"}
+                    self.write("run.json", stopped)
             raise
 
     def write(self, name: str, value: Any) -> None:

@@ -54,6 +54,31 @@ def test_an_unreadable_image_is_left_out_and_named(split, memory):
     assert asked.tolist() == [5]
 
 
+@pytest.mark.parametrize("memory", ["ram", "lazy"])
+def test_an_order_gives_the_same_batches_each_time(split, memory):
+    tensors = FaceTensors(split, 16, memory=memory, workers=0)
+    order = torch.tensor([5, 3, 0, 1, 3, 3, 6])
+    for keep_empty, expected in ((True, [[5], [0, 1], [], [6]]), (False, [[5], [0, 1], [6]])):
+        batches = list(tensors.batches(2, order=order, keep_empty=keep_empty))
+        assert [b.indices.tolist() for b in batches] == expected
+        for batch in batches:
+            assert batch.pixels.shape == (len(batch.indices), 3, 16, 16)
+            assert batch.pixels[:, 0, 8, 8].tolist() == (10 * batch.indices).tolist()
+
+
+def test_images_that_another_process_could_not_read_are_left_out(split):
+    tensors = FaceTensors(split, 16, memory="lazy", workers=0)
+    tensors.leave_out({"3.png": "broken", "5.png": "gone"})
+    assert tensors.failed == {"3.png": "broken", "5.png": "gone"}
+    assert torch.cat([b.indices for b in tensors.batches(2)]).tolist() == [0, 1, 2, 4, 6]
+
+
+def test_reading_leaves_the_random_numbers_alone(split):
+    before = torch.get_rng_state()
+    list(FaceTensors(split, 16, memory="lazy", workers=0).batches(2))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_lazy_decoding_in_worker_processes_is_the_same(split):
     lazy = FaceTensors(split, 16, memory="lazy", workers=2)
     ram = FaceTensors(split, 16, memory="ram")

@@ -11,6 +11,7 @@ import sys
 import time
 
 import pytest
+from command_line import run_ke2nt_twice
 from safetensors.torch import load_file
 
 from ke2nt.config.load import config_to_yaml
@@ -104,3 +105,24 @@ def test_a_batch_that_cannot_be_shared_is_one_clear_error(tiny, monkeypatch):
     with pytest.raises(TrainingError, match=r"optim\.batch_size a multiple of 2.*found.*=7"):
         global_batch(tiny("optim.batch_size=7").optim, 42)
     assert global_batch(tiny("optim.batch_size=8").optim, 7) == 6
+
+
+def test_an_image_that_one_process_cannot_read_is_left_out_of_every_evaluation(
+    tiny, faces, tmp_path
+):
+    root = tmp_path / "faces"
+    shutil.copytree(faces, root)
+    (root / "val" / "neutral" / "2.png").write_bytes(b"broken")
+    changes = f"data.root={root}", "data.memory=lazy", "optim.epochs=2"
+    monkey = "import ke2nt.evaluation.evaluate as e, functools; real = e.predict; "
+    monkey += "e.predict = lambda m, i, **o: real(m, i, **{**o, 'batch_size': 2})"
+    path = configuration(tiny, tmp_path, *changes, out="two")
+    done = run_ke2nt_twice("train", path, "--quiet", before=monkey)
+    assert [process.returncode for process in done] == [0, 0], done[0].stderr
+    alone = train(tiny("model.dropout=0", *changes, out="one"), quiet=True)
+    records = [json.loads(line) for line in (tmp_path / "two/log.jsonl").read_text().splitlines()]
+    for shared, single in zip(records, alone.progress.records, strict=True):
+        assert shared["val"] == pytest.approx(single["val"], abs=1e-4)
+    metrics = json.loads((tmp_path / "two/metrics.json").read_text())
+    assert metrics["n"] == alone.evaluation.report.n
+    assert metrics["confusion"] == alone.evaluation.report.confusion.tolist()

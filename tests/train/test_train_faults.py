@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import resource
 import shutil
@@ -52,6 +53,51 @@ def test_a_full_disk_stops_the_run_and_nothing_is_lost(tiny, monkeypatch):
     expected = load_file(whole.model / "model.safetensors")
     found = load_file(run.model / "model.safetensors")
     assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_a_run_with_an_unreadable_image_resumes_to_the_same_weights(
+    tiny, faces, tmp_path, monkeypatch
+):
+    """The resumed process does not know yet which image it is."""
+    root = tmp_path / "faces"
+    shutil.copytree(faces, root)
+    (root / "train" / "anger" / "3.png").write_bytes(b"broken")
+    changes = f"data.root={root}", "data.memory=lazy"
+    whole = train(tiny(*changes, out="whole"), quiet=True).run
+    real = epochs.save_checkpoint
+
+    def stop(*arguments, **options):
+        real(*arguments, **options)
+        raise TrainingError("enough")
+
+    monkeypatch.setattr(epochs, "save_checkpoint", stop)
+    config = tiny(*changes)
+    with pytest.raises(TrainingError, match="enough"):
+        train(config, quiet=True)
+    monkeypatch.setattr(epochs, "save_checkpoint", real)
+    run = train(config, resume=True, quiet=True).run
+    expected, found = (load_file(r.model / "model.safetensors") for r in (whole, run))
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    assert list(run.read("run.json")["unreadable"]) == ["train/anger/3.png"]
+
+
+def test_a_disk_that_stays_full_hides_no_error(tiny, monkeypatch):
+    """Not even the run's state can be written then."""
+
+    def full(*arguments, **options):
+        raise TrainingError("a checkpoint cannot be written")
+
+    write = RunDirectory.write
+
+    def no_space(self, name, value):
+        if name == "run.json" and value["status"].startswith("stopped"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(self, name, value)
+
+    monkeypatch.setattr(epochs, "save_checkpoint", full)
+    monkeypatch.setattr(RunDirectory, "write", no_space)
+    with pytest.raises(TrainingError, match="a checkpoint cannot be written"):
+        train(tiny(), quiet=True)
 
 
 def test_a_run_directory_that_cannot_be_written(tiny, tmp_path):

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from ke2nt.data.preprocessing import Preprocessing
+from ke2nt.data.tensors import FaceTensors
 from ke2nt.errors import CheckpointError, DataError, TrainingError
 from ke2nt.models.saving import load_model
 from ke2nt.train import epochs, loop
@@ -308,20 +309,28 @@ def test_skipping_ends_where_no_step_is_finite(tiny, nan_in_steps):
         train(tiny("optim.not_finite=skip", "optim.epochs=9"), quiet=True)
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nmore"),
-        RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried to"),
-    ],
-)
-def test_too_little_memory_says_what_to_lower(tiny, monkeypatch, error):
+def _no_gpu_memory():
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nmore")
+
+
+def _no_memory():
+    torch.empty(2**58)
+
+
+@pytest.mark.parametrize("allocate", [_no_gpu_memory, _no_memory])
+def test_too_little_memory_says_what_to_lower(tiny, monkeypatch, allocate):
     def fail(self, *args):
-        raise error
+        allocate()
 
     monkeypatch.setattr(loop.KE2NTLoss, "forward", fail)
     with pytest.raises(TrainingError, match=r"not enough memory.*batch_size=8.*Lower optim"):
         train(tiny(), quiet=True)
+
+
+def test_too_little_memory_for_the_images_says_where_else_they_may_be(tiny, monkeypatch):
+    monkeypatch.setattr(FaceTensors, "to", lambda self, device: _no_gpu_memory())
+    with pytest.raises(TrainingError, match=r"not enough memory.*Use data\.memory=ram"):
+        train(tiny("data.memory=device"), quiet=True)
 
 
 def test_other_runtime_errors_stay_what_they_are(tiny, monkeypatch):
