@@ -85,7 +85,7 @@ def adapt(
         Ke2ntError: Anything a user can mend; what was computed before stays in the run directory.
         TrainingStopped: Ctrl-C; the state has been saved.
     """
-    join_group()
+    join_group(config.device)
     quiet = quiet or not is_main()
     run = RunDirectory(config.out)
     target = _target(config, quiet)

@@ -42,10 +42,10 @@ def training_speed(
     """Images a second of three ways to train the same backbone on the same kind of images.
 
     `bare`: the backbone's forward and backward pass and optimiser step on one fixed batch, in the
-    configured precision, with the loop's memory format, fused optimiser, convolutions and CUDA
-    graph. `loop`: all that `train` does in an epoch: data, augmentation, the model, losses, their
-    means, the weight average. `reference_style`: files through Pillow in workers, single precision,
-    the text tower on every batch.
+    configured precision, with the loop's memory format, fused optimiser, convolutions, compiler and
+    CUDA graph. `loop`: all that `train` does in an epoch: data, augmentation, the model, losses,
+    their means, the weight average. `reference_style`: files through Pillow in workers, single
+    precision, the text tower on every batch.
 
     Args:
         config: Backbone, image size, batch size, optimiser, augmentation, device and precision; its
@@ -67,13 +67,14 @@ def training_speed(
         net = _backbone(config).to(device).to(memory_format=torch.channels_last).train()
         if not config.compile:
             multiply_on_small_maps(net)
+        forward = torch.compile(net, mode="default", dynamic=False) if config.compile else net
         optimizer = make_optimizer(net, config.optim)
         images = torch.randn(batch, 3, size, size, device=device)
         images = images.contiguous(memory_format=torch.channels_last)
 
         def gradients(images: torch.Tensor) -> list[torch.Tensor]:
             with accelerator.autocast():
-                features = net(images)
+                features = forward(images)
             optimizer.zero_grad(set_to_none=True)
             features.float().square().mean().backward()
             return []
@@ -134,7 +135,8 @@ def training_speed(
         contestants["reference_style"] = published
     warm_up = math.ceil(CALLS_BEFORE_REPLAY / steps) if config.cuda_graphs else 1
     rates = take_turns(contestants, device, rounds=rounds, warm_up=warm_up)
-    return _report(rates, config, device, steps, rounds)
+    precision = "bf16" if accelerator.mixed_precision == "bf16" else "fp32"
+    return _report(rates, config, device, precision, steps, rounds)
 
 
 def random_faces(count: int, size: int) -> FaceSplit:
@@ -162,7 +164,12 @@ def _write(split: FaceSplit, folder: Path) -> list[Path]:
 
 
 def _report(
-    rates: dict[str, Rate], config: TrainConfig, device: torch.device, steps: int, rounds: int
+    rates: dict[str, Rate],
+    config: TrainConfig,
+    device: torch.device,
+    precision: str,
+    steps: int,
+    rounds: int,
 ) -> dict[str, Any]:
     speed = {name: rate.images_per_second for name, rate in rates.items()}
     report: dict[str, Any] = {
@@ -180,7 +187,8 @@ def _report(
             "image_size": config.model.image_size,
             "batch_size": config.optim.batch_size,
             "optimiser": config.optim.name,
-            "precision": config.precision,
+            "precision": precision,
+            "compile": config.compile,
             "cuda_graphs": config.cuda_graphs,
             "device": str(device),
             "threads": torch.get_num_threads(),

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ke2nt.cli.options import device_name
 from ke2nt.cli.output import JsonFlag, print_json, print_line, print_table
 
 __all__ = ["app"]
@@ -70,8 +71,6 @@ def infer_command(
     json: JsonFlag = False,
 ) -> None:
     """Images/s of a model's bare forward pass, and of batch prediction."""
-    import torch
-
     from ke2nt.bench.inference import inference_speed
     from ke2nt.models.ke2nt import KE2NT
     from ke2nt.models.saving import load_model
@@ -81,7 +80,7 @@ def infer_command(
         recogniser: Any = KE2NT(TextBank.build("paper"), backbone, size)
     else:
         recogniser = load_model(model)
-    where = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    where = device_name(None if device == "auto" else device)
     report = inference_speed(recogniser, batch_size=batch, steps=steps, rounds=rounds, device=where)
     _print(report, ("predict_over_bare",), json)
 

@@ -104,7 +104,7 @@ def evaluate(
     map_labels(data.classes, model.classes, policy=labels.value, merge=merged)
     for name in by or ():
         check_groups(data, name)
-    join_group()
+    join_group(place)
     images = tensors_for(model, data, quiet=quiet or json)
     result = evaluate_model(
         model,

@@ -49,6 +49,12 @@ def train(
             "name a configuration, or a run to resume",
             hint="Type: ke2nt train CONFIG [key=value …], or ke2nt train --resume RUN",
         )
+    if resume is not None and (out is not None or deterministic):
+        raise ConfigError(
+            "a run is resumed as it was begun",
+            found="--out" if out is not None else "--deterministic",
+            hint=f"Type: ke2nt train --resume {resume}",
+        )
     if resume is not None:
         settings = RunDirectory(resume).load_config()
     else:

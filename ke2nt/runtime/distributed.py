@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 
+from ke2nt.errors import ConfigError
+
 __all__ = [
     "any_process",
     "average_gradients",
@@ -50,16 +52,31 @@ def is_main() -> bool:
     return rank() == 0
 
 
-def join_group() -> None:
+def join_group(device: torch.device | str | None = None) -> None:
     """Join the processes that the launcher started with this one, until this one ends.
 
     Joining again does nothing: a group that is left and formed anew may meet addresses of the old.
+
+    Args:
+        device: "cpu" to compute there; otherwise each process has a GPU, where there are any.
+
+    Raises:
+        ConfigError: The launcher started more processes than this machine has GPUs.
     """
     if _joined() or int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    on_gpu = torch.cuda.is_available() and str(device) != "cpu"
+    if on_gpu:
+        local, gpus = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+        if local >= gpus:
+            raise ConfigError(
+                "there are more processes than GPUs on this machine",
+                expected=f"at most {gpus}",
+                found=f"process {local}, counted from 0",
+                hint="Start fewer processes, or compute on the CPU.",
+            )
+        torch.cuda.set_device(local)
+    dist.init_process_group("nccl" if on_gpu else "gloo")
     atexit.register(_leave_group)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import platform
+import re
 from typing import TYPE_CHECKING
 
 import torch
 
 from ke2nt.config.schema import TrainConfig
 from ke2nt.errors import TrainingError
+from ke2nt.runtime.distributed import world_size
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -29,6 +31,10 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
     from accelerate.state import AcceleratorState
 
     device = config.device
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", device):
+        raise TrainingError(
+            "unknown device", expected="auto, cpu, cuda, cuda:N or mps", found=device
+        )
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise TrainingError(
             "no CUDA device is available", found=f"device={device}", hint="Use device=cpu or auto."
@@ -37,8 +43,8 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
         raise TrainingError(
             "no MPS device is available", found="device=mps", hint="Use device=cpu or auto."
         )
-    if device.split(":")[0] not in ("auto", "cpu", "cuda", "mps"):
-        raise TrainingError("unknown device", expected="auto, cpu, cuda or mps", found=device)
+    if device.startswith("cuda:"):
+        _choose_gpu(int(device.removeprefix("cuda:")))
     on_cpu = device == "cpu" or not (torch.cuda.is_available() or torch.backends.mps.is_available())
     has_bf16 = (
         _cpu_computes_in_bf16()
@@ -49,6 +55,20 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
     # accelerate keeps one state a process; a second run may want another precision.
     AcceleratorState._reset_state(reset_partial_state=True)
     return Accelerator(mixed_precision="bf16" if wanted == "bf16" else "no", cpu=device == "cpu")
+
+
+def _choose_gpu(index: int) -> None:
+    """Make it the one that "cuda" means in this process."""
+    gpus = torch.cuda.device_count()
+    if world_size() > 1 or index >= gpus:
+        raise TrainingError(
+            "this GPU cannot be chosen",
+            expected="device=cuda: each of several processes has its own"
+            if world_size() > 1
+            else f"cuda:0 to cuda:{gpus - 1}",
+            found=f"device=cuda:{index}",
+        )
+    torch.cuda.set_device(index)
 
 
 def _cpu_computes_in_bf16() -> bool:

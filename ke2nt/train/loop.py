@@ -110,7 +110,7 @@ class Trainer(EpochLoop):
         place = progress.epoch, progress.step
         pixels = self.to_device(batch.pixels)
         count, side = len(pixels), pixels.shape[-1]
-        generator = torch_generator(self.config.seed, "mix", *place, rank())
+        generator = torch_generator(self.config.seed, "mix", *place, 0)  # alike in all processes
         mixing = draw_mixing(count, side, self.config.augment, generator)
         return _StepInputs(
             pixels,

@@ -69,7 +69,7 @@ def train(
         Ke2ntError: Anything a user can mend; what was computed before stays in the run directory.
         TrainingStopped: Ctrl-C; the state has been saved.
     """
-    join_group()
+    join_group(config.device)
     quiet = quiet or not is_main()
     run = RunDirectory(config.out)
     seed_everything(config.seed)

@@ -97,7 +97,7 @@ def embed_split(
     """
     if len(split) == 0:
         raise DataError("the split is empty", where=f"{split.dataset} {split.split}")
-    join_group()
+    join_group(device)
     folder = cache_folder(cache_dir)
     model = get_image_encoder(encoder, cache_dir=folder) if isinstance(encoder, str) else encoder
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from contextlib import contextmanager
 
 import pytest
@@ -141,6 +142,59 @@ def test_inference_speed_predicts_every_image():
     report = inference_speed(model, batch_size=4, steps=1, rounds=1)
     assert report["predict_over_bare"] == pytest.approx(
         report["predict"] / report["bare"], rel=0.01
+    )
+
+
+SMALL_TOWER = """
+import torch, ke2nt.bench.reference as reference
+class Tower(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.clip = torch.nn.Module()
+        self.clip.text_projection = torch.nn.Parameter(torch.zeros(8, 16), requires_grad=False)
+    def forward(self, prompts):
+        return torch.randn(len(prompts), 16)
+reference._TextTower = Tower
+"""
+
+
+def test_training_speed_on_the_command_line():
+    words = "bench train data.workers=0 --backbone test_resnet --size 32 --batch 4 --steps 2"
+    words += " --rounds 1 --device cpu --json"
+    done = run_ke2nt(*words.split(), before=SMALL_TOWER)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert min(report[name] for name in ("bare", "loop", "reference_style")) > 0
+    ratio = report["loop"] / report["reference_style"]
+    assert report["loop_over_reference"] == pytest.approx(ratio, rel=0.02)
+    assert report["settings"]["precision"] in ("bf16", "fp32")
+    if sys.platform == "linux":
+        assert all(rate["peak_mib"] > 50 for rate in report["detail"].values())
+
+
+def test_a_compiled_loop_is_measured_beside_a_compiled_backbone(compile_calls):
+    config = load_config("rafdb_resnet18", ["model.backbone=test_resnet", "model.image_size=32",
+                         "optim.batch_size=4", "device=cpu", "compile=true"])  # fmt: skip
+    report = training_speed(config, steps=1, rounds=1, reference=False)
+    assert compile_calls.count("default") == 2
+    assert report["settings"]["compile"] is True
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
+def test_a_device_that_is_not_there_is_one_clear_error():
+    done = run_ke2nt(
+        "bench", "infer", "--backbone", "test_resnet", "--size", "32", "--device", "cuda"
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: the device 'cuda' cannot be used here")
+
+
+def test_inference_speed_on_the_command_line():
+    done = run_ke2nt("bench", "infer", "--backbone", "test_resnet", "--size", "32", "--batch", "4",
+                     "--steps", "1", "--rounds", "1", "--json")  # fmt: skip
+    report = json.loads(done.stdout)
+    assert report["predict_over_bare"] == pytest.approx(
+        report["predict"] / report["bare"], rel=0.02
     )
 
 

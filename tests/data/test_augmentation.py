@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torchvision import transforms
+from torchvision.transforms import functional
 
 from ke2nt.config.schema import AugmentConfig
+from ke2nt.data import augmentation
 from ke2nt.data.augmentation import BatchAugmentation
 from ke2nt.data.constants import device_constant
 from ke2nt.runtime.seeding import torch_generator
@@ -99,6 +102,81 @@ def test_brightness_and_contrast_stay_in_range_and_differ_by_sample():
     ratio = out.mean(dim=(1, 2, 3)) / pixels.float().mean(dim=(1, 2, 3))
     assert 0.4 < ratio.min() < 0.9
     assert 1.1 < ratio.max() < 1.6
+
+
+SMOOTH = transforms.InterpolationMode.BILINEAR
+
+
+def blob_figures(images):
+    """(N, 7): mean, spread, centroid and second moments of a bright blob in each image."""
+    grey = images.float().mean(dim=1)
+    line = torch.arange(grey.shape[-1], dtype=torch.float32)
+    weight = (grey / grey.sum(dim=(1, 2), keepdim=True)).double()
+    y, x = (weight.sum(dim=2) * line).sum(dim=1), (weight.sum(dim=1) * line).sum(dim=1)
+    dy, dx = line[None] - y[:, None], line[None] - x[:, None]
+    yy = (weight.sum(dim=2) * dy**2).sum(dim=1)
+    xx = (weight.sum(dim=1) * dx**2).sum(dim=1)
+    xy = torch.einsum("nyx,ny,nx->n", weight, dy, dx)
+    flat = grey.flatten(1)
+    return torch.stack([flat.mean(dim=1), flat.std(dim=1), y, x, yy, xx, xy], dim=1)
+
+
+def erased_figures(images):
+    """(N, 3): share that is erased, and height and width of the rectangle."""
+    gone = (images <= 3).all(dim=1)
+    rows, columns = gone.any(dim=2).sum(dim=1), gone.any(dim=1).sum(dim=1)
+    return torch.stack([gone.flatten(1).float().mean(dim=1), rows, columns], dim=1)
+
+
+def zoomed(image):
+    """What is seen is 0.7 to 1.3 times the image's side, so that the image is made 1/that."""
+    side = 0.7 + 0.6 * float(torch.rand(()))
+    return functional.affine(image, 0.0, [0, 0], 1 / side, [0.0], interpolation=SMOOTH)
+
+
+ASPECT = (1 / augmentation._MAX_ASPECT, augmentation._MAX_ASPECT)
+ONE_BY_ONE = {
+    "flip": ({"flip": 0.3}, transforms.RandomHorizontalFlip(0.3), blob_figures),
+    "crop": (
+        {"crop": 0.5, "crop_padding": 4},
+        transforms.RandomApply([transforms.RandomCrop(32, padding=4)], p=0.5),
+        blob_figures,
+    ),
+    "rotate": ({"rotate": 30}, transforms.RandomAffine(30, interpolation=SMOOTH), blob_figures),
+    "scale": ({"scale": 0.3}, zoomed, blob_figures),
+    "translate": (
+        {"translate": 0.1},
+        transforms.RandomAffine(0, translate=(0.1, 0.1), interpolation=SMOOTH),
+        blob_figures,
+    ),
+    "brightness": ({"brightness": 0.4}, transforms.ColorJitter(brightness=0.4), blob_figures),
+    "contrast": ({"contrast": 0.4}, transforms.ColorJitter(contrast=0.4), blob_figures),
+    "erase": (
+        {"erase": 0.7, "erase_area": (0.05, 0.2)},
+        transforms.RandomErasing(0.7, scale=(0.05, 0.2), ratio=ASPECT),
+        erased_figures,
+    ),
+}
+
+
+@pytest.mark.parametrize("option", ONE_BY_ONE)
+def test_a_batch_is_changed_as_torchvision_changes_images_one_by_one(option):
+    """Means and standard deviations over 1,500 images agree within four standard errors."""
+    options, one_by_one, figures = ONE_BY_ONE[option]
+    line = torch.arange(32.0)
+    blob = torch.exp(-((line[:, None] - 13) ** 2) / 40 - (line[None] - 19) ** 2 / 12)
+    image = (30 + 140 * blob).byte().expand(3, 32, 32)
+    count = 1500
+    ours = figures(augment(image.expand(count, -1, -1, -1), **options)).double()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        single = [one_by_one(image.float() / 255) * 255 for _ in range(count)]
+    theirs = figures(torch.stack(single)).double()
+    mean, spread = theirs.mean(dim=0), theirs.std(dim=0)
+    error = spread * (2 / count) ** 0.5
+    assert spread.max() > 0.01  # it does something
+    assert bool(((ours.mean(dim=0) - mean).abs() < 4 * error + 0.02 * mean.abs()).all())
+    assert bool(((ours.std(dim=0) - spread).abs() < 0.1 * spread + 0.02).all())
 
 
 def test_one_option_does_not_change_the_random_choices_of_another():

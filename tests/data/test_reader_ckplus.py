@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import contextlib
+
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from reader_trees import ckplus, text
 
 from ke2nt.data.readers.ckplus import CKPlus
-from ke2nt.errors import DataError, LayoutError
+from ke2nt.errors import DataError, Ke2ntError, LayoutError
 from ke2nt.labels import DATASET_LABELS
 
 SEQUENCES = {
@@ -104,6 +108,20 @@ def test_damaged_labels(root):
     text(path, "3.0")
     text(path.with_name("S005_001_00000007_emotion.txt"), "3.0")
     with pytest.raises(DataError, match="more than one label"):
+        CKPlus(root).load("all")
+
+
+@given(
+    st.one_of(
+        st.binary(max_size=60), st.text("0123.567e+-naif\n\x00 ", max_size=20).map(str.encode)
+    )
+)
+@settings(
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_any_label_file_reads_or_gives_an_error_of_ours(root, content):
+    (root / "Emotion/S005/001/S005_001_00000006_emotion.txt").write_bytes(content)
+    with contextlib.suppress(Ke2ntError):
         CKPlus(root).load("all")
 
 

@@ -53,6 +53,11 @@ def test_a_model_that_cannot_be_compiled_is_one_clear_error(tiny, monkeypatch):
         train(tiny("compile=true"), quiet=True)
 
 
+def test_attention_heads_cannot_be_compiled(tiny):
+    with pytest.raises(TrainingError, match=r"attention heads cannot be compiled.*compile=false"):
+        train(tiny("compile=true", "model.attention=true"), quiet=True)
+
+
 def test_what_cannot_be_together_is_said_before_training(tiny, monkeypatch):
     monkeypatch.setattr("ke2nt.train.compiled.world_size", lambda: 2)
     with pytest.raises(TrainingError, match=r"sync_batch_norm=false"):

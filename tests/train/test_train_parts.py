@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from ke2nt.config.schema import OptimConfig, TrainConfig
-from ke2nt.errors import CheckpointError
+from ke2nt.errors import CheckpointError, ConfigError, TrainingError
 from ke2nt.models.linear import LinearClassifier
+from ke2nt.runtime import distributed
 from ke2nt.runtime.seeding import torch_generator
 from ke2nt.train.checkpoint import Progress, load_checkpoint, save_checkpoint
 from ke2nt.train.device import make_accelerator
@@ -135,3 +136,58 @@ def test_a_cpu_trains_in_bf16_where_it_computes_in_it(monkeypatch, precision, ca
     monkeypatch.setattr("ke2nt.train.device._cpu_computes_in_bf16", lambda: capable)
     config = TrainConfig(device="cpu", precision=precision)
     assert make_accelerator(config).mixed_precision == mixed
+
+
+@pytest.fixture
+def two_gpus(monkeypatch):
+    """Stand in for them; the numbers that are chosen."""
+    chosen = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    monkeypatch.setattr("accelerate.Accelerator", lambda **options: options)
+    return chosen
+
+
+@pytest.mark.parametrize(("device", "chosen"), [("cuda:1", [1]), ("cuda", []), ("cpu", [])])
+def test_the_gpu_of_a_number_is_the_one_that_trains(two_gpus, device, chosen):
+    assert make_accelerator(TrainConfig(device=device))["cpu"] == (device == "cpu")
+    assert two_gpus == chosen
+
+
+@pytest.mark.parametrize(
+    ("device", "words"),
+    [
+        ("cuda:2", r"this GPU cannot be chosen; expected cuda:0 to cuda:1; found device=cuda:2"),
+        ("cuda:", "unknown device; expected auto, cpu, cuda, cuda:N or mps; found cuda:"),
+        ("gpu", "unknown device"),
+    ],
+)
+def test_a_gpu_that_is_not_there(two_gpus, device, words):
+    with pytest.raises(TrainingError, match=words):
+        make_accelerator(TrainConfig(device=device))
+
+
+def test_each_of_several_processes_has_its_own_gpu(two_gpus, monkeypatch):
+    monkeypatch.setattr("ke2nt.train.device.world_size", lambda: 2)
+    with pytest.raises(TrainingError, match="each of several processes has its own"):
+        make_accelerator(TrainConfig(device="cuda:1"))
+
+
+@pytest.mark.parametrize(
+    ("device", "backend", "chosen"),
+    [("auto", "nccl", [1]), (None, "nccl", [1]), ("cpu", "gloo", [])],
+)
+def test_processes_meet_where_they_compute(two_gpus, monkeypatch, device, backend, chosen):
+    joined = []
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setattr(distributed.dist, "init_process_group", joined.append)
+    monkeypatch.setattr(distributed.atexit, "register", lambda function: None)
+    distributed.join_group(device)
+    assert (joined, two_gpus) == ([backend], chosen)
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    if backend == "nccl":
+        with pytest.raises(ConfigError, match=r"more processes than GPUs.*expected at most 2"):
+            distributed.join_group(device)

@@ -7,13 +7,16 @@ import math
 import os
 import signal
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from ke2nt.data.preprocessing import Preprocessing
+from ke2nt.data.sample import FaceSplit
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.errors import CheckpointError, DataError, TrainingError
+from ke2nt.models.ke2nt import KE2NT
 from ke2nt.models.saving import load_model
 from ke2nt.train import epochs, loop
 from ke2nt.train.checkpoint import Progress, latest_checkpoint
@@ -161,12 +164,10 @@ def test_the_best_epoch_can_be_had_back_and_its_state_holds_all(tiny):
         assert all(torch.equal(v, ema[k]) for k, v in kept.state_dict().items() if k in ema)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("memory", ["ram", "device"])
-def test_the_host_does_not_wait_for_the_gpu_within_a_step(tiny, memory):
-    config = tiny("device=cuda", f"data.memory={memory}", "augment.cutmix=1", "optim.ema=0.9")
+def prepared(config):
+    """The trainer of a run that has not begun."""
     preprocessing = Preprocessing(image_size=24)
-    trainer = prepare_trainer(
+    return prepare_trainer(
         config,
         RunDirectory(config.out),
         load_training_data(config, preprocessing, quiet=True),
@@ -174,6 +175,82 @@ def test_the_host_does_not_wait_for_the_gpu_within_a_step(tiny, memory):
         preprocessing,
         quiet=True,
     )
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_step_computes_in_the_format_and_precision_asked_for(tiny, monkeypatch, precision):
+    seen = []
+    real = KE2NT.forward
+
+    def forward(self, images):
+        last = images.is_contiguous(memory_format=torch.channels_last)
+        seen.append((last, torch.is_autocast_enabled("cpu")))
+        return real(self, images)
+
+    monkeypatch.setattr(KE2NT, "forward", forward)
+    trainer = prepared(tiny(f"precision={precision}"))
+    trainer.train_epoch(Progress())
+    assert set(seen) == {(True, precision == "bf16")}
+    filters = [p for p in trainer.model.parameters() if p.ndim == 4 and p.shape[1] * p.shape[2] > 1]
+    assert filters
+    assert all(p.is_contiguous(memory_format=torch.channels_last) for p in filters)
+    assert all(group["fused"] for group in trainer.optimizer.param_groups)
+
+
+def test_several_processes_mix_alike_each_within_its_share(tiny, monkeypatch):
+    trainer = prepared(tiny("augment.mixup=1", "augment.cutmix=1"))
+    batch = next(trainer.data.train.batches(8))
+    for step in range(4):
+        found = []
+        for number in (0, 1):
+            monkeypatch.setattr(loop, "rank", lambda number=number: number)
+            found.append(trainer._step_inputs(batch, Progress(step=step)).mixing)
+        assert all(map(torch.equal, *found))
+
+
+def test_an_image_that_is_lost_while_several_processes_share_batches_stops_the_run(
+    tiny, monkeypatch
+):
+    trainer = prepared(tiny())
+    monkeypatch.setattr(loop, "world_size", lambda: 2)
+    trainer.data.train.failed["train/anger/3.png"] = "gone"
+    few = next(trainer.data.train.batches(3))
+    with pytest.raises(TrainingError, match=r"became unreadable.*3\.png: gone.*--resume"):
+        trainer._train_step(few, Progress())
+
+
+def test_of_several_processes_the_main_one_keeps_the_batch(tiny, nan_in_steps, monkeypatch):
+    monkeypatch.setattr("ke2nt.train.faults.is_main", lambda: False)
+    nan_in_steps({1})
+    config = tiny()
+    with pytest.raises(TrainingError, match="not finite"):
+        train(config, quiet=True)
+    assert not list(RunDirectory(config.out).path.glob("not_finite*"))
+
+
+def test_votes_are_what_is_learned_where_asked_for(tiny, monkeypatch):
+    shares = np.random.default_rng(0).dirichlet([1, 1, 1], 64).astype(np.float32)
+    monkeypatch.setattr(FaceSplit, "distributions", lambda self: shares[: len(self)])
+    trainer = prepared(tiny("data.soft_labels=true"))
+    batch = next(trainer.data.train.batches(8))
+    labels = trainer._step_inputs(batch, Progress()).labels
+    assert torch.equal(labels, torch.from_numpy(shares)[batch.indices])
+
+
+def test_label_smoothing_reaches_the_loss(tiny):
+    plain, smooth = (
+        train(tiny("optim.epochs=1", "optim.warmup_epochs=0", *more, out=out), quiet=True)
+        for out, more in (("plain", ()), ("smooth", ("loss.label_smoothing=0.3",)))
+    )
+    first, second = (r.progress.records[0]["loss"] for r in (plain, smooth))
+    assert abs(first["similarity"] - second["similarity"]) > 0.01
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("memory", ["ram", "device"])
+def test_the_host_does_not_wait_for_the_gpu_within_a_step(tiny, memory):
+    config = tiny("device=cuda", f"data.memory={memory}", "augment.cutmix=1", "optim.ema=0.9")
+    trainer = prepared(config)
     trainer.train_epoch(Progress())
     progress = Progress(step=1)
     batches = list(trainer.data.train.batches(8))

@@ -1,0 +1,20 @@
+"""The drill that kills training at random moments; a quarter of an hour, so marked slow."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DRILL = Path(__file__).resolve().parents[2] / "benchmarks" / "kill_drill.py"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_runs_that_were_killed_equal_one_that_was_not(tmp_path):
+    words = [sys.executable, str(DRILL), "--runs", "20", "--out", str(tmp_path / "drill")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "20 of 20 runs equal" in done.stdout
