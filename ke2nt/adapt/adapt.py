@@ -207,17 +207,24 @@ def _compare(
     summary: Mapping[str, Any],
 ) -> AdaptResult:
     """Both models on the target, and on held-out source images where there are any."""
-    answers = (_answers(before, target.report), _answers(after, target.report))
-    known = None
-    if source is not None:
-        known = (_answers(before, source.val), _answers(after, source.val))
+    flip = config.select.flip_tta
+
+    def answers_for(images: FaceTensors) -> tuple[Predictions, Predictions]:
+        first, second = (
+            predict(model, images, batch_size=256, embeddings=True, flip_tta=flip)
+            for model in (before, after)
+        )
+        return first, second
+
+    answers = answers_for(target.report)
+    known = None if source is None else answers_for(source.val)
     changes = compare(answers[0], answers[1], known, seed=config.seed)
     images = len(target.images.usable)
     trust = judge_trust(
         changes, adapted_on=images, source_images=None if source is None else len(source.train)
     )
     split = target.report.split
-    settings = {"dataset": split.dataset, "split": split.split, "flip_tta": False}
+    settings = {"dataset": split.dataset, "split": split.split, "flip_tta": flip}
     figures = [
         None if target.truth is None else scored(a, target.truth, settings, seed=config.seed)
         for a in answers
@@ -259,10 +266,6 @@ def _card(result: AdaptResult) -> dict[str, Any]:
     if result.after is None:
         return found
     return {**found, "evaluations": [evaluation_facts(result.after.to_dict())]}
-
-
-def _answers(model: Recogniser, images: FaceTensors) -> Predictions:
-    return predict(model, images, batch_size=256, embeddings=True)
 
 
 def _choice(config: AdaptConfig) -> str:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from ke2nt.config.schema import OptimConfig, SelectConfig, TrainConfig
+from ke2nt.config.schema import OptimConfig, TrainConfig
 from ke2nt.config.section import Section
 
 __all__ = ["AdaptConfig", "AdaptSection", "Part", "TargetConfig"]
@@ -132,5 +132,6 @@ class AdaptConfig(TrainConfig):
     def adaptation_run(self) -> AdaptConfig:
         """The same, with the selection of the adaptation."""
         rule: Literal["best", "last"] = "last" if self.adapt.choose == "last" else "best"
-        select = SelectConfig(metric=self.select.metric, rule=rule, every=self.select.every)
-        return self.model_copy(update={"select": select})
+        return self.model_copy(
+            update={"select": self.select.model_copy(update={"rule": rule, "on": "validation"})}
+        )

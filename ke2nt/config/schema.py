@@ -240,6 +240,7 @@ class SelectConfig(Section):
         description="test is the optimistic protocol of some papers; every report then says so.",
     )
     every: int = Field(1, ge=1, description="Epochs between two evaluations.")
+    flip_tta: bool = Field(False, description="Judge each face together with its mirror image.")
 
 
 class TrainConfig(Section):

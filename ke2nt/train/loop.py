@@ -265,7 +265,12 @@ class Trainer(EpochLoop):
             The value that the kept epoch is chosen by, higher is better, and keys for the log.
         """
         report = evaluate_model(
-            model, self.data.val, batch_size=256, precision=self.precision, bootstrap=0
+            model,
+            self.data.val,
+            batch_size=256,
+            precision=self.precision,
+            flip_tta=self.config.select.flip_tta,
+            bootstrap=0,
         ).report
         names = ("accuracy", "uar", "macro_f1", "nll")
         return float(getattr(report, self.config.select.metric)), {

@@ -113,7 +113,12 @@ def train(
     # The figures are those of the model as it was saved, in full precision.
     model = load_model(run.model)
     evaluation = evaluate_model(
-        model, data.val, batch_size=256, device=accelerator.device, precision="fp32"
+        model,
+        data.val,
+        batch_size=256,
+        device=accelerator.device,
+        precision="fp32",
+        flip_tta=config.select.flip_tta,
     )
     model.to("cpu")
     result = TrainResult(run, evaluation, progress, data)

@@ -110,6 +110,16 @@ def test_the_words_of_the_source_are_where_training_is(tiny, monkeypatch):
         assert {bank.embeddings.device.type, bank.raw.device.type} == {"meta"}
 
 
+def test_faces_are_judged_with_their_mirror_images_where_asked_for(tiny):
+    result = adapt(tiny("select.flip_tta=true"), quiet=True)
+    figures = result.run.read("adaptation.json")["figures"]
+    assert figures["before"]["flip_tta"] is figures["after"]["flip_tta"] is True
+    plain = adapt(tiny(out="plain"), quiet=True)
+    assert weights(plain).keys() == weights(result).keys()
+    first, second = (r.after.report.nll for r in (plain, result))
+    assert abs(first - second) > 1e-6
+
+
 class Sealed(FaceSample):
     """A sample whose label and all else but name and image may not be read yet."""
 

@@ -16,6 +16,7 @@ from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.data.sample import FaceSplit
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.errors import CheckpointError, DataError, TrainingError
+from ke2nt.evaluation.evaluate import evaluate_model
 from ke2nt.models.ke2nt import KE2NT
 from ke2nt.models.saving import load_model
 from ke2nt.train import epochs, loop
@@ -244,6 +245,19 @@ def test_label_smoothing_reaches_the_loss(tiny):
     )
     first, second = (r.progress.records[0]["loss"] for r in (plain, smooth))
     assert abs(first["similarity"] - second["similarity"]) > 0.01
+
+
+def test_faces_are_judged_with_their_mirror_images_where_asked_for(tiny):
+    changes = "augment.flip=0", "augment.rotate=0", "optim.epochs=2"
+    plain = train(tiny(*changes, out="plain"), quiet=True)
+    both = train(tiny(*changes, "select.flip_tta=true", out="both"), quiet=True)
+    assert both.run.read("metrics.json")["flip_tta"] is True
+    assert plain.run.read("metrics.json")["flip_tta"] is False
+    model = load_model(both.run.model)
+    found = evaluate_model(model, both.data.val, flip_tta=True, precision="fp32", bootstrap=0)
+    assert both.evaluation.report.nll == pytest.approx(found.report.nll, abs=1e-6)
+    last = both.progress.records[-1]["val"]["nll"], plain.progress.records[-1]["val"]["nll"]
+    assert abs(last[0] - last[1]) > 1e-6
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
