@@ -173,7 +173,9 @@ class FaceTensors:
         if drop_last and len(chunks) > 1 and len(chunks[-1]) < batch_size:
             chunks.pop()
         if self.failed:
-            chunks = [chunk[torch.isin(chunk, self.usable)] for chunk in chunks]
+            readable = torch.zeros(len(self.split), dtype=torch.bool)
+            readable[self.usable] = True
+            chunks = [chunk[readable[chunk]] for chunk in chunks]
         if not keep_empty:
             chunks = [chunk for chunk in chunks if len(chunk)]
         if self._pixels is not None and chunks:
