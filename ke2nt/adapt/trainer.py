@@ -40,7 +40,13 @@ class _TargetTrainer(Trainer):
 
     def judge(self, model: Recogniser) -> tuple[float, dict[str, Any]]:
         """Mutual information on the target, and what the log says of it."""
-        found = predict(model, self.stream.images, batch_size=256, precision=self.precision)
+        found = predict(
+            model,
+            self.stream.images,
+            batch_size=256,
+            precision=self.precision,
+            flip_tta=self.config.select.flip_tta,
+        )
         figures = answer_figures(found.probabilities)
         names = ("confidence", "information", "largest_share")
         return figures.information, {"target": {n: float(getattr(figures, n)) for n in names}}

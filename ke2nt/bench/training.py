@@ -25,6 +25,7 @@ from ke2nt.models.backbones import Backbone, create_backbone
 from ke2nt.runtime.provenance import machine, package_versions
 from ke2nt.runtime.seeding import derive_seed
 from ke2nt.train.checkpoint import Progress
+from ke2nt.train.compiled import compiled_forward
 from ke2nt.train.data import TrainingData
 from ke2nt.train.device import make_accelerator
 from ke2nt.train.optim import make_optimizer
@@ -67,7 +68,7 @@ def training_speed(
         net = _backbone(config).to(device).to(memory_format=torch.channels_last).train()
         if not config.compile:
             multiply_on_small_maps(net)
-        forward = torch.compile(net, mode="default", dynamic=False) if config.compile else net
+        forward = compiled_forward(net) if config.compile else net
         optimizer = make_optimizer(net, config.optim)
         images = torch.randn(batch, 3, size, size, device=device)
         images = images.contiguous(memory_format=torch.channels_last)

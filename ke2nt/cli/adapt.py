@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ke2nt.cli.options import QuietFlag, yaml_text
+from ke2nt.cli.options import QuietFlag, resumed_alone, yaml_text
 from ke2nt.cli.output import JsonFlag, percent, print_json, print_line, print_table, resumable
 from ke2nt.errors import ConfigError
 
@@ -94,10 +94,16 @@ def _settings(
     if config is not None and "=" in config:
         changes, config = [config, *changes], None
     if resume is not None:
-        if config is not None or changes or model or target or source or method or out:
-            raise ConfigError(
-                "a resumed run keeps its configuration", expected="--resume DIR alone"
-            )
+        new = {
+            "a configuration": config,
+            "key=value": changes,
+            "--model": model,
+            "--target": target,
+            "--source": source,
+            "--method": method,
+            "--out": out,
+        }
+        resumed_alone("ke2nt adapt", resume, new)
         return RunDirectory(resume).load_config(AdaptConfig)
     if config is None and (model is None or target is None):
         raise ConfigError(

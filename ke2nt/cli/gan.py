@@ -19,6 +19,7 @@ from ke2nt.cli.options import (
     SeedOption,
     SplitOption,
     reader_options,
+    resumed_alone,
     spread,
 )
 from ke2nt.cli.output import JsonFlag, print_json, print_line, print_table, resumable
@@ -68,6 +69,7 @@ def _settings(
             hint=f"Type: {command} CONFIG [key=value …], or {command} --resume RUN",
         )
     if resume is not None:
+        resumed_alone(command, resume, {"--out": out})
         place = resume if (resume / "config.yaml").exists() else resume / "synthesis"
         settings = RunDirectory(place).load_config(FesganConfig)
         return settings.model_copy(update={"out": str(resume)})

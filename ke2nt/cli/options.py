@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -37,6 +37,7 @@ __all__ = [
     "device_name",
     "pairs",
     "reader_options",
+    "resumed_alone",
     "spread",
     "yaml_text",
 ]
@@ -127,6 +128,26 @@ def pairs(texts: Iterable[str] | None, flag: str, *, yaml: bool = False) -> dict
 def reader_options(option: Iterable[str] | None, rule: str | None) -> dict[str, Any]:
     """Options of a dataset reader from --option and --rule."""
     return pairs(option, "--option", yaml=True) | ({} if rule is None else {"rule": rule})
+
+
+def resumed_alone(command: str, run: Path, given: Mapping[str, object]) -> None:
+    """Refuse what belongs to a new run beside `--resume`.
+
+    Args:
+        command: What resumes the run.
+        run: Its directory.
+        given: Name → value, empty or None where it was not given.
+
+    Raises:
+        ConfigError: Something was.
+    """
+    if used := [name for name, value in given.items() if value]:
+        raise ConfigError(
+            "a run is resumed as it was begun",
+            expected="--resume RUN alone",
+            found=", ".join(used),
+            hint=f"Type: {command} --resume {run}",
+        )
 
 
 def device_name(name: str | None) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ke2nt.cli.options import yaml_text
+from ke2nt.cli.options import resumed_alone, yaml_text
 from ke2nt.cli.output import JsonFlag, print_json, print_line, resumable, silent
 from ke2nt.errors import ConfigError
 
@@ -49,13 +49,8 @@ def train(
             "name a configuration, or a run to resume",
             hint="Type: ke2nt train CONFIG [key=value …], or ke2nt train --resume RUN",
         )
-    if resume is not None and (out is not None or deterministic):
-        raise ConfigError(
-            "a run is resumed as it was begun",
-            found="--out" if out is not None else "--deterministic",
-            hint=f"Type: ke2nt train --resume {resume}",
-        )
     if resume is not None:
+        resumed_alone("ke2nt train", resume, {"--out": out, "--deterministic": deterministic})
         settings = RunDirectory(resume).load_config()
     else:
         assert config is not None

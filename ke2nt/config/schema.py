@@ -87,7 +87,10 @@ class AugmentConfig(Section):
     crop_padding: int = Field(4, ge=0, le=64, description="Padding of that crop, pixels.")
     rotate: float = Field(0.0, ge=0.0, le=90.0, description="Largest rotation, degrees.")
     scale: float = Field(
-        0.0, ge=0.0, lt=1.0, description="What is seen is 1 ± this times the side."
+        0.0,
+        ge=0.0,
+        lt=1.0,
+        description="Largest zoom in or out: the part that is seen is 1 ± this times the side.",
     )
     translate: float = Field(0.0, ge=0.0, lt=1.0, description="Largest shift, share of the side.")
     brightness: float = Field(0.0, ge=0.0, le=1.0, description="Largest change of brightness.")

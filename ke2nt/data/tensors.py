@@ -178,7 +178,9 @@ class FaceTensors:
             chunks = [chunk[readable[chunk]] for chunk in chunks]
         if not keep_empty:
             chunks = [chunk for chunk in chunks if len(chunk)]
-        if self._pixels is not None and chunks:
+        if not chunks:
+            return
+        if self._pixels is not None:
             pixels = self._pixels
             places = torch.cat(chunks).to(pixels.device)  # one copy, for a copy is waited for
             for indices, rows in zip(chunks, places.split([*map(len, chunks)]), strict=True):
@@ -201,10 +203,11 @@ class FaceTensors:
                     self._fail(index, reason)
             if good or keep_empty:
                 size = self.image_size
-                pixels = torch.empty((len(good), 3, size, size), dtype=torch.uint8)
-                for row, (_, image) in zip(pixels, good, strict=True):
-                    row.copy_(torch.from_numpy(image))
-                yield Batch(pixels, torch.tensor([index for index, _ in good], dtype=torch.int64))
+                faces = np.array([face for _, face in good], dtype=np.uint8)
+                yield Batch(
+                    torch.from_numpy(faces.reshape(-1, 3, size, size)),
+                    torch.tensor([index for index, _ in good], dtype=torch.int64),
+                )
 
     @staticmethod
     def _from_map(

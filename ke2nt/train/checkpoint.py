@@ -47,8 +47,8 @@ class Progress:
         sums: Sums of the loss parts over the steps of the epoch under way, in float64.
         records: The log's records so far, one an epoch.
         skipped: Steps of the epoch under way that were left out, as their loss was not finite or
-            none of their images could be read.
-        skipped_in_a_row: Such steps since the last one that was not.
+            hardly any of their images could be read.
+        skipped_in_a_row: Steps since the last one whose loss was finite.
     """
 
     epoch: int = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -13,9 +14,10 @@ from ke2nt.models.output import KE2NTOutput
 from ke2nt.models.recogniser import Recogniser
 from ke2nt.runtime.distributed import world_size
 
-__all__ = ["compiled"]
+__all__ = ["compiled", "compiled_forward"]
 
 Forward = Callable[[Tensor], KE2NTOutput]
+T = TypeVar("T")
 
 
 def compiled(model: Recogniser, config: TrainConfig) -> Forward:
@@ -25,12 +27,10 @@ def compiled(model: Recogniser, config: TrainConfig) -> Forward:
 
     Raises:
         TrainingError: Batch normalisation waits for other processes, or there are attention heads;
-            on the first call: there is no compiler, or it fails.
+            also as `compiled_forward`.
     """
     if not config.compile:
         return model
-    from torch._dynamo.exc import TorchDynamoException  # torch.compile's own errors; slow to import
-
     if world_size() > 1 and config.optim.sync_batch_norm:
         raise TrainingError(
             "a model whose batch normalisation waits for other processes cannot be compiled",
@@ -42,9 +42,20 @@ def compiled(model: Recogniser, config: TrainConfig) -> Forward:
             found="compile=true and model.attention",
             hint="Use compile=false.",
         )
-    run: Forward = torch.compile(model, mode="default", dynamic=False)
+    return compiled_forward(model)
 
-    def forward(images: Tensor) -> KE2NTOutput:
+
+def compiled_forward(model: Callable[[Tensor], T]) -> Callable[[Tensor], T]:
+    """A forward pass that is compiled on its first call.
+
+    Raises:
+        TrainingError: On that call: there is no compiler, or it fails.
+    """
+    from torch._dynamo.exc import TorchDynamoException  # torch.compile's own errors; slow to import
+
+    run: Callable[[Tensor], T] = torch.compile(model, mode="default", dynamic=False)
+
+    def forward(images: Tensor) -> T:
         try:
             return run(images)
         except TorchDynamoException as error:

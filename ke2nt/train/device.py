@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 from typing import TYPE_CHECKING
@@ -10,7 +11,6 @@ import torch
 
 from ke2nt.config.schema import TrainConfig
 from ke2nt.errors import TrainingError
-from ke2nt.runtime.distributed import world_size
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -59,14 +59,14 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
 
 def _choose_gpu(index: int) -> None:
     """Make it the one that "cuda" means in this process."""
-    gpus = torch.cuda.device_count()
-    if world_size() > 1 or index >= gpus:
+    gpus, expected = torch.cuda.device_count(), None
+    if "LOCAL_RANK" in os.environ:
+        expected = "device=cuda, for a launcher gives each process its own"
+    elif index >= gpus:
+        expected = f"cuda:0 to cuda:{gpus - 1}"
+    if expected is not None:
         raise TrainingError(
-            "this GPU cannot be chosen",
-            expected="device=cuda: each of several processes has its own"
-            if world_size() > 1
-            else f"cuda:0 to cuda:{gpus - 1}",
-            found=f"device=cuda:{index}",
+            "this GPU cannot be chosen", expected=expected, found=f"device=cuda:{index}"
         )
     torch.cuda.set_device(index)
 

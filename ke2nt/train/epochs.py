@@ -205,9 +205,9 @@ class EpochLoop(ABC):
         sums = {k: self.to_device(torch.tensor(v, dtype=dtype)) for k, v in progress.sums.items()}
         unseen = LateLook()
         for batch in self._batches(order[progress.step :]):
-            if len(batch.indices):
+            if self._is_enough(batch):
                 parts = self._train_step(batch, progress)
-            else:  # none of its images can be read
+            else:
                 parts, progress.skipped = {}, progress.skipped + 1
             for name, value in parts.items():
                 sums[name] = sums[name] + value if name in sums else value.to(dtype)
@@ -234,6 +234,13 @@ class EpochLoop(ABC):
     def _batches(self, order: torch.Tensor) -> Iterator[Batch]:
         """This process's images of some steps, (steps, its share) positions in the split."""
         return self.data.train.batches(order.shape[1], order=order.flatten(), keep_empty=True)
+
+    def _is_enough(self, batch: Batch) -> bool:
+        """Whether a step can be taken: an image that is left alone in its batch has no statistics.
+
+        Several processes take every step; they stop where a share is not whole.
+        """
+        return len(batch.indices) > 1 or self._batch == 1 or world_size() > 1
 
     def _look_back(self, unseen: LateLook, order: torch.Tensor, epoch: int) -> None:
         """Raise TrainingError where a loss of these steps was not finite, with the step's batch."""
@@ -315,7 +322,7 @@ class EpochLoop(ABC):
         return not_finite(self.run, facts, pixels, labels, section=self.section)
 
     def as_seen(self, batch: Batch, progress: Progress) -> torch.Tensor:
-        """Pixels of a batch in 0..255, (B, 3, S, S), as the step at `progress` sees them."""
+        """Pixels of a batch in 0..255, (B, 3, S, S), to keep where the step at `progress` fails."""
         return batch.pixels
 
     def to_device(self, value: torch.Tensor) -> torch.Tensor:

@@ -28,21 +28,17 @@ class LateLook:
     """
 
     def __init__(self) -> None:
-        self._steps: list[int] = []
-        self._sums: list[torch.Tensor] = []
+        self._sums: list[tuple[int, torch.Tensor]] = []
 
     def add(self, step: int, sums: Iterable[torch.Tensor]) -> None:
         """Scalars as they are after a step."""
-        for value in sums:
-            self._steps.append(step)
-            self._sums.append(value)
+        self._sums += [(step, value) for value in sums]
 
     def first_bad(self) -> tuple[int, float] | None:
         """The step and the value, or None; what was added is forgotten."""
-        steps, sums = self._steps, self._sums
-        self._steps, self._sums = [], []
-        values = torch.stack(sums).tolist() if sums else []
-        found = ((s, v) for s, v in zip(steps, values, strict=True) if not math.isfinite(v))
+        seen, self._sums = self._sums, []
+        values = torch.stack([value for _, value in seen]).tolist() if seen else []
+        found = ((s, v) for (s, _), v in zip(seen, values, strict=True) if not math.isfinite(v))
         return next(found, None)
 
 
@@ -56,21 +52,25 @@ def not_finite(
 ) -> TrainingError:
     """Keep the batch in the run directory; the error to raise.
 
-    `not_finite.safetensors` holds the pixels as they went in, augmented, float (B, 3, S, S) in
-    0..255, and the labels; `not_finite.json` the facts, sample names among them. The message names
-    the keys of the configuration's `section` to change. Of several processes the main one keeps its
-    share.
+    `not_finite.safetensors` holds the pixels, (B, 3, S, S) in 0..255, of a recogniser's training
+    as they went in, augmented, and the labels; `not_finite.json` the facts, sample names among
+    them. The message names the keys of the configuration's `section` to change. Of several
+    processes the main one keeps its share.
     """
-    if is_main():
-        tensors = {"pixels": pixels.cpu().contiguous(), "labels": labels.cpu().contiguous()}
-        write_bytes(run.path / "not_finite.safetensors", save(tensors))
-        write_json(run.path / "not_finite.json", facts)
+    kept = "The batch is in not_finite.safetensors; "
+    try:
+        if is_main():
+            tensors = {"pixels": pixels.cpu().contiguous(), "labels": labels.cpu().contiguous()}
+            write_bytes(run.path / "not_finite.safetensors", save(tensors))
+            write_json(run.path / "not_finite.json", facts)
+    except OSError as error:
+        kept = f"The batch cannot be written ({error}); "
     return TrainingError(
         "the loss is not finite any more",
         found=f"{facts['loss']} in epoch {facts['epoch']}, step {facts['step']}",
         where=run.path,
         hint=f"Lower {section}.lr, set {section}.clip=1.0, or use precision=fp32; "
-        f"{section}.not_finite=skip leaves such steps out. The batch is in not_finite.safetensors; "
+        f"{section}.not_finite=skip leaves such steps out. {kept}"
         "the checkpoints up to the epoch before are kept.",
     )
 

@@ -89,7 +89,7 @@ class Trainer(EpochLoop):
             raise TrainingError(
                 "images that several processes share became unreadable during the run",
                 found="; ".join(f"{n}: {why}" for n, why in self.data.train.failed.items()),
-                hint=f"Type: ke2nt train --resume {self.run.path}",
+                hint=f"Put them back and type: {self.command} --resume {self.run.path}",
             )
         seed_step(derive_seed(config.seed, "step", epoch, step, rank()), self.device)
         self._set_scale(done)

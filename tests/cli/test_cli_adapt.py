@@ -82,7 +82,7 @@ def test_the_table_names_what_changed_and_a_finished_run_can_be_read_again(ke2nt
         ([], "name a configuration, or a model and a target"),
         (["--model", "ke2nt/ferplus-resnet18"], "--target folder=DIR"),
         (["--resume", "nowhere"], "no run to resume"),
-        (["adapt", "--resume", "nowhere"], "--resume DIR alone"),
+        (["adapt", "--resume", "nowhere"], "expected --resume RUN alone; found a configuration"),
         (["adapt", "--model", "nowhere", "--target", "folder=x"], "no saved model"),
         (["adapt", "adapt.methd=dann"], "did you mean adapt.method"),
         (["nothing_like_it"], "no config file or shipped name"),

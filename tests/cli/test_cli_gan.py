@@ -80,6 +80,10 @@ def test_joint_training_reports_and_resumes(done):
     [
         (["pretrain"], "name a configuration"),
         (["train", "--resume", "nowhere"], "no run to resume"),
+        (
+            ["train", "--resume", "nowhere", "--out", "x"],
+            "--resume RUN alone; found --out",
+        ),
         (["pretrain", "fesgan_synthetic", "gan.los.penalty=1"], "did you mean gan.loss"),
         (["sample", "nowhere", "--out", "x"], "no saved generator"),
         (["pretrain", "fesgan_synthetic", "model.image_size=50"], "k · 16"),

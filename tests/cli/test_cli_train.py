@@ -39,8 +39,11 @@ def test_train_resume_and_evaluate_a_run(tmp_path):
         ((), "name a configuration"),
         (("quickstart", "--resume", "x"), "name a configuration"),
         (("--resume", "nowhere"), "no run to resume"),
-        (("--resume", "x", "--deterministic"), "is resumed as it was begun; found --deterministic"),
-        (("--resume", "x", "--out", "y"), "is resumed as it was begun; found --out"),
+        (
+            ("--resume", "x", "--deterministic"),
+            "--resume RUN alone; found --deterministic",
+        ),
+        (("--resume", "x", "--out", "y"), "--resume RUN alone; found --out"),
         (("nothing_like_it",), "no config file or shipped name"),
         (("quickstart", "optim.epocs=3"), "did you mean optim.epochs"),
         (("ferplus_resnet18",), "root"),

@@ -73,9 +73,10 @@ def test_images_that_another_process_could_not_read_are_left_out(split):
     assert torch.cat([b.indices for b in tensors.batches(2)]).tolist() == [0, 1, 2, 4, 6]
 
 
-def test_reading_leaves_the_random_numbers_alone(split):
+@pytest.mark.parametrize("workers", [0, 1])
+def test_reading_leaves_the_random_numbers_alone(split, workers):
     before = torch.get_rng_state()
-    list(FaceTensors(split, 16, memory="lazy", workers=0).batches(2))
+    list(FaceTensors(split, 16, memory="lazy", workers=workers).batches(2))
     assert torch.equal(torch.get_rng_state(), before)
 
 

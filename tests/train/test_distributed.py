@@ -114,7 +114,7 @@ def test_an_image_that_one_process_cannot_read_is_left_out_of_every_evaluation(
     shutil.copytree(faces, root)
     (root / "val" / "neutral" / "2.png").write_bytes(b"broken")
     changes = f"data.root={root}", "data.memory=lazy", "optim.epochs=2"
-    monkey = "import ke2nt.evaluation.evaluate as e, functools; real = e.predict; "
+    monkey = "import ke2nt.evaluation.evaluate as e; real = e.predict; "
     monkey += "e.predict = lambda m, i, **o: real(m, i, **{**o, 'batch_size': 2})"
     path = configuration(tiny, tmp_path, *changes, out="two")
     done = run_ke2nt_twice("train", path, "--quiet", before=monkey)

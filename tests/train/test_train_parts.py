@@ -142,6 +142,7 @@ def test_a_cpu_trains_in_bf16_where_it_computes_in_it(monkeypatch, precision, ca
 def two_gpus(monkeypatch):
     """Stand in for them; the numbers that are chosen."""
     chosen = []
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
@@ -170,8 +171,8 @@ def test_a_gpu_that_is_not_there(two_gpus, device, words):
 
 
 def test_each_of_several_processes_has_its_own_gpu(two_gpus, monkeypatch):
-    monkeypatch.setattr("ke2nt.train.device.world_size", lambda: 2)
-    with pytest.raises(TrainingError, match="each of several processes has its own"):
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    with pytest.raises(TrainingError, match="a launcher gives each process its own"):
         make_accelerator(TrainConfig(device="cuda:1"))
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
+import shutil
 import signal
 
 import numpy as np
@@ -218,15 +220,52 @@ def test_an_image_that_is_lost_while_several_processes_share_batches_stops_the_r
     few = next(trainer.data.train.batches(3))
     with pytest.raises(TrainingError, match=r"became unreadable.*3\.png: gone.*--resume"):
         trainer._train_step(few, Progress())
+    none = few._replace(pixels=few.pixels[:0], indices=few.indices[:0])
+    monkeypatch.setattr("ke2nt.train.epochs.world_size", lambda: 2)
+    monkeypatch.setattr(Trainer, "_batches", lambda self, order: iter([none]))
+    with pytest.raises(TrainingError, match=r"became unreadable"):
+        trainer.train_epoch(Progress())
 
 
-def test_of_several_processes_the_main_one_keeps_the_batch(tiny, nan_in_steps, monkeypatch):
-    monkeypatch.setattr("ke2nt.train.faults.is_main", lambda: False)
+@pytest.mark.parametrize("main", [True, False])
+def test_of_several_processes_the_main_one_keeps_the_batch(tiny, nan_in_steps, monkeypatch, main):
+    monkeypatch.setattr("ke2nt.train.faults.is_main", lambda: main)
     nan_in_steps({1})
     config = tiny()
     with pytest.raises(TrainingError, match="not finite"):
         train(config, quiet=True)
-    assert not list(RunDirectory(config.out).path.glob("not_finite*"))
+    assert len(list(RunDirectory(config.out).path.glob("not_finite*"))) == (2 if main else 0)
+
+
+def test_a_batch_that_cannot_be_kept_hides_no_error(tiny, nan_in_steps, monkeypatch):
+    def full(path, data):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr("ke2nt.train.faults.write_bytes", full)
+    nan_in_steps({1})
+    with pytest.raises(TrainingError, match=r"not finite.*cannot be written .*No space left"):
+        train(tiny(), quiet=True)
+
+
+@pytest.mark.parametrize("readable", [0, 1])
+def test_a_batch_of_which_hardly_anything_can_be_read_is_left_out(
+    tiny, faces, tmp_path, monkeypatch, readable
+):
+    root = tmp_path / "faces"
+    shutil.copytree(faces, root)
+    config = tiny(
+        f"data.root={root}", "data.memory=lazy", "optim.epochs=1", "optim.warmup_epochs=0"
+    )
+    trainer = prepared(config)
+    order = trainer.data.train.usable[:24].view(3, 8)
+    for i in order[1, readable:]:
+        trainer.data.train.split.samples[int(i)].source.write_bytes(b"broken")
+    monkeypatch.setattr("ke2nt.train.epochs.epoch_order", lambda *args: order.flatten())
+    trainer.steps_per_epoch = 3
+    progress = Progress()
+    trainer.train_epoch(progress)
+    assert (progress.step, progress.skipped) == (3, 1)
+    assert len(trainer.data.train.failed) == 8 - readable
 
 
 def test_votes_are_what_is_learned_where_asked_for(tiny, monkeypatch):
