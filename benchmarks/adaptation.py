@@ -203,7 +203,7 @@ def source_model(args: argparse.Namespace, pair: str, seed: int, changes: Sequen
     """Run directory of the model before, trained unless it is there."""
     kind = PAIRS[pair].source + ("-regions" if "REGIONS" in changes else "")
     run = args.out / "source" / f"{kind}-seed{seed}"
-    if not (run / "metrics.json").exists():
+    if not RunDirectory(run).finished:
         first = settings(args, pair, seed, [c for c in changes if c == "REGIONS"])
         begin = first.source_run().model_copy(update={"out": str(run)})
         train(begin, resume=(run / "config.yaml").exists(), quiet=args.quiet)
@@ -215,13 +215,13 @@ def run_row(
 ) -> dict[str, Any]:
     """Figures of one row, computed unless they are there."""
     folder = args.out / pair.replace(" ", "") / f"seed{seed}" / name.replace(" ", "_")
-    if not (folder / "adaptation.json").exists():
+    run = RunDirectory(folder)
+    if not run.finished:
         config = settings(args, pair, seed, changes)
         start = PAIRS[pair].start or source_model(args, pair, seed, changes)
         update = {"out": str(folder), "start": start}
         resume = (folder / "config.yaml").exists()
         adapt(config.model_copy(update=update), resume=resume, quiet=args.quiet)
-    run = RunDirectory(folder)
     facts = run.read("adaptation.json")
     before, after = facts["figures"]["before"], facts["figures"]["after"]
     return {

@@ -74,7 +74,7 @@ def stage_table(out: Path, seeds: list[int]) -> None:
     found: list[dict[str, Any]] = []
     for row in rows(0):
         folders = [row.folder(out, seed) for seed in seeds]
-        figures = [stage_accuracies(f) for f in folders if (f / "metrics.json").is_file()]
+        figures = [stage_accuracies(f) for f in folders if RunDirectory(f).finished]
         if figures := [f for f in figures if f]:
             mean = {key: statistics.mean(f[key] for f in figures) for key in figures[0]}
             found.append({**row.names, "seeds": len(figures), **mean})

@@ -22,6 +22,7 @@ from ke2nt.evaluation.evaluate import evaluate_model
 from ke2nt.evaluation.groups import group_report
 from ke2nt.models.saving import load_model
 from ke2nt.runtime.atomic import write_json, write_text
+from ke2nt.train.run import RunDirectory
 
 ATTRIBUTES = ("gender", "age", "skin")
 FIRST, SECOND = 6, 12  # epochs
@@ -64,7 +65,7 @@ def group_table(out: Path, faces: Path, seeds: list[int]) -> None:
     found: list[dict[str, Any]] = []
     lines: list[str] = []
     for row in rows(0):
-        done = [s for s in seeds if (row.folder(out, s) / "metrics.json").is_file()]
+        done = [s for s in seeds if RunDirectory(row.folder(out, s)).finished]
         each = [{"seed": s, **test_figures(row.folder(out, s), faces)} for s in done]
         if not each:
             continue

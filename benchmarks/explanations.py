@@ -38,6 +38,7 @@ from ke2nt.models.recogniser import Recogniser
 from ke2nt.models.saving import load_model
 from ke2nt.runtime.atomic import write_json, write_text
 from ke2nt.runtime.seeding import seed_everything
+from ke2nt.train.run import RunDirectory
 from ke2nt.train.train import train
 
 LOOKED_AT = ("brows", "eyes", "mouth")
@@ -115,7 +116,7 @@ def write_table(out: Path, rows: list[dict[str, Any]]) -> None:
 def trained_here(out: Path, changes: list[str]) -> Recogniser:
     """The model of the first command."""
     run = out / "run"
-    if not (run / "metrics.json").is_file():
+    if not RunDirectory(run).finished:
         shared = [f"out={run}", "model.attention=true", "select={rule: last, every: 1000}"]
         config = load_config("quickstart", [*shared, *changes])
         train(config, resume=(run / "config.yaml").is_file())

@@ -80,10 +80,9 @@ def run_row(row: Row, folder: Path, seed: int, args: argparse.Namespace) -> None
         train(config, resume=begun, quiet=args.quiet)
         return
     first = RunDirectory(source(args.out, row, seed))
-    exists = (first.path / "config.yaml").exists()
-    if not (exists and first.read("run.json")["status"] == "finished"):
+    if not first.finished:
         stage = load_config(args.config, [*shared, f"out={first.path}"], FesganConfig)
-        pretrain(stage, resume=exists, quiet=args.quiet)
+        pretrain(stage, resume=(first.path / "config.yaml").exists(), quiet=args.quiet)
     train_jointly(config, resume=begun, quiet=args.quiet)
 
 

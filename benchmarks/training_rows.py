@@ -108,7 +108,7 @@ def _done(
     """Each row and seed, once it is trained. With several jobs a row that fails stops no other."""
 
     def missing(row: Row, seed: int) -> bool:
-        return not (row.folder(args.out, seed) / "metrics.json").exists()
+        return not RunDirectory(row.folder(args.out, seed)).finished
 
     if args.jobs == 1:
         for row, seed in todo:
@@ -156,7 +156,7 @@ def _write_table(rows: Sequence[Row], args: argparse.Namespace) -> None:
         [
             _figures(row, seed, row.folder(args.out, seed))
             for seed in args.seeds
-            if (row.folder(args.out, seed) / "metrics.json").exists()
+            if RunDirectory(row.folder(args.out, seed)).finished
         ]
         for row in rows
     ]

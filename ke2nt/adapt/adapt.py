@@ -146,7 +146,7 @@ def _source_model(config: AdaptConfig, quiet: bool) -> Path:
     """Train the model to start from, unless that is done."""
     settings = config.source_run()
     folder = Path(settings.out)
-    if not (folder / "metrics.json").exists():
+    if not RunDirectory(folder).finished:
         resume = (folder / "config.yaml").exists()
         train(settings, resume=resume, quiet=quiet, command="ke2nt adapt")
     return folder

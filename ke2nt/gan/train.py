@@ -60,7 +60,7 @@ def train(
         first = RunDirectory(out / "synthesis")
         source = str(first.path)
         begun = resume and (first.path / "config.yaml").exists()
-        if not (begun and first.read("run.json")["status"] == "finished"):
+        if not (begun and first.finished):
             stage = config.model_copy(update={"out": source})
             pretrain(stage, resume=begun, quiet=quiet, command=command)
     begun = resume and (out / "config.yaml").exists()

@@ -53,6 +53,18 @@ class RunDirectory:
         """The HTML report."""
         return self.path / "report.html"
 
+    @property
+    def finished(self) -> bool:
+        """Whether a run is here that went on to its end, its figures included.
+
+        Raises:
+            CheckpointError: `run.json` is damaged.
+        """
+        if not (self.path / "run.json").is_file():
+            return False
+        facts = self.read("run.json")
+        return isinstance(facts, dict) and facts.get("status") == "finished"
+
     def create(self, config: TrainConfig, *, command: str = "ke2nt train") -> None:
         """Start a new run here.
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from ke2nt.runtime.atomic import write_json
+
 PLACE = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
@@ -21,12 +23,12 @@ def rows(monkeypatch):
 
 def finished(folder, accuracy):
     """A run directory, as far as the table reads it."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     classes = [{"recall": recall} for recall in (accuracy, None, accuracy - 0.1)]
     metrics = {"n": 9, "accuracy": accuracy, "uar": 0.5, "macro_f1": 0.4, "ece": 0.1}
     (folder / "metrics.json").write_text(json.dumps({**metrics, "per_class": classes}))
-    (folder / "run.json").write_text(json.dumps({"seconds": 3, "best_epoch": 2}))
     (folder / "config.yaml").write_text("optim: {epochs: 2}")
+    write_json(folder / "run.json", {"status": "finished", "seconds": 3, "best_epoch": 2})
 
 
 def test_rows_are_trained_once_and_averaged_over_seeds(rows, tmp_path, capsys):
@@ -56,6 +58,27 @@ def test_rows_are_trained_once_and_averaged_over_seeds(rows, tmp_path, capsys):
     printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(row["head"], row["seed"]) for row in printed[1:]] == trained
     assert len(json.loads((tmp_path / "out" / "table.json").read_text())) == 4
+
+
+def test_a_row_counts_once_its_run_has_ended(rows, tmp_path):
+    """Figures alone can be those of another job that is writing, or of one that was killed."""
+    found = [rows.Row({"head": head}, []) for head in ("text", "linear")]
+    begun = found[1].folder(tmp_path, 1)
+    begun.mkdir()
+    (begun / "metrics.json").write_text("{")
+    write_json(begun / "run.json", {"status": "running"})
+    tables = []
+
+    def run_row(row, folder, seed, args):
+        table = tmp_path / "table.md"
+        tables.append(table.read_text().splitlines()[2:] if table.exists() else None)
+        finished(folder, 0.5)
+
+    args = argparse.Namespace(out=tmp_path, seeds=[1], only=[], jobs=1)
+    rows.run_rows(lambda seed: found, args, run_row=run_row)
+    line = "| {} | 1 | 50.00 | 50.00 | 40.00 | 10.00 | 40.00 |"
+    assert tables == [None, [line.format("text")]]
+    assert (tmp_path / "table.md").read_text().splitlines()[3] == line.format("linear")
 
 
 def run_named_row(row, folder, seed, args):

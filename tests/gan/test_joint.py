@@ -18,6 +18,7 @@ from ke2nt.models.saving import load_model
 from ke2nt.synthesis.generator import FaceGenerator
 from ke2nt.train.checkpoint import Progress, latest_checkpoint
 from ke2nt.train.epochs import TrainingStopped
+from ke2nt.train.run import RunDirectory
 
 
 @pytest.fixture(scope="module")
@@ -181,8 +182,10 @@ def test_one_configuration_runs_both_stages_and_resumes(tiny, monkeypatch):
 
     monkeypatch.setattr(JointTrainer, "_train_step", step_then_interrupt)
     config = tiny("joint.consistency=0.1", out="stopped")
+    killed_at_once = RunDirectory(f"{config.out}/synthesis")
+    killed_at_once.create(config.model_copy(update={"out": str(killed_at_once.path)}))
     with pytest.raises(TrainingStopped):
-        train(config, quiet=True)
+        train(config, resume=True, quiet=True)
     monkeypatch.setattr(stage_two, "pretrain", None)  # stage 1 is not run again
     resumed = train(config, resume=True, quiet=True).run
     states = [
