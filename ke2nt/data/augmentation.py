@@ -126,16 +126,17 @@ class BatchAugmentation:
         if not (c.rotate or c.scale or c.translate or (c.crop and c.crop_padding)):
             mirrored = draws.flip.view(-1, 1, 1, 1)
             return torch.where(mirrored, images.flip(-1), images)
-        grid = F.affine_grid(draws.place, list(images.shape), align_corners=False)
-        return F.grid_sample(images, grid, padding_mode=c.fill, align_corners=False)
+        places = _places(draws.place, images)
+        return F.grid_sample(images, places, padding_mode=c.fill, align_corners=False)
 
     def _colour(self, images: Tensor, draws: Draws) -> Tensor:
         if not (self.config.brightness or self.config.contrast):
             return images
         bright = draws.brightness.view(-1, 1, 1, 1)
-        contrast = draws.contrast.view(-1, 1, 1, 1)
+        factor = draws.contrast.view(-1, 1, 1, 1) * bright
         mean = images.mean(dim=(1, 2, 3), keepdim=True)
-        return (((images - mean) * contrast + mean) * bright).clamp(0.0, 255.0)
+        # ((x − mean) · contrast + mean) · bright, in one pass over the pixels
+        return torch.addcmul(mean * (bright - factor), images, factor).clamp_(0.0, 255.0)
 
     def _erase(self, images: Tensor, draws: Draws) -> Tensor:
         if not self.config.erase:
@@ -156,6 +157,18 @@ def _affine(flip: Tensor, angle: Tensor, zoom: Tensor, shift: Tensor) -> Tensor:
         ],
         dim=1,
     )
+
+
+def _places(maps: Tensor, images: Tensor) -> Tensor:
+    """(B, S, S, 2), what (B, 2, 3) maps make of the pixels' centres: x and y in half sides.
+
+    In one pass over the result, where `affine_grid` takes five.
+    """
+    side = images.shape[-1]
+    line = device_constant(tuple((2 * i + 1) / side - 1 for i in range(side)), images)
+    along_x, along_y, shift = maps.unbind(dim=2)
+    rows = torch.addcmul(shift[:, None], line[:, None], along_y[:, None])
+    return torch.addcmul(rows[:, :, None], line[:, None], along_x[:, None, None])
 
 
 def _symmetric(shape: int | tuple[int, ...], generator: torch.Generator) -> Tensor:

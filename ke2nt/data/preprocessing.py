@@ -67,14 +67,18 @@ class Preprocessing:
         Returns:
             float32 (B, 3, H, W), (pixels / 255 − mean) / std.
         """
-        mean, std, luma = (
+        factor, shift, luma = (
             device_constant(values, pixels).view(1, 3, 1, 1)
-            for values in (_of_pixels(self.mean), _of_pixels(self.std), _LUMA)
+            for values in (
+                tuple(1 / (255 * std) for std in self.std),
+                tuple(-mean / std for mean, std in zip(self.mean, self.std, strict=True)),
+                _LUMA,
+            )
         )
         pixels = pixels.float()
         if self.grey:
             pixels = (pixels * luma).sum(dim=1, keepdim=True)
-        return (pixels - mean) / std
+        return torch.addcmul(shift, pixels, factor)  # one pass
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON value."""
@@ -91,8 +95,3 @@ class Preprocessing:
             return cls(**value)
         except (TypeError, ValueError) as error:
             raise CheckpointError("the stored preprocessing is not valid", found=error) from error
-
-
-def _of_pixels(values: tuple[float, float, float]) -> tuple[float, ...]:
-    """For pixels in 0..255."""
-    return tuple(value * 255 for value in values)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from torch import Tensor
+from torch.nn.functional import threshold
 
 from ke2nt.errors import ModelError
 from ke2nt.losses.cosine import at_least_float32
@@ -21,7 +22,8 @@ class TransformationInputs(NamedTuple):
     Attributes:
         expression: (B, D) f_e, float32 or float64.
         neutral: (B, D) f_n, the same dtype.
-        weights: (B, K) probability of each class, the neutral column 0.
+        weights: (B, K) share of each sample and class: its probability, the neutral column 0, over
+            the sum of all. All 0 in a batch without non-neutral samples.
         bank: Text embeddings.
     """
 
@@ -56,9 +58,10 @@ def transformation_inputs(
     check_labels(labels, batch, classes)
     expression = at_least_float32(output.embeddings)
     weights = class_distribution(labels, classes, expression.dtype)
+    weights = without_neutral(weights, bank.neutral_index)
     return TransformationInputs(
         expression,
         output.neutral_embeddings.to(expression.dtype),
-        without_neutral(weights, bank.neutral_index),
+        weights / threshold(weights.sum(), 0.0, 1.0),
         bank,
     )

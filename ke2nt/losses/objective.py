@@ -9,6 +9,7 @@ from itertools import zip_longest
 from torch import Tensor, nn
 
 from ke2nt.errors import ConfigError
+from ke2nt.losses.inputs import TransformationInputs, transformation_inputs
 from ke2nt.losses.self_contrast import Pairing, SelfContrastLoss
 from ke2nt.losses.similarity import SimilarityLoss
 from ke2nt.losses.transformation import TransformationLoss
@@ -93,6 +94,16 @@ class KE2NTLoss(nn.Module):
         Raises:
             ModelError: Output, labels and bank do not fit together.
         """
-        parts = {name: loss(output, labels, bank) for name, loss in self.losses.items()}
-        total = sum(self.weights[name] * part for name, part in parts.items())
+        parts: dict[str, Tensor] = {}
+        shared: TransformationInputs | None = None
+        for name, loss in self.losses.items():
+            if isinstance(loss, TransformationLoss | SelfContrastLoss):
+                shared = shared or transformation_inputs(output, labels, bank)
+                parts[name] = loss.of(shared)
+            else:
+                parts[name] = loss(output, labels, bank)
+        first, *others = parts
+        total = self.weights[first] * parts[first]
+        for name in others:
+            total = total.add(parts[name], alpha=self.weights[name])
         return total, {name: part.detach() for name, part in parts.items()}

@@ -6,11 +6,10 @@ from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import threshold
 
 from ke2nt.errors import ConfigError
 from ke2nt.losses.cosine import unit
-from ke2nt.losses.inputs import transformation_inputs
+from ke2nt.losses.inputs import TransformationInputs, transformation_inputs
 from ke2nt.losses.text_side import class_directions
 from ke2nt.models.output import KE2NTOutput
 from ke2nt.runtime.suggest import did_you_mean
@@ -69,16 +68,18 @@ class SelfContrastLoss(nn.Module):
         Raises:
             ModelError: A linear head's output, or shapes or labels that do not fit.
         """
-        expression, neutral, weights, texts = transformation_inputs(output, labels, bank)
+        return self.of(transformation_inputs(output, labels, bank))
+
+    def of(self, inputs: TransformationInputs) -> Tensor:
+        """The same of inputs that have been checked, which L_t can share."""
+        expression, neutral, weights, bank = inputs
         with torch.autocast(expression.device.type, enabled=False):
-            text = class_directions(texts, expression.dtype)
+            text = class_directions(bank, expression.dtype)
             contrast = unit(neutral) - unit(expression)
-            total = weights.sum()
-            weights = weights / threshold(total, 0.0, 1.0)
             if self.pairing == "batch":
                 mean_text = weights.sum(dim=0) @ text
                 mean_contrast = weights.sum(dim=1) @ contrast
                 mean = mean_text @ mean_contrast
             else:
                 mean = (weights * (contrast @ text.T)).sum()
-            return mean + 2.0 * (total > 0)
+            return mean + 2.0 * weights.any()

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import threshold
 
 from ke2nt.losses.cosine import unit
-from ke2nt.losses.inputs import transformation_inputs
+from ke2nt.losses.inputs import TransformationInputs, transformation_inputs
 from ke2nt.losses.text_side import moves_from_neutral
 from ke2nt.models.output import KE2NTOutput
 from ke2nt.text.bank import TextBank
@@ -42,10 +41,12 @@ class TransformationLoss(nn.Module):
         Raises:
             ModelError: A linear head's output, or shapes or labels that do not fit.
         """
-        expression, neutral, weights, texts = transformation_inputs(output, labels, bank)
+        return self.of(transformation_inputs(output, labels, bank))
+
+    def of(self, inputs: TransformationInputs) -> Tensor:
+        """The same of inputs that have been checked, which L_c can share."""
+        expression, neutral, weights, bank = inputs
         with torch.autocast(expression.device.type, enabled=False):
             image_moves = unit(expression - neutral)
-            text_moves = moves_from_neutral(texts, expression.dtype)
-            distance = 1 - image_moves @ text_moves.T
-            total = weights.sum()
-            return (weights * distance).sum() / threshold(total, 0.0, 1.0)
+            text_moves = moves_from_neutral(bank, expression.dtype)
+            return (weights * (1 - image_moves @ text_moves.T)).sum()
