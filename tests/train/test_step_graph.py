@@ -7,7 +7,7 @@ import torch
 
 from ke2nt.errors import TrainingError
 from ke2nt.models.saving import load_model
-from ke2nt.train.step_graph import StepGraph
+from ke2nt.train.step_graph import OneCopy, StepGraph
 from ke2nt.train.train import train
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -62,21 +62,44 @@ def test_replaying_gives_the_same_losses(tiny, changes):
         assert ours["loss"] == pytest.approx(theirs["loss"], rel=2e-3)
 
 
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_cuda)])
+def test_tensors_are_copied_in_one_piece(device):
+    def values(seed):
+        draw = torch.Generator().manual_seed(seed)
+        return [
+            torch.rand(5, generator=draw) < 0.5,
+            torch.rand(3, 2, generator=draw).T,
+            torch.rand(7, 3, generator=draw, dtype=torch.float64)[1::2],
+            torch.randint(9, (0, 2), generator=draw),
+            torch.randint(9, (2,), generator=draw),
+        ]
+
+    copy = OneCopy(values(0), torch.device(device))
+    first = copy(values(1))
+    assert len({x.untyped_storage().data_ptr() for x in first}) == 1
+    for seed in (1, 2):
+        found = copy(values(seed))
+        assert all(a.data_ptr() == b.data_ptr() for a, b in zip(found, first, strict=True))
+        for mine, given in zip(found, values(seed), strict=True):
+            assert mine.dtype == given.dtype
+            assert torch.equal(mine.cpu(), given)
+
+
 @needs_cuda
 def test_a_replay_sees_new_inputs_new_sizes_and_leaves_gradients():
     weight = torch.ones(3, device="cuda", requires_grad=True)
 
-    def work(x):
+    def work(x, factor):
         weight.grad = None
-        loss = (x * weight).sum()
+        loss = (x * weight).sum() * factor.to("cuda")
         loss.backward()
         return [loss.detach()]
 
     step = StepGraph(work, torch.device("cuda"))
     for i, count in enumerate([4, 4, 4, 4, 4, 4, 2, 4, 4], start=1):
-        (loss,) = step(torch.full((count, 3), float(i), device="cuda"))
-        assert loss.item() == 3 * count * i
-        assert weight.grad.tolist() == [float(count * i)] * 3
+        (loss,) = step(torch.full((count, 3), float(i), device="cuda"), torch.tensor(2.0 * i))
+        assert loss.item() == 6 * count * i**2
+        assert weight.grad.tolist() == [2.0 * count * i**2] * 3
 
 
 @needs_cuda
