@@ -31,16 +31,16 @@ __all__ = ["Trainer", "TrainingStopped", "epoch_order", "global_batch"]
 
 
 class _StepInputs(NamedTuple):
-    """What differs from step to step: pixels, labels, and the random numbers to change them by."""
+    """What differs from step to step: images, and the random numbers to change them by."""
 
     pixels: torch.Tensor
-    labels: torch.Tensor
+    indices: torch.Tensor
     draws: Draws
     mixing: Mixing | None
 
     def tensors(self) -> list[torch.Tensor]:
         """All of them, in a row."""
-        return [self.pixels, self.labels, *self.draws, *(self.mixing or ())]
+        return [self.pixels, self.indices, *self.draws, *(self.mixing or ())]
 
     @classmethod
     def of(cls, values: Sequence[torch.Tensor]) -> _StepInputs:
@@ -112,19 +112,15 @@ class Trainer(EpochLoop):
         count, side = len(pixels), pixels.shape[-1]
         generator = torch_generator(self.config.seed, "mix", *place, 0)  # alike in all processes
         mixing = draw_mixing(count, side, self.config.augment, generator)
-        return _StepInputs(
-            pixels,
-            self.targets[self.to_device(batch.indices)],
-            self._draws(count, side, progress),
-            mixing,
-        )
+        draws = self._draws(count, side, progress)
+        return _StepInputs(pixels, batch.indices, draws, mixing)
 
     def _gradients(
         self, inputs: _StepInputs, progress: Progress
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Forward and backward pass: the total and its parts, detached."""
         _, images = self._changed(inputs.pixels, inputs.draws)
-        labels = inputs.labels
+        labels = self.targets[self.to_device(inputs.indices)]
         if inputs.mixing is not None:
             mixing = Mixing(*map(self.to_device, inputs.mixing))
             images, labels = mix(images, labels, len(self.data.classes), mixing)
