@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 from torch.nn.functional import threshold
 
 from ke2nt.errors import ModelError
-from ke2nt.losses.cosine import at_least_float32
+from ke2nt.losses.cosine import at_least_float32, unit
 from ke2nt.losses.targets import check_labels, class_distribution, without_neutral
 from ke2nt.models.output import KE2NTOutput
 from ke2nt.text.bank import TextBank
@@ -20,8 +21,9 @@ class TransformationInputs(NamedTuple):
     """Inputs of L_t and L_c.
 
     Attributes:
-        expression: (B, D) f_e, float32 or float64.
-        neutral: (B, D) f_n, the same dtype.
+        expression: (B, D) direction of f_e, float32 or float64: unit norm, or 0 where f_e is.
+        neutral: (B, D) direction of f_n.
+        move: (B, D) direction of f_e − f_n.
         weights: (B, K) share of each sample and class: its probability, the neutral column 0, over
             the sum of all. All 0 in a batch without non-neutral samples.
         bank: Text embeddings.
@@ -29,6 +31,7 @@ class TransformationInputs(NamedTuple):
 
     expression: Tensor
     neutral: Tensor
+    move: Tensor
     weights: Tensor
     bank: TextBank
 
@@ -57,11 +60,11 @@ def transformation_inputs(
         )
     check_labels(labels, batch, classes)
     expression = at_least_float32(output.embeddings)
+    neutral = output.neutral_embeddings.to(expression.dtype)
     weights = class_distribution(labels, classes, expression.dtype)
     weights = without_neutral(weights, bank.neutral_index)
-    return TransformationInputs(
-        expression,
-        output.neutral_embeddings.to(expression.dtype),
-        weights / threshold(weights.sum(), 0.0, 1.0),
-        bank,
-    )
+    with torch.autocast(expression.device.type, enabled=False):
+        vectors = torch.stack([expression, neutral, expression - neutral])
+        expression, neutral, move = unit(vectors).unbind()
+        weights = weights / threshold(weights.sum(), 0.0, 1.0)
+    return TransformationInputs(expression, neutral, move, weights, bank)

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from ke2nt.errors import ConfigError
-from ke2nt.losses.cosine import unit
 from ke2nt.losses.inputs import TransformationInputs, transformation_inputs
 from ke2nt.losses.text_side import class_directions
 from ke2nt.models.output import KE2NTOutput
@@ -72,10 +71,10 @@ class SelfContrastLoss(nn.Module):
 
     def of(self, inputs: TransformationInputs) -> Tensor:
         """The same of inputs that have been checked, which L_t can share."""
-        expression, neutral, weights, bank = inputs
+        expression, neutral, _, weights, bank = inputs
         with torch.autocast(expression.device.type, enabled=False):
             text = class_directions(bank, expression.dtype)
-            contrast = unit(neutral) - unit(expression)
+            contrast = neutral - expression
             if self.pairing == "batch":
                 mean_text = weights.sum(dim=0) @ text
                 mean_contrast = weights.sum(dim=1) @ contrast

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ke2nt.losses.cosine import unit
 from ke2nt.losses.inputs import TransformationInputs, transformation_inputs
 from ke2nt.losses.text_side import moves_from_neutral
 from ke2nt.models.output import KE2NTOutput
@@ -45,8 +44,7 @@ class TransformationLoss(nn.Module):
 
     def of(self, inputs: TransformationInputs) -> Tensor:
         """The same of inputs that have been checked, which L_c can share."""
-        expression, neutral, weights, bank = inputs
-        with torch.autocast(expression.device.type, enabled=False):
-            image_moves = unit(expression - neutral)
-            text_moves = moves_from_neutral(bank, expression.dtype)
-            return (weights * (1 - image_moves @ text_moves.T)).sum()
+        _, _, move, weights, bank = inputs
+        with torch.autocast(move.device.type, enabled=False):
+            text_moves = moves_from_neutral(bank, move.dtype)
+            return (weights * (1 - move @ text_moves.T)).sum()
