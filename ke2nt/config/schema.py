@@ -56,6 +56,11 @@ class DataConfig(Section):
     options: dict[str, Any] = Field(
         default_factory=dict, description="Further options of the reader, such as {rule: majority}."
     )
+    train_options: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Options that the training split alone is read with, over those: {rule: "
+        "plurality10} adds the faces that annotators did not agree on.",
+    )
     train_split: str = "train"
     val_split: str | None = Field(
         None, description="Split to choose the model on; null carves one from the training split."

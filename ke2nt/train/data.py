@@ -9,14 +9,15 @@ from typing import Any
 
 import torch
 
-from ke2nt.config.schema import TrainConfig
+from ke2nt.config.schema import DataConfig, TrainConfig
 from ke2nt.data.images import decode
 from ke2nt.data.preprocessing import Preprocessing
+from ke2nt.data.readers.base import Reader
 from ke2nt.data.readers.catalog import get_reader
 from ke2nt.data.sample import FaceSplit
 from ke2nt.data.splits import carve_validation, hold_out, limit_fraction
 from ke2nt.data.tensors import FaceTensors
-from ke2nt.errors import DataError, ImageReadError
+from ke2nt.errors import ConfigError, DataError, ImageReadError
 from ke2nt.runtime.distributed import world_size
 from ke2nt.train.extra import extra_samples
 
@@ -109,6 +110,7 @@ def load_training_data(
     """Read, split and decode as the configuration says; the same one gives the same splits.
 
     Raises:
+        ConfigError: `data.train_options` do not go with the other options.
         DataError: A split is empty, or too small to carve a validation split from.
         LayoutError: The dataset's folder does not have its layout.
     """
@@ -144,10 +146,30 @@ def training_split(config: TrainConfig) -> FaceSplit:
     return _splits(config)[0]
 
 
+def _training_reader(reader: Reader, data: DataConfig) -> Reader:
+    """What reads the training split, where that differs from the others."""
+    if not data.train_options:
+        return reader
+    if data.val_split is None:
+        raise ConfigError(
+            "data.train_options would be those of the validation images, too",
+            expected="data.val_split names a split",
+            found="null: it is carved from the training split",
+        )
+    own = get_reader(data.name, data.root, **{**data.options, **data.train_options})
+    if own.classes != reader.classes:
+        raise ConfigError(
+            "data.train_options change the classes",
+            expected=", ".join(reader.classes),
+            found=", ".join(own.classes),
+        )
+    return own
+
+
 def _splits(config: TrainConfig) -> tuple[FaceSplit, FaceSplit]:
     data = config.data
     reader = get_reader(data.name, data.root, **data.options)
-    train = reader.load(data.train_split)
+    train = _training_reader(reader, data).load(data.train_split)
     if config.select.on == "test":
         val = reader.load("test")
     elif data.val_split is not None:

@@ -12,13 +12,16 @@ import signal
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from ke2nt.data.preprocessing import Preprocessing
+from ke2nt.data.readers.ferplus import FERPlus
 from ke2nt.data.sample import FaceSplit
 from ke2nt.data.tensors import FaceTensors
-from ke2nt.errors import CheckpointError, DataError, TrainingError
+from ke2nt.errors import CheckpointError, ConfigError, DataError, TrainingError
 from ke2nt.evaluation.evaluate import evaluate_model
+from ke2nt.labels import CANONICAL
 from ke2nt.models.ke2nt import KE2NT
 from ke2nt.models.saving import load_model
 from ke2nt.train import epochs, loop
@@ -283,6 +286,41 @@ def test_votes_are_what_is_learned_where_asked_for(tiny, monkeypatch):
     monkeypatch.setattr(trainer, "losses", losses)
     trainer._train_step(batch, Progress())
     assert torch.equal(*learned, torch.from_numpy(shares)[batch.indices])
+
+
+@pytest.fixture
+def disputed(tmp_path):
+    """FER+ in miniature: per usage, faces with a majority, one disputed, one that is none."""
+    votes = ["9,1,0", "0,9,1", "5,0,5", "0,0,0"]
+    lines = ["Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,"
+             "unknown,NF"]  # fmt: skip
+    for usage, folder in (("Training", "FER2013Train"), ("PublicTest", "FER2013Valid")):
+        (tmp_path / "fer" / folder).mkdir(parents=True)
+        for i, three in enumerate(votes):
+            name = f"{folder}{i}.png"
+            lines.append(f"{usage},{name},{three},0,0,0,0,0,0,{10 * (i == 3)}")
+            Image.new("RGB", (24, 24), (60 * i,) * 3).save(tmp_path / "fer" / folder / name)
+    (tmp_path / "fer" / "fer2013new.csv").write_text("\n".join(lines))
+    return ["data.name=ferplus", f"data.root={tmp_path / 'fer'}", "data.options={rule: majority}"]
+
+
+def test_the_training_split_alone_can_be_read_with_other_options(tiny, disputed):
+    more = "data.train_options={rule: plurality10}"
+    for changes, count in ((disputed, 2), ([*disputed, more], 3)):
+        config = tiny(*changes, "data.soft_labels=true", "select.rule=last")
+        data = load_training_data(config, Preprocessing(image_size=24))
+        assert (len(data.train), len(data.val)) == (count, 2)
+    assert data.targets[2, [0, 2]].tolist() == [0.5, 0.5]
+    with pytest.raises(ConfigError, match=r"validation images, too.*carved"):
+        train(tiny(*disputed, more, "data.val_split=null"), quiet=True)
+
+
+def test_training_options_that_change_the_classes_are_refused(tiny, monkeypatch, disputed):
+    monkeypatch.setattr(
+        FERPlus, "classes", property(lambda self: (self.rule, *CANONICAL)), raising=False
+    )
+    with pytest.raises(ConfigError, match=r"change the classes.*majority.*plurality8"):
+        train(tiny(*disputed, "data.train_options={rule: plurality8}"), quiet=True)
 
 
 def test_label_smoothing_reaches_the_loss(tiny):
