@@ -125,9 +125,10 @@ def run_facts(model_folder: Path) -> dict[str, Any]:
     try:
         facts, metrics = (json.loads((run / n).read_text(encoding="utf-8")) for n in names[:2])
         config = yaml.safe_load((run / names[2]).read_text(encoding="utf-8"))
+        own = config["data"].get("train_options") or {}  # younger than some runs
         data = {
             "name": metrics["dataset"],  # of packed images the dataset that was packed
-            "options": dict(config["data"]["options"]),
+            "options": {**config["data"]["options"], **own},
             "samples": dict(facts["samples"]),
         }
         made = facts["provenance"]

@@ -169,6 +169,15 @@ def test_packed_images_are_those_of_the_dataset_that_was_packed(run):
     assert run_facts(run / "model")["data"]["name"] == METRICS["dataset"] == "ferplus"
 
 
+def test_what_was_trained_on_is_told_apart_from_what_was_judged(run):
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["data"]["train_options"] = {"rule": "plurality10"}
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    facts = run_facts(run / "model")
+    assert facts["data"]["options"] == {"rule": "plurality10"}
+    assert facts["evaluations"][0]["options"] == {"rule": "majority"}
+
+
 def test_a_folder_that_is_no_run_gives_nothing(model, tmp_path):
     model.save_pretrained(tmp_path / "model")
     assert run_facts(tmp_path / "model") == {}
