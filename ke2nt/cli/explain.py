@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ke2nt.cli.options import DeviceOption, QuietFlag, device_name
+from ke2nt.cli.options import DeviceOption, QuietFlag
 from ke2nt.cli.output import JsonFlag, print_json, print_line, print_table
 from ke2nt.errors import DataError, ImageReadError
 
@@ -65,8 +65,6 @@ def explain(
 
     Example: ke2nt explain runs/dsan photos/ --method attention --method occlusion --out why
     """
-    import torch
-
     from ke2nt.explain.methods import get_method
     from ke2nt.models.saving import load_model
     from ke2nt.predict.classify import FaceClassifier
@@ -74,11 +72,12 @@ def explain(
     from ke2nt.predict.paths import expand_paths
     from ke2nt.report.explain_figure import contact_sheet
     from ke2nt.runtime.atomic import write_bytes, write_json
+    from ke2nt.runtime.devices import usable_device
     from ke2nt.runtime.progress import track
 
     methods = {name: get_method(name) for name in method or ["occlusion"]}
     loaded = load_model(model)
-    classifier = FaceClassifier(loaded, device=torch.device(device_name(device)), batch_size=32)
+    classifier = FaceClassifier(loaded, device=usable_device(device), batch_size=32)
     targets = [_target(loaded, name) for name in target or ()]
     finder = None if no_detect else get_detector(detector)
     names = [str(path) for kind, path in expand_paths(images) if kind == "image"]

@@ -15,13 +15,18 @@ __all__ = ["usable_device"]
 def usable_device(name: str | torch.device | None) -> torch.device:
     """The device asked for, or for None the GPU where there is one.
 
+    A device that is asked for is tried. The GPU of None is not: a launcher's processes each choose
+    their own later, and memory of the first one would be taken by all of them.
+
     Raises:
         ConfigError: It cannot be used here.
     """
     import torch
 
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ConfigError(

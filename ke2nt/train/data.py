@@ -150,12 +150,6 @@ def _training_reader(reader: Reader, data: DataConfig) -> Reader:
     """What reads the training split, where that differs from the others."""
     if not data.train_options:
         return reader
-    if data.val_split is None:
-        raise ConfigError(
-            "data.train_options would be those of the validation images, too",
-            expected="data.val_split names a split",
-            found="null: it is carved from the training split",
-        )
     own = get_reader(data.name, data.root, **{**data.options, **data.train_options})
     if own.classes != reader.classes:
         raise ConfigError(
@@ -174,6 +168,12 @@ def _splits(config: TrainConfig) -> tuple[FaceSplit, FaceSplit]:
         val = reader.load("test")
     elif data.val_split is not None:
         val = reader.load(data.val_split)
+    elif data.train_options:
+        raise ConfigError(
+            "data.train_options would be those of the validation images, too",
+            expected="data.val_split names a split",
+            found="null: it is carved from the training split",
+        )
     else:
         train, val = carve_validation(train, data.val_fraction, config.seed)
     if data.val_split == data.train_split:

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from ke2nt.errors import MissingExtraError
+from ke2nt.errors import ConfigError, MissingExtraError
 from ke2nt.runtime import progress, provenance
+from ke2nt.runtime.devices import usable_device
 from ke2nt.runtime.digest import canonical_json, digest_bytes, digest_file, digest_json
 from ke2nt.runtime.optional import import_optional
 from ke2nt.runtime.progress import track
@@ -118,3 +119,15 @@ def test_provenance_is_plain_json_without_the_host():
     assert value["machine"]["cores"] >= 1
     if len(platform.node()) > 4:
         assert platform.node() not in text
+
+
+def test_a_device_that_is_asked_for_is_tried_and_another_is_not(monkeypatch):
+    assert usable_device("cpu") == usable_device(torch.device("cpu")) == torch.device("cpu")
+    for name in ("gpu", "cuda:99", "meta:x"):
+        with pytest.raises(ConfigError, match=f"'{name}' cannot be used here"):
+            usable_device(name)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "empty", None)  # a process of a launcher has its own GPU, not this
+    assert usable_device(None) == torch.device("cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert usable_device(None) == torch.device("cpu")

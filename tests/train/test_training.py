@@ -12,7 +12,7 @@ import signal
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from reader_trees import ferplus
 from safetensors.torch import load_file
 
 from ke2nt.data.preprocessing import Preprocessing
@@ -290,18 +290,13 @@ def test_votes_are_what_is_learned_where_asked_for(tiny, monkeypatch):
 
 @pytest.fixture
 def disputed(tmp_path):
-    """FER+ in miniature: per usage, faces with a majority, one disputed, one that is none."""
-    votes = ["9,1,0", "0,9,1", "5,0,5", "0,0,0"]
-    lines = ["Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,"
-             "unknown,NF"]  # fmt: skip
-    for usage, folder in (("Training", "FER2013Train"), ("PublicTest", "FER2013Valid")):
-        (tmp_path / "fer" / folder).mkdir(parents=True)
-        for i, three in enumerate(votes):
-            name = f"{folder}{i}.png"
-            lines.append(f"{usage},{name},{three},0,0,0,0,0,0,{10 * (i == 3)}")
-            Image.new("RGB", (24, 24), (60 * i,) * 3).save(tmp_path / "fer" / folder / name)
-    (tmp_path / "fer" / "fer2013new.csv").write_text("\n".join(lines))
-    return ["data.name=ferplus", f"data.root={tmp_path / 'fer'}", "data.options={rule: majority}"]
+    """FER+ in miniature: per usage, two faces with a majority, one disputed, one that is none."""
+    votes = ["9,1,0,0,0,0,0,0,0,0", "0,9,1,0,0,0,0,0,0,0", "5,0,5,0,0,0,0,0,0,0"]
+    votes.append("0,0,0,0,0,0,0,0,0,10")
+    usages = ("Training", "PublicTest")
+    rows = [f"{usage},{usage}{i}.png,{v}" for usage in usages for i, v in enumerate(votes)]
+    root = ferplus(tmp_path / "fer", rows)
+    return ["data.name=ferplus", f"data.root={root}", "data.options={rule: majority}"]
 
 
 def test_the_training_split_alone_can_be_read_with_other_options(tiny, disputed):
@@ -311,8 +306,9 @@ def test_the_training_split_alone_can_be_read_with_other_options(tiny, disputed)
         data = load_training_data(config, Preprocessing(image_size=24))
         assert (len(data.train), len(data.val)) == (count, 2)
     assert data.targets[2, [0, 2]].tolist() == [0.5, 0.5]
+    carved = tiny(*disputed, more, "data.val_split=null")
     with pytest.raises(ConfigError, match=r"validation images, too.*carved"):
-        train(tiny(*disputed, more, "data.val_split=null"), quiet=True)
+        train(carved, quiet=True)
 
 
 def test_training_options_that_change_the_classes_are_refused(tiny, monkeypatch, disputed):
