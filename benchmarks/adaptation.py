@@ -202,12 +202,12 @@ def settings(args: argparse.Namespace, pair: str, seed: int, changes: Sequence[s
 def source_model(args: argparse.Namespace, pair: str, seed: int, changes: Sequence[str]) -> str:
     """Run directory of the model before, trained unless it is there."""
     kind = PAIRS[pair].source + ("-regions" if "REGIONS" in changes else "")
-    run = args.out / "source" / f"{kind}-seed{seed}"
-    if not RunDirectory(run).finished:
+    run = RunDirectory(args.out / "source" / f"{kind}-seed{seed}")
+    if not run.finished:
         first = settings(args, pair, seed, [c for c in changes if c == "REGIONS"])
-        begin = first.source_run().model_copy(update={"out": str(run)})
-        train(begin, resume=(run / "config.yaml").exists(), quiet=args.quiet)
-    return str(run)
+        begin = first.source_run().model_copy(update={"out": str(run.path)})
+        train(begin, resume=run.begun, quiet=args.quiet)
+    return str(run.path)
 
 
 def run_row(
@@ -220,8 +220,7 @@ def run_row(
         config = settings(args, pair, seed, changes)
         start = PAIRS[pair].start or source_model(args, pair, seed, changes)
         update = {"out": str(folder), "start": start}
-        resume = (folder / "config.yaml").exists()
-        adapt(config.model_copy(update=update), resume=resume, quiet=args.quiet)
+        adapt(config.model_copy(update=update), resume=run.begun, quiet=args.quiet)
     facts = run.read("adaptation.json")
     before, after = facts["figures"]["before"], facts["figures"]["after"]
     return {

@@ -115,12 +115,12 @@ def write_table(out: Path, rows: list[dict[str, Any]]) -> None:
 
 def trained_here(out: Path, changes: list[str]) -> Recogniser:
     """The model of the first command."""
-    run = out / "run"
-    if not RunDirectory(run).finished:
-        shared = [f"out={run}", "model.attention=true", "select={rule: last, every: 1000}"]
+    run = RunDirectory(out / "run")
+    if not run.finished:
+        shared = [f"out={run.path}", "model.attention=true", "select={rule: last, every: 1000}"]
         config = load_config("quickstart", [*shared, *changes])
-        train(config, resume=(run / "config.yaml").is_file())
-    return load_model(run)
+        train(config, resume=run.begun)
+    return load_model(run.path)
 
 
 def main() -> None:

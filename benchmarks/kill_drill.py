@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from ke2nt.runtime.digest import digest_file
+from ke2nt.train.run import RunDirectory
 
 SETTINGS = (
     "model.backbone=test_resnet",
@@ -40,7 +41,7 @@ SETTINGS = (
 
 def start(run: Path) -> subprocess.Popen[bytes]:
     """Begin a run, or go on with it."""
-    begun = (run / "config.yaml").exists()
+    begun = RunDirectory(run).begun
     words = ["--resume", str(run)] if begun else ["quickstart", *SETTINGS, f"out={run}"]
     return subprocess.Popen(
         [sys.executable, "-m", "ke2nt", "train", *words, "--quiet"],

@@ -90,7 +90,7 @@ def adapt(
     run = RunDirectory(config.out)
     target = _target(config, quiet)
     if is_main() and not resume:
-        run.create(config)
+        run.create(config, command="ke2nt adapt")
     first = Path(config.start) if config.start is not None else _source_model(config, quiet)
     seed_everything(config.seed)
     set_deterministic(config.deterministic)
@@ -145,11 +145,10 @@ def _target(config: AdaptConfig, quiet: bool) -> Target:
 def _source_model(config: AdaptConfig, quiet: bool) -> Path:
     """Train the model to start from, unless that is done."""
     settings = config.source_run()
-    folder = Path(settings.out)
-    if not RunDirectory(folder).finished:
-        resume = (folder / "config.yaml").exists()
-        train(settings, resume=resume, quiet=quiet, command="ke2nt adapt")
-    return folder
+    run = RunDirectory(settings.out)
+    if not run.finished:
+        train(settings, resume=run.begun, quiet=quiet, command="ke2nt adapt")
+    return run.path
 
 
 def _uncalibrated(name: str | Path) -> Recogniser:

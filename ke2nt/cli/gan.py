@@ -70,7 +70,7 @@ def _settings(
         )
     if resume is not None:
         resumed_alone(command, resume, {"--out": out})
-        place = resume if (resume / "config.yaml").exists() else resume / "synthesis"
+        place = resume if RunDirectory(resume).begun else resume / "synthesis"
         settings = RunDirectory(place).load_config(FesganConfig)
         return settings.model_copy(update={"out": str(resume)})
     assert config is not None

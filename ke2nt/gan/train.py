@@ -54,16 +54,18 @@ def train(
     """
     check_one_process()
     _check(config)
-    out = Path(config.out)
+    run = RunDirectory(config.out)
+    if not resume:
+        run.check_free(command="ke2nt gan train")
     source = config.joint.generator
     if source is None:
-        first = RunDirectory(out / "synthesis")
+        first = RunDirectory(run.path / "synthesis")
         source = str(first.path)
-        begun = resume and (first.path / "config.yaml").exists()
+        begun = resume and first.begun
         if not (begun and first.finished):
             stage = config.model_copy(update={"out": source})
             pretrain(stage, resume=begun, quiet=quiet, command=command)
-    begun = resume and (out / "config.yaml").exists()
+    begun = resume and run.begun
     prepare = partial(_prepare, source=source)
     return train_recogniser(config, resume=begun, quiet=quiet, command=command, prepare=prepare)
 

@@ -22,6 +22,7 @@ from ke2nt.models.stages import Fusion, StageBranch, StageFeatures, StageMaps
 from ke2nt.models.weights import WeightReport, load_initial_weights
 from ke2nt.runtime.digest import digest_file
 from ke2nt.runtime.provenance import provenance as machine_provenance
+from ke2nt.runtime.suggest import did_you_mean
 from ke2nt.text.bank import TextBank
 
 __all__ = ["KNOWN_STATISTICS", "Recogniser"]
@@ -125,9 +126,15 @@ class Recogniser(nn.Module, ABC):
             self.provenance["initial_weights"] = {"source": "timm"}
         elif weights is not None:
             packaged = weights == "imagenet"
-            self._load_initial(
-                imagenet_weights(backbone) if packaged else Path(weights).expanduser()
-            )
+            path = imagenet_weights(backbone) if packaged else Path(weights).expanduser()
+            if not path.is_file():
+                raise CheckpointError(
+                    "no such initial weights",
+                    expected="timm, imagenet, or a .safetensors or .pth file",
+                    found=weights,
+                    hint=did_you_mean(str(weights), KNOWN_STATISTICS),
+                )
+            self._load_initial(path)
         self.preprocessing = preprocessing or Preprocessing(image_size, mean, std)
 
     def _load_initial(self, path: Path) -> None:

@@ -54,6 +54,11 @@ class RunDirectory:
         return self.path / "report.html"
 
     @property
+    def begun(self) -> bool:
+        """Whether a run is here, which can be resumed."""
+        return (self.path / "config.yaml").exists()
+
+    @property
     def finished(self) -> bool:
         """Whether a run is here that went on to its end, its figures included.
 
@@ -65,6 +70,22 @@ class RunDirectory:
         facts = self.read("run.json")
         return isinstance(facts, dict) and facts.get("status") == "finished"
 
+    def check_free(self, *, command: str = "ke2nt train") -> None:
+        """Refuse a folder that holds another run, unless that failed before it computed anything.
+
+        Args:
+            command: What starts and resumes such a run, for the message.
+
+        Raises:
+            TrainingError: It holds one.
+        """
+        if self.begun and not self._failed_start():
+            raise TrainingError(
+                "the run directory holds a run already",
+                where=self.path,
+                hint=f"Type: {command} --resume {self.path}, or name another with --out",
+            )
+
     def create(self, config: TrainConfig, *, command: str = "ke2nt train") -> None:
         """Start a new run here.
 
@@ -75,18 +96,21 @@ class RunDirectory:
         Raises:
             TrainingError: The folder holds another run, or cannot be written.
         """
-        if (self.path / "config.yaml").exists():
-            raise TrainingError(
-                "the run directory holds a run already",
-                where=self.path,
-                hint=f"Type: {command} --resume {self.path}, or name another with --out",
-            )
+        self.check_free(command=command)
         try:
+            for file in self._failed_start() if self.begun else []:
+                file.unlink()
             write_text(self.path / "config.yaml", config_to_yaml(config))
         except OSError as error:
             raise TrainingError(
                 "cannot write the run directory", where=self.path, found=error
             ) from error
+
+    def _failed_start(self) -> list[Path]:
+        """The files of a run that left its settings (and those of its first stage) alone."""
+        files = [path for path in self.path.rglob("*") if not path.is_dir()]
+        names = {file.name for file in files}
+        return files if "split.json" in names <= {"config.yaml", "split.json"} else []
 
     @overload
     def load_config(self) -> TrainConfig: ...
@@ -138,7 +162,7 @@ class RunDirectory:
             TrainingError: The folder holds another run, or cannot be written.
             CheckpointError: The images are others than when the run began.
         """
-        begun = (self.path / "split.json").exists()
+        begun = resume and (self.path / "split.json").exists()
         if is_main() and not resume:
             self.create(config, command=command)
         if is_main() and not begun:

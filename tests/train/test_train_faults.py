@@ -55,6 +55,31 @@ def test_a_full_disk_stops_the_run_and_nothing_is_lost(tiny, monkeypatch):
     assert all(torch.equal(expected[name], found[name]) for name in expected)
 
 
+def test_a_mistyped_run_is_typed_again(tiny, faces, tmp_path):
+    other = shutil.copytree(faces, tmp_path / "other")
+    next((other / "val" / "anger").iterdir()).unlink()
+    with pytest.raises(CheckpointError, match=r"no such initial weights.*mean 'timm'"):
+        train(tiny("model.weights=tim"), quiet=True)
+    run = train(tiny(f"data.root={other}"), quiet=True).run
+    assert run.load_config().model.weights is None
+    assert run.load_config().data.root == str(other)
+    with pytest.raises(TrainingError, match=r"holds a run already.*ke2nt train --resume"):
+        train(tiny(), quiet=True)
+
+
+def test_nothing_but_a_failed_start_is_replaced(tiny):
+    config = tiny()
+    out = RunDirectory(config.out).path
+    out.mkdir(parents=True)
+    # somebody's own file, and a run that was killed in its first epoch
+    for names in (["config.yaml"], ["config.yaml", "split.json", "run.json"]):
+        for name in names:
+            (out / name).touch()
+        with pytest.raises(TrainingError, match="holds a run already"):
+            train(config, quiet=True)
+        assert (out / "config.yaml").read_text() == ""
+
+
 def test_a_run_with_an_unreadable_image_resumes_to_the_same_weights(
     tiny, faces, tmp_path, monkeypatch
 ):
