@@ -126,10 +126,11 @@ class AdaptationLoss(nn.Module):
         metric = self.parts["metric"] if "metric" in self.parts else nn.Module()
         return [p for p in metric.parameters() if p.requires_grad]
 
-    def others(self) -> list[nn.Parameter]:
-        """All other parameters that learn."""
+    def others(self) -> dict[str, nn.Parameter]:
+        """All other parameters that learn, by their names."""
         centers = {id(p) for p in self.centers()}
-        return [p for p in self.parameters() if p.requires_grad and id(p) not in centers]
+        named = self.named_parameters()
+        return {name: p for name, p in named if p.requires_grad and id(p) not in centers}
 
     def forward(self, batch: DomainBatch, strength: float) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum, and each part detached and without its weight.

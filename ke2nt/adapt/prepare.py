@@ -19,6 +19,7 @@ from ke2nt.models.ke2nt import KE2NT
 from ke2nt.models.recogniser import Recogniser
 from ke2nt.text.bank import TextBank
 from ke2nt.train.data import TrainingData
+from ke2nt.train.optim import parameter_groups
 from ke2nt.train.prepare import arranged_bank, trainer_parts
 from ke2nt.train.run import RunDirectory
 
@@ -60,8 +61,8 @@ def prepare_adaptation(
         torch.manual_seed(config.seed)
         parts = AdaptationLoss(config.adapt, space).to(accelerator.device)
     optimizer: torch.optim.Optimizer = shared["optimizer"]
-    if others := parts.others():
-        optimizer.add_param_group({"params": others, "lr_scale": 1.0})
+    for group in parameter_groups(parts.others(), config.optim):
+        optimizer.add_param_group(group)
     if centers := parts.centers():
         _add_centers(optimizer, centers, config)
     return AdaptTrainer(
@@ -97,7 +98,7 @@ def prepare_entropy(
     for parameter in learn:
         parameter.requires_grad_(True)
     nothing = torch.full((len(target),), UNKNOWN)
-    data = TrainingData(target, target, nothing, "validation")
+    data = TrainingData(target, target, nothing)
     shared = trainer_parts(config.adaptation_run(), run, data, model, accelerator, **options)
     stream = TargetStream(target, config.optim.batch_size, config.seed)
     return EntropyTrainer(**shared, adapt=config, stream=stream)

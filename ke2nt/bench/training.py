@@ -93,7 +93,7 @@ def training_speed(
     @contextmanager
     def loop() -> Iterator[Callable[[], int]]:
         tensors = FaceTensors(split, size, memory="ram")
-        data = TrainingData(tensors, tensors, torch.from_numpy(split.labels()), "validation")
+        data = TrainingData(tensors, tensors, torch.from_numpy(split.labels()))
         with tempfile.TemporaryDirectory() as folder:
             trainer = prepare_trainer(
                 config,

@@ -130,8 +130,14 @@ class AdaptConfig(TrainConfig):
         return TrainConfig.model_construct(**{**values, **changes})
 
     def adaptation_run(self) -> AdaptConfig:
-        """The same, with the selection of the adaptation."""
+        """The same, with the selection of the adaptation; without labels, nothing goes by them."""
         rule: Literal["best", "last"] = "last" if self.adapt.choose == "last" else "best"
-        return self.model_copy(
-            update={"select": self.select.model_copy(update={"rule": rule, "on": "validation"})}
-        )
+        changes: dict[str, Any] = {
+            "select": self.select.model_copy(update={"rule": rule, "on": "validation"})
+        }
+        if self.source_free:
+            changes |= {
+                "augment": self.augment.model_copy(update={"mixup": 0.0, "cutmix": 0.0}),
+                "data": self.data.model_copy(update={"sampling": "natural"}),
+            }
+        return self.model_copy(update=changes)

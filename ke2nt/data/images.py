@@ -106,9 +106,9 @@ def decode(
         raise DataError(
             "unknown interpolation", expected=f"one of {', '.join(_FILTERS)}", found=interpolation
         )
-    if isinstance(source, ChangedImage):
-        source = source.change(decode(source.source))
     try:
+        if isinstance(source, ChangedImage):
+            source = source.change(decode(source.source))
         if isinstance(source, PackedImage):
             source = source.read()
         if isinstance(source, np.ndarray):
@@ -119,6 +119,8 @@ def decode(
             _refuse_bomb(image)
             image.load()
             return _finish(_to_rgb(image), _orientation(image), size, interpolation)
+    except ImageReadError:  # of the image that is changed
+        raise
     # Decoders raise nearly anything on damaged bytes: OSError, SyntaxError, struct.error, KeyError.
     except Exception as error:
         raise _failure(source, error) from error

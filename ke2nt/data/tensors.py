@@ -130,17 +130,19 @@ class FaceTensors:
 
     def read_all(self, *, quiet: bool = True) -> None:
         """Find every unreadable image now. Several processes share the work and its result."""
-        if self._pixels is not None or self._mapped is not None:
-            return
-        mine = self.usable[rank() :: world_size()]
-        label = f"checking {self.split.dataset} {self.split.split}"
-        for _ in track(self.batches(64, order=mine), label, total=-(-len(mine) // 64), quiet=quiet):
-            pass
-        for failed in gather_objects(self.failed):
-            self.leave_out(failed)
+        if self._pixels is None and self._mapped is None:
+            mine = self.usable[rank() :: world_size()]
+            label, steps = f"checking {self.split.dataset} {self.split.split}", -(-len(mine) // 64)
+            for _ in track(self.batches(64, order=mine), label, total=steps, quiet=quiet):
+                pass
+        self.agree()
 
-    def leave_out(self, failed: Mapping[str, str]) -> None:
-        """Leave images out, sample name → reason, that another process could not read."""
+    def agree(self) -> None:
+        """Let every process leave out what any of them could not read."""
+        for failed in gather_objects(self.failed):
+            self._leave_out(failed)
+
+    def _leave_out(self, failed: Mapping[str, str]) -> None:
         if new := failed.keys() - self.failed.keys():
             for index, sample in enumerate(self.split.samples):
                 if sample.name in new:

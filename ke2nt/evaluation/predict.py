@@ -128,7 +128,9 @@ def predict(
             found=f"{images.image_size} px",
         )
     if device is not None:
-        model.to(device)
+        with torch.inference_mode(False):  # parameters that moved within it could not be trained
+            model.to(device)
+    images.agree()
     device = next(model.parameters()).device
     logits: list[Tensor] = []
     vectors: list[Tensor] = []
@@ -149,12 +151,11 @@ def predict(
             indices.append(batch.indices)
             if embeddings:
                 vectors.append(vector.float().cpu())
-    shares = gather_objects((logits, vectors, indices, images.failed))
+    shares = gather_objects((logits, vectors, indices))
+    images.agree()
     logits = [part for share in shares for part in share[0]]
     vectors = [part for share in shares for part in share[1]]
     indices = [part for share in shares for part in share[2]]
-    for share in shares:
-        images.leave_out(share[3])
     failed = images.failed
     if not logits:
         raise DataError(

@@ -28,7 +28,6 @@ from ke2nt.train.data import TrainingData, load_training_data
 from ke2nt.train.device import make_accelerator
 from ke2nt.train.display import Display
 from ke2nt.train.ema import ModelEma
-from ke2nt.train.epochs import global_batch
 from ke2nt.train.run import RunDirectory
 
 __all__ = ["PretrainResult", "identity_space", "load_critics", "pretrain"]
@@ -145,7 +144,7 @@ def _prepare(
     critics = make_critics(gan, generator).to(device).to(memory_format=torch.channels_last)
     game = Game(gan, generator, critics, identity_space(config, device))
     guard = Guard(gan.guard)
-    optim, images = gan.optim, len(data.real)
+    optim = gan.optim
     return SynthesisLoop(
         config=config,
         run=run,
@@ -157,7 +156,7 @@ def _prepare(
             fused=device.type in ("cpu", "cuda"),
         ),
         accelerator=accelerator,
-        display=Display(optim.epochs, images // global_batch(optim, images), quiet=quiet),
+        display=Display(quiet=quiet),
         extra=torch.nn.ModuleDict({"critics": critics, "guard": guard}),
         game=game,
         guard=guard,

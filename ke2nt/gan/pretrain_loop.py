@@ -121,8 +121,7 @@ class SynthesisLoop(EpochLoop):
 
     def _record(self, progress: Progress) -> dict[str, Any]:
         gan, epoch = self.config.gan, progress.epoch + 1
-        steps = max(1, progress.step - progress.skipped)
-        losses = {name: value / steps for name, value in progress.sums.items()}
+        losses = {name: value / progress.taken for name, value in progress.sums.items()}
         ratio = diversity_ratio(
             self.ema.model,
             self._real(_DIVERSITY_OF),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +21,7 @@ from ke2nt.gan.pretrain_loop import adam_groups
 from ke2nt.synthesis.generator import FaceGenerator
 from ke2nt.train.data import TrainingData
 from ke2nt.train.ema import ModelEma
-from ke2nt.train.loop import Trainer
-from ke2nt.train.prepare import prepare_trainer
+from ke2nt.train.prepare import trainer_parts, untrained_model
 from ke2nt.train.run import RunDirectory
 from ke2nt.train.train import TrainResult
 from ke2nt.train.train import train as train_recogniser
@@ -91,9 +90,11 @@ def _prepare(
     preprocessing: Preprocessing,
     *,
     source: str,
+    image_side: Mapping[str, torch.Tensor] | None = None,
     **options: Any,
 ) -> JointTrainer:
-    trainer = prepare_trainer(config, run, data, accelerator, preprocessing, **options)
+    model = untrained_model(config, data.classes, preprocessing, image_side)
+    parts = trainer_parts(config, run, data, model, accelerator, **options)
     device = accelerator.device
     generator = FaceGenerator.load(source).to(device)
     check_fits(generator, data.classes, config.channels)
@@ -112,7 +113,6 @@ def _prepare(
         extra = torch.nn.ModuleDict({**learn, "fixed": Fixed(average=average.model)})
         rate = config.joint.lr
         for group in adam_groups(game, rate, rate, config.gan.optim.betas):
-            trainer.optimizer.add_param_group(group)
+            parts["optimizer"].add_param_group(group)
     extra.to(memory_format=torch.channels_last)
-    taken = {field.name: getattr(trainer, field.name) for field in fields(Trainer)}
-    return JointTrainer(**taken | {"extra": extra}, game=game, average=average, guard=guard)
+    return JointTrainer(**parts, extra=extra, game=game, average=average, guard=guard)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -19,6 +19,7 @@ from ke2nt.errors import ConfigError
 
 __all__ = [
     "any_process",
+    "average",
     "average_gradients",
     "barrier",
     "gather_objects",
@@ -107,16 +108,20 @@ def sum_over_processes(value: Tensor) -> Tensor:
     return value
 
 
-def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Replace gradients by their mean over the processes, which must have the same ones."""
-    if world_size() == 1:
+def average(values: Sequence[Tensor]) -> None:
+    """Replace tensors by their mean over the processes, which must have the same ones."""
+    if world_size() == 1 or not values:
         return
-    grads = [p.grad for p in parameters if p.grad is not None]
-    flat = torch.cat([g.flatten() for g in grads])
+    flat = torch.cat([value.flatten() for value in values])
     dist.all_reduce(flat)
     flat /= world_size()
-    for grad, mean in zip(grads, flat.split([g.numel() for g in grads]), strict=True):
-        grad.copy_(mean.view_as(grad))
+    for value, mean in zip(values, flat.split([v.numel() for v in values]), strict=True):
+        value.copy_(mean.view_as(value))
+
+
+def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Replace gradients by their mean over the processes."""
+    average([p.grad for p in parameters if p.grad is not None])
 
 
 def gather_objects(value: T) -> list[T]:

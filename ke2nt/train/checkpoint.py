@@ -60,6 +60,11 @@ class Progress:
     skipped: int = 0
     skipped_in_a_row: int = 0
 
+    @property
+    def taken(self) -> int:
+        """Steps of the epoch under way that were not left out, at least 1 to divide by."""
+        return max(1, self.step - self.skipped)
+
     def next_epoch(self) -> None:
         """The epoch under way is done."""
         self.epoch, self.step, self.sums, self.skipped = self.epoch + 1, 0, {}, 0

@@ -61,7 +61,7 @@ def compiled_forward(model: Callable[[Tensor], T]) -> Callable[[Tensor], T]:
         except TorchDynamoException as error:
             raise TrainingError(
                 "the model cannot be compiled",
-                found=str(error).strip().splitlines()[0],
+                found=(str(error).strip() or type(error).__name__).splitlines()[0],
                 hint="Use compile=false, or install a C++ compiler.",
             ) from error
 

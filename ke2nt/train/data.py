@@ -34,7 +34,6 @@ class TrainingData:
         train: Training images.
         val: Images that the model is chosen on.
         targets: (N,) int64 class indices or (N, K) float32 class shares of the training split.
-        protocol: "validation", or "test" under the optimistic protocol.
         extra: How many images at the end of the training split are additional, synthetic ones.
         extra_share: Their share of an epoch's images.
     """
@@ -42,21 +41,24 @@ class TrainingData:
     train: FaceTensors
     val: FaceTensors
     targets: torch.Tensor
-    protocol: str
     extra: int = 0
     extra_share: float = 0.0
 
+    def __post_init__(self) -> None:
+        # What is found later to be unreadable moves no other image: a run that is resumed has not
+        # met it yet.
+        usable, end = self.train.usable, len(self.train) - self.extra
+        self._real, self._pool = usable[usable < end], usable[usable >= end]
+
     @property
     def real(self) -> torch.Tensor:
-        """Positions of the readable training images that are not additional ones."""
-        usable = self.train.usable
-        return usable[usable < len(self.train) - self.extra]
+        """Positions of the training images that are not additional ones, readable at the start."""
+        return self._real
 
     @property
     def pool(self) -> torch.Tensor:
-        """Positions of the readable additional ones."""
-        usable = self.train.usable
-        return usable[usable >= len(self.train) - self.extra]
+        """Positions of the additional ones."""
+        return self._pool
 
     @property
     def extra_per_epoch(self) -> int:
@@ -135,7 +137,6 @@ def load_training_data(
         tensors[0],
         tensors[1],
         torch.from_numpy(targets),
-        config.select.on,
         extra=len(more),
         extra_share=0.0 if config.data.extra is None else config.data.extra.share,
     )
@@ -176,9 +177,9 @@ def _splits(config: TrainConfig) -> tuple[FaceSplit, FaceSplit]:
         )
     else:
         train, val = carve_validation(train, data.val_fraction, config.seed)
-    if data.val_split == data.train_split:
+    if val.split == train.split:
         raise DataError(
-            "the model would be chosen on its own training images", found=f"split {data.val_split}"
+            "the model would be chosen on its own training images", found=f"split {val.split}"
         )
     if data.hold_out:
         train, val = hold_out(train, data.hold_out), hold_out(val, data.hold_out)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from types import TracebackType
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -17,18 +18,16 @@ _READ_EVERY = 1.0  # seconds
 
 
 class Display:
-    """Progress of a training run on stderr. Use as a context manager.
+    """Progress of a training run on stderr.
 
     Args:
-        epochs: Epochs of the run.
-        steps_per_epoch: Steps in an epoch.
         quiet: Show nothing.
     """
 
-    def __init__(self, epochs: int, steps_per_epoch: int, *, quiet: bool = False) -> None:
+    def __init__(self, *, quiet: bool = False) -> None:
         self._console = stderr_console()
         self._quiet = quiet
-        self._epochs = epochs
+        self._epochs = 0
         self._bar: Progress | None = None
         self._read = 0.0
         if self._console.is_terminal and not quiet:
@@ -40,22 +39,18 @@ class Display:
                 TextColumn("{task.fields[note]}"),
                 console=self._console,
             )
-            total = epochs * steps_per_epoch
-            self._task = self._bar.add_task("", total=total, epoch=f"0/{epochs}", note="")
 
-    def __enter__(self) -> Display:
-        if self._bar:
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._bar:
-            self._bar.stop()
+    @contextmanager
+    def of(self, epochs: int, steps_per_epoch: int) -> Iterator[None]:
+        """Show a run of so many epochs, each of so many steps, while the context lasts."""
+        self._epochs = epochs
+        if self._bar is None:
+            yield
+            return
+        total = epochs * steps_per_epoch
+        self._task = self._bar.add_task("", total=total, epoch=f"0/{epochs}", note="")
+        with self._bar:
+            yield
 
     @property
     def wants_losses(self) -> bool:

@@ -27,6 +27,7 @@ from ke2nt.train.ema import ModelEma
 from ke2nt.train.extra import with_extra
 from ke2nt.train.faults import LateLook, not_finite, out_of_memory_explained
 from ke2nt.train.run import RunDirectory
+from ke2nt.train.sync_norm import average_statistics
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -166,7 +167,8 @@ class EpochLoop(ABC):
             TrainingError: The loss is not finite any more.
         """
         saved = time.monotonic()
-        with self._interruptible(), self.display, self._memory_explained():
+        shown = self.display.of(self.optim.epochs, self.steps_per_epoch)
+        with self._interruptible(), shown, self._memory_explained():
             while progress.epoch < self.optim.epochs:
                 started = time.perf_counter()
                 self.train_epoch(progress)
@@ -178,6 +180,7 @@ class EpochLoop(ABC):
                 progress = self._after_epoch(progress)
                 stop = any_process(self._stop.is_set(), self.device)
                 due = time.monotonic() - saved >= self.config.checkpoint_every
+                due = due or bool(record.get("kept"))  # the kept model is of no unknown epoch
                 if due or stop or progress.epoch >= self.optim.epochs:
                     self._save(progress)
                     saved = time.monotonic()
@@ -203,18 +206,15 @@ class EpochLoop(ABC):
         order = order[: self.steps_per_epoch * self._batch].view(-1, self._batch)[:, self.share]
         dtype = torch.float32 if self.device.type == "mps" else torch.float64
         sums = {k: self.to_device(torch.tensor(v, dtype=dtype)) for k, v in progress.sums.items()}
-        unseen = LateLook()
+        unseen, stops = LateLook(), False
         for batch in self._batches(order[progress.step :]):
-            if self._is_enough(batch):
-                parts = self._train_step(batch, progress)
-            else:
-                parts, progress.skipped = {}, progress.skipped + 1
+            parts = self._step_or_skip(batch, progress)
             for name, value in parts.items():
                 sums[name] = sums[name] + value if name in sums else value.to(dtype)
             progress.step += 1
             done = epoch * self.steps_per_epoch + progress.step
             means = (
-                {k: float(v) / progress.step for k, v in sums.items()}
+                {k: float(v) / progress.taken for k, v in sums.items()}
                 if self.display.wants_losses
                 else None
             )
@@ -226,10 +226,28 @@ class EpochLoop(ABC):
                 if stops or last or progress.step % _GPU_CHECK_EVERY == 0:
                     self._look_back(unseen, order, epoch)
             if stops:
-                progress.sums = {k: float(v) for k, v in sums.items()}
-                self._save(progress)
-                raise TrainingStopped
+                break
         progress.sums = {k: float(v) for k, v in sums.items()}
+        if not self.config.optim.sync_batch_norm:
+            average_statistics(self.model, *([] if self.ema is None else [self.ema.model]))
+        if stops:
+            self._save(progress)
+            raise TrainingStopped
+
+    def _step_or_skip(self, batch: Batch, progress: Progress) -> dict[str, torch.Tensor]:
+        """What `_train_step` gives; a step that is left out leaves no statistics behind."""
+        if not self._is_enough(batch):
+            progress.skipped += 1
+            return {}
+        skips = self.optim.not_finite == "skip"
+        modules = [self.model] if self.extra is None else [self.model, self.extra]
+        buffers = [b for module in modules for b in module.buffers()] if skips else []
+        before = [buffer.clone() for buffer in buffers]
+        parts = self._train_step(batch, progress)
+        if not parts:
+            for buffer, value in zip(buffers, before, strict=True):
+                buffer.copy_(value)
+        return parts
 
     def _batches(self, order: torch.Tensor) -> Iterator[Batch]:
         """This process's images of some steps, (steps, its share) positions in the split."""

@@ -23,11 +23,11 @@ from ke2nt.runtime.seeding import derive_seed, seed_step, torch_generator
 from ke2nt.train.checkpoint import Progress
 from ke2nt.train.compiled import compiled
 from ke2nt.train.ema import ModelEma
-from ke2nt.train.epochs import EpochLoop, TrainingStopped, epoch_order, global_batch
+from ke2nt.train.epochs import EpochLoop
 from ke2nt.train.optim import learning_rate, scale_factor, set_learning_rate
 from ke2nt.train.step_graph import StepGraph
 
-__all__ = ["Trainer", "TrainingStopped", "epoch_order", "global_batch"]
+__all__ = ["Trainer"]
 
 
 class _StepInputs(NamedTuple):
@@ -223,13 +223,12 @@ class Trainer(EpochLoop):
     def _facts(self, progress: Progress) -> dict[str, Any]:
         """What the log says of every epoch."""
         epoch = progress.epoch + 1
-        steps = max(1, progress.step - progress.skipped)
         record: dict[str, Any] = {
             "epoch": epoch,
             "lr": learning_rate(
                 epoch * self.steps_per_epoch - 1, self.steps_per_epoch, self.config.optim
             ),
-            "loss": {name: value / steps for name, value in progress.sums.items()},
+            "loss": {name: value / progress.taken for name, value in progress.sums.items()},
         }
         if progress.skipped:
             record["skipped"] = progress.skipped

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,7 +12,13 @@ from torch import nn
 from ke2nt.config.schema import OptimConfig, TextConfig
 from ke2nt.models.backbones import Backbone
 
-__all__ = ["learning_rate", "make_optimizer", "scale_factor", "set_learning_rate"]
+__all__ = [
+    "learning_rate",
+    "make_optimizer",
+    "parameter_groups",
+    "scale_factor",
+    "set_learning_rate",
+]
 
 
 def make_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
@@ -27,21 +34,37 @@ def make_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Optimiz
     depths: dict[str, int] = {}
     if config.layer_decay is not None and isinstance(backbone := model.backbone, Backbone):
         depths = {f"backbone.{name}": depth for name, depth in backbone.layer_depths().items()}
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in named.items():
-        scale = (config.layer_decay or 1.0) ** depths.get(name, 0)
-        decay = config.weight_decay if config.decay_all or parameter.ndim > 1 else 0.0
-        groups.setdefault((scale, decay), []).append(parameter)
-    settings: list[dict[str, Any]] = [
-        {"params": params, "weight_decay": decay, "lr_scale": scale}
-        for (scale, decay), params in groups.items()
-    ]
+    scales = {name: (config.layer_decay or 1.0) ** depth for name, depth in depths.items()}
+    settings = parameter_groups(named, config, scales)
     fused = {p.device.type for p in named.values()} <= {"cpu", "cuda"}
     if config.name == "adamw":
         return torch.optim.AdamW(settings, lr=config.lr, betas=config.betas, fused=fused)
     return torch.optim.SGD(
         settings, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov, fused=fused
     )
+
+
+def parameter_groups(
+    named: Mapping[str, nn.Parameter],
+    config: OptimConfig,
+    scales: Mapping[str, float] | None = None,
+) -> list[dict[str, Any]]:
+    """Groups of parameters with decay and without, for an optimiser.
+
+    Args:
+        named: Parameters by their names.
+        config: Says which have decay.
+        scales: Name → `lr_scale`, where it is not 1.
+    """
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in named.items():
+        scale = (scales or {}).get(name, 1.0)
+        decay = config.weight_decay if config.decay_all or parameter.ndim > 1 else 0.0
+        groups.setdefault((scale, decay), []).append(parameter)
+    return [
+        {"params": params, "weight_decay": decay, "lr_scale": scale}
+        for (scale, decay), params in groups.items()
+    ]
 
 
 def learning_rate(step: int, steps_per_epoch: int, config: OptimConfig) -> float:

@@ -22,7 +22,7 @@ from ke2nt.text.bank_geometry import arrange
 from ke2nt.train.data import TrainingData
 from ke2nt.train.display import Display
 from ke2nt.train.ema import ModelEma
-from ke2nt.train.loop import Trainer, global_batch
+from ke2nt.train.loop import Trainer
 from ke2nt.train.optim import make_optimizer
 from ke2nt.train.run import RunDirectory
 from ke2nt.train.small_maps import multiply_on_small_maps
@@ -31,7 +31,7 @@ from ke2nt.train.sync_norm import synchronise_batch_norm
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["arranged_bank", "prepare_trainer", "trainer_parts"]
+__all__ = ["arranged_bank", "prepare_trainer", "trainer_parts", "untrained_model"]
 
 
 def prepare_trainer(
@@ -61,10 +61,7 @@ def prepare_trainer(
         Ke2ntError: The configuration asks for a model or text bank that cannot be had, or for a
             batch that the processes cannot share.
     """
-    model = _build(config, data.classes, preprocessing)
-    if image_side is not None and config.pretrain is not None:
-        model.load_state_dict({**model.state_dict(), **image_side})
-        model.provenance["initial_weights"] = {"pretrain": list(config.pretrain.attributes)}
+    model = untrained_model(config, data.classes, preprocessing, image_side)
     return Trainer(
         **trainer_parts(config, run, data, model, accelerator, provenance=provenance, quiet=quiet)
     )
@@ -83,7 +80,7 @@ def trainer_parts(
     """What a trainer of a given model is made of; parameters without a gradient stay as they are.
 
     Raises:
-        TrainingError: The processes cannot share a batch.
+        ModelError: Learning rates are to differ by layer, and the layers are not known.
     """
     model.to(accelerator.device).to(memory_format=torch.channels_last)
     if not config.compile:
@@ -92,7 +89,6 @@ def trainer_parts(
     if world_size() > 1 and config.optim.sync_batch_norm:
         synchronise_batch_norm(model)
     red, green, blue = (value * 255 for value in model.preprocessing.mean)
-    images = len(data.real) + data.extra_per_epoch
     return {
         "config": config,
         "run": run,
@@ -103,9 +99,7 @@ def trainer_parts(
         "loss": _objective(config),
         "accelerator": accelerator,
         "augment": BatchAugmentation(config.augment, (red, green, blue)),
-        "display": Display(
-            config.optim.epochs, images // global_batch(config.optim, images), quiet=quiet
-        ),
+        "display": Display(quiet=quiet),
         "provenance": provenance or {},
     }
 
@@ -129,6 +123,31 @@ def _objective(config: TrainConfig) -> KE2NTLoss | DeepSupervisionLoss:
     return DeepSupervisionLoss(whole, own, weights=attention.supervision)
 
 
+def untrained_model(
+    config: TrainConfig,
+    classes: tuple[str, ...],
+    preprocessing: Preprocessing,
+    image_side: Mapping[str, torch.Tensor] | None = None,
+) -> Recogniser:
+    """The model that a run starts with.
+
+    Args:
+        config: The run's configuration.
+        classes: The labels, in index order.
+        preprocessing: From pixels to the input, unless the initial weights bring their own.
+        image_side: Weights of the encoder and its attention from a first stage.
+
+    Raises:
+        Ke2ntError: The configuration asks for a model or text bank that cannot be had.
+    """
+    model = _build(config, classes, preprocessing)
+    model.preprocessing = replace(model.preprocessing, grey=config.model.grey)
+    if image_side is not None and config.pretrain is not None:
+        model.load_state_dict({**model.state_dict(), **image_side})
+        model.provenance["initial_weights"] = {"pretrain": list(config.pretrain.attributes)}
+    return model
+
+
 def _build(
     config: TrainConfig, classes: tuple[str, ...], preprocessing: Preprocessing
 ) -> Recogniser:
@@ -143,23 +162,17 @@ def _build(
     }
     if options.attention is not None:
         architecture["attention"] = options.attention.architecture()
+    labels: dict[str, Any] = {"classes": classes}
+    if options.head == "text":
+        text = config.text
+        labels = {"bank": arranged_bank(text, classes)}
+        architecture |= {
+            "reduction": options.reduction,
+            "logit_scale": text.logit_scale,
+            "learn_logit_scale": text.learn_logit_scale,
+        }
     given = None if options.weights in KNOWN_STATISTICS else preprocessing
-    if options.head == "linear":
-        model = build_model(
-            architecture, classes=classes, weights=options.weights, preprocessing=given
-        )
-        model.preprocessing = replace(model.preprocessing, grey=options.grey)
-        return model
-    text = config.text
-    bank = arranged_bank(text, classes)
-    architecture |= {
-        "reduction": options.reduction,
-        "logit_scale": text.logit_scale,
-        "learn_logit_scale": text.learn_logit_scale,
-    }
-    model = build_model(architecture, bank=bank, weights=options.weights, preprocessing=given)
-    model.preprocessing = replace(model.preprocessing, grey=options.grey)
-    return model
+    return build_model(architecture, **labels, weights=options.weights, preprocessing=given)
 
 
 def arranged_bank(text: TextConfig, classes: tuple[str, ...]) -> TextBank:

@@ -8,7 +8,7 @@ RUN/pretrain/log.jsonl, checkpoints/  as of any run
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -26,7 +26,8 @@ from ke2nt.train.attribute_labels import attribute_labels, attribute_values
 from ke2nt.train.checkpoint import Progress, latest_checkpoint
 from ke2nt.train.data import TrainingData
 from ke2nt.train.loop import Trainer
-from ke2nt.train.prepare import prepare_trainer
+from ke2nt.train.optim import parameter_groups
+from ke2nt.train.prepare import trainer_parts, untrained_model
 from ke2nt.train.run import RunDirectory
 
 if TYPE_CHECKING:
@@ -122,19 +123,14 @@ def _train(
     stage = _stage_config(config)
     seed_everything(derive_seed(config.seed, "pretrain"))
     targets = attribute_labels(data.train.split, values)
-    base = prepare_trainer(
-        stage,
-        own,
-        replace(data, targets=targets),
-        accelerator,
-        preprocessing,
-        quiet=quiet,
-    )
+    model = untrained_model(stage, data.classes, preprocessing)
+    own_data = replace(data, targets=targets)
+    parts = trainer_parts(stage, own, own_data, model, accelerator, quiet=quiet)
     sizes = {name: len(known) for name, known in values.items()}
-    heads = AttributeHeads(base.model.stage_widths, sizes).to(accelerator.device)
-    base.optimizer.add_param_group({"params": list(heads.parameters()), "lr_scale": 1.0})
-    parts = {field.name: getattr(base, field.name) for field in fields(base)}
-    trainer = AttributeTrainer(**{**parts, "extra": heads})
+    heads = AttributeHeads(model.stage_widths, sizes).to(accelerator.device)
+    for group in parameter_groups(dict(heads.named_parameters()), stage.optim):
+        parts["optimizer"].add_param_group(group)
+    trainer = AttributeTrainer(**parts, extra=heads)
     checkpoint = latest_checkpoint(own.checkpoints)
     progress = trainer.fit(trainer.restore(checkpoint) if checkpoint else Progress())
     accuracy = _accuracy(trainer.model.eval(), heads.eval(), data.val, values)

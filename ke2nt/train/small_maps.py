@@ -81,22 +81,25 @@ class _Convolve(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         x, weight = ctx.saved_tensors
         source, grads, kernel = _by_place(x), _by_place(grad), weight.permute(2, 3, 0, 1)
         for_x = torch.zeros_like(source) if ctx.needs_input_grad[0] else None
-        for_kernel = torch.zeros_like(
-            weight.permute(0, 2, 3, 1), memory_format=torch.contiguous_format
-        )
+        for_kernel = None
+        if ctx.needs_input_grad[1]:
+            places = weight.permute(0, 2, 3, 1)
+            for_kernel = torch.zeros_like(places, memory_format=torch.contiguous_format)
         for piece in _pieces(grads, source, weight, *ctx.steps):
             part = grads[piece.output].flatten(0, 1)
             read = source[piece.source].flatten(0, 1)
-            for_kernel[:, piece.offset[0], piece.offset[1]].addmm_(part.T, read)
+            if for_kernel is not None:
+                for_kernel[:, piece.offset[0], piece.offset[1]].addmm_(part.T, read)
             if for_x is not None:
                 target = for_x[piece.source]
                 target.add_((part @ kernel[piece.offset]).view_as(target))
         image_grad = None if for_x is None else _by_image(for_x)
-        return image_grad, for_kernel.permute(0, 3, 1, 2), None, None
+        kernel_grad = None if for_kernel is None else for_kernel.permute(0, 3, 1, 2)
+        return image_grad, kernel_grad, None, None
 
 
 def _conv_forward(self: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

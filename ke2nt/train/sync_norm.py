@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ke2nt.runtime.distributed import sum_over_processes
+from ke2nt.runtime.distributed import average, sum_over_processes, world_size
 
-__all__ = ["synchronise_batch_norm"]
+__all__ = ["average_statistics", "synchronise_batch_norm"]
 
 
 class _Normalise(torch.autograd.Function):
@@ -66,7 +66,9 @@ def _forward(self: _BatchNorm, x: Tensor) -> Tensor:
     if self.running_mean is not None and self.running_var is not None:
         assert self.num_batches_tracked is not None
         self.num_batches_tracked.add_(1)
-        share = self.momentum or 1.0 / float(self.num_batches_tracked)
+        share = self.momentum
+        if share is None:
+            share = 1.0 / float(self.num_batches_tracked)
         self.running_mean.lerp_(mean, share)
         self.running_var.lerp_(variance, share)
     for name in ("drop", "act"):  # timm's norm layers hold what follows them
@@ -84,3 +86,15 @@ def synchronise_batch_norm(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, _BatchNorm) and module.weight is not None:
             module.forward = MethodType(_forward, module)  # type: ignore[method-assign]
+
+
+def average_statistics(*models: nn.Module) -> None:
+    """Replace the kept statistics by their mean over the processes, in place.
+
+    Where each process normalises by its own images, so that all evaluate and save the same model.
+    """
+    if world_size() == 1:
+        return
+    layers = [m for model in models for m in model.modules() if isinstance(m, _BatchNorm)]
+    kept = [(layer.running_mean, layer.running_var) for layer in layers]
+    average([value for pair in kept for value in pair if value is not None])

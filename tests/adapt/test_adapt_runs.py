@@ -29,7 +29,8 @@ from ke2nt.errors import CheckpointError, ConfigError, LabelError, TrainingError
 from ke2nt.models.saving import load_model
 from ke2nt.text.bank import TextBank
 from ke2nt.train.checkpoint import latest_checkpoint
-from ke2nt.train.loop import Trainer, TrainingStopped
+from ke2nt.train.epochs import TrainingStopped
+from ke2nt.train.loop import Trainer
 from ke2nt.train.run import RunDirectory
 from ke2nt.train.train import train
 
@@ -282,6 +283,14 @@ def test_entropy_needs_no_source_and_moves_normalisations_alone(tiny):
     assert changed <= {n for n, t in model.state_dict(keep_vars=True).items() if id(t) in norms}
     log = [json.loads(x) for x in (result.run.path / "log.jsonl").read_text().splitlines()]
     assert log[-1]["loss"]["entropy"] < log[0]["loss"]["entropy"]
+
+
+@pytest.mark.parametrize("key", ["augment.mixup=1", "augment.cutmix=1", "data.sampling=sqrt"])
+def test_without_labels_nothing_goes_by_them(tiny, key):
+    config = tiny("adapt.method=entropy", "optim.epochs=1", key)
+    plain = tiny("adapt.method=entropy", "optim.epochs=1", out="plain")
+    ours, theirs = (weights(adapt(each, quiet=True)) for each in (config, plain))
+    assert_equal(ours, theirs)
 
 
 def test_a_collapse_is_found_and_said(tiny):

@@ -12,6 +12,7 @@ from PIL import Image
 
 from ke2nt.data import images
 from ke2nt.data.images import decode, is_image_name, probe
+from ke2nt.data.sample import ChangedImage
 from ke2nt.errors import DataError, ImageReadError
 
 
@@ -215,6 +216,16 @@ def test_each_reason_is_told(tmp_path):
 def test_arrays_that_are_no_image(pixels):
     with pytest.raises(ImageReadError):
         decode(pixels)
+
+
+def test_a_change_that_fails_is_the_one_error_too(tmp_path, rgb):
+    def fail(pixels):
+        raise ZeroDivisionError("no contrast")
+
+    with pytest.raises(ImageReadError, match="no contrast"):
+        decode(ChangedImage(rgb, fail))
+    with pytest.raises(ImageReadError, match=r"no such file|gone\.png"):
+        decode(ChangedImage(tmp_path / "gone.png", fail))
 
 
 def test_is_image_name():

@@ -123,6 +123,19 @@ def test_modes_and_statistics_are_left_as_they_were():
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
+def test_a_model_that_is_moved_can_still_be_trained():
+    """Parameters that are made within inference mode cannot."""
+
+    class Moved(Tiny):
+        def to(self, *args, **options):
+            return super().to(torch.float32)
+
+    model = Moved().double()
+    predict(model, FaceTensors(make_split(), SIZE, interpolation="nearest"), device="cpu")
+    model(torch.rand(4, 3, SIZE, SIZE)).logits.sum().backward()
+    assert model.weight.grad.dtype is torch.float32
+
+
 def test_modes_come_back_after_an_error():
     class Failing(Tiny):
         def forward(self, images):

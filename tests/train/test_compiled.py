@@ -9,6 +9,7 @@ import torch
 
 from ke2nt.errors import TrainingError
 from ke2nt.models.saving import load_model
+from ke2nt.train.compiled import compiled_forward
 from ke2nt.train.train import train
 
 
@@ -51,6 +52,20 @@ def test_a_model_that_cannot_be_compiled_is_one_clear_error(tiny, monkeypatch):
     monkeypatch.setattr(torch, "compile", compile_)
     with pytest.raises(TrainingError, match=r"cannot be compiled.*no compiler here.*compile=false"):
         train(tiny("compile=true"), quiet=True)
+
+
+def test_an_error_without_words_has_its_name(monkeypatch):
+    from torch._dynamo.exc import ResetRequired
+
+    def compile_(model, **options):
+        def forward(images):
+            raise ResetRequired.__new__(ResetRequired)
+
+        return forward
+
+    monkeypatch.setattr(torch, "compile", compile_)
+    with pytest.raises(TrainingError, match="found ResetRequired"):
+        compiled_forward(torch.nn.Identity())(torch.zeros(1))
 
 
 def test_attention_heads_cannot_be_compiled(tiny):

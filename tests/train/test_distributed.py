@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from ke2nt.config.load import config_to_yaml
 from ke2nt.errors import TrainingError
-from ke2nt.train.loop import global_batch
+from ke2nt.train.epochs import global_batch
 from ke2nt.train.train import train
 
 TORCHRUN = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "ke2nt"]
@@ -105,6 +105,44 @@ def test_a_batch_that_cannot_be_shared_is_one_clear_error(tiny, monkeypatch):
     with pytest.raises(TrainingError, match=r"optim\.batch_size a multiple of 2.*found.*=7"):
         global_batch(tiny("optim.batch_size=7").optim, 42)
     assert global_batch(tiny("optim.batch_size=8").optim, 7) == 6
+
+
+def test_an_image_that_one_process_alone_cannot_read_is_left_out_by_all(tiny, faces, tmp_path):
+    """As where a network drive fails for one of them, with all images in RAM."""
+    monkey = "import os, ke2nt.data.tensors as t; from ke2nt.errors import ImageReadError; "
+    monkey += "real = t.decode; gone = ('train/anger/3.png', 'val/neutral/2.png')\n"
+    monkey += "def decode(source, **o):\n"
+    monkey += "    if os.environ['RANK'] == '1' and str(source).endswith(gone):\n"
+    monkey += "        raise ImageReadError('stale')\n"
+    monkey += "    return real(source, **o)\n"
+    monkey += "t.decode = decode"
+    path = configuration(tiny, tmp_path, "optim.epochs=2", "data.memory=ram", out="two")
+    done = run_ke2nt_twice("train", path, "--quiet", before=monkey)
+    assert [process.returncode for process in done] == [0, 0], done[0].stderr
+    unreadable = json.loads((tmp_path / "two/run.json").read_text())["unreadable"]
+    assert set(unreadable) == {"train/anger/3.png", "val/neutral/2.png"}
+    root = tmp_path / "faces"
+    shutil.copytree(faces, root)
+    for name in unreadable:
+        (root / name).write_bytes(b"broken")
+    alone = train(tiny("model.dropout=0", f"data.root={root}", "optim.epochs=2"), quiet=True)
+    records = [json.loads(line) for line in (tmp_path / "two/log.jsonl").read_text().splitlines()]
+    for shared, single in zip(records, alone.progress.records, strict=True):
+        assert shared["loss"] == pytest.approx(single["loss"], rel=1e-4)
+    assert json.loads((tmp_path / "two/metrics.json").read_text())["n"] == 17
+
+
+def test_processes_that_normalise_alone_judge_one_model(tiny, tmp_path):
+    changes = "optim.sync_batch_norm=false", "optim.ema=0.9", "optim.lr=0.05"
+    last = "select={rule: last, every: 1}"
+    path = configuration(tiny, tmp_path, *changes, last, "optim.epochs=2", out="two")
+    monkey = "import ke2nt.evaluation.evaluate as e; real = e.predict; "
+    monkey += "e.predict = lambda m, i, **o: real(m, i, **{**o, 'batch_size': 2})"
+    done = run_ke2nt_twice("train", path, "--quiet", before=monkey)
+    assert [process.returncode for process in done] == [0, 0], done[0].stderr
+    log = (tmp_path / "two/log.jsonl").read_text().splitlines()
+    saved = json.loads((tmp_path / "two/metrics.json").read_text())
+    assert json.loads(log[-1])["val"]["nll"] == pytest.approx(saved["nll"], abs=1e-6)
 
 
 def test_an_image_that_one_process_cannot_read_is_left_out_of_every_evaluation(

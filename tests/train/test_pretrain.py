@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 
 import pytest
@@ -11,11 +12,13 @@ import torch
 from safetensors.torch import load_file
 
 from ke2nt.data.sample import FaceSample, FaceSplit
-from ke2nt.errors import ConfigError, DataError
+from ke2nt.errors import ConfigError, DataError, TrainingError
 from ke2nt.models.saving import load_model
+from ke2nt.train import epochs
 from ke2nt.train.attribute_labels import attribute_labels, attribute_values
 from ke2nt.train.checkpoint import latest_checkpoint
-from ke2nt.train.loop import Trainer, TrainingStopped
+from ke2nt.train.epochs import TrainingStopped
+from ke2nt.train.loop import Trainer
 from ke2nt.train.run import RunDirectory
 from ke2nt.train.train import train
 
@@ -117,6 +120,42 @@ def test_stopped_in_either_stage_and_resumed_it_ends_with_the_same_bits(two, mon
     resumed = train(run.load_config(), resume=True, quiet=True).run
     assert_same(whole.path / "pretrain", resumed.path / "pretrain")
     assert_same(whole.path, resumed.path)
+
+
+def test_an_image_that_stage_one_finds_unreadable_moves_no_other(
+    two, people, tmp_path, monkeypatch
+):
+    """A run that is resumed in stage 2 has not met it."""
+    root = shutil.copytree(people.parent, tmp_path / "faces")
+    (root / "train" / "anger" / "3.png").write_bytes(b"broken")
+    changes = f"data.root={root / people.name}", "data.memory=lazy", "optim.epochs=3"
+    whole = train(two(*changes, out="whole"), quiet=True).run
+    config, real = two(*changes, out="stopped"), epochs.save_checkpoint
+
+    def save_then_stop(folder, *args, **options):
+        real(folder, *args, **options)
+        if "pretrain" not in str(folder):
+            raise TrainingError("enough")
+
+    monkeypatch.setattr(epochs, "save_checkpoint", save_then_stop)
+    with pytest.raises(TrainingError, match="enough"):
+        train(config, quiet=True)
+    monkeypatch.setattr(epochs, "save_checkpoint", real)
+    assert_same(whole.path, train(config, resume=True, quiet=True).run.path)
+
+
+def test_heads_for_attributes_decay_as_the_rest_does(two, monkeypatch):
+    groups = []
+
+    def look(self, progress):
+        groups.append(self.optimizer.param_groups)
+        raise TrainingError("enough")
+
+    monkeypatch.setattr(Trainer, "fit", look)
+    with pytest.raises(TrainingError, match="enough"):
+        train(two("optim.weight_decay=0.3"), quiet=True)
+    found = {(p.ndim > 1, g["weight_decay"]) for g in groups[0] for p in g["params"]}
+    assert found == {(True, 0.3), (False, 0.0)}
 
 
 def test_its_encoder_serves_other_runs(two, tiny):

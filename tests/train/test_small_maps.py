@@ -61,6 +61,17 @@ def test_gradients_in_double_precision():
         )
 
 
+def test_what_learns_nothing_has_no_gradient(used):
+    layer = nn.Conv2d(64, 64, 3, padding=1).requires_grad_(False)
+    multiply_on_small_maps(layer)
+    x = torch.randn(2, 64, 3, 3, requires_grad=True)
+    y = layer(x)
+    grads = y.grad_fn.next_functions[0][0].apply(torch.ones(2, 64, 3, 3))
+    assert grads[0] is not None
+    assert grads[1] is None
+    assert len(used) == 1
+
+
 def test_a_copy_computes_with_its_own_weights(used):
     layer = nn.Conv2d(64, 64, 3, padding=1)
     multiply_on_small_maps(layer)

@@ -36,6 +36,18 @@ def test_alone_it_equals_torch(make, memory_format):
     torch.testing.assert_close(ours.eval()(x), theirs.eval()(x))
 
 
+@pytest.mark.parametrize("momentum", [None, 0.0, 0.3])
+def test_every_momentum_is_torchs(momentum):
+    torch.manual_seed(0)
+    ours = nn.BatchNorm2d(4, momentum=momentum)
+    theirs = copy.deepcopy(ours)
+    synchronise_batch_norm(ours)
+    for _ in range(3):
+        x = 5 * torch.randn(6, 4, 3, 3)
+        ours(x), theirs(x)
+    torch.testing.assert_close(ours.state_dict(), theirs.state_dict())
+
+
 def test_half_precision_keeps_statistics_in_single():
     torch.manual_seed(0)
     layer = nn.BatchNorm2d(4)

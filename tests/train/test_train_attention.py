@@ -17,7 +17,8 @@ from ke2nt.losses.objective import KE2NTLoss
 from ke2nt.models.output import DeepOutput
 from ke2nt.models.saving import load_model
 from ke2nt.train.checkpoint import latest_checkpoint
-from ke2nt.train.loop import Trainer, TrainingStopped
+from ke2nt.train.epochs import TrainingStopped
+from ke2nt.train.loop import Trainer
 from ke2nt.train.prepare import _objective
 from ke2nt.train.run import RunDirectory
 from ke2nt.train.train import train

@@ -17,7 +17,7 @@ from ke2nt.runtime.seeding import torch_generator
 from ke2nt.train.checkpoint import Progress, load_checkpoint, save_checkpoint
 from ke2nt.train.device import make_accelerator
 from ke2nt.train.ema import ModelEma
-from ke2nt.train.loop import epoch_order
+from ke2nt.train.epochs import epoch_order
 from ke2nt.train.optim import learning_rate, make_optimizer, set_learning_rate
 
 

@@ -28,7 +28,8 @@ from ke2nt.train import epochs, loop
 from ke2nt.train.checkpoint import Progress, latest_checkpoint
 from ke2nt.train.data import load_training_data
 from ke2nt.train.device import make_accelerator
-from ke2nt.train.loop import Trainer, TrainingStopped
+from ke2nt.train.epochs import TrainingStopped
+from ke2nt.train.loop import Trainer
 from ke2nt.train.prepare import prepare_trainer
 from ke2nt.train.run import RunDirectory
 from ke2nt.train.train import train
@@ -108,10 +109,24 @@ def test_few_checkpoints_are_written_where_few_are_wanted(tiny, monkeypatch):
         real(self, progress)
 
     monkeypatch.setattr(Trainer, "_save", save)
-    each = train(tiny(out="each"), quiet=True).run
-    few = train(tiny("checkpoint_every=1000", out="few"), quiet=True).run
+    last = "select={rule: last, every: 1}"
+    each = train(tiny(last, out="each"), quiet=True).run
+    few = train(tiny(last, "checkpoint_every=1000", out="few"), quiet=True).run
     assert seen == [1, 2, 3, 3]
     assert_same_run(each, few)
+
+
+def test_a_kept_model_is_one_that_a_checkpoint_knows(tiny, monkeypatch):
+    values = iter([0.5, 0.4, 0.6, 0.3, 0.2])
+    monkeypatch.setattr(Trainer, "judge", lambda self, model: (next(values), {}))
+    monkeypatch.setattr("ke2nt.train.display.Display.epoch", lambda self, record: None)
+    changes = "checkpoint_every=1000", "keep_checkpoints=9", "optim.epochs=5"
+    run = train(tiny(*changes, "select.rule=best"), quiet=True).run
+    assert [path.name[:5] for path in sorted(run.checkpoints.iterdir())] == [
+        "00001",
+        "00003",
+        "00005",
+    ]
 
 
 @pytest.mark.parametrize(("stop_at", "options"), [(4, ()), (5, ("optim.ema=null",))])
@@ -475,6 +490,22 @@ def test_steps_that_are_not_finite_can_be_skipped_and_are_counted(tiny, nan_in_s
     assert all(math.isfinite(r["loss"]["total"]) for r in result.progress.records)
 
 
+def test_a_step_that_is_left_out_leaves_no_statistics(tiny, monkeypatch):
+    real, count = Trainer._changed, iter(range(10**6))
+
+    def infinite(self, *args):
+        pixels, images = real(self, *args)
+        return pixels, images * float("inf") if next(count) == 2 else images
+
+    monkeypatch.setattr(Trainer, "_changed", infinite)
+    result = train(tiny("optim.not_finite=skip", "optim.epochs=2"), quiet=True)
+    assert [r.get("skipped", 0) for r in result.progress.records] == [1, 0]
+    state = load_file(latest_checkpoint(result.run.checkpoints) / "state.safetensors")
+    counts = {int(v) for k, v in state.items() if k.endswith("num_batches_tracked")}
+    assert counts == {9}  # 10 steps in the model; those of the average follow it
+    assert all(v.isfinite().all() for v in state.values())
+
+
 def test_skipping_ends_where_no_step_is_finite(tiny, nan_in_steps):
     nan_in_steps(set(range(1000)))
     with pytest.raises(TrainingError, match=r"not finite"):
@@ -575,9 +606,13 @@ def test_a_validation_split_is_carved_when_there_is_none(tiny):
     assert 9 <= len(val_names) <= 15
 
 
-def test_choosing_on_the_training_split_is_refused(tiny):
+def test_choosing_on_the_training_split_is_refused(tiny, faces, tmp_path):
+    root = shutil.copytree(faces, tmp_path / "three")
+    shutil.copytree(root / "val", root / "test")
     with pytest.raises(DataError, match="own training images"):
         train(tiny("data.val_split=train"), quiet=True)
+    with pytest.raises(DataError, match="own training images"):
+        train(tiny("select.on=test", "data.train_split=test", f"data.root={root}"), quiet=True)
 
 
 def test_held_out_classes_are_in_no_split(tiny):
@@ -587,8 +622,6 @@ def test_held_out_classes_are_in_no_split(tiny):
 
 
 def test_a_bad_image_is_counted_and_named(tiny, faces, tmp_path):
-    import shutil
-
     root = tmp_path / "copy"
     shutil.copytree(faces, root)
     (root / "train" / "anger" / "0.png").write_bytes(b"")
@@ -601,8 +634,6 @@ def test_a_bad_image_is_counted_and_named(tiny, faces, tmp_path):
 
 
 def test_the_optimistic_protocol_says_so(tiny, faces, tmp_path, with_report):
-    import shutil
-
     root = tmp_path / "three"
     shutil.copytree(faces, root)
     shutil.copytree(root / "val", root / "test")
