@@ -1,9 +1,6 @@
-"""Batch normalisation in two domains."""
+"""Normalisation of another domain."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -11,15 +8,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.errors import ModelError
+from ke2nt.models.norms import batch_norms
 from ke2nt.models.recogniser import Recogniser
 
-__all__ = ["batch_norms", "keep_statistics", "norm_parameters", "recompute_statistics"]
-
-
-def batch_norms(model: nn.Module) -> list[_BatchNorm]:
-    """The layers of a model that keep statistics of their input."""
-    layers = [m for m in model.modules() if isinstance(m, _BatchNorm)]
-    return [layer for layer in layers if layer.running_mean is not None]
+__all__ = ["norm_parameters", "recompute_statistics"]
 
 
 def norm_parameters(model: nn.Module) -> list[nn.Parameter]:
@@ -31,20 +23,6 @@ def norm_parameters(model: nn.Module) -> list[nn.Parameter]:
         if isinstance(module, kinds)
         for p in module.parameters(recurse=False)
     ]
-
-
-@contextmanager
-def keep_statistics(model: nn.Module) -> Iterator[None]:
-    """Let batches be normalised by their own statistics without changing the kept ones."""
-    kept = [(layer, dict(layer._buffers)) for layer in batch_norms(model)]
-    for layer, buffers in kept:  # new tensors: autograd would notice a change in place
-        for name, value in buffers.items():
-            layer._buffers[name] = None if value is None else value.clone()
-    try:
-        yield
-    finally:
-        for layer, buffers in kept:
-            layer._buffers.update(buffers)
 
 
 @torch.no_grad()

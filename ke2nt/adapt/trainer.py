@@ -11,16 +11,17 @@ from torch import Tensor
 from ke2nt.adapt.batch import DomainBatch, PseudoLabels, ramp
 from ke2nt.adapt.criteria import answer_figures
 from ke2nt.adapt.methods import AdaptationLoss
-from ke2nt.adapt.norms import keep_statistics
 from ke2nt.adapt.target import TargetStream
 from ke2nt.config.adapt import AdaptConfig
 from ke2nt.evaluation.predict import predict
 from ke2nt.models.ke2nt import KE2NT
+from ke2nt.models.norms import keep_statistics
 from ke2nt.models.output import KE2NTOutput, map_output
 from ke2nt.models.recogniser import Recogniser
 from ke2nt.runtime.distributed import gather_rows
 from ke2nt.text.bank import TextBank
 from ke2nt.train.checkpoint import Progress
+from ke2nt.train.device import precision_of
 from ke2nt.train.loop import Trainer
 
 __all__ = ["AdaptTrainer", "EntropyTrainer"]
@@ -44,7 +45,7 @@ class _TargetTrainer(Trainer):
             model,
             self.stream.images,
             batch_size=256,
-            precision=self.precision,
+            precision=precision_of(self.accelerator),
             flip_tta=self.config.select.flip_tta,
         )
         figures = answer_figures(found.probabilities)

@@ -11,8 +11,9 @@ import torch
 from ke2nt.bench.measure import take_turns
 from ke2nt.bench.training import random_faces
 from ke2nt.data.tensors import FaceTensors
-from ke2nt.evaluation.predict import Precision, predict, uses_bf16
+from ke2nt.evaluation.predict import predict
 from ke2nt.models.recogniser import Recogniser
+from ke2nt.runtime.devices import Precision, uses_bf16
 from ke2nt.runtime.provenance import machine, package_versions
 
 __all__ = ["inference_speed"]

@@ -27,7 +27,7 @@ from ke2nt.runtime.seeding import derive_seed
 from ke2nt.train.checkpoint import Progress
 from ke2nt.train.compiled import compiled_forward
 from ke2nt.train.data import TrainingData
-from ke2nt.train.device import make_accelerator
+from ke2nt.train.device import make_accelerator, precision_of
 from ke2nt.train.optim import make_optimizer
 from ke2nt.train.prepare import prepare_trainer
 from ke2nt.train.run import RunDirectory
@@ -136,8 +136,7 @@ def training_speed(
         contestants["reference_style"] = published
     warm_up = math.ceil(CALLS_BEFORE_REPLAY / steps) if config.cuda_graphs else 1
     rates = take_turns(contestants, device, rounds=rounds, warm_up=warm_up)
-    precision = "bf16" if accelerator.mixed_precision == "bf16" else "fp32"
-    return _report(rates, config, device, precision, steps, rounds)
+    return _report(rates, config, device, precision_of(accelerator), steps, rounds)
 
 
 def random_faces(count: int, size: int) -> FaceSplit:

@@ -44,10 +44,6 @@ class Draws(NamedTuple):
         """Those of some samples."""
         return Draws(*(value[rows] for value in self))
 
-    def to(self, device: torch.device) -> Draws:
-        """On another device, which the host does not wait for."""
-        return Draws(*(value.to(device, non_blocking=True) for value in self))
-
 
 class BatchAugmentation:
     """Augment batches as a configuration says.
@@ -65,7 +61,8 @@ class BatchAugmentation:
 
     def __call__(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
         """Augment a batch: draw, then apply."""
-        return self.apply(pixels, self.draw(len(pixels), pixels.shape[-1], generator))
+        draws = self.draw(len(pixels), pixels.shape[-1], generator)
+        return self.apply(pixels, Draws(*(value.to(pixels.device) for value in draws)))
 
     def draw(self, count: int, side: int, generator: torch.Generator) -> Draws:
         """Random numbers for `count` images of `side` pixels.
@@ -111,13 +108,12 @@ class BatchAugmentation:
 
         Args:
             pixels: (B, 3, S, S), uint8 or float, in 0..255.
-            draws: For these B images.
+            draws: For these B images, on the same device.
 
         Returns:
             float32 (B, 3, S, S) in 0..255, on the pixels' device.
         """
-        images, draws = pixels.float(), draws.to(pixels.device)
-        images = self._geometry(images, draws)
+        images = self._geometry(pixels.float(), draws)
         images = self._colour(images, draws)
         return self._erase(images, draws)
 

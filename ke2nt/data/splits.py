@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from ke2nt.data.sample import FaceSample, FaceSplit
 from ke2nt.errors import DataError, LabelError
-from ke2nt.runtime.digest import digest_json
 from ke2nt.runtime.seeding import derive_seed
 from ke2nt.runtime.suggest import did_you_mean
 
@@ -20,8 +18,6 @@ __all__ = [
     "carve_validation",
     "hold_out",
     "limit_fraction",
-    "split_from_names",
-    "split_to_dict",
 ]
 
 
@@ -102,38 +98,6 @@ def hold_out(split: FaceSplit, classes: Collection[str]) -> FaceSplit:
         if s.label in index
     )
     return replace(split, classes=tuple(split.classes[i] for i in stay), samples=samples)
-
-
-def split_to_dict(split: FaceSplit) -> dict[str, Any]:
-    """A split by its sample names, as plain JSON, to be saved with a run."""
-    names = [sample.name for sample in split.samples]
-    return {
-        "dataset": split.dataset,
-        "split": split.split,
-        "classes": list(split.classes),
-        "count": len(split),
-        "digest": digest_json([[s.name, s.label] for s in split.samples]),
-        "names": names,
-    }
-
-
-def split_from_names(source: FaceSplit, names: Iterable[str], *, split: str) -> FaceSplit:
-    """The samples with these names, in that order: the inverse of `split_to_dict`.
-
-    Raises:
-        DataError: A name is not in `source`.
-    """
-    position = {sample.name: i for i, sample in enumerate(source.samples)}
-    names = list(names)
-    absent = [name for name in names if name not in position]
-    if absent:
-        raise DataError(
-            f"{len(absent)} samples of the saved split {split!r} are not in the data",
-            where=f"{source.dataset} {source.split}",
-            found=f"no {', '.join(absent[:3])}",
-            hint="Is this the same dataset, with the same options, as in the run?",
-        )
-    return source.subset((position[name] for name in names), split=split)
 
 
 def _group(sample: FaceSample) -> str:

@@ -9,9 +9,10 @@ import torch
 
 from ke2nt.data.sample import FaceSplit
 from ke2nt.data.tensors import FaceTensors
-from ke2nt.evaluation.predict import Precision, predict, uses_bf16
+from ke2nt.evaluation.predict import predict
 from ke2nt.evaluation.score import Evaluation, score
 from ke2nt.labels import LabelPolicy, map_labels
+from ke2nt.runtime.devices import Precision, uses_bf16
 
 __all__ = ["evaluate_model", "tensors_for"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,12 +13,11 @@ from torch import Tensor, nn
 
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.errors import DataError, ModelError
+from ke2nt.runtime.devices import Precision, uses_bf16
 from ke2nt.runtime.distributed import gather_objects, rank, world_size
 from ke2nt.runtime.progress import track
 
-__all__ = ["Precision", "Predictions", "predict", "uses_bf16"]
-
-Precision = Literal["auto", "fp32", "bf16"]
+__all__ = ["Predictions", "predict"]
 
 
 @dataclass(frozen=True)
@@ -68,11 +67,6 @@ def _evaluation_mode(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes.items():
             module.training = training
-
-
-def uses_bf16(precision: Precision, device: torch.device) -> bool:
-    """Whether a precision means bfloat16 autocast on a device."""
-    return precision == "bf16" or (precision == "auto" and device.type == "cuda")
 
 
 def _forward(model: Any, images: Tensor, precision: Precision) -> tuple[Tensor, Tensor]:

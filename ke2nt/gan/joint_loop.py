@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from ke2nt.config.gan import FesganConfig
 from ke2nt.data.tensors import Batch
@@ -21,6 +18,7 @@ from ke2nt.gan.losses.intra_class import intra_class_loss
 from ke2nt.gan.losses.neutral_consistency import neutral_consistency_loss
 from ke2nt.gan.pictures import some_faces, write_pictures
 from ke2nt.gan.schedules import climb
+from ke2nt.models.norms import keep_statistics
 from ke2nt.models.output import KE2NTOutput
 from ke2nt.runtime.seeding import torch_generator
 from ke2nt.synthesis.generator import FaceGenerator
@@ -29,26 +27,9 @@ from ke2nt.train.checkpoint import Progress
 from ke2nt.train.ema import ModelEma
 from ke2nt.train.loop import Trainer
 
-__all__ = ["Fixed", "JointTrainer", "statistics_kept"]
+__all__ = ["Fixed", "JointTrainer"]
 
 _DIVERSITY_OF = 64
-
-
-@contextmanager
-def statistics_kept(model: nn.Module) -> Iterator[None]:
-    """Batch normalisation uses the batch's own statistics and does not learn from them.
-
-    So synthetic images do not shift what real ones are normalised by when the model is used.
-    """
-    layers = [m for m in model.modules() if isinstance(m, _BatchNorm)]
-    before = [layer.momentum for layer in layers]
-    for layer in layers:
-        layer.momentum = 0.0
-    try:
-        yield
-    finally:
-        for layer, momentum in zip(layers, before, strict=True):
-            layer.momentum = momentum
 
 
 class Fixed(nn.Module):
@@ -162,12 +143,15 @@ class JointTrainer(Trainer):
             return self.game.generator.decode(codes, expressions), expressions
 
     def _answer(self, made: Tensor, draws: Draws) -> KE2NTOutput:
-        """The recogniser's output for synthetic faces, augmented as real ones are."""
+        """The recogniser's output for synthetic faces, augmented as real ones are.
+
+        They do not shift what real ones are normalised by when the model is used.
+        """
         preprocessing = self.model.preprocessing
         pixels = to_pixels(resized(made, preprocessing.image_size))
         pixels = self.augment(pixels, draws.generator)
         images = preprocessing.to_input(pixels).expand(-1, 3, -1, -1)
-        with statistics_kept(self.model):
+        with keep_statistics(self.model):
             return self.answer(images.contiguous(memory_format=torch.channels_last))
 
     def _synthetic_terms(

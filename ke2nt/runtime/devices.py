@@ -1,15 +1,17 @@
-"""Where to compute: a device that is asked for, or the GPU where there is one."""
+"""Where to compute and in which precision."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ke2nt.errors import ConfigError
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["usable_device"]
+__all__ = ["Precision", "usable_device", "uses_bf16"]
+
+Precision = Literal["auto", "fp32", "bf16"]
 
 
 def usable_device(name: str | torch.device | None) -> torch.device:
@@ -35,3 +37,8 @@ def usable_device(name: str | torch.device | None) -> torch.device:
             found=str(error).splitlines()[0],
         ) from error
     return device
+
+
+def uses_bf16(precision: Precision, device: torch.device) -> bool:
+    """Whether a precision means bfloat16 autocast on a device; "auto" does on CUDA."""
+    return precision == "bf16" or (precision == "auto" and device.type == "cuda")

@@ -11,11 +11,12 @@ import torch
 
 from ke2nt.config.schema import TrainConfig
 from ke2nt.errors import TrainingError
+from ke2nt.runtime.devices import Precision
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["make_accelerator"]
+__all__ = ["make_accelerator", "precision_of"]
 
 
 def make_accelerator(config: TrainConfig) -> Accelerator:
@@ -55,6 +56,11 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
     # accelerate keeps one state a process; a second run may want another precision.
     AcceleratorState._reset_state(reset_partial_state=True)
     return Accelerator(mixed_precision="bf16" if wanted == "bf16" else "no", cpu=device == "cpu")
+
+
+def precision_of(accelerator: Accelerator) -> Precision:
+    """What it computes in: "bf16" (autocast) or "fp32"."""
+    return "bf16" if accelerator.mixed_precision == "bf16" else "fp32"
 
 
 def _choose_gpu(index: int) -> None:

@@ -13,7 +13,6 @@ from ke2nt.data.mixing import Mixing, draw_mixing, mix
 from ke2nt.data.tensors import Batch
 from ke2nt.errors import TrainingError
 from ke2nt.evaluation.evaluate import evaluate_model
-from ke2nt.evaluation.predict import Precision
 from ke2nt.losses.deep_supervision import DeepSupervisionLoss
 from ke2nt.losses.objective import KE2NTLoss
 from ke2nt.models.output import KE2NTOutput, map_output
@@ -22,6 +21,7 @@ from ke2nt.runtime.distributed import average_gradients, gather_rows, is_main, r
 from ke2nt.runtime.seeding import derive_seed, seed_step, torch_generator
 from ke2nt.train.checkpoint import Progress
 from ke2nt.train.compiled import compiled
+from ke2nt.train.device import precision_of
 from ke2nt.train.ema import ModelEma
 from ke2nt.train.epochs import EpochLoop
 from ke2nt.train.optim import learning_rate, scale_factor, set_learning_rate
@@ -263,7 +263,7 @@ class Trainer(EpochLoop):
             model,
             self.data.val,
             batch_size=256,
-            precision=self.precision,
+            precision=precision_of(self.accelerator),
             flip_tta=self.config.select.flip_tta,
             bootstrap=0,
         ).report
@@ -272,8 +272,3 @@ class Trainer(EpochLoop):
             "val": {name: float(getattr(report, name)) for name in names},
             "val_split": self.data.val.split.split,
         }
-
-    @property
-    def precision(self) -> Precision:
-        """Precision of evaluations."""
-        return "bf16" if self.accelerator.mixed_precision == "bf16" else "fp32"

@@ -51,6 +51,7 @@ class StepGraph:
                 "CUDA graphs need a CUDA device", found=device, hint="Use cuda_graphs=false."
             )
         self._work, self._device = work, device
+        self._side = torch.cuda.Stream(device)
         self._calls = 0
         self._graph: torch.cuda.CUDAGraph | None = None
         self._inputs: list[Tensor] = []
@@ -77,11 +78,10 @@ class StepGraph:
 
     def _aside(self, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
         """On a stream of its own, as what is recorded; libraries choose their kernels here."""
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
+        self._side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._side):
             outputs = self._work(*inputs)
-        torch.cuda.current_stream().wait_stream(stream)
+        torch.cuda.current_stream().wait_stream(self._side)
         return outputs
 
     def _record(self, inputs: Sequence[Tensor]) -> torch.cuda.CUDAGraph:

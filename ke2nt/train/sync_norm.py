@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ke2nt.models.norms import batch_norms
 from ke2nt.runtime.distributed import average, sum_over_processes, world_size
 
 __all__ = ["average_statistics", "synchronise_batch_norm"]
@@ -95,6 +96,6 @@ def average_statistics(*models: nn.Module) -> None:
     """
     if world_size() == 1:
         return
-    layers = [m for model in models for m in model.modules() if isinstance(m, _BatchNorm)]
-    kept = [(layer.running_mean, layer.running_var) for layer in layers]
-    average([value for pair in kept for value in pair if value is not None])
+    layers = [layer for model in models for layer in batch_norms(model)]
+    kept = [value for layer in layers for value in (layer.running_mean, layer.running_var)]
+    average([value for value in kept if value is not None])

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from ke2nt.config.schema import TrainConfig
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.evaluation.evaluate import evaluate_model
@@ -18,7 +20,7 @@ from ke2nt.runtime.provenance import provenance
 from ke2nt.runtime.seeding import seed_everything, set_deterministic
 from ke2nt.train.checkpoint import Progress, latest_checkpoint
 from ke2nt.train.data import TrainingData, load_training_data
-from ke2nt.train.device import make_accelerator
+from ke2nt.train.device import make_accelerator, precision_of
 from ke2nt.train.loop import Trainer
 from ke2nt.train.page import write_run_report
 from ke2nt.train.prepare import prepare_trainer
@@ -77,8 +79,12 @@ def train(
     accelerator = make_accelerator(config)
     preprocessing = Preprocessing(image_size=config.model.image_size, grey=config.model.grey)
     data = load_training_data(config, preprocessing, quiet=quiet)
-    precision = "bf16" if accelerator.mixed_precision == "bf16" else "fp32"
-    facts = {"seed": config.seed, "command": command, "precision": precision, **provenance()}
+    facts = {
+        "seed": config.seed,
+        "command": command,
+        "precision": precision_of(accelerator),
+        **provenance(),
+    }
     run.begin(config, data.names(), resume=resume)
     image_side, first_stage = None, None
     if config.pretrain is not None:
@@ -110,13 +116,24 @@ def train(
     with run.recorded(summary):
         progress = trainer.fit(progress)
     barrier()
-    # The figures are those of the model as it was saved, in full precision.
+    return _finish(config, run, data, accelerator.device, progress, summary)
+
+
+def _finish(
+    config: TrainConfig,
+    run: RunDirectory,
+    data: TrainingData,
+    device: torch.device,
+    progress: Progress,
+    summary: dict[str, Any],
+) -> TrainResult:
+    """Judge the model as it was saved, in full precision, and write all that is said of it."""
     model = load_model(run.model)
     evaluation = evaluate_model(
         model,
         data.val,
         batch_size=256,
-        device=accelerator.device,
+        device=device,
         precision="fp32",
         flip_tta=config.select.flip_tta,
     )
@@ -141,7 +158,7 @@ def train(
         evaluation,
         progress,
         data.val,
-        facts,
+        summary["provenance"],
         failed=data.train.failed,
         warnings=summary["selection"]["notes"],
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Literal
 
 import numpy as np
 import torch
@@ -16,16 +15,10 @@ from ke2nt.errors import ImageReadError, ModelError
 from ke2nt.vision.encoder import ImageEncoder, Tower
 from ke2nt.vision.entry import Rows
 
-__all__ = ["Precision", "embed_samples", "uses_bf16"]
+__all__ = ["embed_samples"]
 
-Precision = Literal["auto", "fp32", "bf16"]
 _READERS = 2
 _AHEAD = 2  # batches decoded before they are needed
-
-
-def uses_bf16(precision: Precision, device: torch.device) -> bool:
-    """Whether a precision means bfloat16 autocast on a device."""
-    return precision == "bf16" or (precision == "auto" and device.type == "cuda")
 
 
 @torch.inference_mode()

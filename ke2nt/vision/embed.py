@@ -12,13 +12,14 @@ import torch
 
 from ke2nt.data.sample import FaceSplit
 from ke2nt.errors import DataError, ModelError
+from ke2nt.runtime.devices import Precision, uses_bf16
 from ke2nt.runtime.distributed import gather_objects, is_main, join_group, rank, world_size
 from ke2nt.runtime.progress import track
 from ke2nt.text.bank import TextBank
 from ke2nt.text.folders import cache_folder
 from ke2nt.vision.cache import Fill, ImageCache
 from ke2nt.vision.catalog import get_image_encoder
-from ke2nt.vision.compute import Precision, embed_samples, uses_bf16
+from ke2nt.vision.compute import embed_samples
 from ke2nt.vision.content_digest import split_digest
 from ke2nt.vision.encoder import ImageEncoder
 from ke2nt.vision.entry import Rows, join

@@ -15,8 +15,8 @@ from ke2nt.evaluation.predict import Predictions
 from ke2nt.evaluation.score import Evaluation, score
 from ke2nt.labels import LabelPolicy, map_labels
 from ke2nt.prompts.prompt_set import PromptSet
+from ke2nt.runtime.devices import Precision
 from ke2nt.text.bank import TextBank
-from ke2nt.vision.compute import Precision
 from ke2nt.vision.embed import ImageEmbeddings, check_text, embed_split
 from ke2nt.vision.encoder import ImageEncoder
 from ke2nt.zeroshot.generalised import GeneralisedFigures, generalised_figures

@@ -18,7 +18,6 @@ from ke2nt.adapt import adapt as driver
 from ke2nt.adapt.adapt import adapt
 from ke2nt.adapt.adversarial import DomainDiscriminator
 from ke2nt.adapt.methods import METHODS
-from ke2nt.adapt.norms import batch_norms
 from ke2nt.adapt.prepare import prepare_adaptation
 from ke2nt.adapt.trainer import AdaptTrainer
 from ke2nt.config.adapt import AdaptConfig
@@ -26,6 +25,7 @@ from ke2nt.config.load import config_to_yaml
 from ke2nt.data.readers.folder import ImageFolder
 from ke2nt.data.sample import FaceSample
 from ke2nt.errors import CheckpointError, ConfigError, LabelError, TrainingError
+from ke2nt.models.norms import batch_norms
 from ke2nt.models.saving import load_model
 from ke2nt.text.bank import TextBank
 from ke2nt.train.checkpoint import latest_checkpoint

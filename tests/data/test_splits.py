@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -15,8 +14,6 @@ from ke2nt.data.splits import (
     carve_validation,
     hold_out,
     limit_fraction,
-    split_from_names,
-    split_to_dict,
 )
 from ke2nt.errors import DataError, LabelError
 
@@ -163,19 +160,6 @@ def test_held_out_classes_leave_and_the_rest_is_numbered_anew():
         hold_out(split, ["d"])
     with pytest.raises(LabelError, match="no class is left"):
         hold_out(split, ["a", "b", "c"])
-
-
-def test_a_saved_split_is_restored_by_name():
-    split = make(np.arange(30) % 3)
-    val = carve_validation(split, 0.3, 0)[1]
-    saved = json.loads(json.dumps(split_to_dict(val)))
-    assert split_from_names(split, saved["names"], split=saved["split"]) == val
-    assert saved["count"] == 9
-    assert saved["classes"] == ["a", "b", "c"]
-    relabelled = make((np.arange(30) + 1) % 3).subset(range(9))
-    assert split_to_dict(relabelled)["digest"] != split_to_dict(split.subset(range(9)))["digest"]
-    with pytest.raises(DataError, match=r"1 samples of the saved split 'val'.*no x\.png"):
-        split_from_names(split, ["0000.png", "x.png"], split="val")
 
 
 def test_counts_of_a_split_that_is_like_ferplus():

@@ -12,7 +12,7 @@ import numpy as np
 
 from ke2nt.data.readers.base import Reader
 from ke2nt.data.readers.classfolders import canonical_or_same, find_class_folders, images_of
-from ke2nt.data.readers.tables import place, read_table, whole_number
+from ke2nt.data.readers.tables import place, read_table, split_of_usage, whole_number
 from ke2nt.data.sample import FaceSample
 from ke2nt.errors import DataError
 from ke2nt.labels import DATASET_LABELS
@@ -20,7 +20,6 @@ from ke2nt.labels import DATASET_LABELS
 __all__ = ["FER2013"]
 
 _LISTS = ("fer2013.csv", "icml_face_data.csv")
-_USAGES = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
 
 
 class FER2013(Reader):
@@ -73,15 +72,9 @@ class FER2013(Reader):
         rows: dict[str, list[tuple[int, int, str]]] = {split: [] for split in self.splits}
         for line, row in read_table(path, ("emotion", "pixels", "Usage")):
             where = place(path, line)
-            if row["Usage"] not in _USAGES:
-                raise DataError(
-                    "unknown usage",
-                    where=where,
-                    expected=f"one of {', '.join(_USAGES)}",
-                    found=repr(row["Usage"]),
-                )
+            split = split_of_usage(row["Usage"], where=where)
             label = whole_number(row["emotion"], where=where, low=0, high=len(self.classes) - 1)
-            rows[_USAGES[row["Usage"]]].append((line, label, row["pixels"]))
+            rows[split].append((line, label, row["pixels"]))
         return rows
 
     def _from_list(self, split: str) -> Iterator[FaceSample]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ke2nt.data.readers.base import Reader
-from ke2nt.data.readers.tables import place, portable_path, read_table, whole_number
+from ke2nt.data.readers.tables import place, portable_path, read_table, split_of_usage, whole_number
 from ke2nt.data.sample import FaceSample
 from ke2nt.errors import DataError
 from ke2nt.labels import DATASET_LABELS
@@ -19,7 +19,6 @@ __all__ = ["RULES", "FERPlus", "label_from_votes"]
 
 RULES = ("majority", "plurality10", "plurality8")
 _VOTES_FILE = "fer2013new.csv"
-_USAGES = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
 _FOLDERS = {"train": "FER2013Train", "val": "FER2013Valid", "test": "FER2013Test"}
 _COLUMNS = (*DATASET_LABELS["ferplus"], "unknown", "NF")
 _MOST_VOTES = 1000
@@ -65,20 +64,14 @@ class FERPlus(Reader):
         rows: dict[str, list[tuple[str, tuple[int, ...]]]] = {split: [] for split in self.splits}
         for line, row in read_table(path, ("Usage", "Image name", *_COLUMNS)):
             where = place(path, line)
-            if row["Usage"] not in _USAGES:
-                raise DataError(
-                    "unknown usage",
-                    where=where,
-                    expected=f"one of {', '.join(_USAGES)}",
-                    found=repr(row["Usage"]),
-                )
+            split = split_of_usage(row["Usage"], where=where)
             votes = tuple(
                 whole_number(row[name], where=f"{where}, column {name}", low=0, high=_MOST_VOTES)
                 for name in _COLUMNS
             )
             if row["Image name"]:
                 image = portable_path(row["Image name"]).name
-                rows[_USAGES[row["Usage"]]].append((image, votes))
+                rows[split].append((image, votes))
         return rows
 
     def _samples(self, split: str) -> Iterable[FaceSample]:

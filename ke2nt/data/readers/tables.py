@@ -11,7 +11,17 @@ from pathlib import Path
 from ke2nt.errors import DataError
 from ke2nt.runtime.suggest import did_you_mean
 
-__all__ = ["place", "portable_path", "read_lines", "read_table", "read_text", "whole_number"]
+__all__ = [
+    "place",
+    "portable_path",
+    "read_lines",
+    "read_table",
+    "read_text",
+    "split_of_usage",
+    "whole_number",
+]
+
+_USAGES = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
 
 
 def place(path: Path, line: int) -> str:
@@ -114,3 +124,16 @@ def whole_number(text: str, *, where: object, low: int, high: int) -> int:
 def portable_path(text: str) -> Path:
     """A path from an annotation file; backslashes of Windows are read as slashes."""
     return Path(text.replace("\\", "/"))
+
+
+def split_of_usage(usage: str, *, where: str) -> str:
+    """The split that FER2013 and FER+ mean by a usage.
+
+    Raises:
+        DataError: It is none of theirs.
+    """
+    if usage not in _USAGES:
+        raise DataError(
+            "unknown usage", where=where, expected=f"one of {', '.join(_USAGES)}", found=repr(usage)
+        )
+    return _USAGES[usage]

@@ -1,0 +1,31 @@
+"""Batch normalisations of a model and the statistics that they keep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+__all__ = ["batch_norms", "keep_statistics"]
+
+
+def batch_norms(model: nn.Module) -> list[_BatchNorm]:
+    """The layers of a model that keep statistics of their input."""
+    layers = [m for m in model.modules() if isinstance(m, _BatchNorm)]
+    return [layer for layer in layers if layer.running_mean is not None]
+
+
+@contextmanager
+def keep_statistics(model: nn.Module) -> Iterator[None]:
+    """Let batches be normalised by their own statistics without changing the kept ones."""
+    kept = [(layer, dict(layer._buffers)) for layer in batch_norms(model)]
+    for layer, buffers in kept:  # new tensors: autograd would notice a change in place
+        for name, value in buffers.items():
+            layer._buffers[name] = None if value is None else value.clone()
+    try:
+        yield
+    finally:
+        for layer, buffers in kept:
+            layer._buffers.update(buffers)
