@@ -24,10 +24,10 @@ from ke2nt.models.card_facts import evaluation_facts
 from ke2nt.models.folder import update_folder
 from ke2nt.models.recogniser import Recogniser
 from ke2nt.models.saving import load_model
-from ke2nt.runtime.distributed import barrier, is_main, join_group
+from ke2nt.runtime.distributed import barrier, is_main, join_group, together
 from ke2nt.runtime.provenance import provenance
 from ke2nt.runtime.seeding import seed_everything, set_deterministic
-from ke2nt.train.checkpoint import Progress, latest_checkpoint
+from ke2nt.train.checkpoint import Progress
 from ke2nt.train.data import TrainingData, load_training_data
 from ke2nt.train.device import make_accelerator
 from ke2nt.train.run import RunDirectory
@@ -89,8 +89,9 @@ def adapt(
     quiet = quiet or not is_main()
     run = RunDirectory(config.out)
     target = _target(config, quiet)
-    if is_main() and not resume:
-        run.create(config, command="ke2nt adapt")
+    with together():
+        if is_main() and not resume:
+            run.create(config, command="ke2nt adapt")
     first = Path(config.start) if config.start is not None else _source_model(config, quiet)
     seed_everything(config.seed)
     set_deterministic(config.deterministic)
@@ -191,7 +192,7 @@ def _move(
         if source is None
         else prepare_adaptation(config, run, source, images, model, accelerator, **options)
     )
-    checkpoint = latest_checkpoint(run.checkpoints) if resume else None
+    checkpoint = run.newest_checkpoint(resume=resume)
     progress = trainer.restore(checkpoint) if checkpoint else Progress()
     return trainer.fit(progress)
 

@@ -122,6 +122,8 @@ def _describe(error: Any, kind: type[BaseModel]) -> str:
         near = difflib.get_close_matches(place, _known_keys(kind), n=1, cutoff=0.5)
         return f"unknown key {place}" + (f", did you mean {near[0]}?" if near else "")
     message = error["msg"].removeprefix("Value error, ")
+    if isinstance(error["input"], dict):  # of keys that do not go together
+        return f"{place or 'the configuration'}: {message}"
     return f"{place or 'the configuration'}: {message}, found {error['input']!r}"[:400]
 
 

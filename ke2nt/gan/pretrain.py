@@ -23,7 +23,7 @@ from ke2nt.runtime.provenance import provenance
 from ke2nt.runtime.seeding import seed_everything, set_deterministic
 from ke2nt.synthesis.features import FrozenFeatures
 from ke2nt.synthesis.generator import FaceGenerator
-from ke2nt.train.checkpoint import Progress, latest_checkpoint
+from ke2nt.train.checkpoint import Progress
 from ke2nt.train.data import TrainingData, load_training_data
 from ke2nt.train.device import make_accelerator
 from ke2nt.train.display import Display
@@ -106,7 +106,7 @@ def pretrain(
     facts = {"seed": config.seed, "command": command, **provenance()}
     run.begin(config, data.names(), resume=resume, command=SynthesisLoop.command)
     loop = _prepare(config, run, data, facts, quiet)
-    checkpoint = latest_checkpoint(run.checkpoints) if resume else None
+    checkpoint = run.newest_checkpoint(resume=resume)
     progress = loop.restore(checkpoint) if checkpoint else Progress()
     summary: dict[str, Any] = {
         "stage": "synthesis",

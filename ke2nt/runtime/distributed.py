@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 
-from ke2nt.errors import ConfigError
+from ke2nt.errors import ConfigError, Ke2ntError
 
 __all__ = [
     "any_process",
@@ -28,6 +29,7 @@ __all__ = [
     "join_group",
     "rank",
     "sum_over_processes",
+    "together",
     "world_size",
 ]
 
@@ -122,6 +124,19 @@ def average(values: Sequence[Tensor]) -> None:
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Replace gradients by their mean over the processes."""
     average([p.grad for p in parameters if p.grad is not None])
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """An error of ke2nt's in any process becomes an error of all, so that none waits in vain."""
+    own: Ke2ntError | None = None
+    try:
+        yield
+    except Ke2ntError as error:
+        own = error
+    for each in gather_objects(own):
+        if each is not None:
+            raise each
 
 
 def gather_objects(value: T) -> list[T]:

@@ -31,8 +31,13 @@ __all__ = [
     "save_checkpoint",
 ]
 
-FORMAT = 1
+FORMAT = 2
 _NAME = re.compile(r"\d{5}-\d{8}")
+_STATE = {
+    torch.optim.SGD: {"momentum_buffer"},
+    torch.optim.Adam: {"step", "exp_avg", "exp_avg_sq"},
+    torch.optim.AdamW: {"step", "exp_avg", "exp_avg_sq"},
+}
 
 
 @dataclass
@@ -93,11 +98,12 @@ def save_checkpoint(
         tensors |= {f"ema.{k}": v for k, v in ema.model.state_dict().items()}
     if extra is not None:
         tensors |= {f"extra.{k}": v for k, v in extra.state_dict().items()}
+    names = _learning(optimizer, model, extra)
     state = optimizer.state_dict()["state"]
     for index, values in state.items():
         for key, value in values.items():
             if value is not None:
-                tensors[f"optim.{index}.{key}"] = torch.as_tensor(value)
+                tensors[f"optim.{names[index]}.{key}"] = torch.as_tensor(value)
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
     target = folder / f"{progress.epoch:05d}-{progress.step:08d}"
     try:
@@ -172,7 +178,8 @@ def load_checkpoint(
             ema.updates = int(value["ema_updates"])
         if extra is not None:
             extra.load_state_dict(_part(tensors, "extra."))
-        _load_optimizer(optimizer, _part(tensors, "optim."))
+        names = _learning(optimizer, model, extra)
+        _load_optimizer(optimizer, names, _part(tensors, "optim."))
     except (RuntimeError, ValueError, KeyError, TypeError, IndexError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(
@@ -194,6 +201,8 @@ def _progress(value: dict[str, Any]) -> Progress:
         raise ValueError("the log is damaged")
     if not all(isinstance(record, dict) for record in progress.records):
         raise ValueError("the log is damaged")
+    if not all(type(record.get("seconds")) in (int, float) for record in progress.records):
+        raise ValueError("the log is damaged")
     progress.sums = {str(name): float(total) for name, total in progress.sums.items()}
     return progress
 
@@ -208,13 +217,34 @@ def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tens
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
-def _load_optimizer(optimizer: torch.optim.Optimizer, flat: dict[str, torch.Tensor]) -> None:
+def _learning(
+    optimizer: torch.optim.Optimizer, model: nn.Module, extra: nn.Module | None
+) -> list[str]:
+    """Names of an optimiser's parameters, in its order."""
+    modules = {"model": model} if extra is None else {"model": model, "extra": extra}
+    names = {
+        id(parameter): f"{prefix}.{name}"
+        for prefix, module in modules.items()
+        for name, parameter in module.named_parameters()
+    }
+    return [names[id(p)] for group in optimizer.param_groups for p in group["params"]]
+
+
+def _load_optimizer(
+    optimizer: torch.optim.Optimizer, names: list[str], flat: dict[str, torch.Tensor]
+) -> None:
+    """Fused kernels trust what they are given, so that all of it is checked here."""
     state: dict[int, dict[str, torch.Tensor]] = {}
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    for name, value in flat.items():
-        index, key = name.split(".", 1)
-        parameter = parameters[int(index)]
-        if value.shape == parameter.shape:  # fused kernels want the parameter's memory layout
-            value = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
-        state.setdefault(int(index), {})[key] = value
+    place = {name: index for index, name in enumerate(names)}
+    for full, value in flat.items():
+        name, key = full.rsplit(".", 1)
+        index = place[name]
+        like = torch.zeros(()) if key == "step" else parameters[index]
+        if value.shape != like.shape:
+            raise ValueError(f"{full} has the shape {[*value.shape]}, not {[*like.shape]}")
+        # They want the parameter's memory layout, too.
+        state.setdefault(index, {})[key] = torch.empty_like(like).copy_(value)
+    if any(values.keys() != _STATE[type(optimizer)] for values in state.values()):
+        raise ValueError("the state is another optimiser's")
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

@@ -18,6 +18,7 @@ from ke2nt.data.sample import FaceSplit
 from ke2nt.data.splits import carve_validation, hold_out, limit_fraction
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.errors import ConfigError, DataError, ImageReadError
+from ke2nt.runtime.digest import digest_bytes
 from ke2nt.runtime.distributed import world_size
 from ke2nt.train.extra import extra_samples
 
@@ -78,11 +79,13 @@ class TrainingData:
         self.val.to(device)
 
     def names(self) -> dict[str, Any]:
-        """Sample names of both splits, for the run directory."""
+        """Sample names of both splits and digests of their labels, for the run directory."""
+        labels = {"train": self.targets.numpy(), "val": self.val.split.labels()}
         return {
             part: {
                 "dataset": tensors.split.dataset,
                 "split": tensors.split.split,
+                "labels": digest_bytes(labels[part].tobytes()),
                 "names": [sample.name for sample in tensors.split.samples],
             }
             for part, tensors in (("train", self.train), ("val", self.val))

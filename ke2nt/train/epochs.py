@@ -17,7 +17,7 @@ from torch import nn
 
 from ke2nt.config.schema import TrainConfig
 from ke2nt.data.tensors import Batch
-from ke2nt.errors import TrainingError
+from ke2nt.errors import CheckpointError, TrainingError
 from ke2nt.runtime.distributed import any_process, is_main, rank, world_size
 from ke2nt.runtime.seeding import torch_generator
 from ke2nt.train.checkpoint import Progress, load_checkpoint, save_checkpoint
@@ -191,8 +191,21 @@ class EpochLoop(ABC):
         return progress
 
     def restore(self, checkpoint: Path) -> Progress:
-        """Put a checkpoint's state back; where it stands."""
-        return load_checkpoint(checkpoint, self.model, self.ema, self.optimizer, self.extra)
+        """Put a checkpoint's state back; where it stands.
+
+        Raises:
+            CheckpointError: It is damaged, or of another run.
+        """
+        state = self.model, self.ema, self.optimizer, self.extra
+        progress = load_checkpoint(checkpoint, *state)
+        if progress.epoch > self.optim.epochs or progress.step > self.steps_per_epoch:
+            raise CheckpointError(
+                "the checkpoint is beyond the end of the run",
+                where=checkpoint,
+                expected=f"up to {self.optim.epochs} epochs of {self.steps_per_epoch} steps",
+                found=f"epoch {progress.epoch}, step {progress.step}",
+            )
+        return progress
 
     def train_epoch(self, progress: Progress) -> None:
         """Steps from `progress.step` to the end of the epoch."""

@@ -1,8 +1,9 @@
 """The run directory: everything that a training run leaves behind.
 
 config.yaml     the resolved configuration
+begun.json      the same, as the run began: it is resumed as it was begun
 run.json        versions, revision, machine, seed, label set, sizes, unreadable images, status
-split.json      names of the training and validation samples
+split.json      names of the training and validation samples, digests of their labels
 log.jsonl       one record an epoch
 metrics.json    figures of the kept model on the selection split
 model/          the kept model (`KE2NT.from_pretrained`)
@@ -23,9 +24,17 @@ from ke2nt.config.load import Config, config_from_dict, config_to_yaml, read_yam
 from ke2nt.config.schema import TrainConfig
 from ke2nt.errors import CheckpointError, TrainingError
 from ke2nt.runtime.atomic import write_json, write_text
-from ke2nt.runtime.distributed import is_main
+from ke2nt.runtime.distributed import is_main, together
+from ke2nt.train.checkpoint import latest_checkpoint
 
 __all__ = ["RunDirectory"]
+
+_SETTINGS = {"config.yaml", "begun.json", "split.json"}
+_FREE = {  # where things are, how fast it goes, and what is done once, at the start
+    *("out", "device", "compile", "cuda_graphs", "keep_checkpoints", "checkpoint_every"),
+    *("data.root", "data.workers", "data.memory", "data.extra.folder", "data.extra.generator"),
+    *("text.cache_dir", "model.weights", "start", "target.root", "joint.generator"),
+}
 
 
 class RunDirectory:
@@ -110,7 +119,7 @@ class RunDirectory:
         """The files of a run that left its settings (and those of its first stage) alone."""
         files = [path for path in self.path.rglob("*") if not path.is_dir()]
         names = {file.name for file in files}
-        return files if "split.json" in names <= {"config.yaml", "split.json"} else []
+        return files if "split.json" in names <= _SETTINGS else []
 
     @overload
     def load_config(self) -> TrainConfig: ...
@@ -150,29 +159,59 @@ class RunDirectory:
         resume: bool,
         command: str = "ke2nt train",
     ) -> None:
-        """Start a run here, or make sure that the one that is here has the same images.
+        """Start a run here, or make sure that the one that is here began with the same.
 
         Args:
             config: The resolved configuration.
-            names: Sample names of its splits, kept in `split.json`.
+            names: What tells the samples of its splits and their labels, kept in `split.json`.
             resume: Whether the run is expected to be here.
             command: What resumes such a run, for messages.
 
         Raises:
             TrainingError: The folder holds another run, or cannot be written.
-            CheckpointError: The images are others than when the run began.
+            CheckpointError: The images, their labels or the configuration are others than when
+                the run began.
         """
         begun = resume and (self.path / "split.json").exists()
-        if is_main() and not resume:
-            self.create(config, command=command)
-        if is_main() and not begun:
-            self.write("split.json", names)
-        elif begun and self.read("split.json") != names:
+        with together():
+            if is_main() and not resume:
+                self.create(config, command=command)
+            if is_main() and not begun:
+                self.write("begun.json", config.model_dump(mode="json"))
+                self.write("split.json", names)
+        if not begun:
+            return
+        if self.read("split.json") != names:
             raise CheckpointError(
-                "the dataset has changed since the run began: its splits differ",
+                "the dataset has changed since the run began: its splits or labels differ",
                 where=self.path,
                 hint="Start a new run.",
             )
+        changes = _changes(self.read("begun.json"), config.model_dump(mode="json"))
+        if changes:
+            key, then, now = changes[0]
+            raise CheckpointError(
+                "the configuration has changed since the run began",
+                where=self.path / "config.yaml",
+                expected=f"{key}={json.dumps(then)}",
+                found=json.dumps(now),
+                hint="Put it back, or start a new run.",
+            )
+
+    def newest_checkpoint(self, *, resume: bool) -> Path | None:
+        """Where a run that is resumed goes on from; None at its start.
+
+        Raises:
+            CheckpointError: The run has ended and its checkpoints are gone: it would start anew.
+        """
+        found = latest_checkpoint(self.checkpoints) if resume else None
+        if resume and found is None and self.finished:
+            raise CheckpointError(
+                "the run is finished, and its checkpoints have been removed",
+                where=self.path,
+                hint="Use its model, or start a new run in another folder.",
+            )
+        return found
 
     @contextmanager
     def recorded(self, summary: Mapping[str, Any]) -> Iterator[None]:
@@ -208,3 +247,16 @@ class RunDirectory:
     def write_log(self, records: list[dict[str, Any]]) -> None:
         """Replace the log by some records, one JSON line each."""
         write_text(self.path / "log.jsonl", "".join(json.dumps(r) + "\n" for r in records))
+
+
+def _changes(then: Any, now: Any, key: str = "") -> list[tuple[str, Any, Any]]:
+    """Keys of a configuration that decide the result and differ, with both values."""
+    if key in _FREE:
+        return []
+    if isinstance(then, dict) and isinstance(now, dict):
+        return [
+            change
+            for name in then.keys() & now.keys()  # a newer version may have more
+            for change in _changes(then[name], now[name], f"{key}.{name}".lstrip("."))
+        ]
+    return [] if then == now else [(key, then, now)]

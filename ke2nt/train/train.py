@@ -18,7 +18,7 @@ from ke2nt.models.saving import load_model
 from ke2nt.runtime.distributed import barrier, is_main, join_group
 from ke2nt.runtime.provenance import provenance
 from ke2nt.runtime.seeding import seed_everything, set_deterministic
-from ke2nt.train.checkpoint import Progress, latest_checkpoint
+from ke2nt.train.checkpoint import Progress
 from ke2nt.train.data import TrainingData, load_training_data
 from ke2nt.train.device import make_accelerator, precision_of
 from ke2nt.train.loop import Trainer
@@ -101,7 +101,7 @@ def train(
         provenance=facts,
         quiet=quiet,
     )
-    checkpoint = latest_checkpoint(run.checkpoints) if resume else None
+    checkpoint = run.newest_checkpoint(resume=resume)
     progress = trainer.restore(checkpoint) if checkpoint else Progress()
     summary: dict[str, Any] = {
         "classes": list(data.classes),

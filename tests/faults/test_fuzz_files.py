@@ -16,6 +16,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load, save
 
 from ke2nt.config.load import load_config
 from ke2nt.data.pack import pack_dataset
@@ -136,6 +137,9 @@ def test_forged_weights(model_files, header, length, body):
         load_model(folder)
 
 
+PROGRESS = Progress(2, 1, 0.5, 1, {"total": 1.0}, [{"epoch": 1, "seconds": 0.5}])
+
+
 def trained():
     torch.manual_seed(0)
     model = torch.nn.Linear(3, 2)
@@ -149,8 +153,7 @@ def trained():
 def checkpoint_files(tmp_path_factory):
     model, optimizer = trained()
     folder = tmp_path_factory.mktemp("run")
-    progress = Progress(2, 1, 0.5, 1, {"total": 1.0}, [{"epoch": 1}])
-    return content(save_checkpoint(folder, model, None, optimizer, progress, keep=2))
+    return content(save_checkpoint(folder, model, None, optimizer, PROGRESS, keep=2))
 
 
 def load_state(folder):
@@ -160,7 +163,7 @@ def load_state(folder):
 
 def test_a_checkpoint_comes_back(checkpoint_files):
     with copy_of(checkpoint_files) as folder:
-        assert load_state(folder) == Progress(2, 1, 0.5, 1, {"total": 1.0}, [{"epoch": 1}])
+        assert load_state(folder) == PROGRESS
         return
     pytest.fail("it was refused")
 
@@ -194,16 +197,26 @@ def test_forged_checkpoint_tensors(checkpoint_files, header, length, body):
         load_state(folder)
 
 
-@pytest.mark.parametrize("name", ["optim.7.exp_avg", "optim.x.exp_avg", "optim.0"])
-def test_tensors_of_an_optimiser_that_is_not_there(checkpoint_files, tmp_path, name):
-    from safetensors.torch import load, save
-
-    tensors = load(checkpoint_files["state.safetensors"])
-    data = save({**tensors, name: torch.zeros(2)})
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"optim.model.gone.exp_avg": torch.zeros(2)}, "model.gone"),
+        ({"optim.x": torch.zeros(2)}, "x"),
+        ({"optim.model.bias.exp_avg": torch.zeros(1)}, r"bias.*shape \[1\], not \[2\]"),
+        ({"optim.model.bias.step": torch.zeros(2)}, r"step.*shape"),
+        ({"optim.model.bias.max_exp_avg": torch.zeros(2)}, "another optimiser"),
+        ({"optim.model.bias.exp_avg": None}, "another optimiser"),
+    ],
+    ids=str,
+)
+def test_an_optimiser_takes_nothing_that_does_not_fit(checkpoint_files, tmp_path, changes, words):
+    """Its kernels would write where they should not."""
+    tensors = {**load(checkpoint_files["state.safetensors"]), **changes}
+    data = save({name: value for name, value in tensors.items() if value is not None})
     facts = {**json.loads(checkpoint_files["state.json"]), "digest": digest_bytes(data)}
     (tmp_path / "state.safetensors").write_bytes(data)
     (tmp_path / "state.json").write_text(json.dumps(facts))
-    with pytest.raises(Ke2ntError, match="of another model"):
+    with pytest.raises(Ke2ntError, match=f"of another model.*{words}"):
         load_state(tmp_path)
 
 

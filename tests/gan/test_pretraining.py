@@ -37,6 +37,7 @@ def test_a_run_leaves_what_it_promises(tiny, with_pictures):
     run = result.run
     assert {path.name for path in run.path.iterdir()} == {
         "config.yaml",
+        "begun.json",
         "run.json",
         "split.json",
         "log.jsonl",

@@ -61,6 +61,7 @@ def test_a_run_leaves_what_it_promises_and_learns(tiny, with_report):
     names = {path.name for path in run.path.iterdir()}
     assert names == {
         "config.yaml",
+        "begun.json",
         "run.json",
         "split.json",
         "log.jsonl",
@@ -403,10 +404,71 @@ def test_resuming_a_finished_run_changes_nothing(tiny):
     assert all(torch.equal(before[k], v) for k, v in state(run).items())
 
 
+@pytest.fixture
+def people_of(faces, tmp_path):
+    """A manifest whose first training face has a label of one's choice."""
+
+    def write(label):
+        rows = ["path,label,split"]
+        for split in ("train", "val"):
+            for path in sorted((faces / split).rglob("*.png")):
+                rows.append(f"{path},{path.parent.name},{split}")
+        first, *rest = rows[1].split(",")
+        rows[1] = ",".join([first, label, *rest[1:]])
+        (tmp_path / "people.csv").write_text("\n".join(rows) + "\n")
+        return tmp_path / "people.csv"
+
+    return write
+
+
 def test_a_run_is_never_overwritten(tiny):
     train(tiny(), quiet=True)
     with pytest.raises(TrainingError, match=r"--resume .*run"):
         train(tiny(), quiet=True)
+
+
+def test_a_run_is_resumed_as_it_was_begun(tiny):
+    run = train(tiny("optim.epochs=2"), quiet=True).run
+    text = (run.path / "config.yaml").read_text()
+    for old, new, words in (
+        ("batch_size: 8", "batch_size: 4", r"optim\.batch_size=8; found 4.*Put it back"),
+        ("prompts: paper", "prompts: facs", r'text\.prompts="paper"; found "facs"'),
+        ("epochs: 2\n", "epochs: 3\n", r"optim\.epochs=2"),
+    ):
+        assert old in text
+        (run.path / "config.yaml").write_text(text.replace(old, new))
+        with pytest.raises(CheckpointError, match=words):
+            train(run.load_config(), resume=True, quiet=True)
+    (run.path / "config.yaml").write_text(text.replace("memory: auto", "memory: lazy"))
+    train(run.load_config(), resume=True, quiet=True)
+
+
+def test_resuming_with_other_labels_is_refused(tiny, people_of):
+    config = tiny("data.name=manifest", f"data.root={people_of('anger')}", "optim.epochs=2")
+    train(config, quiet=True)
+    people_of("happiness")
+    with pytest.raises(CheckpointError, match="splits or labels differ"):
+        train(config, resume=True, quiet=True)
+
+
+def test_a_finished_run_without_checkpoints_is_not_trained_anew(tiny):
+    run = train(tiny("optim.epochs=2"), quiet=True).run
+    weights = (run.model / "model.safetensors").read_bytes()
+    shutil.rmtree(run.checkpoints)
+    with pytest.raises(CheckpointError, match="finished, and its checkpoints have been removed"):
+        train(run.load_config(), resume=True, quiet=True)
+    assert (run.model / "model.safetensors").read_bytes() == weights
+
+
+@pytest.mark.parametrize(("name", "value"), [("step", 10**6), ("epoch", 4)])
+def test_a_checkpoint_beyond_the_end_is_refused(tiny, name, value):
+    run = train(tiny(), quiet=True).run
+    path = latest_checkpoint(run.checkpoints) / "state.json"
+    facts = json.loads(path.read_text())
+    facts["progress"][name] = value
+    path.write_text(json.dumps(facts))
+    with pytest.raises(CheckpointError, match="up to 3 epochs of 5 steps"):
+        train(run.load_config(), resume=True, quiet=True)
 
 
 def test_resuming_with_other_data_is_refused(tiny, faces, tmp_path):
