@@ -119,7 +119,7 @@ def adapt(
             config, run, source, target.images, model, accelerator, resume, facts, quiet
         )
     barrier()
-    adapted = load_model(run.model)
+    adapted = load_model(run.path)
     result = _compare(config, run, _uncalibrated(first), adapted, source, target, summary)
     if is_main():
         run.write("adaptation.json", result.facts)

@@ -9,6 +9,7 @@ import typer
 
 from ke2nt.cli.options import device_name
 from ke2nt.cli.output import JsonFlag, print_json, print_line, print_table
+from ke2nt.errors import ConfigError
 
 __all__ = ["app"]
 
@@ -27,7 +28,7 @@ def train_command(
     ] = None,
     backbone: Annotated[str, typer.Option(help="Any timm backbone.")] = "resnet18",
     size: Annotated[int, typer.Option(min=16, help="Side of the input, pixels.")] = 112,
-    batch: _Batch = 64,
+    batch: Annotated[int, typer.Option("--batch", min=2, help="Images a step.")] = 64,
     steps: _Steps = 8,
     rounds: _Rounds = 3,
     device: _Device = "auto",
@@ -63,7 +64,9 @@ def infer_command(
         Path | None, typer.Argument(help="A run or model; default: untrained.")
     ] = None,
     backbone: Annotated[str, typer.Option(help="Backbone of the untrained model.")] = "resnet18",
-    size: Annotated[int, typer.Option(min=16, help="Its input's side, pixels.")] = 112,
+    size: Annotated[
+        int | None, typer.Option(min=16, help="Its input's side, pixels; default: 112.")
+    ] = None,
     batch: _Batch = 128,
     steps: _Steps = 8,
     rounds: _Rounds = 3,
@@ -77,8 +80,12 @@ def infer_command(
     from ke2nt.text.bank import TextBank
 
     if model is None:
-        recogniser: Any = KE2NT(TextBank.build("paper"), backbone, size)
+        recogniser: Any = KE2NT(TextBank.build("paper"), backbone, size or 112)
     else:
+        if size is not None:
+            raise ConfigError(
+                "a trained model has its own size", found=f"--size {size}", hint="Leave it out."
+            )
         recogniser = load_model(model)
     where = device_name(None if device == "auto" else device)
     report = inference_speed(recogniser, batch_size=batch, steps=steps, rounds=rounds, device=where)

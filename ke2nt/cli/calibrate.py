@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["calibrate"]
 
 
+_RULE_OF_THREE = 3.0  # n faces without an error show with 95 % that fewer than 3/n are wrong
 _WHEN = ("before", "after", "after_same_data")
 
 
@@ -62,7 +63,7 @@ def calibrate(
         float | None, typer.Option("--min-confidence", help="Withhold answers below this.")
     ] = None,
     folds: Annotated[int, typer.Option("--folds", min=2, help="For the figures after.")] = 5,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the folds.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the folds.")] = 0,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1)] = 128,
     device: DeviceOption = None,
     limit: LimitOption = None,
@@ -125,6 +126,13 @@ def calibrate(
         unseen = softmax(cross_fitted(logits, labels, **fit))
         calibration = with_threshold(calibration, unseen, labels, **targets)
     notes = [f"unreadable: {name}: {reason}" for name, reason in answers.failed]
+    if max_risk is not None:
+        answered = round(calibration.threshold["coverage"] * len(labels))
+        if answered * max_risk < _RULE_OF_THREE:  # not even if none of them were wrong
+            notes.append(
+                f"The threshold rests on {answered} faces: too few to tell that at most "
+                f"{max_risk:.1%} of answers are wrong. Use more images."
+            )
     use = ModelUse.of(model)
     try:
         if model.bank is not None:

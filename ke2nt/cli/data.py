@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ke2nt.cli.options import reader_options
 from ke2nt.cli.output import JsonFlag, print_json, print_line, print_table
 
 if TYPE_CHECKING:
@@ -33,23 +34,9 @@ _Splits = Annotated[
 
 
 def _open(name: str, root: Path, rule: str | None, options: list[str] | None) -> Reader:
-    import yaml
-
     from ke2nt.data.readers.catalog import get_reader
-    from ke2nt.errors import ConfigError
 
-    values: dict[str, Any] = {} if rule is None else {"rule": rule}
-    for text in options or []:
-        key, equals, value = text.partition("=")
-        try:
-            values[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            equals = ""
-        if not equals or not key.strip():
-            raise ConfigError(
-                "an option cannot be read", expected="KEY=VALUE, such as fold=0", found=repr(text)
-            )
-    return get_reader(name, root, **values)
+    return get_reader(name, root, **reader_options(options, rule))
 
 
 @app.command("list")
@@ -180,14 +167,16 @@ def pack_command(
     for facts in summary.values():
         for image, reason in facts["failed"].items():
             print_line(f"unreadable: {image}: {reason}")
-    print_line(f"written to {out}; read it with: data.name=packed data.root={out}")
+    print_line(
+        f"written to {out}; read it with: data.name=packed data.root={out} 'data.options={{}}'"
+    )
 
 
 @app.command("synth")
 def synth_command(
     out: Annotated[Path, typer.Argument(help="A new or empty folder.")],
     count: Annotated[int, typer.Option(help="Number of faces over all splits.")] = 2400,
-    seed: Annotated[int, typer.Option(help="Names the whole set.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Names the whole set.")] = 0,
     size: Annotated[int, typer.Option(help="Side in pixels.")] = 112,
     style: Annotated[
         list[str] | None, typer.Option(help="Drawing style; may be repeated. Default: photo.")
@@ -225,7 +214,7 @@ def corruptions_command(
     image: Annotated[
         Path | None, typer.Option("--image", help="A picture of a face. Default: a drawn one.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of what is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of what is drawn.")] = 0,
 ) -> None:
     """Show a face under every corruption of the dataset `corruptions`, at all severities."""
     from ke2nt.data.images import decode

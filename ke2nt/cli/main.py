@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from typing import Annotated, Any
 
@@ -80,26 +82,37 @@ def _add_commands() -> None:
     app.command("quickstart")(quickstart.quickstart)
 
 
+def _terminated(signum: int, frame: object) -> None:
+    """End as on Ctrl-C, so that what was begun aside is removed."""
+    raise SystemExit(128 + signum)
+
+
 def main() -> None:
     """Run the command line; errors of the user's become one line on stderr and exit code 2."""
     _add_commands()
+    signal.signal(signal.SIGTERM, _terminated)
     text = ""
     try:
         code = app(prog_name="ke2nt", standalone_mode=False) or 0
+        sys.stdout.flush()
     except Ke2ntError as error:
         text, code = f"error: {error}", error.exit_code
     except _UsageError as error:
         text, code = _usage_text(error), 2
     except OSError as error:
-        if error.filename is None:
-            raise
-        text, code = f"error: {error.strerror}: {error.filename}", 2
+        place = "" if error.filename is None else f": {error.filename}"
+        text, code = f"error: {error.strerror or error}{place}", 2
+        if error.filename is None:  # what is printed finds no room, or nobody reads it
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            if isinstance(error, BrokenPipeError):
+                text, code = "", 1
     except (KeyboardInterrupt, typer.Abort):
         code = 130
     if code == 130:
         text = "stopped"
     if text:
-        print(text, file=sys.stderr)
+        process = os.environ.get("RANK", "0")  # of those that a launcher has started
+        print(text if process == "0" else f"process {process}: {text}", file=sys.stderr)
     sys.exit(code)
 
 

@@ -101,7 +101,7 @@ CacheDirOption = Annotated[Path | None, typer.Option("--cache-dir", help="Cache 
 BootstrapOption = Annotated[
     int, typer.Option("--bootstrap", min=0, help="Resamples for the intervals; 0 for none.")
 ]
-SeedOption = Annotated[int, typer.Option("--seed", help="Seed of all that is drawn.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of all that is drawn.")]
 QuietFlag = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
 
 
@@ -126,8 +126,19 @@ def pairs(texts: Iterable[str] | None, flag: str, *, yaml: bool = False) -> dict
 
 
 def reader_options(option: Iterable[str] | None, rule: str | None) -> dict[str, Any]:
-    """Options of a dataset reader from --option and --rule."""
-    return pairs(option, "--option", yaml=True) | ({} if rule is None else {"rule": rule})
+    """Options of a dataset reader from --option and --rule.
+
+    Raises:
+        ConfigError: An option cannot be read, or both name the rule.
+    """
+    options = pairs(option, "--option", yaml=True)
+    if rule is not None and "rule" in options:
+        raise ConfigError(
+            "the rule is given twice",
+            expected="--rule or --option rule=…",
+            found=f"{rule} and {options['rule']}",
+        )
+    return options if rule is None else {**options, "rule": rule}
 
 
 def resumed_alone(command: str, run: Path, given: Mapping[str, object]) -> None:

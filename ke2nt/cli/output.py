@@ -46,7 +46,8 @@ def resumable(command: str, run: object) -> Iterator[None]:
     try:
         yield
     except TrainingStopped:
-        print(f"stopped and saved; go on with: {command} --resume {run}", file=sys.stderr)
+        if not silent():
+            print(f"stopped and saved; go on with: {command} --resume {run}", file=sys.stderr)
         raise typer.Exit(130) from None
 
 

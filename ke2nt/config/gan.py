@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from ke2nt.config.schema import AugmentConfig, Section, TrainConfig
+from ke2nt.config.schema import AugmentConfig, Beta, Section, TrainConfig
 
 __all__ = [
     "CriticAugmentConfig",
@@ -69,7 +69,7 @@ class GanOptimConfig(Section):
 
     lr: float = Field(1e-4, gt=0.0, description="Adam, generator.")
     critic_lr: float = Field(1e-4, gt=0.0, description="Adam, critics.")
-    betas: tuple[float, float] = (0.5, 0.999)
+    betas: tuple[Beta, Beta] = (0.5, 0.999)
     critic_steps: int = Field(4, ge=1, description="Steps of the critics per generator step.")
     decay_from: float = Field(
         0.7, ge=0.0, le=1.0, description="Share of the epochs after which rates fall to nothing."

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from ke2nt.config.schema import TrainConfig
 from ke2nt.errors import ConfigError
 from ke2nt.resources import find_resource
+from ke2nt.runtime.plain_yaml import PlainLoader
 
 __all__ = ["Config", "config_from_dict", "config_to_yaml", "load_config", "read_yaml"]
 
@@ -38,9 +39,11 @@ def load_config(
     """
     path = find_resource("configs", name)
     value = read_yaml(path)
-    for override in overrides:
+    given = list(overrides)
+    for override in given:
         _apply(value, override)
-    return config_from_dict(value, kind, where=path.name)
+    where = f"{path.name} or the values given with it" if given else path.name
+    return config_from_dict(value, kind, where=where)
 
 
 @overload
@@ -79,7 +82,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ConfigError: It cannot be read, or is no mapping.
     """
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+        value = yaml.load(path.read_text(encoding="utf-8"), Loader=PlainLoader)  # a SafeLoader
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError("cannot read the configuration", where=path, found=error) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -87,11 +90,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise ConfigError("the configuration is not valid YAML", where=path, found=text) from error
     if value is None:
         return {}
-    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+    keys = list(value) if isinstance(value, dict) else [value]
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in keys):
         raise ConfigError(
             "the configuration must be a mapping of sections",
             where=path,
-            found=type(value).__name__,
+            found=next(repr(key)[:100] for key in keys if key is value or not isinstance(key, str)),
         )
     return value
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -12,6 +12,7 @@ from ke2nt.config.section import Section
 
 __all__ = [
     "AugmentConfig",
+    "Beta",
     "DataConfig",
     "ExtraConfig",
     "LossConfig",
@@ -195,6 +196,10 @@ class LossConfig(Section):
     )
 
 
+Beta = Annotated[float, Field(ge=0.0, lt=1.0)]
+"""Decay of one of Adam's averages."""
+
+
 class OptimConfig(Section):
     """Optimiser and schedule."""
 
@@ -202,7 +207,7 @@ class OptimConfig(Section):
     lr: float = Field(0.002, gt=0.0, description="Peak learning rate.")
     momentum: float = Field(0.9, ge=0.0, lt=1.0)
     nesterov: bool = False
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
     weight_decay: float = Field(5e-4, ge=0.0)
     layer_decay: float | None = Field(
         None,
@@ -235,6 +240,8 @@ class OptimConfig(Section):
     def _check(self) -> OptimConfig:
         if self.warmup_epochs >= self.epochs:
             raise ValueError("warmup_epochs must be smaller than epochs")
+        if self.nesterov and self.momentum == 0.0:
+            raise ValueError("nesterov needs a momentum above 0")
         return self
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import statistics
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ __all__ = [
     "encode_png",
     "is_image_name",
     "jpeg_compressed",
+    "median_side",
     "probe",
 ]
 
@@ -33,6 +35,7 @@ _SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".png", ".bmp", ".gif"),
     *(".tif", ".tiff", ".webp", ".ppm", ".pgm"),
 )
+_LOOKED_AT = 100
 _GREY_BEHIND = (128, 128, 128, 255)
 _ORIENTATION_TAG = 0x0112
 _TURNS = {
@@ -77,6 +80,20 @@ def probe(path: Path) -> ImageHeader:
             return ImageHeader(*image.size, image.format or "")
     except Exception as error:
         raise _failure(path, error) from error
+
+
+def median_side(sources: Sequence[ImageSource]) -> int | None:
+    """Median of the longer sides in pixels of up to a hundred pictures; None if none can be read.
+
+    Of a packed picture, its side before it was packed if that was smaller.
+    """
+    sides = []
+    for source in sources[:: max(1, len(sources) // _LOOKED_AT)]:
+        with suppress(ImageReadError):
+            side = max(decode(source).shape[:2])
+            known = source.side if isinstance(source, PackedImage) else None
+            sides.append(side if known is None else min(side, known))
+    return statistics.median_low(sides) if sides else None
 
 
 def decode(

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ke2nt.data.images import decode
+from ke2nt.data.images import decode, median_side
 from ke2nt.data.readers.base import Reader
 from ke2nt.data.sample import FaceSample, FaceSplit, origin
 from ke2nt.errors import DataError, ImageReadError
@@ -60,10 +60,14 @@ def pack_dataset(
     """
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise DataError("the output folder is in use", expected="a new or empty folder", where=out)
-    summary = {}
+    summary, loaded = {}, {}
+    for name in splits or reader.splits:  # each is looked for before the first image is decoded
+        try:
+            loaded[name] = reader.load(name)
+        except DataError as error:
+            raise error if splits else _without(name, reader, error) from error
     with atomic_folder(out) as aside, ThreadPoolExecutor(max(1, workers)) as pool:
-        for name in splits or reader.splits:
-            split = reader.load(name)
+        for name, split in loaded.items():
             array = _new_array(aside / f"{name}.npy", (len(split), size, size, 3))
             failed: dict[str, str] = {}
             rows = []
@@ -80,10 +84,23 @@ def pack_dataset(
                     "no image of the split can be read", where=f"{split.dataset} {name}"
                 )
             array.flush()
-            facts = {**_columns(split, rows), "interpolation": interpolation, "failed": failed}
+            facts = {
+                **_columns(split, rows),
+                "side": median_side([split.samples[row].source for row in rows]),
+                "interpolation": interpolation,
+                "failed": failed,
+            }
             write_text(aside / f"{name}.json", json.dumps(facts, ensure_ascii=False))
             summary[name] = {"samples": len(rows), "bytes": array.nbytes, "failed": failed}
     return summary
+
+
+def _without(name: str, reader: Reader, error: DataError) -> DataError:
+    """The error of a split that is not there, and how to pack the others."""
+    others = " ".join(f"--split {other}" for other in reader.splits if other != name)
+    return DataError(
+        str(error).rstrip("."), hint=f"To pack the others, add {others}." if others else None
+    )
 
 
 def _new_array(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:

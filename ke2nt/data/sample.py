@@ -35,10 +35,12 @@ class PackedImage:
     Attributes:
         path: The array's .npy file.
         row: Its row there.
+        side: The longer side of such pictures before they were packed, in pixels, where known.
     """
 
     path: Path
     row: int
+    side: int | None = None
 
     def read(self) -> np.ndarray:
         """The pixels, uint8 (S, S, 3) RGB."""

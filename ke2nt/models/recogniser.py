@@ -27,6 +27,7 @@ from ke2nt.text.bank import TextBank
 
 __all__ = ["KNOWN_STATISTICS", "Recogniser"]
 
+_OWN_OPTIONS = {"name", "image_size", "in_chans", "stem", "drop_path", "pretrained"}
 KNOWN_STATISTICS = ("timm", "imagenet")  # weights whose mean and deviation of the input timm knows
 
 
@@ -86,6 +87,8 @@ class Recogniser(nn.Module, ABC):
                 found=preprocessing.image_size,
             )
         options = dict(backbone_options or {})
+        if own := sorted(_OWN_OPTIONS & options.keys()):
+            raise ModelError(f"backbone options may not set {', '.join(own)}")
         self._encoder_options = {
             "backbone": backbone,
             "image_size": image_size,

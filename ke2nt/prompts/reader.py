@@ -2,39 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from ke2nt.errors import PromptError
+from ke2nt.runtime.plain_yaml import PlainLoader
 
 __all__ = ["MAX_BYTES", "read_yaml"]
 
 MAX_BYTES = 1_000_000
 
 
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses duplicate keys and aliases (a small file can expand without end)."""
+class _Loader(PlainLoader):
+    """Refuses aliases, too: a small file can expand without end."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             mark = self.peek_event().start_mark
             raise yaml.MarkedYAMLError(problem="aliases (*name) are not allowed", problem_mark=mark)
         return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if key.value in seen:
-                    raise yaml.MarkedYAMLError(
-                        problem=f"the key {key.value!r} is given twice",
-                        problem_mark=key.start_mark,
-                    )
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)
 
 
 def read_yaml(path: Path) -> dict[Any, Any]:

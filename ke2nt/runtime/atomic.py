@@ -29,11 +29,12 @@ def _fsync(path: Path) -> None:
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Errors of the system that name no file, such as a full disk, name this one."""
+    """Errors of the system that name no file, or the one aside, name this one."""
     try:
         yield
     except OSError as error:
-        if error.filename is None and error.errno is not None:
+        found = error.filename
+        if error.errno is not None and (found is None or f"/.{path.name}." in str(found)):
             error.filename = str(path)
         raise
 

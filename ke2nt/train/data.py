@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import statistics
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from ke2nt.config.schema import DataConfig, TrainConfig
-from ke2nt.data.images import decode
+from ke2nt.data.images import median_side
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.data.readers.base import Reader
 from ke2nt.data.readers.catalog import get_reader
 from ke2nt.data.sample import FaceSplit
 from ke2nt.data.splits import carve_validation, hold_out, limit_fraction
 from ke2nt.data.tensors import FaceTensors
-from ke2nt.errors import ConfigError, DataError, ImageReadError
+from ke2nt.errors import ConfigError, DataError
 from ke2nt.runtime.digest import digest_bytes
 from ke2nt.runtime.distributed import world_size
 from ke2nt.train.extra import extra_samples
 
 __all__ = ["TrainingData", "load_training_data", "training_split"]
-
-_LOOKED_AT = 100
 
 
 @dataclass
@@ -92,17 +88,9 @@ class TrainingData:
         }
 
     def face_pixels(self) -> int | None:
-        """Side in pixels of the training pictures, if smaller than what the model takes in.
-
-        The median of the longer sides of up to a hundred of them.
-        """
-        samples = self.train.split.samples
-        sides = []
-        for sample in samples[:: max(1, len(samples) // _LOOKED_AT)]:
-            with suppress(ImageReadError):  # named where it is decoded for training
-                sides.append(max(decode(sample.source).shape[:2]))
-        side = statistics.median_low(sides) if sides else self.train.image_size
-        return side if side < self.train.image_size else None
+        """Side in pixels of the training pictures, if smaller than what the model takes in."""
+        side = median_side([sample.source for sample in self.train.split.samples])
+        return side if side is not None and side < self.train.image_size else None
 
     def failed(self) -> dict[str, str]:
         """Sample name → reason, of every image that could not be read."""

@@ -256,7 +256,16 @@ class EpochLoop(ABC):
         modules = [self.model] if self.extra is None else [self.model, self.extra]
         buffers = [b for module in modules for b in module.buffers()] if skips else []
         before = [buffer.clone() for buffer in buffers]
-        parts = self._train_step(batch, progress)
+        try:
+            parts = self._train_step(batch, progress)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise TrainingError(
+                "one image alone has no statistics to be normalised by",
+                expected=f"{self.section}.batch_size at least 2 in each process",
+                found=self._batch // world_size(),
+            ) from error
         if not parts:
             for buffer, value in zip(buffers, before, strict=True):
                 buffer.copy_(value)

@@ -11,7 +11,7 @@ import torch
 from ke2nt.data.augmentation import BatchAugmentation, Draws
 from ke2nt.data.mixing import Mixing, draw_mixing, mix
 from ke2nt.data.tensors import Batch
-from ke2nt.errors import TrainingError
+from ke2nt.errors import ModelError, TrainingError
 from ke2nt.evaluation.evaluate import evaluate_model
 from ke2nt.losses.deep_supervision import DeepSupervisionLoss
 from ke2nt.losses.objective import KE2NTLoss
@@ -242,7 +242,15 @@ class Trainer(EpochLoop):
         if not (last or epoch % config.select.every == 0):
             return record
         chosen = self.model if self.ema is None else self.ema.model
-        value, figures = self.judge(chosen)
+        try:
+            value, figures = self.judge(chosen)
+        except ModelError as error:
+            raise TrainingError(
+                "training has diverged",
+                where=f"{self.run.path}, epoch {epoch}",
+                found=error.message,
+                hint="Start anew with a lower optim.lr, or with optim.clip=1.",
+            ) from error
         better = progress.best is None or value > progress.best
         kept = better if config.select.rule == "best" else last
         if kept:

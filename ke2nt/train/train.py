@@ -128,7 +128,7 @@ def _finish(
     summary: dict[str, Any],
 ) -> TrainResult:
     """Judge the model as it was saved, in full precision, and write all that is said of it."""
-    model = load_model(run.model)
+    model = load_model(run.path)
     evaluation = evaluate_model(
         model,
         data.val,
@@ -169,7 +169,8 @@ def _selection(config: TrainConfig, data: TrainingData) -> dict[str, Any]:
     split = data.val.split
     how = f"{config.select.rule} epoch by {config.select.metric}"
     notes = []
-    if config.select.on == "test":
+    chosen_there = split.split == "test" and config.select.rule == "best"
+    if config.select.on == "test" or chosen_there:
         notes.append(
             "OPTIMISTIC PROTOCOL: the epoch was chosen on the test split; its figures are too good"
         )

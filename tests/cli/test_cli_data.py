@@ -71,7 +71,7 @@ def test_check_exits_with_1_only_where_a_split_cannot_be_used(votes):
     [
         (("info", "fer", "."), "Did you mean"),
         (("info", "rafdb", "."), "EmoLabel/list_patition_label.txt"),
-        (("check", "ferplus", ".", "--option", "rule"), "KEY=VALUE"),
+        (("check", "ferplus", ".", "--option", "rule"), "NAME=VALUE"),
     ],
 )
 def test_errors_are_one_line_with_exit_code_2(tmp_path, arguments, reason):

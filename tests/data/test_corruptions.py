@@ -162,7 +162,7 @@ def test_options_reach_the_other_reader(folder):
         ({"of": "fodler"}, "Did you mean 'folder'"),
         ({"of": "folder", "kind": "jpg"}, "unknown corruption 'jpg'.*Did you mean 'jpeg'"),
         ({"of": "folder", "severity": 6}, "whole number 1 to 5; found 6"),
-        ({"of": "folder", "severity": True}, "whole number 1 to 5; found True"),
+        ({"of": "folder", "severity": True}, "expected int; found True"),
     ],
 )
 def test_wrong_options_are_named(folder, options, words):

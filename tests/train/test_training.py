@@ -15,11 +15,13 @@ import torch
 from reader_trees import ferplus
 from safetensors.torch import load_file
 
+from ke2nt.data.pack import pack_dataset
 from ke2nt.data.preprocessing import Preprocessing
+from ke2nt.data.readers.catalog import get_reader
 from ke2nt.data.readers.ferplus import FERPlus
 from ke2nt.data.sample import FaceSplit
 from ke2nt.data.tensors import FaceTensors
-from ke2nt.errors import CheckpointError, ConfigError, DataError, TrainingError
+from ke2nt.errors import CheckpointError, ConfigError, DataError, ModelError, TrainingError
 from ke2nt.evaluation.evaluate import evaluate_model
 from ke2nt.labels import CANONICAL
 from ke2nt.models.ke2nt import KE2NT
@@ -703,6 +705,34 @@ def test_the_optimistic_protocol_says_so(tiny, faces, tmp_path, with_report):
     assert "OPTIMISTIC" in run.read("metrics.json")["selection"]["notes"][0]
     assert run.read("metrics.json")["split"] == "test"
     assert "OPTIMISTIC" in run.report.read_text()
+
+
+@pytest.mark.parametrize(("rule", "optimistic"), [("best", True), ("last", False)])
+def test_another_name_for_the_test_split_is_no_way_round_it(
+    tiny, faces, tmp_path, rule, optimistic
+):
+    root = shutil.copytree(faces, tmp_path / "three")
+    shutil.copytree(root / "val", root / "test")
+    changes = f"data.root={root}", "data.val_split=test", f"select.rule={rule}", "optim.epochs=2"
+    run = train(tiny(*changes), quiet=True).run
+    assert ("OPTIMISTIC" in str(run.read("metrics.json")["selection"]["notes"])) is optimistic
+
+
+def test_a_model_that_has_diverged_is_said_so(tiny, monkeypatch):
+    def nothing_finite(*arguments, **options):
+        raise ModelError("the model gives logits that are not finite")
+
+    monkeypatch.setattr(loop, "evaluate_model", nothing_finite)
+    with pytest.raises(TrainingError, match=r"diverged \(in .*epoch 1\).*not finite.*optim\.lr"):
+        train(tiny(), quiet=True)
+
+
+def test_packing_keeps_how_large_the_pictures_were(tiny, faces, tmp_path):
+    pack_dataset(get_reader("folder", faces), tmp_path / "packed", 48, quiet=True)
+    large = tiny("data.name=packed", f"data.root={tmp_path / 'packed'}", "model.image_size=48")
+    plain = tiny("model.image_size=48")
+    sides = [load_training_data(c, Preprocessing(48)).face_pixels() for c in (large, plain)]
+    assert sides == [24, 24]
 
 
 def test_initial_weights_are_reported(tiny):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
 
 from ke2nt.data.readers.affectnet import AffectNet7, AffectNet8
 from ke2nt.data.readers.base import Reader
@@ -58,7 +60,7 @@ def describe_reader(name: str) -> dict[str, Any]:
     }
 
 
-def get_reader(name: str, root: str | Path | None = None, **options: Any) -> Reader:
+def get_reader(name: str, root: str | Path | None = None, /, **options: Any) -> Reader:
     """The reader of a dataset.
 
     Args:
@@ -70,15 +72,38 @@ def get_reader(name: str, root: str | Path | None = None, **options: Any) -> Rea
         DataError: The name, an option or its value is not known.
         LayoutError: The root does not have the dataset's layout.
     """
-    known = _options(_reader(name))
-    for option in () if _passes_on(_reader(name)) else options:
-        if option not in known:
+    reader = _reader(name)
+    known, kinds = _options(reader), get_type_hints(reader.__init__)
+    for option, value in options.items():
+        if option in known:
+            options[option] = _checked(name, option, value, kinds[option])
+        elif option == "root" or not _passes_on(reader):
+            leave_out = "Leave it out; in a configuration: 'data.options={}'."
             raise DataError(
                 f"{name} has no option {option!r}",
                 expected=f"one of {', '.join(known)}" if known else "no option",
-                hint=did_you_mean(option, known),
+                hint=did_you_mean(option, known) if known else leave_out,
             )
-    return _reader(name)(root, **options)
+    return reader(root, **options)
+
+
+def _checked(name: str, option: str, value: Any, kind: Any) -> Any:
+    """An option's value, if it is of its kind.
+
+    Raises:
+        DataError: It is not.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(value, strict=True)
+    except ValidationError as error:
+        raise DataError(
+            f"{name} cannot have this {option}", expected=_words(kind), found=repr(value)
+        ) from error
+
+
+def _words(kind: Any) -> str:
+    """A type as people write it."""
+    return kind.__name__ if isinstance(kind, type) else str(kind).replace("collections.abc.", "")
 
 
 def _options(reader: type[Any]) -> dict[str, Any]:

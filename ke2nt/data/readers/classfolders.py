@@ -9,6 +9,7 @@ from ke2nt.data.images import is_image_name
 from ke2nt.data.readers.base import entries
 from ke2nt.errors import LabelError
 from ke2nt.labels import CANONICAL, canonical_name
+from ke2nt.runtime.suggest import did_you_mean
 
 __all__ = ["ALL", "canonical_or_same", "find_class_folders", "images_of", "label_set", "split_name"]
 
@@ -52,11 +53,25 @@ def label_set(names: Iterable[str]) -> tuple[str, ...]:
     """Label set of some class words: canonical names in canonical order, if all are known.
 
     Otherwise the words as they are, sorted.
+
+    Raises:
+        LabelError: Of those, two differ in case alone.
     """
     words = set(names)
     canonical = {canonical_or_same(word, CANONICAL) for word in words}
     if canonical <= set(CANONICAL):
         return tuple(name for name in CANONICAL if name in canonical)
+    spellings: dict[str, list[str]] = {}
+    for word in sorted(words):
+        spellings.setdefault(word.casefold(), []).append(word)
+    if twice := [same for same in spellings.values() if len(same) > 1]:
+        strange = sorted(w for w in words if canonical_or_same(w, CANONICAL) not in CANONICAL)
+        hints = ((word, did_you_mean(word, CANONICAL)) for word in strange)
+        raise LabelError(
+            "names of classes differ in case alone",
+            found=", ".join(twice[0]),
+            hint=next((f"{word!r} is no expression. {hint}" for word, hint in hints if hint), None),
+        )
     return tuple(sorted(words))
 
 

@@ -54,7 +54,7 @@ class Packed(Reader):
             shares = facts["distributions"][i]
             yield FaceSample(
                 name=facts["names"][i],
-                source=PackedImage(path, row),
+                source=PackedImage(path, row, facts.get("side")),
                 label=facts["labels"][i],
                 distribution=None if shares is None else tuple(shares),
                 subject=facts["subjects"][i],
@@ -85,6 +85,9 @@ def _facts(path: Path) -> dict[str, Any]:
             raise ValueError("columns of different length")
         if not all(type(row) is int and 0 <= row < len(pixels) for row in facts["rows"]):
             raise ValueError("rows that the array does not have")
+        side = facts.get("side")
+        if side is not None and not (type(side) is int and side > 0):
+            raise ValueError("a side that is no number of pixels")
         _check_names(facts)
         classes = len(facts["classes"])
         if not all(type(label) is int and 0 <= label < classes for label in facts["labels"]):

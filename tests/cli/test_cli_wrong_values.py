@@ -1,0 +1,126 @@
+"""Values that people mistype: one line that says what is wrong, exit code 2, never a traceback."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+from command_line import run_ke2nt
+from PIL import Image
+from reader_trees import ferplus
+
+NOTHING_DECODED = "import ke2nt.data.pack as pack; pack.decode = None"
+
+SMALL = "device=cpu data.options={count: 64, size: 32} model.image_size=32 --quiet --out out"
+FACES = "--dataset synthetic --split val --option count=64 --option size=32"
+
+TRAIN = [
+    ("optim.betas=[2,3]", "optim.betas.0"),
+    ("optim.name=sgd optim.nesterov=true optim.momentum=0", "nesterov needs a momentum"),
+    ("data.options={root: x}", "synthetic has no option 'root'"),
+    ("data.options={name: x}", "synthetic has no option 'name'"),
+    ("data.options={style: [1]}", "cannot have this style"),
+    ("data.options={workers: x}", "cannot have this workers; expected int"),
+    ("data.options={seed: true}", "cannot have this seed"),
+    ("data.name=corruptions data.options={of: synthetic, root: x}", "has no option 'root'"),
+    ("data.name=folder data.root=. data.options={classes: 5}", "cannot have this classes"),
+    ("data.name=packed data.root=packed data.options={rule: x}", "'data.options={}'"),
+    ("model.backbone_options={in_chans: 1}", "may not set in_chans"),
+    ("model.backbone_options={stem: x, name: y}", "may not set name, stem"),
+    ("optim.batch_size=1 model.stem=standard optim.epochs=2", "optim.batch_size at least 2"),
+    ("optim.lrr=3", "optim.lrr, did you mean optim.lr? (in quickstart.yaml or the values given"),
+]
+OTHERS = [
+    ("bench train --batch 1", "--batch"),
+    ("bench infer ke2nt/ferplus-resnet18 --size 64", "Leave it out"),
+    (f"evaluate ke2nt/ferplus-resnet18 {FACES} --device meta", "'meta' cannot be used"),
+    (f"evaluate ke2nt/ferplus-resnet18 {FACES} --seed=-5", "--seed"),
+    (f"evaluate ke2nt/ferplus-resnet18 {FACES} --option root=x", "has no option 'root'"),
+    ("data info ferplus . --rule majority --option rule=plurality8", "the rule is given twice"),
+    ("train --resume packed", "no run to resume"),
+]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with a packed dataset."""
+    place = tmp_path_factory.mktemp("place")
+    done = run_ke2nt("data", "synth", "faces", "--count", "64", "--size", "32", cwd=place)
+    assert done.returncode == 0, done.stderr
+    words = "manifest", "faces", "--size", "32", "--out", "packed"
+    done = run_ke2nt("data", "pack", *words, cwd=place)
+    assert "data.name=packed data.root=packed 'data.options={}'" in done.stdout
+    return place
+
+
+def check(place, words, reason):
+    done = run_ke2nt(*words, cwd=place)
+    assert done.returncode == 2, done.stderr
+    assert reason in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
+@pytest.mark.parametrize(("changes", "reason"), TRAIN)
+def test_training(place, changes, reason):
+    own = changes.replace("={", "='{").replace("}", "}'") if "{" in changes else changes
+    small = SMALL.replace("={", "='{").replace("}", "}'")
+    check(place, ["train", "quickstart", *shlex.split(f"{small} {own}")], reason)
+
+
+@pytest.mark.parametrize(("line", "reason"), OTHERS)
+def test_other_commands(place, line, reason):
+    check(place, shlex.split(line), reason)
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "words"),
+    [
+        ("ke2nt data list --json > /dev/full", 2, "error: No space left on device"),
+        ("(ke2nt data list --json; echo $? >&2) | true", 0, "1"),  # nobody reads it
+    ],
+)
+def test_what_is_printed_finds_no_room(tmp_path, line, code, words):
+    line = line.replace("ke2nt", f"{sys.executable} -m ke2nt")
+    done = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == code
+    assert done.stderr.strip() == words
+
+
+def test_a_split_that_is_not_there_is_found_before_any_image_is_decoded(tmp_path):
+    usages = ("Training", "PublicTest", "PrivateTest")
+    rows = [f"{usage},fer{i}.png,0,10,0,0,0,0,0,0,0,0" for i, usage in enumerate(usages)]
+    root = ferplus(tmp_path / "ferplus", rows)
+    shutil.rmtree(root / "FER2013Test")
+    words = "ferplus", root, "--out", tmp_path / "packed"
+    done = run_ke2nt("data", "pack", *words, before=NOTHING_DECODED)
+    assert done.returncode == 2
+    assert "To pack the others, add --split train --split val" in done.stderr
+    assert not (tmp_path / "packed").exists()
+    done = run_ke2nt("data", "pack", *words, "--split", "train", "--split", "val")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_process_that_is_terminated_leaves_nothing_half_done(place):
+    end = "import os, signal, ke2nt.data.pack as pack; "
+    end += "pack.decode = lambda *a, **o: os.kill(os.getpid(), signal.SIGTERM)"
+    words = "manifest", "faces", "--size", "32", "--out", "ended"
+    done = run_ke2nt("data", "pack", *words, cwd=place, before=end)
+    assert done.returncode == 128 + signal.SIGTERM
+    assert not [path for path in place.iterdir() if "ended" in path.name]
+
+
+def test_classes_that_differ_in_case_alone(tmp_path):
+    for name in ("train/Happy", "train/sad", "val/happy", "val/hapiness"):
+        (tmp_path / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / name / "a.png")
+    done = run_ke2nt("data", "info", "folder", tmp_path)
+    assert done.returncode == 2
+    words = "found Happy, happy. 'hapiness' is no expression. Did you mean 'happiness'?"
+    assert words in done.stderr
+    shutil.rmtree(tmp_path / "val" / "hapiness")  # all are known: one class
+    assert run_ke2nt("data", "info", "folder", tmp_path).returncode == 0
