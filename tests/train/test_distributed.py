@@ -107,6 +107,16 @@ def test_a_batch_that_cannot_be_shared_is_one_clear_error(tiny, monkeypatch):
     assert global_batch(tiny("optim.batch_size=8").optim, 7) == 6
 
 
+def test_a_folder_that_is_in_use_is_one_clear_error_of_each(tiny, tmp_path):
+    path = configuration(tiny, tmp_path, "optim.epochs=2", out="two")
+    train(tiny("optim.epochs=2", out="two"), quiet=True)
+    done = run_ke2nt_twice("train", path, "--quiet")
+    assert [process.returncode for process in done] == [2, 2]
+    first, second = (process.stderr.strip() for process in done)
+    assert first.startswith("error: the run directory holds a run already")
+    assert second == f"process 1: {first}"
+
+
 def test_an_image_that_one_process_alone_cannot_read_is_left_out_by_all(tiny, faces, tmp_path):
     """As where a network drive fails for one of them, with all images in RAM."""
     monkey = "import os, ke2nt.data.tensors as t; from ke2nt.errors import ImageReadError; "
