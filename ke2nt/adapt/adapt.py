@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from ke2nt.adapt.changes import Changes, compare, scored
 from ke2nt.adapt.norms import recompute_statistics
 from ke2nt.adapt.page import write_adaptation_report
@@ -120,7 +122,8 @@ def adapt(
         )
     barrier()
     adapted = load_model(run.path)
-    result = _compare(config, run, _uncalibrated(first), adapted, source, target, summary)
+    models = _uncalibrated(first), adapted
+    result = _compare(config, run, models, source, target, summary, accelerator.device)
     if is_main():
         run.write("adaptation.json", result.facts)
         done = {"status": "finished", "best_epoch": progress.best_epoch}
@@ -200,19 +203,27 @@ def _move(
 def _compare(
     config: AdaptConfig,
     run: RunDirectory,
-    before: Recogniser,
-    after: Recogniser,
+    models: tuple[Recogniser, Recogniser],
     source: TrainingData | None,
     target: Target,
     summary: Mapping[str, Any],
+    device: torch.device,
 ) -> AdaptResult:
     """Both models on the target, and on held-out source images where there are any."""
     flip = config.select.flip_tta
 
     def answers_for(images: FaceTensors) -> tuple[Predictions, Predictions]:
         first, second = (
-            predict(model, images, batch_size=256, embeddings=True, flip_tta=flip)
-            for model in (before, after)
+            predict(
+                model,
+                images,
+                batch_size=256,
+                device=device,
+                precision="fp32",
+                embeddings=True,
+                flip_tta=flip,
+            )
+            for model in models
         )
         return first, second
 

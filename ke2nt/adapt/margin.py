@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from ke2nt.adapt.batch import DomainBatch
 from ke2nt.errors import ConfigError, ModelError
 from ke2nt.losses.targets import check_labels
-from ke2nt.runtime.seeding import torch_generator
 
 __all__ = ["MarginSensitiveLoss", "MetricPart", "centers_from_text", "spread"]
 
@@ -26,6 +25,7 @@ class MarginSensitiveLoss(nn.Module):
         dim: D, width of the features.
         margin: m without the domains' distance.
         domain_weight: λ_1.
+        generator: Draws the centres; torch's own unless given.
 
     Attributes:
         source_centers: Parameter (K, D), standard normal at first.
@@ -40,7 +40,13 @@ class MarginSensitiveLoss(nn.Module):
     """
 
     def __init__(
-        self, num_classes: int, dim: int, margin: float = 100.0, domain_weight: float = 1.0
+        self,
+        num_classes: int,
+        dim: int,
+        margin: float = 100.0,
+        domain_weight: float = 1.0,
+        *,
+        generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         if num_classes < 1 or dim < 1 or not margin >= 0 or not domain_weight >= 0:
@@ -50,7 +56,7 @@ class MarginSensitiveLoss(nn.Module):
                 found=(num_classes, dim, margin, domain_weight),
             )
         self.margin, self.domain_weight = margin, domain_weight
-        drawn = torch.randn(num_classes, dim, generator=torch_generator("centres"))
+        drawn = torch.randn(num_classes, dim, generator=generator)
         self.source_centers = nn.Parameter(drawn)
         self.target_centers = nn.Parameter(drawn.clone())
 

@@ -55,7 +55,13 @@ _CONSTANT = {"dmsrl": ("adversarial",)}
 
 
 def _metric(config: AdaptSection, space: Space) -> nn.Module:
-    loss = MarginSensitiveLoss(space.classes, space.dim, config.margin, config.domain_weight)
+    loss = MarginSensitiveLoss(
+        space.classes,
+        space.dim,
+        config.margin,
+        config.domain_weight,
+        generator=torch_generator(space.seed, "centres"),
+    )
     if config.centers != "learned":
         if space.bank is None:
             raise ConfigError(

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ke2nt.adapt.batch import DomainBatch
+from ke2nt.losses.cosine import squared_distances
 
 __all__ = ["CoralPart", "MmdPart", "coral", "mmd"]
 
@@ -39,7 +40,7 @@ def mmd(source: Tensor, target: Tensor) -> Tensor:
         target: (B_t, D).
     """
     rows = torch.cat([source, target])
-    squares = (rows[:, None] - rows[None]).square().sum(dim=2)
+    squares = squared_distances(rows, rows)
     width = squares.detach().mean().clamp(min=1e-12)
     kernel = torch.stack([torch.exp(-squares / (w * width)) for w in _WIDTHS]).mean(dim=0)
     own, n = kernel[: len(source), : len(source)], len(source)

@@ -180,7 +180,7 @@ def _robustness(
             model, split = load_model(run), target.load()
             possible = applicable(merge, split, model)
             result = robustness(model, split, merge=possible, each=keep, **options)
-        except Ke2ntError as error:
+        except (Ke2ntError, OSError) as error:
             entry["error"] = str(error)
             failures.append((f"{run} on {target.name}", str(error)))
             continue

@@ -130,14 +130,18 @@ class AdaptConfig(TrainConfig):
         return TrainConfig.model_construct(**{**values, **changes})
 
     def adaptation_run(self) -> AdaptConfig:
-        """The same, with the selection of the adaptation; without labels, nothing goes by them."""
+        """The same, with the selection of the adaptation.
+
+        The model's scale has climbed already; without labels, nothing goes by them; and centres of
+        classes are not for mixtures of two.
+        """
         rule: Literal["best", "last"] = "last" if self.adapt.choose == "last" else "best"
         changes: dict[str, Any] = {
             "select": self.select.model_copy(update={"rule": rule, "on": "validation"})
         }
+        changes["text"] = self.text.model_copy(update={"logit_scale_start": None})
         if self.source_free:
-            changes |= {
-                "augment": self.augment.model_copy(update={"mixup": 0.0, "cutmix": 0.0}),
-                "data": self.data.model_copy(update={"sampling": "natural"}),
-            }
+            changes["data"] = self.data.model_copy(update={"sampling": "natural"})
+        if self.source_free or self.adapt.weights.get("metric", self.adapt.method == "dmsrl"):
+            changes["augment"] = self.augment.model_copy(update={"mixup": 0.0, "cutmix": 0.0})
         return self.model_copy(update=changes)

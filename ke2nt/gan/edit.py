@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from ke2nt.data.images import decode, encode_png
@@ -17,12 +18,15 @@ from ke2nt.synthesis.pixels import from_pixels, to_uint8
 
 __all__ = ["write_edits"]
 
+_BATCH = 64
+_SHOWN = 40
+
 
 @torch.no_grad()
 def write_edits(
     generator: FaceGenerator, images: Sequence[Path], out: Path
 ) -> tuple[list[str], dict[str, str]]:
-    """Write `<number>-<name>/<expression>.png` for every picture, and `grid.png` of them all.
+    """Write `<number>-<name>/<expression>.png` for every picture, and `grid.png` of the first 40.
 
     Args:
         generator: In evaluation mode.
@@ -48,14 +52,24 @@ def write_edits(
         names.append(f"{number:03d}-{path.stem}")
     if not pixels:
         return [], failed
-    faces = from_pixels(torch.stack(pixels), generator.channels)
+    shown: list[np.ndarray] = []
+    with atomic_folder(out) as folder:
+        for start in range(0, len(names), _BATCH):
+            some = slice(start, start + _BATCH)
+            rows = _rows(generator, torch.stack(pixels[some]))
+            for name, row in zip(names[some], rows, strict=True):
+                for expression, face in zip(generator.classes, row[1:], strict=True):
+                    write_bytes(folder / name / f"{expression}.png", encode_png(face))
+            shown.extend(rows[: max(0, _SHOWN - len(shown))])
+        columns = ["source", *generator.classes]
+        write_bytes(folder / "grid.png", grid_figure(np.stack(shown), columns, title="Edits"))
+    return names, failed
+
+
+def _rows(generator: FaceGenerator, pixels: torch.Tensor) -> np.ndarray:
+    """Each picture and its edits, uint8 (B, 1 + K, S, S, 3)."""
+    faces = from_pixels(pixels, generator.channels)
     edits = expression_grid(generator, generator.encode(faces))
     both = torch.cat([faces[:, None], edits], dim=1)
-    grid = to_uint8(both.flatten(0, 1)).numpy().reshape(*both.shape[:2], *both.shape[3:], 3)
-    with atomic_folder(out) as folder:
-        for name, row in zip(names, grid, strict=True):
-            for expression, face in zip(generator.classes, row[1:], strict=True):
-                write_bytes(folder / name / f"{expression}.png", encode_png(face))
-        columns = ["source", *generator.classes]
-        write_bytes(folder / "grid.png", grid_figure(grid, columns, title="Edits"))
-    return names, failed
+    flat: np.ndarray = to_uint8(both.flatten(0, 1)).numpy()
+    return flat.reshape(*both.shape[:2], *both.shape[3:], 3)

@@ -16,7 +16,8 @@ from ke2nt.gan.game import Game
 from ke2nt.gan.guard import Guard, diversity_ratio
 from ke2nt.gan.losses.intra_class import intra_class_loss
 from ke2nt.gan.losses.neutral_consistency import neutral_consistency_loss
-from ke2nt.gan.pictures import some_faces, write_pictures
+from ke2nt.gan.pictures import some_faces
+from ke2nt.gan.pretrain_loop import keep_synthesis
 from ke2nt.gan.schedules import climb
 from ke2nt.models.norms import keep_statistics
 from ke2nt.models.output import KE2NTOutput
@@ -128,8 +129,7 @@ class JointTrainer(Trainer):
             if learns:
                 term, found = self.game.generator_loss(faces, labels, own)
                 total = total + joint.game * term
-                # Shown as means over all steps, of which only each n-th one has these.
-                parts |= {name: part * joint.every for name, part in found.items()}
+                parts |= found
         return total, parts
 
     def _made(self, faces: Tensor, draws: Draws, count: int, learns: bool) -> tuple[Tensor, Tensor]:
@@ -211,13 +211,13 @@ class JointTrainer(Trainer):
         gap = record["loss"].get("gap", 0.0)
         record |= {"diversity": ratio, "fault": self.guard.judge(epoch, ratio, gap)}
         if epoch == self.optim.epochs or epoch % samples.every == 0:
-            self.average.model.provenance = {**self.provenance, "epoch": epoch}
-            self.average.model.save(self.run.path / "generator")
-            write_pictures(
-                self.run.path / "samples" / f"epoch-{epoch:05d}",
+            keep_synthesis(
+                self.run.path,
                 self.average.model,
+                self.game,
                 self._real(samples.rows),
-                torch_generator(self.config.seed, "pictures"),
+                self.config,
+                {**self.provenance, "epoch": epoch},
             )
         return record
 

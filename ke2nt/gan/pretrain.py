@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from ke2nt.models.tensor_files import read_safetensors
 from ke2nt.runtime.provenance import provenance
 from ke2nt.runtime.seeding import seed_everything, set_deterministic
 from ke2nt.synthesis.features import FrozenFeatures
-from ke2nt.synthesis.generator import FaceGenerator
+from ke2nt.synthesis.generator import FaceGenerator, find_generator
 from ke2nt.train.checkpoint import Progress
 from ke2nt.train.data import TrainingData, load_training_data
 from ke2nt.train.device import make_accelerator
@@ -57,13 +58,14 @@ def identity_space(config: FesganConfig, device: torch.device) -> Callable[[Tens
 
 
 def load_critics(critics: Critics, source: Path) -> None:
-    """Go on with the critics of a pretraining run; a bare generator leaves them untrained.
+    """Go on with the critics beside a saved generator; where there are none, say so.
 
     Raises:
         CheckpointError: They are others than the configuration asks for.
     """
-    path = source / CRITICS
+    path = find_generator(source).parent / CRITICS
     if not path.is_file():
+        print(f"no critics beside the generator in {source}: they start untrained", file=sys.stderr)
         return
     try:
         critics.load_state_dict(read_safetensors(path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -24,7 +25,7 @@ from ke2nt.train.checkpoint import Progress
 from ke2nt.train.ema import ModelEma
 from ke2nt.train.epochs import EpochLoop
 
-__all__ = ["CRITICS", "SynthesisLoop", "adam_groups"]
+__all__ = ["CRITICS", "SynthesisLoop", "adam_groups", "keep_synthesis"]
 
 CRITICS = "critics.safetensors"
 
@@ -104,8 +105,7 @@ class SynthesisLoop(EpochLoop):
             return {}
         self._step(total)
         self.ema.update(self.model)
-        # Shown as means over all steps, of which only each n-th one has these.
-        return parts | {name: part * gan.optim.critic_steps for name, part in more.items()}
+        return parts | more
 
     def _step(self, total: Tensor) -> None:
         self.optimizer.zero_grad(set_to_none=True)
@@ -121,7 +121,7 @@ class SynthesisLoop(EpochLoop):
 
     def _record(self, progress: Progress) -> dict[str, Any]:
         gan, epoch = self.config.gan, progress.epoch + 1
-        losses = {name: value / progress.taken for name, value in progress.sums.items()}
+        losses = progress.means()
         ratio = diversity_ratio(
             self.ema.model,
             self._real(_DIVERSITY_OF),
@@ -141,19 +141,10 @@ class SynthesisLoop(EpochLoop):
         return record
 
     def keep(self, epoch: int) -> None:
-        """Save the averaged generator, and pictures of what it makes."""
-        generator = self.ema.model
-        generator.provenance = {**self.provenance, "epoch": epoch}
-        generator.save(self.run.path / "generator")
-        write_safetensors(
-            self.run.path / CRITICS, self.game.critics.state_dict(), {}, dtype=torch.float32
-        )
-        write_pictures(
-            self.run.path / "samples" / f"epoch-{epoch:05d}",
-            generator,
-            self._real(self.config.gan.samples.rows),
-            torch_generator(self.config.seed, "pictures"),
-        )
+        """Save the averaged generator, the critics, and pictures of what it makes."""
+        provenance = {**self.provenance, "epoch": epoch}
+        faces = self._real(self.config.gan.samples.rows)
+        keep_synthesis(self.run.path, self.ema.model, self.game, faces, self.config, provenance)
 
     def _after_epoch(self, progress: Progress) -> Progress:
         return act_on_fault(self, self.guard, progress)
@@ -161,3 +152,32 @@ class SynthesisLoop(EpochLoop):
     def _real(self, count: int) -> Tensor:
         made = self.model
         return some_faces(self.data.val, count, made.image_size, made.channels).to(self.device)
+
+
+def keep_synthesis(
+    folder: Path,
+    generator: FaceGenerator,
+    game: Game,
+    faces: Tensor,
+    config: FesganConfig,
+    provenance: dict[str, Any],
+) -> None:
+    """Save a generator and its critics in a run's folder, and pictures of what it makes.
+
+    Args:
+        folder: The run's.
+        generator: The averaged one.
+        game: Holds the critics.
+        faces: Real ones that are edited in the pictures.
+        config: The run's configuration.
+        provenance: Stored with the generator; its "epoch" names the pictures.
+    """
+    generator.provenance = provenance
+    generator.save(folder / "generator")
+    write_safetensors(folder / CRITICS, game.critics.state_dict(), {}, dtype=torch.float32)
+    write_pictures(
+        folder / "samples" / f"epoch-{provenance['epoch']:05d}",
+        generator,
+        faces,
+        torch_generator(config.seed, "pictures"),
+    )

@@ -70,6 +70,14 @@ def train(
 
 
 def _check(config: FesganConfig) -> None:
+    mixes = config.augment.mixup or config.augment.cutmix
+    if mixes and (config.joint.intra_class or config.joint.consistency):
+        raise ConfigError(
+            "faces that are mixed with others have no class that synthetic ones could be near",
+            expected="augment.mixup=0 and augment.cutmix=0, or joint.intra_class=0 and "
+            "joint.consistency=0",
+            found=f"mixup {config.augment.mixup}, cutmix {config.augment.cutmix}",
+        )
     if config.optim.name != "adamw":
         raise ConfigError(
             "the generator needs Adam", expected="optim.name=adamw", found=config.optim.name

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import threshold
 
-__all__ = ["EPSILON", "at_least_float32", "unit"]
+__all__ = ["EPSILON", "at_least_float32", "squared_distances", "unit"]
 
 EPSILON = 1e-8  # as in torch.nn.functional.cosine_similarity
 
@@ -64,3 +64,11 @@ class _Unit(torch.autograd.Function):
         if of_norms is not None:  # in a second derivative alone
             result = of_norms * directions if result is None else result + of_norms * directions
         return result
+
+
+def squared_distances(a: Tensor, b: Tensor) -> Tensor:
+    """‖a_i − b_j‖² of (N, D) and (M, D): (N, M), without a tensor of N · M · D values."""
+    centre = a.detach().mean(dim=0)  # distances far from the origin would lose their digits
+    a, b = a - centre, b - centre
+    squares = a.square().sum(dim=1)[:, None] + b.square().sum(dim=1)[None, :] - 2.0 * a @ b.T
+    return squares.clamp(min=0.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -49,8 +49,7 @@ def recognise(
     classifier: FaceClassifier,
     *,
     tracker: Tracker | None,
-    min_confidence: float,
-    unvalidated: bool,
+    min_confidence: Callable[[], float],
     hold: int,
 ) -> Iterator[FrameResult]:
     """Rows of each picture, in order.
@@ -60,12 +59,12 @@ def recognise(
         detector: Finds the faces; None where every picture is one.
         classifier: The model.
         tracker: Joins and smooths the faces of a video.
-        min_confidence: Answers below it are withheld.
-        unvalidated: Flag of every row.
+        min_confidence: Answers below it are withheld; asked when faces are classified, as words and
+            with them the threshold may change while a stream is read.
         hold: Most pictures, and faces, that wait for a full batch.
     """
     waiting: list[tuple[Frame, list[Face]]] = []
-    rows = _Rows(classifier, tracker, min_confidence, unvalidated)
+    rows = _Rows(classifier, tracker, min_confidence)
     for frame in frames:
         faces = [] if frame.pixels is None else find_faces(frame.pixels, detector, classifier)
         waiting.append((frame, faces))
@@ -81,16 +80,15 @@ class _Rows:
         self,
         classifier: FaceClassifier,
         tracker: Tracker | None,
-        min_confidence: float,
-        unvalidated: bool,
+        threshold: Callable[[], float],
     ) -> None:
         self.classifier = classifier
         self.tracker = tracker
-        self.min_confidence = min_confidence
-        self.unvalidated = unvalidated
+        self.threshold = threshold
 
     def of(self, waiting: list[tuple[Frame, list[Face]]]) -> Iterator[FrameResult]:
         crops = [face.crop for _, faces in waiting for face in faces]
+        self.min_confidence, self.unvalidated = self.threshold(), not self.classifier.own_words
         scores = self.classifier.classify(crops) if crops else None
         start = 0
         for frame, faces in waiting:

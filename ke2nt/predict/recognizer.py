@@ -73,7 +73,7 @@ class Recognizer:
             model, device=usable_device(device), batch_size=batch_size
         )
         self._own_bank = model.bank
-        self._own_calibration = model.calibration
+        self._own_calibration, self._own_card = model.calibration, model.card
         self._min_confidence = min_confidence
         if classes is not None:
             self.set_classes(classes)
@@ -144,7 +144,7 @@ class Recognizer:
         if classes is None:
             if self.unvalidated and self._own_bank is not None:
                 self.model.set_bank(self._own_bank)  # type: ignore[operator]
-                self.model.calibration = self._own_calibration
+                self.model.calibration, self.model.card = self._own_calibration, self._own_card
             self._classifier.own_words = True
             return
         bank = bank_of_words(self.model, self._own_bank, classes)
@@ -252,8 +252,7 @@ class Recognizer:
             detector,
             self._classifier,
             tracker=tracker,
-            min_confidence=self.min_confidence,
-            unvalidated=self.unvalidated,
+            min_confidence=lambda: self.min_confidence,
             hold=hold or self._classifier.batch_size,
         )
 

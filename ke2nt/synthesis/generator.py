@@ -18,7 +18,7 @@ from ke2nt.runtime.digest import digest_file
 from ke2nt.synthesis.decoder import ConditionalDecoder, Conditioning
 from ke2nt.synthesis.encoder import STAGES, IdentityEncoder
 
-__all__ = ["FaceGenerator"]
+__all__ = ["FaceGenerator", "find_generator"]
 
 FORMAT = 1
 _KIND = "ke2nt-face-generator"
@@ -143,7 +143,7 @@ class FaceGenerator(nn.Module):
         Raises:
             CheckpointError: A file is absent, altered, or does not fit.
         """
-        folder = _find(Path(name).expanduser())
+        folder = find_generator(Path(name).expanduser())
         facts = _read_facts(folder)
         if digest_file(folder / _WEIGHTS) != facts.get("digest"):
             raise CheckpointError(
@@ -162,7 +162,12 @@ class FaceGenerator(nn.Module):
         return made.eval()
 
 
-def _find(path: Path) -> Path:
+def find_generator(path: Path) -> Path:
+    """The folder of a saved generator, given itself or a run that saved one.
+
+    Raises:
+        CheckpointError: There is none.
+    """
     for folder in (path / "generator", path / "synthesis" / "generator", path):
         if (folder / _FACTS).is_file():
             return folder

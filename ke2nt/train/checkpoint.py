@@ -50,6 +50,7 @@ class Progress:
         best: Value of the selection metric of the kept model, or None.
         best_epoch: Its epoch, counted from 1.
         sums: Sums of the loss parts over the steps of the epoch under way, in float64.
+        counts: How many steps each of them is of.
         records: The log's records so far, one an epoch.
         skipped: Steps of the epoch under way that were left out, as their loss was not finite or
             hardly any of their images could be read.
@@ -61,18 +62,19 @@ class Progress:
     best: float | None = None
     best_epoch: int | None = None
     sums: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
     records: list[dict[str, Any]] = field(default_factory=list)
     skipped: int = 0
     skipped_in_a_row: int = 0
 
-    @property
-    def taken(self) -> int:
-        """Steps of the epoch under way that were not left out, at least 1 to divide by."""
-        return max(1, self.step - self.skipped)
+    def means(self) -> dict[str, float]:
+        """Mean of each loss part over the steps that had it."""
+        return {name: value / self.counts[name] for name, value in self.sums.items()}
 
     def next_epoch(self) -> None:
         """The epoch under way is done."""
-        self.epoch, self.step, self.sums, self.skipped = self.epoch + 1, 0, {}, 0
+        self.epoch, self.step, self.skipped = self.epoch + 1, 0, 0
+        self.sums, self.counts = {}, {}
 
 
 def save_checkpoint(
@@ -203,6 +205,10 @@ def _progress(value: dict[str, Any]) -> Progress:
         raise ValueError("the log is damaged")
     if not all(type(record.get("seconds")) in (int, float) for record in progress.records):
         raise ValueError("the log is damaged")
+    if not isinstance(progress.counts, dict) or progress.counts.keys() != progress.sums.keys():
+        raise ValueError("the sums of losses have no counts")
+    if not all(type(count) is int and count > 0 for count in progress.counts.values()):
+        raise ValueError("the sums of losses have no counts")
     progress.sums = {str(name): float(total) for name, total in progress.sums.items()}
     return progress
 

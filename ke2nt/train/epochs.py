@@ -224,10 +224,11 @@ class EpochLoop(ABC):
             parts = self._step_or_skip(batch, progress)
             for name, value in parts.items():
                 sums[name] = sums[name] + value if name in sums else value.to(dtype)
+                progress.counts[name] = progress.counts.get(name, 0) + 1
             progress.step += 1
             done = epoch * self.steps_per_epoch + progress.step
             means = (
-                {k: float(v) / progress.taken for k, v in sums.items()}
+                {k: float(v) / progress.counts[k] for k, v in sums.items()}
                 if self.display.wants_losses
                 else None
             )
@@ -266,7 +267,9 @@ class EpochLoop(ABC):
                 expected=f"{self.section}.batch_size at least 2 in each process",
                 found=self._batch // world_size(),
             ) from error
-        if not parts:
+        if parts:
+            progress.skipped_in_a_row = 0
+        else:
             for buffer, value in zip(buffers, before, strict=True):
                 buffer.copy_(value)
         return parts
@@ -340,7 +343,6 @@ class EpochLoop(ABC):
         if self._looks_late:
             return True
         if torch.isfinite(total):
-            progress.skipped_in_a_row = 0
             return True
         progress.skipped += 1
         progress.skipped_in_a_row += 1

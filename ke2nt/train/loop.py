@@ -99,7 +99,7 @@ class Trainer(EpochLoop):
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         average_gradients(parameters)
         if config.optim.clip is not None:
-            self.accelerator.clip_grad_norm_(parameters, config.optim.clip)
+            self.accelerator.clip_grad_norm_(self.model.parameters(), config.optim.clip)
         self.optimizer.step()
         if self.ema is not None:
             self.ema.update(self.model)
@@ -228,7 +228,7 @@ class Trainer(EpochLoop):
             "lr": learning_rate(
                 epoch * self.steps_per_epoch - 1, self.steps_per_epoch, self.config.optim
             ),
-            "loss": {name: value / progress.taken for name, value in progress.sums.items()},
+            "loss": progress.means(),
         }
         if progress.skipped:
             record["skipped"] = progress.skipped

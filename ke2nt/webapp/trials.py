@@ -23,6 +23,7 @@ from ke2nt.vision.embed import ImageEmbeddings, embed_split
 __all__ = ["Score", "Trial", "Trials"]
 
 _MOST_TEXT = 20_000
+_MOST_PROMPTS = 2_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,8 +139,16 @@ class Trials:
         path = self._folder / "yours.yaml"
         path.write_text(text, encoding="utf-8")
         try:
-            return PromptSet.load(path)
+            own = PromptSet.load(path)
         except Ke2ntError as error:
             raise PromptError(str(error).replace(str(path), "your own set")) from None
         finally:
             path.unlink()
+        count = sum(len(own.render(name)) for name in own.classes)
+        if count > _MOST_PROMPTS:
+            raise PromptError(
+                "the prompt set has too many prompts",
+                expected=f"at most {_MOST_PROMPTS:,} over all classes",
+                found=f"{count:,}",
+            )
+        return own

@@ -293,6 +293,29 @@ def test_without_labels_nothing_goes_by_them(tiny, key):
     assert_equal(ours, theirs)
 
 
+def test_an_adaptation_goes_on_with_the_models_scale_and_mixes_no_classes(tiny):
+    config = tiny("text.logit_scale_start=2", "augment.mixup=0.2", "adapt.method=dmsrl")
+    run = config.adaptation_run()
+    assert (run.text.logit_scale_start, run.augment.mixup) == (None, 0.0)
+    assert config.source_run().text.logit_scale_start == 2
+    plain = tiny("augment.mixup=0.2", "adapt.method=dann").adaptation_run()
+    assert plain.augment.mixup == 0.2
+
+
+def test_both_models_are_compared_where_they_trained(tiny, monkeypatch):
+    import ke2nt.adapt.adapt as module
+
+    devices, real = [], module.predict
+
+    def spied(*arguments, device=None, **options):
+        devices.append(device)
+        return real(*arguments, device=device, **options)
+
+    monkeypatch.setattr(module, "predict", spied)
+    adapt(tiny("optim.epochs=1"), quiet=True)
+    assert devices == [torch.device("cpu")] * 4
+
+
 def test_a_collapse_is_found_and_said(tiny):
     losses = "adapt.weights={pseudo: 100.0}"
     config = tiny("adapt.method=pseudo", losses, "optim.lr=1.0", "adapt.ramp=0", "optim.ema=null")

@@ -8,6 +8,7 @@ from adapt_oracles import margin_loss, slope
 
 from ke2nt.adapt.margin import MarginSensitiveLoss, centers_from_text, spread
 from ke2nt.errors import ConfigError, ModelError
+from ke2nt.runtime.seeding import torch_generator
 
 
 def case(classes=4, dim=3, margin=5.0, domain_weight=0.7, batch=(6, 5), scale=1.0):
@@ -81,14 +82,18 @@ def test_weights_take_target_images_out_but_leave_the_batch_its_size():
 
 
 def test_parameters_are_named_shaped_and_start_alike():
-    loss = MarginSensitiveLoss(7, 16)
+    first, again, other = (
+        MarginSensitiveLoss(7, 16, generator=torch_generator(seed)) for seed in (1, 1, 2)
+    )
+    assert torch.equal(first.source_centers, again.source_centers)
+    assert not torch.equal(first.source_centers, other.source_centers)
+    loss = first
     assert loss.margin == 100
     assert {n: tuple(p.shape) for n, p in loss.named_parameters()} == {
         "source_centers": (7, 16),
         "target_centers": (7, 16),
     }
     assert torch.equal(loss.source_centers, loss.target_centers)
-    assert torch.equal(loss.source_centers, MarginSensitiveLoss(7, 16).source_centers)
 
 
 def test_centres_from_text_keep_the_margin_and_the_directions():

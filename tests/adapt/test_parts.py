@@ -17,6 +17,7 @@ from ke2nt.adapt.moments import coral, mmd
 from ke2nt.adapt.pseudo import PseudoLabeller
 from ke2nt.config.adapt import AdaptSection
 from ke2nt.errors import ConfigError
+from ke2nt.losses.cosine import squared_distances
 from ke2nt.losses.objective import KE2NTLoss
 from ke2nt.models.output import KE2NTOutput
 from ke2nt.text.bank import TextBank
@@ -56,6 +57,13 @@ def test_distances_of_distributions_are_those_of_the_formula(fast, slow):
     assert fast(a, b).item() == pytest.approx(slow(a.tolist(), b.tolist()), rel=1e-9)
     assert fast(a, a).item() == pytest.approx(0, abs=1e-12)
     assert fast(a, b).item() == pytest.approx(fast(b, a).item())
+
+
+def test_squared_distances_far_from_the_origin():
+    a, b = (x.float() + 1000 for x in (rows(6), rows(5, seed=1)))
+    slow = (a[:, None].double() - b[None].double()).square().sum(dim=2).float()
+    torch.testing.assert_close(squared_distances(a, b), slow, atol=1e-3, rtol=1e-4)
+    assert (squared_distances(a, a) >= 0).all()
 
 
 def test_gradients_of_the_distances():

@@ -137,7 +137,7 @@ def test_forged_weights(model_files, header, length, body):
         load_model(folder)
 
 
-PROGRESS = Progress(2, 1, 0.5, 1, {"total": 1.0}, [{"epoch": 1, "seconds": 0.5}])
+PROGRESS = Progress(2, 1, 0.5, 1, {"total": 1.0}, {"total": 1}, [{"epoch": 1, "seconds": 0.5}])
 
 
 def trained():

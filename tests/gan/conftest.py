@@ -49,7 +49,6 @@ def _without_pictures(request, monkeypatch):
     """Figures take longer than such a run; tests that want them say so with `with_pictures`."""
     if "with_pictures" not in request.fixturenames:
         monkeypatch.setattr("ke2nt.gan.pretrain_loop.write_pictures", lambda *a: None)
-        monkeypatch.setattr("ke2nt.gan.joint_loop.write_pictures", lambda *a: None)
         monkeypatch.setattr("ke2nt.train.train.write_run_report", lambda *a, **k: None)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 
 import pytest
@@ -11,8 +12,9 @@ from safetensors.torch import load_file
 
 from ke2nt.errors import CheckpointError, ConfigError, DataError
 from ke2nt.gan import train as stage_two
+from ke2nt.gan.game import make_critics
 from ke2nt.gan.joint_loop import JointTrainer
-from ke2nt.gan.pretrain import pretrain
+from ke2nt.gan.pretrain import load_critics, pretrain
 from ke2nt.gan.train import train
 from ke2nt.models.norms import keep_statistics
 from ke2nt.models.saving import load_model
@@ -195,6 +197,36 @@ def test_one_configuration_runs_both_stages_and_resumes(tiny, monkeypatch):
     assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
 
 
+def test_critics_go_on_from_wherever_the_generator_is_named(joint, tiny, source, tmp_path, capsys):
+    joint()  # the source is there
+    whole = shutil.copytree(source, tmp_path / "whole" / "synthesis")
+    expected = load_file(source / "critics.safetensors")
+    names = [source, tmp_path / "whole", whole, whole / "generator"]
+    for name in names:
+        critics = make_critics(tiny().gan, FaceGenerator.load(source))
+        load_critics(critics, name)
+        assert all(torch.equal(expected[k], v) for k, v in critics.state_dict().items())
+    assert capsys.readouterr().err == ""
+    (whole / "critics.safetensors").unlink()
+    load_critics(critics, whole)
+    assert "they start untrained" in capsys.readouterr().err
+
+
+def test_what_was_learned_jointly_can_be_gone_on_with(joint):
+    run = train(joint("gan.samples.every=1"), quiet=True).run
+    assert (run.path / "critics.safetensors").is_file()
+
+
+def test_the_recognisers_gradients_alone_are_clipped(joint, one_step, monkeypatch):
+    clipped = []
+    monkeypatch.setattr(
+        "accelerate.Accelerator.clip_grad_norm_",
+        lambda self, parameters, limit: clipped.append([id(p) for p in parameters]),
+    )
+    trainer, _ = one_step(joint("optim.clip=1"))
+    assert clipped == [[id(p) for p in trainer.model.parameters()]]
+
+
 def test_a_linear_head_learns_with_it(joint):
     run = train(joint("model.head=linear"), quiet=True).run
     assert load_model(run.path).bank is None
@@ -211,6 +243,8 @@ def test_attention_heads_learn_from_synthetic_faces_at_every_stage(joint, one_st
     [
         ("optim.name=sgd", ConfigError, "needs Adam"),
         ("model.head=linear joint.consistency=1", ConfigError, "transformation network"),
+        ("augment.mixup=0.2", ConfigError, "mixed with others.*joint.intra_class=0"),
+        ("augment.cutmix=1 joint.consistency=1", ConfigError, "cutmix 1"),
         ("joint.generator=nowhere", CheckpointError, "no saved generator"),
         ("model.grey=false", DataError, "looks at colour"),
         ("data.hold_out=[anger]", DataError, "other expressions"),

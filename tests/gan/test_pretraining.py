@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from ke2nt.config.gan import FesganConfig
 from ke2nt.errors import ConfigError, DataError, TrainingError
+from ke2nt.gan.game import Game
 from ke2nt.gan.pretrain import pretrain
 from ke2nt.gan.pretrain_loop import SynthesisLoop
 from ke2nt.train.checkpoint import latest_checkpoint
@@ -156,6 +157,34 @@ def test_a_loss_that_is_not_finite_stops_with_the_batch_saved(tiny, monkeypatch)
     with pytest.raises(TrainingError, match=r"not finite.*gan\.optim\.lr"):
         pretrain(config, quiet=True)
     assert (RunDirectory(config.out).path / "not_finite.safetensors").exists()
+
+
+def test_skipping_ends_where_no_step_of_the_generator_is_finite(tiny, monkeypatch):
+    """The critics' loss before it is."""
+    real = Game.generator_loss
+
+    def broken(self, *arguments):
+        total, parts = real(self, *arguments)
+        return total * float("nan"), parts
+
+    monkeypatch.setattr(Game, "generator_loss", broken)
+    monkeypatch.setattr("ke2nt.train.epochs._MOST_SKIPPED", 3)
+    config = tiny("gan.optim.not_finite=skip", "gan.optim.critic_steps=1", "gan.optim.epochs=3")
+    with pytest.raises(TrainingError, match="not finite"):
+        pretrain(config, quiet=True)
+
+
+def test_losses_of_the_generator_are_means_over_its_own_steps(tiny, monkeypatch):
+    real = Game.generator_loss
+
+    def known(self, *arguments):
+        total, parts = real(self, *arguments)
+        return total, {"known": torch.tensor(5.0), **parts}
+
+    monkeypatch.setattr(Game, "generator_loss", known)
+    run = pretrain(tiny("gan.optim.critic_steps=2", "gan.optim.epochs=3"), quiet=True).run
+    log = [json.loads(line) for line in (run.path / "log.jsonl").read_text().splitlines()]
+    assert [record["loss"]["known"] for record in log] == [5.0] * 3
 
 
 @pytest.mark.parametrize(

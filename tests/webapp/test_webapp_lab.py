@@ -136,6 +136,10 @@ def test_a_set_of_one_s_own(lab):
     assert own.figures.recall == shipped.figures.recall
 
 
+TEMPLATES, WORDS = ([f"'{i} {{class}}'" for i in range(50)], [f"word{i}" for i in range(50)])
+MANY = f"{{name: many, templates: [{', '.join(TEMPLATES)}], classes: {{anger: {WORDS}}}}}"
+
+
 @pytest.mark.parametrize(
     ("names", "text", "word"),
     [
@@ -145,6 +149,7 @@ def test_a_set_of_one_s_own(lab):
         ([], "templates: [a face]\nclasses: {neutral: [calm]}", "{class}"),
         ([], "a: *x", "your own set"),
         ([], "#" * 30_000, "too long"),
+        ([], MANY, "too many prompts"),
         ([], 'templates: ["a {class}"]\nclasses: {bored: [bored]}', "share"),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ke2nt.losses.cosine import at_least_float32, unit
+from ke2nt.losses.cosine import at_least_float32, squared_distances, unit
 
 __all__ = ["intra_class_loss"]
 
@@ -42,6 +42,6 @@ def intra_class_loss(
 
 def _mean_distance(a: Tensor, b: Tensor, chosen: Tensor) -> Tensor:
     """Mean of ‖a_i − b_j‖² over the chosen pairs; 0 if there is none."""
-    square = a.square().sum(dim=1)[:, None] + b.square().sum(dim=1)[None, :] - 2.0 * a @ b.T
+    square = squared_distances(a, b)
     count = chosen.sum().clamp(min=1)
     return torch.where(chosen, square, torch.zeros_like(square)).sum() / count
