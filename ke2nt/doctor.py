@@ -76,10 +76,12 @@ def examine(
     """
     found = [*_packages(), *_devices(), *_extras(), *_caches(), *_package_files()]
     if model is not None:
-        found += _guarded("model", model, partial(_model, model), mend=_TRAIN)
+        found += _guarded(
+            "model", model, partial(_model, model), mend="ke2nt doctor ke2nt/ferplus-resnet18"
+        )
     if dataset is not None:
         look = partial(_dataset, dataset, root, options or {})
-        found += _guarded("dataset", dataset, look, mend="ke2nt data list")
+        found += _guarded("dataset", dataset, look, mend=f"ke2nt data info {dataset} DIR")
     return found
 
 

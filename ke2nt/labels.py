@@ -205,8 +205,10 @@ def map_labels(
     dropped = tuple(s for s, i in zip(source, index, strict=True) if i is None)
     unused = tuple(t for t in target if t not in names)
     if policy == "strict" and (dropped or unused):
+        sides = (("the data", dropped), ("the model", unused))
+        alone = " and ".join(f"{side} alone has {', '.join(own)}" for side, own in sides if own)
         raise LabelError(
-            "label sets differ",
+            f"label sets differ, {alone}{' after merging' if merge else ''}",
             expected=list(target),
             found=list(source),
             hint="Use the policy drop or keep, or merge classes, to compare them all the same.",

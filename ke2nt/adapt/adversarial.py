@@ -56,7 +56,7 @@ class DomainDiscriminator(nn.Sequential):
         Args:
             source: (B_s, D).
             target: (B_t, D).
-            strength: Factor of the reversed gradient; the discriminator learns at full strength.
+            strength: Factor of the reversed gradient; the discriminator learns without it.
         """
         own, other = (self(reverse_gradient(x, strength)) for x in (source, target))
         return 0.5 * (functional.softplus(-own).mean() + functional.softplus(other).mean())

@@ -118,7 +118,19 @@ def _settings(
             name, _, root = text.partition("=")
             given |= {f"{section}.name": name, f"{section}.root": root or None}
     words = [f"{key}={yaml_text(value)}" for key, value in given.items() if value is not None]
-    return load_config(config or _SHORT, [*words, *changes], AdaptConfig)
+    settings = load_config(config or _SHORT, [*words, *changes], AdaptConfig)
+    if source is not None and settings.source_free:
+        raise ConfigError(
+            f"the method {settings.adapt.method} sees no source", found=f"--source {source}"
+        )
+    named = source is not None or any(change.startswith("data.") for change in changes)
+    if config is None and not settings.source_free and not named:
+        raise ConfigError(
+            f"the method {settings.adapt.method} needs labelled images of the source",
+            expected="--source NAME=DIR",
+            hint="Without a source: --method entropy or --method statistics.",
+        )
+    return settings
 
 
 def _show(result: AdaptResult) -> None:

@@ -80,7 +80,7 @@ def build(
 
 @app.command("list")
 def list_(cache_dir: CacheDir = None, json: JsonFlag = False) -> None:
-    """Every entry of the cache."""
+    """Every entry of the cache; `ke2nt cache verify` reads them whole."""
     cache, images = _caches(cache_dir)
     entries = [_summary(entry) for entry in cache.entries()]
     pictures = [_image_summary(entry) for entry in images.entries()]
@@ -90,7 +90,7 @@ def list_(cache_dir: CacheDir = None, json: JsonFlag = False) -> None:
     print_line(f"{cache.folder}: {len(entries)} text banks, {len(pictures)} splits of images")
     if entries:
         print_table(
-            ["key", "prompts", "encoder", "n classes", "width#", "made", "KiB#", "state"],
+            ["key", "prompts", "encoder", "n classes", "width#", "made", "KiB#", "problem"],
             [
                 (
                     row["key"][:12],
@@ -100,14 +100,14 @@ def list_(cache_dir: CacheDir = None, json: JsonFlag = False) -> None:
                     row["width"],
                     row["made"],
                     f"{row['bytes'] / 1024:.0f}",
-                    "damaged" if row["problem"] else "ok",
+                    "damaged" if row["problem"] else "",
                 )
                 for row in entries
             ],
         )
     if pictures:
         print_table(
-            ["key", "dataset", "split", "encoder", "n images", "made", "KiB#", "state"],
+            ["key", "dataset", "split", "encoder", "n images", "made", "KiB#", "problem"],
             [
                 (
                     row["key"][:12],
@@ -117,7 +117,7 @@ def list_(cache_dir: CacheDir = None, json: JsonFlag = False) -> None:
                     row["count"],
                     row["made"],
                     f"{row['bytes'] / 1024:.0f}",
-                    "damaged" if row["problem"] else "ok",
+                    "damaged" if row["problem"] else "",
                 )
                 for row in pictures
             ],
@@ -224,6 +224,8 @@ def _caches(cache_dir: Path | None) -> tuple[BankCache, ImageCache]:
     from ke2nt.vision.cache import ImageCache
 
     folder = cache_folder(cache_dir)
+    if folder.exists() and not folder.is_dir():
+        raise CacheError("the cache is a folder", found="a file", where=folder)
     return BankCache(folder), ImageCache(folder)
 
 

@@ -54,13 +54,17 @@ def calibrate(
     ] = _Method.temperature,
     max_risk: Annotated[
         float | None,
-        typer.Option("--max-risk", help="Withhold answers so that at most this share is wrong."),
+        typer.Option(
+            "--max-risk", min=0, max=1, help="Withhold answers so that at most this share is wrong."
+        ),
     ] = None,
     coverage: Annotated[
-        float | None, typer.Option("--coverage", help="Withhold answers, but give this share.")
+        float | None,
+        typer.Option("--coverage", min=0, max=1, help="Withhold answers, but give this share."),
     ] = None,
     min_confidence: Annotated[
-        float | None, typer.Option("--min-confidence", help="Withhold answers below this.")
+        float | None,
+        typer.Option("--min-confidence", min=0, max=1, help="Withhold answers below this."),
     ] = None,
     folds: Annotated[int, typer.Option("--folds", min=2, help="For the figures after.")] = 5,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the folds.")] = 0,
@@ -98,11 +102,14 @@ def calibrate(
             expected="a run directory, or a folder that save_pretrained wrote",
             found="no such folder",
             where=run,
+            hint="Models of the package and the hub are not written to: save_pretrained makes a "
+            "folder of one.",
         )
     options = reader_options(option, rule)
     place = device_name(device)
     folder = find_model_folder(run)
     model = load_model(folder)
+    stored = model.calibration
     data = spread(get_reader(dataset, root, **options).load(split), limit)
     mapping = map_labels(data.classes, model.classes)
     images = tensors_for(model, data, quiet=quiet or json)
@@ -133,6 +140,7 @@ def calibrate(
                 f"The threshold rests on {answered} faces: too few to tell that at most "
                 f"{max_risk:.1%} of answers are wrong. Use more images."
             )
+    notes += _compared(calibration, stored)
     use = ModelUse.of(model)
     try:
         if model.bank is not None:
@@ -141,7 +149,8 @@ def calibrate(
             scale = fit_intensity_scale(moves, labels, logits.argmax(axis=1), model.classes)
             use = replace(use, intensity=scale)
     except DataError as error:
-        notes.append(f"no scale of intensity: {error}")
+        kept = "" if use.intensity is None else "; the scale that was stored stays"
+        notes.append(f"no scale of intensity: {error}{kept}")
     update_folder(
         folder, calibration=calibration, card={**run_facts(folder), "predict": use.to_dict()}
     )
@@ -152,6 +161,24 @@ def calibrate(
         print_json({"model": str(folder), **facts})
         return
     _show(calibration, model.classes, str(folder), notes)
+
+
+def _compared(calibration: Calibration, stored: Calibration | None) -> list[str]:
+    """What people should know of a calibration that is stored in place of another, or of none."""
+    notes = []
+    figures, count = calibration.figures, calibration.fitted_on["n"]
+    if figures["nll_after"] > figures["nll_before"]:
+        notes.append(
+            "The fit makes the probabilities worse on images it was not fitted to: too few?"
+        )
+    if stored is not None and stored.fitted_on.get("n", 0) > count:
+        notes.append(f"It replaces one that was fitted to {stored.fitted_on['n']:,} images.")
+    if stored is not None and stored.min_confidence and calibration.min_confidence is None:
+        notes.append(
+            f"Answers below {stored.min_confidence:.4f} were withheld until now; none are from now "
+            "on. --max-risk, --coverage or --min-confidence chooses a new threshold."
+        )
+    return notes
 
 
 def _show(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ke2nt.cli.cross_tables import model_names, show_cross, show_robustness
-from ke2nt.cli.evaluation_tables import calibration_notes, selection_notes
+from ke2nt.cli.evaluation_tables import evaluation_notes
 from ke2nt.cli.options import (
     BatchSizeOption,
     BootstrapOption,
@@ -27,12 +27,11 @@ from ke2nt.cli.options import (
 )
 from ke2nt.cli.output import JsonFlag, print_json, print_line
 from ke2nt.errors import Ke2ntError
+from ke2nt.runtime.atomic import check_folder
 
 if TYPE_CHECKING:
-    from ke2nt.data.sample import FaceSplit
     from ke2nt.evaluation.robustness import Robustness
     from ke2nt.evaluation.targets import Target
-    from ke2nt.models.recogniser import Recogniser
     from ke2nt.report.table_page import TableSection
 
 __all__ = ["cross_eval"]
@@ -88,6 +87,8 @@ def cross_eval(
     """
     from ke2nt.evaluation.targets import Target, named_apart
 
+    if out is not None:
+        check_folder(out)
     targets = named_apart([Target.parse(text) for text in on])
     options: dict[str, Any] = {
         "policy": labels.value,
@@ -127,7 +128,9 @@ def _cross(
         if out is not None:
             write_json(out / "cross_eval.json", result.to_dict())
 
-    result = cross_evaluate(runs, targets, merge=merge, notes=_notes, each=keep, **options)
+    result = cross_evaluate(
+        runs, targets, merge=merge, notes=evaluation_notes, each=keep, **options
+    )
     pairs_of: dict[str, list[str]] = {}
     for cell in result.failed:
         pairs_of.setdefault(str(cell.error), []).append(f"{cell.model} on {cell.target}")
@@ -184,7 +187,7 @@ def _robustness(
             entry["error"] = str(error)
             failures.append((f"{run} on {target.name}", str(error)))
             continue
-        title, notes = f"{names[run]} on {target.name}", _notes(run, model, split)
+        title, notes = f"{names[run]} on {target.name}", evaluation_notes(run, model, split)
         entry["notes"] = notes
         if out is not None:
             entry["picture"] = f"robustness-{len(entries)}.png"
@@ -201,14 +204,6 @@ def _robustness(
         print_line(f"written: {out / 'robustness.json'}, report.html and a picture a table")
     _say(failures)
     return len(entries) - len(failures), len(failures)
-
-
-def _notes(run: str, model: Recogniser, split: FaceSplit) -> list[str]:
-    notes = selection_notes(Path(run), split)
-    for facts in () if notes else model.card.get("evaluations", ()):
-        if (facts.get("dataset"), facts.get("split")) == (split.dataset, split.split):
-            notes += facts.get("notes", ())
-    return notes + calibration_notes(model, split)
 
 
 def _say(failures: Sequence[tuple[str, str]]) -> None:

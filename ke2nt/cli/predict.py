@@ -13,6 +13,8 @@ import typer
 
 from ke2nt.cli.output import JsonFlag, print_line, print_table
 from ke2nt.errors import ConfigError, DataError
+from ke2nt.resources import list_resources
+from ke2nt.runtime.atomic import check_folder
 
 if TYPE_CHECKING:
     from ke2nt.predict.job import Totals
@@ -54,7 +56,7 @@ def predict(
         typer.Option(
             "--classes",
             help="Any words in place of the model's classes, such as 'bored,confused,in pain', or "
-            "the YAML file of a prompt set.",
+            "a prompt set: a shipped name or a YAML file.",
         ),
     ] = None,
     neutral: Annotated[
@@ -101,11 +103,17 @@ def predict(
     Example: ke2nt predict photo.jpg holiday/ talk.mp4 --out faces.csv --annotate seen
     """
     from ke2nt.predict.job import Totals, predict_paths
-    from ke2nt.predict.output import open_writer
+    from ke2nt.predict.output import RowWriter, check_table, open_writer
     from ke2nt.predict.pictures import PictureWriter
     from ke2nt.predict.recognizer import Recognizer
     from ke2nt.runtime.progress import track
 
+    if out is not None:
+        check_table(out)
+        if out.resolve() in (Path(path).resolve() for path in paths):
+            raise ConfigError("the table would replace what is read", found=out)
+    for folder in filter(None, (annotate, timeline)):
+        check_folder(folder)
     recognizer = Recognizer.from_pretrained(
         model,
         detector=None if no_detect else detector,
@@ -119,7 +127,8 @@ def predict(
     totals = Totals()
     few: list[FaceResult] = []
     with ExitStack() as open_files:
-        table = open_files.enter_context(open_writer(out, recognizer.classes)) if out else None
+        table: RowWriter | None = None
+        waiting: list[FaceResult] = []  # an older table stays where nothing can be read
         pictures = open_files.enter_context(
             PictureWriter(recognizer.classes, annotated=annotate, timelines=timeline)
         )
@@ -132,6 +141,12 @@ def predict(
             for row in result.rows:
                 if table is not None:
                     table.write(row)
+                elif out is not None:
+                    waiting.append(row)
+                    if row.status != "unreadable":
+                        table = open_files.enter_context(open_writer(out, recognizer.classes))
+                        for each in waiting:
+                            table.write(each)
                 if document is not None:
                     document(row)
                 elif len(few) <= _MOST_ROWS:
@@ -154,10 +169,16 @@ def _classes(text: str | None) -> Sequence[str] | PromptSet | None:
         from ke2nt.prompts.prompt_set import PromptSet
 
         return PromptSet.load(text)
+    if text in list_resources("prompts"):
+        from ke2nt.prompts.prompt_set import PromptSet
+
+        return PromptSet.load(text)
     words = [" ".join(word.split()) for word in text.split(",")]
-    if not all(words):
+    if not all(words) or len(words) < 2:
         raise ConfigError(
-            "--classes cannot be read", expected="words separated by commas", found=repr(text)
+            "--classes cannot be read",
+            expected="two or more words separated by commas, a prompt set or its YAML file",
+            found=repr(text),
         )
     return words
 

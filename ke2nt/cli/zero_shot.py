@@ -36,6 +36,7 @@ from ke2nt.cli.options import (
     spread,
 )
 from ke2nt.cli.output import JsonFlag, percent, print_json, print_line, print_table, silent
+from ke2nt.runtime.atomic import check_folder
 
 if TYPE_CHECKING:
     from ke2nt.data.sample import FaceSplit
@@ -88,6 +89,8 @@ def zero_shot(
     from ke2nt.vision.catalog import get_image_encoder
     from ke2nt.zeroshot.evaluate import zero_shot as evaluate
 
+    if out is not None:
+        check_folder(out)
     options = reader_options(option, rule)
     merged = pairs(merge, "--merge")
     place = device_name(device)
@@ -109,7 +112,7 @@ def zero_shot(
         quiet=quiet or json,
     )
     kind, _, place_of_run = encoder.partition(":")
-    notes = selection_notes(Path(place_of_run), data) if kind == "run" else []
+    notes = selection_notes(place_of_run, data) if kind == "run" else []
     if limit is not None:
         notes.append(f"Only {len(data)} images, spread over the split, were evaluated.")
     facts = {

@@ -19,7 +19,7 @@ from ke2nt.data.images import decode, median_side
 from ke2nt.data.readers.base import Reader
 from ke2nt.data.sample import FaceSample, FaceSplit, origin
 from ke2nt.errors import DataError, ImageReadError
-from ke2nt.runtime.atomic import atomic_folder, write_text
+from ke2nt.runtime.atomic import atomic_folder, check_new_folder, write_text
 from ke2nt.runtime.progress import track
 
 __all__ = ["FORMAT", "pack_dataset"]
@@ -58,8 +58,7 @@ def pack_dataset(
     Raises:
         DataError: The folder is in use, or no image of a split can be read.
     """
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise DataError("the output folder is in use", expected="a new or empty folder", where=out)
+    check_new_folder(out)
     summary, loaded = {}, {}
     for name in splits or reader.splits:  # each is looked for before the first image is decoded
         try:

@@ -86,6 +86,10 @@ def cross_fitted(
         DataError: As `fit_calibration`.
     """
     logits, labels = np.asarray(logits, np.float64), np.asarray(labels, np.int64)
+    if len(labels) < 2:
+        raise DataError(
+            "too few images to calibrate with", expected="at least 2", found=len(labels)
+        )
     if not 2 <= folds <= len(labels):
         raise DataError(
             "the number of folds is out of range", expected=f"2 to {len(labels)}", found=folds

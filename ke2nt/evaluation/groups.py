@@ -76,11 +76,6 @@ class GroupReport:
     uar_gap: float | None
     odds: Mapping[str, float]
 
-    @property
-    def max_odds(self) -> tuple[str, float] | None:
-        """Class of the largest equalised-odds difference, and the difference."""
-        return max(self.odds.items(), key=lambda item: item[1]) if self.odds else None
-
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON value."""
         return {**asdict(self), "odds": dict(self.odds)}

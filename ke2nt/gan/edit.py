@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from ke2nt.data.images import decode, encode_png
-from ke2nt.errors import DataError, ImageReadError
+from ke2nt.errors import ImageReadError
 from ke2nt.gan.pictures import expression_grid
 from ke2nt.report.grid_figure import grid_figure
-from ke2nt.runtime.atomic import atomic_folder, write_bytes
+from ke2nt.runtime.atomic import atomic_folder, check_new_folder, write_bytes
 from ke2nt.synthesis.generator import FaceGenerator
 from ke2nt.synthesis.pixels import from_pixels, to_uint8
 
@@ -39,8 +39,7 @@ def write_edits(
     Raises:
         DataError: The folder is in use.
     """
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise DataError("the output folder is in use", expected="a new folder", where=out)
+    check_new_folder(out)
     pixels, names, failed = [], [], {}
     for number, path in enumerate(images):
         try:

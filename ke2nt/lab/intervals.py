@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ke2nt.evaluation.metrics import LEVEL, Interval
+from ke2nt.evaluation.metrics import Interval, percentile_interval
 from ke2nt.evaluation.rates import bootstrap_confusions
 
 __all__ = ["Figures", "outcome_figures", "paired_figures", "paired_table"]
@@ -88,9 +88,9 @@ def _figures(counts: np.ndarray, worth: np.ndarray, resamples: int, seed: int) -
     recall_intervals: list[Interval | None] = [None] * len(counts)
     if resamples:
         drawn = _rates(bootstrap_confusions(counts, resamples, seed), worth)
-        intervals = {"accuracy": _percentiles(drawn[0]), "uar": _percentiles(drawn[1])}
-        kept = [column[~np.isnan(column)] for column in drawn[2].T]
-        recall_intervals = [_percentiles(column) if column.size else None for column in kept]
+        found = {"accuracy": percentile_interval(drawn[0]), "uar": percentile_interval(drawn[1])}
+        intervals = {name: interval for name, interval in found.items() if interval is not None}
+        recall_intervals = [percentile_interval(column) for column in drawn[2].T]
     return Figures(
         accuracy=float(accuracy[0]),
         uar=float(uar[0]),
@@ -104,8 +104,3 @@ def _rates(counts: np.ndarray, worth: np.ndarray) -> tuple[np.ndarray, np.ndarra
     support, gain = counts.sum(axis=-1), counts @ worth
     recall = np.divide(gain, support, out=np.full(gain.shape, np.nan), where=support > 0)
     return gain.sum(axis=-1) / support.sum(axis=-1), np.nanmean(recall, axis=-1), recall
-
-
-def _percentiles(values: np.ndarray) -> Interval:
-    low, high = np.percentile(values, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
-    return float(low), float(high)

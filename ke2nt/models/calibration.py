@@ -71,7 +71,10 @@ class Calibration:
                 "the calibration is not valid",
                 expected="temperature above 0, or as many finite weights as biases; "
                 "min_confidence from 0 to 1",
-                found=self.to_dict(),
+                found=", ".join(
+                    f"{name}={getattr(self, name)}"
+                    for name in ("method", "temperature", "weight", "bias", "min_confidence")
+                ),
             )
 
     def apply(self, logits: Tensor) -> Tensor:

@@ -10,9 +10,18 @@ from typing import Any, Protocol, Self
 
 from ke2nt.errors import ConfigError
 from ke2nt.predict.result import FaceResult, column_types, columns
+from ke2nt.runtime.atomic import check_folder
 from ke2nt.runtime.optional import import_optional
 
-__all__ = ["WRITERS", "CsvWriter", "JsonLinesWriter", "ParquetWriter", "RowWriter", "open_writer"]
+__all__ = [
+    "WRITERS",
+    "CsvWriter",
+    "JsonLinesWriter",
+    "ParquetWriter",
+    "RowWriter",
+    "check_table",
+    "open_writer",
+]
 
 _ROW_GROUP = 4096
 
@@ -106,11 +115,11 @@ WRITERS: Mapping[str, Callable[[Path, Sequence[str]], RowWriter]] = {
 }
 
 
-def open_writer(path: Path, classes: Sequence[str]) -> RowWriter:
-    """The writer of a file's suffix. An older file is replaced.
+def check_table(path: Path) -> None:
+    """Make sure that a table can be written to a file, before there are rows to write.
 
     Raises:
-        ConfigError: The suffix is not known.
+        ConfigError: The suffix is not known, or the file cannot be there.
         MissingExtraError: Parquet is asked for and pyarrow is not installed.
     """
     suffix = path.suffix.lower()
@@ -118,4 +127,21 @@ def open_writer(path: Path, classes: Sequence[str]) -> RowWriter:
         raise ConfigError(
             f"no table format has the suffix {suffix!r}", expected=", ".join(WRITERS), where=path
         )
-    return WRITERS[suffix](path, classes)
+    if suffix == ".parquet":
+        import_optional("pyarrow", extra="tables", purpose="Parquet files")
+    if path.is_dir():
+        raise ConfigError(
+            "a table cannot be written", expected="a file", found="a folder", where=path
+        )
+    check_folder(path.absolute().parent)
+
+
+def open_writer(path: Path, classes: Sequence[str]) -> RowWriter:
+    """The writer of a file's suffix. An older file is replaced.
+
+    Raises:
+        ConfigError: As `check_table`.
+        MissingExtraError: As `check_table`.
+    """
+    check_table(path)
+    return WRITERS[path.suffix.lower()](path, classes)

@@ -168,7 +168,9 @@ class Recognizer:
             return
         frame = next(image_frames(photo))
         if frame.pixels is None:
-            raise DataError("the neutral photo cannot be read", found=frame.problem)
+            raise DataError(
+                "the neutral photo cannot be read", where=frame.source, found=frame.problem
+            )
         faces = find_faces(frame.pixels, self._detector, self._classifier)
         if not faces:
             raise DataError(

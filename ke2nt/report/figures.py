@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
 from ke2nt.evaluation.metrics import ClassificationReport
-from ke2nt.report.faces import FacePrediction
 from ke2nt.report.theme import LIGHT, Theme
 
 __all__ = [
@@ -23,7 +22,6 @@ __all__ = [
     "confusion_figure",
     "curves_figure",
     "face_png",
-    "gallery_figure",
     "new_figure",
     "recall_figure",
     "reliability_figure",
@@ -250,30 +248,6 @@ def curves_figure(
         axes.xaxis.get_major_locator().set_params(integer=True)
         add_legend(axes, theme)
     grid[-1].set_xlabel("epoch")
-    return render(figure, format)
-
-
-def gallery_figure(
-    faces: Sequence[FacePrediction],
-    *,
-    columns: int = 6,
-    theme: Theme = LIGHT,
-    format: ImageFormat = "png",
-) -> bytes:
-    """Faces in a grid, right answers framed green with ✓, wrong ones vermilion with ✗."""
-    rows = -(-len(faces) // columns)
-    figure = new_figure(theme, 1.32 * rows, 1.05 * columns)
-    for axes in figure.subplots(rows, columns, squeeze=False).flat:
-        axes.set_axis_off()
-    for axes, face in zip(figure.axes, faces, strict=False):
-        axes.set_axis_on()
-        axes.imshow(face.pixels)
-        axes.set(xticks=[], yticks=[])
-        colour = theme.right if face.right else theme.wrong
-        for spine in axes.spines.values():
-            spine.set(color=colour, linewidth=2)
-        text = f"✓ {face.predicted}" if face.right else f"✗ {face.predicted}\nis {face.true}"
-        axes.set_title(text, size=_SMALL, color=colour, pad=3)
     return render(figure, format)
 
 

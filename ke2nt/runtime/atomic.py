@@ -12,7 +12,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-__all__ = ["atomic_folder", "write_bytes", "write_json", "write_text"]
+from ke2nt.errors import ConfigError, DataError
+
+__all__ = [
+    "atomic_folder",
+    "check_folder",
+    "check_new_folder",
+    "write_bytes",
+    "write_json",
+    "write_text",
+]
+
 
 # Reading the umask means setting it, which is not safe between threads: once, at import.
 _UMASK = os.umask(0o022)
@@ -65,6 +75,36 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file atomically, indented, keys in the given order. NaN is refused."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def check_folder(path: Path) -> None:
+    """Make sure that files can be written to a folder, which need not be there yet.
+
+    Raises:
+        ConfigError: A file is in its place, or nothing may be written there.
+    """
+    there = path.absolute()
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir():
+        raise ConfigError("no folder can be here", expected="a folder", found=f"the file {there}")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ConfigError("nothing may be written here", where=there)
+
+
+def check_new_folder(path: Path) -> None:
+    """Refuse to write into a folder that holds something.
+
+    Raises:
+        DataError: It does, or is a file.
+    """
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise DataError(
+            "the output folder is in use",
+            expected="a new or empty folder",
+            where=path,
+            hint="Name another folder, or remove this one first.",
+        )
 
 
 @contextmanager

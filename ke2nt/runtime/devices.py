@@ -34,7 +34,7 @@ def usable_device(name: str | torch.device | None) -> torch.device:
         raise ConfigError(
             f"the device {str(name)!r} cannot be used here",
             expected="cpu, or cuda with a working GPU",
-            found=str(error).splitlines()[0],
+            found=str(error).splitlines()[0][:100],
         ) from error
     return device
 

@@ -15,7 +15,13 @@ from torch import Tensor
 from ke2nt.data.images import encode_png
 from ke2nt.data.sample import FaceSample
 from ke2nt.errors import DataError
-from ke2nt.runtime.atomic import atomic_folder, write_bytes, write_json, write_text
+from ke2nt.runtime.atomic import (
+    atomic_folder,
+    check_new_folder,
+    write_bytes,
+    write_json,
+    write_text,
+)
 from ke2nt.runtime.seeding import torch_generator
 from ke2nt.synthesis.generator import FaceGenerator
 from ke2nt.synthesis.pixels import to_uint8
@@ -110,13 +116,7 @@ def write_faces(
     Raises:
         DataError: The folder is in use, or hardly any face is accepted.
     """
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise DataError(
-            "the output folder is in use",
-            expected="a new or empty folder",
-            where=out,
-            hint="Name another folder, or remove this one first.",
-        )
+    check_new_folder(out)
     counts = dict.fromkeys(generator.classes, 0)
     rows = []
     with atomic_folder(out) as folder:

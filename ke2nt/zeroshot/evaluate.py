@@ -90,6 +90,8 @@ def zero_shot(
         >>> zero_shot("open_clip:ViT-B-16/openai", "ensemble", split).evaluation.report.uar
     """
     words = prompts if isinstance(prompts, PromptSet) else PromptSet.load(prompts)
+    for name in classes or ():
+        words.render(name)  # which has to know it
     names = _answers(words, split.classes, classes, policy, dict(merge or {}))
     images = embed_split(
         encoder,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ke2nt.evaluation.metrics import ClassificationReport, Interval
+from ke2nt.evaluation.metrics import ClassificationReport, Interval, percentile_interval
 from ke2nt.evaluation.rates import bootstrap_confusions
 
 __all__ = ["GeneralisedFigures", "PartFigures", "generalised_figures"]
@@ -85,7 +85,7 @@ def generalised_figures(
     bounds: list[list[Interval | None]] = [[None, None] for _ in range(3)]
     if resamples:
         drawn = _rates(bootstrap_confusions(confusion, resamples, seed), trained)
-        bounds = [[_interval(values) for values in part] for part in drawn]
+        bounds = [[percentile_interval(values) for values in part] for part in drawn]
     parts = [
         PartFigures(float(values[0]), float(values[1]), interval[0], interval[1])
         for values, interval in zip(point, bounds, strict=True)
@@ -120,14 +120,6 @@ def _rates(confusions: np.ndarray, trained: np.ndarray) -> np.ndarray:
     total = seen + unseen
     harmonic = np.divide(2 * seen * unseen, total, out=np.zeros_like(total), where=total != 0)
     return np.stack([seen, unseen, harmonic])
-
-
-def _interval(values: np.ndarray) -> Interval | None:
-    values = values[~np.isnan(values)]
-    if not values.size:
-        return None
-    low, high = np.percentile(values, [2.5, 97.5])
-    return float(low), float(high)
 
 
 def _plain(part: PartFigures) -> dict[str, Any]:

@@ -91,6 +91,17 @@ def test_the_table_names_what_changed_and_a_finished_run_can_be_read_again(ke2nt
             "no such folder",
         ),
         (
+            ["--model", "ke2nt/ferplus-resnet18", "--target", "folder=x", "--method", "coral"],
+            "needs labelled images of the source; expected --source NAME=DIR",
+        ),
+        (
+            [
+                *("--model", "ke2nt/ferplus-resnet18", "--target", "folder=x"),
+                *("--method", "entropy", "--source", "folder=x"),
+            ],
+            "the method entropy sees no source",
+        ),
+        (
             ["--model", "ke2nt/ferplus-resnet18", "--target", "foldr=x"],
             "unknown dataset 'foldr'",
         ),

@@ -72,6 +72,33 @@ def test_a_second_calibration_is_fitted_to_the_raw_logits(calibrate):
     assert first == second
 
 
+def test_what_a_calibration_takes_away_is_said(calibrate, model):
+    assert "replaces" not in calibrate("--coverage", "0.5")[1]
+    out = " ".join(calibrate("--limit", "12", "--folds", "2")[1].split())
+    assert "It replaces one that was fitted to 24 images." in out
+    assert "were withheld until now; none are from now on" in out
+
+
+def test_a_fit_that_makes_things_worse_is_said():
+    from ke2nt.cli.calibrate import _compared
+    from ke2nt.models.calibration import Calibration
+
+    def notes(before, after):
+        figures = {"nll_before": before, "nll_after": after}
+        return _compared(Calibration(fitted_on={"n": 5}, figures=figures), None)
+
+    assert "worse" in notes(1.0, 1.1)[0]
+    assert notes(1.0, 0.9) == []
+
+
+@pytest.mark.parametrize(("least", "said"), [(3.0, False), (30.0, True)])
+def test_a_threshold_from_a_handful_of_faces_is_said(calibrate, monkeypatch, least, said):
+    monkeypatch.setattr("ke2nt.cli.calibrate._RULE_OF_THREE", least)
+    text = " ".join(calibrate("--max-risk", "0.9")[1].split())
+    assert "answers below" in text
+    assert ("too few to tell that at most 90.0% of answers are wrong" in text) is said
+
+
 def test_training_images_are_warned_of(calibrate):
     assert "trained on make it too sure" in calibrate("--split", "train")[1]
 
@@ -80,7 +107,7 @@ def test_training_images_are_warned_of(calibrate):
     ("extra", "words"),
     [
         (("--max-risk", "0.1", "--coverage", "0.5"), "one target"),
-        (("--max-risk", "-1"), "risk is out of range"),
+        (("--max-risk", "-1"), "'--max-risk'"),
         (("--folds", "99"), "number of folds"),
         (("--split", "nope"), "no split 'nope'"),
         (("--method", "platt"), "platt"),

@@ -161,9 +161,29 @@ def test_a_flattering_choice_of_epoch_is_said(ke2nt, model_folder, selection, no
     assert (note in notes[0]) if note else notes == []
 
 
+def test_the_card_of_a_model_says_it_too(monkeypatch):
+    from ke2nt.cli.evaluation_tables import selection_notes
+    from ke2nt.data.sample import FaceSplit
+
+    def notes(split):
+        return selection_notes("ke2nt/ferplus-resnet18", FaceSplit("ferplus", split, ("a",), ()))
+
+    assert "The epoch was chosen on these images" in notes("val")[0]
+    assert notes("test") == []
+
+
+def test_a_folder_that_cannot_be_is_found_before_any_work(ke2nt, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("ke2nt.models.saving.load_model", None)
+    code, _, err = ke2nt("--out", tmp_path / "file" / "deeper")
+    assert code == 2
+    assert "no folder can be here; expected a folder; found the file" in err
+
+
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
+        (("--merge", "happiness=disgust"), "the model alone has happiness after merging"),
         (("--option", "classes"), "--option cannot be read"),
         (("--option", "clases=a,b"), "has no option 'clases'"),
         (("--merge", "contempt"), "--merge cannot be read"),

@@ -89,6 +89,7 @@ def test_the_hub(export, monkeypatch):
         (("--format", "hub", "--name", "faces"), "not the name of a hub repository"),
         (("--format", "bundle", "--name", "tiny", "--metrics", "nope.json"), "the figures"),
         (("--format", "tflite"), "tflite"),
+        (("--format", "onnx", "--half"), "--half goes with --format hub"),
     ],
 )
 def test_errors_are_one_line(export, extra, words):

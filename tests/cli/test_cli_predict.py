@@ -175,16 +175,37 @@ def test_many_rows_are_counted_not_listed(ke2nt, tmp_path):
         (["x.png", "--detector", "eyes"], "unknown face detector 'eyes'"),
         (["x.png", "--out", "rows.xls"], "no table format has the suffix '.xls'"),
         (["x.png", "--neutral", "gone.png"], "the neutral photo cannot be read"),
-        (["x.png", "--classes", "bored"], "which text encoder"),
+        (["x.png", "--classes", "bored"], "two or more words"),
+        (["x.png", "--classes", "bored,asleep"], "which text encoder"),
+        (["x.png", "--classes", "facs"], "which text encoder"),
+        (["x.png", "--out", "file/rows.csv"], "found the file"),
+        (["x.csv", "--out", "./x.csv"], "would replace what is read"),
     ],
 )
 def test_errors_are_one_line(ke2nt, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
     code, out, err = ke2nt(*arguments)
     assert (code, out) == (2, "")
     assert err.startswith("error: ")
     assert message in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl", "rows.parquet"])
+def test_an_older_table_stays_where_nothing_can_be_read(ke2nt, tmp_path, name):
+    (tmp_path / name).write_bytes(b"older")
+    code, _, err = ke2nt(tmp_path / "gone", "--out", tmp_path / name)
+    assert code == 2
+    assert "nothing could be read" in err
+    assert (tmp_path / name).read_bytes() == b"older"
+
+
+def test_rows_before_the_first_that_is_read_are_not_lost(ke2nt, album, tmp_path):
+    out = tmp_path / "rows.jsonl"
+    code, _, _ = ke2nt(album / "broken.jpg", album / "nobody.png", "--out", out)
+    statuses = [json.loads(line)["status"] for line in out.read_text().splitlines()]
+    assert (code, statuses) == (0, ["unreadable", "no_face"])
 
 
 def test_json_stays_whole_where_nothing_can_be_read(ke2nt, tmp_path):

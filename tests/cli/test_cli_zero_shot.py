@@ -136,6 +136,13 @@ def test_label_sets_that_differ(ke2nt, tmp_path, faces):
     assert err.count("\n") == 1
 
 
+def test_a_mistyped_class_is_named(ke2nt):
+    code, _, err = ke2nt("--classes", "neutral,hapiness")
+    assert code == 2
+    assert "unknown class 'hapiness'" in err
+    assert "Did you mean 'happiness'?" in err
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A run with a class held out of its training."""

@@ -44,7 +44,6 @@ DRAWN = {
     "similarity": lambda seed, **k: figures.similarity_figure(
         CLASSES, VECTORS + seed * np.eye(4, 16), **k
     ),
-    "gallery": lambda seed, **k: figures.gallery_figure(make_faces(seed=seed), columns=3, **k),
 }
 
 
@@ -95,18 +94,6 @@ def test_confusion_is_darkest_where_most_images_are():
     top_left = near[: int(np.median(ys)), : int(np.median(xs))].mean()
     top_right = near[: int(np.median(ys)), int(np.median(xs)) + 40 :].mean()
     assert top_left > 3 * top_right
-
-
-def test_gallery_frames_tell_right_from_wrong():
-    faces = make_faces(2)
-
-    def count(face, colour):
-        rgb = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
-        return (open_png(figures.gallery_figure([face], columns=1)) == rgb).all(-1).sum()
-
-    wrong, right = faces
-    assert count(right, LIGHT.right) > 500 > 5 > count(right, LIGHT.wrong)
-    assert count(wrong, LIGHT.wrong) > 500 > 5 > count(wrong, LIGHT.right)
 
 
 def test_face_png_is_lossless():

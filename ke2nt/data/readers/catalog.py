@@ -6,8 +6,7 @@ import inspect
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from pydantic import TypeAdapter, ValidationError
-
+from ke2nt.config.values import is_of, type_words
 from ke2nt.data.readers.affectnet import AffectNet7, AffectNet8
 from ke2nt.data.readers.base import Reader
 from ke2nt.data.readers.ckplus import CKPlus
@@ -76,7 +75,12 @@ def get_reader(name: str, root: str | Path | None = None, /, **options: Any) -> 
     known, kinds = _options(reader), get_type_hints(reader.__init__)
     for option, value in options.items():
         if option in known:
-            options[option] = _checked(name, option, value, kinds[option])
+            if not is_of(value, kinds[option]):
+                raise DataError(
+                    f"{name} cannot have this {option}",
+                    expected=type_words(kinds[option]),
+                    found=repr(value),
+                )
         elif option == "root" or not _passes_on(reader):
             leave_out = "Leave it out; in a configuration: 'data.options={}'."
             raise DataError(
@@ -85,25 +89,6 @@ def get_reader(name: str, root: str | Path | None = None, /, **options: Any) -> 
                 hint=did_you_mean(option, known) if known else leave_out,
             )
     return reader(root, **options)
-
-
-def _checked(name: str, option: str, value: Any, kind: Any) -> Any:
-    """An option's value, if it is of its kind.
-
-    Raises:
-        DataError: It is not.
-    """
-    try:
-        return TypeAdapter(kind).validate_python(value, strict=True)
-    except ValidationError as error:
-        raise DataError(
-            f"{name} cannot have this {option}", expected=_words(kind), found=repr(value)
-        ) from error
-
-
-def _words(kind: Any) -> str:
-    """A type as people write it."""
-    return kind.__name__ if isinstance(kind, type) else str(kind).replace("collections.abc.", "")
 
 
 def _options(reader: type[Any]) -> dict[str, Any]:

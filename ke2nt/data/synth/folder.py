@@ -14,8 +14,7 @@ from PIL import Image
 
 from ke2nt.data.synth.dataset import SPLITS, SyntheticFaces
 from ke2nt.data.synth.render import REGIONS
-from ke2nt.errors import DataError
-from ke2nt.runtime.atomic import atomic_folder, write_json, write_text
+from ke2nt.runtime.atomic import atomic_folder, check_new_folder, write_json, write_text
 
 __all__ = ["write_folder"]
 
@@ -51,13 +50,7 @@ def write_folder(
         DataError: The folder is in use, or a value is out of range.
     """
     out = Path(out)
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise DataError(
-            "the output folder is in use",
-            expected="a new or empty folder",
-            where=out,
-            hint="Name another folder, or remove this one first.",
-        )
+    check_new_folder(out)
     faces = SyntheticFaces(count, seed=seed, size=size, styles=tuple(styles))
     split_of = {i: split for split in SPLITS for i in faces.indices(split)}
     order = sorted(split_of, key=lambda i: (list(SPLITS).index(split_of[i]), i))
