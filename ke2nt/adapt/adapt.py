@@ -90,6 +90,13 @@ def adapt(
     join_group(config.device)
     quiet = quiet or not is_main()
     run = RunDirectory(config.out)
+    with run.kept_if_used():
+        return _adapt(config, run, resume=resume, quiet=quiet, command=command)
+
+
+def _adapt(
+    config: AdaptConfig, run: RunDirectory, *, resume: bool, quiet: bool, command: str | None
+) -> AdaptResult:
     target = _target(config, quiet)
     with together():
         if is_main() and not resume:

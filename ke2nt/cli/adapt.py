@@ -123,7 +123,9 @@ def _settings(
         raise ConfigError(
             f"the method {settings.adapt.method} sees no source", found=f"--source {source}"
         )
-    named = source is not None or any(change.startswith("data.") for change in changes)
+    named = source is not None or any(
+        change.partition("=")[0].split(".")[0].strip() == "data" for change in changes
+    )
     if config is None and not settings.source_free and not named:
         raise ConfigError(
             f"the method {settings.adapt.method} needs labelled images of the source",

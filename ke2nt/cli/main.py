@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from typing import Annotated, Any
 
 import typer
@@ -90,30 +91,37 @@ def _terminated(signum: int, frame: object) -> None:
 def main() -> None:
     """Run the command line; errors of the user's become one line on stderr and exit code 2."""
     _add_commands()
-    signal.signal(signal.SIGTERM, _terminated)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminated)
     text = ""
     try:
         code = app(prog_name="ke2nt", standalone_mode=False) or 0
-        sys.stdout.flush()
     except Ke2ntError as error:
         text, code = f"error: {error}", error.exit_code
     except _UsageError as error:
         text, code = _usage_text(error), 2
     except OSError as error:
-        place = "" if error.filename is None else f": {error.filename}"
-        text, code = f"error: {error.strerror or error}{place}", 2
-        if error.filename is None:  # what is printed finds no room, or nobody reads it
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            if isinstance(error, BrokenPipeError):
-                text, code = "", 1
+        text, code = _system_text(error), 2
     except (KeyboardInterrupt, typer.Abort):
         code = 130
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:  # what is printed finds no room, or nobody reads it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        gone = isinstance(error, BrokenPipeError)
+        text, code = ("", 1) if gone else (text or _system_text(error), code or 2)
     if code == 130:
         text = "stopped"
     if text:
         process = os.environ.get("RANK", "0")  # of those that a launcher has started
         print(text if process == "0" else f"process {process}: {text}", file=sys.stderr)
     sys.exit(code)
+
+
+def _system_text(error: OSError) -> str:
+    place = "" if error.filename is None else f": {error.filename}"
+    return f"error: {error.strerror or error}{place}"
 
 
 def _usage_text(error: Any) -> str:

@@ -132,6 +132,12 @@ def reader_options(option: Iterable[str] | None, rule: str | None) -> dict[str, 
         ConfigError: An option cannot be read, or both name the rule.
     """
     options = pairs(option, "--option", yaml=True)
+    if own := options.keys() & {"name", "root"}:
+        raise ConfigError(
+            "--option cannot name the dataset or its folder",
+            found=", ".join(sorted(own)),
+            hint="--dataset and --root do.",
+        )
     if rule is not None and "rule" in options:
         raise ConfigError(
             "the rule is given twice",

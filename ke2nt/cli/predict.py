@@ -103,7 +103,7 @@ def predict(
     Example: ke2nt predict photo.jpg holiday/ talk.mp4 --out faces.csv --annotate seen
     """
     from ke2nt.predict.job import Totals, predict_paths
-    from ke2nt.predict.output import RowWriter, check_table, open_writer
+    from ke2nt.predict.output import LateTable, check_table
     from ke2nt.predict.pictures import PictureWriter
     from ke2nt.predict.recognizer import Recognizer
     from ke2nt.runtime.progress import track
@@ -127,8 +127,7 @@ def predict(
     totals = Totals()
     few: list[FaceResult] = []
     with ExitStack() as open_files:
-        table: RowWriter | None = None
-        waiting: list[FaceResult] = []  # an older table stays where nothing can be read
+        table = open_files.enter_context(LateTable(out, recognizer.classes)) if out else None
         pictures = open_files.enter_context(
             PictureWriter(recognizer.classes, annotated=annotate, timelines=timeline)
         )
@@ -141,12 +140,6 @@ def predict(
             for row in result.rows:
                 if table is not None:
                     table.write(row)
-                elif out is not None:
-                    waiting.append(row)
-                    if row.status != "unreadable":
-                        table = open_files.enter_context(open_writer(out, recognizer.classes))
-                        for each in waiting:
-                            table.write(each)
                 if document is not None:
                     document(row)
                 elif len(few) <= _MOST_ROWS:

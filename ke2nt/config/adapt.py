@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from ke2nt.config.schema import OptimConfig, TrainConfig
-from ke2nt.config.section import Section
+from ke2nt.config.section import ReaderOptions, Section
 
 __all__ = ["AdaptConfig", "AdaptSection", "Part", "TargetConfig"]
 
@@ -23,7 +23,7 @@ class TargetConfig(Section):
 
     name: str = Field("folder", description="Dataset reader, as `ke2nt data list` names them.")
     root: str | None = Field(None, description="Its folder; for `folder` also one of bare images.")
-    options: dict[str, Any] = Field(default_factory=dict, description="Options of the reader.")
+    options: ReaderOptions = Field(default_factory=dict, description="Options of the reader.")
     split: str | None = Field(
         None, description="Split to adapt to; null takes train, or the only one."
     )

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from ke2nt.config.attention import AttentionConfig
 from ke2nt.config.pretrain import PretrainConfig
-from ke2nt.config.section import Section
+from ke2nt.config.section import ReaderOptions, Section
 
 __all__ = [
     "AugmentConfig",
@@ -54,10 +54,10 @@ class DataConfig(Section):
 
     name: str = Field("ferplus", description="Dataset reader, as `ke2nt data list` names them.")
     root: str | None = Field(None, description="The dataset's folder (or manifest file).")
-    options: dict[str, Any] = Field(
+    options: ReaderOptions = Field(
         default_factory=dict, description="Further options of the reader, such as {rule: majority}."
     )
-    train_options: dict[str, Any] = Field(
+    train_options: ReaderOptions = Field(
         default_factory=dict,
         description="Options that the training split alone is read with, over those: {rule: "
         "plurality10} adds the faces that annotators did not agree on.",
@@ -219,7 +219,7 @@ class OptimConfig(Section):
     decay_all: bool = Field(
         False, description="Decay biases and norms too; otherwise weight matrices alone."
     )
-    clip: float | None = Field(None, gt=0.0, description="Largest gradient norm.")
+    clip: float | None = Field(None, gt=0.0, description="Largest gradient norm of the model.")
     batch_size: int = Field(64, ge=1, description="Images of a step, over all processes.")
     epochs: int = Field(50, ge=1, description="All epochs, warm-up included.")
     warmup_epochs: float = Field(1.0, ge=0.0)

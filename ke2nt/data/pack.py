@@ -98,7 +98,11 @@ def _without(name: str, reader: Reader, error: DataError) -> DataError:
     """The error of a split that is not there, and how to pack the others."""
     others = " ".join(f"--split {other}" for other in reader.splits if other != name)
     return DataError(
-        str(error).rstrip("."), hint=f"To pack the others, add {others}." if others else None
+        error.message,
+        expected=error.expected,
+        found=error.found,
+        where=error.where,
+        hint=f"To pack the others, add {others}." if others else error.hint,
     )
 
 

@@ -66,6 +66,10 @@ class Target:
                 values[key] = yaml.safe_load(value)
             except yaml.YAMLError as error:
                 raise ConfigError(f"{part!r} cannot be read", expected=_FORM) from error
+        if own := sorted(values.keys() & {"name", "root"}):
+            raise ConfigError(
+                f"{' and '.join(own)} cannot be an option", where=text, expected=_FORM
+            )
         limit = values.pop("limit", None)
         if limit is not None and (type(limit) is not int or limit < 1):
             raise ConfigError("limit is no number of images", where=text, found=limit)

@@ -95,6 +95,13 @@ def pretrain(
     """
     check_one_process()
     run = RunDirectory(config.out)
+    with run.kept_if_used():
+        return _pretrain(config, run, resume=resume, quiet=quiet, command=command)
+
+
+def _pretrain(
+    config: FesganConfig, run: RunDirectory, *, resume: bool, quiet: bool, command: str | None
+) -> PretrainResult:
     seed_everything(config.seed)
     set_deterministic(config.deterministic)
     preprocessing = Preprocessing(image_size=config.gan_size, grey=config.model.grey)

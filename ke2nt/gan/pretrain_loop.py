@@ -98,7 +98,7 @@ class SynthesisLoop(EpochLoop):
         if not self._is_finite(total, progress, batch):
             return {}
         self._step(total)
-        if done % gan.optim.critic_steps:
+        if not self._is_whole(progress):
             return parts
         total, more = self.game.generator_loss(real, labels, draws)
         if not self._is_finite(total, progress, batch):
@@ -106,6 +106,11 @@ class SynthesisLoop(EpochLoop):
         self._step(total)
         self.ema.update(self.model)
         return parts | more
+
+    def _is_whole(self, progress: Progress) -> bool:
+        """Whether the generator steps, too."""
+        done = progress.epoch * self.steps_per_epoch + progress.step
+        return done % self.optim.critic_steps == 0
 
     def _step(self, total: Tensor) -> None:
         self.optimizer.zero_grad(set_to_none=True)

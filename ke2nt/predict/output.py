@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -17,6 +19,7 @@ __all__ = [
     "WRITERS",
     "CsvWriter",
     "JsonLinesWriter",
+    "LateTable",
     "ParquetWriter",
     "RowWriter",
     "check_table",
@@ -115,6 +118,40 @@ WRITERS: Mapping[str, Callable[[Path, Sequence[str]], RowWriter]] = {
 }
 
 
+class LateTable:
+    """A table that is opened at the first row of something that could be read.
+
+    So an older file stays where nothing can be read. A context manager, as a `RowWriter`.
+
+    Args:
+        path: The file, see `open_writer`.
+        classes: Class names in the order of the probabilities.
+    """
+
+    def __init__(self, path: Path, classes: Sequence[str]) -> None:
+        check_table(path)
+        self._open = partial(open_writer, path, classes)
+        self._table: RowWriter | None = None
+        self._waiting: list[FaceResult] = []
+
+    def write(self, row: FaceResult) -> None:
+        """Add a row."""
+        self._waiting.append(row)
+        if self._table is None and row.status != "unreadable":
+            self._table = self._open()
+        if self._table is not None:
+            for waiting in self._waiting:
+                self._table.write(waiting)
+            self._waiting = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._table is not None:
+            self._table.__exit__(*error)
+
+
 def check_table(path: Path) -> None:
     """Make sure that a table can be written to a file, before there are rows to write.
 
@@ -133,7 +170,8 @@ def check_table(path: Path) -> None:
         raise ConfigError(
             "a table cannot be written", expected="a file", found="a folder", where=path
         )
-    check_folder(path.absolute().parent)
+    if not (path.is_file() and os.access(path, os.W_OK)):
+        check_folder(path.parent)
 
 
 def open_writer(path: Path, classes: Sequence[str]) -> RowWriter:

@@ -84,10 +84,12 @@ def check_folder(path: Path) -> None:
         ConfigError: A file is in its place, or nothing may be written there.
     """
     there = path.absolute()
-    while not there.exists() and there != there.parent:
+    while not (there.exists() or there.is_symlink()) and there != there.parent:
         there = there.parent
     if not there.is_dir():
-        raise ConfigError("no folder can be here", expected="a folder", found=f"the file {there}")
+        raise ConfigError(
+            "no folder can be here", expected="a folder", found=f"{there}, which is none"
+        )
     if not os.access(there, os.W_OK | os.X_OK):
         raise ConfigError("nothing may be written here", where=there)
 

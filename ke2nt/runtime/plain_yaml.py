@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from typing import Any
 
 import yaml
@@ -13,14 +12,15 @@ __all__ = ["PlainLoader"]
 class PlainLoader(yaml.SafeLoader):
     """SafeLoader that refuses duplicate keys, of which YAML libraries take the last one."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
         seen = set()
-        for key, _ in node.value:
+        for key, _ in node.value:  # before "<<" is filled in from elsewhere
             if isinstance(key, yaml.ScalarNode):
-                if key.value in seen:
+                if (key.tag, key.value) in seen:
                     raise yaml.MarkedYAMLError(
                         problem=f"the key {key.value!r} is given twice",
                         problem_mark=key.start_mark,
                     )
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)
+                seen.add((key.tag, key.value))
+        return node

@@ -161,7 +161,11 @@ def load_checkpoint(
         value = json.loads((path / "state.json").read_text(encoding="utf-8"))
         if value["format"] != FORMAT:
             raise CheckpointError(
-                "unknown checkpoint format", expected=FORMAT, found=value["format"], where=path
+                "unknown checkpoint format",
+                expected=FORMAT,
+                found=value["format"],
+                where=path,
+                hint="Another version of ke2nt wrote it; resume the run with that one.",
             )
         progress = _progress(value["progress"])
         if digest_file(path / "state.safetensors") != value["digest"]:

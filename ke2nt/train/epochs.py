@@ -137,6 +137,10 @@ class EpochLoop(ABC):
     def _train_step(self, batch: Batch, progress: Progress) -> dict[str, torch.Tensor]:
         """One step; returns the detached total and its parts, or nothing if left out."""
 
+    def _is_whole(self, progress: Progress) -> bool:
+        """Whether the step under way is one of all that learns."""
+        return True
+
     def _after_epoch(self, progress: Progress) -> Progress:
         """Where to go on from after an epoch, before its checkpoint is written."""
         return progress
@@ -267,9 +271,9 @@ class EpochLoop(ABC):
                 expected=f"{self.section}.batch_size at least 2 in each process",
                 found=self._batch // world_size(),
             ) from error
-        if parts:
+        if parts and self._is_whole(progress):
             progress.skipped_in_a_row = 0
-        else:
+        if not parts:
             for buffer, value in zip(buffers, before, strict=True):
                 buffer.copy_(value)
         return parts
@@ -314,8 +318,8 @@ class EpochLoop(ABC):
         resume = f"{self.command} --resume {self.run.path}"
         return out_of_memory_explained(
             ", ".join(f"{key}={value}" for key, value in sizes.items()),
-            f"Lower {' first, then '.join(sizes)}; go on with {resume} where the run had "
-            "checkpoints.",
+            f"Lower {' first, then '.join(sizes)} in a new run; or free memory and go on with "
+            f"{resume} where this one has checkpoints.",
         )
 
     @property
@@ -357,6 +361,7 @@ class EpochLoop(ABC):
             "epoch": progress.epoch + 1,
             "step": progress.step + 1,
             "loss": str(loss),
+            "classes": list(self.data.classes),
             "names": names,
         }
         labels = self.targets.cpu()[batch.indices.cpu()]

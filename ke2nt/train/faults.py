@@ -69,9 +69,9 @@ def not_finite(
         "the loss is not finite any more",
         found=f"{facts['loss']} in epoch {facts['epoch']}, step {facts['step']}",
         where=run.path,
-        hint=f"Lower {section}.lr, set {section}.clip=1.0, or use precision=fp32; "
-        f"{section}.not_finite=skip leaves such steps out. {kept}"
-        "the checkpoints up to the epoch before are kept.",
+        hint=f"In a new run, lower {section}.lr or set {section}.clip=1.0; precision=fp32 and "
+        f"{section}.not_finite=skip, which leaves such steps out, may be set in this run's "
+        f"config.yaml, too. {kept}the checkpoints up to the epoch before are kept.",
     )
 
 

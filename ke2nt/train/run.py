@@ -15,6 +15,7 @@ report.html     the page to look at
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,18 +23,22 @@ from typing import Any, overload
 
 from ke2nt.config.load import Config, config_from_dict, config_to_yaml, read_yaml
 from ke2nt.config.schema import TrainConfig
-from ke2nt.errors import CheckpointError, TrainingError
+from ke2nt.errors import CheckpointError, Ke2ntError, TrainingError
 from ke2nt.runtime.atomic import write_json, write_text
 from ke2nt.runtime.distributed import is_main, together
 from ke2nt.train.checkpoint import latest_checkpoint
 
 __all__ = ["RunDirectory"]
 
-_SETTINGS = {"config.yaml", "begun.json", "split.json"}
+_ABOUT_ITSELF = {"config.yaml", "begun.json", "split.json", "run.json", "log.jsonl"}
 _FREE = {  # where things are, how fast it goes, and what is done once, at the start
     *("out", "device", "compile", "cuda_graphs", "keep_checkpoints", "checkpoint_every"),
     *("data.root", "data.workers", "data.memory", "data.extra.folder", "data.extra.generator"),
     *("text.cache_dir", "model.weights", "start", "target.root", "joint.generator"),
+    *("precision", "optim.not_finite", "gan.optim.not_finite"),  # what a failed step asks for
+}
+_FILES = {  # may lie elsewhere by now
+    *("text.prompts", "text.bank", "text.encoder", "adapt.source_prompts", "gan.identity_space"),
 }
 
 
@@ -80,7 +85,7 @@ class RunDirectory:
         return isinstance(facts, dict) and facts.get("status") == "finished"
 
     def check_free(self, *, command: str = "ke2nt train") -> None:
-        """Refuse a folder that holds another run, unless that failed before it computed anything.
+        """Refuse a folder that holds another run.
 
         Args:
             command: What starts and resumes such a run, for the message.
@@ -88,12 +93,35 @@ class RunDirectory:
         Raises:
             TrainingError: It holds one.
         """
-        if self.begun and not self._failed_start():
+        if self.begun:
             raise TrainingError(
                 "the run directory holds a run already",
                 where=self.path,
                 hint=f"Type: {command} --resume {self.path}, or name another with --out",
             )
+
+    @contextmanager
+    def kept_if_used(self) -> Iterator[None]:
+        """Take back a run that fails before anything is learned, so that it can be typed again.
+
+        What it wrote about itself is removed, and its folder where nothing else is in it; a batch
+        that was kept for looking at stays.
+        """
+        begun, before = self.begun, self._others()
+        try:
+            yield
+        except Ke2ntError:
+            if is_main() and not begun and self._others() <= before:
+                with suppress(OSError):  # there is nothing, or the folder holds more
+                    for name in _ABOUT_ITSELF:
+                        (self.path / name).unlink(missing_ok=True)
+                    self.path.rmdir()
+            raise
+
+    def _others(self) -> set[str]:
+        """Names in the folder of what is learned, or is not of ke2nt's."""
+        found = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
+        return found - _ABOUT_ITSELF - {"not_finite.json", "not_finite.safetensors"}
 
     def create(self, config: TrainConfig, *, command: str = "ke2nt train") -> None:
         """Start a new run here.
@@ -106,20 +134,16 @@ class RunDirectory:
             TrainingError: The folder holds another run, or cannot be written.
         """
         self.check_free(command=command)
+        self._write_settings({"config.yaml": config_to_yaml(config)})
+
+    def _write_settings(self, texts: Mapping[str, str]) -> None:
         try:
-            for file in self._failed_start() if self.begun else []:
-                file.unlink()
-            write_text(self.path / "config.yaml", config_to_yaml(config))
+            for name, text in texts.items():
+                write_text(self.path / name, text)
         except OSError as error:
             raise TrainingError(
                 "cannot write the run directory", where=self.path, found=error
             ) from error
-
-    def _failed_start(self) -> list[Path]:
-        """The files of a run that left its settings (and those of its first stage) alone."""
-        files = [path for path in self.path.rglob("*") if not path.is_dir()]
-        names = {file.name for file in files}
-        return files if "split.json" in names <= _SETTINGS else []
 
     @overload
     def load_config(self) -> TrainConfig: ...
@@ -173,21 +197,30 @@ class RunDirectory:
                 the run began.
         """
         begun = resume and (self.path / "split.json").exists()
+        settings = config.model_dump(mode="json")
         with together():
             if is_main() and not resume:
                 self.create(config, command=command)
             if is_main() and not begun:
-                self.write("begun.json", config.model_dump(mode="json"))
-                self.write("split.json", names)
-        if not begun:
-            return
+                about = {"begun.json": settings, "split.json": names}
+                self._write_settings({name: json.dumps(value) for name, value in about.items()})
+        if begun:
+            self._check_same(settings, names)
+
+    def _check_same(self, settings: Mapping[str, Any], names: Mapping[str, Any]) -> None:
+        if not (self.path / "begun.json").is_file():
+            raise CheckpointError(
+                "the run was begun by an older version of ke2nt, and cannot be gone on with",
+                where=self.path,
+                hint="Start a new run, with model.weights from its model if you like.",
+            )
         if self.read("split.json") != names:
             raise CheckpointError(
                 "the dataset has changed since the run began: its splits or labels differ",
                 where=self.path,
                 hint="Start a new run.",
             )
-        changes = _changes(self.read("begun.json"), config.model_dump(mode="json"))
+        changes = _changes(self.read("begun.json"), settings)
         if changes:
             key, then, now = changes[0]
             raise CheckpointError(
@@ -259,4 +292,5 @@ def _changes(then: Any, now: Any, key: str = "") -> list[tuple[str, Any, Any]]:
             for name in then.keys() & now.keys()  # a newer version may have more
             for change in _changes(then[name], now[name], f"{key}.{name}".lstrip("."))
         ]
-    return [] if then == now else [(key, then, now)]
+    moved = key in _FILES and os.sep in str(then) and not Path(then).expanduser().exists()
+    return [] if then == now or moved else [(key, then, now)]

@@ -74,6 +74,19 @@ def train(
     join_group(config.device)
     quiet = quiet or not is_main()
     run = RunDirectory(config.out)
+    with run.kept_if_used():
+        return _train(config, run, resume=resume, quiet=quiet, command=command, prepare=prepare)
+
+
+def _train(
+    config: TrainConfig,
+    run: RunDirectory,
+    *,
+    resume: bool,
+    quiet: bool,
+    command: str | None,
+    prepare: Callable[..., Trainer],
+) -> TrainResult:
     seed_everything(config.seed)
     set_deterministic(config.deterministic)
     accelerator = make_accelerator(config)

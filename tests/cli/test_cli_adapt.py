@@ -76,6 +76,14 @@ def test_the_table_names_what_changed_and_a_finished_run_can_be_read_again(ke2nt
     assert again[1] == out
 
 
+def test_a_mistyped_adaptation_is_typed_again(ke2nt, tmp_path, faces):
+    words = "--model", "ke2nt/ferplus-resnet18", "--target", f"folder={faces}", "--out", "again"
+    code, _, err = ke2nt("adapt", *words, "--source", "folder=nowhere", "--method", "coral")
+    assert code == 2
+    assert not (tmp_path / "again").exists(), err
+    assert ke2nt("adapt", *words, "--method", "statistics", "device=cpu")[0] == 0
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

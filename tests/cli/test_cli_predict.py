@@ -178,7 +178,7 @@ def test_many_rows_are_counted_not_listed(ke2nt, tmp_path):
         (["x.png", "--classes", "bored"], "two or more words"),
         (["x.png", "--classes", "bored,asleep"], "which text encoder"),
         (["x.png", "--classes", "facs"], "which text encoder"),
-        (["x.png", "--out", "file/rows.csv"], "found the file"),
+        (["x.png", "--out", "file/rows.csv"], "which is none"),
         (["x.csv", "--out", "./x.csv"], "would replace what is read"),
     ],
 )

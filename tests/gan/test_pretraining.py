@@ -159,7 +159,8 @@ def test_a_loss_that_is_not_finite_stops_with_the_batch_saved(tiny, monkeypatch)
     assert (RunDirectory(config.out).path / "not_finite.safetensors").exists()
 
 
-def test_skipping_ends_where_no_step_of_the_generator_is_finite(tiny, monkeypatch):
+@pytest.mark.parametrize("critic_steps", [1, 2])
+def test_skipping_ends_where_no_step_of_the_generator_is_finite(tiny, monkeypatch, critic_steps):
     """The critics' loss before it is."""
     real = Game.generator_loss
 
@@ -169,7 +170,8 @@ def test_skipping_ends_where_no_step_of_the_generator_is_finite(tiny, monkeypatc
 
     monkeypatch.setattr(Game, "generator_loss", broken)
     monkeypatch.setattr("ke2nt.train.epochs._MOST_SKIPPED", 3)
-    config = tiny("gan.optim.not_finite=skip", "gan.optim.critic_steps=1", "gan.optim.epochs=3")
+    changes = f"gan.optim.critic_steps={critic_steps}", "gan.optim.epochs=6"
+    config = tiny("gan.optim.not_finite=skip", *changes)
     with pytest.raises(TrainingError, match="not finite"):
         pretrain(config, quiet=True)
 

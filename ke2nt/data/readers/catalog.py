@@ -59,7 +59,7 @@ def describe_reader(name: str) -> dict[str, Any]:
     }
 
 
-def get_reader(name: str, root: str | Path | None = None, /, **options: Any) -> Reader:
+def get_reader(name: str, root: str | Path | None = None, **options: Any) -> Reader:
     """The reader of a dataset.
 
     Args:
@@ -72,16 +72,16 @@ def get_reader(name: str, root: str | Path | None = None, /, **options: Any) -> 
         LayoutError: The root does not have the dataset's layout.
     """
     reader = _reader(name)
-    known, kinds = _options(reader), get_type_hints(reader.__init__)
+    known, kinds = _options(reader), _kinds(reader)
     for option, value in options.items():
         if option in known:
-            if not is_of(value, kinds[option]):
+            if not is_of(value, kinds.get(option, Any)):
                 raise DataError(
                     f"{name} cannot have this {option}",
                     expected=type_words(kinds[option]),
                     found=repr(value),
                 )
-        elif option == "root" or not _passes_on(reader):
+        elif not _passes_on(reader):
             leave_out = "Leave it out; in a configuration: 'data.options={}'."
             raise DataError(
                 f"{name} has no option {option!r}",
@@ -89,6 +89,14 @@ def get_reader(name: str, root: str | Path | None = None, /, **options: Any) -> 
                 hint=did_you_mean(option, known) if known else leave_out,
             )
     return reader(root, **options)
+
+
+def _kinds(reader: type[Any]) -> dict[str, Any]:
+    """Option → type, as far as a reader says."""
+    try:
+        return get_type_hints(reader.__init__)
+    except NameError:  # of a type that is imported for type checkers alone
+        return {}
 
 
 def _options(reader: type[Any]) -> dict[str, Any]:

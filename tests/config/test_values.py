@@ -1,0 +1,63 @@
+"""Types of readers' options, and YAML without duplicate keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from ke2nt.config.values import is_of
+from ke2nt.data.readers import catalog
+from ke2nt.data.readers.catalog import get_reader
+from ke2nt.runtime.plain_yaml import PlainLoader
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "right"),
+    [
+        (3, int, True),
+        (np.int64(3), int, True),
+        (True, int, False),
+        ("3", int, False),
+        (3, float, True),
+        (np.array(["a"]), Sequence[str], True),
+        (("a",), str | Sequence[str], True),
+        ([1], str | Sequence[str], False),
+        (None, int | None, True),
+        (object(), Any, True),
+    ],
+)
+def test_values_of_a_type(value, kind, right):
+    assert is_of(value, kind) is right
+
+
+def test_a_reader_of_ones_own_needs_no_types(monkeypatch):
+    class Own:
+        splits = ("train",)
+        expected_tree = "nothing"
+
+        def __init__(self, root, *, first=1, second: Unknown = 2):  # noqa: F821
+            self.options = first, second
+
+    monkeypatch.setitem(catalog.READERS, "own", Own)
+    assert get_reader("own", root=".", first="x", second=None).options == ("x", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "twice"),
+    [
+        ("{a: 1, b: {a: 1}}", False),
+        ("{a: 1, a: 2}", True),
+        ("{1: 1, '1': 2}", False),
+        ("b: &b {x: 1}\na: {d: &d {<<: *b, x: 2}}\ne: {<<: *d, z: 1}", False),
+    ],
+)
+def test_a_key_is_given_once(text, twice):
+    if twice:
+        with pytest.raises(yaml.MarkedYAMLError, match="'a' is given twice"):
+            yaml.load(text, Loader=PlainLoader)
+    else:
+        assert yaml.load(text, Loader=PlainLoader) == yaml.safe_load(text)
