@@ -30,7 +30,8 @@ from ke2nt.train.checkpoint import latest_checkpoint
 
 __all__ = ["RunDirectory"]
 
-_ABOUT_ITSELF = {"config.yaml", "begun.json", "split.json", "run.json", "log.jsonl"}
+_ABOUT_ITSELF = {"config.yaml", "begun.json", "split.json", "run.json"}
+_OF_A_FAULT = {"log.jsonl", "not_finite.json", "not_finite.safetensors"}
 _FREE = {  # where things are, how fast it goes, and what is done once, at the start
     *("out", "device", "compile", "cuda_graphs", "keep_checkpoints", "checkpoint_every"),
     *("data.root", "data.workers", "data.memory", "data.extra.folder", "data.extra.generator"),
@@ -104,8 +105,8 @@ class RunDirectory:
     def kept_if_used(self) -> Iterator[None]:
         """Take back a run that fails before anything is learned, so that it can be typed again.
 
-        What it wrote about itself is removed, and its folder where nothing else is in it; a batch
-        that was kept for looking at stays.
+        What it wrote about itself is removed, and its folder where nothing else is in it; its log
+        and a batch that was kept for looking at stay.
         """
         begun, before = self.begun, self._others()
         try:
@@ -121,7 +122,7 @@ class RunDirectory:
     def _others(self) -> set[str]:
         """Names in the folder of what is learned, or is not of ke2nt's."""
         found = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
-        return found - _ABOUT_ITSELF - {"not_finite.json", "not_finite.safetensors"}
+        return found - _ABOUT_ITSELF - _OF_A_FAULT
 
     def create(self, config: TrainConfig, *, command: str = "ke2nt train") -> None:
         """Start a new run here.

@@ -99,6 +99,25 @@ def test_a_run_that_fails_in_its_first_steps_is_typed_again_with_less(tiny, monk
     train(tiny("optim.batch_size=4"), quiet=True)
 
 
+def test_what_shows_a_fault_stays(tiny, monkeypatch):
+    real, calls = Trainer._changed, []
+
+    def infinite(self, *args):
+        pixels, images = real(self, *args)
+        calls.append(None)
+        return pixels, images * float("inf") if len(calls) == 8 else images
+
+    monkeypatch.setattr(Trainer, "_changed", infinite)
+    config = tiny("select={rule: last, every: 9}", "checkpoint_every=1000")
+    with pytest.raises(TrainingError, match="epoch 2"):
+        train(config, quiet=True)
+    run = RunDirectory(config.out)
+    names = {path.name for path in run.path.iterdir()}
+    assert names == {"log.jsonl", "not_finite.json", "not_finite.safetensors"}
+    train(config, quiet=True)
+    assert len((run.path / "log.jsonl").read_text().splitlines()) == 3
+
+
 def test_what_a_failed_step_asks_for_may_be_changed(tiny, monkeypatch):
     real, calls = Trainer._changed, []
 
