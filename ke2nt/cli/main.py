@@ -91,7 +91,8 @@ def _terminated(signum: int, frame: object) -> None:
 def main() -> None:
     """Run the command line; errors of the user's become one line on stderr and exit code 2."""
     _add_commands()
-    if threading.current_thread() is threading.main_thread():
+    alone = "RANK" not in os.environ  # a process that waits for others would not hear it
+    if alone and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminated)
     text = ""
     try:
