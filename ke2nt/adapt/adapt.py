@@ -236,6 +236,8 @@ def _compare(
 
     answers = answers_for(target.report)
     known = None if source is None else answers_for(source.val)
+    for model in models:
+        model.to("cpu")
     changes = compare(answers[0], answers[1], known, seed=config.seed)
     images = len(target.images.usable)
     trust = judge_trust(

@@ -307,13 +307,16 @@ def test_both_models_are_compared_where_they_trained(tiny, monkeypatch):
 
     devices, real = [], module.predict
 
-    def spied(*arguments, device=None, **options):
+    def spied(model, *arguments, device=None, **options):
         devices.append(device)
-        return real(*arguments, device=device, **options)
+        monkeypatch.setattr(model, "to", lambda place: devices.append(place), raising=False)
+        return real(model, *arguments, device=device, **options)
 
     monkeypatch.setattr(module, "predict", spied)
     adapt(tiny("optim.epochs=1"), quiet=True)
-    assert devices == [torch.device("cpu")] * 4
+    asked, back = devices[:-2], devices[-2:]
+    assert asked == [torch.device("cpu")] * 8  # of predict, which moves the model there
+    assert back == ["cpu", "cpu"]
 
 
 def test_a_collapse_is_found_and_said(tiny):
