@@ -99,7 +99,9 @@ def test_a_run_that_fails_in_its_first_steps_is_typed_again_with_less(tiny, monk
     train(tiny("optim.batch_size=4"), quiet=True)
 
 
-def test_what_shows_a_fault_stays(tiny, monkeypatch):
+@pytest.fixture
+def eighth_step_is_infinite(monkeypatch):
+    """Images of the eighth step, in the second epoch; the steps so far, to be set back."""
     real, calls = Trainer._changed, []
 
     def infinite(self, *args):
@@ -108,6 +110,10 @@ def test_what_shows_a_fault_stays(tiny, monkeypatch):
         return pixels, images * float("inf") if len(calls) == 8 else images
 
     monkeypatch.setattr(Trainer, "_changed", infinite)
+    return calls
+
+
+def test_what_shows_a_fault_stays(tiny, eighth_step_is_infinite):
     config = tiny("select={rule: last, every: 9}", "checkpoint_every=1000")
     with pytest.raises(TrainingError, match="epoch 2"):
         train(config, quiet=True)
@@ -118,22 +124,14 @@ def test_what_shows_a_fault_stays(tiny, monkeypatch):
     assert len((run.path / "log.jsonl").read_text().splitlines()) == 3
 
 
-def test_what_a_failed_step_asks_for_may_be_changed(tiny, monkeypatch):
-    real, calls = Trainer._changed, []
-
-    def infinite(self, *args):
-        pixels, images = real(self, *args)
-        calls.append(None)
-        return pixels, images * float("inf") if len(calls) == 8 else images
-
-    monkeypatch.setattr(Trainer, "_changed", infinite)
+def test_what_a_failed_step_asks_for_may_be_changed(tiny, eighth_step_is_infinite):
     config = tiny()
     with pytest.raises(TrainingError, match=r"epoch 2, step 3.*not_finite=skip.*config\.yaml"):
         train(config, quiet=True)
     run = RunDirectory(config.out)
     path = run.path / "config.yaml"
     path.write_text(path.read_text().replace("not_finite: stop", "not_finite: skip"))
-    calls[:] = [None] * 5
+    eighth_step_is_infinite[:] = [None] * 5
     result = train(run.load_config(), resume=True, quiet=True)
     assert [r.get("skipped", 0) for r in result.progress.records] == [0, 1, 0]
 
