@@ -53,7 +53,7 @@ def stage_accuracies(folder: Path) -> dict[str, float]:
     """Accuracy of the fused answer and of each stage's, on the run's own validation split."""
     config = RunDirectory(folder).load_config()
     data = config.data
-    split = get_reader(data.name, data.root, **data.options).load(data.val_split or "val")
+    split = get_reader(data.name, data.root, data.options).load(data.val_split or "val")
     model = load_model(folder)
     images, right = tensors_for(model, split), []
     for batch in images.batches(256):

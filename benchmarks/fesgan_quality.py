@@ -34,7 +34,7 @@ def row(run: Path, judge: str, root: str | None, args: argparse.Namespace) -> di
     config = RunDirectory(run).load_config(FesganConfig)
     if root is not None:
         config = config.model_copy(update={"data": config.data.model_copy(update={"root": root})})
-    reader = get_reader(config.data.name, config.data.root, **config.data.options)
+    reader = get_reader(config.data.name, config.data.root, config.data.options)
     figures = judge_generator(
         FaceGenerator.load(run),
         load_model(judge),

@@ -272,7 +272,7 @@ def _model(name: str) -> Iterator[Finding]:
 
 
 def _dataset(name: str, root: str | Path | None, options: Mapping[str, Any]) -> Iterator[Finding]:
-    reader = get_reader(name, root, **options)
+    reader = get_reader(name, root, options)
     facts = {split: split_info(reader.index(split)) for split in reader.splits}
     none = not any(split["images_present"] for split in facts.values())
     for split, counts in facts.items():

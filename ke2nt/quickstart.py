@@ -48,7 +48,7 @@ def quickstart(
     config = load_config("quickstart", overrides).model_copy(update={"out": str(out)})
     result = train(config, quiet=quiet, command="ke2nt quickstart")
     model = load_model(result.run.model)
-    test = get_reader(config.data.name, None, **config.data.options).load("test")
+    test = get_reader(config.data.name, None, config.data.options).load("test")
     images = FaceTensors(test, config.model.image_size)
     evaluation = evaluate_model(model, images)
     result.run.write("test_metrics.json", evaluation.to_dict())

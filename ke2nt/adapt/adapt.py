@@ -147,7 +147,7 @@ def _target(config: AdaptConfig, quiet: bool) -> Target:
     if config.start is not None:
         model = load_model(config.start)
         return load_target(config.target, model.classes, model.preprocessing, quiet=quiet)
-    reader = get_reader(config.data.name, config.data.root, **config.data.options)
+    reader = get_reader(config.data.name, config.data.root, config.data.options)
     classes = tuple(c for c in reader.classes if c not in config.data.hold_out)
     preprocessing = Preprocessing(image_size=config.model.image_size, grey=config.model.grey)
     return load_target(config.target, classes, preprocessing, quiet=quiet)

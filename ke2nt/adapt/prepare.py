@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from ke2nt.adapt.methods import AdaptationLoss, Space
+from ke2nt.adapt.methods import AdaptationLoss, Space, part_weights
 from ke2nt.adapt.norms import norm_parameters
 from ke2nt.adapt.target import UNKNOWN, TargetStream
 from ke2nt.adapt.trainer import AdaptTrainer, EntropyTrainer
@@ -52,7 +52,7 @@ def prepare_adaptation(
     Raises:
         Ke2ntError: The configuration asks for parts that the model or its text cannot have.
     """
-    settings = config.adaptation_run()
+    settings = config.adaptation_run(mixes="metric" not in part_weights(config.adapt))
     source_bank = _source_bank(config, model, accelerator.device)
     shared = trainer_parts(settings, run, source, model, accelerator, **options)
     width = model.dim if isinstance(model, KE2NT) else model.backbone.width
@@ -99,7 +99,8 @@ def prepare_entropy(
         parameter.requires_grad_(True)
     nothing = torch.full((len(target),), UNKNOWN)
     data = TrainingData(target, target, nothing)
-    shared = trainer_parts(config.adaptation_run(), run, data, model, accelerator, **options)
+    settings = config.adaptation_run(mixes=False)
+    shared = trainer_parts(settings, run, data, model, accelerator, **options)
     stream = TargetStream(target, config.optim.batch_size, config.seed)
     return EntropyTrainer(**shared, adapt=config, stream=stream)
 

@@ -121,7 +121,7 @@ def _reader(config: TargetConfig) -> Reader | None:
         sorted_ = config.labelled and find_class_folders(root) and not any(images_of(root))
         if not sorted_ and any(is_image_name(path) for path in root.rglob("*")):
             return None
-    return get_reader(config.name, config.root, **config.options)
+    return get_reader(config.name, config.root, config.options)
 
 
 def _bare_folder(root: Path) -> FaceSplit:

@@ -110,7 +110,7 @@ def calibrate(
     folder = find_model_folder(run)
     model = load_model(folder)
     stored = model.calibration
-    data = spread(get_reader(dataset, root, **options).load(split), limit)
+    data = spread(get_reader(dataset, root, options).load(split), limit)
     mapping = map_labels(data.classes, model.classes)
     images = tensors_for(model, data, quiet=quiet or json)
     answers = predict(

@@ -24,10 +24,10 @@ from ke2nt.cli.options import (
     SeedOption,
     device_name,
     pairs,
+    writable,
 )
 from ke2nt.cli.output import JsonFlag, print_json, print_line
 from ke2nt.errors import Ke2ntError
-from ke2nt.runtime.atomic import check_folder
 
 if TYPE_CHECKING:
     from ke2nt.evaluation.robustness import Robustness
@@ -73,7 +73,8 @@ def cross_eval(
     bootstrap: BootstrapOption = 1000,
     seed: SeedOption = 0,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for JSON, pictures and report.html.")
+        Path | None,
+        typer.Option("--out", callback=writable, help="Folder for JSON, pictures and report.html."),
     ] = None,
     quiet: QuietFlag = False,
     json: JsonFlag = False,
@@ -87,8 +88,6 @@ def cross_eval(
     """
     from ke2nt.evaluation.targets import Target, named_apart
 
-    if out is not None:
-        check_folder(out)
     targets = named_apart([Target.parse(text) for text in on])
     options: dict[str, Any] = {
         "policy": labels.value,

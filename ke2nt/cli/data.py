@@ -36,7 +36,7 @@ _Splits = Annotated[
 def _open(name: str, root: Path, rule: str | None, options: list[str] | None) -> Reader:
     from ke2nt.data.readers.catalog import get_reader
 
-    return get_reader(name, root, **reader_options(options, rule))
+    return get_reader(name, root, reader_options(options, rule))
 
 
 @app.command("list")

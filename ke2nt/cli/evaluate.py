@@ -37,10 +37,10 @@ from ke2nt.cli.options import (
     pairs,
     reader_options,
     spread,
+    writable,
 )
 from ke2nt.cli.output import JsonFlag, print_json, print_line, silent
 from ke2nt.errors import DataError
-from ke2nt.runtime.atomic import check_folder
 
 if TYPE_CHECKING:
     from ke2nt.data.tensors import FaceTensors
@@ -80,7 +80,11 @@ def evaluate(
     seed: SeedOption = 0,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Folder for metrics.json, predictions.csv and report.html."),
+        typer.Option(
+            "--out",
+            callback=writable,
+            help="Folder for metrics.json, predictions.csv and report.html.",
+        ),
     ] = None,
     quiet: QuietFlag = False,
     json: JsonFlag = False,
@@ -96,13 +100,11 @@ def evaluate(
     from ke2nt.models.saving import load_model
     from ke2nt.runtime.distributed import join_group
 
-    if out is not None:
-        check_folder(out)
     options = reader_options(option, rule)
     merged = pairs(merge, "--merge")
     place = device_name(device)
     model = load_model(run)
-    data = spread(get_reader(dataset, root, **options).load(split), limit)
+    data = spread(get_reader(dataset, root, options).load(split), limit)
     map_labels(data.classes, model.classes, policy=labels.value, merge=merged)
     for name in by or ():
         check_groups(data, name)

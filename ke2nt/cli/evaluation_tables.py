@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ke2nt.cli.output import percent, percent_range, print_line, print_table, short_names
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ke2nt.data.sample import FaceSplit
     from ke2nt.evaluation.groups import GroupReport
@@ -20,18 +20,15 @@ __all__ = ["evaluation_notes", "selection_notes", "show_evaluation", "show_group
 
 def evaluation_notes(run: str, model: Recogniser, split: FaceSplit) -> list[str]:
     """What makes figures of a model on a split too good."""
-    return selection_notes(run, split) + calibration_notes(model, split)
+    return selection_notes(run, model.card, split) + calibration_notes(model, split)
 
 
-def selection_notes(run: str, split: FaceSplit) -> list[str]:
+def selection_notes(run: str, card: Mapping[str, Any], split: FaceSplit) -> list[str]:
     """What a run or a model's card says of how its kept epoch was chosen, if it matters here."""
     if not (Path(run) / "run.json").is_file():
-        from ke2nt.models.folder import find_model_folder, read_folder
-
-        figures = read_folder(find_model_folder(run)).card.get("evaluations", ())
         return [
             note
-            for facts in figures
+            for facts in card.get("evaluations", ())
             if (facts.get("dataset"), facts.get("split")) == (split.dataset, split.split)
             for note in facts.get("notes", ())
         ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ke2nt.cli.options import DeviceOption, QuietFlag
+from ke2nt.cli.options import DeviceOption, QuietFlag, writable
 from ke2nt.cli.output import JsonFlag, print_json, print_line, print_table
 from ke2nt.errors import ConfigError, DataError, ImageReadError
 
@@ -34,7 +34,7 @@ def explain(
     images: Annotated[
         list[str], typer.Argument(metavar="IMAGE...", help="Images, folders, patterns.")
     ],
-    out: Annotated[Path, typer.Option("--out", help="Folder for the pictures.")],
+    out: Annotated[Path, typer.Option("--out", callback=writable, help="Folder for the pictures.")],
     method: Annotated[
         list[str] | None,
         typer.Option(
@@ -71,11 +71,10 @@ def explain(
     from ke2nt.predict.detection import get_detector
     from ke2nt.predict.paths import expand_paths
     from ke2nt.report.explain_figure import contact_sheet
-    from ke2nt.runtime.atomic import check_folder, write_bytes, write_json
+    from ke2nt.runtime.atomic import write_bytes, write_json
     from ke2nt.runtime.devices import usable_device
     from ke2nt.runtime.progress import track
 
-    check_folder(out)
     if target and not all(text.strip() for text in target):
         raise ConfigError("--target is empty", expected="a class or a phrase")
     methods = {name: get_method(name) for name in method or ["occlusion"]}

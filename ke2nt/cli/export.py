@@ -98,7 +98,7 @@ def export(
                 expected="--dataset, and --root for one on disk",
                 hint="Such as: --dataset ferplus --root DIR --split val",
             )
-        reader = get_reader(dataset, root, **reader_options(option, rule))
+        reader = get_reader(dataset, root, reader_options(option, rule))
         return tensors_for(model, spread(reader.load(which), most), quiet=quiet or json)
 
     if half and format is not _Format.hub:

@@ -51,7 +51,7 @@ class FaceSource:
         model = get_image_encoder(
             self.encoder, cache_dir=self.cache_dir, text_encoder=self.text_encoder
         )
-        reader = get_reader(self.dataset, self.root, **self.options())
+        reader = get_reader(self.dataset, self.root, self.options())
         found = []
         for name in names:
             images = embed_split(

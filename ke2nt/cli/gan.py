@@ -238,7 +238,7 @@ def quality(
     from ke2nt.models.saving import load_model
     from ke2nt.synthesis.generator import FaceGenerator
 
-    reader = get_reader(dataset, root, **reader_options(option, rule))
+    reader = get_reader(dataset, root, reader_options(option, rule))
     if split == train_split:
         raise DataError("faces to compare with must be others than those learned from", found=split)
     figures = judge_generator(

@@ -118,7 +118,7 @@ def _trials(
     from ke2nt.data.readers.catalog import get_reader
     from ke2nt.webapp.trials import Trials
 
-    reader = get_reader(dataset, root, **options)
+    reader = get_reader(dataset, root, options)
     if model.bank is None:
         return None
     return Trials(

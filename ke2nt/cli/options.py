@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ke2nt.errors import ConfigError
+from ke2nt.runtime.atomic import check_folder
 
 if TYPE_CHECKING:
     from ke2nt.data.sample import FaceSplit
@@ -105,6 +106,13 @@ SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of all that
 QuietFlag = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
 
 
+def writable(folder: Path | None) -> Path | None:
+    """Callback of options that name a folder to write to: looks at it before any work is done."""
+    if folder is not None:
+        check_folder(folder)
+    return folder
+
+
 def pairs(texts: Iterable[str] | None, flag: str, *, yaml: bool = False) -> dict[str, Any]:
     """NAME=VALUE texts as a mapping; values are YAML where asked for.
 
@@ -132,12 +140,6 @@ def reader_options(option: Iterable[str] | None, rule: str | None) -> dict[str, 
         ConfigError: An option cannot be read, or both name the rule.
     """
     options = pairs(option, "--option", yaml=True)
-    if own := options.keys() & {"name", "root"}:
-        raise ConfigError(
-            "--option cannot name the dataset or its folder",
-            found=", ".join(sorted(own)),
-            hint="--dataset and --root do.",
-        )
     if rule is not None and "rule" in options:
         raise ConfigError(
             "the rule is given twice",

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ke2nt.cli.options import writable
 from ke2nt.cli.output import JsonFlag, print_line, print_table
 from ke2nt.errors import ConfigError, DataError
 from ke2nt.resources import list_resources
-from ke2nt.runtime.atomic import check_folder
 
 if TYPE_CHECKING:
     from ke2nt.predict.job import Totals
@@ -46,10 +46,16 @@ def predict(
         typer.Option("--out", "-o", help="Table of all rows: .csv, .jsonl or .parquet."),
     ] = None,
     annotate: Annotated[
-        Path | None, typer.Option("--annotate", help="Folder for annotated images and videos.")
+        Path | None,
+        typer.Option(
+            "--annotate", callback=writable, help="Folder for annotated images and videos."
+        ),
     ] = None,
     timeline: Annotated[
-        Path | None, typer.Option("--timeline", help="Folder for a timeline picture a video.")
+        Path | None,
+        typer.Option(
+            "--timeline", callback=writable, help="Folder for a timeline picture a video."
+        ),
     ] = None,
     classes: Annotated[
         str | None,
@@ -112,8 +118,6 @@ def predict(
         check_table(out)
         if out.resolve() in (Path(path).resolve() for path in paths):
             raise ConfigError("the table would replace what is read", found=out)
-    for folder in filter(None, (annotate, timeline)):
-        check_folder(folder)
     recognizer = Recognizer.from_pretrained(
         model,
         detector=None if no_detect else detector,

@@ -30,6 +30,7 @@ from ke2nt.cli.options import (
     SeedOption,
     SplitOption,
     TextEncoderOption,
+    writable,
 )
 from ke2nt.cli.output import JsonFlag, print_json, print_line
 from ke2nt.errors import ConfigError
@@ -45,7 +46,8 @@ PromptsOption = Annotated[
     ),
 ]
 OutOption = Annotated[
-    Path | None, typer.Option("--out", metavar="DIR", help="Folder for JSON and pictures.")
+    Path | None,
+    typer.Option("--out", callback=writable, metavar="DIR", help="Folder for JSON and pictures."),
 ]
 
 
@@ -131,7 +133,12 @@ def _search(
     ],
     out: Annotated[
         Path,
-        typer.Option("--out", metavar="DIR", help="Folder for the new YAML, JSON and pictures."),
+        typer.Option(
+            "--out",
+            callback=writable,
+            metavar="DIR",
+            help="Folder for the new YAML, JSON and pictures.",
+        ),
     ],
     share: Annotated[
         _Share,

@@ -34,9 +34,9 @@ from ke2nt.cli.options import (
     pairs,
     reader_options,
     spread,
+    writable,
 )
 from ke2nt.cli.output import JsonFlag, percent, print_json, print_line, print_table, silent
-from ke2nt.runtime.atomic import check_folder
 
 if TYPE_CHECKING:
     from ke2nt.data.sample import FaceSplit
@@ -72,7 +72,11 @@ def zero_shot(
     seed: SeedOption = 0,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Folder for metrics.json, predictions.csv and report.html."),
+        typer.Option(
+            "--out",
+            callback=writable,
+            help="Folder for metrics.json, predictions.csv and report.html.",
+        ),
     ] = None,
     quiet: QuietFlag = False,
     json: JsonFlag = False,
@@ -87,15 +91,14 @@ def zero_shot(
     """
     from ke2nt.data.readers.catalog import get_reader
     from ke2nt.vision.catalog import get_image_encoder
+    from ke2nt.vision.trained import TrainedImages
     from ke2nt.zeroshot.evaluate import zero_shot as evaluate
 
-    if out is not None:
-        check_folder(out)
     options = reader_options(option, rule)
     merged = pairs(merge, "--merge")
     place = device_name(device)
     model = get_image_encoder(encoder, cache_dir=cache_dir, text_encoder=text_encoder)
-    data = spread(get_reader(dataset, root, **options).load(split), limit)
+    data = spread(get_reader(dataset, root, options).load(split), limit)
     result = evaluate(
         model,
         prompts,
@@ -111,8 +114,9 @@ def zero_shot(
         seed=seed,
         quiet=quiet or json,
     )
-    kind, _, place_of_run = encoder.partition(":")
-    notes = selection_notes(place_of_run, data) if kind == "run" else []
+    notes = []
+    if isinstance(model, TrainedImages):
+        notes = selection_notes(encoder.removeprefix("run:"), model.card, data)
     if limit is not None:
         notes.append(f"Only {len(data)} images, spread over the split, were evaluated.")
     facts = {

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from ke2nt.config.schema import OptimConfig, TrainConfig
-from ke2nt.config.section import ReaderOptions, Section
+from ke2nt.config.section import Section
 
 __all__ = ["AdaptConfig", "AdaptSection", "Part", "TargetConfig"]
 
@@ -23,7 +23,7 @@ class TargetConfig(Section):
 
     name: str = Field("folder", description="Dataset reader, as `ke2nt data list` names them.")
     root: str | None = Field(None, description="Its folder; for `folder` also one of bare images.")
-    options: ReaderOptions = Field(default_factory=dict, description="Options of the reader.")
+    options: dict[str, Any] = Field(default_factory=dict, description="Options of the reader.")
     split: str | None = Field(
         None, description="Split to adapt to; null takes train, or the only one."
     )
@@ -129,11 +129,11 @@ class AdaptConfig(TrainConfig):
         changes = {"out": f"{self.out}/source", "optim": self.source_optim or self.optim}
         return TrainConfig.model_construct(**{**values, **changes})
 
-    def adaptation_run(self) -> AdaptConfig:
-        """The same, with the selection of the adaptation.
+    def adaptation_run(self, *, mixes: bool) -> AdaptConfig:
+        """The same, with the selection of the adaptation; the model's scale has climbed already.
 
-        The model's scale has climbed already; without labels, nothing goes by them; and centres of
-        classes are not for mixtures of two.
+        Args:
+            mixes: Whether images may be mixed: not without labels, nor for centres of classes.
         """
         rule: Literal["best", "last"] = "last" if self.adapt.choose == "last" else "best"
         changes: dict[str, Any] = {
@@ -142,6 +142,6 @@ class AdaptConfig(TrainConfig):
         changes["text"] = self.text.model_copy(update={"logit_scale_start": None})
         if self.source_free:
             changes["data"] = self.data.model_copy(update={"sampling": "natural"})
-        if self.source_free or self.adapt.weights.get("metric", self.adapt.method == "dmsrl"):
+        if not mixes:
             changes["augment"] = self.augment.model_copy(update={"mixup": 0.0, "cutmix": 0.0})
         return self.model_copy(update=changes)

@@ -90,14 +90,18 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise ConfigError("the configuration is not valid YAML", where=path, found=text) from error
     if value is None:
         return {}
-    keys = list(value) if isinstance(value, dict) else [value]
-    if not isinstance(value, dict) or not all(isinstance(key, str) for key in keys):
+    if not isinstance(value, dict):
+        wrong = [value]
+    else:
+        wrong = [key for key in value if not isinstance(key, str)]
+    if wrong:
         raise ConfigError(
             "the configuration must be a mapping of sections",
             where=path,
-            found=next(repr(key)[:100] for key in keys if key is value or not isinstance(key, str)),
+            found=repr(wrong[0])[:100],
         )
-    return value
+    found: dict[str, Any] = value
+    return found
 
 
 def _apply(value: dict[str, Any], override: str) -> None:

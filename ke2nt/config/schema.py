@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from ke2nt.config.attention import AttentionConfig
 from ke2nt.config.pretrain import PretrainConfig
-from ke2nt.config.section import ReaderOptions, Section
+from ke2nt.config.section import Section
 
 __all__ = [
     "AugmentConfig",
@@ -54,10 +54,10 @@ class DataConfig(Section):
 
     name: str = Field("ferplus", description="Dataset reader, as `ke2nt data list` names them.")
     root: str | None = Field(None, description="The dataset's folder (or manifest file).")
-    options: ReaderOptions = Field(
+    options: dict[str, Any] = Field(
         default_factory=dict, description="Further options of the reader, such as {rule: majority}."
     )
-    train_options: ReaderOptions = Field(
+    train_options: dict[str, Any] = Field(
         default_factory=dict,
         description="Options that the training split alone is read with, over those: {rule: "
         "plurality10} adds the faces that annotators did not agree on.",

@@ -66,10 +66,6 @@ class Target:
                 values[key] = yaml.safe_load(value)
             except yaml.YAMLError as error:
                 raise ConfigError(f"{part!r} cannot be read", expected=_FORM) from error
-        if own := sorted(values.keys() & {"name", "root"}):
-            raise ConfigError(
-                f"{' and '.join(own)} cannot be an option", where=text, expected=_FORM
-            )
         limit = values.pop("limit", None)
         if limit is not None and (type(limit) is not int or limit < 1):
             raise ConfigError("limit is no number of images", where=text, found=limit)
@@ -95,7 +91,7 @@ class Target:
             DataError: The dataset, an option or the split is not valid, or it is not said which of
                 several splits is meant.
         """
-        reader = get_reader(self.dataset, self.root, **(self.options or {}))
+        reader = get_reader(self.dataset, self.root, self.options)
         split = self.split or _usual_split(self.dataset, reader.splits)
         return reader.load(split).spread(self.limit)
 

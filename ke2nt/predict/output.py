@@ -129,7 +129,6 @@ class LateTable:
     """
 
     def __init__(self, path: Path, classes: Sequence[str]) -> None:
-        check_table(path)
         self._open = partial(open_writer, path, classes)
         self._table: RowWriter | None = None
         self._waiting: list[FaceResult] = []

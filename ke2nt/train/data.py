@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -33,6 +33,8 @@ class TrainingData:
         targets: (N,) int64 class indices or (N, K) float32 class shares of the training split.
         extra: How many images at the end of the training split are additional, synthetic ones.
         extra_share: Their share of an epoch's images.
+        real: Positions of the training images that are not additional ones, readable at the start.
+        pool: Positions of the additional ones.
     """
 
     train: FaceTensors
@@ -40,22 +42,14 @@ class TrainingData:
     targets: torch.Tensor
     extra: int = 0
     extra_share: float = 0.0
+    real: torch.Tensor = field(init=False)
+    pool: torch.Tensor = field(init=False)
 
     def __post_init__(self) -> None:
         # What is found later to be unreadable moves no other image: a run that is resumed has not
         # met it yet.
         usable, end = self.train.usable, len(self.train) - self.extra
-        self._real, self._pool = usable[usable < end], usable[usable >= end]
-
-    @property
-    def real(self) -> torch.Tensor:
-        """Positions of the training images that are not additional ones, readable at the start."""
-        return self._real
-
-    @property
-    def pool(self) -> torch.Tensor:
-        """Positions of the additional ones."""
-        return self._pool
+        self.real, self.pool = usable[usable < end], usable[usable >= end]
 
     @property
     def extra_per_epoch(self) -> int:
@@ -142,7 +136,7 @@ def _training_reader(reader: Reader, data: DataConfig) -> Reader:
     """What reads the training split, where that differs from the others."""
     if not data.train_options:
         return reader
-    own = get_reader(data.name, data.root, **{**data.options, **data.train_options})
+    own = get_reader(data.name, data.root, {**data.options, **data.train_options})
     if own.classes != reader.classes:
         raise ConfigError(
             "data.train_options change the classes",
@@ -154,7 +148,7 @@ def _training_reader(reader: Reader, data: DataConfig) -> Reader:
 
 def _splits(config: TrainConfig) -> tuple[FaceSplit, FaceSplit]:
     data = config.data
-    reader = get_reader(data.name, data.root, **data.options)
+    reader = get_reader(data.name, data.root, data.options)
     train = _training_reader(reader, data).load(data.train_split)
     if config.select.on == "test":
         val = reader.load("test")

@@ -61,6 +61,7 @@ class TrainedImages(ImageEncoder):
             )
         self.id = f"run:{digest_json(config['digests'])[:16]}"
         self.trained_classes = tuple(config["classes"])
+        self.card: dict[str, Any] = config.get("card") or {}
         self.text_encoder = text_encoder or self._text_name()
 
     def weights(self) -> str:

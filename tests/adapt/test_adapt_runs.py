@@ -293,13 +293,20 @@ def test_without_labels_nothing_goes_by_them(tiny, key):
     assert_equal(ours, theirs)
 
 
-def test_an_adaptation_goes_on_with_the_models_scale_and_mixes_no_classes(tiny):
-    config = tiny("text.logit_scale_start=2", "augment.mixup=0.2", "adapt.method=dmsrl")
-    run = config.adaptation_run()
-    assert (run.text.logit_scale_start, run.augment.mixup) == (None, 0.0)
-    assert config.source_run().text.logit_scale_start == 2
-    plain = tiny("augment.mixup=0.2", "adapt.method=dann").adaptation_run()
-    assert plain.augment.mixup == 0.2
+def test_an_adaptation_goes_on_with_the_models_scale_and_mixes_no_classes(tiny, monkeypatch):
+    seen, real = [], AdaptTrainer.__post_init__
+
+    def look(self):
+        seen.append((self.config.text.logit_scale_start, self.config.augment.mixup))
+        real(self)
+
+    monkeypatch.setattr(AdaptTrainer, "__post_init__", look)
+    for i, method in enumerate(("dmsrl", "dann")):
+        changes = "text.logit_scale_start=2", "augment.mixup=0.2", f"adapt.method={method}"
+        config = tiny(*changes, "optim.epochs=1", out=str(i))
+        assert config.source_run().text.logit_scale_start == 2
+        adapt(config, quiet=True)
+    assert seen == [(None, 0.0), (None, 0.2)]
 
 
 def test_both_models_are_compared_where_they_trained(tiny, monkeypatch):

@@ -166,7 +166,8 @@ def test_the_card_of_a_model_says_it_too(monkeypatch):
     from ke2nt.data.sample import FaceSplit
 
     def notes(split):
-        return selection_notes("ke2nt/ferplus-resnet18", FaceSplit("ferplus", split, ("a",), ()))
+        card = load_model("ke2nt/ferplus-resnet18").card
+        return selection_notes("no run", card, FaceSplit("ferplus", split, ("a",), ()))
 
     assert "The epoch was chosen on these images" in notes("val")[0]
     assert notes("test") == []

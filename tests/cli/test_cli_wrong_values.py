@@ -21,12 +21,12 @@ FACES = "--dataset synthetic --split val --option count=64 --option size=32"
 TRAIN = [
     ("optim.betas=[2,3]", "optim.betas.0"),
     ("optim.name=sgd optim.nesterov=true optim.momentum=0", "nesterov needs a momentum"),
-    ("data.options={root: x}", "data.options: root of the dataset stand beside"),
-    ("data.options={name: x}", "data.options: name of the dataset stand beside"),
+    ("data.options={root: x}", "synthetic has no option 'root'"),
+    ("data.options={name: x}", "synthetic has no option 'name'"),
     ("data.options={style: [1]}", "cannot have this style"),
     ("data.options={workers: x}", "cannot have this workers; expected int"),
     ("data.options={seed: true}", "cannot have this seed"),
-    ("data.train_options={name: x, root: x}", "name and root of the dataset"),
+    ("data.name=corruptions data.options={of: synthetic, root: x}", "has no option 'root'"),
     ("data.name=folder data.root=. data.options={classes: 5}", "cannot have this classes"),
     ("data.name=packed data.root=packed data.options={rule: x}", "'data.options={}'"),
     ("model.backbone_options={in_chans: 1}", "may not set in_chans"),
@@ -41,11 +41,14 @@ OTHERS = [
     (f"evaluate ke2nt/ferplus-resnet18 {FACES} --seed=-5", "--seed"),
     (
         f"evaluate ke2nt/ferplus-resnet18 {FACES} --option root=x",
-        "--option cannot name the dataset or its folder",
+        "has no option 'root'",
     ),
     ("data info ferplus . --rule majority --option rule=plurality8", "the rule is given twice"),
     ("train --resume packed", "no run to resume"),
-    ("cross-eval ke2nt/ferplus-resnet18 --on folder=x,split=val,root=y", "cannot be an option"),
+    ("prompts geometry paper --out packed/train.json", "no folder can be here"),
+    ("explain ke2nt/ferplus-resnet18 x.png --out packed/train.json", "no folder can be here"),
+    ("predict x.png --annotate packed/train.json", "no folder can be here"),
+    ("cross-eval ke2nt/ferplus-resnet18 --on folder=x,split=val,root=y", "has no option 'root'"),
 ]
 
 

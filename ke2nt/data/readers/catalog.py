@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -59,13 +60,19 @@ def describe_reader(name: str) -> dict[str, Any]:
     }
 
 
-def get_reader(name: str, root: str | Path | None = None, **options: Any) -> Reader:
+def get_reader(
+    name: str,
+    root: str | Path | None = None,
+    options: Mapping[str, Any] | None = None,
+    **more: Any,
+) -> Reader:
     """The reader of a dataset.
 
     Args:
         name: A key of `READERS`.
         root: The dataset's folder, or the file of a manifest; None for drawn faces.
-        **options: Options of the reader, such as rule="majority".
+        options: Options of the reader, such as {"rule": "majority"}.
+        **more: Further ones.
 
     Raises:
         DataError: The name, an option or its value is not known.
@@ -73,7 +80,8 @@ def get_reader(name: str, root: str | Path | None = None, **options: Any) -> Rea
     """
     reader = _reader(name)
     known, kinds = _options(reader), _kinds(reader)
-    for option, value in options.items():
+    own = {**(options or {}), **more}
+    for option, value in own.items():
         if option in known:
             if not is_of(value, kinds.get(option, Any)):
                 raise DataError(
@@ -81,14 +89,14 @@ def get_reader(name: str, root: str | Path | None = None, **options: Any) -> Rea
                     expected=type_words(kinds[option]),
                     found=repr(value),
                 )
-        elif not _passes_on(reader):
+        elif option == "root" or not _passes_on(reader):
             leave_out = "Leave it out; in a configuration: 'data.options={}'."
             raise DataError(
                 f"{name} has no option {option!r}",
                 expected=f"one of {', '.join(known)}" if known else "no option",
                 hint=did_you_mean(option, known) if known else leave_out,
             )
-    return reader(root, **options)
+    return reader(root, **own)
 
 
 def _kinds(reader: type[Any]) -> dict[str, Any]:

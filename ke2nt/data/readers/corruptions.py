@@ -54,7 +54,7 @@ class Corruptions:
                 expected="the option of=NAME, such as of=ferplus",
                 found=None if of is None else f"of={of}",
             )
-        self._reader: Any = get_reader(of, root, **options)
+        self._reader: Any = get_reader(of, root, options)
         self._change = (kind, severity, shift_seed)
         self.root = root
         self.classes, self.splits = self._reader.classes, self._reader.splits
