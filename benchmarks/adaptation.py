@@ -1,10 +1,10 @@
-"""What each way of adapting to unlabelled faces gains, on five pairs of domains.
+"""What each way of adapting to unlabeled faces gains, on five pairs of domains.
 
     python benchmarks/adaptation.py --root FERPLUS --seeds 1 2
 
 Every row starts from the same source model of its pair and seed, sees the same target images
 without labels, and is scored on other images of the target's domain, whose labels nothing else
-reads. Two pairs start from the recogniser that comes with the package, which knows FER+'s training
+reads. Two pairs start from the recognizer that comes with the package, which knows FER+'s training
 usage: their target images and those that they are scored on are halves of the validation usage.
 The others train a small source model first. A row that is done is kept, one that was cut short is
 resumed. The table is written to `OUT/table.md` and `OUT/table.json` after every row; it holds the
@@ -23,15 +23,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ke2nt.adapt.adapt import adapt
+from ke2nt.adapt.adapt_model import adapt
 from ke2nt.config.adapt import AdaptConfig
 from ke2nt.config.load import load_config
-from ke2nt.data.pack import pack_dataset
-from ke2nt.data.readers.catalog import get_reader
 from ke2nt.data.sample import FaceSplit
+from ke2nt.datasets.catalog import get_reader
+from ke2nt.datasets.pack import pack_dataset
 from ke2nt.runtime.atomic import write_json, write_text
-from ke2nt.train.run import RunDirectory
-from ke2nt.train.train import train
+from ke2nt.training.run_directory import RunDirectory
+from ke2nt.training.train_recognizer import train
 
 SIZE = 48
 SOURCE, TARGET = 1500, 1500  # images
@@ -71,7 +71,7 @@ def pools(root: str) -> dict[str, Callable[[], Pool]]:
     """Name → how its images are found; the halves of a dataset share no image."""
 
     def drawn(count: int, seed: int, *styles: str) -> Pool:
-        faces = get_reader("synthetic", count=count, seed=seed, size=SIZE, style=styles)
+        faces = get_reader("drawn", count=count, seed=seed, size=SIZE, style=styles)
         return Pool({name: faces.load(name) for name in faces.splits})
 
     def real(name: str, **options: Any) -> FaceSplit:
@@ -82,7 +82,7 @@ def pools(root: str) -> dict[str, Callable[[], Pool]]:
     def half(split: FaceSplit, which: int) -> FaceSplit:
         return split.subset(range(which, len(split), 2))
 
-    def labelled() -> Pool:
+    def labeled() -> Pool:
         return Pool({"train": spread(real("train"), SOURCE), "val": spread(real("val"), 500)})
 
     def balanced() -> Pool:
@@ -103,9 +103,9 @@ def pools(root: str) -> dict[str, Callable[[], Pool]]:
         return Pool({"train": half(chosen, 0), "test": even(half(chosen, 1), JUDGED)})
 
     return {
-        "synthetic": lambda: drawn(2200, 7, "photo", "grey48", "night"),
+        "synthetic": lambda: drawn(2200, 7, "photo", "gray48", "night"),
         "sketch": lambda: drawn(2200, 8, "sketch"),
-        "ferplus": labelled,
+        "ferplus": labeled,
         "ferplus-even": balanced,
         "ferplus-target": natural,
         "ferplus-noise": noisy,
@@ -117,7 +117,7 @@ class Pair(NamedTuple):
     """Two domains.
 
     Attributes:
-        source: Pool of labelled images.
+        source: Pool of labeled images.
         target: Pool of images without labels.
         source_words: Prompts that name the source's domain.
         target_words: Prompts that name the target's domain.
@@ -165,9 +165,9 @@ ABLATION = {
     "metric at the published weight": [*TEXT, "adapt.weights.metric=0.01"],
     "without adversary": [*TEXT, "adapt.weights.adversarial=0"],
     "without text objective": [*TEXT, "adapt.weights.text=0"],
-    "centres learned from random": [*TEXT, "adapt.centers=learned"],
-    "centres tied to the text": [*TEXT, "adapt.centers=tied"],
-    "joint normalisation": [*TEXT, "adapt.batch_norm=joint"],
+    "centers learned from random": [*TEXT, "adapt.centers=learned"],
+    "centers tied to the text": [*TEXT, "adapt.centers=tied"],
+    "joint normalization": [*TEXT, "adapt.batch_norm=joint"],
     "labels by the model itself": [*TEXT, "adapt.teacher=model"],
     "labels not evened out": [*TEXT, "adapt.balance=0"],
     "all labels taken": [*TEXT, "adapt.threshold=0"],
@@ -269,7 +269,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", required=True, help="folder of FER+")
     parser.add_argument("--out", type=Path, default=Path("runs/adaptation"))
-    parser.add_argument("--config", default="dmsrl_synthetic_to_ferplus")
+    parser.add_argument("--config", default="dmsrl_drawn_to_ferplus")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--pairs", nargs="+", default=list(PAIRS), choices=list(PAIRS))
     parser.add_argument(

@@ -16,13 +16,13 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from ke2nt.bench.inference import inference_speed
-from ke2nt.bench.training import training_speed
+from ke2nt.banks.text_bank import TextBank
 from ke2nt.config.load import load_config
+from ke2nt.models.base import ExpressionModel
 from ke2nt.models.build import build_model
-from ke2nt.models.recogniser import Recogniser
 from ke2nt.runtime.atomic import write_json, write_text
-from ke2nt.text.bank import TextBank
+from ke2nt.speed.inference import inference_speed
+from ke2nt.speed.training import training_speed
 
 VARIANTS = {
     "plain": "null",
@@ -31,7 +31,7 @@ VARIANTS = {
 }
 
 
-def model_of(overrides: list[str]) -> Recogniser:
+def model_of(overrides: list[str]) -> ExpressionModel:
     """An untrained model of the configuration, with a text head."""
     model = load_config("ferplus_resnet18", overrides).model
     architecture: dict[str, Any] = {"backbone": model.backbone, "image_size": model.image_size}
@@ -40,7 +40,7 @@ def model_of(overrides: list[str]) -> Recogniser:
     return build_model(architecture, bank=TextBank.build("paper")).eval()
 
 
-def flops(model: Recogniser) -> int:
+def flops(model: ExpressionModel) -> int:
     """Floating-point operations of one image."""
     size = model.preprocessing.image_size
     with FlopCounterMode(display=False) as counter, torch.inference_mode():

@@ -21,12 +21,12 @@ import torch
 from training_rows import Row, make_parser, run_rows
 
 from ke2nt.config.load import load_config
-from ke2nt.data.readers.catalog import get_reader
-from ke2nt.evaluation.evaluate import tensors_for
+from ke2nt.datasets.catalog import get_reader
+from ke2nt.evaluation.evaluate_model import tensors_for
+from ke2nt.models.load import load_model
 from ke2nt.models.output import DeepOutput
-from ke2nt.models.saving import load_model
 from ke2nt.runtime.atomic import write_json, write_text
-from ke2nt.train.run import RunDirectory
+from ke2nt.training.run_directory import RunDirectory
 
 LAST_EPOCH = "select={rule: last, every: 1000}"
 VARIANTS = {

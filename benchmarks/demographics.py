@@ -16,13 +16,13 @@ from typing import Any
 
 from training_rows import Row, make_parser, run_rows
 
-from ke2nt.data.pack import pack_dataset
-from ke2nt.data.readers.catalog import get_reader
-from ke2nt.evaluation.evaluate import evaluate_model
+from ke2nt.datasets.catalog import get_reader
+from ke2nt.datasets.pack import pack_dataset
+from ke2nt.evaluation.evaluate_model import evaluate_model
 from ke2nt.evaluation.groups import group_report
-from ke2nt.models.saving import load_model
+from ke2nt.models.load import load_model
 from ke2nt.runtime.atomic import write_json, write_text
-from ke2nt.train.run import RunDirectory
+from ke2nt.training.run_directory import RunDirectory
 
 ATTRIBUTES = ("gender", "age", "skin")
 FIRST, SECOND = 6, 12  # epochs
@@ -90,7 +90,7 @@ if __name__ == "__main__":
     arguments = parser.parse_args([*sys.argv[1:], "--root", "drawn"])
     arguments.root = arguments.out / "faces"
     if not arguments.root.is_dir():
-        drawn = get_reader("synthetic", None, count=2400, seed=7, min_intensity=0.6)
+        drawn = get_reader("drawn", None, count=2400, seed=7, min_intensity=0.6)
         pack_dataset(drawn, arguments.root, arguments.size)
     arguments.overrides.append(f"model.image_size={arguments.size}")
     run_rows(rows, arguments)

@@ -25,37 +25,37 @@ import torch
 
 from ke2nt.config.load import load_config
 from ke2nt.data.images import decode
-from ke2nt.data.readers.catalog import get_reader
-from ke2nt.data.synth.dataset import SyntheticFaces
-from ke2nt.data.synth.render import REGIONS
+from ke2nt.datasets.catalog import get_reader
+from ke2nt.drawn.dataset import DrawnFaces
+from ke2nt.drawn.render import REGIONS
 from ke2nt.errors import ModelError
 from ke2nt.explain.checks import deletion_insertion, random_map, region_share
 from ke2nt.explain.heat import forward_faces
 from ke2nt.explain.methods import METHODS
 from ke2nt.explain.target import Target
+from ke2nt.models.base import ExpressionModel
 from ke2nt.models.build import build_model
-from ke2nt.models.recogniser import Recogniser
-from ke2nt.models.saving import load_model
+from ke2nt.models.load import load_model
 from ke2nt.runtime.atomic import write_json, write_text
 from ke2nt.runtime.seeding import seed_everything
-from ke2nt.train.run import RunDirectory
-from ke2nt.train.train import train
+from ke2nt.training.run_directory import RunDirectory
+from ke2nt.training.train_recognizer import train
 
 LOOKED_AT = ("brows", "eyes", "mouth")
 Face = tuple[str, np.ndarray, np.ndarray | None]  # name, uint8 (S, S, 3), bool (4, S, S)
 
 
-def drawn_faces(model: Recogniser, count: int) -> Iterator[Face]:
+def drawn_faces(model: ExpressionModel, count: int) -> Iterator[Face]:
     """Faces that are not neutral of people in no training split."""
     size = model.preprocessing.image_size
-    faces = SyntheticFaces(2400, seed=7, size=size, min_intensity=0.7, occlusion=0.0)
+    faces = DrawnFaces(2400, seed=7, size=size, min_intensity=0.7, occlusion=0.0)
     neutral = faces.classes.index("neutral")
     chosen = [i for i in faces.indices("test") if faces.label_of(i) != neutral][:count]
     for face in faces.render(chosen, masks=True):
         yield face.name, face.image, face.masks
 
 
-def real_faces(model: Recogniser, root: Path, count: int) -> Iterator[Face]:
+def real_faces(model: ExpressionModel, root: Path, count: int) -> Iterator[Face]:
     """Faces of FER+'s validation usage, spread over it."""
     split = get_reader("ferplus", root, rule="majority").load("val")
     for i in range(count):
@@ -64,7 +64,7 @@ def real_faces(model: Recogniser, root: Path, count: int) -> Iterator[Face]:
         yield sample.name, decode(sample.source, size=size), None
 
 
-def figures(model: Recogniser, faces: list[Face], title: str) -> list[dict[str, Any]]:
+def figures(model: ExpressionModel, faces: list[Face], title: str) -> list[dict[str, Any]]:
     """One row for each method that the model allows, and one for random maps."""
     found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for name, crop, masks in faces:
@@ -113,7 +113,7 @@ def write_table(out: Path, rows: list[dict[str, Any]]) -> None:
     print("\n".join(lines))
 
 
-def trained_here(out: Path, changes: list[str]) -> Recogniser:
+def trained_here(out: Path, changes: list[str]) -> ExpressionModel:
     """The model of the first command."""
     run = RunDirectory(out / "run")
     if not run.finished:

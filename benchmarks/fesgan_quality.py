@@ -1,13 +1,13 @@
-"""How good synthetic faces are, judged by a recogniser that took no part in their training.
+"""How good synthetic faces are, judged by a recognizer that took no part in their training.
 
-    ke2nt gan pretrain fesgan_synthetic
+    ke2nt gan pretrain fesgan_drawn
     ke2nt quickstart
-    python benchmarks/fesgan_quality.py --synthetic runs/fesgan_synthetic --judge runs/quickstart
+    python benchmarks/fesgan_quality.py --synthetic runs/fesgan_drawn --judge runs/quickstart
     python benchmarks/fesgan_quality.py --ferplus runs/fesgan_ferplus --root DIR
 
 Drawn faces of other people than those that the generator learned from, or FER+'s validation usage.
 A row a generator; rows of earlier calls stay in the table, OUT/table.md and OUT/table.json. Figures
-are explained in `ke2nt.gan.quality.judge_generator`.
+are explained in `ke2nt.generation.quality.judge_generator`.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from ke2nt.config.gan import FesganConfig
-from ke2nt.data.readers.catalog import get_reader
-from ke2nt.gan.quality import judge_generator
-from ke2nt.models.saving import load_model
+from ke2nt.datasets.catalog import get_reader
+from ke2nt.generation.networks.generator import FaceGenerator
+from ke2nt.generation.quality import judge_generator
+from ke2nt.models.load import load_model
 from ke2nt.runtime.atomic import write_json, write_text
-from ke2nt.synthesis.generator import FaceGenerator
-from ke2nt.train.data import training_split
-from ke2nt.train.run import RunDirectory
+from ke2nt.training.run_directory import RunDirectory
+from ke2nt.training.training_data import training_split
 
 FERPLUS_JUDGE = "ke2nt/ferplus-resnet18"  # knows all training labels, so no generator may use it
 

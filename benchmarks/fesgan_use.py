@@ -18,16 +18,16 @@ from training_rows import Row, make_parser, run_rows
 
 from ke2nt.config.gan import FesganConfig
 from ke2nt.config.load import load_config
-from ke2nt.gan.pretrain import pretrain
-from ke2nt.gan.train import train as train_jointly
-from ke2nt.train.run import RunDirectory
-from ke2nt.train.train import train
+from ke2nt.generation.train_generator import pretrain
+from ke2nt.generation.train_jointly import train as train_jointly
+from ke2nt.training.run_directory import RunDirectory
+from ke2nt.training.train_recognizer import train
 
-EPOCHS = {"1%": (80, 240), "5%": (40, 30), "10%": (30, 20), "100%": (6, 4)}  # recogniser, generator
+EPOCHS = {"1%": (80, 240), "5%": (40, 30), "10%": (30, 20), "100%": (6, 4)}  # recognizer, generator
 PLAIN = "augment={flip: 0, crop: 0, erase: 0}"
 BALANCED = "data.sampling=sqrt"
 VARIANTS: dict[str, list[str] | None] = {
-    "recogniser alone": [PLAIN],
+    "recognizer alone": [PLAIN],
     "standard augmentation": [],
     "standard augmentation, rare classes oftener": [BALANCED],
     "frozen generator": ["joint.frozen=true"],

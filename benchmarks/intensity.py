@@ -24,15 +24,15 @@ from scipy.stats import spearmanr
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from ke2nt.banks.text_bank import TextBank
 from ke2nt.config.load import load_config
-from ke2nt.data.synth.dataset import SyntheticFaces
+from ke2nt.drawn.dataset import DrawnFaces
 from ke2nt.labels import NEUTRAL
+from ke2nt.models.load import load_model
 from ke2nt.models.output import KE2NTOutput
-from ke2nt.models.saving import load_model
 from ke2nt.predict.intensity import intensity
 from ke2nt.runtime.seeding import derive_seed
-from ke2nt.text.bank import TextBank
-from ke2nt.train.train import train
+from ke2nt.training.train_recognizer import train
 
 Readout = Callable[[KE2NTOutput, Tensor, TextBank], Tensor]
 
@@ -57,7 +57,7 @@ READOUTS: Mapping[str, Readout] = {
 class Faces:
     """People of one split at random intensities, and the same pictures with a neutral face."""
 
-    def __init__(self, model: Any, faces: SyntheticFaces, split: str, draws: int) -> None:
+    def __init__(self, model: Any, faces: DrawnFaces, split: str, draws: int) -> None:
         chosen = [i for i in faces.indices(split) if faces.classes[faces.label_of(i)] != NEUTRAL]
         pictures, neutral, truth, labels = [], [], [], []
         for index in chosen:
@@ -108,7 +108,7 @@ def main() -> None:
         model = load_model(run)
     assert model.bank is not None
     options = {k: v for k, v in config.data.options.items() if k in ("count", "seed", "size")}
-    faces = SyntheticFaces(**options)
+    faces = DrawnFaces(**options)
     splits = {split: Faces(model, faces, split, arguments.draws) for split in ("val", "test")}
     for split, drawn in splits.items():
         for name, readout in READOUTS.items():

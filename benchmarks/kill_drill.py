@@ -4,7 +4,7 @@
 
 Each drill starts `ke2nt train` on drawn faces and kills it with SIGKILL one to three times, half of
 the time while a checkpoint is being written, otherwise after a random time; then it lets it finish.
-Weights, averages, optimiser state and log (but for the times) must equal those of the run that was
+Weights, averages, optimizer state and log (but for the times) must equal those of the run that was
 left alone, bit for bit.
 """
 
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from ke2nt.runtime.digest import digest_file
-from ke2nt.train.run import RunDirectory
+from ke2nt.training.run_directory import RunDirectory
 
 SETTINGS = (
     "model.backbone=test_resnet",

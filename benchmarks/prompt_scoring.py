@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from ke2nt.lab.scorer import PromptScorer
+from ke2nt.promptlab.scorer import PromptScorer
 from ke2nt.runtime.provenance import machine, package_versions
 
 
@@ -35,8 +35,8 @@ def in_full(
     count = int(owners.max()) + 1
     found = []
     for mask in masks:
-        centres = [prompts[mask & (owners == k)].mean(axis=0) for k in range(count)]
-        found.append(((images @ unit(np.stack(centres)).T).argmax(axis=1) == labels).mean())
+        centers = [prompts[mask & (owners == k)].mean(axis=0) for k in range(count)]
+        found.append(((images @ unit(np.stack(centers)).T).argmax(axis=1) == labels).mean())
     return np.array(found)
 
 

@@ -16,11 +16,11 @@ from statistics import fmean
 from typing import Any
 
 from ke2nt.data.corruption import KINDS, corrupt
-from ke2nt.data.readers.catalog import get_reader
 from ke2nt.data.sample import FaceSplit
-from ke2nt.evaluation.evaluate import evaluate_model
+from ke2nt.datasets.catalog import get_reader
+from ke2nt.evaluation.evaluate_model import evaluate_model
 from ke2nt.evaluation.robustness import FIGURES, LEVELS, held
-from ke2nt.models.saving import load_model
+from ke2nt.models.load import load_model
 from ke2nt.runtime.atomic import write_json, write_text
 
 DRAWN = {
@@ -61,7 +61,7 @@ def main() -> None:
     faces = held(get_reader("ferplus", args.root, rule="majority").load("val"))
     measure("FER+ val", 0, faces)
     for name, options in DRAWN.items():
-        measure(name, 0, get_reader("synthetic", count=8000, seed=0, **options).load("test"))
+        measure(name, 0, get_reader("drawn", count=8000, seed=0, **options).load("test"))
     for kind in KINDS:
         for severity in LEVELS:
             measure(kind, severity, corrupt(faces, kind, severity))

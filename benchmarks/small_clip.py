@@ -28,8 +28,8 @@ from torch import Tensor, nn
 from ke2nt.config.schema import AugmentConfig
 from ke2nt.data.augmentation import BatchAugmentation
 from ke2nt.data.sample import FaceSplit
-from ke2nt.data.synth.dataset import SyntheticFaces
 from ke2nt.data.tensors import FaceTensors
+from ke2nt.drawn.dataset import DrawnFaces
 from ke2nt.labels import CANONICAL
 from ke2nt.prompts.articles import fill_template
 from ke2nt.prompts.prompt_set import PromptSet
@@ -50,8 +50,8 @@ class Recipe:
         width: Width of the image transformer; heads are 32 wide.
         layers: Its layers.
         text_width: Width of the text transformer.
-        text_steps: Optimiser steps on captions alone.
-        steps: Optimiser steps on faces and captions.
+        text_steps: Optimizer steps on captions alone.
+        steps: Optimizer steps on faces and captions.
         people: People a step, each with one face of every class.
         lr: Peak learning rate of AdamW.
         min_intensity: Least intensity of the drawn expressions.
@@ -97,7 +97,7 @@ class Recipe:
 
     def split(self, split: str) -> FaceSplit:
         """Drawn faces; no person is in two splits."""
-        return SyntheticFaces(
+        return DrawnFaces(
             self.faces,
             seed=self.seed,
             size=self.size,
@@ -326,7 +326,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    from ke2nt.zeroshot.evaluate import zero_shot
+    from ke2nt.evaluation.zero_shot import zero_shot
 
     recipe, start = Recipe(), time.perf_counter()
     split = recipe.split("train")

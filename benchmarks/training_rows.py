@@ -25,8 +25,8 @@ import yaml
 
 from ke2nt.config.load import load_config
 from ke2nt.runtime.atomic import write_json, write_text
-from ke2nt.train.run import RunDirectory
-from ke2nt.train.train import train
+from ke2nt.training.run_directory import RunDirectory
+from ke2nt.training.train_recognizer import train
 
 __all__ = ["Row", "make_parser", "run_rows", "train_row"]
 

@@ -20,8 +20,8 @@ from pathlib import Path
 import torch
 from training_rows import Row, make_parser, run_rows
 
+from ke2nt.banks.text_bank import TextBank
 from ke2nt.runtime.seeding import torch_generator
-from ke2nt.text.bank import TextBank
 
 EPOCHS = {"1%": 80, "5%": 40, "25%": 16, "100%": 6}
 WEIGHTS = {
@@ -37,7 +37,7 @@ WEIGHTS = {
 PROMPTS = ("paper", "simple", "synonyms", "adjectives", "ensemble", "facs")
 CONTROLS = ("random", "shuffled")
 WAYS = {
-    "centred": ["text.geometry=centred"],
+    "centerd": ["text.geometry=centerd"],
     "whitened": ["text.geometry=whitened"],
     "text smoothing 0.1": ["loss.text_smoothing=0.1"],
     "scale climbs from 5": ["text.logit_scale_start=5"],

@@ -3,8 +3,8 @@
     python benchmarks/zero_shot_speed.py [--model OPEN_CLIP_FOLDER] [--images N] [--repeats R]
 
 "embed_split" is everything from files on disk to the entry in an empty cache: digests, decoding,
-resizing, normalising, the tower, and writing. "bare tower" is `encode_image` alone, on batches
-that lie ready in memory. The two take turns, and each ratio is of neighbours in time; processor
+resizing, normalizing, the tower, and writing. "bare tower" is `encode_image` alone, on batches
+that lie ready in memory. The two take turns, and each ratio is of neighbors in time; processor
 time holds where other work shares the cores. Without a model it makes one of open_clip's
 architecture ViT-B-32 with random weights: the arithmetic is the same.
 """
@@ -27,9 +27,9 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from ke2nt.data.sample import FaceSample, FaceSplit
-from ke2nt.data.synth.dataset import SyntheticFaces
-from ke2nt.vision.catalog import get_image_encoder
-from ke2nt.vision.embed import embed_split
+from ke2nt.drawn.dataset import DrawnFaces
+from ke2nt.evaluation.embed_split import embed_split
+from ke2nt.evaluation.image_encoders import get_image_encoder
 
 
 def random_model(architecture: str, folder: Path) -> Path:
@@ -47,7 +47,7 @@ def random_model(architecture: str, folder: Path) -> Path:
 
 def faces_on_disk(count: int, size: int, root: Path) -> FaceSplit:
     """Drawn faces as PNG files, a folder for each class."""
-    faces = SyntheticFaces(count, size=size)
+    faces = DrawnFaces(count, size=size)
     samples = []
     for face in faces.render(range(count)):
         path = root / "test" / face.expression / f"{face.name}.png"

@@ -31,11 +31,11 @@ from clip_benchmark.metrics import zeroshot_classification as peer
 from PIL import Image
 from zero_shot_speed import faces_on_disk, random_model
 
-from ke2nt.data.readers.catalog import get_reader
 from ke2nt.data.sample import FaceSplit
+from ke2nt.datasets.catalog import get_reader
+from ke2nt.evaluation.image_encoders import get_image_encoder
+from ke2nt.evaluation.zero_shot import class_logits, zero_shot
 from ke2nt.prompts.prompt_set import PromptSet
-from ke2nt.vision.catalog import get_image_encoder
-from ke2nt.zeroshot.evaluate import class_logits, zero_shot
 
 WORDS = {
     "neutral": "neutral",

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from ke2nt._version import __version__
 
 if TYPE_CHECKING:
+    from ke2nt.banks.text_bank import TextBank
     from ke2nt.errors import Ke2ntError
     from ke2nt.models.ke2nt import KE2NT
     from ke2nt.models.output import KE2NTOutput
     from ke2nt.predict.recognizer import Recognizer
     from ke2nt.prompts.prompt_set import PromptSet
-    from ke2nt.text.bank import TextBank
 
 _PUBLIC = {
     "KE2NT": "ke2nt.models.ke2nt",
@@ -24,7 +24,7 @@ _PUBLIC = {
     "Ke2ntError": "ke2nt.errors",
     "PromptSet": "ke2nt.prompts.prompt_set",
     "Recognizer": "ke2nt.predict.recognizer",
-    "TextBank": "ke2nt.text.bank",
+    "TextBank": "ke2nt.banks.text_bank",
 }
 
 __all__ = [

@@ -16,18 +16,18 @@ import torch
 from packaging.requirements import Requirement
 
 from ke2nt._version import __version__
-from ke2nt.data.info import split_info
-from ke2nt.data.readers.catalog import get_reader
+from ke2nt.banks.maintenance import verify
+from ke2nt.banks.text_cache import BankCache
+from ke2nt.checkpoints.bundled import BUNDLED_FOLDER, bundled_models
+from ke2nt.checkpoints.hub import hub_cache
+from ke2nt.checkpoints.model_folder import find_model_folder, read_folder
+from ke2nt.datasets.catalog import get_reader
+from ke2nt.datasets.info import split_info
 from ke2nt.errors import Ke2ntError
-from ke2nt.models.bundled import BUNDLED_FOLDER, bundled_models
-from ke2nt.models.folder import find_model_folder, read_folder
-from ke2nt.models.hub import hub_cache
-from ke2nt.models.saving import load_model
+from ke2nt.models.load import load_model
 from ke2nt.prompts.prompt_set import PromptSet
 from ke2nt.resources import list_resources
-from ke2nt.text.cache import BankCache
-from ke2nt.text.folders import cache_folder
-from ke2nt.text.maintenance import verify
+from ke2nt.runtime.cache_folder import cache_folder
 
 __all__ = ["Finding", "examine"]
 
@@ -70,7 +70,7 @@ def examine(
 
     Args:
         model: A run directory, a model's folder, a model of the package or a hub id.
-        dataset: A key of `ke2nt.data.readers.catalog.READERS`.
+        dataset: A key of `ke2nt.datasets.catalog.READERS`.
         root: The dataset's folder.
         options: Options of its reader.
     """
@@ -248,9 +248,9 @@ def _model(name: str) -> Iterator[Finding]:
     model = load_model(folder)
     bad = [n for n, tensor in model.state_dict().items() if not tensor.float().isfinite().all()]
     size = model.preprocessing.image_size
-    grey = torch.full((1, 3, size, size), 128, dtype=torch.uint8)
+    gray = torch.full((1, 3, size, size), 128, dtype=torch.uint8)
     with torch.inference_mode():
-        logits = model(model.preprocessing.to_input(grey)).logits
+        logits = model(model.preprocessing.to_input(gray)).logits
     if bad or not logits.isfinite().all():
         reason = f"weights such as {bad[0]} are not finite" if bad else "its answers are not finite"
         yield Finding("model", name, "broken", reason, f"ke2nt train --resume {name}")

@@ -63,7 +63,7 @@ DATASET_LABELS: Mapping[str, tuple[str, ...]] = {
         "sadness",
         "surprise",
     ),
-    "synthetic": CANONICAL,
+    "drawn": CANONICAL,
 }
 
 _SYNONYMS: Mapping[str, str] = {

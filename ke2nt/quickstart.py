@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ke2nt.config.load import load_config
-from ke2nt.data.readers.catalog import get_reader
 from ke2nt.data.tensors import FaceTensors
-from ke2nt.evaluation.evaluate import evaluate_model
+from ke2nt.datasets.catalog import get_reader
+from ke2nt.evaluation.evaluate_model import evaluate_model
 from ke2nt.evaluation.score import Evaluation
-from ke2nt.models.saving import load_model
-from ke2nt.train.page import write_run_report
-from ke2nt.train.run import RunDirectory
-from ke2nt.train.train import train
+from ke2nt.models.load import load_model
+from ke2nt.training.run_directory import RunDirectory
+from ke2nt.training.run_page import write_run_report
+from ke2nt.training.train_recognizer import train
 
 __all__ = ["QuickstartResult", "quickstart"]
 

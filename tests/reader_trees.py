@@ -46,7 +46,7 @@ def rafdb(root: Path, lines: list[str]) -> Path:
 
 
 def ckplus(root: Path, sequences: dict[str, tuple[int, float | None]]) -> Path:
-    """Sequences "S005/001" → number of frames and emotion code (None for an unlabelled one)."""
+    """Sequences "S005/001" → number of frames and emotion code (None for an unlabeled one)."""
     for seed, (name, (frames, code)) in enumerate(sequences.items()):
         stem = name.replace("/", "_")
         for frame in range(1, frames + 1):

@@ -83,5 +83,5 @@ def train_once(tmp_path_factory) -> SmallClip:
 
 
 def with_size(size: int):
-    """The same recipe for another image size, to make models that are only initialised."""
+    """The same recipe for another image size, to make models that are only initialized."""
     return dataclasses.replace(recipe(), size=size)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ke2nt.adapt.batch import DomainBatch
+from ke2nt.adapt.domain_batch import DomainBatch
 
 __all__ = ["AdversarialPart", "ConditionalPart", "DomainDiscriminator", "reverse_gradient"]
 

@@ -9,15 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from ke2nt.adapt.adversarial import AdversarialPart, ConditionalPart
-from ke2nt.adapt.batch import DomainBatch
-from ke2nt.adapt.margin import MarginSensitiveLoss, MetricPart, centers_from_text
-from ke2nt.adapt.moments import CoralPart, MmdPart
-from ke2nt.adapt.pseudo import PseudoLabeller, PseudoPart, TextPart
+from ke2nt.adapt.domain_batch import DomainBatch
+from ke2nt.adapt.margin_sensitive import MarginSensitiveLoss, MetricPart, centers_from_text
+from ke2nt.adapt.moment_matching import CoralPart, MmdPart
+from ke2nt.adapt.pseudo_labels import PseudoLabeller, PseudoPart, TextPart
+from ke2nt.banks.text_bank import TextBank
 from ke2nt.config.adapt import AdaptSection, Part
 from ke2nt.errors import ConfigError
 from ke2nt.losses.objective import KE2NTLoss
 from ke2nt.runtime.seeding import torch_generator
-from ke2nt.text.bank import TextBank
 
 __all__ = ["METHODS", "PARTS", "AdaptationLoss", "Space", "part_weights"]
 
@@ -65,7 +65,7 @@ def _metric(config: AdaptSection, space: Space) -> nn.Module:
     if config.centers != "learned":
         if space.bank is None:
             raise ConfigError(
-                "a linear head has no text bank for the class centres",
+                "a linear head has no text bank for the class centers",
                 expected="adapt.centers=learned, or a model with a text head",
             )
         placed = centers_from_text(space.bank.embeddings, config.margin)
@@ -128,7 +128,7 @@ class AdaptationLoss(nn.Module):
         self.parts = nn.ModuleDict({name: PARTS[name](config, space) for name in self.weights})
 
     def centers(self) -> list[nn.Parameter]:
-        """The class centres that learn."""
+        """The class centers that learn."""
         metric = self.parts["metric"] if "metric" in self.parts else nn.Module()
         return [p for p in metric.parameters() if p.requires_grad]
 

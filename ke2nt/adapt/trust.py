@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ke2nt.adapt.changes import Changes
+from ke2nt.adapt.answer_changes import Changes
 
 __all__ = ["Trust", "judge_trust"]
 
@@ -15,7 +15,7 @@ _FAR = 1.5
 
 @dataclass(frozen=True)
 class Trust:
-    """A judgement without target labels.
+    """A judgment without target labels.
 
     Attributes:
         level: "do not use" where the answers collapsed; "check first" where something speaks
@@ -27,10 +27,10 @@ class Trust:
     reasons: tuple[str, ...]
 
     def sentence(self) -> str:
-        """The judgement in one sentence."""
+        """The judgment in one sentence."""
         return {
             "do not use": "Do not use this model: its answers have collapsed.",
-            "check first": "Check this model on some labelled images before it is used.",
+            "check first": "Check this model on some labeled images before it is used.",
             "plausible": "Nothing speaks against this model; only labels can show that it is "
             "better.",
         }[self.level]
@@ -42,7 +42,7 @@ def judge_trust(changes: Changes, *, adapted_on: int, source_images: int | None)
     Args:
         changes: What changed.
         adapted_on: Target images that it was adapted to.
-        source_images: Labelled source images, None without a source.
+        source_images: Labeled source images, None without a source.
     """
     before, after = changes.before.answers, changes.after.answers
     names = changes.classes

@@ -14,7 +14,7 @@ from ke2nt.cli.output import JsonFlag, percent, print_json, print_line, print_ta
 from ke2nt.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ke2nt.adapt.adapt import AdaptResult
+    from ke2nt.adapt.adapt_model import AdaptResult
     from ke2nt.config.adapt import AdaptConfig
 
 __all__ = ["adapt"]
@@ -41,7 +41,7 @@ def adapt(
     ] = None,
     source: Annotated[
         str | None,
-        typer.Option("--source", metavar="NAME=DIR", help="Labelled images, if they can be had."),
+        typer.Option("--source", metavar="NAME=DIR", help="Labeled images, if they can be had."),
     ] = None,
     method: Annotated[
         str | None,
@@ -56,13 +56,13 @@ def adapt(
     quiet: QuietFlag = False,
     json: JsonFlag = False,
 ) -> None:
-    """Move a recogniser to images without labels, and report what changed.
+    """Move a recognizer to images without labels, and report what changed.
 
     Examples: ke2nt adapt --model runs/ferplus_resnet18 --target folder=DIR ·
-    ke2nt adapt dmsrl_synthetic_to_ferplus target.root=DIR · ke2nt adapt --resume runs/adapted
+    ke2nt adapt dmsrl_drawn_to_ferplus target.root=DIR · ke2nt adapt --resume runs/adapted
     """
     settings = _settings(config, overrides, model, target, source, method, out, resume)
-    from ke2nt.adapt.adapt import adapt as run_adaptation
+    from ke2nt.adapt.adapt_model import adapt as run_adaptation
 
     command = shlex.join(["ke2nt", *sys.argv[1:]])
     with resumable("ke2nt adapt", settings.out):
@@ -88,7 +88,7 @@ def _settings(
     """The configuration that the command line asks for."""
     from ke2nt.config.adapt import AdaptConfig
     from ke2nt.config.load import load_config
-    from ke2nt.train.run import RunDirectory
+    from ke2nt.training.run_directory import RunDirectory
 
     changes = list(overrides or [])
     if config is not None and "=" in config:
@@ -128,7 +128,7 @@ def _settings(
     )
     if config is None and not settings.source_free and not named:
         raise ConfigError(
-            f"the method {settings.adapt.method} needs labelled images of the source",
+            f"the method {settings.adapt.method} needs labeled images of the source",
             expected="--source NAME=DIR",
             hint="Without a source: --method entropy or --method statistics.",
         )

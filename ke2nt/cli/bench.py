@@ -39,10 +39,10 @@ def train_command(
 ) -> None:
     """Images/s of the bare backbone, the whole training loop, and a loop as published code has it.
 
-    The optimiser, augmentation and losses are those of the published run unless changed.
+    The optimizer, augmentation and losses are those of the published run unless changed.
     """
-    from ke2nt.bench.training import training_speed
     from ke2nt.config.load import load_config
+    from ke2nt.speed.training import training_speed
 
     config = load_config(
         "rafdb_resnet18",
@@ -74,21 +74,21 @@ def infer_command(
     json: JsonFlag = False,
 ) -> None:
     """Images/s of a model's bare forward pass, and of batch prediction."""
-    from ke2nt.bench.inference import inference_speed
+    from ke2nt.banks.text_bank import TextBank
     from ke2nt.models.ke2nt import KE2NT
-    from ke2nt.models.saving import load_model
-    from ke2nt.text.bank import TextBank
+    from ke2nt.models.load import load_model
+    from ke2nt.speed.inference import inference_speed
 
     if model is None:
-        recogniser: Any = KE2NT(TextBank.build("paper"), backbone, size or 112)
+        recognizer: Any = KE2NT(TextBank.build("paper"), backbone, size or 112)
     else:
         if size is not None:
             raise ConfigError(
                 "a trained model has its own size", found=f"--size {size}", hint="Leave it out."
             )
-        recogniser = load_model(model)
+        recognizer = load_model(model)
     where = device_name(None if device == "auto" else device)
-    report = inference_speed(recogniser, batch_size=batch, steps=steps, rounds=rounds, device=where)
+    report = inference_speed(recognizer, batch_size=batch, steps=steps, rounds=rounds, device=where)
     _print(report, ("predict_over_bare",), json)
 
 
@@ -100,7 +100,7 @@ def cache_command(
     json: JsonFlag = False,
 ) -> None:
     """Seconds to build a text bank, and to take it from the cache."""
-    from ke2nt.bench.cache import cache_speed
+    from ke2nt.speed.cache import cache_speed
 
     report = cache_speed(prompts, encoder, hits=hits)
     if json:

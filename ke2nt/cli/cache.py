@@ -12,9 +12,9 @@ from ke2nt.cli.output import JsonFlag, print_json, print_line, print_table
 from ke2nt.errors import CacheError
 
 if TYPE_CHECKING:
+    from ke2nt.banks.image_cache import ImageCache
+    from ke2nt.banks.text_cache import BankCache
     from ke2nt.runtime.entries import Entry
-    from ke2nt.text.cache import BankCache
-    from ke2nt.vision.cache import ImageCache
 
 __all__ = ["app"]
 
@@ -49,7 +49,7 @@ def build(
     json: JsonFlag = False,
 ) -> None:
     """Embed prompt sets, so that training and prediction find them ready."""
-    from ke2nt.text.build import build_content
+    from ke2nt.banks.build import build_content
 
     names = [name.strip() for name in classes.split(",")] if classes else None
     rows = []
@@ -150,7 +150,7 @@ def show(key: Key, cache_dir: CacheDir = None, json: JsonFlag = False) -> None:
 @app.command()
 def verify(cache_dir: CacheDir = None, json: JsonFlag = False) -> None:
     """Read every entry whole and check its digests; exit code 2 if one is damaged."""
-    from ke2nt.text.maintenance import verify as verify_all
+    from ke2nt.banks.maintenance import verify as verify_all
 
     caches = _caches(cache_dir)
     folder = caches[0].folder
@@ -176,7 +176,7 @@ def verify(cache_dir: CacheDir = None, json: JsonFlag = False) -> None:
 @app.command()
 def diff(first: Key, second: Key, cache_dir: CacheDir = None, json: JsonFlag = False) -> None:
     """What changed between two text banks: settings, prompts, and the cosine of each class."""
-    from ke2nt.text.maintenance import compare
+    from ke2nt.banks.maintenance import compare
 
     cache, _ = _caches(cache_dir)
     changes = compare(*(cache.read(cache.resolve(key).key) for key in (first, second)))
@@ -203,7 +203,7 @@ def prune(
     json: JsonFlag = False,
 ) -> None:
     """Delete damaged entries; sound ones only when asked."""
-    from ke2nt.text.maintenance import prune as prune_cache
+    from ke2nt.banks.maintenance import prune as prune_cache
 
     removed = [
         row
@@ -219,9 +219,9 @@ def prune(
 
 
 def _caches(cache_dir: Path | None) -> tuple[BankCache, ImageCache]:
-    from ke2nt.text.cache import BankCache
-    from ke2nt.text.folders import cache_folder
-    from ke2nt.vision.cache import ImageCache
+    from ke2nt.banks.image_cache import ImageCache
+    from ke2nt.banks.text_cache import BankCache
+    from ke2nt.runtime.cache_folder import cache_folder
 
     folder = cache_folder(cache_dir)
     if folder.exists() and not folder.is_dir():

@@ -24,7 +24,7 @@ from ke2nt.cli.output import JsonFlag, print_json, print_line, print_table
 from ke2nt.errors import CheckpointError, DataError
 
 if TYPE_CHECKING:
-    from ke2nt.models.calibration import Calibration
+    from ke2nt.checkpoints.calibration import Calibration
 
 __all__ = ["calibrate"]
 
@@ -83,18 +83,18 @@ def calibrate(
     import numpy as np
     import torch
 
-    from ke2nt.data.readers.catalog import get_reader
-    from ke2nt.evaluation.calibrate import cross_fitted, fit_calibration, with_threshold
-    from ke2nt.evaluation.evaluate import tensors_for
-    from ke2nt.evaluation.predict import predict
+    from ke2nt.checkpoints.card_facts import run_facts
+    from ke2nt.checkpoints.model_folder import find_model_folder, update_folder
+    from ke2nt.datasets.catalog import get_reader
+    from ke2nt.evaluation.evaluate_model import tensors_for
+    from ke2nt.evaluation.fit_calibration import cross_fitted, fit_calibration, with_threshold
+    from ke2nt.evaluation.predictions import predict
     from ke2nt.evaluation.temperature import softmax
     from ke2nt.labels import map_labels
-    from ke2nt.models.card_facts import run_facts
-    from ke2nt.models.folder import find_model_folder, update_folder
-    from ke2nt.models.saving import load_model
+    from ke2nt.models.load import load_model
+    from ke2nt.predict.face_settings import ModelUse
     from ke2nt.predict.fit_intensity import fit_intensity_scale
     from ke2nt.predict.intensity import intensity
-    from ke2nt.predict.use import ModelUse
 
     if not run.exists():
         raise CheckpointError(

@@ -32,7 +32,7 @@ from ke2nt.errors import Ke2ntError
 if TYPE_CHECKING:
     from ke2nt.evaluation.robustness import Robustness
     from ke2nt.evaluation.targets import Target
-    from ke2nt.report.table_page import TableSection
+    from ke2nt.pages.table_page import TableSection
 
 __all__ = ["cross_eval"]
 
@@ -120,7 +120,7 @@ def _cross(
     out: Path | None,
     json: bool,
 ) -> tuple[int, int]:
-    from ke2nt.evaluation.cross import CrossEvaluation, cross_evaluate
+    from ke2nt.evaluation.cross_dataset import CrossEvaluation, cross_evaluate
     from ke2nt.runtime.atomic import write_bytes, write_json, write_text
 
     def keep(result: CrossEvaluation) -> None:
@@ -136,7 +136,7 @@ def _cross(
     failures = [(", ".join(names), error) for error, names in pairs_of.items()]
     if out is not None:
         from ke2nt.cli.cross_pages import cross_page
-        from ke2nt.report.matrix_figures import cross_figure
+        from ke2nt.plots.matrix_plots import cross_figure
 
         write_bytes(out / "cross_eval.png", cross_figure(result, model_names(result.models)))
         write_text(out / "report.html", cross_page(result, failures))
@@ -159,10 +159,10 @@ def _robustness(
     json: bool,
 ) -> tuple[int, int]:
     from ke2nt.cli.cross_pages import robustness_page, robustness_section
-    from ke2nt.evaluation.cross import applicable
+    from ke2nt.evaluation.cross_dataset import applicable
     from ke2nt.evaluation.robustness import robustness
-    from ke2nt.models.saving import load_model
-    from ke2nt.report.matrix_figures import robustness_figure
+    from ke2nt.models.load import load_model
+    from ke2nt.plots.matrix_plots import robustness_figure
     from ke2nt.runtime.atomic import write_bytes, write_json, write_text
 
     entries: list[dict[str, Any]] = []

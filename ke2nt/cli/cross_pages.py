@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 from ke2nt.cli.cross_tables import clean_words, model_names, notes_of, pair_table, severity_tables
 
 if TYPE_CHECKING:
-    from ke2nt.evaluation.cross import CrossEvaluation
+    from ke2nt.evaluation.cross_dataset import CrossEvaluation
     from ke2nt.evaluation.robustness import Robustness
-    from ke2nt.report.table_page import TableSection
+    from ke2nt.pages.table_page import TableSection
 
 __all__ = ["cross_page", "robustness_page", "robustness_section"]
 
 
 def cross_page(result: CrossEvaluation, failed: Sequence[tuple[str, str]]) -> str:
     """HTML: the heat map, every pair, and how labels were joined."""
-    from ke2nt.report.matrix_figures import cross_figure
-    from ke2nt.report.table_page import TableSection
+    from ke2nt.pages.table_page import TableSection
+    from ke2nt.plots.matrix_plots import cross_figure
 
     section = TableSection(
         title="Every model on every dataset",
@@ -37,8 +37,8 @@ def cross_page(result: CrossEvaluation, failed: Sequence[tuple[str, str]]) -> st
 
 def robustness_section(result: Robustness, title: str, notes: Sequence[str]) -> TableSection:
     """A model on a dataset under corruptions."""
-    from ke2nt.report.matrix_figures import robustness_figure
-    from ke2nt.report.table_page import TableSection
+    from ke2nt.pages.table_page import TableSection
+    from ke2nt.plots.matrix_plots import robustness_figure
 
     return TableSection(
         title=title,
@@ -59,8 +59,8 @@ def robustness_page(sections: Sequence[TableSection], failed: Sequence[tuple[str
 def _page(
     title: str, lead: str, sections: Sequence[TableSection], failed: Sequence[tuple[str, str]]
 ) -> str:
-    from ke2nt.report.html import render_tables
-    from ke2nt.report.table_page import TablePage
+    from ke2nt.pages.render import render_tables
+    from ke2nt.pages.table_page import TablePage
     from ke2nt.runtime.provenance import provenance
 
     command = shlex.join(["ke2nt", *sys.argv[1:]])

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from ke2nt.cli.output import is_number, percent, percent_range, print_line, print_table
 
 if TYPE_CHECKING:
-    from ke2nt.evaluation.cross import CrossEvaluation
+    from ke2nt.evaluation.cross_dataset import CrossEvaluation
     from ke2nt.evaluation.robustness import Robustness
-    from ke2nt.report.table_page import PageTable
+    from ke2nt.pages.table_page import PageTable
 
 __all__ = [
     "Table",
@@ -46,7 +46,7 @@ class Table:
 
     def for_page(self) -> PageTable:
         """The same table for a page."""
-        from ke2nt.report.table_page import PageTable
+        from ke2nt.pages.table_page import PageTable
 
         names = [(name.removesuffix(" #"), is_number(name)) for name in self.columns]
         return PageTable(names, self.rows)

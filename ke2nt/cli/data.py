@@ -11,7 +11,7 @@ from ke2nt.cli.options import reader_options
 from ke2nt.cli.output import JsonFlag, print_json, print_line, print_table
 
 if TYPE_CHECKING:
-    from ke2nt.data.readers.base import Reader
+    from ke2nt.datasets.base import Reader
 
 __all__ = ["app"]
 
@@ -34,7 +34,7 @@ _Splits = Annotated[
 
 
 def _open(name: str, root: Path, rule: str | None, options: list[str] | None) -> Reader:
-    from ke2nt.data.readers.catalog import get_reader
+    from ke2nt.datasets.catalog import get_reader
 
     return get_reader(name, root, reader_options(options, rule))
 
@@ -42,7 +42,7 @@ def _open(name: str, root: Path, rule: str | None, options: list[str] | None) ->
 @app.command("list")
 def list_command(json: JsonFlag = False) -> None:
     """List the datasets that can be read, with their layouts."""
-    from ke2nt.data.readers.catalog import READERS, describe_reader
+    from ke2nt.datasets.catalog import READERS, describe_reader
 
     found = [describe_reader(name) for name in READERS]
     if json:
@@ -76,7 +76,7 @@ def info_command(
     json: JsonFlag = False,
 ) -> None:
     """Count samples per split and class; the images may still be absent."""
-    from ke2nt.data.info import dataset_info
+    from ke2nt.datasets.info import dataset_info
 
     info = dataset_info(_open(name, root, rule, option))
     if json:
@@ -111,7 +111,7 @@ def check_command(
     sample), and with 0 otherwise. With --strict any warning exits with 1: unreadable or missing
     images, duplicates across splits, subjects in more than one split, absent classes.
     """
-    from ke2nt.data.check import check_dataset
+    from ke2nt.datasets.check import check_dataset
 
     report = check_dataset(
         _open(name, root, rule, option), split, near=near, workers=workers, quiet=json
@@ -149,7 +149,7 @@ def pack_command(
     """Decode every image once, into arrays; read them again with the dataset name `packed`."""
     import os
 
-    from ke2nt.data.pack import pack_dataset
+    from ke2nt.datasets.pack import pack_dataset
 
     summary = pack_dataset(
         _open(name, root, rule, option),
@@ -172,8 +172,9 @@ def pack_command(
     )
 
 
-@app.command("synth")
-def synth_command(
+@app.command("synth", hidden=True)  # the old name
+@app.command("draw")
+def draw_command(
     out: Annotated[Path, typer.Argument(help="A new or empty folder.")],
     count: Annotated[int, typer.Option(help="Number of faces over all splits.")] = 2400,
     seed: Annotated[int, typer.Option(min=0, help="Names the whole set.")] = 0,
@@ -185,8 +186,8 @@ def synth_command(
     workers: Annotated[int, typer.Option(min=1, max=256, help="Processes that draw.")] = 1,
     json: JsonFlag = False,
 ) -> None:
-    """Draw a dataset of synthetic faces; read it again with the dataset name `manifest`."""
-    from ke2nt.data.synth.folder import write_folder
+    """Draw a dataset of faces; read it again with the dataset name `manifest`."""
+    from ke2nt.drawn.folder import write_folder
 
     summary = write_folder(
         out,
@@ -218,13 +219,13 @@ def corruptions_command(
 ) -> None:
     """Show a face under every corruption of the dataset `corruptions`, at all severities."""
     from ke2nt.data.images import decode
-    from ke2nt.data.readers.catalog import get_reader
-    from ke2nt.report.corruption_figure import corruption_sheet
+    from ke2nt.datasets.catalog import get_reader
+    from ke2nt.plots.corruption_sheet import corruption_sheet
     from ke2nt.runtime.atomic import write_bytes
 
     source: Any = image
     if image is None:
-        drawn = get_reader("synthetic", count=32, size=64, min_intensity=0.8).load("test")
+        drawn = get_reader("drawn", count=32, size=64, min_intensity=0.8).load("test")
         source = next(s.source for s in drawn.samples if drawn.classes[s.label] == "surprise")
     write_bytes(out, corruption_sheet(decode(source), seed=seed))
     print_line(f"written to {out}")

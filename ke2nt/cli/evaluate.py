@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from ke2nt.data.tensors import FaceTensors
     from ke2nt.evaluation.groups import GroupReport
     from ke2nt.evaluation.score import Evaluation
-    from ke2nt.models.recogniser import Recogniser
+    from ke2nt.models.base import ExpressionModel
 
 __all__ = ["evaluate"]
 
@@ -89,15 +89,15 @@ def evaluate(
     quiet: QuietFlag = False,
     json: JsonFlag = False,
 ) -> None:
-    """Report a recogniser on a split: accuracy, class recall, confusions, calibration, intervals.
+    """Report a recognizer on a split: accuracy, class recall, confusions, calibration, intervals.
 
     Example: ke2nt evaluate runs/ferplus --dataset ferplus --root DIR --split test --rule majority
     """
-    from ke2nt.data.readers.catalog import get_reader
-    from ke2nt.evaluation.evaluate import evaluate_model, tensors_for
+    from ke2nt.datasets.catalog import get_reader
+    from ke2nt.evaluation.evaluate_model import evaluate_model, tensors_for
     from ke2nt.evaluation.groups import check_groups, group_report
     from ke2nt.labels import map_labels
-    from ke2nt.models.saving import load_model
+    from ke2nt.models.load import load_model
     from ke2nt.runtime.distributed import join_group
 
     options = reader_options(option, rule)
@@ -161,12 +161,12 @@ def _write(
     facts: dict[str, Any],
     result: Evaluation,
     images: FaceTensors,
-    model: Recogniser,
+    model: ExpressionModel,
     run: Path,
     groups: Sequence[GroupReport],
 ) -> None:
-    from ke2nt.report.evaluation_report import evaluation_report
-    from ke2nt.report.html import write_report
+    from ke2nt.pages.evaluation_report import evaluation_report
+    from ke2nt.pages.render import write_report
     from ke2nt.runtime.atomic import write_json, write_text
 
     write_json(out / "metrics.json", facts)

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from ke2nt.data.sample import FaceSplit
     from ke2nt.evaluation.groups import GroupReport
     from ke2nt.evaluation.score import Evaluation
-    from ke2nt.models.recogniser import Recogniser
+    from ke2nt.models.base import ExpressionModel
 
 __all__ = ["evaluation_notes", "selection_notes", "show_evaluation", "show_groups"]
 
 
-def evaluation_notes(run: str, model: Recogniser, split: FaceSplit) -> list[str]:
+def evaluation_notes(run: str, model: ExpressionModel, split: FaceSplit) -> list[str]:
     """What makes figures of a model on a split too good."""
     return selection_notes(run, model.card, split) + calibration_notes(model, split)
 
@@ -32,7 +32,7 @@ def selection_notes(run: str, card: Mapping[str, Any], split: FaceSplit) -> list
             if (facts.get("dataset"), facts.get("split")) == (split.dataset, split.split)
             for note in facts.get("notes", ())
         ]
-    from ke2nt.train.run import RunDirectory
+    from ke2nt.training.run_directory import RunDirectory
 
     selection = RunDirectory(run).read("run.json").get("selection", {})
     notes = list(selection.get("notes", ()))
@@ -44,7 +44,7 @@ def selection_notes(run: str, card: Mapping[str, Any], split: FaceSplit) -> list
     return notes
 
 
-def calibration_notes(model: Recogniser, split: FaceSplit) -> list[str]:
+def calibration_notes(model: ExpressionModel, split: FaceSplit) -> list[str]:
     """What must be said where the model's calibration was fitted on the very split."""
     calibration = model.calibration
     on = {} if calibration is None else calibration.fitted_on
@@ -58,7 +58,7 @@ def calibration_notes(model: Recogniser, split: FaceSplit) -> list[str]:
 
 def show_evaluation(result: Evaluation, options: dict[str, Any], notes: list[str]) -> None:
     """Figures, classes and the confusion matrix."""
-    from ke2nt.report.evaluation_report import data_line
+    from ke2nt.pages.evaluation_report import data_line
 
     report = result.report
     print_line(data_line(result, options))
@@ -103,7 +103,7 @@ def show_evaluation(result: Evaluation, options: dict[str, Any], notes: list[str
 
 def show_groups(reports: Sequence[GroupReport]) -> None:
     """A table for each attribute, and how far its groups are apart."""
-    from ke2nt.report.words import group_words
+    from ke2nt.pages.phrases import group_words
 
     for report in reports:
         print_table(

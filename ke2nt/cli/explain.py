@@ -14,10 +14,10 @@ from ke2nt.errors import ConfigError, DataError, ImageReadError
 
 if TYPE_CHECKING:
     from ke2nt.explain.target import Target
-    from ke2nt.models.recogniser import Recogniser
+    from ke2nt.models.base import ExpressionModel
+    from ke2nt.plots.explanation_plot import ExplainedFace
     from ke2nt.predict.classify import FaceClassifier
     from ke2nt.predict.detection import Detector
-    from ke2nt.report.explain_figure import ExplainedFace
 
 __all__ = ["explain"]
 
@@ -66,11 +66,11 @@ def explain(
     Example: ke2nt explain runs/dsan photos/ --method attention --method occlusion --out why
     """
     from ke2nt.explain.methods import get_method
-    from ke2nt.models.saving import load_model
+    from ke2nt.models.load import load_model
+    from ke2nt.plots.explanation_plot import contact_sheet
     from ke2nt.predict.classify import FaceClassifier
     from ke2nt.predict.detection import get_detector
     from ke2nt.predict.paths import expand_paths
-    from ke2nt.report.explain_figure import contact_sheet
     from ke2nt.runtime.atomic import write_bytes, write_json
     from ke2nt.runtime.devices import usable_device
     from ke2nt.runtime.progress import track
@@ -144,9 +144,9 @@ def explain(
     print_line(f"written: {out / _SHEET}, explanations.json and {len(rows)} face(s) one by one")
 
 
-def _target(model: Recogniser, name: str) -> Target:
+def _target(model: ExpressionModel, name: str) -> Target:
     from ke2nt.explain.target import class_target, phrase_target
-    from ke2nt.predict.words import bank_of_words
+    from ke2nt.predict.custom_classes import bank_of_words
 
     if name in model.classes or model.bank is None:
         return class_target(model, name)
@@ -178,8 +178,8 @@ def _explained(
     from ke2nt.explain.heat import score_faces
     from ke2nt.explain.overlay import tint
     from ke2nt.explain.target import class_target
-    from ke2nt.report.explain_figure import ExplainedFace
-    from ke2nt.report.figures import face_png
+    from ke2nt.plots.evaluation_plots import face_png
+    from ke2nt.plots.explanation_plot import ExplainedFace
     from ke2nt.runtime.atomic import write_bytes
 
     model = classifier.model

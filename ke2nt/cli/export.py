@@ -89,8 +89,8 @@ def export(
     """
 
     def load(model: Any, which: str, most: int | None) -> FaceTensors:
-        from ke2nt.data.readers.catalog import get_reader
-        from ke2nt.evaluation.evaluate import tensors_for
+        from ke2nt.datasets.catalog import get_reader
+        from ke2nt.evaluation.evaluate_model import tensors_for
 
         if dataset is None:
             raise ConfigError(
@@ -122,11 +122,11 @@ def export(
 def _onnx(
     run: str, out: Path | None, load: Loader, measured: tuple[str, int | None], ranges: str | None
 ) -> dict[str, Any]:
-    from ke2nt.evaluation.predict import predict
+    from ke2nt.evaluation.predictions import predict
     from ke2nt.export.compare import compare, labels_of
     from ke2nt.export.onnx_export import answers, export_int8, export_onnx
-    from ke2nt.export.ort import OnnxRecogniser
-    from ke2nt.models.saving import load_model
+    from ke2nt.export.ort import OnnxRecognizer
+    from ke2nt.models.load import load_model
 
     model = load_model(run)
     path = out or _default_file(run)
@@ -143,7 +143,7 @@ def _onnx(
         small = path.with_suffix(".int8.onnx")
         export_int8(path, small, examples)
         before = predict(model, images, precision="fp32")
-        after = answers(OnnxRecogniser(small), images)
+        after = answers(OnnxRecognizer(small), images)
         loss = compare(before.probabilities, after, labels_of(before))
         size = small.stat().st_size
         facts["int8"] = {"file": str(small), "bytes": size, **loss.to_dict()}
@@ -161,8 +161,8 @@ def _bundle(
     max_changed: int,
     max_difference: float,
 ) -> dict[str, Any]:
+    from ke2nt.checkpoints.bundled import BUNDLED_FOLDER
     from ke2nt.export.bundle import bundle_model, load_for_sharing
-    from ke2nt.models.bundled import BUNDLED_FOLDER
 
     short = name.removeprefix("ke2nt/")
     if not short.replace("-", "").replace("_", "").isalnum():
@@ -190,7 +190,7 @@ def _hub(
     import torch
 
     from ke2nt.export.bundle import load_for_sharing
-    from ke2nt.models.saving import push_to_hub
+    from ke2nt.models.load import push_to_hub
 
     model = load_for_sharing(run, name=name, metrics=metrics or ())
     dtype = torch.float16 if half else torch.float32

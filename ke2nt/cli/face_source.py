@@ -17,7 +17,7 @@ from ke2nt.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from ke2nt.vision.embed import ImageEmbeddings
+    from ke2nt.evaluation.embed_split import ImageEmbeddings
 
 __all__ = ["FaceSource"]
 
@@ -43,9 +43,9 @@ class FaceSource:
 
     def embed(self, *names: str) -> list[ImageEmbeddings]:
         """Image embeddings of some splits."""
-        from ke2nt.data.readers.catalog import get_reader
-        from ke2nt.vision.catalog import get_image_encoder
-        from ke2nt.vision.embed import embed_split
+        from ke2nt.datasets.catalog import get_reader
+        from ke2nt.evaluation.embed_split import embed_split
+        from ke2nt.evaluation.image_encoders import get_image_encoder
 
         device = device_name(self.device)
         model = get_image_encoder(

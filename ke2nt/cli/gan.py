@@ -61,7 +61,7 @@ def _settings(
 ) -> FesganConfig:
     from ke2nt.config.gan import FesganConfig
     from ke2nt.config.load import load_config
-    from ke2nt.train.run import RunDirectory
+    from ke2nt.training.run_directory import RunDirectory
 
     if (config is None) == (resume is None):
         raise ConfigError(
@@ -89,11 +89,11 @@ def pretrain(
 ) -> None:
     """Train a generator of faces: stage 1.
 
-    Example: ke2nt gan pretrain fesgan_synthetic
+    Example: ke2nt gan pretrain fesgan_drawn
     """
     command = "ke2nt gan pretrain"
     settings = _settings(config, overrides, out, resume, command)
-    from ke2nt.gan.pretrain import pretrain as run_pretraining
+    from ke2nt.generation.train_generator import pretrain as run_pretraining
 
     with resumable(command, settings.out):
         result = run_pretraining(
@@ -121,13 +121,13 @@ def train(
     quiet: QuietFlag = False,
     json: JsonFlag = False,
 ) -> None:
-    """Train a generator, then a recogniser jointly with it: both stages.
+    """Train a generator, then a recognizer jointly with it: both stages.
 
     Example: ke2nt gan train fesgan_ferplus data.root=DIR
     """
     command = "ke2nt gan train"
     settings = _settings(config, overrides, out, resume, command)
-    from ke2nt.gan.train import train as run_training
+    from ke2nt.generation.train_jointly import train as run_training
 
     with resumable(command, settings.out):
         result = run_training(
@@ -154,21 +154,21 @@ def sample(
     count: Annotated[int, typer.Option("--count", min=1, help="Faces.")] = 800,
     seed: SeedOption = 0,
     judge: Annotated[
-        str | None, typer.Option("--judge", help="Keep what this recogniser agrees with.")
+        str | None, typer.Option("--judge", help="Keep what this recognizer agrees with.")
     ] = None,
     min_confidence: Annotated[
         float, typer.Option("--min-confidence", min=0.0, max=0.99, help="How sure it must be.")
     ] = 0.5,
     json: JsonFlag = False,
 ) -> None:
-    """Write new faces as a labelled image folder; the same seed gives the same files.
+    """Write new faces as a labeled image folder; the same seed gives the same files.
 
     Example: ke2nt gan sample RUN --out faces --count 400
     """
-    from ke2nt.models.saving import load_model
-    from ke2nt.synthesis.accept import Confident
-    from ke2nt.synthesis.generator import FaceGenerator
-    from ke2nt.synthesis.sampling import write_faces
+    from ke2nt.generation.networks.acceptance import Confident
+    from ke2nt.generation.networks.generator import FaceGenerator
+    from ke2nt.generation.networks.sampling import write_faces
+    from ke2nt.models.load import load_model
 
     generator = FaceGenerator.load(run)
     accept = None
@@ -196,8 +196,8 @@ def edit(
     Example: ke2nt gan edit RUN face.png --out edits
     """
     from ke2nt.errors import ImageReadError
-    from ke2nt.gan.edit import write_edits
-    from ke2nt.synthesis.generator import FaceGenerator
+    from ke2nt.generation.edit_faces import write_edits
+    from ke2nt.generation.networks.generator import FaceGenerator
 
     written, failed = write_edits(FaceGenerator.load(run), images, out)
     for name, reason in failed.items():
@@ -215,7 +215,7 @@ def quality(
     run: GeneratorArgument,
     dataset: DatasetOption,
     judge: Annotated[
-        str, typer.Option("--judge", help="A recogniser that took no part in the training.")
+        str, typer.Option("--judge", help="A recognizer that took no part in the training.")
     ] = "ke2nt/ferplus-resnet18",
     split: SplitOption = "val",
     root: RootOption = None,
@@ -233,10 +233,10 @@ def quality(
 
     Example: ke2nt gan quality RUN --dataset ferplus --root DIR --rule majority
     """
-    from ke2nt.data.readers.catalog import get_reader
-    from ke2nt.gan.quality import judge_generator
-    from ke2nt.models.saving import load_model
-    from ke2nt.synthesis.generator import FaceGenerator
+    from ke2nt.datasets.catalog import get_reader
+    from ke2nt.generation.networks.generator import FaceGenerator
+    from ke2nt.generation.quality import judge_generator
+    from ke2nt.models.load import load_model
 
     reader = get_reader(dataset, root, reader_options(option, rule))
     if split == train_split:

@@ -6,12 +6,14 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from typing import Annotated, Any
 
 import typer
 
 from ke2nt._version import __version__
 from ke2nt.errors import Ke2ntError
+from ke2nt.runtime.renamed import RenamedWarning
 
 # typer's own class or click's, depending on the version
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -56,13 +58,13 @@ def _add_commands() -> None:
         explain,
         export,
         gan,
-        lab,
         predict,
         prompts,
         quickstart,
         train,
         zero_shot,
     )
+    from ke2nt.cli import app as app_command
 
     app.add_typer(prompts.app, name="prompts")
     app.add_typer(cache.app, name="cache")
@@ -79,7 +81,8 @@ def _add_commands() -> None:
     app.command("export")(export.export)
     app.command("doctor")(doctor.doctor)
     app.command("predict")(predict.predict)
-    app.command("lab")(lab.lab)
+    app.command("app")(app_command.app)
+    app.command("lab", hidden=True)(app_command.app)  # the old name
     app.command("quickstart")(quickstart.quickstart)
 
 
@@ -88,12 +91,21 @@ def _terminated(signum: int, frame: object) -> None:
     raise SystemExit(128 + signum)
 
 
+def _show_warning(
+    message: Warning | str, category: type[Warning], *place: Any, **more: Any
+) -> None:
+    """Print warnings of ke2nt's as one line; those of libraries are not for users."""
+    if issubclass(category, RenamedWarning):
+        print(f"warning: {message}", file=sys.stderr)
+
+
 def main() -> None:
     """Run the command line; errors of the user's become one line on stderr and exit code 2."""
     _add_commands()
     alone = "RANK" not in os.environ  # a process that waits for others would not hear it
     if alone and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminated)
+    warnings.showwarning = _show_warning
     text = ""
     try:
         code = app(prog_name="ke2nt", standalone_mode=False) or 0

@@ -41,7 +41,7 @@ def silent() -> bool:
 @contextmanager
 def resumable(command: str, run: object) -> Iterator[None]:
     """Where training is stopped and saved: say how to go on, and exit with 130."""
-    from ke2nt.train.epochs import TrainingStopped
+    from ke2nt.training.engine import TrainingStopped
 
     try:
         yield

@@ -17,9 +17,9 @@ from ke2nt.errors import ConfigError, DataError
 from ke2nt.resources import list_resources
 
 if TYPE_CHECKING:
-    from ke2nt.predict.job import Totals
     from ke2nt.predict.recognizer import Recognizer
     from ke2nt.predict.result import FaceResult
+    from ke2nt.predict.stream import Totals
     from ke2nt.prompts.prompt_set import PromptSet
 
 __all__ = ["predict"]
@@ -108,10 +108,10 @@ def predict(
 
     Example: ke2nt predict photo.jpg holiday/ talk.mp4 --out faces.csv --annotate seen
     """
-    from ke2nt.predict.job import Totals, predict_paths
+    from ke2nt.predict.annotated_files import PictureWriter
     from ke2nt.predict.output import LateTable, check_table
-    from ke2nt.predict.pictures import PictureWriter
     from ke2nt.predict.recognizer import Recognizer
+    from ke2nt.predict.stream import Totals, predict_paths
     from ke2nt.runtime.progress import track
 
     if out is not None:

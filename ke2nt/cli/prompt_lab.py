@@ -100,11 +100,11 @@ def _rank(
     """Judge every set, template and class word: alone, and what its ensemble gains by it.
 
     Example: ke2nt prompts rank --encoder run:runs/quickstart --prompts simple,ensemble
-    --dataset synthetic --split val --out words
+    --dataset drawn --split val --out words
     """
     from ke2nt.cli.prompt_tables import show_ranking
-    from ke2nt.lab.pictures import ranking_pictures
-    from ke2nt.lab.ranking import rank
+    from ke2nt.promptlab.figures import ranking_pictures
+    from ke2nt.promptlab.ranking import rank
 
     source = FaceSource(
         encoder, dataset, root, rule, option, text_encoder, labels, merge, limit,
@@ -175,11 +175,11 @@ def _search(
     """Choose an ensemble on one split, judge it on another, and write it as a prompt set.
 
     Example: ke2nt prompts search --encoder run:runs/quickstart --prompts ensemble,synonyms
-    --dataset synthetic --split val --final-split test --out found
+    --dataset drawn --split val --final-split test --out found
     """
     from ke2nt.cli.prompt_tables import show_search
-    from ke2nt.lab.pictures import search_pictures
-    from ke2nt.lab.searching import search
+    from ke2nt.promptlab.figures import search_pictures
+    from ke2nt.promptlab.search_prompts import search
     from ke2nt.runtime.atomic import write_text
 
     if split == final_split:
@@ -244,12 +244,12 @@ def _compare(
     """Say which of two prompt sets is better on the same images, and whether it may be chance.
 
     Example: ke2nt prompts compare simple ensemble --encoder run:runs/quickstart
-    --dataset synthetic --split test
+    --dataset drawn --split test
     """
     from ke2nt.cli.prompt_tables import show_comparison
-    from ke2nt.lab.bench import load_sets
-    from ke2nt.lab.comparison import compare
-    from ke2nt.lab.pictures import comparison_pictures
+    from ke2nt.promptlab.comparison import compare
+    from ke2nt.promptlab.figures import comparison_pictures
+    from ke2nt.promptlab.workbench import load_sets
 
     source = FaceSource(
         encoder, dataset, root, rule, option, text_encoder, labels, merge, limit,
@@ -286,9 +286,9 @@ def _geometry(
 ) -> None:
     """Measure a prompt set by its text alone: similarity, separation, directions, duplicates."""
     from ke2nt.cli.prompt_tables import show_geometry
-    from ke2nt.lab.pictures import geometry_pictures
-    from ke2nt.lab.text_geometry import geometry
-    from ke2nt.vision.catalog import get_image_encoder
+    from ke2nt.evaluation.image_encoders import get_image_encoder
+    from ke2nt.promptlab.figures import geometry_pictures
+    from ke2nt.promptlab.text_geometry import geometry
 
     if encoder.startswith("run:"):
         encoder = get_image_encoder(encoder, cache_dir=cache_dir).text_encoder
@@ -304,7 +304,7 @@ def _geometry(
 
 
 def _sets(prompts: list[str]) -> list[Any]:
-    from ke2nt.lab.bench import load_sets
+    from ke2nt.promptlab.workbench import load_sets
 
     parts = [[p] if Path(p).is_file() else p.split(",") for p in prompts]
     return load_sets([name.strip() for names in parts for name in names if name.strip()])

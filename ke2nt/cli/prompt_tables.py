@@ -8,13 +8,13 @@ from ke2nt.cli.output import percent, percent_range, print_line, print_table, sh
 
 if TYPE_CHECKING:
     from ke2nt.evaluation.metrics import Interval
-    from ke2nt.lab.comparison import Comparison
-    from ke2nt.lab.intervals import Figures
-    from ke2nt.lab.mcnemar import McNemar
-    from ke2nt.lab.ranking import Entry, Ranking
-    from ke2nt.lab.search_result import Search
-    from ke2nt.lab.text_geometry import Geometry
-    from ke2nt.lab.units import Kind
+    from ke2nt.promptlab.comparison import Comparison
+    from ke2nt.promptlab.intervals import Figures
+    from ke2nt.promptlab.mcnemar import McNemar
+    from ke2nt.promptlab.ranking import Entry, Ranking
+    from ke2nt.promptlab.search_result import Search
+    from ke2nt.promptlab.text_geometry import Geometry
+    from ke2nt.promptlab.units import Kind
 
 _WORDS: dict[Kind, str] = {
     "template": "Templates: alone, and what the set's UAR gains by them",

@@ -36,13 +36,13 @@ def train(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
     json: JsonFlag = False,
 ) -> None:
-    """Train a recogniser as a configuration says, and report it on the selection split.
+    """Train a recognizer as a configuration says, and report it on the selection split.
 
     Examples: ke2nt train quickstart · ke2nt train ferplus_resnet18 data.root=DIR optim.epochs=8 ·
     ke2nt train --resume runs/ferplus_resnet18
     """
     from ke2nt.config.load import load_config
-    from ke2nt.train.run import RunDirectory
+    from ke2nt.training.run_directory import RunDirectory
 
     if (config is None) == (resume is None):
         raise ConfigError(
@@ -60,7 +60,7 @@ def train(
         if deterministic:
             changes.append("deterministic=true")
         settings = load_config(config, changes)
-    from ke2nt.train.train import train as run_training
+    from ke2nt.training.train_recognizer import train as run_training
 
     command = shlex.join(["ke2nt", *sys.argv[1:]])
     with resumable("ke2nt train", settings.out):

@@ -40,8 +40,8 @@ from ke2nt.cli.output import JsonFlag, percent, print_json, print_line, print_ta
 
 if TYPE_CHECKING:
     from ke2nt.data.sample import FaceSplit
-    from ke2nt.zeroshot.evaluate import ZeroShot
-    from ke2nt.zeroshot.generalised import PartFigures
+    from ke2nt.evaluation.generalized import PartFigures
+    from ke2nt.evaluation.zero_shot import ZeroShot
 
 __all__ = ["zero_shot"]
 
@@ -89,10 +89,10 @@ def zero_shot(
     Example: ke2nt zero-shot --encoder open_clip:ViT-B-16/openai --prompts ensemble
     --dataset ferplus --root DIR --split test --rule majority
     """
-    from ke2nt.data.readers.catalog import get_reader
-    from ke2nt.vision.catalog import get_image_encoder
-    from ke2nt.vision.trained import TrainedImages
-    from ke2nt.zeroshot.evaluate import zero_shot as evaluate
+    from ke2nt.datasets.catalog import get_reader
+    from ke2nt.evaluation.image_encoders import get_image_encoder
+    from ke2nt.evaluation.trained_encoder import TrainedImages
+    from ke2nt.evaluation.zero_shot import zero_shot as evaluate
 
     options = reader_options(option, rule)
     merged = pairs(merge, "--merge")
@@ -133,7 +133,7 @@ def zero_shot(
         print_json(facts)
         return
     show_evaluation(result.evaluation, options, notes)
-    _show_generalised(result)
+    _show_generalized(result)
     for name, reason in () if silent() else result.images.failed:
         print(f"unreadable: {name}: {reason}", file=sys.stderr)
     if out is not None:
@@ -141,9 +141,9 @@ def zero_shot(
 
 
 def _write(out: Path, facts: dict[str, Any], result: ZeroShot, split: FaceSplit) -> None:
-    from ke2nt.report.html import write_report
+    from ke2nt.pages.render import write_report
+    from ke2nt.pages.zero_shot_page import zero_shot_report
     from ke2nt.runtime.atomic import write_json, write_text
-    from ke2nt.zeroshot.page import zero_shot_report
 
     write_json(out / "metrics.json", facts)
     write_text(out / "predictions.csv", result.evaluation.to_csv())
@@ -158,8 +158,8 @@ def _write(out: Path, facts: dict[str, Any], result: ZeroShot, split: FaceSplit)
     write_report(out / "report.html", page)
 
 
-def _show_generalised(result: ZeroShot) -> None:
-    figures = result.generalised
+def _show_generalized(result: ZeroShot) -> None:
+    figures = result.generalized
     if figures is None:
         return
 
@@ -174,5 +174,5 @@ def _show_generalised(result: ZeroShot) -> None:
             row(f"unseen: {unseen}", figures.n_unseen, figures.unseen),
             row("harmonic mean", figures.n_seen + figures.n_unseen, figures.harmonic),
         ],
-        title="Generalised zero-shot: all classes are possible answers",
+        title="Generalized zero-shot: all classes are possible answers",
     )

@@ -30,7 +30,7 @@ class TargetConfig(Section):
     report_split: str | None = Field(
         None, description="Split that the report is on; null takes the adapted images themselves."
     )
-    labelled: bool = Field(
+    labeled: bool = Field(
         True, description="Whether its class names mean anything; false: bare images."
     )
     limit: int | None = Field(None, ge=1, description="Only so many images, spread over the split.")
@@ -43,7 +43,7 @@ class AdaptSection(Section):
 
     method: Method = Field(
         "dmsrl",
-        description="source: labelled images alone. dann, cdan, coral, mmd, pseudo: one part of "
+        description="source: labeled images alone. dann, cdan, coral, mmd, pseudo: one part of "
         "that name. dmsrl: metric and adversarial. statistics, entropy: from a saved model, "
         "without the source.",
     )
@@ -54,15 +54,15 @@ class AdaptSection(Section):
     ramp: float = Field(
         10.0, ge=0.0, description="Steepness a of the ramp w(p) = 2 / (1 + exp(−a p)) − 1."
     )
-    margin: float = Field(100.0, ge=0.0, description="Margin between class centres.")
+    margin: float = Field(100.0, ge=0.0, description="Margin between class centers.")
     domain_weight: float = Field(
-        1.0, ge=0.0, description="λ_1: how far the domains' centres widen the margin."
+        1.0, ge=0.0, description="λ_1: how far the domains' centers widen the margin."
     )
     centers: Literal["learned", "text", "tied"] = Field(
-        "learned", description="Centres start at random, start at the text bank, or stay there."
+        "learned", description="Centers start at random, start at the text bank, or stay there."
     )
     center_lr: float | None = Field(
-        None, gt=0.0, description="Peak learning rate of the centres; null: 1 with sgd, 0.01 else."
+        None, gt=0.0, description="Peak learning rate of the centers; null: 1 with sgd, 0.01 else."
     )
     threshold: float = Field(
         0.0, ge=0.0, lt=1.0, description="Least confidence of a pseudo-label; 0 takes all."
@@ -80,7 +80,7 @@ class AdaptSection(Section):
     )
     batch_norm: Literal["joint", "target"] = Field(
         "joint",
-        description="joint: both domains normalised together. target: each by its own statistics, "
+        description="joint: both domains normalized together. target: each by its own statistics, "
         "the target's are kept.",
     )
     source_prompts: str | None = Field(
@@ -102,7 +102,7 @@ class AdaptConfig(TrainConfig):
         None, description="Saved model to start from; null trains one in OUT/source."
     )
     source_optim: OptimConfig | None = Field(
-        None, description="Optimiser of that training; null: as optim."
+        None, description="Optimizer of that training; null: as optim."
     )
     target: TargetConfig = TargetConfig()
     adapt: AdaptSection = AdaptSection()
@@ -133,7 +133,7 @@ class AdaptConfig(TrainConfig):
         """The same, with the selection of the adaptation; the model's scale has climbed already.
 
         Args:
-            mixes: Whether images may be mixed: not without labels, nor for centres of classes.
+            mixes: Whether images may be mixed: not without labels, nor for centers of classes.
         """
         rule: Literal["best", "last"] = "last" if self.adapt.choose == "last" else "best"
         changes: dict[str, Any] = {

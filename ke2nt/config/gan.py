@@ -42,7 +42,7 @@ class GanLossConfig(Section):
 
     adversary: Literal["wgan-gp", "hinge", "r1"] = Field(
         "wgan-gp",
-        description="Wasserstein with gradient penalty, hinge with spectral normalisation, or "
+        description="Wasserstein with gradient penalty, hinge with spectral normalization, or "
         "logistic with R1.",
     )
     penalty: float = Field(
@@ -65,7 +65,7 @@ class GanLossConfig(Section):
 
 
 class GanOptimConfig(Section):
-    """Optimiser and schedule of the synthesis."""
+    """Optimizer and schedule of the synthesis."""
 
     lr: float = Field(1e-4, gt=0.0, description="Adam, generator.")
     critic_lr: float = Field(1e-4, gt=0.0, description="Adam, critics.")
@@ -136,17 +136,17 @@ class GanConfig(Section):
     )
     identity_space: str = Field(
         "ke2nt/ferplus-resnet18",
-        description="Frozen recogniser whose features tell identities apart, a name or folder; or "
+        description="Frozen recognizer whose features tell identities apart, a name or folder; or "
         "`code`: the generator's own identity codes, which need no labels.",
     )
-    identity_stage: int = Field(2, ge=0, description="Stage of that recogniser's image encoder.")
+    identity_stage: int = Field(2, ge=0, description="Stage of that recognizer's image encoder.")
     flip: bool = Field(True, description="Learn from mirror images, too.")
     critic_augment: CriticAugmentConfig = CriticAugmentConfig()
     min_images: int = Field(2, ge=1, description="Fewest images of a class.")
 
 
 class JointConfig(Section):
-    """Stage 2: the recogniser, learned with synthetic faces."""
+    """Stage 2: the recognizer, learned with synthetic faces."""
 
     generator: str | None = Field(
         None, description="Folder of a pretraining run; null pretrains first, into OUT/synthesis."
@@ -168,7 +168,7 @@ class JointConfig(Section):
         0.0,
         ge=0.0,
         lt=1.0,
-        description="Synthetic images count if the recogniser gives their expression this much.",
+        description="Synthetic images count if the recognizer gives their expression this much.",
     )
     intra_class: float = Field(0.1, ge=0.0, description="Weight of the intra-class loss.")
     rdbp: bool = Field(
@@ -185,7 +185,7 @@ class JointConfig(Section):
 
 
 class FesganConfig(TrainConfig):
-    """Both stages; the sections of `TrainConfig` are the recogniser's."""
+    """Both stages; the sections of `TrainConfig` are the recognizer's."""
 
     gan: GanConfig = GanConfig()
     joint: JointConfig = JointConfig()
@@ -203,5 +203,5 @@ class FesganConfig(TrainConfig):
 
     @property
     def channels(self) -> int:
-        """Of the synthetic faces: 1 where the recogniser takes colour away first, else 3."""
-        return 1 if self.model.grey else 3
+        """Of the synthetic faces: 1 where the recognizer takes color away first, else 3."""
+        return 1 if self.model.gray else 3

@@ -14,10 +14,14 @@ from ke2nt.config.schema import TrainConfig
 from ke2nt.errors import ConfigError
 from ke2nt.resources import find_resource
 from ke2nt.runtime.plain_yaml import PlainLoader
+from ke2nt.runtime.renamed import warn_renamed
 
 __all__ = ["Config", "config_from_dict", "config_to_yaml", "load_config", "read_yaml"]
 
 Config = TypeVar("Config", bound=TrainConfig)
+
+_RENAMED_KEYS = {"model.grey": "model.gray", "target.labelled": "target.labeled"}
+_RENAMED_VALUES = {("text.geometry", "centred"): "centered"}
 
 
 @overload
@@ -64,7 +68,7 @@ def config_from_dict(
         ConfigError: Names every wrong key, with the nearest known one.
     """
     try:
-        return kind.model_validate(dict(value))
+        return kind.model_validate(_with_new_names(value))
     except ValidationError as error:
         problems = "; ".join(_describe(item, kind) for item in error.errors())
         raise ConfigError(problems, where=where) from error
@@ -122,6 +126,32 @@ def _apply(value: dict[str, Any], override: str) -> None:
         if not isinstance(value, dict):
             raise ConfigError("an override goes through a plain value", found=override)
     value[last] = parsed
+
+
+def _with_new_names(value: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy in which keys and values that were renamed have their new names."""
+    changed = dict(value)
+
+    def section_of(key: str) -> tuple[dict[str, Any] | None, str]:
+        section, _, name = key.partition(".")
+        if not isinstance(changed.get(section), dict):
+            return None, name
+        changed[section] = dict(changed[section])
+        return changed[section], name
+
+    for old, new in _RENAMED_KEYS.items():
+        section, name = section_of(old)
+        new_name = new.partition(".")[2]
+        if section is not None and name in section and new_name not in section:
+            warn_renamed("configuration key", old, new)
+            section[new_name] = section.pop(name)
+
+    for (key, old), new in _RENAMED_VALUES.items():
+        section, name = section_of(key)
+        if section is not None and section.get(name) == old:
+            warn_renamed(f"value of {key}", old, new)
+            section[name] = new
+    return changed
 
 
 def _describe(error: Any, kind: type[BaseModel]) -> str:

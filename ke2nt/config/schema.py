@@ -137,7 +137,7 @@ class TextConfig(Section):
     bank: str | None = Field(
         None, description="Folder of a saved TextBank, in place of encoder and prompts."
     )
-    geometry: Literal["paper", "centred", "whitened"] = Field(
+    geometry: Literal["paper", "centerd", "whitened"] = Field(
         "paper", description="Class vectors as they are, less their mean, or made orthonormal."
     )
     cache_dir: str | None = Field(None, description="Cache folder; null takes the usual place.")
@@ -159,7 +159,7 @@ class ModelConfig(Section):
         "standard", description="ResNets on small images: without max-pooling, or stride 1 too."
     )
     image_size: int = Field(112, ge=16, le=1024, description="Side of the square input, pixels.")
-    grey: bool = Field(False, description="Remove colour first.")
+    gray: bool = Field(False, description="Remove color first.")
     weights: str | None = Field(
         None,
         description="Initial weights: null, timm (its hub), imagenet (the extra of that name, for "
@@ -201,7 +201,7 @@ Beta = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
 class OptimConfig(Section):
-    """Optimiser and schedule."""
+    """Optimizer and schedule."""
 
     name: Literal["sgd", "adamw"] = "sgd"
     lr: float = Field(0.002, gt=0.0, description="Peak learning rate.")
@@ -233,7 +233,7 @@ class OptimConfig(Section):
         "stop", description="A loss that is not finite: stop with the batch saved, or skip it."
     )
     sync_batch_norm: bool = Field(
-        True, description="With several processes: normalise over the images of all of them."
+        True, description="With several processes: normalize over the images of all of them."
     )
 
     @model_validator(mode="after")

@@ -28,7 +28,7 @@ class Draws(NamedTuple):
     Attributes:
         flip: bool (B,), mirrored or not.
         place: (B, 2, 3), the affine map from places in the output to places in the image, both in
-            half sides from the centre; the mirror is part of it.
+            half sides from the center; the mirror is part of it.
         brightness: (B,) factors around 1.
         contrast: (B,) factors around 1.
         erase: bool (B, 2, S): the rows and the columns of the rectangle that is erased.
@@ -114,7 +114,7 @@ class BatchAugmentation:
             float32 (B, 3, S, S) in 0..255, on the pixels' device.
         """
         images = self._geometry(pixels.float(), draws)
-        images = self._colour(images, draws)
+        images = self._color(images, draws)
         return self._erase(images, draws)
 
     def _geometry(self, images: Tensor, draws: Draws) -> Tensor:
@@ -125,7 +125,7 @@ class BatchAugmentation:
         places = _places(draws.place, images)
         return F.grid_sample(images, places, padding_mode=c.fill, align_corners=False)
 
-    def _colour(self, images: Tensor, draws: Draws) -> Tensor:
+    def _color(self, images: Tensor, draws: Draws) -> Tensor:
         if not (self.config.brightness or self.config.contrast):
             return images
         bright = draws.brightness.view(-1, 1, 1, 1)
@@ -156,7 +156,7 @@ def _affine(flip: Tensor, angle: Tensor, zoom: Tensor, shift: Tensor) -> Tensor:
 
 
 def _places(maps: Tensor, images: Tensor) -> Tensor:
-    """(B, S, S, 2), what (B, 2, 3) maps make of the pixels' centres: x and y in half sides.
+    """(B, S, S, 2), what (B, 2, 3) maps make of the pixels' centers: x and y in half sides.
 
     In one pass over the result, where `affine_grid` takes five.
     """

@@ -30,7 +30,7 @@ LONGEST_SIDE = 112
 
 _SIDE = 64  # px, of the pictures that the lengths below were chosen for
 _PHOTONS = 1000  # that a white pixel receives in full light
-_COVER = 0.5  # grey
+_COVER = 0.5  # gray
 
 SEVERITIES: Mapping[str, tuple[float, ...]] = {
     "gaussian_blur": (0.5, 0.75, 1.0, 1.25, 1.5),  # standard deviation in px of 64
@@ -63,13 +63,13 @@ class Corruption:
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """uint8 (H, W, 3) RGB → uint8 of the same shape, or shrunk to `LONGEST_SIDE`.
 
-        A grey picture stays grey.
+        A gray picture stays gray.
         """
-        grey = bool((pixels == pixels[:, :, :1]).all())
-        image = _shrunk(pixels[:, :, :1] if grey else pixels) / np.float32(255)
+        gray = bool((pixels == pixels[:, :, :1]).all())
+        image = _shrunk(pixels[:, :, :1] if gray else pixels) / np.float32(255)
         strength = SEVERITIES[self.kind][self.severity - 1]
         changed = _CHANGES[self.kind](image, strength, np.random.default_rng(self.seed))
-        return np.repeat(_bytes(changed), 3, axis=2) if grey else _bytes(changed)
+        return np.repeat(_bytes(changed), 3, axis=2) if gray else _bytes(changed)
 
 
 def corrupt(split: FaceSplit, kind: str, severity: int, *, seed: int = 0) -> FaceSplit:
@@ -191,7 +191,7 @@ def _contrast(image: np.ndarray, strength: float, _: np.random.Generator) -> np.
 
 
 def _occlusion(image: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
-    """A grey rectangle of the picture's shape, wholly inside it."""
+    """A gray rectangle of the picture's shape, wholly inside it."""
     share = np.sqrt(strength)
     height, width = (max(1, round(share * side)) for side in image.shape[:2])
     row, column = rng.random(2)  # drawn as shares, so that the place hardly moves with severity

@@ -36,7 +36,7 @@ _SUFFIXES = (
     *(".tif", ".tiff", ".webp", ".ppm", ".pgm"),
 )
 _LOOKED_AT = 100
-_GREY_BEHIND = (128, 128, 128, 255)
+_GRAY_BEHIND = (128, 128, 128, 255)
 _ORIENTATION_TAG = 0x0112
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -101,8 +101,8 @@ def decode(
 ) -> np.ndarray:
     """Pixels of an image as 8-bit RGB.
 
-    The content decides the format, not the name. Grey, palette and CMYK become RGB; 16-bit grey is
-    scaled to 8 bits; transparency is laid over mid grey (128); EXIF orientation is applied; of an
+    The content decides the format, not the name. Gray, palette and CMYK become RGB; 16-bit gray is
+    scaled to 8 bits; transparency is laid over mid gray (128); EXIF orientation is applied; of an
     animation the first frame is taken.
 
     Args:
@@ -144,10 +144,10 @@ def decode(
 
 
 def encode_png(pixels: np.ndarray) -> bytes:
-    """uint8 (H, W, 3) RGB pixels as a PNG file, grey where the three channels are equal."""
-    grey = (pixels == pixels[:, :, :1]).all()
+    """uint8 (H, W, 3) RGB pixels as a PNG file, gray where the three channels are equal."""
+    gray = (pixels == pixels[:, :, :1]).all()
     buffer = io.BytesIO()
-    Image.fromarray(pixels[:, :, 0] if grey else pixels).save(buffer, format="PNG")
+    Image.fromarray(pixels[:, :, 0] if gray else pixels).save(buffer, format="PNG")
     return buffer.getvalue()
 
 
@@ -162,8 +162,8 @@ def jpeg_compressed(pixels: np.ndarray, quality: int) -> np.ndarray:
         uint8, of the same shape.
     """
     file = io.BytesIO()
-    grey = pixels.shape[2] == 1
-    Image.fromarray(pixels[:, :, 0] if grey else pixels).save(file, "JPEG", quality=quality)
+    gray = pixels.shape[2] == 1
+    Image.fromarray(pixels[:, :, 0] if gray else pixels).save(file, "JPEG", quality=quality)
     with Image.open(file, formats=("JPEG",)) as image:
         return np.array(image).reshape(pixels.shape)
 
@@ -184,8 +184,8 @@ def _refuse_bomb(image: Image.Image) -> None:
 def _from_array(pixels: np.ndarray) -> Image.Image:
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[:, :, 0]
-    grey = pixels.ndim == 2
-    if pixels.dtype != np.uint8 or not (grey or (pixels.ndim == 3 and pixels.shape[2] == 3)):
+    gray = pixels.ndim == 2
+    if pixels.dtype != np.uint8 or not (gray or (pixels.ndim == 3 and pixels.shape[2] == 3)):
         raise ValueError(f"{pixels.dtype} {pixels.shape}, not uint8 (H, W) or (H, W, 3)")
     if pixels.size == 0:
         raise ValueError("the array is empty")
@@ -202,7 +202,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         raise ValueError("its floating-point pixels have no known range")
     if image.has_transparency_data:
         face = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", face.size, _GREY_BEHIND), face).convert(
+        return Image.alpha_composite(Image.new("RGBA", face.size, _GRAY_BEHIND), face).convert(
             "RGB"
         )
     return image.convert("RGB")

@@ -51,9 +51,9 @@ def draw_mixing(
     if name == "cutmix":
         stays.fill_(1.0)
         length = side * math.sqrt(1.0 - share)
-        centre = torch.rand(2, generator=generator) * side
-        low = (centre - length / 2).round().clamp(0, side).int().tolist()
-        high = (centre + length / 2).round().clamp(0, side).int().tolist()
+        center = torch.rand(2, generator=generator) * side
+        low = (center - length / 2).round().clamp(0, side).int().tolist()
+        high = (center + length / 2).round().clamp(0, side).int().tolist()
         stays[low[0] : high[0], low[1] : high[1]] = 0.0
     return Mixing(other, stays)
 

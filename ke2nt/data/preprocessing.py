@@ -28,7 +28,7 @@ class Preprocessing:
         mean: Per-channel mean of pixels in [0, 1], RGB.
         std: Per-channel standard deviation of pixels in [0, 1], RGB.
         interpolation: "bilinear", "bicubic", "lanczos" or "nearest", antialiased.
-        grey: Whether colour is removed first (Rec. 601 luma, repeated over three channels).
+        gray: Whether color is removed first (Rec. 601 luma, repeated over three channels).
 
     Raises:
         ConfigError: A value is out of range.
@@ -38,7 +38,7 @@ class Preprocessing:
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     interpolation: str = "bicubic"
-    grey: bool = False
+    gray: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", tuple(float(v) for v in self.mean))
@@ -59,7 +59,7 @@ class Preprocessing:
             )
 
     def to_input(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Normalise a batch.
+        """Normalize a batch.
 
         Args:
             pixels: (B, 3, H, W), uint8 or float, in 0..255.
@@ -76,7 +76,7 @@ class Preprocessing:
             )
         )
         pixels = pixels.float()
-        if self.grey:
+        if self.gray:
             pixels = (pixels * luma).sum(dim=1, keepdim=True)
         return torch.addcmul(shift, pixels, factor)  # one pass
 
@@ -91,7 +91,9 @@ class Preprocessing:
         Raises:
             CheckpointError: Keys are missing or unknown.
         """
+        # models saved before 0.2 spell the key "grey"
+        renamed = {"gray" if key == "grey" else key: item for key, item in value.items()}
         try:
-            return cls(**value)
+            return cls(**renamed)
         except (TypeError, ValueError) as error:
             raise CheckpointError("the stored preprocessing is not valid", found=error) from error

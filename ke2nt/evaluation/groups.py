@@ -11,7 +11,7 @@ import numpy as np
 from ke2nt.data.sample import FaceSplit
 from ke2nt.errors import DataError
 from ke2nt.evaluation.metrics import Interval, percentile_interval
-from ke2nt.evaluation.predict import Predictions
+from ke2nt.evaluation.predictions import Predictions
 from ke2nt.evaluation.rates import bootstrap_confusions, confusion_matrix, rates
 from ke2nt.runtime.seeding import derive_seed
 
@@ -59,7 +59,7 @@ class GroupReport:
         gap_interval: 95 % bootstrap interval of the difference between the highest and the lowest
             accuracy; never below 0, and so too high where the groups are alike.
         uar_gap: Difference between the highest and the lowest UAR.
-        odds: Class → equalised-odds difference: the larger of the largest difference of recall and
+        odds: Class → equalized-odds difference: the larger of the largest difference of recall and
             the largest difference of false-alarm rate between two groups (Hardt, Price and Srebro,
             NIPS 2016, for one class against the rest). Groups with fewer than 5 images of the class
             are left out; a class counts where at least two are left.
@@ -172,7 +172,7 @@ def _figures(name: str, table: np.ndarray, drawn: np.ndarray, smallest: int) -> 
 
 
 def _odds(tables: Sequence[np.ndarray], classes: Sequence[str]) -> dict[str, float]:
-    """Equalised-odds difference of each class that at least two groups have."""
+    """Equalized-odds difference of each class that at least two groups have."""
     found = {}
     for k, name in enumerate(classes):
         able = [table for table in tables if table[k].sum() >= LEAST_OF_CLASS]

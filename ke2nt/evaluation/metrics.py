@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ke2nt.errors import DataError
-from ke2nt.evaluation.calibration import (
+from ke2nt.evaluation.calibration_metrics import (
     CalibrationBin,
     brier_score,
     expected_calibration_error,
@@ -41,7 +41,7 @@ class ClassFigures:
         recall: None for a class without samples.
         f1: None for a class without samples.
         recall_interval: 95 % bootstrap interval of the recall; too narrow where the support is
-            small, and without width where all or none of the class is recognised.
+            small, and without width where all or none of the class is recognized.
     """
 
     name: str

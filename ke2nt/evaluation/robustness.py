@@ -16,9 +16,9 @@ from ke2nt.data.images import decode
 from ke2nt.data.sample import FaceSample, FaceSplit
 from ke2nt.data.tensors import RAM_LIMIT
 from ke2nt.errors import ImageReadError
-from ke2nt.evaluation.evaluate import evaluate_model
+from ke2nt.evaluation.evaluate_model import evaluate_model
 from ke2nt.evaluation.score import Evaluation
-from ke2nt.models.recogniser import Recogniser
+from ke2nt.models.base import ExpressionModel
 from ke2nt.runtime.progress import track
 
 __all__ = ["FIGURES", "LEVELS", "Robustness", "held", "robustness"]
@@ -76,7 +76,7 @@ class Robustness:
 
 
 def robustness(
-    model: Recogniser,
+    model: ExpressionModel,
     split: FaceSplit,
     *,
     kinds: Sequence[str] = KINDS,

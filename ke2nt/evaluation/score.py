@@ -12,7 +12,7 @@ import numpy as np
 
 from ke2nt.errors import DataError
 from ke2nt.evaluation.metrics import ClassificationReport, classification_report
-from ke2nt.evaluation.predict import Predictions
+from ke2nt.evaluation.predictions import Predictions
 from ke2nt.labels import LabelMapping, LabelPolicy, map_labels
 
 __all__ = ["Evaluation", "score"]
@@ -80,7 +80,7 @@ class Evaluation:
 
 
 def _mask(probabilities: np.ndarray, keep: list[int]) -> np.ndarray:
-    """Columns `keep`, renormalised; a row without any mass there becomes uniform."""
+    """Columns `keep`, renormalized; a row without any mass there becomes uniform."""
     kept = probabilities[:, keep]
     total = kept.sum(axis=1, keepdims=True)
     uniform = np.full_like(kept, 1 / len(keep))
@@ -99,7 +99,7 @@ def score(
     """Score predictions after the labels of the data have been read in the model's label set.
 
     Under "drop" the report covers the classes that both sides have: the model's other classes are
-    masked out of its probabilities, which are renormalised. Under "keep" it covers all classes of
+    masked out of its probabilities, which are renormalized. Under "keep" it covers all classes of
     the model, and an answer that the data cannot confirm counts as wrong.
 
     Args:

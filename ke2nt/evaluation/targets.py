@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from ke2nt.data.readers.catalog import READERS, get_reader
 from ke2nt.data.sample import FaceSplit
+from ke2nt.datasets.catalog import READERS, get_reader
 from ke2nt.errors import ConfigError, DataError
 from ke2nt.runtime.suggest import did_you_mean
 

@@ -21,7 +21,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The T that minimises the log-loss of softmax(z / T), within `TEMPERATURES`.
+    """The T that minimizes the log-loss of softmax(z / T), within `TEMPERATURES`.
 
     Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017), section 4.2. The loss is
     convex in 1 / T, so that its one minimum is found, from any data, to about 10 digits. Where
@@ -62,7 +62,7 @@ def _slope(beta: float, logits: np.ndarray, true: np.ndarray) -> tuple[float, fl
 
 
 def fit_vector(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weights w and biases b that minimise the log-loss of softmax(w ⊙ z + b).
+    """Weights w and biases b that minimize the log-loss of softmax(w ⊙ z + b).
 
     Guo et al. (ICML 2017), section 4.2, with a small ridge of 1e-4 towards the fitted temperature
     (w = 1 / T, b = 0), which makes the minimum unique: the loss alone does not see a common bias.

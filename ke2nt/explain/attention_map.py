@@ -8,14 +8,14 @@ import torch
 from ke2nt.errors import ModelError
 from ke2nt.explain.heat import forward_faces, resized, stretched
 from ke2nt.explain.target import Target
+from ke2nt.models.base import ExpressionModel
 from ke2nt.models.output import DeepOutput
-from ke2nt.models.recogniser import Recogniser
 
 __all__ = ["attention_map"]
 
 
 @torch.no_grad()
-def attention_map(model: Recogniser, crop: np.ndarray, target: Target) -> np.ndarray:
+def attention_map(model: ExpressionModel, crop: np.ndarray, target: Target) -> np.ndarray:
     """Spatial attention, the stages weighted as they are in the answer.
 
     It is the same for every target: attention comes before the heads.

@@ -9,7 +9,7 @@ import torch
 
 from ke2nt.explain.heat import forward_faces, resized
 from ke2nt.explain.target import Target
-from ke2nt.models.recogniser import Recogniser
+from ke2nt.models.base import ExpressionModel
 from ke2nt.runtime.seeding import torch_generator
 
 __all__ = ["Curves", "deletion_insertion", "random_map", "region_share"]
@@ -23,7 +23,7 @@ class Curves:
 
     Attributes:
         deletion: (T + 1,) probability with the places of highest heat replaced by the face's mean
-            colour, from none to all of them.
+            color, from none to all of them.
         insertion: (T + 1,) probability with these places alone, from none to all.
     """
 
@@ -43,7 +43,7 @@ class Curves:
 
 @torch.no_grad()
 def deletion_insertion(
-    model: Recogniser, crop: np.ndarray, target: Target, heat: np.ndarray, *, steps: int = 16
+    model: ExpressionModel, crop: np.ndarray, target: Target, heat: np.ndarray, *, steps: int = 16
 ) -> Curves:
     """Both curves of a map of a class.
 
@@ -55,14 +55,14 @@ def deletion_insertion(
         steps: T, in which equal shares of the places go.
     """
     side = crop.shape[0]
-    colour = crop.reshape(-1, 3).mean(axis=0).round().astype(np.uint8)
+    color = crop.reshape(-1, 3).mean(axis=0).round().astype(np.uint8)
     order = np.argsort(-heat, axis=None, kind="stable")
     rank = np.empty(side * side, np.int64)
     rank[order] = np.arange(side * side)
     rank = rank.reshape(side, side)
     bounds = np.linspace(0, side * side, steps + 1).round().astype(np.int64)
     hottest = (rank[None] < bounds[:, None, None])[..., None]
-    faces = np.concatenate([np.where(hottest, colour, crop), np.where(hottest, crop, colour)])
+    faces = np.concatenate([np.where(hottest, color, crop), np.where(hottest, crop, color)])
     logits = forward_faces(model, faces).logits.double()
     probability = logits.softmax(dim=1)[:, target.index].cpu().numpy()
     return Curves(probability[: steps + 1], probability[steps + 1 :])

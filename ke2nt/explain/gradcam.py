@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ke2nt.errors import ModelError
 from ke2nt.explain.target import Target
-from ke2nt.models.recogniser import Recogniser
+from ke2nt.models.base import ExpressionModel
 from ke2nt.runtime.optional import import_optional
 
 __all__ = ["gradcam_map"]
@@ -22,7 +22,7 @@ _LEAST_CELLS = 6
 class _Score(nn.Module):
     """A model as images → (B,) scores of a target."""
 
-    def __init__(self, model: Recogniser, target: Target) -> None:
+    def __init__(self, model: ExpressionModel, target: Target) -> None:
         super().__init__()
         self.model, self.target = model, target
 
@@ -30,7 +30,7 @@ class _Score(nn.Module):
         return self.target.score(self.model(images))
 
 
-def gradcam_map(model: Recogniser, crop: np.ndarray, target: Target) -> np.ndarray:
+def gradcam_map(model: ExpressionModel, crop: np.ndarray, target: Target) -> np.ndarray:
     """Grad-CAM (Selvaraju et al., https://arxiv.org/abs/1610.02391), transformers included.
 
     It is taken from the deepest stage that has at least 6 × 6 cells; small faces leave the very
@@ -64,7 +64,7 @@ def gradcam_map(model: Recogniser, crop: np.ndarray, target: Target) -> np.ndarr
 
 
 @torch.no_grad()
-def _layer(model: Recogniser, images: Tensor) -> nn.Module:
+def _layer(model: ExpressionModel, images: Tensor) -> nn.Module:
     """The module whose output is looked at."""
     net: Any = model.backbone.net
     names = [info["module"] for info in getattr(net, "feature_info", ())]
@@ -95,7 +95,7 @@ def _layer(model: Recogniser, images: Tensor) -> nn.Module:
     return getattr(stage, "norm1", stage)
 
 
-def _channels_first(model: Recogniser, seen: Tensor) -> Tensor:
+def _channels_first(model: ExpressionModel, seen: Tensor) -> Tensor:
     """Feature maps of any family as (B, C, h, w); tokens that stand for no place are left out."""
     if seen.ndim == 3:
         side = math.isqrt(seen.shape[1])

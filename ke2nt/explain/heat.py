@@ -8,15 +8,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from ke2nt.explain.target import Target
+from ke2nt.models.base import ExpressionModel
 from ke2nt.models.output import KE2NTOutput
-from ke2nt.models.recogniser import Recogniser
 
 __all__ = ["forward_faces", "resized", "score_faces", "stretched"]
 
 _BATCH = 64
 
 
-def forward_faces(model: Recogniser, faces: np.ndarray) -> KE2NTOutput:
+def forward_faces(model: ExpressionModel, faces: np.ndarray) -> KE2NTOutput:
     """The model's output for uint8 (B, S, S, 3) faces, with gradients where they are on."""
     device = next(model.parameters()).device
     pixels = torch.tensor(faces).permute(0, 3, 1, 2).to(device)
@@ -24,7 +24,7 @@ def forward_faces(model: Recogniser, faces: np.ndarray) -> KE2NTOutput:
 
 
 @torch.no_grad()
-def score_faces(model: Recogniser, faces: np.ndarray, target: Target) -> Tensor:
+def score_faces(model: ExpressionModel, faces: np.ndarray, target: Target) -> Tensor:
     """float64 (N,) scores of uint8 (N, S, S, 3) faces, on the CPU."""
     parts = [
         target.score(forward_faces(model, faces[start : start + _BATCH])).double().cpu()

@@ -11,12 +11,12 @@ from ke2nt.explain.attention_map import attention_map
 from ke2nt.explain.gradcam import gradcam_map
 from ke2nt.explain.occlusion import occlusion_map
 from ke2nt.explain.target import Target
-from ke2nt.models.recogniser import Recogniser
+from ke2nt.models.base import ExpressionModel
 from ke2nt.runtime.suggest import did_you_mean
 
 __all__ = ["METHODS", "Method", "get_method"]
 
-Method = Callable[[Recogniser, np.ndarray, Target], np.ndarray]
+Method = Callable[[ExpressionModel, np.ndarray, Target], np.ndarray]
 METHODS: Mapping[str, Method] = {
     "attention": attention_map,
     "gradcam": gradcam_map,

@@ -6,7 +6,7 @@ import numpy as np
 
 from ke2nt.explain.heat import resized, score_faces
 from ke2nt.explain.target import Target
-from ke2nt.models.recogniser import Recogniser
+from ke2nt.models.base import ExpressionModel
 
 __all__ = ["GRID", "cover_regions", "occlusion_map"]
 
@@ -15,9 +15,9 @@ GRID = 7
 
 
 def cover_regions(crop: np.ndarray, grid: int = GRID) -> np.ndarray:
-    """Copies of a face, each with one square hidden under the face's mean colour.
+    """Copies of a face, each with one square hidden under the face's mean color.
 
-    The squares are two cells wide and centred on the cells of a grid, so that neighbours overlap
+    The squares are two cells wide and centerd on the cells of a grid, so that neighbors overlap
     (occlusion sensitivity: Zeiler and Fergus, https://arxiv.org/abs/1311.2901, section 4.2).
 
     Args:
@@ -29,17 +29,17 @@ def cover_regions(crop: np.ndarray, grid: int = GRID) -> np.ndarray:
     """
     side = crop.shape[0]
     copies = np.repeat(crop[None], grid * grid, axis=0)
-    colour = crop.reshape(-1, 3).mean(axis=0).round().astype(np.uint8)
+    color = crop.reshape(-1, 3).mean(axis=0).round().astype(np.uint8)
     cell = side / grid
     for index, copy in enumerate(copies):
         row, column = divmod(index, grid)
         top, left = (max(0, round((i - 0.5) * cell)) for i in (row, column))
         bottom, right = (round((i + 1.5) * cell) for i in (row, column))
-        copy[top:bottom, left:right] = colour
+        copy[top:bottom, left:right] = color
     return copies
 
 
-def occlusion_map(model: Recogniser, crop: np.ndarray, target: Target) -> np.ndarray:
+def occlusion_map(model: ExpressionModel, crop: np.ndarray, target: Target) -> np.ndarray:
     """How much of the target's score each region carries.
 
     Args:

@@ -1,4 +1,4 @@
-"""A face under the colours of a heat map."""
+"""A face under the colors of a heat map."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LEAST = 0.05  # log-odds that have full opacity at the least, so that noise sta
 
 
 def tint(crop: np.ndarray, effect: Tensor, size: int = 224) -> np.ndarray:
-    """A face under the colours of an effect.
+    """A face under the colors of an effect.
 
     Args:
         crop: uint8 (S, S, 3).
@@ -33,6 +33,6 @@ def tint(crop: np.ndarray, effect: Tensor, size: int = 224) -> np.ndarray:
         effect.float()[None, None], size=(size, size), mode="bicubic", align_corners=False
     )[0, 0, :, :, None]
     strength = (smooth / max(float(effect.abs().max()), _LEAST)).clamp(-1, 1)
-    colour = torch.where(strength > 0, torch.tensor(_FOR), torch.tensor(_AGAINST)).float()
+    color = torch.where(strength > 0, torch.tensor(_FOR), torch.tensor(_AGAINST)).float()
     opacity = _STRONGEST * strength.abs()
-    return (face * (1 - opacity) + colour * opacity).round().to(torch.uint8).numpy()
+    return (face * (1 - opacity) + color * opacity).round().to(torch.uint8).numpy()

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ke2nt.banks.text_bank import TextBank
 from ke2nt.errors import ModelError
+from ke2nt.models.base import ExpressionModel
 from ke2nt.models.ke2nt import KE2NT
 from ke2nt.models.output import KE2NTOutput
-from ke2nt.models.recogniser import Recogniser
-from ke2nt.text.bank import TextBank
 
 __all__ = ["Target", "class_target", "log_odds", "phrase_target"]
 
@@ -54,7 +54,7 @@ class Target:
         return self.scale * (faces @ self.direction.to(faces))
 
 
-def class_target(model: Recogniser, name: str) -> Target:
+def class_target(model: ExpressionModel, name: str) -> Target:
     """One of the model's classes.
 
     Raises:
@@ -67,7 +67,7 @@ def class_target(model: Recogniser, name: str) -> Target:
     return Target(name, index=model.classes.index(name))
 
 
-def phrase_target(model: Recogniser, name: str, bank: TextBank) -> Target:
+def phrase_target(model: ExpressionModel, name: str, bank: TextBank) -> Target:
     """A phrase.
 
     Args:

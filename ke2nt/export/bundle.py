@@ -10,21 +10,23 @@ from typing import Any
 
 import torch
 
+from ke2nt.checkpoints.card_facts import evaluation_facts, public_text, run_facts
+from ke2nt.checkpoints.model_folder import find_model_folder
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.errors import CheckpointError, ModelError
-from ke2nt.evaluation.predict import predict
+from ke2nt.evaluation.predictions import predict
 from ke2nt.export.compare import Comparison, compare, labels_of
-from ke2nt.models.card_facts import evaluation_facts, public_text, run_facts
-from ke2nt.models.folder import find_model_folder
-from ke2nt.models.recogniser import Recogniser
-from ke2nt.models.saving import load_model
+from ke2nt.models.base import ExpressionModel
+from ke2nt.models.load import load_model
 
 __all__ = ["MAX_BYTES", "bundle_model", "load_for_sharing", "read_metrics"]
 
 MAX_BYTES = 25_000_000
 
 
-def load_for_sharing(run: str | Path, *, name: str, metrics: Sequence[Path] = ()) -> Recogniser:
+def load_for_sharing(
+    run: str | Path, *, name: str, metrics: Sequence[Path] = ()
+) -> ExpressionModel:
     """A model with the facts of its run for its card, without paths of this machine.
 
     Args:
@@ -59,7 +61,7 @@ def read_metrics(path: Path) -> dict[str, Any]:
 
 
 def bundle_model(
-    model: Recogniser,
+    model: ExpressionModel,
     folder: Path,
     images: FaceTensors,
     *,

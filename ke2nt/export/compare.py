@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ke2nt.evaluation.predict import Predictions
+from ke2nt.evaluation.predictions import Predictions
 from ke2nt.labels import map_labels
 
 __all__ = ["Comparison", "compare", "labels_of"]

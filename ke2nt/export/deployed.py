@@ -5,19 +5,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ke2nt.models.recogniser import Recogniser
+from ke2nt.models.base import ExpressionModel
 
 __all__ = ["DeployedModel"]
 
 
 class DeployedModel(nn.Module):
-    """Normalisation, recogniser, calibration and softmax in one graph.
+    """Normalization, recognizer, calibration and softmax in one graph.
 
     Args:
         model: Put in evaluation mode; its text embeddings and calibration become constants.
     """
 
-    def __init__(self, model: Recogniser) -> None:
+    def __init__(self, model: ExpressionModel) -> None:
         super().__init__()
         self.model = model.eval()
 

@@ -13,8 +13,8 @@ from ke2nt.errors import ModelError
 from ke2nt.export.compare import Comparison, compare
 from ke2nt.export.deployed import DeployedModel
 from ke2nt.export.onnx_file import encoder_nodes, to_onnx
-from ke2nt.export.ort import OnnxRecogniser, quantised
-from ke2nt.models.recogniser import Recogniser
+from ke2nt.export.ort import OnnxRecognizer, quantized
+from ke2nt.models.base import ExpressionModel
 from ke2nt.runtime.atomic import write_bytes
 from ke2nt.runtime.seeding import derive_seed
 
@@ -25,7 +25,7 @@ _PROBES = (1, 7)
 _BATCH = 32
 
 
-def export_onnx(model: Recogniser, path: Path) -> Comparison:
+def export_onnx(model: ExpressionModel, path: Path) -> Comparison:
     """Write a model as an ONNX file whose answers have been compared with the model's.
 
     Args:
@@ -40,7 +40,7 @@ def export_onnx(model: Recogniser, path: Path) -> Comparison:
         ModelError: A probability differs by more than `TOLERANCE`; nothing is written.
     """
     graph = to_onnx(model)
-    exported, deployed = OnnxRecogniser(graph), DeployedModel(model).eval()
+    exported, deployed = OnnxRecognizer(graph), DeployedModel(model).eval()
     size = model.preprocessing.image_size
     rng = np.random.default_rng(derive_seed(0, "export probes"))
     before, after = [], []
@@ -75,10 +75,10 @@ def export_int8(graph: Path, path: Path, samples: FaceTensors, *, count: int = 2
     chosen = usable[torch.linspace(0, len(usable) - 1, min(count, len(usable))).long()]
     batches = (_channels_last(b.pixels) for b in samples.batches(_BATCH, order=chosen))
     content = graph.read_bytes()
-    write_bytes(path, quantised(content, batches, encoder_nodes(content)))
+    write_bytes(path, quantized(content, batches, encoder_nodes(content)))
 
 
-def answers(exported: OnnxRecogniser, images: FaceTensors) -> np.ndarray:
+def answers(exported: OnnxRecognizer, images: FaceTensors) -> np.ndarray:
     """Probabilities (N, K) of every readable image of a split, in its order."""
     return np.concatenate([exported(batch) for batch in _batches(images)])
 

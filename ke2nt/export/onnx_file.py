@@ -1,4 +1,4 @@
-"""ONNX graphs of recognisers. The only file that imports onnx."""
+"""ONNX graphs of recognizers. The only file that imports onnx."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from ke2nt._version import __version__
 from ke2nt.errors import ModelError
 from ke2nt.export.deployed import DeployedModel
-from ke2nt.models.recogniser import Recogniser
+from ke2nt.models.base import ExpressionModel
 from ke2nt.runtime.optional import import_optional
 
 __all__ = ["INPUT", "OUTPUT", "encoder_nodes", "to_onnx"]
@@ -24,10 +24,10 @@ _PURPOSE = "exporting to ONNX"
 _HEAVY = ("Conv", "Gemm", "MatMul")
 
 
-def to_onnx(model: Recogniser) -> bytes:
+def to_onnx(model: ExpressionModel) -> bytes:
     """An ONNX file from uint8 (batch, S, S, 3) RGB `images` to float32 (batch, K) `probabilities`.
 
-    Normalisation, text embeddings and calibration are constants of the graph; the batch size is
+    Normalization, text embeddings and calibration are constants of the graph; the batch size is
     free. Metadata (`metadata_props`): classes and calibration as JSON, image_size, ke2nt (version).
 
     Args:

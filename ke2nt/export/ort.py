@@ -1,4 +1,4 @@
-"""ONNX files run and quantised. The only file that imports onnxruntime."""
+"""ONNX files run and quantized. The only file that imports onnxruntime."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ke2nt.errors import ModelError
 from ke2nt.export.onnx_file import INPUT, OUTPUT
 from ke2nt.runtime.optional import import_optional
 
-__all__ = ["OnnxRecogniser", "quantised"]
+__all__ = ["OnnxRecognizer", "quantized"]
 
 _PURPOSE = "running ONNX files"
 
 
-class OnnxRecogniser:
-    """An exported recogniser under onnxruntime, on the CPU.
+class OnnxRecognizer:
+    """An exported recognizer under onnxruntime, on the CPU.
 
     Args:
         source: The file, or its content.
@@ -91,7 +91,7 @@ class _Reader:
         return None if batch is None else {INPUT: batch}
 
 
-def quantised(graph: bytes, batches: Iterable[np.ndarray], nodes: Sequence[str]) -> bytes:
+def quantized(graph: bytes, batches: Iterable[np.ndarray], nodes: Sequence[str]) -> bytes:
     """An ONNX file whose named nodes compute in 8-bit integers.
 
     Weights are scaled per channel, activations by the range that they take on the batches.

@@ -68,7 +68,7 @@ class _Unit(torch.autograd.Function):
 
 def squared_distances(a: Tensor, b: Tensor) -> Tensor:
     """‖a_i − b_j‖² of (N, D) and (M, D): (N, M), without a tensor of N · M · D values."""
-    centre = a.detach().mean(dim=0)  # distances far from the origin would lose their digits
-    a, b = a - centre, b - centre
+    center = a.detach().mean(dim=0)  # distances far from the origin would lose their digits
+    a, b = a - center, b - center
     squares = a.square().sum(dim=1)[:, None] + b.square().sum(dim=1)[None, :] - 2.0 * a @ b.T
     return squares.clamp(min=0.0)

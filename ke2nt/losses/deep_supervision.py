@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from ke2nt.banks.text_bank import TextBank
 from ke2nt.errors import ConfigError, ModelError
 from ke2nt.losses.objective import KE2NTLoss
 from ke2nt.models.output import DeepOutput, KE2NTOutput
-from ke2nt.text.bank import TextBank
 
 __all__ = ["DeepSupervisionLoss"]
 

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import threshold
 
+from ke2nt.banks.text_bank import TextBank
 from ke2nt.errors import ModelError
 from ke2nt.losses.cosine import at_least_float32, unit
 from ke2nt.losses.targets import check_labels, class_distribution, without_neutral
 from ke2nt.models.output import KE2NTOutput
-from ke2nt.text.bank import TextBank
 
 __all__ = ["TransformationInputs", "transformation_inputs"]
 

@@ -8,13 +8,13 @@ from itertools import zip_longest
 
 from torch import Tensor, nn
 
+from ke2nt.banks.text_bank import TextBank
 from ke2nt.errors import ConfigError
 from ke2nt.losses.inputs import TransformationInputs, transformation_inputs
 from ke2nt.losses.self_contrast import Pairing, SelfContrastLoss
 from ke2nt.losses.similarity import SimilarityLoss
 from ke2nt.losses.transformation import TransformationLoss
 from ke2nt.models.output import KE2NTOutput
-from ke2nt.text.bank import TextBank
 
 __all__ = ["PARTS", "KE2NTLoss"]
 

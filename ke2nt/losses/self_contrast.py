@@ -7,12 +7,12 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from ke2nt.banks.text_bank import TextBank
 from ke2nt.errors import ConfigError
 from ke2nt.losses.inputs import TransformationInputs, transformation_inputs
 from ke2nt.losses.text_side import class_directions
 from ke2nt.models.output import KE2NTOutput
 from ke2nt.runtime.suggest import did_you_mean
-from ke2nt.text.bank import TextBank
 
 __all__ = ["Pairing", "SelfContrastLoss"]
 
@@ -28,7 +28,7 @@ class SelfContrastLoss(nn.Module):
     that the logits compare with (unit-norm, ensembled).
 
     Soft labels weigh each class by its probability and drop neutral: for "batch" the texts by
-    Σ_i p_ik and the images by Σ_k≠neutral p_jk, both normalised; for "paired" each pair by p_jk.
+    Σ_i p_ik and the images by Σ_k≠neutral p_jk, both normalized; for "paired" each pair by p_jk.
     A batch without non-neutral samples gives exactly 0 with zero gradient.
 
     Args:

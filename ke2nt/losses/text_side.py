@@ -7,8 +7,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from ke2nt.banks.text_bank import TextBank
 from ke2nt.losses.cosine import unit
-from ke2nt.text.bank import TextBank
 
 __all__ = ["class_directions", "moves_from_neutral"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ke2nt.banks.text_bank import TextBank
 from ke2nt.losses.inputs import TransformationInputs, transformation_inputs
 from ke2nt.losses.text_side import moves_from_neutral
 from ke2nt.models.output import KE2NTOutput
-from ke2nt.text.bank import TextBank
 
 __all__ = ["TransformationLoss"]
 
@@ -17,7 +17,7 @@ class TransformationLoss(nn.Module):
     """Mean over the non-neutral samples of 1 − cos(f_e − f_n, t_y − t_0).
 
     L_t of KE2NT (https://arxiv.org/abs/2409.08598). The text embeddings are the raw ones, not
-    normalised before the difference. For soft labels it is the expectation
+    normalized before the difference. For soft labels it is the expectation
     Σ_i Σ_k≠neutral p_ik (1 − cos(f_e,i − f_n,i, t_k − t_0)) / Σ_i Σ_k≠neutral p_ik, which equals
     the above for one-hot rows. A batch without non-neutral samples gives exactly 0 with zero
     gradient; so does the cosine of a sample whose f_e equals f_n.

@@ -68,7 +68,7 @@ class Backbone(nn.Module):
         return {f"net.{name}": last - place + 1 for name, place in places.items()}
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) normalised images → (B, width) pooled features."""
+        """(B, C, H, W) normalized images → (B, width) pooled features."""
         return self.net(images)
 
 
@@ -79,7 +79,7 @@ class RegionalBackbone(Backbone):
     """
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) normalised images → (B, width): the whole, then the corners."""
+        """(B, C, H, W) normalized images → (B, width): the whole, then the corners."""
         features = self.net.forward_features(images)
         cells = feature_map(
             features,

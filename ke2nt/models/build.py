@@ -7,22 +7,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ke2nt.banks.text_bank import TextBank
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.errors import ModelError
 from ke2nt.labels import check_same_labels
+from ke2nt.models.base import ExpressionModel
 from ke2nt.models.ke2nt import KE2NT
 from ke2nt.models.linear import LinearClassifier
-from ke2nt.models.recogniser import Recogniser
 from ke2nt.runtime.suggest import did_you_mean
-from ke2nt.text.bank import TextBank
 
 __all__ = ["HEADS", "build_model", "head_class"]
 
-HEADS: Mapping[str, type[Recogniser]] = {"text": KE2NT, "linear": LinearClassifier}
+HEADS: Mapping[str, type[ExpressionModel]] = {"text": KE2NT, "linear": LinearClassifier}
 _NOT_ARCHITECTURE = {"self", "bank", "classes", "weights", "preprocessing"}
 
 
-def head_class(head: object) -> type[Recogniser]:
+def head_class(head: object) -> type[ExpressionModel]:
     """The model class of a head.
 
     Raises:
@@ -45,8 +45,8 @@ def build_model(
     weights: str | Path | None = None,
     preprocessing: Preprocessing | None = None,
     **options: Any,
-) -> Recogniser:
-    """Build a recogniser.
+) -> ExpressionModel:
+    """Build a recognizer.
 
     Args:
         architecture: What a model's `architecture` gives: "head" ("text", the default, or

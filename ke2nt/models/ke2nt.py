@@ -11,19 +11,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ke2nt.banks.text_bank import TextBank
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.errors import ModelError
 from ke2nt.models.backbones import Stem
+from ke2nt.models.base import ExpressionModel
 from ke2nt.models.output import DeepOutput, KE2NTOutput
-from ke2nt.models.recogniser import Recogniser
 from ke2nt.models.transformation import TransformationNetwork
-from ke2nt.text.bank import TextBank
 
 __all__ = ["KE2NT"]
 
 
-class KE2NT(Recogniser):
-    """Recogniser of KE2NT (https://arxiv.org/abs/2409.08598).
+class KE2NT(ExpressionModel):
+    """ExpressionModel of KE2NT (https://arxiv.org/abs/2409.08598).
 
     f_e = projection(backbone(x)), f_n = M(f_e), logits_k = s · cos(f_e, t_k). The text embeddings
     are frozen and no part of the state dict. Projection, M and logits are computed in float32 under
@@ -109,7 +109,7 @@ class KE2NT(Recogniser):
         self.set_bank(bank)
 
     def set_bank(self, bank: TextBank) -> None:
-        """Recognise other classes from now on, without training.
+        """Recognize other classes from now on, without training.
 
         A logit scale that was neither given nor learned follows the bank. Of a calibration, a
         temperature stays, flagged as transferred; vector scaling is dropped, and so are the
@@ -188,7 +188,7 @@ class KE2NT(Recogniser):
         """Logits and both embeddings of a batch.
 
         Args:
-            images: (B, 3, image_size, image_size), floating, normalised by `preprocessing`.
+            images: (B, 3, image_size, image_size), floating, normalized by `preprocessing`.
 
         Returns:
             logits (B, K) and embeddings (B, D), float32 under autocast too; a `DeepOutput` with

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.errors import LabelError
 from ke2nt.models.backbones import Stem
+from ke2nt.models.base import ExpressionModel
 from ke2nt.models.output import DeepOutput, KE2NTOutput
-from ke2nt.models.recogniser import Recogniser
 
 __all__ = ["LinearClassifier"]
 
 
-class LinearClassifier(Recogniser):
+class LinearClassifier(ExpressionModel):
     """Image encoder → Linear(width, K), trained with cross-entropy.
 
     With attention heads, each stage of the encoder has a linear layer of its own, and the model's
@@ -106,7 +106,7 @@ class LinearClassifier(Recogniser):
         """Logits and pooled features of a batch.
 
         Args:
-            images: (B, 3, image_size, image_size), floating, normalised by `preprocessing`.
+            images: (B, 3, image_size, image_size), floating, normalized by `preprocessing`.
 
         Returns:
             logits (B, K) and embeddings (B, width) of the last stage, float32 under autocast too;

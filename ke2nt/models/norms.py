@@ -1,4 +1,4 @@
-"""Batch normalisations of a model and the statistics that they keep."""
+"""Batch normalizations of a model and the statistics that they keep."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def batch_norms(model: nn.Module) -> list[_BatchNorm]:
 
 @contextmanager
 def keep_statistics(model: nn.Module) -> Iterator[None]:
-    """Let batches be normalised by their own statistics without changing the kept ones."""
+    """Let batches be normalized by their own statistics without changing the kept ones."""
     kept = [(layer, dict(layer._buffers)) for layer in batch_norms(model)]
     for layer, buffers in kept:  # new tensors: autograd would notice a change in place
         for name, value in buffers.items():

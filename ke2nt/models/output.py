@@ -1,4 +1,4 @@
-"""What every recogniser returns."""
+"""What every recognizer returns."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ __all__ = ["DeepOutput", "KE2NTOutput", "map_output"]
 
 
 class KE2NTOutput(NamedTuple):
-    """Output of a recogniser for a batch of B images.
+    """Output of a recognizer for a batch of B images.
 
     Attributes:
         logits: (B, K), float32; softmax over them gives class probabilities.
-        embeddings: (B, D) expression embeddings f_e, not normalised.
+        embeddings: (B, D) expression embeddings f_e, not normalized.
         neutral_embeddings: (B, D) neutral embeddings f_n of the same faces, or None where the
             model has no transformation network (the linear head).
     """
@@ -35,7 +35,7 @@ class KE2NTOutput(NamedTuple):
 
 
 class DeepOutput(KE2NTOutput):
-    """Output of a recogniser with attention heads: what its stages say, fused, and each of them.
+    """Output of a recognizer with attention heads: what its stages say, fused, and each of them.
 
     It is the fused output (logits, embeddings, neutral_embeddings) with two attributes more.
 

@@ -42,7 +42,7 @@ class StageMaps(Backbone):
 
     Attributes:
         widths: Channels of each map, shallow to deep; `width` is the deepest one's.
-        layered: Whether the family normalises by layer; such maps come before any normalisation.
+        layered: Whether the family normalizes by layer; such maps come before any normalization.
 
     Raises:
         ModelError: The family does not tell its stages, or has fewer.
@@ -69,14 +69,14 @@ class StageMaps(Backbone):
         self.width = self.widths[-1]
 
     def maps(self, images: Tensor) -> list[Tensor]:
-        """(B, 3, H, W) normalised images → (B, C_i, h_i, w_i) of each stage, shallow to deep."""
+        """(B, 3, H, W) normalized images → (B, C_i, h_i, w_i) of each stage, shallow to deep."""
         net: Any = self.net
         return net.forward_intermediates(
             images, indices=self._indices, norm=False, output_fmt="NCHW", intermediates_only=True
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) normalised images → (B, width) pooled features of the deepest stage."""
+        """(B, 3, H, W) normalized images → (B, width) pooled features of the deepest stage."""
         return self.maps(images)[-1].mean(dim=(2, 3))
 
 
@@ -100,13 +100,13 @@ class StageBranch(nn.Module):
     Args:
         channels: Channels of the map.
         options: Kind and size of the attention.
-        normalise: Normalise the channels of each place first, as families do that normalise by
+        normalize: Normalize the channels of each place first, as families do that normalize by
             layer.
     """
 
-    def __init__(self, channels: int, options: StageOptions, *, normalise: bool) -> None:
+    def __init__(self, channels: int, options: StageOptions, *, normalize: bool) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(channels) if normalise else None
+        self.norm = nn.LayerNorm(channels) if normalize else None
         self.attention = AttentionBlock(
             channels, options.block, reduction=options.reduction, kernel=options.kernel
         )

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from ke2nt.errors import ModelError
+from ke2nt.models.base import ExpressionModel
 from ke2nt.models.output import KE2NTOutput
-from ke2nt.models.recogniser import Recogniser
 from ke2nt.predict.crop import crop_face
 from ke2nt.predict.detection import Box
+from ke2nt.predict.face_settings import ModelUse
 from ke2nt.predict.intensity import intensity
-from ke2nt.predict.use import ModelUse
 
 __all__ = ["FaceClassifier", "Scores"]
 
@@ -51,7 +51,7 @@ class FaceClassifier:
     """A model with everything that its crops need.
 
     Args:
-        model: A recogniser; moved to the device and put in evaluation mode.
+        model: A recognizer; moved to the device and put in evaluation mode.
         device: Where to compute.
         batch_size: Faces a forward pass.
 
@@ -60,7 +60,7 @@ class FaceClassifier:
         own_words: Whether the model has the classes that its scale of intensity was fitted for.
     """
 
-    def __init__(self, model: Recogniser, *, device: torch.device, batch_size: int) -> None:
+    def __init__(self, model: ExpressionModel, *, device: torch.device, batch_size: int) -> None:
         self.model = model.to(device).eval()
         self.device = device
         self.batch_size = batch_size

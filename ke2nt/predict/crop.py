@@ -7,7 +7,7 @@ import numpy as np
 from ke2nt.data.images import decode
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.predict.detection import Box
-from ke2nt.predict.use import ModelUse
+from ke2nt.predict.face_settings import ModelUse
 
 __all__ = ["crop_face", "crop_square"]
 
@@ -17,7 +17,7 @@ def crop_square(pixels: np.ndarray, box: Box, margin: float) -> np.ndarray:
 
     Args:
         pixels: uint8 (H, W, 3).
-        box: (x0, y0, x1, y1) in pixels; its centre lies in the picture.
+        box: (x0, y0, x1, y1) in pixels; its center lies in the picture.
         margin: The side is (1 + margin) times the longer side of the box.
 
     Returns:

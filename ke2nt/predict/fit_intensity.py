@@ -18,9 +18,9 @@ _FEWEST = 10  # faces of a class that its unit is measured on
 def fit_intensity_scale(
     moves: np.ndarray, labels: np.ndarray, answers: np.ndarray, classes: Sequence[str]
 ) -> IntensityScale:
-    """The scale of labelled faces: zero is the median neutral one, 1 the median one of a class.
+    """The scale of labeled faces: zero is the median neutral one, 1 the median one of a class.
 
-    Neutral faces count as labelled; those of another class only where the model names them rightly.
+    Neutral faces count as labeled; those of another class only where the model names them rightly.
     A class with fewer than ten of them, or not above zero, gets the median unit of the others.
 
     Args:

@@ -1,4 +1,4 @@
-"""One picture on its way through the recogniser: an image, or a frame of a video."""
+"""One picture on its way through the recognizer: an image, or a frame of a video."""
 
 from __future__ import annotations
 

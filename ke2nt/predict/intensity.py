@@ -11,8 +11,8 @@ import numpy as np
 from torch import Tensor
 from torch.nn import functional
 
+from ke2nt.banks.text_bank import TextBank
 from ke2nt.errors import CheckpointError
-from ke2nt.text.bank import TextBank
 
 __all__ = ["IntensityScale", "intensity"]
 

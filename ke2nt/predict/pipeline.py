@@ -13,7 +13,7 @@ from ke2nt.predict.frames import Frame, FrameResult
 from ke2nt.predict.result import FaceResult
 from ke2nt.predict.tracking import Tracker
 
-__all__ = ["Face", "find_faces", "recognise"]
+__all__ = ["Face", "find_faces", "recognize"]
 
 _MAX_PIXELS = 32 * 1024 * 1024  # of pictures that wait for a full batch
 
@@ -43,7 +43,7 @@ def find_faces(
     return [Face(face.box, face.score, classifier.crop(pixels, face.box)) for face in found]
 
 
-def recognise(
+def recognize(
     frames: Iterable[Frame],
     detector: Detector | None,
     classifier: FaceClassifier,

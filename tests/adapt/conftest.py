@@ -7,7 +7,7 @@ from adapt_domains import draw
 
 from ke2nt.config.adapt import AdaptConfig
 from ke2nt.config.load import load_config
-from ke2nt.train.train import train
+from ke2nt.training.train_recognizer import train
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +33,7 @@ SOURCE = [
     "model.stem=standard",
     "model.weights=null",
     "model.image_size=24",
-    "model.grey=false",
+    "model.gray=false",
     "device=cpu",
     "precision=fp32",
 ]
@@ -48,7 +48,7 @@ def source_model(domains, tmp_path_factory):
         "quickstart", [f"out={out}", f"data.root={domains}/source", *SOURCE, *steps]
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ke2nt.train.train.write_run_report", lambda *a, **k: None)
+        patch.setattr("ke2nt.training.train_recognizer.write_run_report", lambda *a, **k: None)
         train(config, quiet=True)
     return out
 
@@ -59,7 +59,7 @@ def tiny(domains, source_model, tmp_path):
 
     def make(*overrides: str, out: str = "run") -> AdaptConfig:
         return load_config(
-            "dmsrl_synthetic_to_ferplus",
+            "dmsrl_drawn_to_ferplus",
             [
                 *SOURCE,
                 f"out={tmp_path / out}",
@@ -82,7 +82,7 @@ def tiny(domains, source_model, tmp_path):
 def _without_report(request, monkeypatch):
     """The page takes longer than such a run; tests that want it say so with `with_report`."""
     if "with_report" not in request.fixturenames:
-        monkeypatch.setattr("ke2nt.adapt.adapt.write_adaptation_report", lambda *a, **k: None)
+        monkeypatch.setattr("ke2nt.adapt.adapt_model.write_adaptation_report", lambda *a, **k: None)
 
 
 @pytest.fixture

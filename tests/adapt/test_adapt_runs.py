@@ -14,25 +14,25 @@ from adapt_domains import draw
 from command_line import run_ke2nt_twice
 from safetensors.torch import load_file
 
-from ke2nt.adapt import adapt as driver
-from ke2nt.adapt.adapt import adapt
+from ke2nt.adapt import adapt_model as driver
+from ke2nt.adapt.adapt_model import adapt
 from ke2nt.adapt.adversarial import DomainDiscriminator
 from ke2nt.adapt.methods import METHODS
-from ke2nt.adapt.prepare import prepare_adaptation
-from ke2nt.adapt.trainer import AdaptTrainer
+from ke2nt.adapt.setup import prepare_adaptation
+from ke2nt.adapt.tasks import AdaptTrainer
+from ke2nt.banks.text_bank import TextBank
 from ke2nt.config.adapt import AdaptConfig
 from ke2nt.config.load import config_to_yaml
-from ke2nt.data.readers.folder import ImageFolder
 from ke2nt.data.sample import FaceSample
+from ke2nt.datasets.folder import ImageFolder
 from ke2nt.errors import CheckpointError, ConfigError, LabelError, TrainingError
+from ke2nt.models.load import load_model
 from ke2nt.models.norms import batch_norms
-from ke2nt.models.saving import load_model
-from ke2nt.text.bank import TextBank
-from ke2nt.train.checkpoint import latest_checkpoint
-from ke2nt.train.epochs import TrainingStopped
-from ke2nt.train.loop import Trainer
-from ke2nt.train.run import RunDirectory
-from ke2nt.train.train import train
+from ke2nt.training.checkpoint import latest_checkpoint
+from ke2nt.training.engine import TrainingStopped
+from ke2nt.training.recognition import Trainer
+from ke2nt.training.run_directory import RunDirectory
+from ke2nt.training.train_recognizer import train
 
 
 def weights(result_or_run):
@@ -100,8 +100,10 @@ def test_the_words_of_the_source_are_where_training_is(tiny, monkeypatch):
         prepared.append(prepare_adaptation(*args, other, **options))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ke2nt.adapt.adapt.prepare_adaptation", on_another_device)
-    monkeypatch.setattr("ke2nt.text.content._check_tensors", lambda bank: None)  # asks for values
+    monkeypatch.setattr("ke2nt.adapt.adapt_model.prepare_adaptation", on_another_device)
+    monkeypatch.setattr(
+        "ke2nt.banks.bank_content._check_tensors", lambda bank: None
+    )  # asks for values
     with pytest.raises(KeyboardInterrupt):
         adapt(tiny("adapt.source_prompts=simple"), quiet=True)
     (trainer,) = prepared
@@ -223,7 +225,7 @@ def test_a_changed_target_is_noticed_at_resume(tiny, tmp_path):
 
 
 def test_without_a_start_the_source_is_trained_first_and_kept(tiny, monkeypatch):
-    monkeypatch.setattr("ke2nt.train.train.write_run_report", lambda *a, **k: None)
+    monkeypatch.setattr("ke2nt.training.train_recognizer.write_run_report", lambda *a, **k: None)
     config = tiny("start=null", "optim.epochs=1", "source_optim={epochs: 2, batch_size: 14}")
     result = adapt(config, quiet=True)
     source = RunDirectory(f"{config.out}/source")
@@ -232,7 +234,7 @@ def test_without_a_start_the_source_is_trained_first_and_kept(tiny, monkeypatch)
     assert differ(weights(source), weights(result))
 
 
-def test_the_joint_and_the_separate_normalisation_differ(tiny):
+def test_the_joint_and_the_separate_normalization_differ(tiny):
     model, results = load_model(tiny().start), []
     for kind in ("joint", "target"):
         config = tiny(f"adapt.batch_norm={kind}", "optim.epochs=1", "optim.ema=null", out=kind)
@@ -272,7 +274,7 @@ def test_statistics_are_those_of_the_target_and_weights_stay(tiny):
     assert result.changes.before.distance is None
 
 
-def test_entropy_needs_no_source_and_moves_normalisations_alone(tiny):
+def test_entropy_needs_no_source_and_moves_normalizations_alone(tiny):
     config = tiny("adapt.method=entropy", "data.root=/nowhere", "optim.lr=0.1", "optim.epochs=5")
     result = adapt(config, quiet=True)
     before, after = load_file(f"{config.start}/model/model.safetensors"), weights(result)
@@ -310,7 +312,7 @@ def test_an_adaptation_goes_on_with_the_models_scale_and_mixes_no_classes(tiny, 
 
 
 def test_both_models_are_compared_where_they_trained(tiny, monkeypatch):
-    import ke2nt.adapt.adapt as module
+    import ke2nt.adapt.adapt_model as module
 
     devices, real = [], module.predict
 

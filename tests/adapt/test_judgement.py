@@ -7,9 +7,14 @@ import math
 import numpy as np
 import pytest
 
-from ke2nt.adapt.changes import Changes, Side
-from ke2nt.adapt.criteria import AnswerFigures, answer_figures, domain_distance, expected_accuracy
-from ke2nt.adapt.page import change_tables
+from ke2nt.adapt.adaptation_report import change_tables
+from ke2nt.adapt.answer_changes import Changes, Side
+from ke2nt.adapt.label_free_criteria import (
+    AnswerFigures,
+    answer_figures,
+    domain_distance,
+    expected_accuracy,
+)
 from ke2nt.adapt.trust import judge_trust
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from adapt_oracles import margin_loss, slope
 
-from ke2nt.adapt.margin import MarginSensitiveLoss, centers_from_text, spread
+from ke2nt.adapt.margin_sensitive import MarginSensitiveLoss, centers_from_text, spread
 from ke2nt.errors import ConfigError, ModelError
 from ke2nt.runtime.seeding import torch_generator
 
@@ -34,14 +34,14 @@ def test_the_value_is_that_of_the_formula(scale, classes):
     assert loss(*inputs).item() == pytest.approx(margin_loss(*plain(loss, inputs)), rel=1e-9)
 
 
-def test_the_margin_matters_only_while_the_centres_are_near():
+def test_the_margin_matters_only_while_the_centers_are_near():
     near, _ = case(scale=0.1)
     far, _ = case(scale=10.0)
     assert spread(near.source_centers) < near.margin < spread(far.source_centers)
 
 
 @pytest.mark.parametrize("scale", [0.3, 4.0])
-@pytest.mark.parametrize("place", [0, 2, 4, 5])  # features of either domain, centres of either
+@pytest.mark.parametrize("place", [0, 2, 4, 5])  # features of either domain, centers of either
 def test_the_gradient_is_that_of_the_formula(scale, place):
     loss, inputs = case(scale=scale)
     leaves = {0: inputs[0], 2: inputs[2], 4: loss.source_centers, 5: loss.target_centers}
@@ -96,7 +96,7 @@ def test_parameters_are_named_shaped_and_start_alike():
     assert torch.equal(loss.source_centers, loss.target_centers)
 
 
-def test_centres_from_text_keep_the_margin_and_the_directions():
+def test_centers_from_text_keep_the_margin_and_the_directions():
     text = torch.nn.functional.normalize(torch.randn(5, 12).double() + 3)
     centers = centers_from_text(text, 100.0)
     assert spread(centers).item() == pytest.approx(100)
@@ -106,7 +106,7 @@ def test_centres_from_text_keep_the_margin_and_the_directions():
 
 def test_wrong_inputs_are_one_clear_error():
     loss, (f, y, g, z) = case()
-    with pytest.raises(ModelError, match="width of the centres"):
+    with pytest.raises(ModelError, match="width of the centers"):
         loss(f[:, :2], y, g, z)
     with pytest.raises(ModelError, match="out of range"):
         loss(f, y + 4, g, z)

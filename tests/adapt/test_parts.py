@@ -11,16 +11,16 @@ from adapt_oracles import mmd as slow_mmd
 from adapt_oracles import slope
 
 from ke2nt.adapt.adversarial import ConditionalPart, DomainDiscriminator, reverse_gradient
-from ke2nt.adapt.batch import DomainBatch, PseudoLabels, ramp
+from ke2nt.adapt.domain_batch import DomainBatch, PseudoLabels, ramp
 from ke2nt.adapt.methods import METHODS, PARTS, AdaptationLoss, Space, part_weights
-from ke2nt.adapt.moments import coral, mmd
-from ke2nt.adapt.pseudo import PseudoLabeller
+from ke2nt.adapt.moment_matching import coral, mmd
+from ke2nt.adapt.pseudo_labels import PseudoLabeller
+from ke2nt.banks.text_bank import TextBank
 from ke2nt.config.adapt import AdaptSection
 from ke2nt.errors import ConfigError
 from ke2nt.losses.cosine import squared_distances
 from ke2nt.losses.objective import KE2NTLoss
 from ke2nt.models.output import KE2NTOutput
-from ke2nt.text.bank import TextBank
 
 K, D = 4, 6
 
@@ -196,7 +196,7 @@ def test_the_adversary_of_dmsrl_has_its_full_strength_from_the_start():
     assert pull("dmsrl") > 0
 
 
-def test_centres_have_a_group_of_their_own_and_may_be_tied_to_the_text():
+def test_centers_have_a_group_of_their_own_and_may_be_tied_to_the_text():
     learned = AdaptationLoss(AdaptSection(), space())
     assert len(learned.centers()) == 2
     assert not {id(p) for p in learned.centers()} & {id(p) for p in learned.others()}

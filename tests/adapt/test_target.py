@@ -7,7 +7,7 @@ import pytest
 import torch
 from adapt_domains import CLASSES, draw
 
-from ke2nt.adapt.target import UNKNOWN, TargetStream, load_target, unlabelled
+from ke2nt.adapt.target_images import UNKNOWN, TargetStream, load_target, unlabeled
 from ke2nt.config.adapt import TargetConfig
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.data.sample import FaceSample, FaceSplit
@@ -41,14 +41,14 @@ class Sealed(FaceSample):
 
 def test_nothing_but_names_and_images_is_read():
     split = FaceSplit("x", "train", ("a",), tuple(Sealed(f"{i}", None, i) for i in range(3)))
-    bare = unlabelled(split, ("b", "c"))
+    bare = unlabeled(split, ("b", "c"))
     assert bare.labels().tolist() == [UNKNOWN] * 3
     assert bare.classes == ("b", "c")
     with pytest.raises(AssertionError, match="label was read"):
         split.labels()
 
 
-def test_a_labelled_target_gives_images_and_keeps_its_labels_apart(domains):
+def test_a_labeled_target_gives_images_and_keeps_its_labels_apart(domains):
     target = load(domains / "target")
     assert set(target.images.split.labels()) == {UNKNOWN}
     assert target.report is target.images
@@ -56,7 +56,7 @@ def test_a_labelled_target_gives_images_and_keeps_its_labels_apart(domains):
     assert target.mapping.describe() == "label sets agree"
 
 
-@pytest.mark.parametrize("options", [{}, {"labelled": False}])
+@pytest.mark.parametrize("options", [{}, {"labeled": False}])
 def test_bare_images_are_a_target(domains, options):
     target = load(domains / "bare", **options)
     assert len(target.images) == 30
@@ -67,9 +67,9 @@ def test_bare_images_are_a_target(domains, options):
 
 def test_folders_that_are_no_classes_are_told_so_and_may_be_ignored(tmp_path):
     draw(tmp_path, 2, shift=0, seed=0, classes=("ann", "bob"))
-    with pytest.raises(LabelError, match=r"share no class.*ann, bob.*target\.labelled=false"):
+    with pytest.raises(LabelError, match=r"share no class.*ann, bob.*target\.labeled=false"):
         load(tmp_path)
-    assert load(tmp_path, labelled=False).truth is None
+    assert load(tmp_path, labeled=False).truth is None
 
 
 def test_a_partly_shared_label_set_says_what_is_left_out(tmp_path):

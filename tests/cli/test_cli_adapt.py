@@ -9,7 +9,7 @@ import pytest
 from command_line import run_ke2nt
 
 from ke2nt.cli import main as command_line
-from ke2nt.data.synth.dataset import SyntheticFaces
+from ke2nt.drawn.dataset import DrawnFaces
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def faces(tmp_path_factory):
 
     root = tmp_path_factory.mktemp("bare") / "my photos"
     root.mkdir()
-    for face in SyntheticFaces(24, size=48).to_split("train", workers=1).samples[:8]:
+    for face in DrawnFaces(24, size=48).to_split("train", workers=1).samples[:8]:
         Image.fromarray(face.source).save(root / f"{face.name}.png")
     (root / "broken.png").write_bytes(b"no image")
     return root
@@ -41,9 +41,7 @@ def ke2nt(monkeypatch, capfd, tmp_path):
     return run
 
 
-def test_a_ferplus_model_is_adapted_to_a_folder_of_unlabelled_images_in_one_command(
-    tmp_path, faces
-):
+def test_a_ferplus_model_is_adapted_to_a_folder_of_unlabeled_images_in_one_command(tmp_path, faces):
     words = ["adapt", "--model", "ke2nt/ferplus-resnet18", "--target", f"folder={faces}"]
     done = run_ke2nt(*words, "--out", "a run", "--json", "optim.epochs=1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -100,7 +98,7 @@ def test_a_mistyped_adaptation_is_typed_again(ke2nt, tmp_path, faces):
         ),
         (
             ["--model", "ke2nt/ferplus-resnet18", "--target", "folder=x", "--method", "coral"],
-            "needs labelled images of the source; expected --source NAME=DIR",
+            "needs labeled images of the source; expected --source NAME=DIR",
         ),
         (
             [

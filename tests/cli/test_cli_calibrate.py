@@ -6,12 +6,12 @@ import pytest
 from command_line import run_ke2nt
 from trust_fixtures import draw_faces, run_here, save_model
 
-from ke2nt.data.readers.catalog import get_reader
-from ke2nt.evaluation.evaluate import evaluate_model, tensors_for
-from ke2nt.evaluation.predict import predict
+from ke2nt.datasets.catalog import get_reader
+from ke2nt.evaluation.evaluate_model import evaluate_model, tensors_for
+from ke2nt.evaluation.predictions import predict
 from ke2nt.evaluation.temperature import fit_temperature
-from ke2nt.models.saving import load_model
-from ke2nt.predict.use import ModelUse
+from ke2nt.models.load import load_model
+from ke2nt.predict.face_settings import ModelUse
 
 
 @pytest.fixture(scope="module")
@@ -80,8 +80,8 @@ def test_what_a_calibration_takes_away_is_said(calibrate, model):
 
 
 def test_a_fit_that_makes_things_worse_is_said():
+    from ke2nt.checkpoints.calibration import Calibration
     from ke2nt.cli.calibrate import _compared
-    from ke2nt.models.calibration import Calibration
 
     def notes(before, after):
         figures = {"nll_before": before, "nll_after": after}

@@ -7,7 +7,7 @@ import pytest
 from command_line import run_ke2nt
 from PIL import Image
 
-from ke2nt.data.readers.catalog import READERS
+from ke2nt.datasets.catalog import READERS
 
 
 @pytest.fixture

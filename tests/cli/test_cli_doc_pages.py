@@ -9,7 +9,7 @@ import pytest
 from trust_fixtures import save_model
 
 from ke2nt.export.onnx_export import export_onnx
-from ke2nt.models.saving import load_model
+from ke2nt.models.load import load_model
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = {name: (DOCS / name).read_text(encoding="utf-8") for name in ("share.md", "trust.md")}

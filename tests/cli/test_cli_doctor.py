@@ -11,8 +11,8 @@ from trust_fixtures import draw_faces, run_here, save_model
 
 from ke2nt import doctor
 from ke2nt.doctor import examine
+from ke2nt.runtime.cache_folder import cache_folder
 from ke2nt.runtime.digest import digest_file
-from ke2nt.text.folders import cache_folder
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ import torch
 from command_line import run_ke2nt
 from PIL import Image
 
+from ke2nt.banks.text_bank import TextBank
 from ke2nt.cli import main as cli
-from ke2nt.evaluation.evaluate import evaluate_model
+from ke2nt.evaluation.evaluate_model import evaluate_model
 from ke2nt.models.ke2nt import KE2NT
-from ke2nt.models.saving import load_model
-from ke2nt.text.bank import TextBank
+from ke2nt.models.load import load_model
 
 CLASSES = ("neutral", "happiness", "disgust")
 PER_CLASS = 4
@@ -61,7 +61,7 @@ def ke2nt(monkeypatch, capfd, model_folder, faces):
 
 @pytest.fixture(scope="module")
 def expected(model_folder, faces):
-    from ke2nt.data.readers.catalog import get_reader
+    from ke2nt.datasets.catalog import get_reader
 
     split = get_reader("folder", faces).load("test")
     return evaluate_model(load_model(model_folder), split, bootstrap=200)
@@ -175,7 +175,7 @@ def test_the_card_of_a_model_says_it_too(monkeypatch):
 
 def test_a_folder_that_cannot_be_is_found_before_any_work(ke2nt, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
-    monkeypatch.setattr("ke2nt.models.saving.load_model", None)
+    monkeypatch.setattr("ke2nt.models.load.load_model", None)
     code, _, err = ke2nt("--out", tmp_path / "file" / "deeper")
     assert code == 2
     assert f"no folder can be here; expected a folder; found {tmp_path / 'file'}" in err

@@ -8,11 +8,11 @@ import torch
 from command_line import run_ke2nt
 from trust_fixtures import run_here
 
+from ke2nt.banks.text_bank import TextBank
 from ke2nt.data.images import decode
 from ke2nt.models.ke2nt import KE2NT
 from ke2nt.models.linear import LinearClassifier
-from ke2nt.report.figures import face_png
-from ke2nt.text.bank import TextBank
+from ke2nt.plots.evaluation_plots import face_png
 
 CLASSES = ("neutral", "happiness", "anger")
 
@@ -65,7 +65,9 @@ def test_pictures_and_facts_through_the_entry_point(place, tmp_path):
 
 def test_a_phrase_of_the_model_s_own_words_and_a_class(explain, tmp_path, monkeypatch):
     words = TextBank.build("paper", classes=["surprise"])  # in the shipped bank: no text model
-    monkeypatch.setattr("ke2nt.predict.words.bank_of_words", lambda model, own, names: words)
+    monkeypatch.setattr(
+        "ke2nt.predict.custom_classes.bank_of_words", lambda model, own, names: words
+    )
     code, out, err = explain(
         "deep", "--target", "raised inner brows", "--target", "anger", "--out", tmp_path, "--json"
     )

@@ -7,8 +7,8 @@ import pytest
 from command_line import run_ke2nt
 from trust_fixtures import CLASSES, draw_faces, run_here, save_model
 
-from ke2nt.export.ort import OnnxRecogniser
-from ke2nt.models.saving import load_model
+from ke2nt.export.ort import OnnxRecognizer
+from ke2nt.models.load import load_model
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_onnx_and_eight_bits_through_the_entry_point(run, faces, tmp_path):
     assert 0 <= value["int8"]["accuracy_after"] <= 1
     assert value["int8"]["bytes"] < value["bytes"]
     for name in ("m.onnx", "m.int8.onnx"):
-        assert OnnxRecogniser(tmp_path / name).classes == CLASSES
+        assert OnnxRecognizer(tmp_path / name).classes == CLASSES
 
 
 def test_eight_bits_need_faces_and_nothing_is_written(export, tmp_path):

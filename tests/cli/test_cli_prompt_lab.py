@@ -10,14 +10,14 @@ import torch
 from command_line import run_ke2nt
 from typer.testing import CliRunner
 
+from ke2nt.banks.text_bank import TextBank
 from ke2nt.cli.prompts import app
-from ke2nt.data.readers.catalog import get_reader
+from ke2nt.datasets.catalog import get_reader
+from ke2nt.evaluation.embed_split import embed_split
 from ke2nt.models.ke2nt import KE2NT
 from ke2nt.prompts.prompt_set import PromptSet
-from ke2nt.text.bank import TextBank
-from ke2nt.vision.embed import embed_split
 
-DATA = ["--dataset", "synthetic", "--option", "count=160", "--option", "size=32"]
+DATA = ["--dataset", "drawn", "--option", "count=160", "--option", "size=32"]
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_rank_through_the_entry_point(tmp_path, options):
     assert done.stderr == ""
     found = json.loads(done.stdout)
     assert found == json.loads((tmp_path / "r" / "rank.json").read_text())
-    assert (found["dataset"], found["split"], found["n"]) == ("synthetic", "val", 32)
+    assert (found["dataset"], found["split"], found["n"]) == ("drawn", "val", 32)
     assert {entry["text"] for entry in found["entries"] if entry["kind"] == "set"} == {
         "simple",
         "paper",
@@ -76,7 +76,7 @@ def test_search_writes_a_set_that_compare_scores_the_same(tmp_path, options, mod
     for split, figures in (("train", selected["selection"]), ("val", selected["final"])):
         words = ["compare", str(path), "simple", *options, "--split", split, "--json"]
         assert json.loads(run(*words))["first"]["recall"] == figures["recall"]
-    faces = get_reader("synthetic", None, count=160, size=32).load("val")
+    faces = get_reader("drawn", None, count=160, size=32).load("val")
     images = embed_split(f"run:{model}", faces, cache_dir=model.parent / "cache")
     bank = TextBank.build(PromptSet.load(path), images.text_encoder)
     right = (images.embeddings @ bank.embeddings.numpy().T).argmax(axis=1) == images.labels

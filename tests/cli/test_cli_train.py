@@ -25,7 +25,7 @@ def test_train_resume_and_evaluate_a_run(tmp_path):
     resumed = run_ke2nt("train", "--resume", "a run", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     assert "accuracy" in resumed.stdout
-    words = ["--dataset", "synthetic", "--split", "val", "--json"]
+    words = ["--dataset", "drawn", "--split", "val", "--json"]
     words += ["--option", "count=160", "--option", "seed=7", "--option", "min_intensity=0.5"]
     words += ["--option", "size=48"]
     scored = run_ke2nt("evaluate", "a run", *words, cwd=tmp_path)

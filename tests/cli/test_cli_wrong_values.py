@@ -13,20 +13,20 @@ from command_line import run_ke2nt
 from PIL import Image
 from reader_trees import ferplus
 
-NOTHING_DECODED = "import ke2nt.data.pack as pack; pack.decode = None"
+NOTHING_DECODED = "import ke2nt.datasets.pack as pack; pack.decode = None"
 
 SMALL = "device=cpu data.options={count: 64, size: 32} model.image_size=32 --quiet --out out"
-FACES = "--dataset synthetic --split val --option count=64 --option size=32"
+FACES = "--dataset drawn --split val --option count=64 --option size=32"
 
 TRAIN = [
     ("optim.betas=[2,3]", "optim.betas.0"),
     ("optim.name=sgd optim.nesterov=true optim.momentum=0", "nesterov needs a momentum"),
-    ("data.options={root: x}", "synthetic has no option 'root'"),
-    ("data.options={name: x}", "synthetic has no option 'name'"),
+    ("data.options={root: x}", "drawn has no option 'root'"),
+    ("data.options={name: x}", "drawn has no option 'name'"),
     ("data.options={style: [1]}", "cannot have this style"),
     ("data.options={workers: x}", "cannot have this workers; expected int"),
     ("data.options={seed: true}", "cannot have this seed"),
-    ("data.name=corruptions data.options={of: synthetic, root: x}", "has no option 'root'"),
+    ("data.name=corruptions data.options={of: drawn, root: x}", "has no option 'root'"),
     ("data.name=folder data.root=. data.options={classes: 5}", "cannot have this classes"),
     ("data.name=packed data.root=packed data.options={rule: x}", "'data.options={}'"),
     ("model.backbone_options={in_chans: 1}", "may not set in_chans"),
@@ -114,7 +114,7 @@ def test_a_split_that_is_not_there_is_found_before_any_image_is_decoded(tmp_path
 
 
 def test_a_process_that_is_terminated_leaves_nothing_half_done(place):
-    end = "import os, signal, ke2nt.data.pack as pack; "
+    end = "import os, signal, ke2nt.datasets.pack as pack; "
     end += "pack.decode = lambda *a, **o: os.kill(os.getpid(), signal.SIGTERM)"
     words = "manifest", "faces", "--size", "32", "--out", "ended"
     done = run_ke2nt("data", "pack", *words, cwd=place, before=end)

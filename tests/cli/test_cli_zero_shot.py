@@ -13,9 +13,9 @@ from small_clip_model import train_once
 
 from ke2nt.cli import main as cli
 from ke2nt.config.load import load_config
-from ke2nt.data.readers.catalog import get_reader
-from ke2nt.train.train import train
-from ke2nt.zeroshot.evaluate import zero_shot
+from ke2nt.datasets.catalog import get_reader
+from ke2nt.evaluation.zero_shot import zero_shot
+from ke2nt.training.train_recognizer import train
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -184,7 +184,7 @@ def test_a_trained_run_with_a_class_held_out(ke2nt, run):
     code, out, _ = ke2nt("--json", "--bootstrap", "50", **options)
     assert code == 0
     value = json.loads(out)
-    figures = value["generalised"]
+    figures = value["generalized"]
     assert figures["unseen_classes"] == ["contempt"]
     assert sorted(figures["seen_classes"]) == ["anger", "happiness", "neutral"]
     assert (figures["n_seen"], figures["n_unseen"]) == (15, 5)

@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
+from ke2nt.banks.text_bank import TextBank
 from ke2nt.cli import main as cli
 from ke2nt.models.ke2nt import KE2NT
-from ke2nt.text.bank import TextBank
 
 CLASSES = ("anger", "happiness", "neutral")
 

@@ -37,7 +37,7 @@ def test_the_configurations_that_the_readme_names_ship():
         "affectnet7",
         "ckplus",
         "adapt",
-        "dmsrl_synthetic_to_ferplus",
+        "dmsrl_drawn_to_ferplus",
         "dmsrl_photo_to_sketch",
     }
 
@@ -79,13 +79,13 @@ def test_the_published_run_has_the_published_settings():
 
 def test_overrides_reach_into_sections_and_are_typed():
     config = load_config(
-        "quickstart", ["optim.lr=0.5", "data.root=/x/y", "data.options.count=40", "model.grey=true"]
+        "quickstart", ["optim.lr=0.5", "data.root=/x/y", "data.options.count=40", "model.gray=true"]
     )
     assert config.optim.lr == 0.5
     assert config.data.root == "/x/y"
     assert config.data.options["count"] == 40
     assert config.data.options["seed"] == 7  # the file's other options stay
-    assert config.model.grey is True
+    assert config.model.gray is True
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_a_wrong_override_says_what_is_wrong(override, words):
 
 def test_an_unknown_key_of_a_further_section_is_named():
     with pytest.raises(ConfigError, match=r"did you mean gan\.optim\.epochs"):
-        load_config("fesgan_synthetic", ["gan.optim.epocs=3"], FesganConfig)
+        load_config("fesgan_drawn", ["gan.optim.epocs=3"], FesganConfig)
 
 
 def test_the_synthesis_follows_the_papers_line_unless_told_otherwise():

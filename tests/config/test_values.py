@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from ke2nt.config.values import is_of
-from ke2nt.data.readers import catalog
-from ke2nt.data.readers.catalog import get_reader
+from ke2nt.datasets import catalog
+from ke2nt.datasets.catalog import get_reader
 from ke2nt.runtime.plain_yaml import PlainLoader
 
 

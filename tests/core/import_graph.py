@@ -10,12 +10,8 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 IMPORT_NAMES = {"scikit-learn": "sklearn"}
-# Pairs of rooms on one layer that may meet, and the one module of the right-hand room they may use.
-SAME_LAYER = {
-    ("labels", "runtime"): None,
-    ("resources", "runtime"): None,
-    ("losses", "models"): "ke2nt.models.output",
-}
+# Files that stand alone and share a layer with the room that they may use.
+SAME_LAYER = {("labels", "runtime"), ("resources", "runtime")}
 
 
 @dataclass(frozen=True)
@@ -72,7 +68,8 @@ def layer_problems(imports: list[Import], rules: Rules) -> list[str]:
     problems = []
     for item in imports:
         where = f"{item.path}:{item.line} imports {item.target}"
-        source, target = _room(item.module), _room(item.target)
+        source = room_of(item.module, rules.layers)
+        target = room_of(item.target, rules.layers)
         if not item.target.startswith("ke2nt"):
             continue
         if item.path.endswith("__init__.py"):
@@ -82,7 +79,7 @@ def layer_problems(imports: list[Import], rules: Rules) -> list[str]:
             problems.append(f"{where}: name the module, not the package")
         elif unknown := {source, target} - set(rules.layers):
             problems.append(f"{where}: not in the table of rooms: {', '.join(sorted(unknown))}")
-        elif source != target and not _may_import(source, item.target, rules.layers):
+        elif source != target and not _may_import(source, target, rules.layers):
             problems.append(f"{where}: {source} may not import {target}")
     return problems
 
@@ -98,10 +95,10 @@ def heavy_problems(imports: list[Import], rules: Rules) -> list[str]:
 
 
 def find_cycle(imports: list[Import]) -> list[str]:
-    """Modules of one cycle of imports that happen at load time, or an empty list."""
+    """Files of one cycle of imports, late ones included, or an empty list."""
     graph: dict[str, set[str]] = {}
     for item in imports:
-        if item.at_load and item.target.startswith("ke2nt"):
+        if item.target.startswith("ke2nt") and not item.path.endswith("__init__.py"):
             graph.setdefault(item.module, set()).add(item.target)
     try:
         list(TopologicalSorter(graph).static_order())
@@ -110,15 +107,17 @@ def find_cycle(imports: list[Import]) -> list[str]:
     return []
 
 
+def room_of(module: str, layers: dict[str, int]) -> str:
+    """The innermost room of the table that holds a module; a nested room is "outer/inner"."""
+    parts = module.split(".")[1:]
+    for length in range(len(parts), 0, -1):
+        if (room := "/".join(parts[:length])) in layers:
+            return room
+    return parts[0] if parts else ""
+
+
 def _may_import(source: str, target: str, layers: dict[str, int]) -> bool:
-    room = _room(target)
-    if layers[source] != layers[room]:
-        return layers[source] > layers[room]
-    return (source, room) in SAME_LAYER and SAME_LAYER[source, room] in (None, target)
-
-
-def _room(module: str) -> str:
-    return module.split(".")[1] if "." in module else ""
+    return layers[source] > layers[target] or (source, target) in SAME_LAYER
 
 
 def _module_name(root: Path, path: Path) -> str:

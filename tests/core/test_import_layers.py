@@ -27,10 +27,12 @@ def imports():
 def test_the_table_is_read_whole():
     assert RULES.layers["errors"] == 0
     assert RULES.layers["runtime"] == 1
-    assert RULES.layers["text"] == RULES.layers["data"] == 3
-    assert RULES.layers["cli"] == 9
+    assert RULES.layers["vlm"] == RULES.layers["drawn"] == 4
+    assert RULES.layers["generation/networks"] < RULES.layers["training"]
+    assert RULES.layers["training"] < RULES.layers["generation"]
+    assert max(RULES.layers, key=RULES.layers.__getitem__) == "__main__"
     assert RULES.heavy["timm"] == ("models/backbones.py",)
-    assert RULES.heavy["PIL"] == ("data/images.py", "data/synth/", "predict/pillow.py", "bench/")
+    assert RULES.heavy["PIL"] == ("data/images.py", "drawn/", "predict/annotate.py", "speed/")
     assert RULES.heavy["pydantic"] == ("config/", "prompts/")
     folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
     assert folders <= set(RULES.layers)
@@ -63,10 +65,17 @@ def tree(root, **files):
     ("files", "word"),
     [
         ({"labels": "from ke2nt.data.x import y", "data___x": ""}, "labels may not import data"),
-        ({"text___x": "import ke2nt.data.x", "data___x": ""}, "text may not import data"),
+        ({"vlm___x": "import ke2nt.drawn.x", "drawn___x": ""}, "vlm may not import drawn"),
         ({"runtime___x": "def f():\n    from ke2nt.cli import y"}, "runtime may not import cli"),
-        ({"losses___x": "from ke2nt.models.ke2nt import KE2NT"}, "losses may not import models"),
-        ({"data___x": "from ..train import y"}, "data may not import train"),
+        ({"models___x": "from ke2nt.losses.y import L"}, "models may not import losses"),
+        (
+            {
+                "generation___networks___x": "import ke2nt.generation.train_jointly",
+                "generation___train_jointly": "",
+            },
+            "generation/networks may not import generation",
+        ),
+        ({"data___x": "from ..training import y"}, "data may not import training"),
         ({"data___x": "if a:\n    pass\nelse:\n    import ke2nt.cli.x"}, "data may not import cli"),
         ({"data___x": "from ke2nt import KE2NT"}, "name the module"),
         ({"gui___x": "import ke2nt.errors"}, "not in the table of rooms: gui"),
@@ -86,8 +95,10 @@ def test_right_arrows_are_not_blamed(tmp_path):
         "losses___x": "from ke2nt.models.output import KE2NTOutput",
         "models___output": "from ke2nt.errors import ModelError\nimport torch",
         "cli___x": "from ke2nt.cli import y\nfrom . import y\nimport typer",
-        "cli___y": "import ke2nt.text.x",
-        "text___x": "",
+        "cli___y": "import ke2nt.vlm.x",
+        "vlm___x": "",
+        "generation___joint": "import ke2nt.generation.networks.x",
+        "generation___networks___x": "",
     }
     imports = tree(tmp_path, **files)
     assert layer_problems(imports, RULES) == []
@@ -97,10 +108,10 @@ def test_right_arrows_are_not_blamed(tmp_path):
 
 def test_a_cycle_is_found(tmp_path):
     files = {"data___a": "from ke2nt.data import b", "data___b": "from ke2nt.data.c import x"}
-    late = tree(tmp_path / "late", **files, data___c="def f():\n    import ke2nt.data.a")
-    assert find_cycle(late) == []
-    now = tree(tmp_path / "now", **files, data___c="import ke2nt.data.a")
-    assert set(find_cycle(now)) == {"ke2nt.data.a", "ke2nt.data.b", "ke2nt.data.c"}
+    assert find_cycle(tree(tmp_path / "none", **files, data___c="import torch")) == []
+    for name, source in {"now": "", "late": "def f():\n    "}.items():
+        graph = tree(tmp_path / name, **files, data___c=f"{source}import ke2nt.data.a")
+        assert set(find_cycle(graph)) == {"ke2nt.data.a", "ke2nt.data.b", "ke2nt.data.c"}
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def test_the_padded_crop_shifts_by_whole_pixels_and_fills_with_zeros():
     assert len(shifts) > 15  # all 25 places are possible
 
 
-def test_rotation_keeps_the_centre_and_moves_the_rim():
+def test_rotation_keeps_the_center_and_moves_the_rim():
     pixels = torch.zeros(16, 3, 17, 17)
     pixels[..., 8, 8] = 100.0
     pixels[..., 0, 8] = 100.0
@@ -109,15 +109,15 @@ SMOOTH = transforms.InterpolationMode.BILINEAR
 
 def blob_figures(images):
     """(N, 7): mean, spread, centroid and second moments of a bright blob in each image."""
-    grey = images.float().mean(dim=1)
-    line = torch.arange(grey.shape[-1], dtype=torch.float32)
-    weight = (grey / grey.sum(dim=(1, 2), keepdim=True)).double()
+    gray = images.float().mean(dim=1)
+    line = torch.arange(gray.shape[-1], dtype=torch.float32)
+    weight = (gray / gray.sum(dim=(1, 2), keepdim=True)).double()
     y, x = (weight.sum(dim=2) * line).sum(dim=1), (weight.sum(dim=1) * line).sum(dim=1)
     dy, dx = line[None] - y[:, None], line[None] - x[:, None]
     yy = (weight.sum(dim=2) * dy**2).sum(dim=1)
     xx = (weight.sum(dim=1) * dx**2).sum(dim=1)
     xy = torch.einsum("nyx,ny,nx->n", weight, dy, dx)
-    flat = grey.flatten(1)
+    flat = gray.flatten(1)
     return torch.stack([flat.mean(dim=1), flat.std(dim=1), y, x, yy, xx, xy], dim=1)
 
 

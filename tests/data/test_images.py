@@ -33,11 +33,11 @@ def test_lossless_rgb_is_unchanged(tmp_path, rgb):
     assert np.array_equal(out, rgb)
 
 
-def test_arrays_pass_through_and_grey_is_repeated(rgb):
+def test_arrays_pass_through_and_gray_is_repeated(rgb):
     assert np.array_equal(decode(rgb), rgb)
-    grey = rgb[:, :, 0]
-    assert np.array_equal(decode(grey), np.repeat(grey[:, :, None], 3, axis=2))
-    assert np.array_equal(decode(grey[:, :, None]), decode(grey))
+    gray = rgb[:, :, 0]
+    assert np.array_equal(decode(gray), np.repeat(gray[:, :, None], 3, axis=2))
+    assert np.array_equal(decode(gray[:, :, None]), decode(gray))
 
 
 def test_the_result_can_be_written_to_and_is_no_view(rgb):
@@ -46,18 +46,18 @@ def test_the_result_can_be_written_to_and_is_no_view(rgb):
     assert rgb.any()
 
 
-def test_grey_bilevel_and_palette(tmp_path, rgb):
-    grey = Image.fromarray(rgb[:, :, 1])
-    out = decode(save(tmp_path / "l.png", grey))
+def test_gray_bilevel_and_palette(tmp_path, rgb):
+    gray = Image.fromarray(rgb[:, :, 1])
+    out = decode(save(tmp_path / "l.png", gray))
     assert np.array_equal(out, decode(rgb[:, :, 1]))
-    bits = decode(save(tmp_path / "1.png", grey.convert("1")))
+    bits = decode(save(tmp_path / "1.png", gray.convert("1")))
     assert set(np.unique(bits)) <= {0, 255}
-    colours = Image.fromarray(rgb // 64 * 64).quantize(256, dither=Image.Dither.NONE)
-    out = decode(save(tmp_path / "p.png", colours))
-    assert np.array_equal(out, np.array(colours.convert("RGB")))
+    colors = Image.fromarray(rgb // 64 * 64).quantize(256, dither=Image.Dither.NONE)
+    out = decode(save(tmp_path / "p.png", colors))
+    assert np.array_equal(out, np.array(colors.convert("RGB")))
 
 
-def test_transparency_lies_over_mid_grey(tmp_path):
+def test_transparency_lies_over_mid_gray(tmp_path):
     pixels = np.zeros((2, 2, 4), np.uint8)
     pixels[0, 0] = (255, 0, 0, 255)
     pixels[0, 1] = (255, 0, 0, 0)
@@ -130,7 +130,7 @@ def test_exif_orientation(tmp_path, orientation, suffix):
 
 
 def test_first_frame_of_an_animation(tmp_path):
-    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
+    frames = [Image.new("RGB", (4, 4), color) for color in ("red", "blue")]
     path = save(tmp_path / "a.gif", frames[0], save_all=True, append_images=frames[1:])
     assert decode(path)[0, 0].tolist() == [255, 0, 0]
 

@@ -18,7 +18,7 @@ def make_split(samples) -> FaceSplit:
 
 @pytest.fixture
 def split(tmp_path):
-    """Seven grey images, image i of value 10·i; number 3 is broken."""
+    """Seven gray images, image i of value 10·i; number 3 is broken."""
     samples = []
     for i in range(7):
         path = tmp_path / f"{i}.png"

@@ -14,10 +14,10 @@ import torch
 import typer
 from command_line import run_lines
 
+from ke2nt.banks.text_bank import TextBank
 from ke2nt.cli import main as command_line
+from ke2nt.evaluation.image_encoders import get_image_encoder
 from ke2nt.models.ke2nt import KE2NT
-from ke2nt.text.bank import TextBank
-from ke2nt.vision.catalog import get_image_encoder
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("docs/*.md"))}
@@ -26,7 +26,7 @@ NEEDS = {
     r"\b(runs|run:runs)/|\bRUN\b": "a run that was trained",
     r"(open_clip|transformers):": "weights of a vision-language model",
     r"^ke2nt (train|quickstart|adapt|gan pretrain)\b": "minutes",
-    r"^ke2nt lab\b": "somebody to close it",
+    r"^ke2nt app\b": "somebody to close it",
     r"^ke2nt (predict|export|bench|explain)\b": "a trained model, pictures or a camera",
 }
 
@@ -103,8 +103,8 @@ def model():
 
 
 def test_extending(tmp_path, monkeypatch, model):
-    from ke2nt.data.readers import catalog
-    from ke2nt.report.figures import face_png
+    from ke2nt.datasets import catalog
+    from ke2nt.plots.evaluation_plots import face_png
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(catalog, "READERS", dict(catalog.READERS))

@@ -89,9 +89,9 @@ def test_the_overrides_that_it_names_are_valid():
 def test_its_python_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copy(PHOTO, "photo.jpg")
-    recognise, block = re.findall(r"```python\n(.*?)```", README.replace(LAB, ""), flags=re.S)
+    recognize, block = re.findall(r"```python\n(.*?)```", README.replace(LAB, ""), flags=re.S)
     names = {}
-    exec(recognise, names)
+    exec(recognize, names)
     (face,) = names["faces"]
     assert (face.label, face.status) == ("neutral", "ok")
     names = {"images": torch.randn(4, 3, 64, 64), "labels": torch.tensor([0, 1, 2, 1])}

@@ -11,15 +11,15 @@ from PIL import Image
 
 from ke2nt.data.corruption import corrupt
 from ke2nt.data.images import decode
-from ke2nt.data.readers.catalog import get_reader
+from ke2nt.datasets.catalog import get_reader
 from ke2nt.errors import ConfigError, DataError
-from ke2nt.evaluation.cross import cross_evaluate
-from ke2nt.evaluation.evaluate import evaluate_model
+from ke2nt.evaluation.cross_dataset import cross_evaluate
+from ke2nt.evaluation.evaluate_model import evaluate_model
 from ke2nt.evaluation.robustness import held, robustness
 from ke2nt.evaluation.targets import Target, named_apart
 from ke2nt.models.linear import LinearClassifier
-from ke2nt.models.saving import load_model
-from ke2nt.report.matrix_figures import cross_figure, robustness_figure
+from ke2nt.models.load import load_model
+from ke2nt.plots.matrix_plots import cross_figure, robustness_figure
 
 PNG = b"\x89PNG"
 
@@ -56,7 +56,7 @@ def on(root, **more):
 @pytest.mark.parametrize(
     ("text", "target"),
     [
-        ("synthetic", Target("synthetic", options={})),
+        ("drawn", Target("drawn", options={})),
         (
             "ferplus=/data/a,b=c/x,split=val,rule=majority",
             Target("ferplus", "/data/a", "val", {"b": "c/x", "rule": "majority"}),
@@ -66,7 +66,7 @@ def on(root, **more):
             Target("folder", "C:\\faces, old", None, {"classes": ["a", "b"]}, 3, "home"),
         ),
         ("ckplus=x,fold=0", Target("ckplus", "x", None, {"fold": 0})),
-        ("synthetic,style=[ink, photo]", Target("synthetic", options={"style": ["ink", "photo"]})),
+        ("drawn,style=[ink, photo]", Target("drawn", options={"style": ["ink", "photo"]})),
     ],
 )
 def test_targets_are_read(text, target):
@@ -173,7 +173,7 @@ def test_the_own_dataset_is_marked(models, faces):
     model = load_model(models[0])
     model.card = {"data": {"name": "folder"}}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ke2nt.evaluation.cross.load_model", lambda name: model)
+        patch.setattr("ke2nt.evaluation.cross_dataset.load_model", lambda name: model)
         result = cross_evaluate(["m"], [on(faces)], device="cpu", bootstrap=0)
     assert result.cells[0].home
     svg = cross_figure(result, ["m"], format="svg").decode()

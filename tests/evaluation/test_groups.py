@@ -10,8 +10,8 @@ import pytest
 from ke2nt.data.sample import FaceSample, FaceSplit
 from ke2nt.errors import DataError
 from ke2nt.evaluation.groups import group_report
-from ke2nt.evaluation.predict import Predictions
-from ke2nt.report.words import group_words
+from ke2nt.evaluation.predictions import Predictions
+from ke2nt.pages.phrases import group_words
 
 CLASSES = ("neutral", "happiness", "anger")
 

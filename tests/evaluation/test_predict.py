@@ -9,8 +9,8 @@ from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.data.sample import FaceSample, FaceSplit
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.errors import DataError, LabelError, ModelError
-from ke2nt.evaluation.evaluate import evaluate_model, tensors_for
-from ke2nt.evaluation.predict import predict
+from ke2nt.evaluation.evaluate_model import evaluate_model, tensors_for
+from ke2nt.evaluation.predictions import predict
 from ke2nt.models.output import KE2NTOutput
 
 SIZE = 8

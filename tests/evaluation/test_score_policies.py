@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ke2nt.errors import DataError, LabelError
-from ke2nt.evaluation.predict import Predictions
+from ke2nt.evaluation.predictions import Predictions
 from ke2nt.evaluation.score import score
 
 MODEL = ("neutral", "happiness", "disgust", "fear")

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from ke2nt.errors import DataError
-from ke2nt.evaluation.calibrate import fit_calibration, with_threshold
 from ke2nt.evaluation.coverage import (
     coverage_risk,
     threshold_for_coverage,
     threshold_for_risk,
 )
+from ke2nt.evaluation.fit_calibration import fit_calibration, with_threshold
 from ke2nt.evaluation.temperature import TEMPERATURES, fit_temperature, fit_vector, softmax
 
 

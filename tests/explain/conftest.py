@@ -7,9 +7,9 @@ import torch
 from bright_faces import CLASSES, SIZE, bright_corner
 from torch import nn
 
+from ke2nt.banks.text_bank import TextBank
 from ke2nt.models.ke2nt import KE2NT
 from ke2nt.models.linear import LinearClassifier
-from ke2nt.text.bank import TextBank
 
 torch.set_num_threads(1)
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from bright_faces import CORNER, SIZE
 
+from ke2nt.banks.text_bank import TextBank
 from ke2nt.errors import ConfigError, MissingExtraError, ModelError
 from ke2nt.explain import gradcam
 from ke2nt.explain.attention_map import attention_map
@@ -18,7 +19,6 @@ from ke2nt.explain.occlusion import occlusion_map
 from ke2nt.explain.target import class_target, log_odds, phrase_target
 from ke2nt.models.build import build_model
 from ke2nt.models.ke2nt import KE2NT
-from ke2nt.text.bank import TextBank
 
 REGION = np.zeros((SIZE, SIZE), bool)
 REGION[CORNER] = True
@@ -136,7 +136,7 @@ def test_curves_reward_the_right_map(sees_brightness, crop):
     assert right.insertion_area > wrong.insertion_area
     whole = forward_faces(sees_brightness, crop[None]).logits.softmax(dim=1)[0, 1].item()
     assert right.deletion[0] == right.insertion[-1] == pytest.approx(whole)
-    assert right.deletion[-1] == pytest.approx(right.insertion[0])  # everything is one colour
+    assert right.deletion[-1] == pytest.approx(right.insertion[0])  # everything is one color
     assert len(right.deletion) == 17
 
 

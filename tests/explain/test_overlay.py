@@ -42,11 +42,11 @@ def test_log_odds_do_not_saturate():
 
 
 @pytest.mark.parametrize(("sign", "channel"), [(1, 0), (-1, 2)])
-def test_colour_is_where_the_effect_is(sign, channel):
+def test_color_is_where_the_effect_is(sign, channel):
     effect = torch.zeros(7, 7)
     effect[1, 5] = 3.0 * sign
-    grey = np.full((32, 32, 3), 128, np.uint8)
-    picture = tint(grey, effect, size=70).astype(int)
+    gray = np.full((32, 32, 3), 128, np.uint8)
+    picture = tint(gray, effect, size=70).astype(int)
     y, x = np.unravel_index((picture[..., channel] - 128).argmax(), (70, 70))
     assert abs(y - 15) <= 5
     assert abs(x - 55) <= 5
@@ -54,5 +54,5 @@ def test_colour_is_where_the_effect_is(sign, channel):
 
 
 def test_no_effect_leaves_the_face():
-    grey = np.full((32, 32, 3), 77, np.uint8)
-    assert (tint(grey, torch.zeros(7, 7), size=64) == 77).all()
+    gray = np.full((32, 32, 3), 77, np.uint8)
+    assert (tint(gray, torch.zeros(7, 7), size=64) == 77).all()

@@ -7,13 +7,13 @@ import pytest
 import torch
 from warmed_models import CLASSES, SIZE, warmed
 
+from ke2nt.banks.text_bank import TextBank
+from ke2nt.checkpoints.calibration import Calibration
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.data.sample import FaceSample, FaceSplit
 from ke2nt.data.tensors import FaceTensors
-from ke2nt.models.calibration import Calibration
 from ke2nt.models.ke2nt import KE2NT
 from ke2nt.models.linear import LinearClassifier
-from ke2nt.text.bank import TextBank
 
 torch.set_num_threads(1)
 
@@ -23,7 +23,7 @@ def text_model():
     torch.manual_seed(0)
     rows = torch.randn(3, 16, generator=torch.Generator().manual_seed(1))
     bank = TextBank.from_tensors(rows, classes=CLASSES, neutral_index=0, logit_scale=20.0)
-    preprocessing = Preprocessing(SIZE, grey=True)
+    preprocessing = Preprocessing(SIZE, gray=True)
     model = KE2NT(bank, "test_resnet", SIZE, preprocessing=preprocessing)
     model.calibration = Calibration(temperature=1.7)
     return warmed(model)

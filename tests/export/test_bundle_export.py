@@ -11,7 +11,7 @@ from ke2nt.errors import CheckpointError, ModelError
 from ke2nt.export import bundle
 from ke2nt.export.bundle import bundle_model, load_for_sharing, read_metrics
 from ke2nt.export.compare import compare
-from ke2nt.models.saving import load_model
+from ke2nt.models.load import load_model
 
 
 def test_comparison_by_hand():

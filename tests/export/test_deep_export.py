@@ -6,13 +6,13 @@ import pytest
 import torch
 from warmed_models import CLASSES, SIZE, warmed
 
-from ke2nt.evaluation.predict import predict
+from ke2nt.banks.text_bank import TextBank
+from ke2nt.evaluation.predictions import predict
 from ke2nt.export.bundle import bundle_model
 from ke2nt.export.onnx_export import answers, export_onnx
-from ke2nt.export.ort import OnnxRecogniser
+from ke2nt.export.ort import OnnxRecognizer
 from ke2nt.models.ke2nt import KE2NT
-from ke2nt.models.saving import load_model
-from ke2nt.text.bank import TextBank
+from ke2nt.models.load import load_model
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def test_the_graph_holds_the_fused_answer(model, faces, tmp_path):
     parity = export_onnx(model, tmp_path / "m.onnx")
     assert parity.max_difference <= 1e-4
     expected = predict(model, faces, precision="fp32").probabilities
-    assert abs(answers(OnnxRecogniser(tmp_path / "m.onnx"), faces) - expected).max() <= 1e-4
+    assert abs(answers(OnnxRecognizer(tmp_path / "m.onnx"), faces) - expected).max() <= 1e-4
 
 
 def test_half_precision_keeps_every_stage(model, faces, tmp_path):

@@ -9,11 +9,11 @@ import onnx
 import pytest
 
 from ke2nt.errors import MissingExtraError, ModelError
-from ke2nt.evaluation.predict import predict
+from ke2nt.evaluation.predictions import predict
 from ke2nt.export import onnx_export
 from ke2nt.export.onnx_export import TOLERANCE, answers, export_int8, export_onnx
 from ke2nt.export.onnx_file import encoder_nodes
-from ke2nt.export.ort import OnnxRecogniser
+from ke2nt.export.ort import OnnxRecognizer
 
 CLASSES = ("neutral", "happiness", "anger")
 SIZE = 24
@@ -33,11 +33,11 @@ def files(text_model, linear_model, tmp_path_factory):
 
 @pytest.mark.parametrize("head", ["text", "linear"])
 def test_it_answers_as_evaluation_does(files, head, faces):
-    """Grey conversion, normalisation, text, temperature or vectors: all are in the graph."""
+    """Gray conversion, normalization, text, temperature or vectors: all are in the graph."""
     path, model, parity = files[head]
     assert parity.changed == 0
     assert parity.max_difference <= TOLERANCE == 1e-4
-    exported = OnnxRecogniser(path)
+    exported = OnnxRecognizer(path)
     expected = predict(model, faces, precision="fp32").probabilities
     found = answers(exported, faces)
     assert found.dtype == np.float32
@@ -48,13 +48,13 @@ def test_it_answers_as_evaluation_does(files, head, faces):
 def test_the_calibration_is_in_it(files, faces):
     path, model, _ = files["text"]
     raw = predict(model, faces, precision="fp32").uncalibrated()
-    assert np.abs(answers(OnnxRecogniser(path), faces) - raw).max() > 1e-3
+    assert np.abs(answers(OnnxRecognizer(path), faces) - raw).max() > 1e-3
 
 
 @pytest.mark.parametrize("count", [1, 2, 33])
 def test_any_batch_size(files, count):
     images = np.random.default_rng(1).integers(0, 256, (count, SIZE, SIZE, 3), dtype=np.uint8)
-    exported = OnnxRecogniser(files["text"][0])
+    exported = OnnxRecognizer(files["text"][0])
     found = exported(images)
     assert found.shape == (count, 3)
     assert np.allclose(found.sum(axis=1), 1, atol=1e-5)
@@ -63,7 +63,7 @@ def test_any_batch_size(files, count):
 
 def test_it_says_what_it_is(files):
     path, model, _ = files["text"]
-    exported = OnnxRecogniser(path.read_bytes())
+    exported = OnnxRecognizer(path.read_bytes())
     assert (exported.classes, exported.image_size) == (CLASSES, SIZE)
     graph = onnx.load(path)
     facts = {p.key: p.value for p in graph.metadata_props}
@@ -86,13 +86,13 @@ def test_it_says_what_it_is(files):
 )
 def test_images_that_do_not_fit_are_refused(files, images):
     with pytest.raises(ModelError, match=r"expected uint8 of shape \(batch, 24, 24, 3\)"):
-        OnnxRecogniser(files["text"][0])(images)
+        OnnxRecognizer(files["text"][0])(images)
 
 
 def test_other_files_are_refused(tmp_path):
     (tmp_path / "a.onnx").write_bytes(b"no graph")
     with pytest.raises(ModelError, match=r"not an ONNX file that ke2nt exported.*a\.onnx"):
-        OnnxRecogniser(tmp_path / "a.onnx")
+        OnnxRecognizer(tmp_path / "a.onnx")
 
 
 def test_a_graph_that_answers_otherwise_is_not_written(files, text_model, tmp_path, monkeypatch):
@@ -108,7 +108,7 @@ def test_eight_bits_are_smaller_and_nearly_the_same(files, faces, tmp_path):
     path, model, _ = files["text"]
     export_int8(path, tmp_path / "small.onnx", faces, count=16)
     assert (tmp_path / "small.onnx").stat().st_size < 0.5 * path.stat().st_size
-    small = OnnxRecogniser(tmp_path / "small.onnx")
+    small = OnnxRecognizer(tmp_path / "small.onnx")
     assert small.classes == CLASSES
     expected = predict(model, faces, precision="fp32").probabilities
     difference = np.abs(answers(small, faces) - expected).max()

@@ -14,14 +14,14 @@ import pytest
 import torch
 from PIL import Image
 
+from ke2nt.banks.text_bank import TextBank
 from ke2nt.cli import main as cli
 from ke2nt.data.images import decode
-from ke2nt.data.pack import pack_dataset
-from ke2nt.data.readers.catalog import get_reader
+from ke2nt.datasets.catalog import get_reader
+from ke2nt.datasets.pack import pack_dataset
 from ke2nt.errors import CheckpointError, ImageReadError, Ke2ntError
 from ke2nt.models.ke2nt import KE2NT
-from ke2nt.models.saving import load_model
-from ke2nt.text.bank import TextBank
+from ke2nt.models.load import load_model
 
 CLASSES = ("neutral", "anger")
 
@@ -48,8 +48,8 @@ def odd_faces(tmp_path):
     good().save(tmp_path / "faces" / "test" / "neutral" / "a.png")
     good().convert("CMYK").save(folder / "cmyk.jpg")
     good().convert("P").save(folder / "palette.png")
-    grey = np.linspace(0, 65535, 400).reshape(20, 20).astype(np.uint16)
-    Image.fromarray(grey).save(folder / "sixteen.png")
+    gray = np.linspace(0, 65535, 400).reshape(20, 20).astype(np.uint16)
+    Image.fromarray(gray).save(folder / "sixteen.png")
     good().save(folder / "moving.gif", save_all=True, append_images=[Image.new("RGB", (20, 20))])
     good().save(folder / "wrong.jpg", format="PNG")
     good((2, 20_000)).save(folder / "wide.png")
@@ -191,7 +191,7 @@ def test_a_strangers_model_writes_nothing(model, tmp_path):
 
 
 def test_facts_for_prediction_that_are_no_numbers(model):
-    from ke2nt.predict.use import ModelUse
+    from ke2nt.predict.face_settings import ModelUse
 
     stranger = load_model(model)
     stranger.card = {"predict": {"margin": "wide"}}

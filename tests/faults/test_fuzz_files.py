@@ -18,16 +18,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load, save
 
+from ke2nt.banks.image_rows import Rows, read_rows, write_rows
 from ke2nt.config.load import load_config
-from ke2nt.data.pack import pack_dataset
-from ke2nt.data.readers.catalog import get_reader
+from ke2nt.datasets.catalog import get_reader
+from ke2nt.datasets.pack import pack_dataset
 from ke2nt.errors import Ke2ntError
 from ke2nt.models.linear import LinearClassifier
-from ke2nt.models.saving import load_model
+from ke2nt.models.load import load_model
 from ke2nt.runtime.digest import digest_bytes, digest_json
-from ke2nt.train.checkpoint import Progress, load_checkpoint, save_checkpoint
-from ke2nt.train.run import RunDirectory
-from ke2nt.vision.entry import Rows, read_rows, write_rows
+from ke2nt.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from ke2nt.training.run_directory import RunDirectory
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
@@ -115,7 +115,7 @@ def test_forged_model_configurations(model_files, field, value):
 @given(
     part=st.sampled_from(("preprocessing", "architecture", "card")),
     key=st.sampled_from(
-        ("image_size", "mean", "std", "grey", "head", "stem", "dropout", "x", "data", "evaluations")
+        ("image_size", "mean", "std", "gray", "head", "stem", "dropout", "x", "data", "evaluations")
     ),
     value=JSON,
 )
@@ -204,12 +204,12 @@ def test_forged_checkpoint_tensors(checkpoint_files, header, length, body):
         ({"optim.x": torch.zeros(2)}, "x"),
         ({"optim.model.bias.exp_avg": torch.zeros(1)}, r"bias.*shape \[1\], not \[2\]"),
         ({"optim.model.bias.step": torch.zeros(2)}, r"step.*shape"),
-        ({"optim.model.bias.max_exp_avg": torch.zeros(2)}, "another optimiser"),
-        ({"optim.model.bias.exp_avg": None}, "another optimiser"),
+        ({"optim.model.bias.max_exp_avg": torch.zeros(2)}, "another optimizer"),
+        ({"optim.model.bias.exp_avg": None}, "another optimizer"),
     ],
     ids=str,
 )
-def test_an_optimiser_takes_nothing_that_does_not_fit(checkpoint_files, tmp_path, changes, words):
+def test_an_optimizer_takes_nothing_that_does_not_fit(checkpoint_files, tmp_path, changes, words):
     """Its kernels would write where they should not."""
     tensors = {**load(checkpoint_files["state.safetensors"]), **changes}
     data = save({name: value for name, value in tensors.items() if value is not None})
@@ -262,7 +262,7 @@ def test_cache_entries_that_are_no_facts(entry_files, text):
 @pytest.fixture(scope="module")
 def packed_files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("packed") / "p"
-    pack_dataset(get_reader("synthetic", count=24, size=24), folder, 16, splits=["val"], quiet=True)
+    pack_dataset(get_reader("drawn", count=24, size=24), folder, 16, splits=["val"], quiet=True)
     return content(folder)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from ke2nt.banks.text_bank import TextBank
 from ke2nt.models.output import KE2NTOutput
-from ke2nt.text.bank import TextBank
 
 CLASSES = ("neutral", "happiness", "anger", "fear")
 

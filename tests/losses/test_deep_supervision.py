@@ -6,10 +6,10 @@ import pytest
 import torch
 from loss_oracles import one_hot, self_contrast, similarity, transformation
 
+from ke2nt.banks.text_bank import TextBank
 from ke2nt.errors import ConfigError, ModelError
 from ke2nt.losses import DeepSupervisionLoss, KE2NTLoss
 from ke2nt.models.output import DeepOutput, KE2NTOutput
-from ke2nt.text.bank import TextBank
 
 LABELS = torch.tensor([0, 2, 1, 2])
 K, D, S = 3, 5, 2

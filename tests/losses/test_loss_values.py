@@ -86,7 +86,7 @@ def test_self_contrast_equals_the_oracle(make_output, make_bank, labels, neutral
 
 
 def test_text_differences_are_of_raw_embeddings(make_output, make_bank):
-    """Normalising before the difference would change the direction of t_y − t_0."""
+    """Normalizing before the difference would change the direction of t_y − t_0."""
     output, bank = make_output(), make_bank()
     move = output.embeddings - output.neutral_embeddings
     unit_moves = bank.embeddings - bank.neutral

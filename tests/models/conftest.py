@@ -1,13 +1,13 @@
-"""Small models: a bank of four classes, a tiny convolutional backbone, normalised noise."""
+"""Small models: a bank of four classes, a tiny convolutional backbone, normalized noise."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
+from ke2nt.banks.text_bank import TextBank
 from ke2nt.models.ke2nt import KE2NT
 from ke2nt.models.linear import LinearClassifier
-from ke2nt.text.bank import TextBank
 
 torch.set_num_threads(1)
 

@@ -12,8 +12,8 @@ from ke2nt.models.backbones import Backbone
 from ke2nt.models.build import build_model
 from ke2nt.models.ke2nt import KE2NT
 from ke2nt.models.linear import LinearClassifier
+from ke2nt.models.load import load_model
 from ke2nt.models.output import DeepOutput
-from ke2nt.models.saving import load_model
 from ke2nt.models.stages import StageMaps
 
 FAMILIES = {
@@ -177,7 +177,7 @@ def test_plain_models_keep_the_names_of_their_weights(bank):
         ({"kernel": 4}, "odd kernel"),
         ({"fusion_weights": [1, 1, 1]}, "where fusion is learned"),
         ({"fusion": "fixed", "fusion_weights": [1, 1]}, "one fusion weight a stage"),
-        ({"colour": 1}, "colour"),
+        ({"color": 1}, "color"),
     ],
 )
 def test_wrong_options_are_named(options, words):

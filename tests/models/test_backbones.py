@@ -77,7 +77,7 @@ def test_building_leaves_batch_statistics_untouched():
         ("hf-hub:someone/model", {}, "unknown backbone"),
         ("resnet18", {"stem": "tiny"}, "no stem 'tiny'"),
         ("convnext_atto", {"stem": "small"}, "no stem 'small'.*ResNet family"),
-        ("resnet18", {"colour": 1}, "colour"),
+        ("resnet18", {"color": 1}, "color"),
         ("vgg11", {"drop_path": 0.1, "feature_window_size": 1}, "drop_path_rate"),
         ("vit_tiny_patch16_224", {"depth": 1, "image_size": 40}, "multiple of its patch size, 16"),
         ("resnet18", {"checkpoint_path": "x.pth"}, "may not set checkpoint_path"),

@@ -10,10 +10,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from ke2nt.checkpoints import bundled
+from ke2nt.checkpoints.bundled import bundled_models
 from ke2nt.errors import CheckpointError
-from ke2nt.models import bundled
-from ke2nt.models.bundled import bundled_models
-from ke2nt.models.saving import load_model, push_to_hub
+from ke2nt.models.load import load_model, push_to_hub
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from ke2nt.checkpoints.calibration import Calibration
+from ke2nt.checkpoints.model_folder import update_folder
 from ke2nt.data.sample import FaceSample, FaceSplit
 from ke2nt.errors import CheckpointError, ModelError
-from ke2nt.evaluation.evaluate import evaluate_model, tensors_for
-from ke2nt.evaluation.predict import predict
-from ke2nt.models.calibration import Calibration
-from ke2nt.models.folder import update_folder
-from ke2nt.models.saving import load_model
+from ke2nt.evaluation.evaluate_model import evaluate_model, tensors_for
+from ke2nt.evaluation.predictions import predict
+from ke2nt.models.load import load_model
 
 VECTOR = Calibration("vector", weight=(1.0, 2.0, 0.5, 1.0), bias=(0.0, -1.0, 3.0, 0.1))
 WARM = Calibration(
@@ -48,7 +48,7 @@ def test_temperature_divides_and_vectors_scale_and_shift():
         {"method": "vector", "weight": [float("inf")], "bias": [0.0]},
         {"weight": [1.0], "bias": [1.0]},
         {"min_confidence": 1.5},
-        {"colour": "red"},
+        {"color": "red"},
         [1, 2],
     ],
 )

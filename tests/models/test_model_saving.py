@@ -9,13 +9,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from ke2nt.banks.text_bank import TextBank
+from ke2nt.checkpoints import hub
 from ke2nt.errors import CheckpointError, LabelError, ModelError
-from ke2nt.models import hub
 from ke2nt.models.ke2nt import KE2NT
 from ke2nt.models.linear import LinearClassifier
-from ke2nt.models.saving import load_model
+from ke2nt.models.load import load_model
 from ke2nt.runtime.digest import digest_file
-from ke2nt.text.bank import TextBank
 
 
 @pytest.fixture

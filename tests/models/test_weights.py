@@ -7,9 +7,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from ke2nt.checkpoints.initial_weights import load_initial_weights
 from ke2nt.errors import CheckpointError
 from ke2nt.models.ke2nt import KE2NT
-from ke2nt.models.weights import load_initial_weights
 
 
 def make(seed=0):

@@ -8,19 +8,19 @@ import torch
 from PIL import Image
 from scipy import ndimage
 
+from ke2nt.banks.text_bank import TextBank
 from ke2nt.data.images import decode
-from ke2nt.data.synth.dataset import SyntheticFaces
+from ke2nt.drawn.dataset import DrawnFaces
 from ke2nt.models.ke2nt import KE2NT
 from ke2nt.predict.detection import Detection
 from ke2nt.predict.recognizer import Recognizer
-from ke2nt.text.bank import TextBank
 
 CLASSES = ("neutral", "happiness", "disgust")
 WALL = (7, 90, 200)
 
 
 class WallDetector:
-    """Everything that does not have the wall's colour is a face."""
+    """Everything that does not have the wall's color is a face."""
 
     def detect(self, image):
         regions, count = ndimage.label((image != np.array(WALL, np.uint8)).any(axis=2))
@@ -33,8 +33,8 @@ class WallDetector:
 
 @pytest.fixture(scope="session")
 def portraits():
-    """Six drawn faces, uint8 (64, 64, 3), without a pixel of the wall's colour."""
-    faces = SyntheticFaces(count=48, seed=3, size=64)
+    """Six drawn faces, uint8 (64, 64, 3), without a pixel of the wall's color."""
+    faces = DrawnFaces(count=48, seed=3, size=64)
     return [faces.render_sample(index).image for index in range(6)]
 
 

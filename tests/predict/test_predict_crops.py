@@ -7,8 +7,8 @@ from ke2nt.data.images import decode
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.errors import CheckpointError
 from ke2nt.predict.crop import crop_face, crop_square
+from ke2nt.predict.face_settings import ModelUse
 from ke2nt.predict.intensity import IntensityScale
-from ke2nt.predict.use import ModelUse
 
 
 def padded_crop(pixels, box, margin, pad=200):

@@ -8,13 +8,13 @@ import pytest
 from PIL import Image
 
 from ke2nt.errors import ConfigError, MissingExtraError
+from ke2nt.plots.timeline import TimelineTrack, timeline_figure
+from ke2nt.predict.annotate import annotate
+from ke2nt.predict.annotated_files import PictureWriter
 from ke2nt.predict.frames import Frame, FrameResult
 from ke2nt.predict.output import open_writer
-from ke2nt.predict.pictures import PictureWriter
-from ke2nt.predict.pillow import annotate
 from ke2nt.predict.result import FaceResult, columns
 from ke2nt.predict.timeline import Timeline
-from ke2nt.report.timeline_figure import TimelineTrack, timeline_figure
 
 CLASSES = ("neutral", 'fröhlich, "sehr"')
 

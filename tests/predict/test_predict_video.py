@@ -30,7 +30,7 @@ def clip(tmp_path_factory, portraits, scene):
 
 
 class NearWall:
-    """As WallDetector, for the colours of a compressed video."""
+    """As WallDetector, for the colors of a compressed video."""
 
     def __init__(self, detector, wall):
         self.detector, self.wall = detector, np.array(wall)

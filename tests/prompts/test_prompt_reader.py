@@ -88,8 +88,8 @@ def test_a_file_that_cannot_be_read(tmp_path):
 
 
 def test_errors_of_the_set_name_the_file(write):
-    path = write(GOOD + "colour: red\n")
-    with pytest.raises(PromptError, match=r"unknown key 'colour'.*mine\.yaml"):
+    path = write(GOOD + "color: red\n")
+    with pytest.raises(PromptError, match=r"unknown key 'color'.*mine\.yaml"):
         PromptSet.load(path)
 
 

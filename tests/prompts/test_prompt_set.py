@@ -211,7 +211,7 @@ def test_the_anchor_needs_templates_or_a_class():
 
 def test_every_problem_is_in_one_error():
     with pytest.raises(PromptError) as caught:
-        PromptSet.from_dict({"name": "x", "classes": {"a": [1]}, "colour": 2}, where="my.yaml")
+        PromptSet.from_dict({"name": "x", "classes": {"a": [1]}, "color": 2}, where="my.yaml")
     text = str(caught.value)
     assert text.startswith("2 problems in a prompt set (in my.yaml); found (1) ")
     assert "(2) " in text

@@ -16,7 +16,7 @@ from ke2nt.resources import list_resources
 @pytest.fixture
 def bad(tmp_path):
     path = tmp_path / "bad.yaml"
-    path.write_text("templates: [a face]\nclasses: {anger: [no]}\ncolour: red\n")
+    path.write_text("templates: [a face]\nclasses: {anger: [no]}\ncolor: red\n")
     return path
 
 
@@ -77,7 +77,7 @@ def test_check_of_good_and_bad(bad, tmp_path):
     done = run_ke2nt("prompts", "check", "paper", bad, tmp_path / "absent.yaml")
     assert done.returncode == 2
     assert done.stderr == f"error: not valid: {bad}, {tmp_path / 'absent.yaml'}\n"
-    for words in ("8 classes, 8 prompts", "{class} exactly once", "found False", "'colour'"):
+    for words in ("8 classes, 8 prompts", "{class} exactly once", "found False", "'color'"):
         assert words in done.stdout
 
 

@@ -25,7 +25,7 @@ def test_the_promised_sets_are_there():
     assert promised <= set(SHIPPED)
 
 
-def test_each_loads_renders_and_is_labelled(prompts):
+def test_each_loads_renders_and_is_labeled(prompts):
     assert prompts.class_names == CANONICAL
     assert all(prompts.render(name) for name in CANONICAL)
     assert prompts.render_anchor() == prompts.render("neutral")

@@ -1,0 +1,98 @@
+"""A face under some words: no image passes through the model again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ke2nt.app.face_reader import SeenFace
+from ke2nt.app.vocabulary import Words
+from ke2nt.banks.text_bank import TextBank
+from ke2nt.explain.occlusion import GRID
+from ke2nt.explain.target import log_odds
+from ke2nt.models.base import ExpressionModel
+from ke2nt.models.ke2nt import KE2NT
+from ke2nt.predict.face_settings import ModelUse
+from ke2nt.predict.intensity import intensity
+
+__all__ = ["Reading", "read_face"]
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What a model says of a face.
+
+    Attributes:
+        classes: K names.
+        probabilities: K numbers that sum to 1, calibrated where the model is.
+        intensities: K numbers; None with a linear head.
+        scaled: Whether 0 is a neutral face and 1 a typical expression; else they are raw.
+        sure: Whether the best probability reaches the model's threshold.
+        target: Index of the class that `effect` is about.
+        effect: (G, G) log-odds of the target that are lost where a region is covered.
+    """
+
+    classes: tuple[str, ...]
+    probabilities: list[float]
+    intensities: list[float] | None
+    scaled: bool
+    sure: bool
+    target: int
+    effect: Tensor
+
+    @property
+    def best(self) -> int:
+        """Index of the most probable class."""
+        return max(range(len(self.classes)), key=self.probabilities.__getitem__)
+
+
+@torch.inference_mode()
+def read_face(
+    model: ExpressionModel, face: SeenFace, words: Words, target: str | None = None
+) -> Reading:
+    """Match a face with words.
+
+    Args:
+        model: The model that saw the face.
+        face: From `FaceReader.read`.
+        words: The model's own classes, or others.
+        target: The class whose regions are shown; the answer where it is None or no class.
+    """
+    logits, calibration = face.output.logits, model.calibration
+    bank = model.bank
+    if words.bank is not None:
+        bank = words.bank
+        rows = functional.normalize(face.output.embeddings)
+        logits = _scale(model, bank) * rows @ bank.embeddings.float().T
+        calibration = calibration and calibration.for_other_texts()
+    logits = logits.double() if calibration is None else calibration.apply(logits.double())
+    probabilities = logits[0].softmax(dim=0).tolist()
+    best = max(range(len(probabilities)), key=probabilities.__getitem__)
+    chosen = words.classes.index(target) if target in words.classes else best
+    odds = log_odds(logits, chosen)
+    moves = None
+    scale = ModelUse.of(model).intensity if words.bank is None else None
+    if bank is not None:
+        raw = intensity(face.output.embeddings[:1], None, bank.to("cpu")).double().numpy()
+        moves = (raw if scale is None else scale.apply(raw, words.classes, own_photo=False))[0]
+    threshold = (calibration.min_confidence if calibration else None) or 0.0
+    return Reading(
+        classes=words.classes,
+        probabilities=probabilities,
+        intensities=None if moves is None else moves.tolist(),
+        scaled=scale is not None,
+        sure=probabilities[best] >= threshold,
+        target=chosen,
+        effect=(odds[0] - odds[1:]).reshape(GRID, GRID),
+    )
+
+
+def _scale(model: ExpressionModel, bank: TextBank) -> float:
+    """As `set_bank` does: a scale that was neither given nor learned follows the bank."""
+    assert isinstance(model, KE2NT)
+    if model.log_logit_scale is None and model.architecture["logit_scale"] is None:
+        return bank.logit_scale
+    return float(model.logit_scale)

@@ -1,0 +1,44 @@
+"""One vector for many prompts of a class."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ke2nt.errors import TextEncoderError
+
+__all__ = ["ENSEMBLE_RULE", "average", "unit"]
+
+ENSEMBLE_RULE = "raw: mean; embedding: normalised mean of normalised"  # part of every cache key
+
+
+def unit(vectors: Tensor) -> Tensor:
+    """Vectors (…, D) scaled to length 1, computed in float64, in the dtype given.
+
+    Raises:
+        TextEncoderError: A vector is zero or not finite.
+    """
+    wide = vectors.to(torch.float64)
+    norms = wide.norm(dim=-1, keepdim=True)
+    if not bool(torch.isfinite(wide).all()) or bool((norms == 0).any()):
+        raise TextEncoderError("a text embedding is zero or not finite and has no direction")
+    return (wide / norms).to(vectors.dtype)
+
+
+def average(embeddings: Tensor) -> tuple[Tensor, Tensor]:
+    """Average a class's prompt embeddings.
+
+    Zero-shot classifiers of CLIP average unit vectors and normalize again (Radford et al. 2021,
+    section 3.1.4), so that each prompt counts alike; KE2NT's differences t_y − t_0 use the
+    embeddings as the tower gives them.
+
+    Args:
+        embeddings: (N, D), one row for each prompt, as the tower gives them.
+
+    Returns:
+        `raw` (D,), the mean, and `embedding` (D,), the unit vector along the mean of the unit
+        vectors. Both in the dtype given, computed in float64.
+    """
+    wide = embeddings.to(torch.float64)
+    direction = unit(unit(wide).mean(dim=0))
+    return wide.mean(dim=0).to(embeddings.dtype), direction.to(embeddings.dtype)

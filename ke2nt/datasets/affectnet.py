@@ -1,0 +1,125 @@
+"""AffectNet with 7 or 8 expressions (Mollahosseini, Hasani and Mahoor, IEEE TAFFC 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ke2nt.data.images import is_image_name
+from ke2nt.data.sample import FaceSample
+from ke2nt.datasets.base import Reader, entries
+from ke2nt.datasets.tables import place, portable_path, read_table, whole_number
+from ke2nt.errors import DataError
+from ke2nt.labels import DATASET_LABELS
+
+__all__ = ["AffectNet7", "AffectNet8"]
+
+_LISTS = {"train": "training.csv", "val": "validation.csv"}
+_LIST_FOLDERS = ("", "Manually_Annotated_file_lists")
+_IMAGE_FOLDERS = ("Manually_Annotated_Images", "Manually_Annotated/Manually_Annotated_Images")
+_SETS = {"train": "train_set", "val": "val_set"}
+_LAST_CODE = 10  # 8 none, 9 uncertain, 10 no face
+_SCALAR_BYTES = 4096
+
+
+class AffectNet8(Reader):
+    """AffectNet, eight expressions, in the layout with CSV lists or the one with `.npy` files.
+
+    Faces without one of the classes (none, uncertain, no face) are left out. The test set was
+    never published: papers report on `val`, so choose models on a part of `train`.
+
+    Args:
+        root: Folder that holds the lists, or `train_set` and `val_set`.
+    """
+
+    name = "affectnet8"
+    summary = "Faces from the Internet, 8 classes; no public test set, papers report on val"
+    expected_tree = (
+        "training.csv and validation.csv, here or in Manually_Annotated_file_lists/\n"
+        "Manually_Annotated_Images/689/….jpg\n"
+        "or: train_set/images/0.jpg …\ntrain_set/annotations/0_exp.npy …\n"
+        "val_set/images/… and val_set/annotations/…"
+    )
+    classes: tuple[str, ...] = DATASET_LABELS["affectnet8"]
+    splits: tuple[str, ...] = ("train", "val")
+
+    def __init__(self, root: str | Path | None) -> None:
+        super().__init__(root)
+        self.splits = tuple(
+            split
+            for split in type(self).splits
+            if _annotations(self.root, split).is_dir() or _list(self.root, split)
+        )
+
+    @classmethod
+    def recognizes(cls, root: Path) -> bool:
+        return any(_annotations(root, split).is_dir() or _list(root, split) for split in _SETS)
+
+    def _samples(self, split: str) -> Iterable[FaceSample]:
+        annotations = _annotations(self.root, split)
+        found = self._from_arrays(annotations) if annotations.is_dir() else self._from_list(split)
+        for path, code in found:
+            if code < len(self.classes):
+                yield FaceSample(self.relative(path), path, code)
+
+    def _from_arrays(self, annotations: Path) -> Iterator[tuple[Path, int]]:
+        images = {p.stem: p for p in entries(annotations.parent / "images") if is_image_name(p)}
+        files = [p for p in entries(annotations) if p.name.endswith("_exp.npy")]
+        for path in sorted(files, key=lambda p: (len(p.name), p.name)):
+            stem = path.name.removesuffix("_exp.npy")
+            default = annotations.parent / "images" / f"{stem}.jpg"
+            yield images.get(stem, default), _read_code(path)
+
+    def _from_list(self, split: str) -> Iterator[tuple[Path, int]]:
+        path = _list(self.root, split)
+        assert path is not None
+        folder = _first_folder(self.root, _IMAGE_FOLDERS)
+        for line, row in read_table(path, ("subDirectory_filePath", "expression")):
+            code = whole_number(row["expression"], where=place(path, line), low=0, high=_LAST_CODE)
+            image = folder / portable_path(row["subDirectory_filePath"])
+            if not image.is_relative_to(self.root):
+                raise DataError(
+                    "an image path is absolute",
+                    where=place(path, line),
+                    expected=f"a path below {folder}",
+                    found=repr(row["subDirectory_filePath"]),
+                )
+            yield image, code
+
+
+class AffectNet7(AffectNet8):
+    """AffectNet without contempt; otherwise as `AffectNet8`."""
+
+    name = "affectnet7"
+    summary = "AffectNet without contempt, 7 classes; no public test set, papers report on val"
+    classes: tuple[str, ...] = DATASET_LABELS["affectnet7"]
+
+
+def _annotations(root: Path, split: str) -> Path:
+    return root / _SETS[split] / "annotations"
+
+
+def _list(root: Path, split: str) -> Path | None:
+    paths = [root / folder / _LISTS[split] for folder in _LIST_FOLDERS]
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _first_folder(root: Path, names: tuple[str, ...]) -> Path:
+    paths = [root / name for name in names]
+    return next((path for path in paths if path.is_dir()), paths[0])
+
+
+def _read_code(path: Path) -> int:
+    """The expression in an `_exp.npy` file: one number, stored as a number or as text."""
+    try:
+        if path.stat().st_size > _SCALAR_BYTES:
+            raise ValueError("a file too large for one number")
+        value = np.load(path, allow_pickle=False).reshape(()).item()
+        text = value.decode("ascii") if isinstance(value, bytes) else str(value)
+    except Exception as error:  # NumPy raises nearly anything on damaged headers
+        raise DataError(
+            "an annotation cannot be read", where=path, expected="one number", found=error
+        ) from error
+    return whole_number(text.strip().removesuffix(".0"), where=path, low=0, high=_LAST_CODE)

@@ -1,0 +1,106 @@
+"""RAF-DB, basic expressions (Li, Deng and Du, CVPR 2017)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+
+from ke2nt.data.sample import FaceSample
+from ke2nt.datasets.base import Reader
+from ke2nt.datasets.tables import place, portable_path, read_lines, read_text, whole_number
+from ke2nt.errors import DataError
+from ke2nt.labels import DATASET_LABELS
+
+__all__ = ["RAFDB"]
+
+_LABELS = Path("EmoLabel/list_patition_label.txt")  # spelled so in the official release
+_ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
+    "gender": ("male", "female", "unsure"),
+    "race": ("Caucasian", "African-American", "Asian"),
+    "age": ("0-3", "4-19", "20-39", "40-69", "70+"),
+}
+_IMAGES = ("aligned", "original")
+
+
+class RAFDB(Reader):
+    """RAF-DB in its official layout (the folder `basic`).
+
+    Gender, race and age group come from `Annotation/manual`, where that folder is present.
+
+    Args:
+        root: Folder that holds `EmoLabel` and `Image`.
+        images: "aligned" (100 px face crops) or "original" (whole photographs).
+    """
+
+    name = "rafdb"
+    summary = (
+        "Real-world faces from the Internet, 100 px aligned, 7 classes, demographic attributes"
+    )
+    expected_tree = (
+        "EmoLabel/list_patition_label.txt\nImage/aligned/train_00001_aligned.jpg …\n"
+        "Image/original/train_00001.jpg … (optional)\n"
+        "Annotation/manual/train_00001_manu_attri.txt … (optional)"
+    )
+    classes: tuple[str, ...] = DATASET_LABELS["rafdb"]
+    splits: tuple[str, ...] = ("train", "test")
+
+    def __init__(self, root: str | Path | None, *, images: str = "aligned") -> None:
+        if images not in _IMAGES:
+            raise DataError(
+                f"unknown images {images!r} for rafdb", expected=f"one of {', '.join(_IMAGES)}"
+            )
+        self.images = images
+        super().__init__(root)
+
+    @classmethod
+    def recognizes(cls, root: Path) -> bool:
+        return (root / _LABELS).is_file()
+
+    @cached_property
+    def _rows(self) -> dict[str, list[tuple[Path, int]]]:
+        path = self.root / _LABELS
+        rows: dict[str, list[tuple[Path, int]]] = {split: [] for split in self.splits}
+        for line, text in read_lines(path):
+            name, _, number = text.replace("\t", " ").rpartition(" ")
+            image = portable_path(name.strip())
+            split = image.name.split("_")[0]
+            if split not in rows:
+                raise DataError(
+                    "not a line of RAF-DB's label list",
+                    where=place(path, line),
+                    expected="an image name and a label, such as 'train_00001.jpg 5'",
+                    found=repr(text[:80]),
+                )
+            label = whole_number(number, where=place(path, line), low=1, high=len(self.classes))
+            rows[split].append((image, label - 1))
+        return rows
+
+    def _samples(self, split: str) -> Iterable[FaceSample]:
+        annotations = self.root / "Annotation" / "manual"
+        annotated = annotations.is_dir()
+        for image, label in self._rows[split]:
+            name = image.name
+            if self.images == "aligned":
+                name = f"{image.stem}_aligned{image.suffix}"
+            path = self.root / "Image" / self.images / name
+            facts = annotations / f"{image.stem}_manu_attri.txt"
+            attributes = _attributes(facts) if annotated and os.path.isfile(facts) else {}
+            yield FaceSample(self.relative(path), path, label, attributes=attributes)
+
+
+def _attributes(path: Path) -> dict[str, str]:
+    """Gender, race and age group: the three numbers after the five lines of landmarks."""
+    numbers = read_text(path).split()[10:]
+    if len(numbers) != len(_ATTRIBUTES):
+        raise DataError(
+            "not an annotation of RAF-DB",
+            where=path,
+            expected="five lines of two coordinates, then gender, race and age group",
+            found=f"{len(numbers) + 10} numbers" if numbers else "too few numbers",
+        )
+    return {
+        key: names[whole_number(number, where=f"{path}, {key}", low=0, high=len(names) - 1)]
+        for (key, names), number in zip(_ATTRIBUTES.items(), numbers, strict=True)
+    }

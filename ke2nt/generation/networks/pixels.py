@@ -1,0 +1,48 @@
+"""Between 8-bit RGB and the range that generators work in."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+__all__ = ["from_pixels", "resized", "to_pixels", "to_uint8"]
+
+_LUMA = (0.299, 0.587, 0.114)  # Rec. 601, as in Preprocessing
+
+
+def from_pixels(pixels: Tensor, channels: int) -> Tensor:
+    """Pixels as a generator's images.
+
+    Args:
+        pixels: (B, 3, S, S), uint8 or float, in 0..255.
+        channels: 1 (luma) or 3.
+
+    Returns:
+        float32 (B, channels, S, S) in [−1, 1].
+    """
+    images = pixels.float() / 127.5 - 1.0
+    if channels == 1:
+        luma = images.new_tensor(_LUMA).view(1, 3, 1, 1)
+        images = (images * luma).sum(dim=1, keepdim=True)
+    return images
+
+
+def to_pixels(images: Tensor) -> Tensor:
+    """Images in [−1, 1], gray or RGB, as RGB pixels (B, 3, S, S) in 0..255; differentiable."""
+    return ((images + 1.0) * 127.5).expand(-1, 3, -1, -1)
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """Images in [−1, 1] as uint8 RGB pixels (B, S, S, 3), on the CPU."""
+    pixels = to_pixels(images.detach()).round().clamp(0, 255)
+    return pixels.to("cpu", torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+
+def resized(images: Tensor, size: int) -> Tensor:
+    """Square images at another side; differentiable. As they are where the side is the same."""
+    if images.shape[-1] == size:
+        return images
+    return functional.interpolate(
+        images, size=(size, size), mode="bilinear", antialias=True, align_corners=False
+    )

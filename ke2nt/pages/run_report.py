@@ -1,0 +1,139 @@
+"""What a report page is made of; every part but the title may be left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from ke2nt.evaluation.coverage import CoverageRisk
+from ke2nt.evaluation.groups import GroupReport
+from ke2nt.evaluation.metrics import ClassificationReport
+from ke2nt.pages.faces import FaceGroup
+
+if TYPE_CHECKING:
+    from ke2nt.banks.text_bank import TextBank
+
+__all__ = ["PromptMap", "ReportTable", "RunReport", "training_curves"]
+
+Curves = dict[str, list[tuple[float, float]]]
+_SCORES = {"accuracy": "accuracy", "uar": "UAR", "macro_f1": "macro-F1"}
+
+
+@dataclass(frozen=True)
+class PromptMap:
+    """The text side of a model.
+
+    Attributes:
+        classes: K class names.
+        embeddings: (K, D) text embedding of each class.
+        anchor: (D,) text embedding of the neutral anchor, or None.
+        prompts: Class → the prompts that were embedded.
+        anchor_prompts: Prompts of the neutral anchor.
+        encoder: Name of the text encoder.
+    """
+
+    classes: Sequence[str]
+    embeddings: np.ndarray
+    anchor: np.ndarray | None = None
+    prompts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    anchor_prompts: Sequence[str] = ()
+    encoder: str | None = None
+
+    @classmethod
+    def of(cls, bank: TextBank) -> Self:
+        """From a model's bank; an anchor that is one of the classes is not told twice."""
+        own = (bank.embeddings @ bank.neutral > 1 - 1e-5).any()
+        return cls(
+            classes=bank.classes,
+            embeddings=bank.embeddings.cpu().numpy(),
+            anchor=None if own else bank.neutral.cpu().numpy(),
+            prompts=bank.provenance.get("prompts", {}),
+            anchor_prompts=bank.provenance.get("anchor", ()),
+            encoder=bank.provenance.get("encoder"),
+        )
+
+
+@dataclass(frozen=True)
+class ReportTable:
+    """A table of texts; the first column names the rows, further ones align right.
+
+    Attributes:
+        title: Above it.
+        columns: Names of the columns.
+        rows: Cells of each row.
+        explained: Below it.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    explained: str | None = None
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """Everything that one page shows.
+
+    Attributes:
+        title: Headline, such as the run's name.
+        data: Line that says which images and which labels, rule included.
+        figures: The figures on those images.
+        uncalibrated: The same without the model's calibration, where it has one.
+        coverage: Risk against coverage on those images.
+        min_confidence: Threshold below which the model's answers are withheld.
+        labels: How the label sets were joined, such as `LabelMapping.describe()`.
+        groups: Figures of groups of people, one report an attribute.
+        faces: Groups of faces with predictions.
+        failed: (name, reason) of images that could not be read.
+        records: Log records of the training, one an epoch; see `training_curves`.
+        text: Prompts and text embeddings.
+        config: The resolved configuration, a JSON value.
+        provenance: Versions, revision, seed, machine: a JSON value.
+        command: What was typed.
+        warnings: Shown at the top, such as that the best epoch was chosen on the test split.
+        tables: Further tables, after the figures.
+        notes: Shown at the end.
+    """
+
+    title: str
+    data: str | None = None
+    figures: ClassificationReport | None = None
+    uncalibrated: ClassificationReport | None = None
+    coverage: CoverageRisk | None = None
+    min_confidence: float | None = None
+    labels: str | None = None
+    groups: Sequence[GroupReport] = ()
+    faces: Sequence[FaceGroup] = ()
+    failed: Sequence[tuple[str, str]] = ()
+    records: Sequence[Mapping[str, Any]] = ()
+    text: PromptMap | None = None
+    config: Mapping[str, Any] | None = None
+    provenance: Mapping[str, Any] | None = None
+    command: str | None = None
+    warnings: Sequence[str] = ()
+    tables: Sequence[ReportTable] = ()
+    notes: Sequence[str] = ()
+
+
+def training_curves(records: Sequence[Mapping[str, Any]]) -> tuple[Curves, Curves]:
+    """Loss parts and validation scores as (epoch, value) points.
+
+    Args:
+        records: Each with "epoch" and any of "loss" ("total" and its parts → number) and "val"
+            (figure → number), as in a run's `log.jsonl`.
+
+    Returns:
+        Loss part → points, and score → points (accuracy, UAR, macro-F1; in [0, 1]).
+    """
+    losses: Curves = {}
+    scores: Curves = {}
+    for record in records:
+        for name, value in record.get("loss", {}).items():
+            losses.setdefault(name.replace("_", " "), []).append((record["epoch"], value))
+        for name, label in _SCORES.items():
+            if name in record.get("val", {}):
+                scores.setdefault(label, []).append((record["epoch"], record["val"][name]))
+    return losses, scores

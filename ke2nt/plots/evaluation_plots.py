@@ -1,0 +1,258 @@
+"""The pictures of a report, drawn without a display and without global state of matplotlib."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.image import imsave
+
+from ke2nt.evaluation.metrics import ClassificationReport
+from ke2nt.plots.theme import LIGHT, Theme
+
+__all__ = [
+    "ImageFormat",
+    "add_legend",
+    "confusion_figure",
+    "curves_figure",
+    "face_png",
+    "new_figure",
+    "recall_figure",
+    "reliability_figure",
+    "render",
+    "similarity_figure",
+    "style_axes",
+]
+
+ImageFormat = Literal["png", "svg"]
+_DPI = 200
+_WIDTH = 4.3  # inches: fills a phone at a readable size, half a desktop page
+_SMALL, _TEXT = 7.0, 8.5
+_NO_NAME: dict[str, Any] = {"Software": None}
+
+
+def render(figure: Figure, format: ImageFormat) -> bytes:
+    """The file of a figure: the same bytes for the same figure."""
+    buffer = io.BytesIO()
+    metadata: dict[str, Any] = {"Date": None} if format == "svg" else _NO_NAME
+    with matplotlib.rc_context({"svg.hashsalt": "ke2nt"}):
+        figure.savefig(buffer, format=format, dpi=_DPI, metadata=metadata)
+    return buffer.getvalue()
+
+
+def new_figure(theme: Theme, height: float, width: float = _WIDTH) -> Figure:
+    """An empty figure; height and width in inches."""
+    figure = Figure(figsize=(width, height), facecolor=theme.surface)
+    figure.set_layout_engine("constrained", w_pad=0.07, h_pad=0.06)
+    return figure
+
+
+def style_axes(axes: Axes, theme: Theme, *, grid: Literal["x", "y", "both"] | None = None) -> Axes:
+    """Give axes the theme's colors and sizes, and grid lines across the directions named."""
+    axes.set_facecolor(theme.surface)
+    axes.tick_params(colors=theme.ink, labelsize=_TEXT, length=0)
+    for side, spine in axes.spines.items():
+        spine.set_visible(grid is not None and side in ("left", "bottom"))
+        spine.set_color(theme.line)
+    axes.xaxis.label.set(color=theme.muted, size=_TEXT)
+    axes.yaxis.label.set(color=theme.muted, size=_TEXT)
+    if grid:
+        axes.grid(axis=grid, color=theme.line, linewidth=0.7)
+        axes.set_axisbelow(True)
+    return axes
+
+
+def add_legend(axes: Axes, theme: Theme) -> None:
+    """A legend in one line above the axes."""
+    axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        ncols=4,
+        frameon=False,
+        fontsize=_SMALL,
+        labelcolor=theme.ink,
+        borderaxespad=0.2,
+        handlelength=1.7,
+        columnspacing=1.0,
+    )
+
+
+def _heat_map(
+    values: np.ndarray,
+    texts: Sequence[Sequence[tuple[str, str]]],
+    names: Sequence[str],
+    theme: Theme,
+    *,
+    low: float,
+    high: float,
+) -> tuple[Figure, Axes]:
+    """Cells colored from surface to accent, each with a text and a smaller one below it."""
+    k = len(names)
+    side = max(_WIDTH, 1.1 + 0.4 * k)
+    figure = new_figure(theme, side * 0.94, side)
+    axes = style_axes(figure.add_subplot(), theme)
+    colors = LinearSegmentedColormap.from_list("heat", [theme.surface, theme.accent])
+    shade = np.clip((np.nan_to_num(values, nan=low) - low) / max(high - low, 1e-9), 0, 1)
+    axes.pcolormesh(shade, cmap=colors, vmin=0, vmax=1, edgecolors=theme.line, linewidth=0.6)
+    for (row, column), share in np.ndenumerate(shade):
+        big, small = texts[row][column]
+        ink = theme.readable_on(colors(float(share))[:3])
+        raised = 0.5 if not small else 0.4
+        axes.text(column + 0.5, row + raised, big, ha="center", va="center", color=ink, size=_TEXT)
+        axes.text(column + 0.5, row + 0.75, small, ha="center", va="center", color=ink, size=6)
+    middle = np.arange(k) + 0.5
+    axes.set_xticks(middle, names, rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_yticks(middle, names)
+    axes.invert_yaxis()
+    axes.set_aspect("equal")
+    return figure, axes
+
+
+def confusion_figure(
+    report: ClassificationReport, *, theme: Theme = LIGHT, format: ImageFormat = "png"
+) -> bytes:
+    """Heat map of the confusion matrix: percent of each true class, with the counts below."""
+    counts = report.confusion
+    support = counts.sum(axis=1, keepdims=True)
+    share = np.divide(counts, support, out=np.full(counts.shape, np.nan), where=support > 0)
+    texts = [
+        [(f"{100 * s:.0f}", f"{n}") if n else ("", "") for s, n in zip(*rows, strict=True)]
+        for rows in zip(share, counts, strict=True)
+    ]
+    figure, axes = _heat_map(share, texts, report.classes, theme, low=0, high=1)
+    axes.set_xlabel("predicted (percent of the true class, count below)")
+    axes.set_ylabel("true")
+    return render(figure, format)
+
+
+def similarity_figure(
+    names: Sequence[str],
+    embeddings: np.ndarray,
+    *,
+    theme: Theme = LIGHT,
+    format: ImageFormat = "png",
+) -> bytes:
+    """Heat map of the cosine between text embeddings, shaded from the lowest value to 1.
+
+    Args:
+        names: M names, in order.
+        embeddings: (M, D), of any norm but 0.
+        theme: Colors.
+        format: "png" or "svg".
+    """
+    unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    cosine = np.clip(unit @ unit.T, -1, 1)
+    texts = [[(f"{value:.2f}".replace("0.", "."), "") for value in row] for row in cosine]
+    figure, axes = _heat_map(cosine, texts, names, theme, low=float(cosine.min()), high=1)
+    axes.set_xlabel("cosine similarity of the text embeddings")
+    return render(figure, format)
+
+
+def recall_figure(
+    report: ClassificationReport, *, theme: Theme = LIGHT, format: ImageFormat = "png"
+) -> bytes:
+    """Bars of every class's recall with 95 % intervals, and a line at their mean (UAR)."""
+    classes = report.per_class
+    figure = new_figure(theme, 0.75 + 0.31 * len(classes))
+    axes = style_axes(figure.add_subplot(), theme, grid="x")
+    for row, figures in enumerate(classes):
+        if figures.recall is None:
+            axes.text(1, row, "no images", va="center", size=_SMALL, color=theme.muted)
+            continue
+        value = 100 * figures.recall
+        axes.barh(row, value, height=0.62, color=theme.accent, alpha=0.55)
+        if figures.recall_interval:
+            low, high = (100 * x for x in figures.recall_interval)
+            axes.plot([low, high], [row, row], color=theme.ink, linewidth=1.6)
+            axes.plot([low, high], [row, row], "|", color=theme.ink, markersize=6)
+        axes.text(103, row, f"{value:.0f} %", va="center", size=_TEXT, color=theme.ink)
+    axes.axvline(100 * report.uar, color=theme.wrong, linewidth=1.2, linestyle=(0, (4, 2)))
+    axes.set_title(
+        f"mean over classes (UAR) {100 * report.uar:.1f} %",
+        size=_TEXT,
+        color=theme.wrong,
+        loc="right",
+    )
+    axes.set_yticks(range(len(classes)), [f"{c.name} ({c.support})" for c in classes])
+    axes.set(xlim=(0, 115), xticks=range(0, 101, 20), xlabel="recall, percent")
+    axes.invert_yaxis()
+    return render(figure, format)
+
+
+def reliability_figure(
+    report: ClassificationReport, *, theme: Theme = LIGHT, format: ImageFormat = "png"
+) -> bytes:
+    """Accuracy against confidence, a dot a bin, over the histogram of confidence."""
+    bins = report.calibration
+    figure = new_figure(theme, 4.3)
+    axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+    style_axes(axes, theme, grid="both")
+    style_axes(below, theme, grid="y")
+    axes.plot([0, 1], [0, 1], color=theme.muted, linewidth=1, linestyle=(0, (4, 3)))
+    for b in bins:
+        if b.confidence is None or b.accuracy is None:
+            continue
+        axes.plot([b.confidence] * 2, [b.confidence, b.accuracy], color=theme.wrong, linewidth=1.5)
+        area = 14 + 110 * b.count / report.n
+        axes.scatter(b.confidence, b.accuracy, s=area, color=theme.accent, zorder=3)
+    middles = [(b.low + b.high) / 2 for b in bins]
+    shares = [100 * b.count / report.n for b in bins]
+    below.bar(middles, shares, width=0.9 / len(bins), color=theme.accent, alpha=0.55)
+    axes.text(0.04, 0.9, f"ECE {report.ece:.3f}", size=10, color=theme.ink)
+    axes.set(ylim=(-0.03, 1.03), xlim=(0, 1.03), ylabel="accuracy")
+    below.set(xlabel="confidence", ylabel="% of images")
+    return render(figure, format)
+
+
+def curves_figure(
+    losses: Mapping[str, Sequence[tuple[float, float]]],
+    scores: Mapping[str, Sequence[tuple[float, float]]],
+    *,
+    theme: Theme = LIGHT,
+    format: ImageFormat = "png",
+) -> bytes:
+    """Training curves: parts of the loss above, scores on the validation split below.
+
+    Args:
+        losses: Name → (epoch, value) points.
+        scores: Name → (epoch, value in [0, 1]) points, drawn in percent.
+        theme: Colors.
+        format: "png" or "svg".
+    """
+    panels = [(losses, 1, "training loss"), (scores, 100, "validation, percent")]
+    panels = [panel for panel in panels if panel[0]]
+    figure = new_figure(theme, 0.4 + 2.1 * len(panels))
+    grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+    dashes: list[Any] = ["-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.5, 1.5))]
+    for axes, (lines, unit, label) in zip(grid, panels, strict=True):
+        style_axes(axes, theme, grid="y")
+        for n, (name, points) in enumerate(lines.items()):
+            x, y = zip(*points, strict=True)
+            axes.plot(
+                x,
+                [unit * value for value in y],
+                label=name,
+                color=theme.series[n % len(theme.series)],
+                linestyle=dashes[n % len(dashes)],
+                linewidth=1.6,
+                marker="o" if len(x) < 15 else None,
+                markersize=3,
+            )
+        axes.set_ylabel(label)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        add_legend(axes, theme)
+    grid[-1].set_xlabel("epoch")
+    return render(figure, format)
+
+
+def face_png(pixels: np.ndarray) -> bytes:
+    """PNG file of uint8 pixels (H, W, 3)."""
+    buffer = io.BytesIO()
+    imsave(buffer, np.ascontiguousarray(pixels), format="png", metadata=_NO_NAME)
+    return buffer.getvalue()

@@ -1,0 +1,78 @@
+"""The contact sheet of `ke2nt explain`: every face beside its heat maps."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ke2nt.plots.evaluation_plots import ImageFormat, new_figure, render
+from ke2nt.plots.theme import LIGHT, Theme
+
+__all__ = ["ExplainedFace", "contact_sheet"]
+
+_CELL = 1.35  # inches
+_ACROSS = 6  # pictures in a row
+_SMALL, _TEXT = 6.5, 7.5
+
+
+@dataclass(frozen=True, eq=False)
+class ExplainedFace:
+    """One face of the sheet.
+
+    Attributes:
+        name: File it comes from.
+        answer: What the model says of it.
+        pixels: uint8 (S, S, 3), the face.
+        overlays: (caption, uint8 (S, S, 3)) of each heat map.
+    """
+
+    name: str
+    answer: str
+    pixels: np.ndarray
+    overlays: Sequence[tuple[str, np.ndarray]]
+
+
+def contact_sheet(
+    faces: Sequence[ExplainedFace],
+    legend: str,
+    *,
+    theme: Theme = LIGHT,
+    format: ImageFormat = "png",
+) -> bytes:
+    """Faces in rows, each followed by its overlays.
+
+    Args:
+        faces: At least one; all with the same number of overlays.
+        legend: What the colors mean.
+        theme: Colors.
+        format: "png" or "svg".
+    """
+    width = 1 + len(faces[0].overlays)
+    across = max(1, _ACROSS // width)
+    rows = -(-len(faces) // across)
+    figure = new_figure(theme, rows * (_CELL + 0.42) + 0.3, across * width * _CELL)
+    grid = figure.subplots(rows, across * width, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for number, face in enumerate(faces):
+        row, place = divmod(number, across)
+        cells = grid[row, place * width : (place + 1) * width]
+        cells[0].imshow(face.pixels)
+        cells[0].set_title(
+            f"{_short(face.name)}\n{face.answer}", size=_SMALL, color=theme.ink, loc="left", pad=3
+        )
+        for axes, (caption, pixels) in zip(cells[1:], face.overlays, strict=True):
+            axes.imshow(pixels)
+            axes.set_title(_short(caption, 2), size=_SMALL, color=theme.muted, loc="left", pad=3)
+    figure.supxlabel(legend, size=_TEXT, color=theme.muted)
+    return render(figure, format)
+
+
+def _short(text: str, lines: int = 1) -> str:
+    """A text on lines of at most 22 letters; the beginning goes where there are too many."""
+    most = 22 * lines
+    text = text if len(text) <= most else "…" + text[1 - most :]
+    return textwrap.fill(text, 22)

@@ -1,0 +1,60 @@
+"""A grid of faces with names at its rows and columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ke2nt.drawn.sheet import contact_sheet
+from ke2nt.plots.evaluation_plots import ImageFormat, new_figure, render, style_axes
+from ke2nt.plots.theme import LIGHT, Theme
+
+__all__ = ["grid_figure"]
+
+_GAP = 2
+_CELL = 0.62  # inches
+
+
+def grid_figure(
+    faces: np.ndarray,
+    columns: Sequence[str],
+    rows: Sequence[str] = (),
+    *,
+    title: str = "",
+    theme: Theme = LIGHT,
+    format: ImageFormat = "png",
+) -> bytes:
+    """Draw a grid.
+
+    Args:
+        faces: uint8 (R, C, S, S, 3).
+        columns: C names; shown above.
+        rows: R names; none are shown if there are none.
+        title: Headline.
+        theme: Colors.
+        format: "png" or "svg".
+
+    Returns:
+        The file's bytes, the same for the same arguments.
+    """
+    count_rows, count_columns, side = faces.shape[:3]
+    sheet = contact_sheet(faces.reshape(-1, side, side, 3), count_columns, gap=_GAP)
+    figure = new_figure(theme, _CELL * count_rows + 0.6, _CELL * count_columns + 0.9)
+    axes = style_axes(figure.add_subplot(), theme)
+    axes.imshow(sheet, interpolation="nearest")
+    step = side + _GAP
+    axes.set_xticks(
+        [_GAP + step * i + side / 2 for i in range(count_columns)],
+        list(columns),
+        rotation=35,
+        ha="left",
+        fontsize=6.5,
+    )
+    axes.xaxis.tick_top()
+    axes.set_yticks(
+        [_GAP + step * i + side / 2 for i in range(count_rows)] if rows else [], list(rows)
+    )
+    if title:
+        axes.set_title(title, color=theme.ink, fontsize=8, loc="left")
+    return render(figure, format)

@@ -1,0 +1,176 @@
+"""What every set, template, word and description is worth, alone and within its ensemble."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ke2nt.labels import LabelPolicy
+from ke2nt.promptlab.intervals import Figures, outcome_figures, paired_figures, paired_table
+from ke2nt.promptlab.units import Kind, units
+from ke2nt.promptlab.workbench import Bench, load_sets, set_up
+from ke2nt.prompts.prompt_set import PromptSet
+
+if TYPE_CHECKING:
+    from ke2nt.evaluation.embed_split import ImageEmbeddings
+    from ke2nt.vlm.catalog import TextEncoder
+
+__all__ = ["Entry", "Ranking", "rank", "rank_bench"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A unit's worth.
+
+    Attributes:
+        kind, prompt_set, text, class_name: As in `Unit`.
+        prompts: Number of prompts in the ensemble `alone`.
+        figures: Figures of it.
+        marginal: What the whole ensemble gains by these words (whole − without), with paired
+            intervals; None where the whole cannot do without them.
+    """
+
+    kind: Kind
+    prompt_set: str
+    text: str
+    class_name: str | None
+    prompts: int
+    figures: Figures
+    marginal: Figures | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON value."""
+        return {
+            "kind": self.kind,
+            "set": self.prompt_set,
+            "text": self.text,
+            "class": self.class_name,
+            "prompts": self.prompts,
+            **self.figures.to_dict(),
+            "marginal": self.marginal and self.marginal.to_dict(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Worth of all words; words and descriptions go class by class, best UAR first.
+
+    Attributes:
+        classes: Class names, in index order.
+        support: Images of each class.
+        entries: One for each unit.
+        labels: What became of the classes of the data.
+    """
+
+    classes: tuple[str, ...]
+    support: tuple[int, ...]
+    entries: tuple[Entry, ...]
+    labels: Mapping[str, Any]
+
+    def of(self, *kinds: Kind) -> list[Entry]:
+        """Entries of some kinds, in order."""
+        return [entry for entry in self.entries if entry.kind in kinds]
+
+    def best(self, most: int, *kinds: Kind) -> list[Entry]:
+        """At most so many entries of some kinds, or of each class where they belong to one.
+
+        Words that are all that a class has are left out: they say no more than their set.
+        """
+        kept: list[Entry] = []
+        seen: Counter[str | None] = Counter()
+        for entry in self.of(*kinds):
+            if entry.class_name and entry.marginal is None:
+                continue
+            seen[entry.class_name] += 1
+            if seen[entry.class_name] <= most:
+                kept.append(entry)
+        return kept
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON value."""
+        return {
+            "n": sum(self.support),
+            "classes": list(self.classes),
+            "support": list(self.support),
+            "labels": dict(self.labels),
+            "entries": [entry.to_dict() for entry in self.entries],
+        }
+
+
+def rank(
+    images: ImageEmbeddings,
+    prompts: Sequence[PromptSet | str | Path],
+    *,
+    text_encoder: TextEncoder | str | None = None,
+    policy: LabelPolicy = "strict",
+    merge: Mapping[str, str] | None = None,
+    bootstrap: int = 1000,
+    seed: int = 0,
+    cache_dir: str | Path | None = None,
+) -> Ranking:
+    """Judge every set, template, class word and description on a split.
+
+    Args:
+        images: A split's image embeddings, from `ke2nt.evaluation.embed_split.embed_split`.
+        prompts: Prompt sets, names of shipped ones, or YAML files.
+        text_encoder: As in `set_up`, as are policy, merge and cache_dir.
+        bootstrap: Resamples for the intervals; 0 for none.
+        seed: Seed of the resamples.
+
+    Raises:
+        Ke2ntError: As for `set_up`.
+
+    Example:
+        >>> rank(images, ["simple", "ensemble"]).of("template")[0].text
+    """
+    bench = set_up(
+        images,
+        load_sets(prompts),
+        text_encoder=text_encoder,
+        policy=policy,
+        merge=merge,
+        cache_dir=cache_dir,
+    )
+    return rank_bench(bench, bootstrap=bootstrap, seed=seed)
+
+
+def rank_bench(bench: Bench, *, bootstrap: int = 1000, seed: int = 0) -> Ranking:
+    """As `rank`, on what `set_up` gives."""
+    scorer, count = bench.scorer, len(bench.pool.classes)
+    found = list(units(bench.pool))
+    hits = scorer.hits(np.stack([unit.alone for unit in found]))
+    parts = [unit for unit in found if unit.without is not None]
+    pairs = [mask for unit in parts for mask in (unit.without, unit.whole) if mask is not None]
+    right = scorer.predict(np.array(pairs).reshape(-1, scorer.num_prompts)) == scorer.labels
+    marginals = {
+        id(unit): paired_figures(
+            paired_table(right[2 * i], right[2 * i + 1], scorer.labels, count),
+            resamples=bootstrap,
+            seed=seed,
+        )
+        for i, unit in enumerate(parts)
+    }
+    entries = [
+        Entry(
+            unit.kind,
+            unit.prompt_set,
+            unit.text,
+            unit.class_name,
+            int(unit.alone.sum()),
+            outcome_figures(row, scorer.support, resamples=bootstrap, seed=seed),
+            marginals.get(id(unit)),
+        )
+        for unit, row in zip(found, hits, strict=True)
+    ]
+    order = {name: k for k, name in enumerate(bench.pool.classes)}
+    entries.sort(
+        key=lambda e: (order.get(e.class_name or "", -1), -e.figures.uar, -e.figures.accuracy)
+    )
+    return Ranking(
+        bench.pool.classes, tuple(map(int, scorer.support)), tuple(entries), bench.label_facts
+    )

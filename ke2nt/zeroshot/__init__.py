@@ -1,1 +1,0 @@
-"""Zero-shot evaluation: images embedded once, scored under any words."""

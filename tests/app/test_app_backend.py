@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+import yaml
+
+from ke2nt.app.backend import Lab
+from ke2nt.app.prompt_trials import Trials
+from ke2nt.app.vocabulary import Vocabulary
+from ke2nt.datasets.catalog import get_reader
+from ke2nt.evaluation.embed_split import embed_split
+from ke2nt.plots.evaluation_plots import face_png
+from ke2nt.promptlab.ranking import rank
+
+TEMPLATE = "a photo of a {class} face."
+
+
+class Page(HTMLParser):
+    """Tags and text of some HTML."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.words = [], []
+        self.feed(html)
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+@pytest.fixture
+def data():
+    return get_reader("drawn", count=120, size=32).load("test")
+
+
+@pytest.fixture
+def lab(model, data, tmp_path):
+    model.save_pretrained(tmp_path / "model")
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    vocabulary = Vocabulary(model, scratch)
+    trials = Trials(
+        str(tmp_path / "model"),
+        lambda: data,
+        title="drawn faces",
+        encoder=lambda: vocabulary.encoder,
+        folder=scratch,
+    )
+    return Lab("m", model, detector=None, device="cpu", vocabulary=vocabulary, trials=trials)
+
+
+@pytest.fixture
+def photo(tmp_path, crop):
+    path = tmp_path / "upload.png"
+    path.write_bytes(face_png(crop))
+    return str(path)
+
+
+def test_words_change_the_bars(lab, photo):
+    seen = lab.look(photo, find=False)
+    own = lab.answer(seen, lab.vocabulary.default_words, TEMPLATE, None)
+    assert own.classes == lab.model.classes
+    page = Page(own.html)
+    assert page.tags.count("img") == 2
+    assert page.tags.count("tr") == 1 + 8
+    assert "never tested" not in page.text
+    new = lab.answer(seen, "bored\nin pain", TEMPLATE, "bored")
+    page = Page(new.html)
+    assert new.classes == ("bored", "in pain")
+    assert page.tags.count("tr") == 1 + 2
+    assert "never tested" in page.text
+    assert "“bored”" in page.text
+    shares = [float(x) for x in re.findall(r"width:([\d.]+)%", new.html)]
+    assert sum(shares) == pytest.approx(100, abs=0.02)
+
+
+def test_the_unit_of_the_intensity_is_said(lab, photo):
+    seen = lab.look(photo, find=False)
+    words = ("bored\nin pain", TEMPLATE, None)
+    assert "no scale is known" in lab.answer(seen, *words).html
+    scale = {"zero": {"happiness": 0.0}, "unit": {"happiness": 1.0}}
+    lab.model.card["predict"] = {"intensity": scale}
+    own = (lab.vocabulary.default_words, lab.vocabulary.default_templates, None)
+    assert "0 is neutral, 1 typical" in lab.answer(seen, *own).html
+    assert "no scale is known" in lab.answer(seen, *words).html
+
+
+def test_problems_become_notes(lab, photo, tmp_path):
+    assert "camera" in Page(lab.answer(None, "a", TEMPLATE, None).html).text
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"\x89PNG nothing")
+    page = Page(lab.answer(lab.look(str(bad), find=False), "a", TEMPLATE, None).html)
+    assert "cannot be read" in page.text
+    assert str(tmp_path) not in page.text
+    wrong = lab.answer(lab.look(photo, find=False), "a", "no placeholder", None)
+    assert 'role="alert"' in wrong.html
+    assert "{class}" in wrong.html
+    assert lab.look(None, find=True) is None
+
+
+def test_what_is_typed_is_escaped(lab, photo):
+    seen = lab.look(photo, find=False)
+    evil = "<script>alert(1)</script>"
+    html = lab.answer(seen, f"{evil}\njoy", TEMPLATE, evil).html
+    assert "<script" not in html
+    assert html.count("&lt;script&gt;") >= 3
+    assert "<b>" not in lab.compare([], "templates: [<b>]")
+
+
+def test_prompt_sets_are_scored_as_the_prompt_lab_does(lab, data, tmp_path):
+    trial = lab.trials.run(["simple", "paper"], bootstrap=50)
+    images = embed_split(f"run:{tmp_path / 'model'}", data)
+    ranking = rank(images, ["simple", "paper"], bootstrap=50)
+    expected = {e.text: e.figures for e in ranking.of("set")}
+    assert {s.name: s.figures for s in trial.scores} == expected
+    assert trial.scores[0].figures.uar >= trial.scores[1].figures.uar
+    assert trial.images == len(data)
+    page = Page(lab.compare(["simple", "paper"], ""))
+    assert page.tags.count("figure") == 2
+    assert page.tags.count("table") == 3
+    assert "WAR" in page.text
+    assert "UAR" in page.text
+
+
+def test_a_set_of_one_s_own(lab):
+    text = lab.as_yaml(lab.vocabulary.default_words, TEMPLATE)
+    assert yaml.safe_load(text)["classes"]["happiness"] == ["happy"]
+    page = Page(lab.compare(["simple"], text))
+    assert "yours" in page.text
+    own, shipped = lab.trials.run(["simple"], text, bootstrap=0).scores
+    assert own.figures.recall == shipped.figures.recall
+
+
+TEMPLATES, WORDS = ([f"'{i} {{class}}'" for i in range(50)], [f"word{i}" for i in range(50)])
+MANY = f"{{name: many, templates: [{', '.join(TEMPLATES)}], classes: {{anger: {WORDS}}}}}"
+
+
+@pytest.mark.parametrize(
+    ("names", "text", "word"),
+    [
+        ([], "  ", "at least one"),
+        (["/etc/passwd"], "", "no such shipped"),
+        ([], "classes: [", "your own set"),
+        ([], "templates: [a face]\nclasses: {neutral: [calm]}", "{class}"),
+        ([], "a: *x", "your own set"),
+        ([], "#" * 30_000, "too long"),
+        ([], MANY, "too many prompts"),
+        ([], 'templates: ["a {class}"]\nclasses: {bored: [bored]}', "share"),
+    ],
+)
+def test_sets_that_cannot_be_scored(lab, tmp_path, names, text, word):
+    html = lab.compare(names, text)
+    assert word in Page(html).text
+    assert str(tmp_path) not in html
+    assert not list((tmp_path / "scratch").glob("*.yaml"))
+
+
+def test_nothing_typed_reaches_the_usual_cache(lab, photo, tmp_path, monkeypatch):
+    cache = tmp_path / "usual"
+    monkeypatch.setenv("KE2NT_CACHE", str(cache))
+    lab.answer(lab.look(photo, find=False), "a secret word", TEMPLATE, None)
+    lab.compare(["simple"], lab.as_yaml("neutral\nhappiness: secretly happy", TEMPLATE))
+    kept = b"".join(p.read_bytes() for p in cache.rglob("*") if p.is_file())
+    assert kept
+    assert b"secret" not in kept
+
+
+def test_a_linear_head(linear, photo, tmp_path):
+    lab = Lab(
+        "linear",
+        linear,
+        detector=None,
+        device="cpu",
+        vocabulary=Vocabulary(linear, tmp_path),
+        trials=None,
+    )
+    answer = lab.answer(lab.look(photo, find=False), "anything", "at all", "joy")
+    assert answer.classes == ("calm", "joy", "rage")
+    assert "intensity" not in answer.html
+    assert "linear head" in lab.compare(["simple"], "")

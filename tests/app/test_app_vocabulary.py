@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from ke2nt.app.memory_encoder import MemoEncoder
+from ke2nt.app.vocabulary import Vocabulary, parse_words, words_text
+from ke2nt.errors import PromptError, TextEncoderError
+from ke2nt.vlm.base import EncodedText, Fingerprint
+from ke2nt.vlm.catalog import get_encoder
+
+
+@pytest.mark.parametrize(
+    ("text", "classes"),
+    [
+        ("joy\nrage", {"joy": ["joy"], "rage": ["rage"]}),
+        (" joy ,  in   pain,", {"joy": ["joy"], "in pain": ["in pain"]}),
+        ("joy: happy,  very glad ,\n\nfear:", {"joy": ["happy", "very glad"], "fear": ["fear"]}),
+    ],
+)
+def test_words_are_read(text, classes):
+    assert parse_words(text) == classes
+
+
+def test_words_survive_a_round_trip():
+    classes = {"neutral": ("neutral",), "joy": ("happy", "glad")}
+    assert words_text(classes) == "neutral\njoy: happy, glad"
+    assert parse_words(words_text(classes)) == {k: list(v) for k, v in classes.items()}
+
+
+@pytest.mark.parametrize("text", ["", " \n ", "joy\njoy", "joy, joy", "joy: a\njoy: b"])
+def test_words_that_make_no_classes(text):
+    with pytest.raises(PromptError):
+        parse_words(text)
+
+
+def test_the_first_texts_are_the_model_s_own(model, tmp_path):
+    vocabulary = Vocabulary(model, tmp_path)
+    assert vocabulary.default_templates == "a photo of a {class} face."
+    assert vocabulary.default_words.splitlines()[:2] == ["neutral", "happiness: happy"]
+    own = vocabulary.of(f"\n {vocabulary.default_words} \n", vocabulary.default_templates + "\n")
+    assert own is vocabulary.own
+    assert own.bank is None
+    assert own.classes == model.classes
+
+
+def test_typed_words_are_embedded_as_the_model_s_own_were(model, tmp_path):
+    vocabulary = Vocabulary(model, tmp_path)
+    words = vocabulary.of("joy: happy\nbored", vocabulary.default_templates)
+    assert words.classes == ("joy", "bored")
+    torch.testing.assert_close(words.bank.raw[0], model.bank.raw[1], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(words.bank.neutral, model.bank.neutral, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("words", "templates", "word"),
+    [
+        ("joy", "a face", "{class}"),
+        ("joy", "", "joy"),
+        (",".join(f"w{i}" for i in range(41)), "a {class} face", "41 classes"),
+        (
+            ",".join(f"w{i}" for i in range(30)),
+            "\n".join(f"{i} {{class}}" for i in range(30)),
+            "900",
+        ),
+        ("joy " * 400, "a {class} face", "truncated"),
+    ],
+)
+def test_what_cannot_be_embedded_is_said(model, tmp_path, words, templates, word):
+    with pytest.raises(PromptError, match=word):
+        Vocabulary(model, tmp_path).of(words, templates)
+
+
+def test_another_encoder_than_the_model_s_is_refused(model, tmp_path):
+    model.bank.provenance["weights"] = "0" * 64
+    with pytest.raises(TextEncoderError, match="weights"):
+        Vocabulary(model, tmp_path).of("joy", "a {class} face")
+
+
+def test_a_linear_head_knows_no_words(linear, tmp_path):
+    vocabulary = Vocabulary(linear, tmp_path)
+    assert not vocabulary.editable
+    assert vocabulary.own.classes == linear.classes
+
+
+class Counting:
+    id = "counting"
+
+    def __init__(self):
+        self.asked = []
+
+    def fingerprint(self):
+        self.asked.append("fingerprint")
+        return Fingerprint("w", "t")
+
+    def check_lengths(self, prompts):
+        self.asked.append(("check", *prompts))
+
+    def encode(self, prompts):
+        self.asked.append(("encode", *prompts))
+        return EncodedText(torch.tensor([[float(len(p)), 1.0] for p in prompts]), logit_scale=7.0)
+
+
+def test_memo_asks_once_for_each_prompt():
+    inner = Counting()
+    memo = MemoEncoder(inner)
+    memo.fingerprint()
+    memo.fingerprint()
+    memo.encode(["a", "bb"])
+    memo.check_lengths(["bb", "a"])
+    again = memo.encode(["bb", "ccc", "bb"])
+    assert inner.asked == ["fingerprint", ("encode", "a", "bb"), ("encode", "ccc")]
+    assert again.embeddings[:, 0].tolist() == [2, 3, 2]
+    assert again.logit_scale == 7
+
+
+def test_memo_of_minilm_equals_it():
+    encoder = get_encoder("minilm")
+    memo = MemoEncoder(encoder)
+    texts = ["a happy face", "a sad face"]
+    torch.testing.assert_close(memo.encode(texts).embeddings, encoder.encode(texts).embeddings)

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import pytest
+from reader_trees import picture, text
+
+from ke2nt.datasets.folder import ImageFolder
+from ke2nt.errors import DataError, LayoutError
+
+
+def faces(split):
+    return [(s.name, split.classes[s.label]) for s in split.samples]
+
+
+def test_splits_over_classes(tmp_path):
+    for split in ("Test", "train", "validation"):
+        for name in ("sad", "Happy", "neutral"):
+            picture(tmp_path / split / name / "1.png")
+    picture(tmp_path / "train" / "sad" / "0.JPEG")
+    text(tmp_path / "train" / "sad" / "notes.txt", "no image")
+    reader = ImageFolder(tmp_path)
+    assert reader.splits == ("train", "val", "test")
+    assert reader.classes == ("neutral", "happiness", "sadness")
+    assert sorted(faces(reader.load("train"))) == [
+        ("train/Happy/1.png", "happiness"),
+        ("train/neutral/1.png", "neutral"),
+        ("train/sad/0.JPEG", "sadness"),
+        ("train/sad/1.png", "sadness"),
+    ]
+    assert len(reader.load("val")) == 3
+
+
+def test_classes_at_the_top(tmp_path):
+    for name in ("b", "a"):
+        picture(tmp_path / name / "x.png")
+    reader = ImageFolder(tmp_path)
+    assert reader.splits == ("all",)
+    assert reader.classes == ("a", "b")
+
+
+def test_one_unknown_word_keeps_all_as_they_are(tmp_path):
+    for name in ("happy", "confused"):
+        picture(tmp_path / name / "x.png")
+    assert ImageFolder(tmp_path).classes == ("confused", "happy")
+
+
+def test_classes_option_orders_and_refuses(tmp_path):
+    for name in ("happy", "sad"):
+        picture(tmp_path / name / "x.png")
+    reader = ImageFolder(tmp_path, classes="sadness, happiness,anger")
+    assert reader.classes == ("sadness", "happiness", "anger")
+    assert faces(reader.load("all")) == [("happy/x.png", "happiness"), ("sad/x.png", "sadness")]
+    assert ImageFolder(tmp_path, classes=["sad", "happy"]).classes == ("sad", "happy")
+    with pytest.raises(DataError, match="'sad' is not in the label set"):
+        ImageFolder(tmp_path, classes=("happiness",))
+    with pytest.raises(DataError, match="different"):
+        ImageFolder(tmp_path, classes="happy,happy")
+
+
+def test_two_spellings_of_one_class_are_one(tmp_path):
+    for name in ("happy", "happiness"):
+        picture(tmp_path / name / "x.png")
+    reader = ImageFolder(tmp_path)
+    assert reader.classes == ("happiness",)
+    assert len(reader.load("all")) == 2
+
+
+def test_wrong_layouts(tmp_path):
+    picture(tmp_path / "flat" / "x.png")
+    with pytest.raises(LayoutError, match=r"happiness/….png.*found x\.png"):
+        ImageFolder(tmp_path / "flat")
+    picture(tmp_path / "mixed" / "happy" / "x.png")
+    picture(tmp_path / "mixed" / "train" / "happy" / "x.png")
+    with pytest.raises(LayoutError, match="found happy/, train/"):
+        ImageFolder(tmp_path / "mixed")

@@ -1,0 +1,256 @@
+"""Stage 2: what moves what, schedules, both stages in one run, faults."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from ke2nt.errors import CheckpointError, ConfigError, DataError
+from ke2nt.generation import train_jointly as stage_two
+from ke2nt.generation.gan_objective import make_critics
+from ke2nt.generation.joint import JointTrainer
+from ke2nt.generation.networks.generator import FaceGenerator
+from ke2nt.generation.train_generator import load_critics, pretrain
+from ke2nt.generation.train_jointly import train
+from ke2nt.models.load import load_model
+from ke2nt.models.norms import keep_statistics
+from ke2nt.training.checkpoint import Progress, latest_checkpoint
+from ke2nt.training.engine import TrainingStopped
+from ke2nt.training.run_directory import RunDirectory
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """A pretraining run, made once."""
+    return tmp_path_factory.mktemp("source") / "run"
+
+
+@pytest.fixture
+def joint(tiny, source, monkeypatch):
+    """A configuration of stage 2 that starts from the run of `source`."""
+    if not source.exists():
+        pretrain(tiny("gan.optim.epochs=1").model_copy(update={"out": str(source)}), quiet=True)
+
+    def make(*overrides, out="joint"):
+        return tiny(f"joint.generator={source}", *overrides, out=out)
+
+    return make
+
+
+@pytest.fixture
+def one_step(monkeypatch):
+    """Run the first step of a run and give the trainer, before anything is evaluated."""
+
+    def run(config):
+        found = []
+
+        def fit(self, progress):
+            progress = Progress()
+            self.model.train()
+            self.extra.train()
+            batch = next(self.data.train.batches(8))
+            self.optimizer.step = lambda: None  # gradients stay to be looked at
+            found.append((self, self._train_step(batch, progress)))
+            raise TrainingStopped
+
+        monkeypatch.setattr(JointTrainer, "fit", fit)
+        with pytest.raises(TrainingStopped):
+            train(config, quiet=True)
+        return found[0]
+
+    return run
+
+
+def moved(module):
+    return any(p.grad is not None and p.grad.abs().sum() > 0 for p in module.parameters())
+
+
+ALONE = ("joint.game=0", "joint.intra_class=0", "joint.weight=0")
+
+
+@pytest.mark.parametrize(
+    "term", ["joint.weight=1", "joint.intra_class=1", "joint.consistency=1", "joint.game=1"]
+)
+def test_every_term_reaches_the_generator(joint, one_step, term):
+    trainer, parts = one_step(joint(*ALONE, term))
+    assert moved(trainer.game.generator.decoder)
+    assert moved(trainer.model)
+    assert moved(trainer.game.critics) is (term == "joint.game=1")
+    assert not moved(trainer.average.model)
+    assert all(torch.isfinite(part) for part in parts.values())
+
+
+def test_between_its_steps_the_generator_gets_no_gradient(joint, one_step, monkeypatch):
+    monkeypatch.setattr(JointTrainer, "_learns", lambda self, progress: False)
+    trainer, parts = one_step(joint())
+    assert not moved(trainer.game.generator)
+    assert moved(trainer.game.critics)
+    assert "synthetic" in parts
+    assert "reconstruction" not in parts
+
+
+def test_a_frozen_generator_stays(joint, source):
+    before = FaceGenerator.load(source).state_dict()
+    run = train(joint("joint.frozen=true", "joint.consistency=0.1"), quiet=True).run
+    after = {
+        k.removeprefix("extra.fixed.generator."): v
+        for k, v in load_file(latest_checkpoint(run.checkpoints) / "state.safetensors").items()
+        if k.startswith("extra.")
+    }
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[k], after[k]) for k in before)
+
+
+def test_before_their_start_there_are_no_synthetic_faces(joint, one_step):
+    trainer, parts = one_step(joint("joint.start=0.5"))
+    assert set(parts) == {"total", "similarity", "transformation", "self_contrast"}
+    assert not moved(trainer.game.generator)
+
+
+@pytest.mark.parametrize("head", ["text", "linear"])
+def test_the_share_says_how_many(joint, one_step, monkeypatch, head):
+    seen = []
+    real = JointTrainer.answer
+
+    def spy(self, images):
+        seen.append(len(images))
+        return real(self, images)
+
+    monkeypatch.setattr(JointTrainer, "answer", spy)
+    one_step(joint("joint.share=1.5", f"model.head={head}"))
+    assert seen == [8, 12]
+
+
+def test_faces_that_the_recognizer_is_not_sure_of_do_not_count(joint, one_step):
+    _, parts = one_step(joint("joint.min_confidence=0.99"))
+    assert "synthetic" not in parts
+    assert "intra_class" in parts
+
+
+def test_synthetic_faces_do_not_shift_the_statistics():
+    model = torch.nn.Sequential(torch.nn.BatchNorm2d(2), torch.nn.BatchNorm2d(2, momentum=None))
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    images = torch.randn(4, 2, 3, 3) * 5 + 2
+    with keep_statistics(model):
+        out = model(images)
+    assert out.mean().abs() < 1e-5  # normalized by its own
+    after = model.state_dict()
+    assert all(torch.equal(before[k], after[k]) for k in before)
+
+
+def test_generator_and_critics_have_a_rate_of_their_own_that_a_rollback_halves(joint, one_step):
+    def rates(trainer):
+        return [group["lr"] / trainer.optimizer.param_groups[0]["lr"] for group in groups(trainer)]
+
+    def groups(trainer):
+        return trainer.optimizer.param_groups[-2:]
+
+    trainer, _ = one_step(joint("joint.lr=0.002"))
+    own = {p for group in groups(trainer) for p in group["params"]}
+    assert own == {*trainer.game.generator.parameters(), *trainer.game.critics.parameters()}
+    assert rates(trainer) == pytest.approx([0.5, 0.5])  # optim.lr is 0.004
+    trainer.guard.rollbacks.fill_(1)
+    trainer._train_step(next(trainer.data.train.batches(8)), Progress())
+    assert rates(trainer) == pytest.approx([0.25, 0.25])
+
+
+def test_natural_balance_follows_the_labels(joint, one_step):
+    trainer, _ = one_step(joint("joint.balance=natural"))
+    assert trainer._weights.tolist() == [8, 8, 8]
+    trainer, _ = one_step(joint(out="other"))
+    assert trainer._weights.tolist() == [1, 1, 1]
+
+
+def test_one_configuration_runs_both_stages_and_resumes(tiny, monkeypatch):
+    whole = train(tiny("joint.consistency=0.1", out="whole"), quiet=True).run
+    assert (whole.path / "synthesis" / "generator").is_dir()
+    assert (whole.path / "generator").is_dir()
+    assert load_model(whole.path).classes == ("neutral", "happiness", "anger")
+    assert whole.read("run.json")["status"] == "finished"
+    real, steps = JointTrainer._train_step, [0]
+
+    def step_then_interrupt(self, batch, progress):
+        parts = real(self, batch, progress)
+        steps[0] += 1
+        if steps[0] == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return parts
+
+    monkeypatch.setattr(JointTrainer, "_train_step", step_then_interrupt)
+    config = tiny("joint.consistency=0.1", out="stopped")
+    killed_at_once = RunDirectory(f"{config.out}/synthesis")
+    killed_at_once.create(config.model_copy(update={"out": str(killed_at_once.path)}))
+    with pytest.raises(TrainingStopped):
+        train(config, resume=True, quiet=True)
+    monkeypatch.setattr(stage_two, "pretrain", None)  # stage 1 is not run again
+    resumed = train(config, resume=True, quiet=True).run
+    states = [
+        load_file(latest_checkpoint(run.checkpoints) / "state.safetensors")
+        for run in (whole, resumed)
+    ]
+    assert states[0].keys() == states[1].keys()
+    assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
+
+
+def test_critics_go_on_from_wherever_the_generator_is_named(joint, tiny, source, tmp_path, capsys):
+    joint()  # the source is there
+    whole = shutil.copytree(source, tmp_path / "whole" / "synthesis")
+    expected = load_file(source / "critics.safetensors")
+    names = [source, tmp_path / "whole", whole, whole / "generator"]
+    for name in names:
+        critics = make_critics(tiny().gan, FaceGenerator.load(source))
+        load_critics(critics, name)
+        assert all(torch.equal(expected[k], v) for k, v in critics.state_dict().items())
+    assert capsys.readouterr().err == ""
+    (whole / "critics.safetensors").unlink()
+    load_critics(critics, whole)
+    assert "they start untrained" in capsys.readouterr().err
+
+
+def test_what_was_learned_jointly_can_be_gone_on_with(joint):
+    run = train(joint("gan.samples.every=1"), quiet=True).run
+    assert (run.path / "critics.safetensors").is_file()
+
+
+def test_the_recognizers_gradients_alone_are_clipped(joint, one_step, monkeypatch):
+    clipped = []
+    monkeypatch.setattr(
+        "accelerate.Accelerator.clip_grad_norm_",
+        lambda self, parameters, limit: clipped.append([id(p) for p in parameters]),
+    )
+    trainer, _ = one_step(joint("optim.clip=1"))
+    assert clipped == [[id(p) for p in trainer.model.parameters()]]
+
+
+def test_a_linear_head_learns_with_it(joint):
+    run = train(joint("model.head=linear"), quiet=True).run
+    assert load_model(run.path).bank is None
+
+
+def test_attention_heads_learn_from_synthetic_faces_at_every_stage(joint, one_step):
+    trainer, parts = one_step(joint(*ALONE, "joint.weight=1", "model.attention=true"))
+    assert "synthetic" in parts
+    assert moved(trainer.game.generator.decoder)
+
+
+@pytest.mark.parametrize(
+    ("override", "error", "words"),
+    [
+        ("optim.name=sgd", ConfigError, "needs Adam"),
+        ("model.head=linear joint.consistency=1", ConfigError, "transformation network"),
+        ("augment.mixup=0.2", ConfigError, "mixed with others.*joint.intra_class=0"),
+        ("augment.cutmix=1 joint.consistency=1", ConfigError, "cutmix 1"),
+        ("joint.generator=nowhere", CheckpointError, "no saved generator"),
+        ("model.gray=false", DataError, "looks at color"),
+        ("data.hold_out=[anger]", DataError, "other expressions"),
+        ("gan.network.critic_width=8", CheckpointError, "critics are not those"),
+    ],
+)
+def test_what_does_not_fit_is_one_clear_error(joint, override, error, words):
+    with pytest.raises(error, match=words):
+        train(joint(*override.split(" ")), quiet=True)

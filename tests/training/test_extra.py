@@ -1,0 +1,111 @@
+"""Synthetic faces among the training images of an ordinary run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from ke2nt.data.preprocessing import Preprocessing
+from ke2nt.errors import CheckpointError, ConfigError, LabelError, LayoutError
+from ke2nt.generation.networks.generator import FaceGenerator
+from ke2nt.generation.networks.sampling import write_faces
+from ke2nt.runtime.seeding import torch_generator
+from ke2nt.training.extra_faces import with_extra
+from ke2nt.training.train_recognizer import train
+from ke2nt.training.training_data import load_training_data
+
+CLASSES = ("neutral", "happiness", "anger")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("made")
+    generator = FaceGenerator(CLASSES, 16, 3, width=4, code_dim=8)
+    generator.save(folder / "generator")
+    write_faces(folder / "faces", generator.eval(), 12, 0)
+    return folder
+
+
+@pytest.fixture
+def data(tiny):
+    def load(extra):
+        config = tiny(f"data.extra={extra}", "model.image_size=24")
+        return load_training_data(config, Preprocessing(image_size=24))
+
+    return load
+
+
+def test_an_epoch_takes_the_share_and_every_extra_image_alike_often():
+    order, pool = torch.arange(10), torch.arange(10, 14)
+    found = with_extra(order, pool, 10, torch_generator(0))
+    counts = found.bincount(minlength=14)
+    assert counts[:10].tolist() == [1] * 10
+    assert counts[10:].sum() == 10
+    assert counts[10:].max() - counts[10:].min() <= 1
+    assert found.tolist() != sorted(found.tolist())
+    assert torch.equal(found, with_extra(order, pool, 10, torch_generator(0)))
+    assert torch.equal(with_extra(order, pool, 0, torch_generator(0)), order)
+
+
+def test_a_folder_of_any_generator(data, made):
+    found = data(f"{{folder: {made / 'faces'}, share: 0.25}}")
+    assert (found.extra, len(found.real), len(found.pool)) == (12, 42, 12)
+    assert found.extra_per_epoch == 14
+    names = [s.name for s in found.train.split.samples[-12:]]
+    assert all(name.startswith("extra/train/") for name in names)
+    labels = found.targets[-12:].tolist()
+    assert [CLASSES[y] for y in labels] == [name.split("/")[2] for name in names]
+
+
+def test_a_frozen_generator(data, made):
+    found = data(f"{{generator: {made}, count: 7, share: 0.5}}")
+    assert (found.extra, found.extra_per_epoch) == (7, 42)
+    assert found.targets[-7:].tolist() == [0, 1, 2, 0, 1, 2, 0]
+    again = data(f"{{generator: {made}, count: 7, share: 0.5}}")
+    pixels = [next(d.train.batches(7, order=d.pool)).pixels for d in (found, again)]
+    assert torch.equal(*pixels)
+
+
+def test_a_run_trains_on_them_and_resumes_from_them(tiny, made):
+    config = tiny(f"data.extra={{folder: {made / 'faces'}, share: 0.4}}", "optim.epochs=2")
+    run = train(config, quiet=True).run
+    assert run.read("run.json")["samples"]["train"] == 54
+    checkpoint = sorted((run.path / "checkpoints").iterdir())[-1]
+    progress = json.loads((checkpoint / "state.json").read_text())["progress"]
+    assert len(progress["records"]) == 2
+    train(config, resume=True, quiet=True)
+
+
+def test_unreadable_extra_images_are_named_and_left_out(tiny, made, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(made / "faces", folder)
+    bad = sorted((folder / "train" / "anger").iterdir())[0]
+    bad.write_bytes(b"")
+    config = tiny(f"data.extra={{folder: {folder}}}", "model.image_size=24")
+    found = load_training_data(config, Preprocessing(image_size=24))
+    assert len(found.pool) == 11
+    assert list(found.failed()) == [f"extra/train/anger/{bad.name}"]
+
+
+@pytest.mark.parametrize(
+    ("extra", "error", "words"),
+    [
+        ("{share: 0.3}", ConfigError, "either a folder or a generator"),
+        ("{folder: a, generator: b}", ConfigError, "either a folder or a generator"),
+        ("{folder: nowhere}", LayoutError, "nowhere"),
+        ("{generator: nowhere}", CheckpointError, "no saved generator"),
+    ],
+)
+def test_what_is_not_there_is_one_clear_error(data, extra, error, words):
+    with pytest.raises(error, match=words):
+        data(extra)
+
+
+def test_faces_of_a_class_that_is_not_learned_are_refused(tiny, made):
+    config = tiny(f"data.extra={{folder: {made / 'faces'}}}", "data.hold_out=[anger]")
+    with pytest.raises(LabelError, match="'anger', which is not learned"):
+        train(config, quiet=True)

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import json
+import math
+import shutil
+
+import open_clip
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from ke2nt.banks.text_bank import TextBank
+from ke2nt.errors import PromptError, TextEncoderError
+from ke2nt.vlm.base import WeightsUnavailableError
+from ke2nt.vlm.catalog import get_encoder
+
+ARCH = "ke2nt-test-clip"
+CONFIG = {
+    "embed_dim": 12,
+    "vision_cfg": {"image_size": 16, "layers": 1, "width": 16, "head_width": 8, "patch_size": 8},
+    "text_cfg": {
+        "context_length": 16,
+        "vocab_size": 49408,
+        "width": 16,
+        "heads": 2,
+        "layers": 1,
+    },
+}
+TEXTS = ["a photo of a happy face.", "fear!", "Neutral"]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A random model as checkpoint.pt, checkpoint.safetensors and an open_clip folder."""
+    folder = tmp_path_factory.mktemp("open_clip")
+    config = folder / f"{ARCH}.json"
+    config.write_text(json.dumps(CONFIG))
+    open_clip.add_model_config(config)
+    torch.manual_seed(7)
+    model = open_clip.create_model(ARCH)
+    with torch.no_grad():
+        model.logit_scale.fill_(math.log(33.0))
+    state = {name: value.contiguous() for name, value in model.state_dict().items()}
+    torch.save(state, folder / "checkpoint.pt")
+    save_file(state, folder / "checkpoint.safetensors")
+    local = folder / "local"
+    local.mkdir()
+    save_file(state, local / "open_clip_model.safetensors")
+    (local / "open_clip_config.json").write_text(json.dumps({"model_cfg": CONFIG}))
+    return folder
+
+
+def library(home, **options):
+    """Features and scale as open_clip itself gives them."""
+    path = str(home / "checkpoint.pt")
+    model = open_clip.create_model(ARCH, pretrained=path, **options).eval()
+    with torch.no_grad():
+        tokens = open_clip.get_tokenizer(ARCH)(TEXTS)
+        return model.encode_text(tokens), float(model.logit_scale.exp())
+
+
+@pytest.mark.parametrize("name", ["checkpoint.pt", "checkpoint.safetensors"])
+def test_a_checkpoint_gives_the_librarys_own_features(home, name):
+    encoder = get_encoder(f"open_clip:{ARCH}/{home / name}")
+    encoded = encoder.encode(TEXTS)
+    features, scale = library(home)
+    torch.testing.assert_close(encoded.embeddings, features, rtol=0, atol=1e-6)
+    assert encoded.embeddings.dtype == torch.float32
+    assert encoded.logit_scale == pytest.approx(scale) == pytest.approx(33.0, rel=1e-5)
+    assert encoded.logit_bias is None
+    assert str(home) not in encoder.id
+
+
+def test_a_folder_gives_the_librarys_own_features(home):
+    encoder = get_encoder(f"open_clip:{home / 'local'}")
+    features, _ = library(home)
+    torch.testing.assert_close(encoder.encode(TEXTS).embeddings, features, rtol=0, atol=1e-6)
+    assert encoder.id == "open_clip:local"
+    assert len(encoder.fingerprint().weights) == 64
+
+
+def test_a_tag_trained_with_quick_gelu_gets_it(home, monkeypatch):
+    tag = {"hf_hub": "x/y/", "quick_gelu": True}
+    monkeypatch.setattr(open_clip.pretrained, "get_pretrained_cfg", lambda arch, name: tag)
+    monkeypatch.setattr(
+        open_clip.pretrained, "download_pretrained", lambda cfg: str(home / "checkpoint.pt")
+    )
+    encoded = get_encoder(f"open_clip:{ARCH}/sometag").encode(TEXTS)
+    quick, _ = library(home, force_quick_gelu=True)
+    plain, _ = library(home)
+    torch.testing.assert_close(encoded.embeddings, quick, rtol=0, atol=1e-6)
+    assert float((quick - plain).abs().max()) > 1e-5
+
+
+def test_the_fingerprint_follows_weights_and_settings(home, tmp_path):
+    def prints(folder):
+        return get_encoder(f"open_clip:{folder}").fingerprint()
+
+    for name in ("same", "weights", "config", "tokens"):
+        shutil.copytree(home / "local", tmp_path / name)
+    path = tmp_path / "weights" / "open_clip_model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    for name, part, change in (
+        ("config", None, {"quick_gelu": True}),
+        ("tokens", "text_cfg", {"context_length": 12}),
+    ):
+        config = json.loads(json.dumps(CONFIG))
+        (config[part] if part else config).update(change)
+        file = tmp_path / name / "open_clip_config.json"
+        file.write_text(json.dumps({"model_cfg": config}))
+    original = prints(home / "local")
+    assert prints(tmp_path / "same") == original
+    assert prints(tmp_path / "weights").weights != original.weights
+    assert prints(tmp_path / "weights").tokenizer == original.tokenizer
+    assert prints(tmp_path / "config").weights != original.weights
+    assert prints(tmp_path / "tokens").tokenizer != original.tokenizer
+
+
+def test_the_tokenizers_own_limit(home):
+    encoder = get_encoder(f"open_clip:{home / 'local'}")
+    fits, long = " ".join(["face"] * 14), " ".join(["face"] * 15)
+    encoder.check_lengths([fits])  # 14 words, start and end
+    with pytest.raises(PromptError, match=r"at most 16 tokens.*\(17\)"):
+        encoder.check_lengths([fits, long])
+
+
+def test_a_bank_from_a_checkpoint_is_kept(home, monkeypatch):
+    spec = f"open_clip:{ARCH}/{home / 'checkpoint.pt'}"
+    first = TextBank.build("paper", encoder=spec, classes=["happiness", "fear"])
+    monkeypatch.setattr(open_clip, "create_model", lambda *a, **k: pytest.fail("loaded a model"))
+    second = TextBank.build("paper", encoder=spec, classes=["happiness", "fear"])
+    assert torch.equal(first.embeddings, second.embeddings)
+    assert first.logit_scale == pytest.approx(33.0, rel=1e-5)
+
+
+def test_weights_that_do_not_fit_are_an_error(home, tmp_path):
+    bad = tmp_path / "bad.pt"
+    torch.save({"x": torch.ones(1)}, bad)
+    with pytest.raises(TextEncoderError, match="cannot load"):
+        get_encoder(f"open_clip:{ARCH}/{bad}").encode(TEXTS)
+    bad.write_bytes(b"nothing")
+    with pytest.raises(TextEncoderError, match="cannot load"):
+        get_encoder(f"open_clip:{ARCH}/{bad}").encode(TEXTS)
+
+
+def test_a_tag_that_is_absent_offline_says_what_to_do():
+    with pytest.raises(WeightsUnavailableError, match=r"open_clip:ViT-B-16/PATH"):
+        get_encoder("open_clip:ViT-B-16/openai").fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("open_clip:ViT-B-61/openai", "Did you mean 'ViT-B-16"),
+        ("open_clip:ViT-B-16/opanai", "Did you mean 'openai'"),
+        ("open_clip:ViT-B-16", "one of openai"),
+        ("open_clip:ViT-B-16//no/such/file.pt", "no tag or checkpoint"),
+    ],
+)
+def test_wrong_names(spec, words):
+    with pytest.raises(TextEncoderError, match=words):
+        get_encoder(spec)
+
+
+def test_wrong_folders(tmp_path):
+    with pytest.raises(TextEncoderError, match="open_clip_config"):
+        get_encoder(f"open_clip:{tmp_path}")
+    (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": CONFIG}))
+    with pytest.raises(TextEncoderError, match="no weights"):
+        get_encoder(f"open_clip:{tmp_path}")

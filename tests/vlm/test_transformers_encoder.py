@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import shutil
+
+import open_clip
+import pytest
+import torch
+import transformers
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+from ke2nt.banks.text_bank import TextBank
+from ke2nt.errors import PromptError, TextEncoderError
+from ke2nt.vlm.base import WeightsUnavailableError
+from ke2nt.vlm.catalog import get_encoder
+
+TEXTS = ["a photo of a happy face", "fear", "a neutral face"]
+WORDS = ["a", "photo", "of", "happy", "face", "fear", "neutral"]
+TOWER = {
+    "hidden_size": 16,
+    "intermediate_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+}
+VISION = {**TOWER, "image_size": 16, "patch_size": 8}
+
+
+def save_words(folder, *, limit):
+    """A tokenizer of whole words that ends each text with [SEP]."""
+    vocab = {word: index for index, word in enumerate(["[PAD]", "[SEP]", "[UNK]", *WORDS])}
+    tokenizer = Tokenizer(models.WordLevel(vocab, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing("$A [SEP]", None, [("[SEP]", 1)])
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        eos_token="[SEP]",
+        unk_token="[UNK]",
+        model_max_length=limit,
+    ).save_pretrained(folder)
+
+
+def save_model(model, folder):
+    model.eval().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hf") / "tiny-clip"
+    torch.manual_seed(1)
+    config = transformers.CLIPConfig(
+        text_config={**TOWER, "max_position_embeddings": 16, "vocab_size": 49408},
+        vision_config=VISION,
+        projection_dim=12,
+        logit_scale_init_value=math.log(20.0),
+    )
+    save_model(transformers.CLIPModel(config), folder)
+    with gzip.open(open_clip.tokenizer.default_bpe(), "rt", encoding="utf-8") as file:
+        merges = file.read().split("\n")[1 : 49152 - 256 - 2 + 1]
+    vocab = dict(open_clip.SimpleTokenizer().encoder)
+    vocab["<|startoftext|>"] = vocab.pop("<start_of_text>")
+    vocab["<|endoftext|>"] = vocab.pop("<end_of_text>")
+    (folder / "vocab.json").write_text(json.dumps(vocab))
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]))
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps({"tokenizer_class": "CLIPTokenizer", "model_max_length": 16})
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def siglip(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hf") / "tiny-siglip"
+    torch.manual_seed(2)
+    config = transformers.SiglipConfig(
+        text_config={
+            **TOWER,
+            "max_position_embeddings": 10,
+            "vocab_size": 10,
+            "projection_size": 16,
+            "pad_token_id": 0,
+            "bos_token_id": 1,
+            "eos_token_id": 1,
+        },
+        vision_config=VISION,
+    )
+    model = transformers.SiglipModel(config)
+    with torch.no_grad():
+        model.logit_scale.fill_(math.log(90.0))
+        model.logit_bias.fill_(-12.0)
+    save_words(folder, limit=10)
+    return save_model(model, folder)
+
+
+@pytest.fixture(scope="module")
+def sentence(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hf") / "tiny-sentence"
+    torch.manual_seed(3)
+    config = transformers.BertConfig(vocab_size=10, max_position_embeddings=20, **TOWER)
+    save_words(folder, limit=18)
+    save_model(transformers.BertModel(config), folder)
+    pooling(folder, {"pooling_mode_mean_tokens": True}, ["Transformer", "Pooling"])
+    (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 9}')
+    return folder
+
+
+def pooling(folder, mode, layers):
+    (folder / "1_Pooling").mkdir(exist_ok=True)
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(mode))
+    modules = [{"type": f"sentence_transformers.models.{name}"} for name in layers]
+    (folder / "modules.json").write_text(json.dumps(modules))
+
+
+def features(model, **tokens):
+    with torch.no_grad():
+        found = model.get_text_features(**tokens)
+    return getattr(found, "pooler_output", found)
+
+
+def test_clip_gives_the_librarys_own_features(clip):
+    encoder = get_encoder(f"transformers:{clip}")
+    encoded = encoder.encode(TEXTS)
+    model = transformers.CLIPModel.from_pretrained(clip)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(clip)
+    rows = [features(model, **tokenizer([text], return_tensors="pt")) for text in TEXTS]
+    torch.testing.assert_close(encoded.embeddings, torch.cat(rows), rtol=0, atol=1e-6)
+    assert encoded.logit_scale == pytest.approx(20.0, rel=1e-5)
+    assert encoded.logit_bias is None
+    assert encoder.id == "transformers:tiny-clip"
+    with pytest.raises(PromptError, match=r"at most 16 tokens.*\(17\)"):
+        encoder.check_lengths([" ".join(["face"] * 14), " ".join(["face"] * 15)])
+
+
+def test_siglip_reads_padding_and_has_a_bias(siglip):
+    encoder = get_encoder(f"transformers:{siglip}")
+    encoded = encoder.encode(TEXTS)
+    model = transformers.SiglipModel.from_pretrained(siglip)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(siglip)
+    ids = tokenizer(TEXTS, padding="max_length", max_length=10, return_tensors="pt")["input_ids"]
+    assert ids.shape == (3, 10)
+    torch.testing.assert_close(
+        encoded.embeddings, features(model, input_ids=ids), rtol=0, atol=1e-6
+    )
+    short = tokenizer(TEXTS, padding=True, return_tensors="pt")["input_ids"]
+    assert float((features(model, input_ids=short) - encoded.embeddings).abs().max()) > 1e-4
+    assert encoded.logit_scale == pytest.approx(90.0, rel=1e-5)
+    assert encoded.logit_bias == -12.0
+
+
+def test_siglips_bias_is_noted_in_the_bank(siglip):
+    bank = TextBank.build("simple", encoder=f"transformers:{siglip}", classes=["fear"])
+    assert bank.provenance["logit_bias"] == -12.0
+    assert bank.logit_scale == pytest.approx(90.0, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("mode", "layers"),
+    [
+        ({"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False}, 2),
+        ({"pooling_mode": "mean"}, 3),
+        ({"pooling_mode_cls_token": True}, 3),
+    ],
+)
+def test_a_sentence_encoder_pools_as_its_folder_says(sentence, tmp_path, mode, layers):
+    folder = shutil.copytree(sentence, tmp_path / "copy")
+    pooling(folder, mode, ["Transformer", "Pooling", "Normalize"][:layers])
+    encoded = get_encoder(f"transformers:{folder}").encode(TEXTS)
+    model = transformers.BertModel.from_pretrained(folder)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    for text, found in zip(TEXTS, encoded.embeddings, strict=True):
+        with torch.no_grad():
+            states = model(**tokenizer([text], return_tensors="pt")).last_hidden_state[0]
+        expected = states[0] if mode.get("pooling_mode_cls_token") else states.mean(dim=0)
+        if layers == 3:
+            expected = expected / expected.norm()
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+    assert encoded.logit_scale is None
+
+
+def test_the_smallest_limit_of_a_sentence_encoder_counts(sentence):
+    encoder = get_encoder(f"transformers:{sentence}")
+    encoder.check_lengths([" ".join(["face"] * 8)])
+    with pytest.raises(PromptError, match="at most 9 tokens"):
+        encoder.check_lengths([" ".join(["face"] * 9)])
+
+
+@pytest.mark.parametrize(
+    ("mode", "layers"),
+    [
+        ({"pooling_mode_max_tokens": True}, ["Transformer", "Pooling"]),
+        (
+            {"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": True},
+            ["Transformer", "Pooling"],
+        ),
+        ({"pooling_mode_mean_tokens": True}, ["Transformer", "Pooling", "Dense"]),
+    ],
+)
+def test_unknown_pooling_is_refused(sentence, tmp_path, mode, layers):
+    folder = shutil.copytree(sentence, tmp_path / "copy")
+    pooling(folder, mode, layers)
+    with pytest.raises(TextEncoderError, match="sentence encoder"):
+        get_encoder(f"transformers:{folder}").encode(TEXTS)
+
+
+def test_the_fingerprint_follows_weights_tokenizer_and_pooling(sentence, tmp_path):
+    def prints(folder):
+        return get_encoder(f"transformers:{folder}").fingerprint()
+
+    original = prints(sentence)
+    folder = shutil.copytree(sentence, tmp_path / "copy")
+    assert prints(folder) == original
+    pooling(folder, {"pooling_mode": "cls"}, ["Transformer", "Pooling"])
+    assert prints(folder).weights != original.weights
+    folder = shutil.copytree(sentence, tmp_path / "tokens")
+    path = folder / "tokenizer_config.json"
+    path.write_text(path.read_text() + "\n")
+    assert prints(folder).tokenizer != original.tokenizer
+    assert prints(folder).weights == original.weights
+
+
+def test_a_model_without_text_features_is_refused(sentence, tmp_path):
+    folder = shutil.copytree(sentence, tmp_path / "copy")
+    shutil.rmtree(folder / "1_Pooling")
+    with pytest.raises(TextEncoderError, match="'bert'"):
+        get_encoder(f"transformers:{folder}").fingerprint()
+
+
+def test_broken_weights_are_an_error(sentence, tmp_path):
+    folder = shutil.copytree(sentence, tmp_path / "copy")
+    (folder / "model.safetensors").write_bytes(b"nothing")
+    with pytest.raises(TextEncoderError, match="cannot load"):
+        get_encoder(f"transformers:{folder}").encode(TEXTS)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(TextEncoderError, match="no model"):
+        get_encoder(f"transformers:{folder}").fingerprint()
+
+
+def test_weights_in_pieces(sentence, tmp_path):
+    folder = shutil.copytree(sentence, tmp_path / "copy")
+    transformers.BertModel.from_pretrained(folder).save_pretrained(folder, max_shard_size="4KB")
+    (folder / "model.safetensors").unlink(missing_ok=True)
+    pieces = sorted(folder.glob("model-*.safetensors"))
+    assert len(pieces) > 1
+    encoder = get_encoder(f"transformers:{folder}")
+    whole = get_encoder(f"transformers:{sentence}").encode(TEXTS)
+    assert torch.equal(encoder.encode(TEXTS).embeddings, whole.embeddings)
+    before = encoder.fingerprint()
+    data = bytearray(pieces[-1].read_bytes())
+    data[-1] ^= 1
+    pieces[-1].write_bytes(data)
+    assert encoder.fingerprint().weights != before.weights
+    pieces[0].unlink()
+    with pytest.raises(TextEncoderError, match="no model"):
+        encoder.fingerprint()
+    (folder / "model.safetensors.index.json").write_text("[]")
+    with pytest.raises(TextEncoderError, match="not an index"):
+        encoder.fingerprint()
+
+
+def test_a_hub_id_that_is_absent_offline_says_what_to_do():
+    with pytest.raises(WeightsUnavailableError, match="transformers:FOLDER"):
+        get_encoder("transformers:openai/clip-vit-base-patch32").fingerprint()
+    with pytest.raises(WeightsUnavailableError, match="transformers:FOLDER"):
+        get_encoder("transformers:openai/clip-vit-base-patch32").encode(["a face"])
+
+
+@pytest.mark.parametrize("source", ["/no/such/folder", "./here", "a/b/c", "two words"])
+def test_a_folder_that_is_not_there(source):
+    with pytest.raises(TextEncoderError, match="no folder"):
+        get_encoder(f"transformers:{source}")

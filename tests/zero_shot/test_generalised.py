@@ -1,0 +1,92 @@
+"""Seen and unseen classes, against slow loops."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ke2nt.evaluation.generalized import generalized_figures
+from ke2nt.evaluation.metrics import classification_report
+from ke2nt.pages.zero_shot_page import generalized_words
+
+CLASSES = ("neutral", "happiness", "anger", "fear", "contempt")
+SEEN = ("happiness", "neutral", "anger")
+
+
+def report(labels, guesses, classes=CLASSES):
+    probabilities = np.full((len(labels), len(classes)), 0.1 / (len(classes) - 1))
+    probabilities[np.arange(len(labels)), guesses] = 0.9
+    return classification_report(probabilities, np.array(labels), classes, bootstrap=0)
+
+
+def slow(labels, guesses, chosen):
+    """Accuracy and mean class recall over some classes, by counting."""
+    rows = [(a, b) for a, b in zip(labels, guesses, strict=True) if a in chosen]
+    accuracy = sum(a == b for a, b in rows) / len(rows)
+    recalls = []
+    for k in sorted({a for a, _ in rows}):
+        own = [b for a, b in rows if a == k]
+        recalls.append(sum(b == k for b in own) / len(own))
+    return accuracy, sum(recalls) / len(recalls)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_against_counting(seed):
+    rng = np.random.default_rng(seed)
+    labels = rng.choice(5, 80, p=[0.4, 0.2, 0.2, 0.15, 0.05])
+    guesses = np.where(rng.random(80) < 0.6, labels, rng.integers(0, 5, 80))
+    figures = generalized_figures(report(labels, guesses), SEEN, resamples=0)
+    seen, unseen = slow(labels, guesses, {0, 1, 2}), slow(labels, guesses, {3, 4})
+    assert (figures.seen.accuracy, figures.seen.recall) == pytest.approx(seen)
+    assert (figures.unseen.accuracy, figures.unseen.recall) == pytest.approx(unseen)
+    for name, s, u in zip(("accuracy", "recall"), seen, unseen, strict=True):
+        harmonic = 2 / (1 / s + 1 / u) if s and u else 0.0
+        assert getattr(figures.harmonic, name) == pytest.approx(harmonic)
+    assert figures.seen.accuracy_interval is None
+    assert figures.seen_classes == ("neutral", "happiness", "anger")
+
+
+def test_accuracy_weighs_images_and_recall_weighs_classes():
+    labels = [0] * 9 + [1] + [3] * 4
+    guesses = [0] * 9 + [0] + [3, 3, 0, 0]
+    figures = generalized_figures(report(labels, guesses), SEEN, resamples=0)
+    assert (figures.seen.accuracy, figures.seen.recall) == (0.9, 0.5)
+    assert figures.unseen.accuracy == 0.5
+    assert figures.harmonic.accuracy == pytest.approx(2 * 0.9 * 0.5 / 1.4)
+    assert figures.harmonic.recall == 0.5
+
+
+def test_never_right_on_the_unseen_gives_zero():
+    figures = generalized_figures(report([0, 1, 3], [0, 1, 0]), SEEN, resamples=20)
+    assert figures.harmonic.accuracy == figures.harmonic.recall == 0.0
+    assert figures.unseen.accuracy_interval == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 2], [3, 4, 3]])
+def test_without_images_of_both_kinds_there_are_none(labels):
+    assert generalized_figures(report(labels, labels), SEEN) is None
+
+
+def test_intervals_are_those_of_resampled_images():
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, 5, 300)
+    guesses = np.where(rng.random(300) < 0.6, labels, rng.integers(0, 5, 300))
+    figures = generalized_figures(report(labels, guesses), SEEN, resamples=2000, seed=3)
+    draws = []
+    for _ in range(2000):
+        rows = rng.integers(0, 300, 300)
+        (a, _), (b, _) = (slow(labels[rows], guesses[rows], k) for k in ({0, 1, 2}, {3, 4}))
+        draws.append((a, b, 2 * a * b / (a + b)))
+    low, high = np.percentile(draws, [2.5, 97.5], axis=0)
+    parts = (figures.seen, figures.unseen, figures.harmonic)
+    for part, below, above in zip(parts, low, high, strict=True):
+        assert part.accuracy_interval == pytest.approx((below, above), abs=0.015)
+    again = generalized_figures(report(labels, guesses), SEEN, resamples=2000, seed=3)
+    assert again == figures
+
+
+def test_one_sentence_for_the_page():
+    text = generalized_words(generalized_figures(report([0, 1, 3, 3], [0, 1, 3, 0]), SEEN))
+    assert "never on fear" in text
+    assert "50.0 % over the unseen" in text
+    assert "harmonic mean 66.7 %" in text
