@@ -124,8 +124,8 @@ def centers_from_text(embeddings: Tensor, margin: float) -> Tensor:
     Returns:
         (K, D), r (t_k − mean t) with spread = margin.
     """
-    centerd = embeddings - embeddings.mean(dim=0)
-    return centerd * (margin / spread(centerd).clamp(min=1e-12)).sqrt()
+    centered = embeddings - embeddings.mean(dim=0)
+    return centered * (margin / spread(centered).clamp(min=1e-12)).sqrt()
 
 
 class MetricPart(nn.Module):

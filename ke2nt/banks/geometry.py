@@ -15,7 +15,7 @@ from ke2nt.runtime.suggest import did_you_mean
 
 __all__ = ["Geometry", "arrange"]
 
-Geometry = Literal["paper", "centerd", "whitened"]
+Geometry = Literal["paper", "centered", "whitened"]
 Bank = TypeVar("Bank", bound=BankContent)
 _LEAST = 1e-5  # smallest singular value, as a share of the largest
 
@@ -27,7 +27,7 @@ def arrange(bank: Bank, geometry: Geometry) -> Bank:
     0.7 to 0.9 with minilm. With T (K, D) the class embeddings and μ their mean:
 
     - "paper": T as it is, as KE2NT has it (https://arxiv.org/abs/2409.08598).
-    - "centerd": unit(t_k − μ), the anchor unit(t_0 − μ); likewise the raw embeddings, which are not
+    - "centered": unit(t_k − μ), the anchor unit(t_0 − μ); likewise the raw embeddings, which are not
       normalized, so that the differences t_y − t_0 stay as they were.
     - "whitened": (T Tᵀ)^(−1/2) T, the orthonormal vectors nearest to T (Löwdin 1950), raw and
       normalized ones alike. The anchor is the neutral class; without one it takes part as a
@@ -38,7 +38,7 @@ def arrange(bank: Bank, geometry: Geometry) -> Bank:
 
     Args:
         bank: Text embeddings of K classes.
-        geometry: "paper", "centerd" or "whitened".
+        geometry: "paper", "centered" or "whitened".
 
     Raises:
         ConfigError: The geometry is unknown.
@@ -59,7 +59,7 @@ def arrange(bank: Bank, geometry: Geometry) -> Bank:
         "anchor": bank.provenance.get("anchor", []),
         "of": bank.provenance,
     }
-    if geometry == "centerd":
+    if geometry == "centered":
         center, raw_center = bank.embeddings.mean(dim=0), bank.raw.mean(dim=0)
         return replace(
             bank,

@@ -137,7 +137,7 @@ class TextConfig(Section):
     bank: str | None = Field(
         None, description="Folder of a saved TextBank, in place of encoder and prompts."
     )
-    geometry: Literal["paper", "centerd", "whitened"] = Field(
+    geometry: Literal["paper", "centered", "whitened"] = Field(
         "paper", description="Class vectors as they are, less their mean, or made orthonormal."
     )
     cache_dir: str | None = Field(None, description="Cache folder; null takes the usual place.")

@@ -17,7 +17,7 @@ GRID = 7
 def cover_regions(crop: np.ndarray, grid: int = GRID) -> np.ndarray:
     """Copies of a face, each with one square hidden under the face's mean color.
 
-    The squares are two cells wide and centerd on the cells of a grid, so that neighbors overlap
+    The squares are two cells wide and centered on the cells of a grid, so that neighbors overlap
     (occlusion sensitivity: Zeiler and Fergus, https://arxiv.org/abs/1311.2901, section 4.2).
 
     Args:

@@ -13,7 +13,7 @@ def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
     """‖μ_a − μ_b‖² + Tr(Σ_a + Σ_b − 2 (Σ_a Σ_b)^½), the Fréchet distance of two Gaussians.
 
     FID, in any feature space (https://arxiv.org/abs/1706.08500). Tr (Σ_a Σ_b)^½ is the sum of the
-    singular values of A Bᵀ for centerd, scaled data A and B, so that no matrix root is needed.
+    singular values of A Bᵀ for centered, scaled data A and B, so that no matrix root is needed.
 
     Args:
         a: (N, D) features, N ≥ 2.

@@ -32,18 +32,18 @@ def test_paper_is_the_bank_itself():
 
 
 @pytest.mark.parametrize("neutral_index", [0, None])
-def test_centerd(neutral_index):
+def test_centered(neutral_index):
     own = bank(neutral_index)
-    found = arrange(own, "centerd")
+    found = arrange(own, "centered")
     rows = own.embeddings.tolist()
     center = [math.fsum(row[d] for row in rows) / 3 for d in range(6)]
 
-    def centerd(row):
+    def centered(row):
         moved = [x - c for x, c in zip(row, center, strict=True)]
         return [x / math.sqrt(math.fsum(v * v for v in moved)) for x in moved]
 
-    torch.testing.assert_close(found.embeddings.tolist(), [centerd(row) for row in rows])
-    torch.testing.assert_close(found.neutral.tolist(), centerd(own.neutral.tolist()))
+    torch.testing.assert_close(found.embeddings.tolist(), [centered(row) for row in rows])
+    torch.testing.assert_close(found.neutral.tolist(), centered(own.neutral.tolist()))
     # the moves that L_t compares with stay as published
     torch.testing.assert_close(found.raw - found.neutral_raw, own.raw - own.neutral_raw)
     assert not torch.equal(found.raw, own.raw)
@@ -68,9 +68,9 @@ def test_whitened_is_the_nearest_orthonormal_set(neutral_index):
 
 def test_an_arranged_bank_is_saved_and_does_not_name_an_encoder(tmp_path):
     own = TextBank.build("paper")
-    arrange(own, "centerd").save(tmp_path)
+    arrange(own, "centered").save(tmp_path)
     facts = TextBank.load(tmp_path).provenance
-    assert facts["geometry"] == "centerd"
+    assert facts["geometry"] == "centered"
     assert facts["prompts"] == own.provenance["prompts"]
     assert "encoder" not in facts
     assert facts["of"]["encoder"] == "minilm"
@@ -79,7 +79,7 @@ def test_an_arranged_bank_is_saved_and_does_not_name_an_encoder(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "geometry"),
     [
-        ([[1.0, 0.0], [1.0, 0.0]], "centerd"),
+        ([[1.0, 0.0], [1.0, 0.0]], "centered"),
         ([[1.0, 0.0], [1.0, 0.0]], "whitened"),
         ([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], "whitened"),
     ],
@@ -93,5 +93,5 @@ def test_classes_that_do_not_differ_enough_are_refused(rows, geometry):
 
 
 def test_an_unknown_geometry_names_the_known_ones():
-    with pytest.raises(ConfigError, match=r"paper, centerd, whitened.*'whitened'"):
+    with pytest.raises(ConfigError, match=r"paper, centered, whitened.*'whitened'"):
         arrange(bank(), "whitend")
