@@ -57,7 +57,7 @@ def stage_accuracies(folder: Path) -> dict[str, float]:
     model = load_model(folder)
     images, right = tensors_for(model, split), []
     for batch in images.batches(256):
-        output = model(model.preprocessing.to_input(batch.pixels))
+        output = model(model.preprocessing.normalize(batch.pixels))
         if not isinstance(output, DeepOutput) or len(output.stages) == 1:
             return {}
         labels = torch.from_numpy(split.labels())[batch.indices]

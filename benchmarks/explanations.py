@@ -138,7 +138,7 @@ def main() -> None:
     seed_everything(0)
     fresh = build_model(model.architecture, bank=model.bank, classes=model.classes)
     with torch.no_grad():  # batch statistics of the faces, as any network would have them
-        fresh.train()(fresh.preprocessing.to_input(_batch(faces)))
+        fresh.train()(fresh.preprocessing.normalize(_batch(faces)))
     rows = figures(model.eval(), faces, "trained") + figures(fresh.eval(), faces, "random weights")
     write_table(args.out, rows)
 

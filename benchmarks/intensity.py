@@ -89,7 +89,7 @@ def embed(model: Any, pictures: list[np.ndarray], batch: int = 128) -> KE2NTOutp
     parts = []
     for start in range(0, len(pictures), batch):
         pixels = torch.from_numpy(np.stack(pictures[start : start + batch])).permute(0, 3, 1, 2)
-        parts.append(model(model.preprocessing.to_input(pixels)))
+        parts.append(model(model.preprocessing.normalize(pixels)))
     return KE2NTOutput(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 

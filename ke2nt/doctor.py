@@ -250,7 +250,7 @@ def _model(name: str) -> Iterator[Finding]:
     size = model.preprocessing.image_size
     gray = torch.full((1, 3, size, size), 128, dtype=torch.uint8)
     with torch.inference_mode():
-        logits = model(model.preprocessing.to_input(gray)).logits
+        logits = model(model.preprocessing.normalize(gray)).logits
     if bad or not logits.isfinite().all():
         reason = f"weights such as {bad[0]} are not finite" if bad else "its answers are not finite"
         yield Finding("model", name, "broken", reason, f"ke2nt train --resume {name}")

@@ -57,7 +57,7 @@ def recompute_statistics(
         layer.momentum, layer.training = None, True  # the plain mean over batches
     try:
         for batch in images.batches(min(batch_size, len(images.usable)), drop_last=True):
-            model(model.preprocessing.to_input(batch.pixels.to(device)))
+            model(model.preprocessing.normalize(batch.pixels.to(device)))
     finally:
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum, layer.training = momentum, False

@@ -120,7 +120,7 @@ class AdaptTrainer(_TargetTrainer):
         logits = target.logits.detach()
         if self.adapt.adapt.teacher == "average":
             assert self.ema is not None
-            clean = self.model.preprocessing.to_input(pixels.to(self.device))
+            clean = self.model.preprocessing.normalize(pixels.to(self.device))
             with torch.no_grad(), self.accelerator.autocast():
                 logits = gather_rows(self.ema.model(clean).logits)
         labels: PseudoLabels = self.parts.labeller(logits)

@@ -76,7 +76,7 @@ class FaceReader:
         inputs = np.concatenate([crop[None], cover_regions(crop, GRID)])
         pixels = torch.from_numpy(inputs).permute(0, 3, 1, 2)
         outputs = [
-            model(model.preprocessing.to_input(batch.to(device))) for batch in pixels.split(_BATCH)
+            model(model.preprocessing.normalize(batch.to(device))) for batch in pixels.split(_BATCH)
         ]
         neutral = [o.neutral_embeddings for o in outputs if o.neutral_embeddings is not None]
         return SeenFace(

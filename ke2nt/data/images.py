@@ -1,14 +1,17 @@
-"""Image files to RGB pixels: the one place that opens image files, with one kind of error."""
+"""Images of every kind to 8-bit RGB pixels: the one place that opens image files.
+
+Every failure is an `ImageReadError`. No other file of this room imports Pillow.
+"""
 
 from __future__ import annotations
 
 import io
 import os
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -17,15 +20,22 @@ from ke2nt.data.sample import ChangedImage, ImageSource, PackedImage
 from ke2nt.errors import DataError, ImageReadError
 
 __all__ = [
+    "INTERPOLATIONS",
     "MAX_PIXELS",
     "ImageHeader",
+    "ImageLike",
     "decode",
     "encode_png",
     "is_image_name",
+    "iterate_images",
     "jpeg_compressed",
     "median_side",
+    "not_an_image",
     "probe",
 ]
+
+ImageLike: TypeAlias = str | Path | np.ndarray | Image.Image
+"""An image file, uint8 pixels (H, W, 3) in RGB order or (H, W) gray, or a PIL image."""
 
 MAX_PIXELS = 64 * 1024 * 1024
 """Most pixels that are decoded; a larger image is refused as a decompression bomb."""
@@ -35,10 +45,10 @@ _SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".png", ".bmp", ".gif"),
     *(".tif", ".tiff", ".webp", ".ppm", ".pgm"),
 )
-_LOOKED_AT = 100
-_GRAY_BEHIND = (128, 128, 128, 255)
+_MEDIAN_SAMPLES = 100
+_TRANSPARENCY_GRAY = (128, 128, 128, 255)
 _ORIENTATION_TAG = 0x0112
-_TURNS = {
+_TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -47,16 +57,18 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_UPRIGHT = 1
 _FILTERS = {
-    "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
+    "nearest": Image.Resampling.NEAREST,
 }
+INTERPOLATIONS = tuple(_FILTERS)
 
 
 class ImageHeader(NamedTuple):
-    """What an image file says of itself: pixels as stored, before any turn, and its true format."""
+    """Header of an image file: pixels as stored, before any rotation, and the actual format."""
 
     width: int
     height: int
@@ -64,16 +76,46 @@ class ImageHeader(NamedTuple):
 
 
 def is_image_name(path: str | Path) -> bool:
-    """Whether a file name looks like an image's; hidden files ("._face.png") do not."""
+    """Whether a file name is an image's; hidden files ("._face.png") are not."""
     path = Path(path)
     return path.suffix.lower() in _SUFFIXES and not path.name.startswith(".")
+
+
+def iterate_images(images: Any) -> Iterable[Any]:
+    """Single images of one image, a batch array (B, …) or an iterable of images.
+
+    Args:
+        images: Anything in `ImageLike`, a tensor, an `ImageSource`, or any iterable of them.
+
+    Raises:
+        DataError: The value is neither an image nor iterable.
+    """
+    if isinstance(images, str | Path | Image.Image | PackedImage | ChangedImage):
+        return [images]
+
+    # arrays and tensors: with four dimensions a batch, with fewer one image
+    if hasattr(images, "ndim"):
+        return images if images.ndim == 4 else [images]
+
+    if isinstance(images, Iterable):
+        return images
+    raise not_an_image(images)
+
+
+def not_an_image(value: object) -> DataError:
+    """The error for a value of a type that is never an image."""
+    return DataError(
+        "not an image",
+        expected="a path, a PIL image, or a uint8 array (H, W, 3) in RGB order",
+        found=type(value).__name__,
+    )
 
 
 def probe(path: Path) -> ImageHeader:
     """Size and format from an image's header; the pixels are not decoded.
 
     Raises:
-        ImageReadError: The file is absent, empty or no image.
+        ImageReadError: The file is missing, empty or not an image.
     """
     try:
         with _open(path) as image:
@@ -83,68 +125,80 @@ def probe(path: Path) -> ImageHeader:
 
 
 def median_side(sources: Sequence[ImageSource]) -> int | None:
-    """Median of the longer sides in pixels of up to a hundred pictures; None if none can be read.
+    """Median of the longer sides in pixels, over up to a hundred of the images.
 
-    Of a packed picture, its side before it was packed if that was smaller.
+    A packed image counts with its side before packing if that was smaller.
+
+    Returns:
+        The side, or None if no image can be read.
     """
     sides = []
-    for source in sources[:: max(1, len(sources) // _LOOKED_AT)]:
+    for source in sources[:: max(1, len(sources) // _MEDIAN_SAMPLES)]:
         with suppress(ImageReadError):
             side = max(decode(source).shape[:2])
-            known = source.side if isinstance(source, PackedImage) else None
-            sides.append(side if known is None else min(side, known))
+            original_side = source.side if isinstance(source, PackedImage) else None
+            sides.append(side if original_side is None else min(side, original_side))
     return statistics.median_low(sides) if sides else None
 
 
 def decode(
-    source: ImageSource, *, size: int | None = None, interpolation: str = "bicubic"
+    source: ImageSource | ImageLike, *, size: int | None = None, interpolation: str = "bicubic"
 ) -> np.ndarray:
     """Pixels of an image as 8-bit RGB.
 
     The content decides the format, not the name. Gray, palette and CMYK become RGB; 16-bit gray is
-    scaled to 8 bits; transparency is laid over mid gray (128); EXIF orientation is applied; of an
-    animation the first frame is taken.
+    scaled to 8 bits; transparency is laid over mid gray (128); EXIF orientation is applied; an
+    animation gives its first frame.
 
     Args:
-        source: An image file, uint8 pixels (H, W), (H, W, 1) or (H, W, 3) in RGB order, a place in
-            a packed split, or an image changed.
+        source: An image file; uint8 pixels (H, W), (H, W, 1) or (H, W, 3) in RGB order; a PIL
+            image; a row of a packed split; or a changed image.
         size: Side of the square to resize to, antialiased, aspect ignored; None keeps the size. A
-            JPEG is then decoded at a reduced scale where it is at least six times larger.
+            JPEG that is at least six times larger is decoded at a reduced scale.
         interpolation: "nearest", "bilinear", "bicubic" or "lanczos".
 
     Returns:
         uint8 (H, W, 3), or (size, size, 3).
 
     Raises:
-        ImageReadError: The image is absent, empty, damaged, no image, or has over `MAX_PIXELS`.
-        DataError: The interpolation is not known.
+        ImageReadError: The image is missing, empty, damaged, not an image, or has more than
+            `MAX_PIXELS`.
+        DataError: The interpolation or the type of the source is unknown.
     """
     if interpolation not in _FILTERS:
         raise DataError(
             "unknown interpolation", expected=f"one of {', '.join(_FILTERS)}", found=interpolation
         )
+    if not isinstance(source, str | Path | np.ndarray | Image.Image | PackedImage | ChangedImage):
+        raise not_an_image(source)
+
+    # The square to resize to, and how
+    target = size, interpolation
+    source = Path(source) if isinstance(source, str) else source
+
     try:
         if isinstance(source, ChangedImage):
             source = source.change(decode(source.source))
         if isinstance(source, PackedImage):
             source = source.read()
+
         if isinstance(source, np.ndarray):
-            return _finish(_from_array(source), 1, size, interpolation)
-        with _open(source) as image:
-            if size is not None:
-                image.draft(None, (3 * size, 3 * size))
-            _refuse_bomb(image)
-            image.load()
-            return _finish(_to_rgb(image), _orientation(image), size, interpolation)
-    except ImageReadError:  # of the image that is changed
+            return _finish(_from_array(source), _UPRIGHT, *target)
+        if isinstance(source, Image.Image):
+            return _decode_pil(source, *target)
+        return _decode_file(source, *target)
+
+    # The source of a changed image has its own message
+    except ImageReadError:
         raise
-    # Decoders raise nearly anything on damaged bytes: OSError, SyntaxError, struct.error, KeyError.
+
+    # Decoders raise nearly anything on damaged bytes: OSError, SyntaxError, struct.error, KeyError
     except Exception as error:
         raise _failure(source, error) from error
 
 
 def encode_png(pixels: np.ndarray) -> bytes:
-    """uint8 (H, W, 3) RGB pixels as a PNG file, gray where the three channels are equal."""
+    """uint8 (H, W, 3) RGB pixels as a PNG file, gray if the three channels are equal."""
     gray = (pixels == pixels[:, :, :1]).all()
     buffer = io.BytesIO()
     Image.fromarray(pixels[:, :, 0] if gray else pixels).save(buffer, format="PNG")
@@ -152,14 +206,14 @@ def encode_png(pixels: np.ndarray) -> bytes:
 
 
 def jpeg_compressed(pixels: np.ndarray, quality: int) -> np.ndarray:
-    """Pixels after JPEG.
+    """Pixels after JPEG compression.
 
     Args:
         pixels: uint8 (H, W, 1) or (H, W, 3), RGB.
-        quality: 1 to 95, as libjpeg counts.
+        quality: 1 to 95, on libjpeg's scale.
 
     Returns:
-        uint8, of the same shape.
+        uint8, same shape.
     """
     file = io.BytesIO()
     gray = pixels.shape[2] == 1
@@ -170,9 +224,29 @@ def jpeg_compressed(pixels: np.ndarray, quality: int) -> np.ndarray:
 
 @contextmanager
 def _open(path: Path) -> Iterator[Image.Image]:
-    # Given a path, Pillow maps plain TIFFs into memory and scrambles those turned by EXIF.
+    # Given a path, Pillow maps plain TIFFs into memory and scrambles those rotated by EXIF
     with open(path, "rb") as file, Image.open(file, formats=_FORMATS) as image:
         yield image
+
+
+def _decode_file(path: Path, size: int | None, interpolation: str) -> np.ndarray:
+    with _open(path) as image:
+        # a JPEG decoder reaches a reduced scale much faster than a resize does
+        if size is not None:
+            image.draft(None, (3 * size, 3 * size))
+
+        _refuse_bomb(image)
+        image.load()
+        return _finish(_to_rgb(image), _orientation(image), size, interpolation)
+
+
+def _decode_pil(image: Image.Image, size: int | None, interpolation: str) -> np.ndarray:
+    # an image that is RGB or gray already may be of any size, as an array may be
+    if image.mode not in ("RGB", "L"):
+        _refuse_bomb(image)
+
+    image.load()
+    return _finish(_to_rgb(image), _orientation(image), size, interpolation)
 
 
 def _refuse_bomb(image: Image.Image) -> None:
@@ -185,59 +259,75 @@ def _from_array(pixels: np.ndarray) -> Image.Image:
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[:, :, 0]
     gray = pixels.ndim == 2
+
     if pixels.dtype != np.uint8 or not (gray or (pixels.ndim == 3 and pixels.shape[2] == 3)):
         raise ValueError(f"{pixels.dtype} {pixels.shape}, not uint8 (H, W) or (H, W, 3)")
     if pixels.size == 0:
         raise ValueError("the array is empty")
+
     return Image.fromarray(np.ascontiguousarray(pixels)).convert("RGB")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
+    # 16-bit gray, which Pillow also stores as 32-bit integers
     if image.mode.startswith("I"):
         values = np.asarray(image).astype(np.int64)
         if values.min() < 0 or values.max() > 65535:
-            raise ValueError("its 32-bit pixels have no known range")
+            raise ValueError("32-bit pixels have no fixed range")
         return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8)).convert("RGB")
+
     if image.mode == "F":
-        raise ValueError("its floating-point pixels have no known range")
+        raise ValueError("floating-point pixels have no fixed range")
+
     if image.has_transparency_data:
         face = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", face.size, _GRAY_BEHIND), face).convert(
-            "RGB"
-        )
+        background = Image.new("RGBA", face.size, _TRANSPARENCY_GRAY)
+        return Image.alpha_composite(background, face).convert("RGB")
     return image.convert("RGB")
 
 
 def _orientation(image: Image.Image) -> int:
+    """EXIF orientation, 1 to 8."""
     try:
-        return int(image.getexif().get(_ORIENTATION_TAG, 1))
+        return int(image.getexif().get(_ORIENTATION_TAG, _UPRIGHT))
     except Exception:  # damaged metadata does not make the pixels unreadable
-        return 1
+        return _UPRIGHT
 
 
-def _finish(image: Image.Image, turn: int, size: int | None, interpolation: str) -> np.ndarray:
+def _finish(
+    image: Image.Image, orientation: int, size: int | None, interpolation: str
+) -> np.ndarray:
+    """Resize to a square, if one is asked for, and turn upright."""
     if size is not None and image.size != (size, size):
         image = image.resize((size, size), _FILTERS[interpolation])
-    if turn in _TURNS:
-        image = image.transpose(_TURNS[turn])
+    if orientation in _TRANSPOSES:
+        image = image.transpose(_TRANSPOSES[orientation])
     return np.array(image)
 
 
-def _failure(source: ImageSource, error: Exception) -> ImageReadError:
+def _failure(source: ImageSource | ImageLike, error: Exception) -> ImageReadError:
+    """The error that says in plain words why an image cannot be read."""
     if not isinstance(source, Path):
         return ImageReadError("pixels cannot be used as an image", found=error)
-    hint = None
-    reason: object = error or type(error).__name__
+
+    too_large = isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning)
+    return ImageReadError(
+        "the image cannot be read",
+        where=source,
+        found=_reason(source, error),
+        hint="Reduce its size first." if too_large else None,
+    )
+
+
+def _reason(path: Path, error: Exception) -> object:
     if isinstance(error, FileNotFoundError):
-        reason = "no such file"
-    elif isinstance(error, IsADirectoryError):
-        reason = "a folder"
-    elif isinstance(error, PermissionError):
-        reason = "a file that may not be read"
-    elif os.path.isfile(source) and os.path.getsize(source) == 0:
-        reason = "an empty file"
-    elif isinstance(error, Image.UnidentifiedImageError):
-        reason = "content that is no JPEG, PNG, BMP, GIF, TIFF, WebP, PPM or JPEG 2000 image"
-    elif isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
-        hint = "Make it smaller first."
-    return ImageReadError("the image cannot be read", where=source, found=reason, hint=hint)
+        return "no such file"
+    if isinstance(error, IsADirectoryError):
+        return "a folder"
+    if isinstance(error, PermissionError):
+        return "a file without read permission"
+    if os.path.isfile(path) and os.path.getsize(path) == 0:
+        return "an empty file"
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "content that is not a JPEG, PNG, BMP, GIF, TIFF, WebP, PPM or JPEG 2000 image"
+    return error or type(error).__name__

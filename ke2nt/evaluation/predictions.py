@@ -135,7 +135,7 @@ def predict(
     label = f"predicting {split.dataset} {split.split}"
     with _evaluation_mode(model):
         for batch in track(mine, label, total=len(chunks), quiet=quiet):
-            pixels = preprocessing.to_input(batch.pixels.to(device))
+            pixels = preprocessing.normalize(batch.pixels.to(device))
             views, vector = _forward(model, pixels, precision)
             views = views[None]
             if flip_tta:

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.checkpoints.model_folder import find_model_folder
-from ke2nt.data.images import decode
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.data.sample import ImageSource
 from ke2nt.errors import ModelError
@@ -80,9 +79,7 @@ class TrainedImages(ImageEncoder):
 
     def read(self, source: ImageSource) -> np.ndarray:
         """Decode and resize as `ke2nt evaluate` does."""
-        own = self._preprocessing
-        rgb = decode(source, size=own.image_size, interpolation=own.interpolation)
-        return np.ascontiguousarray(rgb.transpose(2, 0, 1))
+        return np.ascontiguousarray(self._preprocessing.resize(source).transpose(2, 0, 1))
 
     def load(self, device: torch.device) -> Tower:
         """The whole model.
@@ -118,4 +115,4 @@ class _TrainedTower(Tower):
         self._model = model
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        return self._model(self._model.preprocessing.to_input(pixels)).embeddings
+        return self._model(self._model.preprocessing.normalize(pixels)).embeddings

@@ -51,7 +51,7 @@ def gradcam_map(model: ExpressionModel, crop: np.ndarray, target: Target) -> np.
     package = import_optional("pytorch_grad_cam", extra="explain", purpose="Grad-CAM")
     device = next(model.parameters()).device
     pixels = torch.tensor(crop).permute(2, 0, 1)[None].to(device)
-    images = model.preprocessing.to_input(pixels)
+    images = model.preprocessing.normalize(pixels)
     layer = _layer(model, images)
     images.requires_grad_()  # else a model whose weights are frozen has no gradient at the layer
     with package.GradCAM(

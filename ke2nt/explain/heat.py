@@ -20,7 +20,7 @@ def forward_faces(model: ExpressionModel, faces: np.ndarray) -> KE2NTOutput:
     """The model's output for uint8 (B, S, S, 3) faces, with gradients where they are on."""
     device = next(model.parameters()).device
     pixels = torch.tensor(faces).permute(0, 3, 1, 2).to(device)
-    return model(model.preprocessing.to_input(pixels))
+    return model(model.preprocessing.normalize(pixels))
 
 
 @torch.no_grad()

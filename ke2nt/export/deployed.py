@@ -31,7 +31,7 @@ class DeployedModel(nn.Module):
             float32 (B, K), rows sum to 1.
         """
         pixels = images.permute(0, 3, 1, 2).to(torch.float32)
-        logits = self.model(self.model.preprocessing.to_input(pixels)).logits
+        logits = self.model(self.model.preprocessing.normalize(pixels)).logits
         if self.model.calibration is not None:
             logits = self.model.calibration.apply(logits)
         return logits.softmax(dim=-1)

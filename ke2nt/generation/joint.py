@@ -150,7 +150,7 @@ class JointTrainer(Trainer):
         preprocessing = self.model.preprocessing
         pixels = to_pixels(resized(made, preprocessing.image_size))
         pixels = self.augment(pixels, draws.generator)
-        images = preprocessing.to_input(pixels).expand(-1, 3, -1, -1)
+        images = preprocessing.normalize(pixels).expand(-1, 3, -1, -1)
         with keep_statistics(self.model):
             return self.answer(images.contiguous(memory_format=torch.channels_last))
 

@@ -116,7 +116,7 @@ def _batched(work: Any, *values: Tensor) -> Tensor:
 
 def _pooled(judge: ExpressionModel, images: Tensor) -> Tensor:
     pixels = to_pixels(resized(images, judge.preprocessing.image_size))
-    return judge.features(judge.preprocessing.to_input(pixels).expand(-1, 3, -1, -1))
+    return judge.features(judge.preprocessing.normalize(pixels).expand(-1, 3, -1, -1))
 
 
 def _nearest(images: Tensor, others: Tensor) -> float:

@@ -205,7 +205,7 @@ class ExpressionModel(nn.Module, ABC):
                 "the images do not fit the model",
                 expected=f"normalized floating images of shape (batch, 3, {size}, {size})",
                 found=f"{images.dtype} of shape {tuple(images.shape)}",
-                hint="model.preprocessing.to_input makes them from uint8 pixels.",
+                hint="model.preprocessing(images) makes them from images of any kind.",
             )
         if not isinstance(self.backbone, StageMaps):
             return StageFeatures((self.backbone(images),), ())

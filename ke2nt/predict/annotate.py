@@ -1,8 +1,7 @@
-"""PIL images in, drawn-on pictures out. The only file of this room that imports Pillow."""
+"""Results drawn on pictures. The only file of this room that imports Pillow."""
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable
 from functools import lru_cache
 from io import BytesIO
@@ -12,35 +11,14 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
-from ke2nt.data.images import decode
 from ke2nt.plots.class_colors import class_colors
 from ke2nt.plots.theme import LIGHT
 from ke2nt.predict.result import FaceResult
 from ke2nt.runtime.atomic import write_bytes
 
-__all__ = ["annotate", "is_pillow", "resize", "to_pixels", "write_picture"]
+__all__ = ["annotate", "resize", "write_picture"]
 
-_ORIENTATION_TAG = 0x0112
 _WITHHELD = LIGHT.muted
-
-
-def is_pillow(value: object) -> bool:
-    """Whether a value is a PIL image."""
-    return isinstance(value, Image.Image)
-
-
-def to_pixels(image: Any) -> np.ndarray:
-    """Upright uint8 (H, W, 3) RGB pixels of a PIL image, as `decode` gives them for a file.
-
-    Raises:
-        ImageReadError: Its pixels cannot be used, such as floating-point ones.
-    """
-    if image.mode in ("RGB", "L") and image.getexif().get(_ORIENTATION_TAG, 1) == 1:
-        return decode(np.asarray(image))
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "image.tif"
-        image.save(file, "TIFF", exif=image.getexif())
-        return decode(file)
 
 
 def resize(pixels: np.ndarray, width: int, height: int) -> np.ndarray:

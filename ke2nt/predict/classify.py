@@ -120,4 +120,4 @@ class FaceClassifier:
     @torch.inference_mode()
     def _forward(self, crops: Sequence[np.ndarray]) -> KE2NTOutput:
         pixels = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).to(self.device)
-        return self.model(self.model.preprocessing.to_input(pixels))
+        return self.model(self.model.preprocessing.normalize(pixels))

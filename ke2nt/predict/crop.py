@@ -40,4 +40,4 @@ def crop_face(
     face = pixels if box is None else crop_square(pixels, box, use.margin)
     if use.face_pixels is not None and max(face.shape[:2]) > use.face_pixels:
         face = decode(face, size=use.face_pixels, interpolation="bicubic")
-    return decode(face, size=preprocessing.image_size, interpolation=preprocessing.interpolation)
+    return preprocessing.resize(face)

@@ -4,21 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
-
-from ke2nt.data.images import decode
+from ke2nt.data.images import ImageLike, decode, iterate_images
 from ke2nt.errors import DataError, ImageReadError
-from ke2nt.predict.annotate import is_pillow, to_pixels
 from ke2nt.predict.frames import Frame
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
 __all__ = ["ImageLike", "image_frames"]
-
-ImageLike: TypeAlias = "str | Path | np.ndarray | Image"
 
 
 def image_frames(images: ImageLike | Iterable[ImageLike]) -> Iterator[Frame]:
@@ -29,37 +20,18 @@ def image_frames(images: ImageLike | Iterable[ImageLike]) -> Iterator[Frame]:
             them, a (B, H, W, 3) array included.
 
     Raises:
-        DataError: Something is no image at all, such as a float array or a number.
+        DataError: A value is not an image, such as a float array or a number.
     """
-    single = isinstance(images, str | Path) or is_pillow(images)
-    if single or (isinstance(images, np.ndarray) and images.ndim < 4):
-        images = [images]  # type: ignore[list-item]
-    elif not isinstance(images, Iterable):
-        raise _not_an_image(images)
-    for index, image in enumerate(images):
+    for index, image in enumerate(iterate_images(images)):
         yield _frame(image, index)
 
 
-def _frame(image: object, index: int) -> Frame:
-    if isinstance(image, str | Path):
-        try:
-            return Frame(str(image), decode(Path(image)))
-        except ImageReadError as error:
-            return Frame(str(image), None, problem=str(error.found))
-    name = f"image {index}"
+def _frame(image: ImageLike, index: int) -> Frame:
+    is_file = isinstance(image, str | Path)
+    name = str(image) if is_file else f"image {index}"
     try:
-        if isinstance(image, np.ndarray):
-            return Frame(name, decode(image))
-        if is_pillow(image):
-            return Frame(name, to_pixels(image))
+        return Frame(name, decode(image))
     except ImageReadError as error:
+        if is_file:
+            return Frame(name, None, problem=str(error.found))
         raise DataError(f"{name} cannot be used", found=error.found) from error
-    raise _not_an_image(image)
-
-
-def _not_an_image(value: object) -> DataError:
-    return DataError(
-        "not an image",
-        expected="a path, a PIL image, or a uint8 array (H, W, 3) in RGB order",
-        found=type(value).__name__,
-    )

@@ -188,7 +188,7 @@ def _accuracy(
     right = dict.fromkeys(values, 0)
     known = dict.fromkeys(values, 0)
     for batch in images.batches(256):
-        inputs = model.preprocessing.to_input(batch.pixels.to(device))
+        inputs = model.preprocessing.normalize(batch.pixels.to(device))
         stages = heads(model.stage_features(inputs).pooled)
         for i, name in enumerate(values):
             guess = torch.stack([logits[name] for logits in stages]).mean(dim=0).argmax(dim=1).cpu()

@@ -182,7 +182,7 @@ class Trainer(EpochLoop):
 
     def _changed(self, pixels: torch.Tensor, draws: Draws) -> tuple[torch.Tensor, torch.Tensor]:
         pixels = self.augment.apply(pixels, Draws(*map(self.to_device, draws)))
-        images = self.model.preprocessing.to_input(pixels)
+        images = self.model.preprocessing.normalize(pixels)
         return pixels, images.contiguous(memory_format=torch.channels_last)
 
     def losses(

@@ -64,7 +64,7 @@ def test_the_effect_is_what_covering_takes_away(model, crop, tmp_path):
     def odds(pixels):
         batch = torch.from_numpy(pixels[None].copy()).permute(0, 3, 1, 2)
         with torch.inference_mode():
-            p = model(model.preprocessing.to_input(batch)).logits.double().softmax(dim=1)[0, k]
+            p = model(model.preprocessing.normalize(batch)).logits.double().softmax(dim=1)[0, k]
         return float((p / (1 - p)).log())
 
     covered = cover_regions(face.crop)

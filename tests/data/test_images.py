@@ -88,7 +88,7 @@ def test_values_without_a_known_range_are_refused(tmp_path):
         ("f.tif", np.array([[0.5, 0.7]], np.float32)),
         ("i.tif", np.array([[0, 1 << 20]], np.int32)),
     ):
-        with pytest.raises(ImageReadError, match="known range"):
+        with pytest.raises(ImageReadError, match="fixed range"):
             decode(save(tmp_path / name, Image.fromarray(values)))
 
 
@@ -258,3 +258,31 @@ def test_damaged_bytes_give_pixels_or_the_one_error(tmp_path, data, kind):
         return
     assert out.shape == (8, 8, 3)
     assert out.dtype == np.uint8
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif"])
+def test_pil_images_decode_like_their_files(tmp_path, rgb, orientation, suffix):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = save(tmp_path / f"a.{suffix}", Image.fromarray(rgb), exif=exif)
+    with Image.open(path) as image:
+        assert np.array_equal(decode(image), decode(path))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGBA", "LA", "CMYK", "I;16", "YCbCr", "HSV"])
+def test_pil_images_of_every_mode_become_rgb(rgb, mode):
+    image = Image.fromarray(rgb)
+    image = (image.convert("I") if mode == "I;16" else image).convert(mode)
+    assert decode(image).shape == rgb.shape
+    assert np.array_equal(decode(image, size=8), decode(decode(image), size=8)) or mode == "1"
+
+
+def test_pil_images_without_a_pixel_range_are_refused(rgb):
+    with pytest.raises(ImageReadError, match="fixed range"):
+        decode(Image.fromarray(rgb).convert("F"))
+
+
+def test_other_types_are_not_images():
+    with pytest.raises(DataError, match=r"not an image.*found float"):
+        decode(1.5)

@@ -54,7 +54,7 @@ def slow(model, split, flip=False):
     model.eval()
     with torch.no_grad():
         for sample in split.samples:
-            x = model.preprocessing.to_input(
+            x = model.preprocessing.normalize(
                 torch.from_numpy(sample.source.transpose(2, 0, 1).copy())[None]
             )
             p = model(x).logits.double().softmax(-1)[0]

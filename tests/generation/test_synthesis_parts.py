@@ -50,7 +50,7 @@ def test_pixels_there_and_back():
     gray = from_pixels(pixels, 1)
     assert gray.shape == (3, 1, 8, 8)
     as_model = Preprocessing(image_size=8, mean=(0.5,) * 3, std=(0.5,) * 3, gray=True)
-    torch.testing.assert_close(gray, as_model.to_input(pixels)[:, :1], atol=1e-5, rtol=0)
+    torch.testing.assert_close(gray, as_model.normalize(pixels)[:, :1], atol=1e-5, rtol=0)
     assert to_pixels(gray).shape == (3, 3, 8, 8)
 
 

@@ -221,7 +221,7 @@ def test_preprocessing_belongs_to_the_model(bank):
     own = Preprocessing(32, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2), gray=True)
     model = KE2NT(bank, "mobilenetv3_small_050", 32, preprocessing=own)
     assert model.preprocessing == own
-    model(model.preprocessing.to_input(torch.zeros(2, 3, 32, 32, dtype=torch.uint8)))
+    model(model.preprocessing.normalize(torch.zeros(2, 3, 32, 32, dtype=torch.uint8)))
     with pytest.raises(ModelError, match="differ in image size"):
         KE2NT(bank, "mobilenetv3_small_050", 64, preprocessing=own)
     with pytest.raises(ModelError, match="dropout"):

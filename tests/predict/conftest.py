@@ -60,7 +60,7 @@ def fresh_model(portraits):
     pixels = torch.from_numpy(np.stack([decode(face, size=32) for face in portraits]))
     with torch.no_grad():
         for _ in range(30):  # statistics of the batch norms, without which all faces look alike
-            model(model.preprocessing.to_input(pixels.permute(0, 3, 1, 2)))
+            model(model.preprocessing.normalize(pixels.permute(0, 3, 1, 2)))
     return model.eval()
 
 

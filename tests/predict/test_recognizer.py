@@ -54,7 +54,7 @@ def test_answers_are_the_models_own_on_the_same_crops(recognizer, model, portrai
     assert all(row.box == (0, 0, 64, 64) and row.detector_score is None for row in found)
     with torch.inference_mode():
         pixels = torch.stack([batch.pixels[0] for batch in images.batches(1)])
-        output = model(model.preprocessing.to_input(pixels))
+        output = model(model.preprocessing.normalize(pixels))
         moves = intensity(output.embeddings, None, model.bank)
     for row, own in zip(found, moves, strict=True):
         assert row.intensity == pytest.approx(float(own[model.classes.index(row.label)]), abs=1e-5)

@@ -22,7 +22,7 @@ def probabilities(recognizer: ExpressionModel, images: Tensor) -> Tensor:
     """
     preprocessing = recognizer.preprocessing
     pixels = to_pixels(resized(images, preprocessing.image_size))
-    logits = recognizer(preprocessing.to_input(pixels).expand(-1, 3, -1, -1)).logits
+    logits = recognizer(preprocessing.normalize(pixels).expand(-1, 3, -1, -1)).logits
     if recognizer.calibration is not None:
         logits = recognizer.calibration.apply(logits)
     return logits.softmax(dim=1)

@@ -50,7 +50,7 @@ class FrozenFeatures(nn.Module):
         preprocessing = self.recognizer.preprocessing
         pixels = to_pixels(resized(images, preprocessing.image_size))
         maps = self.recognizer.backbone.net.forward_intermediates(
-            preprocessing.to_input(pixels).expand(-1, 3, -1, -1),
+            preprocessing.normalize(pixels).expand(-1, 3, -1, -1),
             indices=[self.stage],
             intermediates_only=True,
         )[0]
