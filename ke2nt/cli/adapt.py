@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ke2nt.cli.options import QuietFlag, resumed_alone, yaml_text
-from ke2nt.cli.output import JsonFlag, percent, print_json, print_line, print_table, resumable
+from ke2nt.cli.output import JsonFlag, print_json, print_line, print_table, resumable
 from ke2nt.errors import ConfigError
+from ke2nt.runtime.formatting import percent, percent_cell
 
 if TYPE_CHECKING:
     from ke2nt.adapt.adapt_model import AdaptResult
@@ -138,17 +139,18 @@ def _settings(
 def _show(result: AdaptResult) -> None:
     changes = result.changes
     sides = (changes.before.answers, changes.after.answers)
-    print_line(f"{changes.changed:.1%} of {changes.n:,} images are answered otherwise now")
+    print_line(f"{percent(changes.changed)} of {changes.n:,} images are answered otherwise now")
     shares = zip(changes.classes, *(s.shares for s in sides), strict=True)
     print_table(
-        ["answers", "before %", "after %"], [(n, percent(a), percent(b)) for n, a, b in shares]
+        ["answers", "before %", "after %"],
+        [(n, percent_cell(a), percent_cell(b)) for n, a, b in shares],
     )
-    figures = [("mean confidence", *(percent(s.confidence) for s in sides))]
+    figures = [("mean confidence", *(percent_cell(s.confidence) for s in sides))]
     if result.before is not None and result.after is not None:
         reports = (result.before.report, result.after.report)
         figures += [
-            ("accuracy", *(percent(r.accuracy) for r in reports)),
-            ("mean class recall (UAR)", *(percent(r.uar) for r in reports)),
+            ("accuracy", *(percent_cell(r.accuracy) for r in reports)),
+            ("mean class recall (UAR)", *(percent_cell(r.uar) for r in reports)),
         ]
     print_table(["figure", "before %", "after %"], figures)
     print_line(" ".join([result.trust.sentence(), *result.trust.reasons]))

@@ -22,6 +22,7 @@ from ke2nt.cli.options import (
 )
 from ke2nt.cli.output import JsonFlag, print_json, print_line, print_table
 from ke2nt.errors import CheckpointError, DataError
+from ke2nt.runtime.formatting import percent
 
 if TYPE_CHECKING:
     from ke2nt.checkpoints.calibration import Calibration
@@ -138,7 +139,7 @@ def calibrate(
         if answered * max_risk < _RULE_OF_THREE:  # not even if none of them were wrong
             notes.append(
                 f"The threshold rests on {answered} faces: too few to tell that at most "
-                f"{max_risk:.1%} of answers are wrong. Use more images."
+                f"{percent(max_risk)} of answers are wrong. Use more images."
             )
     notes += _compared(calibration, stored)
     use = ModelUse.of(model)
@@ -209,8 +210,8 @@ def _show(
         share, wrong = calibration.threshold["coverage"], calibration.threshold["risk"]
         print_line(
             f"answers below {calibration.min_confidence:.4f} are withheld: "
-            f"{share:.1%} of the faces are answered"
-            + (f", {wrong:.1%} of them wrongly" if wrong is not None else "")
+            f"{percent(share)} of the faces are answered"
+            + (f", {percent(wrong)} of them wrongly" if wrong is not None else "")
         )
     for note in notes:
         print_line(f"note: {note}")

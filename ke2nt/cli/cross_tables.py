@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from ke2nt.cli.output import is_number, percent, percent_range, print_line, print_table
+from ke2nt.cli.output import is_number, print_line, print_table
+from ke2nt.runtime.formatting import percent, percent_cell
 
 if TYPE_CHECKING:
     from ke2nt.evaluation.cross_dataset import CrossEvaluation
@@ -67,12 +68,12 @@ def pair_table(result: CrossEvaluation) -> Table:
                 *pair,
                 str(report.n),
                 str(len(report.classes)),
-                percent(report.accuracy),
-                percent_range(report.intervals.get("accuracy")),
-                percent(report.uar),
-                percent_range(report.intervals.get("uar")),
-                percent(report.macro_f1),
-                percent(report.ece),
+                percent_cell(report.accuracy),
+                percent_cell(report.intervals.get("accuracy")),
+                percent_cell(report.uar),
+                percent_cell(report.intervals.get("uar")),
+                percent_cell(report.macro_f1),
+                percent_cell(report.ece),
             ]
         )
     columns = ["model", "dataset", "n images", "n classes", "WAR %", "95 % interval"]
@@ -114,7 +115,7 @@ def _matrix(result: CrossEvaluation, figure: str, title: str) -> Table:
     def text(model: str, target: str) -> str:
         cell = result.at(model, target)
         evaluation = None if cell is None else cell.evaluation
-        return "–" if evaluation is None else percent(getattr(evaluation.report, figure))
+        return "–" if evaluation is None else percent_cell(getattr(evaluation.report, figure))
 
     columns = ["model", *(f"{target.name} #" for target in result.targets)]
     rows = [
@@ -131,13 +132,13 @@ def severity_tables(result: Robustness) -> list[Table]:
         rows = [
             [
                 kind.replace("_", " "),
-                *(percent(result.value(figure, kind, s)) for s in result.severities),
-                percent(result.mean(figure, kind=kind)),
+                *(percent_cell(result.value(figure, kind, s)) for s in result.severities),
+                percent_cell(result.mean(figure, kind=kind)),
             ]
             for kind in result.kinds
         ]
-        means = [percent(result.mean(figure, severity=s)) for s in result.severities]
-        rows.append(["mean", *means, percent(result.mean(figure))])
+        means = [percent_cell(result.mean(figure, severity=s)) for s in result.severities]
+        rows.append(["mean", *means, percent_cell(result.mean(figure))])
         severities = [f"{s} #" for s in result.severities]
         columns = [f"{name}, percent, at severity", *severities, "mean #"]
         tables.append(Table(None, columns, rows))
@@ -148,9 +149,9 @@ def clean_words(result: Robustness) -> str:
     """The figures without any corruption in one sentence."""
     report = result.clean.report
     return (
-        f"As they are, the {report.n} images give WAR {percent(report.accuracy)} %, UAR "
-        f"{percent(report.uar)} %, macro-F1 {percent(report.macro_f1)} %, ECE "
-        f"{percent(report.ece)} %."
+        f"As they are, the {report.n} images give WAR {percent(report.accuracy)}, UAR "
+        f"{percent(report.uar)}, macro-F1 {percent(report.macro_f1)}, ECE "
+        f"{percent(report.ece)}."
     )
 
 

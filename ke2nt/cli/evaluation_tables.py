@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ke2nt.cli.output import percent, percent_range, print_line, print_table, short_names
+from ke2nt.cli.output import print_line, print_table, short_names
+from ke2nt.runtime.formatting import percent_cell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,12 +69,12 @@ def show_evaluation(result: Evaluation, options: dict[str, Any], notes: list[str
         "macro_f1": "macro-F1",
     }
     rows = [
-        [title, percent(getattr(report, name)), percent_range(report.intervals.get(name))]
+        [title, percent_cell(getattr(report, name)), percent_cell(report.intervals.get(name))]
         for name, title in titles.items()
     ]
-    rows.append(["calibration error (ECE)", percent(report.ece), ""])
+    rows.append(["calibration error (ECE)", percent_cell(report.ece), ""])
     if result.uncalibrated is not None:
-        rows.append(["ECE before calibration", percent(result.uncalibrated.ece), ""])
+        rows.append(["ECE before calibration", percent_cell(result.uncalibrated.ece), ""])
     print_table(["figure", "value %", "95 % interval"], rows)
     print_table(
         ["class", "n images", "recall %", "95 % interval", "precision %", "F1 %"],
@@ -81,10 +82,10 @@ def show_evaluation(result: Evaluation, options: dict[str, Any], notes: list[str
             [
                 c.name,
                 c.support,
-                percent(c.recall),
-                percent_range(c.recall_interval),
-                percent(c.precision),
-                percent(c.f1),
+                percent_cell(c.recall),
+                percent_cell(c.recall_interval),
+                percent_cell(c.precision),
+                percent_cell(c.f1),
             ]
             for c in report.per_class
         ],
@@ -112,10 +113,10 @@ def show_groups(reports: Sequence[GroupReport]) -> None:
                 [
                     group.name + ("" if group.compared else " (few)"),
                     group.n,
-                    percent(group.accuracy),
-                    percent_range(group.accuracy_interval),
-                    percent(group.uar),
-                    percent_range(group.uar_interval),
+                    percent_cell(group.accuracy),
+                    percent_cell(group.accuracy_interval),
+                    percent_cell(group.uar),
+                    percent_cell(group.uar_interval),
                 ]
                 for group in report.groups
             ],

@@ -11,6 +11,7 @@ import typer
 from ke2nt.cli.options import DeviceOption, QuietFlag, writable
 from ke2nt.cli.output import JsonFlag, print_json, print_line, print_table
 from ke2nt.errors import ConfigError, DataError, ImageReadError
+from ke2nt.runtime.formatting import percent
 
 if TYPE_CHECKING:
     from ke2nt.explain.target import Target
@@ -197,6 +198,6 @@ def _explained(
             files.append(file.name)
             overlays.append((f"{name}: {about.name}", picture))
     face = ExplainedFace(
-        stem.name, f"{answer} {confidence:.0%}", decode(crop, size=_SIDE), overlays
+        stem.name, f"{answer} {percent(confidence, 0)}", decode(crop, size=_SIDE), overlays
     )
     return face, {"answer": answer, "confidence": confidence, "scores": scores, "files": files}

@@ -19,6 +19,7 @@ from ke2nt.cli.options import (
 )
 from ke2nt.cli.output import JsonFlag, print_json, print_line
 from ke2nt.errors import ConfigError
+from ke2nt.runtime.formatting import percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -212,4 +213,5 @@ def _words(loss: Any) -> str:
     )
     if loss.accuracy_before is None:
         return text
-    return f"{text}; accuracy {loss.accuracy_before:.2%} before, {loss.accuracy_after:.2%} after"
+    before, after = percent(loss.accuracy_before, 2), percent(loss.accuracy_after, 2)
+    return f"{text}; accuracy {before} before, {after} after"

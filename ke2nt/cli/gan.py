@@ -24,6 +24,7 @@ from ke2nt.cli.options import (
 )
 from ke2nt.cli.output import JsonFlag, print_json, print_line, print_table, resumable
 from ke2nt.errors import ConfigError, DataError
+from ke2nt.runtime.formatting import percent
 
 if TYPE_CHECKING:
     from ke2nt.config.gan import FesganConfig
@@ -141,8 +142,9 @@ def train(
         return
     report, split = result.evaluation.report, result.data.val.split
     print_line(
-        f"{split.dataset} {split.split}: accuracy {report.accuracy:.2%}, UAR {report.uar:.2%}, "
-        f"macro-F1 {report.macro_f1:.2%} on {report.n} images"
+        f"{split.dataset} {split.split}: accuracy {percent(report.accuracy, 2)}, "
+        f"UAR {percent(report.uar, 2)}, macro-F1 {percent(report.macro_f1, 2)} "
+        f"on {report.n} images"
     )
     print_line(f"run: {result.run.path}   report: {result.run.report}")
 

@@ -18,8 +18,6 @@ from rich.text import Text
 __all__ = [
     "JsonFlag",
     "is_number",
-    "percent",
-    "percent_range",
     "print_json",
     "print_line",
     "print_table",
@@ -120,16 +118,6 @@ def _broken(name: str, width: int) -> str:
     return "\n".join(
         textwrap.wrap(name.replace(" %", "\u00a0%"), max(width, 1), break_long_words=False)
     )
-
-
-def percent(share: float | None) -> str:
-    """A share as a number of percent, or a dash."""
-    return "–" if share is None else f"{100 * share:.1f}"
-
-
-def percent_range(interval: tuple[float, float] | None) -> str:
-    """An interval of shares, or a dash."""
-    return "–" if interval is None else f"{percent(interval[0])}–{percent(interval[1])}"
 
 
 def short_names(names: Sequence[str], length: int = 5) -> Sequence[str]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ke2nt.cli.output import percent, percent_range, print_line, print_table, short_names
+from ke2nt.cli.output import print_line, print_table, short_names
+from ke2nt.runtime.formatting import percent_cell, percent_points
 
 if TYPE_CHECKING:
-    from ke2nt.evaluation.metrics import Interval
     from ke2nt.promptlab.comparison import Comparison
     from ke2nt.promptlab.intervals import Figures
     from ke2nt.promptlab.mcnemar import McNemar
@@ -35,7 +35,7 @@ def show_ranking(ranking: Ranking, top: int) -> None:
     )
     print_table(
         ["set", *(f"{name} #" for name in short_names(ranking.classes))],
-        [[e.text, *map(percent, e.figures.recall)] for e in sets],
+        [[e.text, *map(percent_cell, e.figures.recall)] for e in sets],
         title="Recall of each class, percent",
     )
     for kind, title in _WORDS.items():
@@ -57,16 +57,16 @@ def show_search(search: Search, split: str, final_split: str) -> None:
     """Contenders on both splits, and the prompts chosen."""
     rows: list[list[object]] = [
         ["prompts", *(sum(map(len, c.prompts.values())) for c in search.contenders)],
-        [f"{split} UAR %", *(percent(c.selection.uar) for c in search.contenders)],
+        [f"{split} UAR %", *(percent_cell(c.selection.uar) for c in search.contenders)],
     ]
     for title, name in (("UAR", "uar"), ("WAR", "accuracy")):
         found = [(getattr(c.final, name), c.final.intervals.get(name)) for c in search.contenders]
-        rows.append([f"{final_split} {title} %", *(percent(value) for value, _ in found)])
-        rows.append(["  95 % interval", *(percent_range(interval) for _, interval in found)])
+        rows.append([f"{final_split} {title} %", *(percent_cell(value) for value, _ in found)])
+        rows.append(["  95 % interval", *(percent_cell(interval) for _, interval in found)])
     rows.append(
         [
             "selected has more %",
-            *(_signed(c.gain.uar, c.gain.intervals.get("uar")) if c.gain else ""
+            *(percent_points(c.gain.uar, c.gain.intervals.get("uar")) if c.gain else ""
               for c in search.contenders),
         ]
     )  # fmt: skip
@@ -99,10 +99,11 @@ def show_comparison(result: Comparison) -> None:
     first, second = result.names
     one, two, gap = result.first, result.second, result.difference
     rows: list[list[object]] = [
-        ["mean class recall (UAR)", "", percent(one.uar), percent(two.uar),
-         _signed(gap.uar, gap.intervals.get("uar")), ""],
-        ["accuracy (WAR)", sum(result.support), percent(one.accuracy), percent(two.accuracy),
-         _signed(gap.accuracy, gap.intervals.get("accuracy")), f"{result.test.p_value:.2g}"],
+        ["mean class recall (UAR)", "", percent_cell(one.uar), percent_cell(two.uar),
+         percent_points(gap.uar, gap.intervals.get("uar")), ""],
+        ["accuracy (WAR)", sum(result.support),
+         percent_cell(one.accuracy), percent_cell(two.accuracy),
+         percent_points(gap.accuracy, gap.intervals.get("accuracy")), f"{result.test.p_value:.2g}"],
     ]  # fmt: skip
     for k, name in enumerate(result.classes):
         change = gap.recall[k]
@@ -110,9 +111,9 @@ def show_comparison(result: Comparison) -> None:
             [
                 name,
                 result.support[k],
-                percent(one.recall[k]),
-                percent(two.recall[k]),
-                "–" if change is None else _signed(change, gap.recall_intervals[k]),
+                percent_cell(one.recall[k]),
+                percent_cell(two.recall[k]),
+                percent_points(change, gap.recall_intervals[k]),
                 f"{result.class_tests[k].p_value:.2g}",
             ]
         )
@@ -137,7 +138,7 @@ def show_geometry(found: Geometry, top: int) -> None:
                 _number(c.distance_to_neutral),
                 _number(c.prompts_apart.own if c.prompts_apart else None),
                 _number(c.prompts_apart.other if c.prompts_apart else None),
-                percent(c.prompts_apart.recovered if c.prompts_apart else None),
+                percent_cell(c.prompts_apart.recovered if c.prompts_apart else None),
             ]
             for c in found.classes
         ],
@@ -176,16 +177,16 @@ def _place(entry: Entry, columns: list[str]) -> list[str]:
 
 def _scores(figures: Figures) -> list[str]:
     return [
-        percent(figures.uar),
-        percent_range(figures.intervals.get("uar")),
-        percent(figures.accuracy),
+        percent_cell(figures.uar),
+        percent_cell(figures.intervals.get("uar")),
+        percent_cell(figures.accuracy),
     ]
 
 
 def _gain(entry: Entry) -> str:
     if entry.marginal is None:
         return "–"
-    return _signed(entry.marginal.uar, entry.marginal.intervals.get("uar"))
+    return percent_points(entry.marginal.uar, entry.marginal.intervals.get("uar"))
 
 
 def _verdict(names: tuple[str, str], test: McNemar) -> str:
@@ -197,17 +198,6 @@ def _verdict(names: tuple[str, str], test: McNemar) -> str:
     if test.p_value >= 0.05:
         return text + "the difference may be chance"
     return text + f"{names[test.only_second > test.only_first]} is right more often"
-
-
-def _signed(value: float, interval: Interval | None) -> str:
-    if interval is None:
-        return _points(value)
-    return f"{_points(value)} ({_points(interval[0])} to {_points(interval[1])})"
-
-
-def _points(value: float) -> str:
-    text = f"{100 * value:+.1f}"
-    return "0.0" if text in ("+0.0", "-0.0") else text
 
 
 def _number(value: float | None) -> str:

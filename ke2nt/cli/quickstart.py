@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ke2nt.cli.output import JsonFlag, print_json, print_line, print_table
+from ke2nt.runtime.formatting import percent, percent_cell
 
 __all__ = ["quickstart"]
 
@@ -36,14 +37,11 @@ def quickstart(
         return
     print_table(
         ["class", "n images", "recall %"],
-        [
-            [c.name, c.support, "–" if c.recall is None else f"{c.recall:.1%}"]
-            for c in report.per_class
-        ],
+        [[c.name, c.support, percent_cell(c.recall)] for c in report.per_class],
         title="Drawn faces of people that were not in training",
     )
     print_line(
-        f"accuracy {report.accuracy:.1%}, UAR {report.uar:.1%} on {report.n} faces, "
+        f"accuracy {percent(report.accuracy)}, UAR {percent(report.uar)} on {report.n} faces, "
         f"in {result.seconds:.0f} s"
     )
     print_line(f"open the report: {result.run.report}")

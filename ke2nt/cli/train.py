@@ -12,6 +12,7 @@ import typer
 from ke2nt.cli.options import resumed_alone, yaml_text
 from ke2nt.cli.output import JsonFlag, print_json, print_line, resumable, silent
 from ke2nt.errors import ConfigError
+from ke2nt.runtime.formatting import percent
 
 __all__ = ["train"]
 
@@ -79,8 +80,9 @@ def train(
     report = result.evaluation.report
     split = result.data.val.split
     print_line(
-        f"{split.dataset} {split.split}: accuracy {report.accuracy:.2%}, UAR {report.uar:.2%}, "
-        f"macro-F1 {report.macro_f1:.2%} on {report.n} images (epoch {result.progress.best_epoch})"
+        f"{split.dataset} {split.split}: accuracy {percent(report.accuracy, 2)}, "
+        f"UAR {percent(report.uar, 2)}, macro-F1 {percent(report.macro_f1, 2)} "
+        f"on {report.n} images (epoch {result.progress.best_epoch})"
     )
     for name, reason in () if silent() else result.data.failed().items():
         print(f"unreadable: {name}: {reason}", file=sys.stderr)

@@ -36,7 +36,8 @@ from ke2nt.cli.options import (
     spread,
     writable,
 )
-from ke2nt.cli.output import JsonFlag, percent, print_json, print_line, print_table, silent
+from ke2nt.cli.output import JsonFlag, print_json, print_line, print_table, silent
+from ke2nt.runtime.formatting import percent_cell
 
 if TYPE_CHECKING:
     from ke2nt.data.sample import FaceSplit
@@ -164,7 +165,7 @@ def _show_generalized(result: ZeroShot) -> None:
         return
 
     def row(title: str, count: int, part: PartFigures) -> list[object]:
-        return [title, count, percent(part.accuracy), percent(part.recall)]
+        return [title, count, percent_cell(part.accuracy), percent_cell(part.recall)]
 
     seen, unseen = (", ".join(names) for names in (figures.seen_classes, figures.unseen_classes))
     print_table(

@@ -96,7 +96,7 @@ def test_a_threshold_from_a_handful_of_faces_is_said(calibrate, monkeypatch, lea
     monkeypatch.setattr("ke2nt.cli.calibrate._RULE_OF_THREE", least)
     text = " ".join(calibrate("--max-risk", "0.9")[1].split())
     assert "answers below" in text
-    assert ("too few to tell that at most 90.0% of answers are wrong" in text) is said
+    assert ("too few to tell that at most 90.0 % of answers are wrong" in text) is said
 
 
 def test_training_images_are_warned_of(calibrate):

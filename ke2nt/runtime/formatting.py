@@ -1,0 +1,58 @@
+"""Shares as text: one way to write percentages in tables, sentences and pages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = ["percent", "percent_cell", "percent_points"]
+
+NOTHING = "–"  # stands for a number that does not exist, such as the recall of an empty class
+
+
+def percent(share: float | Sequence[float] | None, digits: int = 1) -> str:
+    """Format a share or an interval of shares with its unit.
+
+    Args:
+        share: A number in [0, 1], a pair (low, high), or None.
+        digits: Digits after the decimal point.
+
+    Returns:
+        "84.5 %", "83.2–85.7 %", or a dash for None.
+    """
+    return NOTHING if share is None else f"{percent_cell(share, digits)} %"
+
+
+def percent_cell(share: float | Sequence[float] | None, digits: int = 1) -> str:
+    """Format as `percent` does, without the unit, for a table column whose header has it."""
+    if share is None:
+        return NOTHING
+    if isinstance(share, Sequence):
+        low, high = share
+        return f"{100 * low:.{digits}f}–{100 * high:.{digits}f}"
+    return f"{100 * share:.{digits}f}"
+
+
+def percent_points(
+    difference: float | None, interval: Sequence[float] | None = None, digits: int = 1
+) -> str:
+    """Format a difference of two shares in percentage points, without a unit.
+
+    Args:
+        difference: A number in [-1, 1], or None.
+        interval: Its interval, if there is one.
+        digits: Digits after the decimal point.
+
+    Returns:
+        "+1.2", or "+1.2 (-0.3 to +2.7)" with an interval. Zero has no sign; None is a dash.
+    """
+    if difference is None:
+        return NOTHING
+
+    text = f"{100 * difference:+.{digits}f}"
+    if not text.strip("+-0."):
+        text = text[1:]
+    if interval is None:
+        return text
+
+    low, high = (percent_points(bound, digits=digits) for bound in interval)
+    return f"{text} ({low} to {high})"
