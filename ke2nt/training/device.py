@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import platform
 import re
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import torch
+from torch import Tensor
 
 from ke2nt.config.schema import TrainConfig
 from ke2nt.errors import TrainingError
@@ -16,7 +19,33 @@ from ke2nt.runtime.devices import Precision
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["make_accelerator", "precision_of"]
+__all__ = ["Compute", "make_accelerator", "precision_of"]
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Device and precision of a run.
+
+    Attributes:
+        device: Where models and batches live.
+        precision: "fp32", or "bf16" for autocast to bfloat16.
+    """
+
+    device: torch.device
+    precision: Literal["fp32", "bf16"] = "fp32"
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Context for forward passes; does nothing in fp32."""
+        if self.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+    def to_device(self, value: Tensor) -> Tensor:
+        """Copy a tensor to the device without waiting for it."""
+        # A GPU reads page-locked memory while the host goes on.
+        if self.device.type == "cuda" and value.device.type == "cpu":
+            value = value.pin_memory()
+        return value.to(self.device, non_blocking=True)
 
 
 def make_accelerator(config: TrainConfig) -> Accelerator:
