@@ -22,7 +22,7 @@ from training_rows import Row, make_parser, run_rows
 
 from ke2nt.config.load import load_config
 from ke2nt.datasets.catalog import get_reader
-from ke2nt.evaluation.evaluate_model import tensors_for
+from ke2nt.evaluation.evaluate_model import decode_for_model
 from ke2nt.models.load import load_model
 from ke2nt.models.output import DeepOutput
 from ke2nt.runtime.atomic import write_json, write_text
@@ -55,7 +55,7 @@ def stage_accuracies(folder: Path) -> dict[str, float]:
     data = config.data
     split = get_reader(data.name, data.root, data.options).load(data.val_split or "val")
     model = load_model(folder)
-    images, right = tensors_for(model, split), []
+    images, right = decode_for_model(model, split), []
     for batch in images.batches(256):
         output = model(model.preprocessing.normalize(batch.pixels))
         if not isinstance(output, DeepOutput) or len(output.stages) == 1:

@@ -19,7 +19,7 @@ from ke2nt.data.corruption import KINDS, corrupt
 from ke2nt.data.sample import FaceSplit
 from ke2nt.datasets.catalog import get_reader
 from ke2nt.evaluation.evaluate_model import evaluate_model
-from ke2nt.evaluation.robustness import FIGURES, LEVELS, held
+from ke2nt.evaluation.robustness import LEVELS, METRICS, decode_to_memory
 from ke2nt.models.load import load_model
 from ke2nt.runtime.atomic import write_json, write_text
 
@@ -50,7 +50,7 @@ def main() -> None:
                 "data": data,
                 "severity": severity,
                 "n": report.n,
-                **{name: getattr(report, name) for name in FIGURES},
+                **{name: getattr(report, name) for name in METRICS},
                 "intervals": {name: list(ends) for name, ends in report.intervals.items()},
             }
         )
@@ -58,7 +58,7 @@ def main() -> None:
         write_text(args.out / "table.md", _table(rows))
         print(json.dumps(rows[-1]), flush=True)
 
-    faces = held(get_reader("ferplus", args.root, rule="majority").load("val"))
+    faces = decode_to_memory(get_reader("ferplus", args.root, rule="majority").load("val"))
     measure("FER+ val", 0, faces)
     for name, options in DRAWN.items():
         measure(name, 0, get_reader("drawn", count=8000, seed=0, **options).load("test"))
@@ -71,7 +71,7 @@ def _table(rows: list[dict[str, Any]]) -> str:
     lines = ["| data | n | WAR % | UAR % | macro-F1 % | ECE % |", "|---|---|---|---|---|---|"]
     for row in rows:
         if row["severity"] == 0:
-            figures = " | ".join(f"{100 * row[name]:.1f}" for name in FIGURES)
+            figures = " | ".join(f"{100 * row[name]:.1f}" for name in METRICS)
             lines.append(f"| {row['data']} | {row['n']} | {figures} |")
     head = " | ".join(f"{s}" for s in LEVELS)
     for figure, title in (("accuracy", "WAR %"), ("uar", "UAR %"), ("ece", "ECE %")):

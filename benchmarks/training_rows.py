@@ -31,7 +31,7 @@ from ke2nt.training.train_recognizer import train
 __all__ = ["Row", "make_parser", "run_rows", "train_row"]
 
 RunRow = Callable[["Row", Path, int, argparse.Namespace], None]
-FIGURES = ("accuracy", "uar", "macro_f1", "ece", "worst_recall")
+METRICS = ("accuracy", "uar", "macro_f1", "ece", "worst_recall")
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def _figures(row: Row, seed: int, folder: Path) -> dict[str, Any]:
         "seconds": facts["seconds"],
         "best_epoch": facts["best_epoch"],
         "n": metrics["n"],
-        **{name: figures[name] for name in FIGURES},
+        **{name: figures[name] for name in METRICS},
     }
 
 
@@ -160,12 +160,12 @@ def _write_table(rows: Sequence[Row], args: argparse.Namespace) -> None:
         ]
         for row in rows
     ]
-    columns = [*rows[0].names, "seeds", *FIGURES]
+    columns = [*rows[0].names, "seeds", *METRICS]
     lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
     for found in filter(None, done):
         cells = [found[0][name] for name in rows[0].names]
         cells.append(", ".join(str(figures["seed"]) for figures in found))
-        cells += [_mean(figure, found) for figure in FIGURES]
+        cells += [_mean(figure, found) for figure in METRICS]
         lines.append("| " + " | ".join(cells) + " |")
     write_json(args.out / "table.json", [figures for found in done for figures in found])
     write_text(args.out / "table.md", "\n".join(lines) + "\n")

@@ -21,7 +21,7 @@ from ke2nt.config.adapt import AdaptConfig
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.datasets.catalog import get_reader
-from ke2nt.evaluation.predictions import Predictions, predict
+from ke2nt.evaluation.predictions import Predictions, compute_predictions
 from ke2nt.evaluation.score import Evaluation
 from ke2nt.labels import check_same_labels
 from ke2nt.models.base import ExpressionModel
@@ -221,7 +221,7 @@ def _compare(
 
     def answers_for(images: FaceTensors) -> tuple[Predictions, Predictions]:
         first, second = (
-            predict(
+            compute_predictions(
                 model,
                 images,
                 batch_size=256,

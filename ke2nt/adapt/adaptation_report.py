@@ -85,7 +85,7 @@ def write_adaptation_report(
     split, found = images.split, result.facts
     tables = change_tables(result.changes)
     if result.before is not None and result.after is not None:
-        tables = (_figures_table(result), *tables)
+        tables = (_metrics_table(result), *tables)
     reasons = " ".join(result.trust.reasons)
     chosen = f"Kept: {found['selection']}. No label of the target took part in training or choice."
     write_report(
@@ -94,12 +94,12 @@ def write_adaptation_report(
             title=f"{before.name} adapted to {split.dataset} {split.split}",
             data=f"{len(images.usable)} images of {split.dataset} {split.split}; method "
             f"{config.adapt.method}, adapted to {found['target']['adapted_to']} images. {chosen}",
-            figures=None if result.after is None else result.after.report,
+            metrics=None if result.after is None else result.after.report,
             labels=found["labels"],
             faces=changed_faces(*result.answers, images),
             failed=tuple(images.failed.items()),
             records=progress.records,
-            text=PromptMap.of(model.bank) if model.bank is not None else None,
+            text=PromptMap.from_bank(model.bank) if model.bank is not None else None,
             config=config.model_dump(mode="json"),
             provenance=facts,
             command=facts.get("command"),
@@ -109,7 +109,7 @@ def write_adaptation_report(
     )
 
 
-def _figures_table(result: AdaptResult) -> ReportTable:
+def _metrics_table(result: AdaptResult) -> ReportTable:
     assert result.before is not None
     assert result.after is not None
     reports = (result.before.report, result.after.report)

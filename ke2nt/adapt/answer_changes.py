@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from ke2nt.adapt.label_free_criteria import (
-    AnswerFigures,
-    answer_figures,
+    AnswerMetrics,
+    compute_answer_metrics,
     domain_distance,
     expected_accuracy,
 )
 from ke2nt.data.sample import FaceSplit
 from ke2nt.evaluation.predictions import Predictions
-from ke2nt.evaluation.score import Evaluation, score
+from ke2nt.evaluation.score import Evaluation, score_predictions
 
 __all__ = ["Changes", "Side", "compare", "scored", "side"]
 
@@ -34,7 +34,7 @@ class Side:
         source_uar: Its mean class recall on held-out source images; None likewise.
     """
 
-    answers: AnswerFigures
+    answers: AnswerMetrics
     distance: float | None = None
     expected: float | None = None
     source_uar: float | None = None
@@ -91,7 +91,7 @@ def side(target: Predictions, source: Predictions | None, seed: int) -> Side:
         source: Its answers for held-out source images, with embeddings as those of the target.
         seed: Of what is drawn.
     """
-    answers = answer_figures(target.probabilities)
+    answers = compute_answer_metrics(target.probabilities)
     if source is None:
         return Side(answers)
     assert source.embeddings is not None
@@ -100,7 +100,7 @@ def side(target: Predictions, source: Predictions | None, seed: int) -> Side:
         answers,
         distance=domain_distance(source.embeddings, target.embeddings, seed=seed),
         expected=expected_accuracy(source.probabilities, source.labels, target.probabilities),
-        source_uar=score(source, policy="keep", bootstrap=0).report.uar,
+        source_uar=score_predictions(source, policy="keep", bootstrap=0).report.uar,
     )
 
 
@@ -158,4 +158,6 @@ def scored(
     if not {truth.classes[label] for label in labels} & set(predictions.classes):
         return None
     known = replace(predictions, labels=labels, data_classes=truth.classes)
-    return score(known, policy="drop", bootstrap=bootstrap, seed=seed, settings=settings)
+    return score_predictions(
+        known, policy="drop", bootstrap=bootstrap, seed=seed, settings=settings
+    )

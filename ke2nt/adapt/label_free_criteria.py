@@ -8,7 +8,7 @@ import numpy as np
 
 from ke2nt.runtime.seeding import derive_seed
 
-__all__ = ["AnswerFigures", "answer_figures", "domain_distance", "expected_accuracy"]
+__all__ = ["AnswerMetrics", "compute_answer_metrics", "domain_distance", "expected_accuracy"]
 
 _RIDGE = 1e-2
 _MOST = 2000
@@ -16,7 +16,7 @@ _COLLAPSED = 0.9
 
 
 @dataclass(frozen=True)
-class AnswerFigures:
+class AnswerMetrics:
     """A model's answers for N images whose labels are not known.
 
     Attributes:
@@ -43,12 +43,12 @@ class AnswerFigures:
         return len(self.shares) > 1 and self.largest_share >= _COLLAPSED
 
 
-def answer_figures(probabilities: np.ndarray) -> AnswerFigures:
+def compute_answer_metrics(probabilities: np.ndarray) -> AnswerMetrics:
     """Label-free figures of (N, K) probabilities."""
     mean = probabilities.mean(axis=0)
     counts = np.bincount(probabilities.argmax(axis=1), minlength=probabilities.shape[1])
     shares = counts / len(probabilities)
-    return AnswerFigures(
+    return AnswerMetrics(
         confidence=float(probabilities.max(axis=1).mean()),
         information=float(_entropy(mean) - _entropy(probabilities).mean()),
         shares=tuple(float(s) for s in shares),

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from ke2nt.adapt.domain_batch import DomainBatch, PseudoLabels, ramp
-from ke2nt.adapt.label_free_criteria import answer_figures
+from ke2nt.adapt.label_free_criteria import compute_answer_metrics
 from ke2nt.adapt.methods import AdaptationLoss
 from ke2nt.adapt.target_images import TargetStream
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.config.adapt import AdaptConfig
-from ke2nt.evaluation.predictions import predict
+from ke2nt.evaluation.predictions import compute_predictions
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.ke2nt import KE2NT
 from ke2nt.models.norms import keep_statistics
@@ -41,14 +41,14 @@ class _TargetTrainer(Trainer):
 
     def judge(self, model: ExpressionModel) -> tuple[float, dict[str, Any]]:
         """Mutual information on the target, and what the log says of it."""
-        found = predict(
+        found = compute_predictions(
             model,
             self.stream.images,
             batch_size=256,
             precision=precision_of(self.accelerator),
             flip_tta=self.config.select.flip_tta,
         )
-        figures = answer_figures(found.probabilities)
+        figures = compute_answer_metrics(found.probabilities)
         names = ("confidence", "information", "largest_share")
         return figures.information, {"target": {n: float(getattr(figures, n)) for n in names}}
 

@@ -16,7 +16,7 @@ from ke2nt.data.images import decode
 from ke2nt.evaluation.metrics import Interval
 from ke2nt.explain.overlay import tint
 from ke2nt.labels import NEUTRAL
-from ke2nt.plots.evaluation_plots import face_png
+from ke2nt.plots.figure import encode_png
 from ke2nt.promptlab.text_geometry import Geometry
 
 __all__ = ["STYLE", "faces_html", "note_html", "trial_html"]
@@ -119,9 +119,9 @@ def _bars(reading: Reading) -> str:
 
 
 def _score_row(score: Score, *, best: bool) -> str:
-    figures = score.figures
-    war = _range(figures.accuracy, figures.intervals.get("accuracy"))
-    uar = _range(figures.uar, figures.intervals.get("uar"))
+    metrics = score.metrics
+    war = _range(metrics.accuracy, metrics.intervals.get("accuracy"))
+    uar = _range(metrics.uar, metrics.intervals.get("uar"))
     kind = ' class="ke-best"' if best else ""
     return (
         f'<tr{kind}><th scope="row">{escape(score.name)}</th>'
@@ -170,7 +170,7 @@ def _cells(found: Geometry, row: int) -> str:
 
 
 def _picture(pixels: np.ndarray, alt: str) -> str:
-    data = base64.b64encode(face_png(pixels)).decode()
+    data = base64.b64encode(encode_png(pixels)).decode()
     return f'<img src="data:image/png;base64,{data}" alt="{escape(alt)}">'
 
 

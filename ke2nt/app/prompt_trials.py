@@ -13,9 +13,9 @@ from ke2nt.data.sample import FaceSplit
 from ke2nt.errors import Ke2ntError, PromptError
 from ke2nt.evaluation.embed_split import ImageEmbeddings, embed_split
 from ke2nt.evaluation.image_encoders import get_image_encoder
-from ke2nt.promptlab.intervals import Figures, outcome_figures
+from ke2nt.promptlab.intervals import Metrics, compute_metrics
 from ke2nt.promptlab.text_geometry import Geometry, geometry
-from ke2nt.promptlab.workbench import load_sets, set_up
+from ke2nt.promptlab.workbench import build_workbench, load_prompt_sets
 from ke2nt.prompts.prompt_set import PromptSet
 from ke2nt.resources import list_resources
 from ke2nt.vlm.catalog import TextEncoder
@@ -33,13 +33,13 @@ class Score:
     Attributes:
         name: Name of the set.
         prompts: Number of its prompts.
-        figures: WAR, UAR and recalls, with intervals.
+        metrics: WAR, UAR and recalls, with intervals.
         geometry: Where its classes lie in the text space.
     """
 
     name: str
     prompts: int
-    figures: Figures
+    metrics: Metrics
     geometry: Geometry
 
 
@@ -113,24 +113,29 @@ class Trials:
         if unknown:
             raise PromptError("no such shipped prompt set", found=unknown[0])
         own = [self._typed(yaml)] if yaml.strip() else []
-        sets = load_sets([*names, *own])
+        sets = load_prompt_sets([*names, *own])
         encoder = self._encoder()
-        bench = set_up(
+        workbench = build_workbench(
             self._images, sets, text_encoder=encoder, policy="drop", cache_dir=self._folder
         )
-        hits = bench.scorer.hits(np.stack([bench.pool.whole(s) for s in bench.pool.sets]))
+        hits = workbench.scorer.hits(
+            np.stack([workbench.pool.whole(s) for s in workbench.pool.sets])
+        )
         scores = [
             Score(
                 prompts.name,
-                sum(len(prompts.render(name)) for name in bench.pool.classes),
-                outcome_figures(row, bench.scorer.support, resamples=bootstrap),
+                sum(len(prompts.render(name)) for name in workbench.pool.classes),
+                compute_metrics(row, workbench.scorer.support, resamples=bootstrap),
                 geometry(prompts, encoder, cache_dir=self._folder),
             )
-            for prompts, row in zip(bench.pool.sets, hits, strict=True)
+            for prompts, row in zip(workbench.pool.sets, hits, strict=True)
         ]
-        best_first = sorted(scores, key=lambda score: -score.figures.uar)
+        best_first = sorted(scores, key=lambda score: -score.metrics.uar)
         return Trial(
-            bench.pool.classes, len(bench.names), bench.mapping.describe(), tuple(best_first)
+            workbench.pool.classes,
+            len(workbench.names),
+            workbench.mapping.describe(),
+            tuple(best_first),
         )
 
     def _typed(self, text: str) -> PromptSet:

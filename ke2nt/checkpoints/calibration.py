@@ -11,10 +11,13 @@ import torch
 from torch import Tensor
 
 from ke2nt.errors import CheckpointError, ModelError
+from ke2nt.runtime.renamed import warn_renamed
 
 __all__ = ["Calibration", "Method"]
 
 Method = Literal["temperature", "vector"]
+
+_STORED_NAMES = {"metrics": "figures"}  # attribute → key in saved models
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ class Calibration:
         threshold: What the threshold was chosen for, plain JSON, such as {"target": "risk",
             "value": 0.05, "risk": 0.049, "coverage": 0.81}.
         fitted_on: The data, plain JSON: dataset, split, reader options, n.
-        figures: ECE and log-loss before and after, plain JSON.
+        metrics: ECE and log-loss before and after, plain JSON; stored as "figures".
         transferred: Whether the class texts have changed since it was fitted, so that it is only a
             guess there.
 
@@ -50,7 +53,7 @@ class Calibration:
     min_confidence: float | None = None
     threshold: Mapping[str, Any] = field(default_factory=dict)
     fitted_on: Mapping[str, Any] = field(default_factory=dict)
-    figures: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
     transferred: bool = False
 
     def __post_init__(self) -> None:
@@ -76,6 +79,12 @@ class Calibration:
                     for name in ("method", "temperature", "weight", "bias", "min_confidence")
                 ),
             )
+
+    @property
+    def figures(self) -> Mapping[str, Any]:
+        """Deprecated name of `metrics`."""
+        warn_renamed("attribute", "figures", "metrics")
+        return self.metrics
 
     def apply(self, logits: Tensor) -> Tensor:
         """Calibrated logits.
@@ -112,7 +121,10 @@ class Calibration:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON value."""
-        value = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        value = {
+            _STORED_NAMES.get(k, k): list(v) if isinstance(v, tuple) else v
+            for k, v in asdict(self).items()
+        }
         unused = ("weight", "bias") if self.method == "temperature" else ("temperature",)
         return {k: v for k, v in value.items() if k not in unused}
 
@@ -124,8 +136,11 @@ class Calibration:
             CheckpointError: The stored value is not a calibration.
         """
         try:
-            return cls(**value)
-        except (TypeError, ValueError, ModelError) as error:
+            fields = {
+                "metrics" if k == _STORED_NAMES["metrics"] else k: v for k, v in value.items()
+            }
+            return cls(**fields)
+        except (AttributeError, TypeError, ValueError, ModelError) as error:
             raise CheckpointError(
                 "the stored calibration is not valid", found=error, where=where
             ) from error

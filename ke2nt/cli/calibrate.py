@@ -87,9 +87,9 @@ def calibrate(
     from ke2nt.checkpoints.card_facts import run_facts
     from ke2nt.checkpoints.model_folder import find_model_folder, update_folder
     from ke2nt.datasets.catalog import get_reader
-    from ke2nt.evaluation.evaluate_model import tensors_for
-    from ke2nt.evaluation.fit_calibration import cross_fitted, fit_calibration, with_threshold
-    from ke2nt.evaluation.predictions import predict
+    from ke2nt.evaluation.evaluate_model import decode_for_model
+    from ke2nt.evaluation.fit_calibration import add_threshold, cross_fit_logits, fit_calibration
+    from ke2nt.evaluation.predictions import compute_predictions
     from ke2nt.evaluation.temperature import softmax
     from ke2nt.labels import map_labels
     from ke2nt.models.load import load_model
@@ -113,8 +113,8 @@ def calibrate(
     stored = model.calibration
     data = spread(get_reader(dataset, root, options).load(split), limit)
     mapping = map_labels(data.classes, model.classes)
-    images = tensors_for(model, data, quiet=quiet or json)
-    answers = predict(
+    images = decode_for_model(model, data, quiet=quiet or json)
+    answers = compute_predictions(
         model,
         images,
         batch_size=batch_size,
@@ -131,8 +131,8 @@ def calibrate(
     calibration = fit_calibration(logits, labels, fitted_on=facts, **fit)
     if not (max_risk is coverage is min_confidence is None):
         targets = {"risk": max_risk, "coverage": coverage, "confidence": min_confidence}
-        unseen = softmax(cross_fitted(logits, labels, **fit))
-        calibration = with_threshold(calibration, unseen, labels, **targets)
+        unseen = softmax(cross_fit_logits(logits, labels, **fit))
+        calibration = add_threshold(calibration, unseen, labels, **targets)
     notes = [f"unreadable: {name}: {reason}" for name, reason in answers.failed]
     if max_risk is not None:
         answered = round(calibration.threshold["coverage"] * len(labels))
@@ -167,7 +167,7 @@ def calibrate(
 def _compared(calibration: Calibration, stored: Calibration | None) -> list[str]:
     """What people should know of a calibration that is stored in place of another, or of none."""
     notes = []
-    figures, count = calibration.figures, calibration.fitted_on["n"]
+    figures, count = calibration.metrics, calibration.fitted_on["n"]
     if figures["nll_after"] > figures["nll_before"]:
         notes.append(
             "The fit makes the probabilities worse on images it was not fitted to: too few?"
@@ -185,7 +185,7 @@ def _compared(calibration: Calibration, stored: Calibration | None) -> list[str]
 def _show(
     calibration: Calibration, classes: tuple[str, ...], folder: str, notes: list[str]
 ) -> None:
-    f, on = calibration.figures, calibration.fitted_on
+    f, on = calibration.metrics, calibration.fitted_on
     print_line(f"{on['dataset']} {on['split']}: {on['n']:,} images")
     if calibration.weight is None or calibration.bias is None:
         print_line(f"temperature {calibration.temperature:.4f}")

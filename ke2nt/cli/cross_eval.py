@@ -86,9 +86,9 @@ def cross_eval(
 
     Example: ke2nt cross-eval runs/a runs/b --on ferplus=DIR,split=val,rule=majority --on rafdb=DIR
     """
-    from ke2nt.evaluation.targets import Target, named_apart
+    from ke2nt.evaluation.targets import Target, disambiguate_targets
 
-    targets = named_apart([Target.parse(text) for text in on])
+    targets = disambiguate_targets([Target.parse(text) for text in on])
     options: dict[str, Any] = {
         "policy": labels.value,
         "flip_tta": flip_tta,
@@ -136,9 +136,11 @@ def _cross(
     failures = [(", ".join(names), error) for error, names in pairs_of.items()]
     if out is not None:
         from ke2nt.cli.cross_pages import cross_page
-        from ke2nt.plots.matrix_plots import cross_figure
+        from ke2nt.plots.matrix_plots import plot_cross_evaluation
 
-        write_bytes(out / "cross_eval.png", cross_figure(result, model_names(result.models)))
+        write_bytes(
+            out / "cross_eval.png", plot_cross_evaluation(result, model_names(result.models))
+        )
         write_text(out / "report.html", cross_page(result, failures))
     if json:
         print_json(result.to_dict())
@@ -159,10 +161,10 @@ def _robustness(
     json: bool,
 ) -> tuple[int, int]:
     from ke2nt.cli.cross_pages import robustness_page, robustness_section
-    from ke2nt.evaluation.cross_dataset import applicable
+    from ke2nt.evaluation.cross_dataset import applicable_merges
     from ke2nt.evaluation.robustness import robustness
     from ke2nt.models.load import load_model
-    from ke2nt.plots.matrix_plots import robustness_figure
+    from ke2nt.plots.matrix_plots import plot_robustness
     from ke2nt.runtime.atomic import write_bytes, write_json, write_text
 
     entries: list[dict[str, Any]] = []
@@ -180,7 +182,7 @@ def _robustness(
         entries.append(entry)
         try:
             model, split = load_model(run), target.load()
-            possible = applicable(merge, split, model)
+            possible = applicable_merges(merge, split, model)
             result = robustness(model, split, merge=possible, each=keep, **options)
         except (Ke2ntError, OSError) as error:
             entry["error"] = str(error)
@@ -190,7 +192,7 @@ def _robustness(
         entry["notes"] = notes
         if out is not None:
             entry["picture"] = f"robustness-{len(entries)}.png"
-            write_bytes(out / entry["picture"], robustness_figure(result))
+            write_bytes(out / entry["picture"], plot_robustness(result))
             sections.append(robustness_section(result, title, notes))
         if not json:
             show_robustness(result, title, notes)

@@ -21,11 +21,11 @@ __all__ = ["cross_page", "robustness_page", "robustness_section"]
 def cross_page(result: CrossEvaluation, failed: Sequence[tuple[str, str]]) -> str:
     """HTML: the heat map, every pair, and how labels were joined."""
     from ke2nt.pages.table_page import TableSection
-    from ke2nt.plots.matrix_plots import cross_figure
+    from ke2nt.plots.matrix_plots import plot_cross_evaluation
 
     section = TableSection(
         title="Every model on every dataset",
-        draw=partial(cross_figure, result, model_names(result.models)),
+        draw=partial(plot_cross_evaluation, result, model_names(result.models)),
         alt="Heat maps of accuracy, mean class recall and calibration error, in the table below.",
         caption="An asterisk marks a model's own dataset, a dash what could not be measured.",
         tables=[pair_table(result).for_page()],
@@ -38,11 +38,11 @@ def cross_page(result: CrossEvaluation, failed: Sequence[tuple[str, str]]) -> st
 def robustness_section(result: Robustness, title: str, notes: Sequence[str]) -> TableSection:
     """A model on a dataset under corruptions."""
     from ke2nt.pages.table_page import TableSection
-    from ke2nt.plots.matrix_plots import robustness_figure
+    from ke2nt.plots.matrix_plots import plot_robustness
 
     return TableSection(
         title=title,
-        draw=partial(robustness_figure, result),
+        draw=partial(plot_robustness, result),
         alt="Heat maps of accuracy and mean class recall, in the tables below.",
         caption=clean_words(result),
         tables=[table.for_page() for table in severity_tables(result)],

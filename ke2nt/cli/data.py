@@ -220,14 +220,14 @@ def corruptions_command(
     """Show a face under every corruption of the dataset `corruptions`, at all severities."""
     from ke2nt.data.images import decode
     from ke2nt.datasets.catalog import get_reader
-    from ke2nt.plots.corruption_sheet import corruption_sheet
+    from ke2nt.plots.corruption_sheet import plot_corruptions
     from ke2nt.runtime.atomic import write_bytes
 
     source: Any = image
     if image is None:
         drawn = get_reader("drawn", count=32, size=64, min_intensity=0.8).load("test")
         source = next(s.source for s in drawn.samples if drawn.classes[s.label] == "surprise")
-    write_bytes(out, corruption_sheet(decode(source), seed=seed))
+    write_bytes(out, plot_corruptions(decode(source), seed=seed))
     print_line(f"written to {out}")
 
 

@@ -94,8 +94,8 @@ def evaluate(
     Example: ke2nt evaluate runs/ferplus --dataset ferplus --root DIR --split test --rule majority
     """
     from ke2nt.datasets.catalog import get_reader
-    from ke2nt.evaluation.evaluate_model import evaluate_model, tensors_for
-    from ke2nt.evaluation.groups import check_groups, group_report
+    from ke2nt.evaluation.evaluate_model import decode_for_model, evaluate_model
+    from ke2nt.evaluation.groups import check_group_attribute, group_report
     from ke2nt.labels import map_labels
     from ke2nt.models.load import load_model
     from ke2nt.runtime.distributed import join_group
@@ -107,9 +107,9 @@ def evaluate(
     data = spread(get_reader(dataset, root, options).load(split), limit)
     map_labels(data.classes, model.classes, policy=labels.value, merge=merged)
     for name in by or ():
-        check_groups(data, name)
+        check_group_attribute(data, name)
     join_group(place)
-    images = tensors_for(model, data, quiet=quiet or json)
+    images = decode_for_model(model, data, quiet=quiet or json)
     result = evaluate_model(
         model,
         images,
@@ -165,13 +165,13 @@ def _write(
     run: Path,
     groups: Sequence[GroupReport],
 ) -> None:
-    from ke2nt.pages.evaluation_report import evaluation_report
+    from ke2nt.pages.evaluation_report import build_evaluation_report
     from ke2nt.pages.render import write_report
     from ke2nt.runtime.atomic import write_json, write_text
 
     write_json(out / "metrics.json", facts)
     write_text(out / "predictions.csv", result.to_csv())
-    page = evaluation_report(
+    page = build_evaluation_report(
         result,
         images,
         model,

@@ -59,10 +59,10 @@ def calibration_notes(model: ExpressionModel, split: FaceSplit) -> list[str]:
 
 def show_evaluation(result: Evaluation, options: dict[str, Any], notes: list[str]) -> None:
     """Figures, classes and the confusion matrix."""
-    from ke2nt.pages.evaluation_report import data_line
+    from ke2nt.pages.evaluation_report import describe_data
 
     report = result.report
-    print_line(data_line(result, options))
+    print_line(describe_data(result, options))
     titles = {
         "accuracy": "accuracy (WAR)",
         "uar": "mean class recall (UAR)",
@@ -104,7 +104,7 @@ def show_evaluation(result: Evaluation, options: dict[str, Any], notes: list[str
 
 def show_groups(reports: Sequence[GroupReport]) -> None:
     """A table for each attribute, and how far its groups are apart."""
-    from ke2nt.pages.phrases import group_words
+    from ke2nt.pages.phrases import describe_groups
 
     for report in reports:
         print_table(
@@ -121,4 +121,4 @@ def show_groups(reports: Sequence[GroupReport]) -> None:
                 for group in report.groups
             ],
         )
-        print_line(f"{report.attribute}: {group_words(report)}")
+        print_line(f"{report.attribute}: {describe_groups(report)}")

@@ -68,7 +68,7 @@ def explain(
     """
     from ke2nt.explain.methods import get_method
     from ke2nt.models.load import load_model
-    from ke2nt.plots.explanation_plot import contact_sheet
+    from ke2nt.plots.explanation_plot import plot_explanations
     from ke2nt.predict.classify import FaceClassifier
     from ke2nt.predict.detection import get_detector
     from ke2nt.predict.paths import expand_paths
@@ -113,7 +113,7 @@ def explain(
             found="; ".join(reasons[:3]) or ("no image, but a video" if given else "no image"),
             hint="--no-detect takes every picture as one face." if faceless else None,
         )
-    write_bytes(out / _SHEET, contact_sheet(faces, _LEGEND))
+    write_bytes(out / _SHEET, plot_explanations(faces, _LEGEND))
     facts = {
         "model": model,
         "methods": list(methods),
@@ -179,8 +179,8 @@ def _explained(
     from ke2nt.explain.heat import score_faces
     from ke2nt.explain.overlay import tint
     from ke2nt.explain.target import class_target
-    from ke2nt.plots.evaluation_plots import face_png
     from ke2nt.plots.explanation_plot import ExplainedFace
+    from ke2nt.plots.figure import encode_png
     from ke2nt.runtime.atomic import write_bytes
 
     model = classifier.model
@@ -194,7 +194,7 @@ def _explained(
             picture = tint(crop, torch.from_numpy(method(model, crop, about)), _SIDE)
             words = "".join(c if c.isalnum() else "-" for c in about.name)[:40]
             file = stem.with_name(f"{stem.name}.{name}.{words}.png")
-            write_bytes(file, face_png(picture))
+            write_bytes(file, encode_png(picture))
             files.append(file.name)
             overlays.append((f"{name}: {about.name}", picture))
     face = ExplainedFace(

@@ -91,7 +91,7 @@ def export(
 
     def load(model: Any, which: str, most: int | None) -> FaceTensors:
         from ke2nt.datasets.catalog import get_reader
-        from ke2nt.evaluation.evaluate_model import tensors_for
+        from ke2nt.evaluation.evaluate_model import decode_for_model
 
         if dataset is None:
             raise ConfigError(
@@ -100,7 +100,7 @@ def export(
                 hint="Such as: --dataset ferplus --root DIR --split val",
             )
         reader = get_reader(dataset, root, reader_options(option, rule))
-        return tensors_for(model, spread(reader.load(which), most), quiet=quiet or json)
+        return decode_for_model(model, spread(reader.load(which), most), quiet=quiet or json)
 
     if half and format is not _Format.hub:
         raise ConfigError("--half goes with --format hub", found=f"--format {format.value}")
@@ -123,7 +123,7 @@ def export(
 def _onnx(
     run: str, out: Path | None, load: Loader, measured: tuple[str, int | None], ranges: str | None
 ) -> dict[str, Any]:
-    from ke2nt.evaluation.predictions import predict
+    from ke2nt.evaluation.predictions import compute_predictions
     from ke2nt.export.compare import compare, labels_of
     from ke2nt.export.onnx_export import answers, export_int8, export_onnx
     from ke2nt.export.ort import OnnxRecognizer
@@ -143,7 +143,7 @@ def _onnx(
         images, examples = samples
         small = path.with_suffix(".int8.onnx")
         export_int8(path, small, examples)
-        before = predict(model, images, precision="fp32")
+        before = compute_predictions(model, images, precision="fp32")
         after = answers(OnnxRecognizer(small), images)
         loss = compare(before.probabilities, after, labels_of(before))
         size = small.stat().st_size

@@ -103,7 +103,7 @@ def _rank(
     --dataset drawn --split val --out words
     """
     from ke2nt.cli.prompt_tables import show_ranking
-    from ke2nt.promptlab.figures import ranking_pictures
+    from ke2nt.promptlab.plots import plot_ranking
     from ke2nt.promptlab.ranking import rank
 
     source = FaceSource(
@@ -115,7 +115,7 @@ def _rank(
     ranking = rank(images, sets, **source.reading(bootstrap, seed))
     facts = source.facts(images, split=split, bootstrap=bootstrap, seed=seed)
     document = {**facts, **ranking.to_dict()}
-    written = _write(out, "rank.json", document, ranking_pictures, ranking)
+    written = _write(out, "rank.json", document, plot_ranking, ranking)
     if json:
         print_json(document)
         return
@@ -178,7 +178,7 @@ def _search(
     --dataset drawn --split val --final-split test --out found
     """
     from ke2nt.cli.prompt_tables import show_search
-    from ke2nt.promptlab.figures import search_pictures
+    from ke2nt.promptlab.plots import plot_search
     from ke2nt.promptlab.search_prompts import search
     from ke2nt.runtime.atomic import write_text
 
@@ -210,7 +210,7 @@ def _search(
     document = result.to_dict()
     path = out / f"{result.prompts.name}.yaml"
     write_text(path, result.to_yaml())
-    written = [path, *_write(out, "search.json", document, search_pictures, result)]
+    written = [path, *_write(out, "search.json", document, plot_search, result)]
     if json:
         print_json(document)
         return
@@ -248,19 +248,19 @@ def _compare(
     """
     from ke2nt.cli.prompt_tables import show_comparison
     from ke2nt.promptlab.comparison import compare
-    from ke2nt.promptlab.figures import comparison_pictures
-    from ke2nt.promptlab.workbench import load_sets
+    from ke2nt.promptlab.plots import plot_comparison
+    from ke2nt.promptlab.workbench import load_prompt_sets
 
     source = FaceSource(
         encoder, dataset, root, rule, option, text_encoder, labels, merge, limit,
         batch_size, device, precision, cache_dir, quiet or json,
     )  # fmt: skip
-    one, two = load_sets([first, second])
+    one, two = load_prompt_sets([first, second])
     (images,) = source.embed(split)
     result = compare(images, one, two, **source.reading(bootstrap, seed))
     facts = source.facts(images, split=split, bootstrap=bootstrap, seed=seed)
     document = {**facts, **result.to_dict()}
-    written = _write(out, "compare.json", document, comparison_pictures, result)
+    written = _write(out, "compare.json", document, plot_comparison, result)
     if json:
         print_json(document)
         return
@@ -287,7 +287,7 @@ def _geometry(
     """Measure a prompt set by its text alone: similarity, separation, directions, duplicates."""
     from ke2nt.cli.prompt_tables import show_geometry
     from ke2nt.evaluation.image_encoders import get_image_encoder
-    from ke2nt.promptlab.figures import geometry_pictures
+    from ke2nt.promptlab.plots import plot_geometry
     from ke2nt.promptlab.text_geometry import geometry
 
     if encoder.startswith("run:"):
@@ -295,7 +295,7 @@ def _geometry(
     names = None if classes is None else [part.strip() for part in classes.split(",")]
     found = geometry(prompts, encoder, classes=names, threshold=threshold, cache_dir=cache_dir)
     document = found.to_dict()
-    written = _write(out, "geometry.json", document, geometry_pictures, found)
+    written = _write(out, "geometry.json", document, plot_geometry, found)
     if json:
         print_json(document)
         return
@@ -304,10 +304,10 @@ def _geometry(
 
 
 def _sets(prompts: list[str]) -> list[Any]:
-    from ke2nt.promptlab.workbench import load_sets
+    from ke2nt.promptlab.workbench import load_prompt_sets
 
     parts = [[p] if Path(p).is_file() else p.split(",") for p in prompts]
-    return load_sets([name.strip() for names in parts for name in names if name.strip()])
+    return load_prompt_sets([name.strip() for names in parts for name in names if name.strip()])
 
 
 def _write(

@@ -9,7 +9,7 @@ from ke2nt.runtime.formatting import percent_cell, percent_points
 
 if TYPE_CHECKING:
     from ke2nt.promptlab.comparison import Comparison
-    from ke2nt.promptlab.intervals import Figures
+    from ke2nt.promptlab.intervals import Metrics
     from ke2nt.promptlab.mcnemar import McNemar
     from ke2nt.promptlab.ranking import Entry, Ranking
     from ke2nt.promptlab.search_result import Search
@@ -25,17 +25,17 @@ _WORDS: dict[Kind, str] = {
 
 def show_ranking(ranking: Ranking, top: int) -> None:
     """Sets, templates, words and descriptions, best first."""
-    sets = ranking.of("all", "set")
+    sets = ranking.entries_of_kind("all", "set")
     several = len(sets) > 1
     print_line(f"{sum(ranking.support)} images; labels: {ranking.labels['summary']}")
     print_table(
         ["set", "n prompts", "UAR %", "95 % interval #", "WAR %", "gain of all %"],
-        [[e.text, e.prompts, *_scores(e.figures), _gain(e)] for e in sets],
+        [[e.text, e.prompts, *_scores(e.metrics), _gain(e)] for e in sets],
         title="Sets" + ": alone, and what all together gain by them" * several,
     )
     print_table(
         ["set", *(f"{name} #" for name in short_names(ranking.classes))],
-        [[e.text, *map(percent_cell, e.figures.recall)] for e in sets],
+        [[e.text, *map(percent_cell, e.metrics.recall)] for e in sets],
         title="Recall of each class, percent",
     )
     for kind, title in _WORDS.items():
@@ -46,7 +46,7 @@ def show_ranking(ranking: Ranking, top: int) -> None:
         columns += ["class"] * (kind != "template")
         print_table(
             [*columns, kind, "UAR %", "95 % interval #", "WAR %", "gain (interval) %"],
-            [[*_place(e, columns), e.text, *_scores(e.figures), _gain(e)] for e in shown],
+            [[*_place(e, columns), e.text, *_scores(e.metrics), _gain(e)] for e in shown],
             title=title,
         )
         if more := len(ranking.best(len(ranking.entries), kind)) - len(shown):
@@ -175,11 +175,11 @@ def _place(entry: Entry, columns: list[str]) -> list[str]:
     return [known[column] for column in columns]
 
 
-def _scores(figures: Figures) -> list[str]:
+def _scores(metrics: Metrics) -> list[str]:
     return [
-        percent_cell(figures.uar),
-        percent_cell(figures.intervals.get("uar")),
-        percent_cell(figures.accuracy),
+        percent_cell(metrics.uar),
+        percent_cell(metrics.intervals.get("uar")),
+        percent_cell(metrics.accuracy),
     ]
 
 

@@ -41,7 +41,7 @@ from ke2nt.runtime.formatting import percent_cell
 
 if TYPE_CHECKING:
     from ke2nt.data.sample import FaceSplit
-    from ke2nt.evaluation.generalized import PartFigures
+    from ke2nt.evaluation.generalized import PartMetrics
     from ke2nt.evaluation.zero_shot import ZeroShot
 
 __all__ = ["zero_shot"]
@@ -143,12 +143,12 @@ def zero_shot(
 
 def _write(out: Path, facts: dict[str, Any], result: ZeroShot, split: FaceSplit) -> None:
     from ke2nt.pages.render import write_report
-    from ke2nt.pages.zero_shot_page import zero_shot_report
+    from ke2nt.pages.zero_shot_page import build_zero_shot_report
     from ke2nt.runtime.atomic import write_json, write_text
 
     write_json(out / "metrics.json", facts)
     write_text(out / "predictions.csv", result.evaluation.to_csv())
-    page = zero_shot_report(
+    page = build_zero_shot_report(
         result,
         split,
         model=facts["model"],
@@ -164,7 +164,7 @@ def _show_generalized(result: ZeroShot) -> None:
     if figures is None:
         return
 
-    def row(title: str, count: int, part: PartFigures) -> list[object]:
+    def row(title: str, count: int, part: PartMetrics) -> list[object]:
         return [title, count, percent_cell(part.accuracy), percent_cell(part.recall)]
 
     seen, unseen = (", ".join(names) for names in (figures.seen_classes, figures.unseen_classes))

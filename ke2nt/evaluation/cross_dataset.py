@@ -9,13 +9,13 @@ from typing import Any, Protocol
 from ke2nt.data.sample import FaceSplit
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.errors import Ke2ntError
-from ke2nt.evaluation.evaluate_model import evaluate_model, tensors_for
+from ke2nt.evaluation.evaluate_model import decode_for_model, evaluate_model
 from ke2nt.evaluation.score import Evaluation
 from ke2nt.labels import LabelPolicy
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.load import load_model
 
-__all__ = ["Cell", "Column", "CrossEvaluation", "applicable", "cross_evaluate"]
+__all__ = ["Cell", "Column", "CrossEvaluation", "applicable_merges", "cross_evaluate"]
 
 
 class Column(Protocol):
@@ -39,10 +39,10 @@ class Cell:
     Attributes:
         model: The model, as it was asked for.
         target: Name of the column.
-        evaluation: The figures; None where there are none.
+        evaluation: The metrics; None where there are none.
         error: Why there are none.
         home: Whether the model was trained on this dataset.
-        notes: What must be known of the figures, such as that the model was chosen on these images.
+        notes: What must be known of the metrics, such as that the model was chosen on these images.
     """
 
     model: str
@@ -54,14 +54,14 @@ class Cell:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON value."""
-        figures = {} if self.evaluation is None else self.evaluation.to_dict()
+        metrics = {} if self.evaluation is None else self.evaluation.to_dict()
         return {
             "model": self.model,
             "target": self.target,
             "error": self.error,
             "home": self.home,
             "notes": list(self.notes),
-            **figures,
+            **metrics,
         }
 
 
@@ -81,7 +81,7 @@ class CrossEvaluation:
 
     @property
     def failed(self) -> list[Cell]:
-        """Cells without figures."""
+        """Cells without metrics."""
         return [cell for cell in self.cells if cell.evaluation is None]
 
     def at(self, model: str, target: str) -> Cell | None:
@@ -118,7 +118,7 @@ def cross_evaluate(
         targets: The columns.
         policy: What to do with classes that only one side has; see `ke2nt.labels.map_labels`.
         merge: Class of the data → class of the model to read it as, where a pair has both.
-        notes: What must be known of a model's figures on a split.
+        notes: What must be known of a model's metrics on a split.
         each: Called after every cell, with what is done so far.
         quiet: No progress on stderr.
         **options: Further options of `evaluate_model`.
@@ -153,7 +153,7 @@ class _Images:
     def of_size(self, model: ExpressionModel) -> FaceTensors:
         key = (model.preprocessing.image_size, model.preprocessing.interpolation)
         if key not in self._decoded:
-            self._decoded[key] = tensors_for(model, self.split, quiet=self._quiet)
+            self._decoded[key] = decode_for_model(model, self.split, quiet=self._quiet)
         return self._decoded[key]
 
 
@@ -169,7 +169,7 @@ def _evaluate(
         raise model
     if isinstance(images, Exception):
         raise images
-    possible = applicable(merge, images.split, model)
+    possible = applicable_merges(merge, images.split, model)
     return evaluate_model(model, images.of_size(model), policy=policy, merge=possible, **options)
 
 
@@ -181,7 +181,7 @@ def _attempt(work: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         return error
 
 
-def applicable(
+def applicable_merges(
     merge: Mapping[str, str], split: FaceSplit, model: ExpressionModel
 ) -> dict[str, str]:
     """The merges of which the split has the one class and the model the other."""

@@ -9,15 +9,15 @@ import torch
 
 from ke2nt.data.sample import FaceSplit
 from ke2nt.data.tensors import FaceTensors
-from ke2nt.evaluation.predictions import predict
-from ke2nt.evaluation.score import Evaluation, score
+from ke2nt.evaluation.predictions import compute_predictions
+from ke2nt.evaluation.score import Evaluation, score_predictions
 from ke2nt.labels import LabelPolicy, map_labels
 from ke2nt.runtime.devices import Precision, uses_bf16
 
-__all__ = ["evaluate_model", "tensors_for"]
+__all__ = ["evaluate_model", "decode_for_model"]
 
 
-def tensors_for(model: Any, split: FaceSplit, **options: Any) -> FaceTensors:
+def decode_for_model(model: Any, split: FaceSplit, **options: Any) -> FaceTensors:
     """Decode a split the way a model wants it; options are those of `FaceTensors`."""
     preprocessing = model.preprocessing
     return FaceTensors(
@@ -56,8 +56,10 @@ def evaluate_model(
     """
     split = images if isinstance(images, FaceSplit) else images.split
     map_labels(split.classes, model.classes, policy=policy, merge=merge)
-    tensors = tensors_for(model, split, quiet=quiet) if isinstance(images, FaceSplit) else images
-    predictions = predict(
+    tensors = (
+        decode_for_model(model, split, quiet=quiet) if isinstance(images, FaceSplit) else images
+    )
+    predictions = compute_predictions(
         model,
         tensors,
         batch_size=batch_size,
@@ -76,6 +78,6 @@ def evaluate_model(
         "precision": "bf16" if uses_bf16(precision, where) else "fp32",
         "device": where.type,
     }
-    return score(
+    return score_predictions(
         predictions, policy=policy, merge=merge, bootstrap=bootstrap, seed=seed, settings=settings
     )

@@ -1,4 +1,4 @@
-"""A calibration from validation data, with figures that are not flattered by the fit."""
+"""A calibration from validation data, with metrics that are not flattered by the fit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ke2nt.evaluation.coverage import coverage_risk, threshold_for_coverage, thr
 from ke2nt.evaluation.temperature import fit_temperature, fit_vector, softmax
 from ke2nt.runtime.seeding import derive_seed
 
-__all__ = ["cross_fitted", "fit_calibration", "with_threshold"]
+__all__ = ["cross_fit_logits", "fit_calibration", "add_threshold"]
 
 
 def fit_calibration(
@@ -34,7 +34,7 @@ def fit_calibration(
 ) -> Calibration:
     """Fit a calibration to all samples, and measure it on samples that a fit has not seen.
 
-    The figures `ece_after` and `nll_after` are cross-fitted: each fold is calibrated by a fit to
+    The metrics `ece_after` and `nll_after` are cross-fitted: each fold is calibrated by a fit to
     the others. Those of the final fit on its own samples, which flatter, are kept as
     `ece_after_same_data` and `nll_after_same_data`.
 
@@ -51,22 +51,22 @@ def fit_calibration(
             twice.
     """
     logits, labels = np.asarray(logits, np.float64), np.asarray(labels, np.int64)
-    held_out = cross_fitted(logits, labels, method=method, folds=folds, seed=seed)
+    held_out = cross_fit_logits(logits, labels, method=method, folds=folds, seed=seed)
     final = _fit(logits, labels, method)
-    figures: dict[str, Any] = {"n": len(labels), "folds": folds, "seed": seed}
+    metrics: dict[str, Any] = {"n": len(labels), "folds": folds, "seed": seed}
     for when, scaled in (
         ("before", logits),
         ("after", held_out),
         ("after_same_data", _scaled(final, logits)),
     ):
         p = softmax(scaled)
-        figures[f"ece_{when}"] = expected_calibration_error(reliability_bins(p, labels))
-        figures[f"nll_{when}"] = negative_log_likelihood(p, labels)
-        figures[f"accuracy_{when}"] = float((p.argmax(axis=1) == labels).mean())
-    return replace(final, figures=figures, fitted_on=dict(fitted_on or {}))
+        metrics[f"ece_{when}"] = expected_calibration_error(reliability_bins(p, labels))
+        metrics[f"nll_{when}"] = negative_log_likelihood(p, labels)
+        metrics[f"accuracy_{when}"] = float((p.argmax(axis=1) == labels).mean())
+    return replace(final, metrics=metrics, fitted_on=dict(fitted_on or {}))
 
 
-def cross_fitted(
+def cross_fit_logits(
     logits: np.ndarray,
     labels: np.ndarray,
     *,
@@ -102,7 +102,7 @@ def cross_fitted(
     return held_out
 
 
-def with_threshold(
+def add_threshold(
     calibration: Calibration,
     probabilities: np.ndarray,
     labels: np.ndarray,
@@ -115,7 +115,7 @@ def with_threshold(
 
     Args:
         calibration: A fitted calibration.
-        probabilities: (N, K), calibrated; best those of `cross_fitted` logits.
+        probabilities: (N, K), calibrated; best those of `cross_fit_logits` logits.
         labels: (N,) class indices.
         risk: Highest share of wrong answers among those that are given.
         coverage: Least share of faces that are answered.

@@ -11,11 +11,11 @@ import numpy as np
 from ke2nt.evaluation.metrics import ClassificationReport, Interval, percentile_interval
 from ke2nt.evaluation.rates import bootstrap_confusions
 
-__all__ = ["GeneralizedFigures", "PartFigures", "generalized_figures"]
+__all__ = ["GeneralizedMetrics", "PartMetrics", "compute_generalized_metrics"]
 
 
 @dataclass(frozen=True, slots=True)
-class PartFigures:
+class PartMetrics:
     """Rates in [0, 1] over the images of some classes; every class is a possible answer.
 
     Attributes:
@@ -32,7 +32,7 @@ class PartFigures:
 
 
 @dataclass(frozen=True, slots=True)
-class GeneralizedFigures:
+class GeneralizedMetrics:
     """How a model trained on some classes does on them and on others, told apart from each other.
 
     Attributes:
@@ -40,8 +40,8 @@ class GeneralizedFigures:
         unseen_classes: Classes with images that it was not trained on.
         n_seen: Images of the seen classes.
         n_unseen: Images of the unseen classes.
-        seen: Figures over the images of seen classes.
-        unseen: Figures over the images of unseen classes.
+        seen: Metrics over the images of seen classes.
+        unseen: Metrics over the images of unseen classes.
         harmonic: Harmonic means 2su / (s + u) of both, by accuracy and by mean class recall; Xian
             et al. (arXiv 1707.00600) take the latter.
     """
@@ -50,9 +50,9 @@ class GeneralizedFigures:
     unseen_classes: tuple[str, ...]
     n_seen: int
     n_unseen: int
-    seen: PartFigures
-    unseen: PartFigures
-    harmonic: PartFigures
+    seen: PartMetrics
+    unseen: PartMetrics
+    harmonic: PartMetrics
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON value."""
@@ -65,13 +65,13 @@ class GeneralizedFigures:
         }
 
 
-def generalized_figures(
+def compute_generalized_metrics(
     report: ClassificationReport, seen: Sequence[str], *, resamples: int = 1000, seed: int = 0
-) -> GeneralizedFigures | None:
-    """Figures over seen and unseen classes, or None where images of one kind are missing.
+) -> GeneralizedMetrics | None:
+    """Metrics over seen and unseen classes, or None where images of one kind are missing.
 
     Args:
-        report: Figures over all classes; its confusion matrix is split.
+        report: Metrics over all classes; its confusion matrix is split.
         seen: Classes that the model was trained on.
         resamples: Bootstrap resamples for the intervals; 0 for none.
         seed: Seed of the resamples.
@@ -87,11 +87,11 @@ def generalized_figures(
         drawn = _rates(bootstrap_confusions(confusion, resamples, seed), trained)
         bounds = [[percentile_interval(values) for values in part] for part in drawn]
     parts = [
-        PartFigures(float(values[0]), float(values[1]), interval[0], interval[1])
+        PartMetrics(float(values[0]), float(values[1]), interval[0], interval[1])
         for values, interval in zip(point, bounds, strict=True)
     ]
     named = list(zip(report.classes, present, trained, strict=True))
-    return GeneralizedFigures(
+    return GeneralizedMetrics(
         seen_classes=tuple(name for name, here, own in named if here and own),
         unseen_classes=tuple(name for name, here, own in named if here and not own),
         n_seen=int(confusion[trained].sum()),
@@ -122,7 +122,7 @@ def _rates(confusions: np.ndarray, trained: np.ndarray) -> np.ndarray:
     return np.stack([seen, unseen, harmonic])
 
 
-def _plain(part: PartFigures) -> dict[str, Any]:
+def _plain(part: PartMetrics) -> dict[str, Any]:
     return {
         "accuracy": part.accuracy,
         "mean_class_recall": part.recall,

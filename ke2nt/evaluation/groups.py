@@ -1,4 +1,4 @@
-"""The same figures for each group of people, and how far the groups are apart."""
+"""The same metrics for each group of people, and how far the groups are apart."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from ke2nt.evaluation.predictions import Predictions
 from ke2nt.evaluation.rates import bootstrap_confusions, confusion_matrix, rates
 from ke2nt.runtime.seeding import derive_seed
 
-__all__ = ["GroupFigures", "GroupReport", "check_groups", "group_report"]
+__all__ = ["GroupMetrics", "GroupReport", "check_group_attribute", "group_report"]
 
 MOST_GROUPS = 30
 LEAST_OF_CLASS = 5  # images of a class that a group needs to be compared in it
 
 
 @dataclass(frozen=True, slots=True)
-class GroupFigures:
-    """Figures of one group, in [0, 1].
+class GroupMetrics:
+    """Metrics of one group, in [0, 1].
 
     Attributes:
         name: Value of the attribute.
@@ -66,7 +66,7 @@ class GroupReport:
     """
 
     attribute: str
-    groups: tuple[GroupFigures, ...]
+    groups: tuple[GroupMetrics, ...]
     smallest: int
     unknown: int
     best: str | None
@@ -81,7 +81,7 @@ class GroupReport:
         return {**asdict(self), "odds": dict(self.odds)}
 
 
-def check_groups(split: FaceSplit, attribute: str) -> None:
+def check_group_attribute(split: FaceSplit, attribute: str) -> None:
     """Make sure that the faces of a split can be grouped by an attribute.
 
     Raises:
@@ -107,7 +107,7 @@ def group_report(
     bootstrap: int = 1000,
     seed: int = 0,
 ) -> GroupReport:
-    """Figures of each group of people.
+    """Metrics of each group of people.
 
     Args:
         predictions: Scored predictions, labels in the model's label set.
@@ -120,7 +120,7 @@ def group_report(
     Raises:
         DataError: No face has the attribute, or it has more values than groups make sense.
     """
-    check_groups(split, attribute)
+    check_group_attribute(split, attribute)
     values = {sample.name: sample.attributes.get(attribute) for sample in split.samples}
     own = [values.get(name) or None for name in predictions.names]
     names = sorted({value for value in own if value is not None})
@@ -157,10 +157,10 @@ def group_report(
     )
 
 
-def _figures(name: str, table: np.ndarray, drawn: np.ndarray, smallest: int) -> GroupFigures:
+def _figures(name: str, table: np.ndarray, drawn: np.ndarray, smallest: int) -> GroupMetrics:
     point, n = rates(table), int(table.sum())
     spread = rates(drawn) if len(drawn) else None
-    return GroupFigures(
+    return GroupMetrics(
         name=name,
         n=n,
         accuracy=float(point.accuracy),

@@ -1,4 +1,4 @@
-"""From class probabilities to the figures of a report."""
+"""From class probabilities to the metrics of a report."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ke2nt.evaluation.calibration_metrics import (
 from ke2nt.evaluation.rates import bootstrap_confusions, confusion_matrix, rates
 
 __all__ = [
-    "ClassFigures",
+    "ClassMetrics",
     "ClassificationReport",
     "Interval",
     "classification_report",
@@ -31,8 +31,8 @@ LEVEL = 0.95
 
 
 @dataclass(frozen=True, slots=True)
-class ClassFigures:
-    """Figures of one class, in [0, 1]; None where a figure does not exist.
+class ClassMetrics:
+    """Metrics of one class, in [0, 1]; None where a figure does not exist.
 
     Attributes:
         name: Class name.
@@ -54,7 +54,7 @@ class ClassFigures:
 
 @dataclass(frozen=True, slots=True)
 class ClassificationReport:
-    """Figures of a classifier on N samples of K classes; rates are in [0, 1].
+    """Metrics of a classifier on N samples of K classes; rates are in [0, 1].
 
     Classes without samples have None for their rates and are left out of `uar` and `macro_f1`.
 
@@ -85,7 +85,7 @@ class ClassificationReport:
     nll: float
     brier: float
     intervals: Mapping[str, Interval]
-    per_class: tuple[ClassFigures, ...]
+    per_class: tuple[ClassMetrics, ...]
     confusion: np.ndarray
     calibration: tuple[CalibrationBin, ...]
     resamples: int
@@ -156,7 +156,7 @@ def classification_report(
     seed: int = 0,
     bins: int = 15,
 ) -> ClassificationReport:
-    """Figures of predicted probabilities against true labels.
+    """Metrics of predicted probabilities against true labels.
 
     The predicted class is the most probable one; the first of equals. A bootstrap interval of a
     class's recall is taken over the resamples that hold the class.
@@ -198,7 +198,7 @@ def classification_report(
         brier=brier_score(probabilities, labels),
         intervals=intervals,
         per_class=tuple(
-            ClassFigures(
+            ClassMetrics(
                 name=name,
                 support=int(confusion[k].sum()),
                 precision=_or_none(point.precision[k]),

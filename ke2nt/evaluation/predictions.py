@@ -17,7 +17,7 @@ from ke2nt.runtime.devices import Precision, uses_bf16
 from ke2nt.runtime.distributed import gather_objects, rank, world_size
 from ke2nt.runtime.progress import track
 
-__all__ = ["Predictions", "predict"]
+__all__ = ["Predictions", "compute_predictions"]
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def _forward(model: Any, images: Tensor, precision: Precision) -> tuple[Tensor, 
 
 
 @torch.inference_mode()
-def predict(
+def compute_predictions(
     model: Any,
     images: FaceTensors,
     *,

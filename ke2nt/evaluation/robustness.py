@@ -21,21 +21,21 @@ from ke2nt.evaluation.score import Evaluation
 from ke2nt.models.base import ExpressionModel
 from ke2nt.runtime.progress import track
 
-__all__ = ["FIGURES", "LEVELS", "Robustness", "held", "robustness"]
+__all__ = ["METRICS", "LEVELS", "Robustness", "decode_to_memory", "robustness"]
 
 LEVELS = (1, 2, 3, 4, 5)
-FIGURES = ("accuracy", "uar", "macro_f1", "ece")
+METRICS = ("accuracy", "uar", "macro_f1", "ece")
 
 
 @dataclass
 class Robustness:
-    """Figures of a model on a split as it is and under corruptions.
+    """Metrics of a model on a split as it is and under corruptions.
 
     Attributes:
         clean: The split as it is.
         kinds: Kinds of corruption.
         severities: Their severities.
-        cells: (kind, severity) → figures, as far as they are done.
+        cells: (kind, severity) → metrics, as far as they are done.
     """
 
     clean: Evaluation
@@ -56,8 +56,8 @@ class Robustness:
         )
 
     def means(self, *, kind: str | None = None, severity: int | None = None) -> dict[str, float]:
-        """`mean` of each of `FIGURES`."""
-        return {name: self.mean(name, kind=kind, severity=severity) for name in FIGURES}
+        """`mean` of each of `METRICS`."""
+        return {name: self.mean(name, kind=kind, severity=severity) for name in METRICS}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON value."""
@@ -102,7 +102,7 @@ def robustness(
         LabelError: The label sets do not fit under the policy.
         DataError: A kind or severity is not known, or no image can be read.
     """
-    images = held(split, quiet=quiet)
+    images = decode_to_memory(split, quiet=quiet)
     shifted = {(k, s): corrupt(images, k, s, seed=seed) for k in kinds for s in severities}
     clean = evaluate_model(model, images, quiet=quiet, **options)
     result = Robustness(clean, tuple(kinds), tuple(severities))
@@ -113,7 +113,7 @@ def robustness(
     return result
 
 
-def held(split: FaceSplit, *, limit: int = RAM_LIMIT, quiet: bool = True) -> FaceSplit:
+def decode_to_memory(split: FaceSplit, *, limit: int = RAM_LIMIT, quiet: bool = True) -> FaceSplit:
     """A split decoded into memory at its own size, if that surely fits; otherwise as it was.
 
     Images that cannot be read stay what they were, and are named by whoever reads them next.

@@ -15,7 +15,7 @@ from ke2nt.evaluation.metrics import ClassificationReport, classification_report
 from ke2nt.evaluation.predictions import Predictions
 from ke2nt.labels import LabelMapping, LabelPolicy, map_labels
 
-__all__ = ["Evaluation", "score"]
+__all__ = ["Evaluation", "score_predictions"]
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ class Evaluation:
     """A report and all that is needed to read it.
 
     Attributes:
-        report: The figures.
+        report: The metrics.
         predictions: The scored images, labels and probabilities in the label set of the report.
         mapping: How the classes of the data were read as classes of the model.
         dropped: Class of the data → number of its images that were left out.
-        settings: What the figures depend on, such as {"dataset": "ferplus", "flip_tta": False}.
-        uncalibrated: The figures without the model's calibration, without intervals; None for a
+        settings: What the metrics depend on, such as {"dataset": "ferplus", "flip_tta": False}.
+        uncalibrated: The metrics without the model's calibration, without intervals; None for a
             model that has none.
     """
 
@@ -87,7 +87,7 @@ def _mask(probabilities: np.ndarray, keep: list[int]) -> np.ndarray:
     return np.divide(kept, total, out=uniform, where=total > 0)
 
 
-def score(
+def score_predictions(
     predictions: Predictions,
     *,
     policy: LabelPolicy = "strict",

@@ -15,7 +15,7 @@ from ke2nt.datasets.catalog import READERS, get_reader
 from ke2nt.errors import ConfigError, DataError
 from ke2nt.runtime.suggest import did_you_mean
 
-__all__ = ["Target", "named_apart"]
+__all__ = ["Target", "disambiguate_targets"]
 
 _FORM = "NAME=DIR[,split=…][,limit=…][,as=…][,OPTION=…]…, such as ferplus=DIR,split=val"
 _SPLITS = ("test", "val")
@@ -107,7 +107,7 @@ class Target:
         }
 
 
-def named_apart(targets: Sequence[Target]) -> list[Target]:
+def disambiguate_targets(targets: Sequence[Target]) -> list[Target]:
     """The same targets; where two have one name, their options become part of it.
 
     Raises:

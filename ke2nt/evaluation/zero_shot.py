@@ -13,15 +13,15 @@ import torch
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.data.sample import FaceSplit
 from ke2nt.evaluation.embed_split import ImageEmbeddings, check_text, embed_split
-from ke2nt.evaluation.generalized import GeneralizedFigures, generalized_figures
+from ke2nt.evaluation.generalized import GeneralizedMetrics, compute_generalized_metrics
 from ke2nt.evaluation.predictions import Predictions
-from ke2nt.evaluation.score import Evaluation, score
+from ke2nt.evaluation.score import Evaluation, score_predictions
 from ke2nt.labels import LabelPolicy, map_labels
 from ke2nt.prompts.prompt_set import PromptSet
 from ke2nt.runtime.devices import Precision
 from ke2nt.vlm.image_encoder import ImageEncoder
 
-__all__ = ["ZeroShot", "class_logits", "score_words", "zero_shot"]
+__all__ = ["ZeroShot", "class_logits", "score_text_bank", "zero_shot"]
 
 _ROWS = 65536  # images whose float64 copies are held at once
 
@@ -31,17 +31,17 @@ class ZeroShot:
     """A zero-shot evaluation.
 
     Attributes:
-        evaluation: The figures, and the predictions that they are of.
+        evaluation: The metrics, and the predictions that they are of.
         bank: The text embeddings that images were compared with.
         images: The image embeddings; other words can be scored on them at once.
-        generalized: Figures over classes that a model of this project was trained on and over
+        generalized: Metrics over classes that a model of this project was trained on and over
             those that it was not; None where there are no classes of both kinds.
     """
 
     evaluation: Evaluation
     bank: TextBank
     images: ImageEmbeddings
-    generalized: GeneralizedFigures | None
+    generalized: GeneralizedMetrics | None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON value."""
@@ -104,7 +104,7 @@ def zero_shot(
     )
     bank = TextBank.build(words, encoder=images.text_encoder, classes=names, cache_dir=cache_dir)
     settings = {"dataset": split.dataset, "split": split.split, "prompts": words.name}
-    return score_words(
+    return score_text_bank(
         images,
         bank,
         policy=policy,
@@ -115,7 +115,7 @@ def zero_shot(
     )
 
 
-def score_words(
+def score_text_bank(
     images: ImageEmbeddings,
     bank: TextBank,
     *,
@@ -150,7 +150,7 @@ def score_words(
         failed=images.failed,
         logits=logits[None],
     )
-    evaluation = score(
+    evaluation = score_predictions(
         predictions,
         policy=policy,
         merge=merge,
@@ -165,12 +165,12 @@ def score_words(
         },
     )
     seen = images.trained_classes
-    figures = (
+    metrics = (
         None
         if seen is None
-        else generalized_figures(evaluation.report, seen, resamples=bootstrap, seed=seed)
+        else compute_generalized_metrics(evaluation.report, seen, resamples=bootstrap, seed=seed)
     )
-    return ZeroShot(evaluation, bank, images, figures)
+    return ZeroShot(evaluation, bank, images, metrics)
 
 
 def class_logits(images: ImageEmbeddings, bank: TextBank) -> np.ndarray:

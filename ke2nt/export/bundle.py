@@ -14,7 +14,7 @@ from ke2nt.checkpoints.card_facts import evaluation_facts, public_text, run_fact
 from ke2nt.checkpoints.model_folder import find_model_folder
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.errors import CheckpointError, ModelError
-from ke2nt.evaluation.predictions import predict
+from ke2nt.evaluation.predictions import compute_predictions
 from ke2nt.export.compare import Comparison, compare, labels_of
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.load import load_model
@@ -89,8 +89,8 @@ def bundle_model(
         trial = Path(aside) / "model"
         model.save_pretrained(trial, dtype=torch.float16)
         size = sum(file.stat().st_size for file in trial.iterdir())
-        before = predict(model, images, precision="fp32")
-        after = predict(load_model(trial), images, precision="fp32")
+        before = compute_predictions(model, images, precision="fp32")
+        after = compute_predictions(load_model(trial), images, precision="fp32")
     found = compare(before.probabilities, after.probabilities, labels_of(before))
     if size > MAX_BYTES:
         raise ModelError(

@@ -13,7 +13,7 @@ from ke2nt.errors import ImageReadError
 from ke2nt.generation.networks.generator import FaceGenerator
 from ke2nt.generation.networks.pixels import from_pixels, to_uint8
 from ke2nt.generation.sample_grids import expression_grid
-from ke2nt.plots.face_grid import grid_figure
+from ke2nt.plots.face_grid import plot_face_grid
 from ke2nt.runtime.atomic import atomic_folder, check_new_folder, write_bytes
 
 __all__ = ["write_edits"]
@@ -61,7 +61,7 @@ def write_edits(
                     write_bytes(folder / name / f"{expression}.png", encode_png(face))
             shown.extend(rows[: max(0, _SHOWN - len(shown))])
         columns = ["source", *generator.classes]
-        write_bytes(folder / "grid.png", grid_figure(np.stack(shown), columns, title="Edits"))
+        write_bytes(folder / "grid.png", plot_face_grid(np.stack(shown), columns, title="Edits"))
     return names, failed
 
 

@@ -13,7 +13,7 @@ from torch.nn import functional
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.generation.networks.generator import FaceGenerator
 from ke2nt.generation.networks.pixels import from_pixels, resized, to_uint8
-from ke2nt.plots.face_grid import grid_figure
+from ke2nt.plots.face_grid import plot_face_grid
 from ke2nt.runtime.atomic import write_bytes
 
 __all__ = ["expression_grid", "some_faces", "write_pictures"]
@@ -105,4 +105,4 @@ def _write(
 ) -> None:
     pixels = to_uint8(faces.flatten(0, 1)).numpy()
     grid: np.ndarray = pixels.reshape(*faces.shape[:2], *pixels.shape[1:])
-    write_bytes(path, grid_figure(grid, columns, rows, title=title))
+    write_bytes(path, plot_face_grid(grid, columns, rows, title=title))

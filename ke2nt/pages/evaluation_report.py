@@ -14,10 +14,10 @@ from ke2nt.pages.faces import pick_faces
 from ke2nt.pages.run_report import PromptMap, RunReport
 from ke2nt.runtime.provenance import provenance
 
-__all__ = ["data_line", "evaluation_report"]
+__all__ = ["describe_data", "build_evaluation_report"]
 
 
-def data_line(evaluation: Evaluation, options: Mapping[str, Any]) -> str:
+def describe_data(evaluation: Evaluation, options: Mapping[str, Any]) -> str:
     """Which images, under which rule, and how they were shown to the model."""
     settings = evaluation.settings
     rule = ", ".join(f"{key} {value}" for key, value in options.items())
@@ -29,7 +29,7 @@ def data_line(evaluation: Evaluation, options: Mapping[str, Any]) -> str:
     )
 
 
-def evaluation_report(
+def build_evaluation_report(
     evaluation: Evaluation,
     images: FaceTensors,
     model: ExpressionModel,
@@ -50,13 +50,13 @@ def evaluation_report(
         records: Log records of the model's training, where known.
         command: What was typed.
         warnings: Shown at the top.
-        groups: Figures of groups of people, one report an attribute.
+        groups: Metrics of groups of people, one report an attribute.
     """
     split = images.split
     return RunReport(
         title=f"{model.architecture['backbone']} on {split.dataset} {split.split}",
-        data=data_line(evaluation, options),
-        figures=evaluation.report,
+        data=describe_data(evaluation, options),
+        metrics=evaluation.report,
         uncalibrated=evaluation.uncalibrated,
         coverage=coverage_risk(evaluation.predictions.probabilities, evaluation.predictions.labels),
         min_confidence=None if model.calibration is None else model.calibration.min_confidence,
@@ -64,7 +64,7 @@ def evaluation_report(
         faces=pick_faces(evaluation, images),
         failed=evaluation.failed,
         records=records,
-        text=None if model.bank is None else PromptMap.of(model.bank),
+        text=None if model.bank is None else PromptMap.from_bank(model.bank),
         provenance={"evaluation": provenance(), "model": model.provenance},
         command=command,
         warnings=warnings,

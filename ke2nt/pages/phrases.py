@@ -11,12 +11,12 @@ from ke2nt.evaluation.groups import GroupReport
 from ke2nt.evaluation.metrics import ClassificationReport
 
 __all__ = [
-    "calibration_words",
-    "confusion_words",
-    "coverage_words",
-    "group_words",
-    "recall_words",
-    "similarity_words",
+    "describe_calibration",
+    "describe_confusions",
+    "describe_coverage",
+    "describe_groups",
+    "describe_recalls",
+    "describe_similarity",
 ]
 
 
@@ -24,7 +24,7 @@ def _percent(share: float, digits: int = 0) -> str:
     return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
 
 
-def confusion_words(report: ClassificationReport, *, most: int = 3) -> str:
+def describe_confusions(report: ClassificationReport, *, most: int = 3) -> str:
     """The most frequent confusions, as shares of their true class."""
     off = report.confusion.astype(float)
     np.fill_diagonal(off, 0)
@@ -39,14 +39,14 @@ def confusion_words(report: ClassificationReport, *, most: int = 3) -> str:
     return f"Most frequent confusions: {'; '.join(parts)}." if parts else "No confusions."
 
 
-def recall_words(report: ClassificationReport) -> str:
+def describe_recalls(report: ClassificationReport) -> str:
     """The best and the worst recognized class."""
     known = [(c.recall, c.name) for c in report.per_class if c.recall is not None]
     (low, worst), (high, best) = min(known), max(known)
     return f"Best recognized: {best} ({_percent(high)}); worst: {worst} ({_percent(low)})."
 
 
-def calibration_words(report: ClassificationReport) -> str:
+def describe_calibration(report: ClassificationReport) -> str:
     """Mean confidence against accuracy."""
     total = sum(b.count * b.confidence for b in report.calibration if b.confidence is not None)
     confidence = total / report.n
@@ -58,7 +58,7 @@ def calibration_words(report: ClassificationReport) -> str:
     )
 
 
-def coverage_words(curve: CoverageRisk, min_confidence: float | None) -> str:
+def describe_coverage(curve: CoverageRisk, min_confidence: float | None) -> str:
     """How many answers are wrong when the least sure ones are withheld."""
     text = f"Of all answers {_percent(curve.risk[-1], 1)} are wrong"
     half = int(np.argmax(curve.coverage >= 0.5))
@@ -76,7 +76,7 @@ def coverage_words(curve: CoverageRisk, min_confidence: float | None) -> str:
     )
 
 
-def group_words(report: GroupReport) -> str:
+def describe_groups(report: GroupReport) -> str:
     """How far groups of people are apart."""
     unknown = f" {report.unknown:,} images are in no group." if report.unknown else ""
     if report.gap is None or report.uar_gap is None:
@@ -97,7 +97,7 @@ def group_words(report: GroupReport) -> str:
     )
 
 
-def similarity_words(names: Sequence[str], embeddings: np.ndarray) -> str:
+def describe_similarity(names: Sequence[str], embeddings: np.ndarray) -> str:
     """The two texts that are closest to each other, and the two that are farthest apart."""
     unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
     cosine = unit @ unit.T

@@ -16,7 +16,7 @@ from ke2nt._version import __version__
 from ke2nt.pages import phrases
 from ke2nt.pages.run_report import RunReport, training_curves
 from ke2nt.pages.table_page import TablePage
-from ke2nt.plots import coverage_plot, evaluation_plots
+from ke2nt.plots import coverage_plot, evaluation_plots, figure
 from ke2nt.plots.theme import DARK, LIGHT
 from ke2nt.runtime.atomic import write_text
 
@@ -45,37 +45,37 @@ def _picture(draw: Callable[..., bytes], *arguments: Any, alt: str) -> _Picture:
 
 def _pictures(report: RunReport) -> dict[str, _Picture]:
     found: dict[str, _Picture] = {}
-    if (result := report.figures) is not None:
+    if (result := report.metrics) is not None:
         found["confusion"] = _picture(
-            evaluation_plots.confusion_figure, result, alt=phrases.confusion_words(result)
+            evaluation_plots.plot_confusion, result, alt=phrases.describe_confusions(result)
         )
         found["recall"] = _picture(
-            evaluation_plots.recall_figure, result, alt=phrases.recall_words(result)
+            evaluation_plots.plot_recall, result, alt=phrases.describe_recalls(result)
         )
         found["reliability"] = _picture(
-            evaluation_plots.reliability_figure, result, alt=phrases.calibration_words(result)
+            evaluation_plots.plot_reliability, result, alt=phrases.describe_calibration(result)
         )
     if (raw := report.uncalibrated) is not None:
         found["uncalibrated"] = _picture(
-            evaluation_plots.reliability_figure, raw, alt=phrases.calibration_words(raw)
+            evaluation_plots.plot_reliability, raw, alt=phrases.describe_calibration(raw)
         )
     if (curve := report.coverage) is not None:
         found["coverage"] = _picture(
-            coverage_plot.coverage_figure,
+            coverage_plot.plot_coverage,
             curve,
             report.min_confidence,
-            alt=phrases.coverage_words(curve, report.min_confidence),
+            alt=phrases.describe_coverage(curve, report.min_confidence),
         )
     losses, scores = training_curves(report.records)
     if losses or scores:
         alt = "Training curves: " + ", ".join([*losses, *scores]) + " over the epochs."
-        found["curves"] = _picture(evaluation_plots.curves_figure, losses, scores, alt=alt)
+        found["curves"] = _picture(evaluation_plots.plot_training_curves, losses, scores, alt=alt)
     if (text := report.text) is not None:
         names, vectors = list(text.classes), text.embeddings
         if text.anchor is not None:
             names, vectors = [*names, "neutral anchor"], np.vstack([vectors, text.anchor])
-        alt = phrases.similarity_words(names, vectors)
-        found["similarity"] = _picture(evaluation_plots.similarity_figure, names, vectors, alt=alt)
+        alt = phrases.describe_similarity(names, vectors)
+        found["similarity"] = _picture(evaluation_plots.plot_similarity, names, vectors, alt=alt)
     return found
 
 
@@ -128,8 +128,8 @@ def _render(template: str, **values: Any) -> str:
     )
     environment.filters["percent"] = _percent
     environment.filters["number"] = _number
-    environment.filters["group_words"] = phrases.group_words
-    environment.filters["face"] = lambda pixels: _uri(evaluation_plots.face_png(pixels), "png")
+    environment.filters["describe_groups"] = phrases.describe_groups
+    environment.filters["face"] = lambda pixels: _uri(figure.encode_png(pixels), "png")
     return environment.get_template(template).render(
         **values, light=asdict(LIGHT), dark=asdict(DARK), version=__version__
     )

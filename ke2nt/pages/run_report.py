@@ -43,7 +43,7 @@ class PromptMap:
     encoder: str | None = None
 
     @classmethod
-    def of(cls, bank: TextBank) -> Self:
+    def from_bank(cls, bank: TextBank) -> Self:
         """From a model's bank; an anchor that is one of the classes is not told twice."""
         own = (bank.embeddings @ bank.neutral > 1 - 1e-5).any()
         return cls(
@@ -80,12 +80,12 @@ class RunReport:
     Attributes:
         title: Headline, such as the run's name.
         data: Line that says which images and which labels, rule included.
-        figures: The figures on those images.
+        metrics: The metrics on those images.
         uncalibrated: The same without the model's calibration, where it has one.
         coverage: Risk against coverage on those images.
         min_confidence: Threshold below which the model's answers are withheld.
         labels: How the label sets were joined, such as `LabelMapping.describe()`.
-        groups: Figures of groups of people, one report an attribute.
+        groups: Metrics of groups of people, one report an attribute.
         faces: Groups of faces with predictions.
         failed: (name, reason) of images that could not be read.
         records: Log records of the training, one an epoch; see `training_curves`.
@@ -94,13 +94,13 @@ class RunReport:
         provenance: Versions, revision, seed, machine: a JSON value.
         command: What was typed.
         warnings: Shown at the top, such as that the best epoch was chosen on the test split.
-        tables: Further tables, after the figures.
+        tables: Further tables, after the metrics.
         notes: Shown at the end.
     """
 
     title: str
     data: str | None = None
-    figures: ClassificationReport | None = None
+    metrics: ClassificationReport | None = None
     uncalibrated: ClassificationReport | None = None
     coverage: CoverageRisk | None = None
     min_confidence: float | None = None

@@ -24,7 +24,7 @@ class PageTable:
 
 @dataclass(frozen=True)
 class TableSection:
-    """A picture and the tables that hold the same figures.
+    """A picture and the tables that hold the same metrics.
 
     Attributes:
         title: Headline.

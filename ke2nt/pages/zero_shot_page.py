@@ -7,19 +7,19 @@ from typing import Any
 
 from ke2nt.data.sample import FaceSplit
 from ke2nt.data.tensors import FaceTensors
-from ke2nt.evaluation.generalized import GeneralizedFigures
+from ke2nt.evaluation.generalized import GeneralizedMetrics
 from ke2nt.evaluation.zero_shot import ZeroShot
-from ke2nt.pages.evaluation_report import data_line
+from ke2nt.pages.evaluation_report import describe_data
 from ke2nt.pages.faces import pick_faces
 from ke2nt.pages.run_report import PromptMap, RunReport
 from ke2nt.runtime.provenance import provenance
 
-__all__ = ["generalized_words", "zero_shot_report"]
+__all__ = ["describe_generalized", "build_zero_shot_report"]
 
 _SHOWN = 112  # side in pixels of the faces on the page
 
 
-def zero_shot_report(
+def build_zero_shot_report(
     result: ZeroShot,
     split: FaceSplit,
     *,
@@ -40,28 +40,28 @@ def zero_shot_report(
     """
     evaluation = result.evaluation
     images = FaceTensors(split, _SHOWN, memory="lazy", workers=0)
-    figures = result.generalized
+    metrics = result.generalized
     return RunReport(
         title=f"{model} on {split.dataset} {split.split}, zero-shot",
-        data=data_line(evaluation, options),
-        figures=evaluation.report,
+        data=describe_data(evaluation, options),
+        metrics=evaluation.report,
         labels=evaluation.mapping.describe(),
         faces=pick_faces(evaluation, images),
         failed=evaluation.failed,
-        text=PromptMap.of(result.bank),
+        text=PromptMap.from_bank(result.bank),
         provenance={"evaluation": provenance()},
         command=command,
         warnings=warnings,
-        notes=() if figures is None else (generalized_words(figures),),
+        notes=() if metrics is None else (describe_generalized(metrics),),
     )
 
 
-def generalized_words(figures: GeneralizedFigures) -> str:
+def describe_generalized(metrics: GeneralizedMetrics) -> str:
     """Seen, unseen and harmonic mean in one sentence."""
-    seen, unseen, harmonic = figures.seen, figures.unseen, figures.harmonic
+    seen, unseen, harmonic = metrics.seen, metrics.unseen, metrics.harmonic
     return (
-        f"Trained on {', '.join(figures.seen_classes)}; never on "
-        f"{', '.join(figures.unseen_classes)}. With all of them as possible answers, mean class "
+        f"Trained on {', '.join(metrics.seen_classes)}; never on "
+        f"{', '.join(metrics.unseen_classes)}. With all of them as possible answers, mean class "
         f"recall is {100 * seen.recall:.1f} % over the classes seen in training and "
         f"{100 * unseen.recall:.1f} % over the unseen ones (harmonic mean "
         f"{100 * harmonic.recall:.1f} %); accuracy is {100 * seen.accuracy:.1f} % and "

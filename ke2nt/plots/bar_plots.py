@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 
-from ke2nt.plots.evaluation_plots import ImageFormat, add_legend, new_figure, render, style_axes
+from ke2nt.plots.figure import ImageFormat, add_legend, encode_figure, new_figure, style_axes
 from ke2nt.plots.heat_map import wrapped
 from ke2nt.plots.theme import LIGHT, Theme
 
 __all__ = [
     "Bar",
-    "bars_figure",
-    "differences_figure",
-    "marginal_figure",
+    "plot_bars",
+    "plot_differences",
+    "plot_marginals",
 ]
 
 _SMALL, _TEXT = 7.0, 8.5
@@ -36,7 +36,7 @@ class Bar:
     interval: tuple[float, float] | None = None
 
 
-def bars_figure(
+def plot_bars(
     groups: Sequence[str],
     series: dict[str, Sequence[Bar | None]],
     *,
@@ -68,10 +68,10 @@ def bars_figure(
     axes.set(xlim=(0, _reach([b for bars in series.values() for b in bars])), xlabel=xlabel)
     if len(series) > 1:
         add_legend(axes, theme)
-    return render(figure, format)
+    return encode_figure(figure, format)
 
 
-def marginal_figure(
+def plot_marginals(
     names: Sequence[str],
     alone: Sequence[Bar],
     marginal: Sequence[Bar | None],
@@ -118,10 +118,10 @@ def marginal_figure(
     _center(right, [bar for _, bar in shown], theme)
     left.set(xlim=(0, _reach([*alone, Bar(whole or 0)])), xlabel=alone_label)
     right.set_xlabel("gain of the ensemble by it, points")
-    return render(figure, format)
+    return encode_figure(figure, format)
 
 
-def differences_figure(
+def plot_differences(
     names: Sequence[str],
     first: Sequence[Bar | None],
     second: Sequence[Bar | None],
@@ -175,7 +175,7 @@ def differences_figure(
     left.set(xlim=(0, _reach([*first, *second])), xlabel="percent")
     left.tick_params(axis="y", pad=8)  # a mark at 0 must not cover the name
     right.set_xlabel(f"{legend[1]} − {legend[0]}, points")
-    return render(figure, format)
+    return encode_figure(figure, format)
 
 
 def _draw_bars(

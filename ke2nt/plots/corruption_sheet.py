@@ -6,17 +6,17 @@ import numpy as np
 
 from ke2nt.data.corruption import KINDS, Corruption
 from ke2nt.data.images import decode
-from ke2nt.plots.evaluation_plots import ImageFormat, new_figure, render, style_axes
+from ke2nt.plots.figure import ImageFormat, encode_figure, new_figure, style_axes
 from ke2nt.plots.theme import LIGHT, Theme
 from ke2nt.runtime.seeding import derive_seed
 
-__all__ = ["corruption_sheet"]
+__all__ = ["plot_corruptions"]
 
 _SIDE = 112  # px of each picture
 _GAP = 6
 
 
-def corruption_sheet(
+def plot_corruptions(
     pixels: np.ndarray, *, seed: int = 0, theme: Theme = LIGHT, format: ImageFormat = "png"
 ) -> bytes:
     """A face as it is and at severities 1 to 5, a row a kind.
@@ -45,4 +45,4 @@ def corruption_sheet(
     axes.set_yticks(middle, [kind.replace("_", " ") for kind in KINDS])
     axes.set_xticks(middle[:6], ["as it is", *(f"severity {s}" for s in range(1, 6))])
     axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False)
-    return render(figure, format)
+    return encode_figure(figure, format)

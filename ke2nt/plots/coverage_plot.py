@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from ke2nt.evaluation.coverage import CoverageRisk
-from ke2nt.plots.evaluation_plots import ImageFormat, new_figure, render, style_axes
+from ke2nt.plots.figure import ImageFormat, encode_figure, new_figure, style_axes
 from ke2nt.plots.theme import LIGHT, Theme
 
-__all__ = ["coverage_figure"]
+__all__ = ["plot_coverage"]
 
 
-def coverage_figure(
+def plot_coverage(
     curve: CoverageRisk,
     min_confidence: float | None = None,
     *,
@@ -37,4 +37,4 @@ def coverage_figure(
     axes.set(xlim=(0, 101), xlabel="percent of the faces answered, surest first")
     axes.set_ylim(0, max(1.0, 1.08 * float(y.max())))
     axes.set_ylabel("percent of these wrong")
-    return render(figure, format)
+    return encode_figure(figure, format)

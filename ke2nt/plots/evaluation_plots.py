@@ -2,85 +2,35 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.image import imsave
 
 from ke2nt.evaluation.metrics import ClassificationReport
+from ke2nt.plots.figure import (
+    SMALL,
+    TEXT,
+    ImageFormat,
+    add_legend,
+    encode_figure,
+    new_figure,
+    style_axes,
+)
 from ke2nt.plots.theme import LIGHT, Theme
 
 __all__ = [
-    "ImageFormat",
-    "add_legend",
-    "confusion_figure",
-    "curves_figure",
-    "face_png",
-    "new_figure",
-    "recall_figure",
-    "reliability_figure",
-    "render",
-    "similarity_figure",
-    "style_axes",
+    "plot_confusion",
+    "plot_recall",
+    "plot_reliability",
+    "plot_similarity",
+    "plot_training_curves",
 ]
 
-ImageFormat = Literal["png", "svg"]
-_DPI = 200
-_WIDTH = 4.3  # inches: fills a phone at a readable size, half a desktop page
-_SMALL, _TEXT = 7.0, 8.5
-_NO_NAME: dict[str, Any] = {"Software": None}
-
-
-def render(figure: Figure, format: ImageFormat) -> bytes:
-    """The file of a figure: the same bytes for the same figure."""
-    buffer = io.BytesIO()
-    metadata: dict[str, Any] = {"Date": None} if format == "svg" else _NO_NAME
-    with matplotlib.rc_context({"svg.hashsalt": "ke2nt"}):
-        figure.savefig(buffer, format=format, dpi=_DPI, metadata=metadata)
-    return buffer.getvalue()
-
-
-def new_figure(theme: Theme, height: float, width: float = _WIDTH) -> Figure:
-    """An empty figure; height and width in inches."""
-    figure = Figure(figsize=(width, height), facecolor=theme.surface)
-    figure.set_layout_engine("constrained", w_pad=0.07, h_pad=0.06)
-    return figure
-
-
-def style_axes(axes: Axes, theme: Theme, *, grid: Literal["x", "y", "both"] | None = None) -> Axes:
-    """Give axes the theme's colors and sizes, and grid lines across the directions named."""
-    axes.set_facecolor(theme.surface)
-    axes.tick_params(colors=theme.ink, labelsize=_TEXT, length=0)
-    for side, spine in axes.spines.items():
-        spine.set_visible(grid is not None and side in ("left", "bottom"))
-        spine.set_color(theme.line)
-    axes.xaxis.label.set(color=theme.muted, size=_TEXT)
-    axes.yaxis.label.set(color=theme.muted, size=_TEXT)
-    if grid:
-        axes.grid(axis=grid, color=theme.line, linewidth=0.7)
-        axes.set_axisbelow(True)
-    return axes
-
-
-def add_legend(axes: Axes, theme: Theme) -> None:
-    """A legend in one line above the axes."""
-    axes.legend(
-        loc="lower left",
-        bbox_to_anchor=(0, 1),
-        ncols=4,
-        frameon=False,
-        fontsize=_SMALL,
-        labelcolor=theme.ink,
-        borderaxespad=0.2,
-        handlelength=1.7,
-        columnspacing=1.0,
-    )
+_WIDTH = 4.3  # inches, of a heat map at least
 
 
 def _heat_map(
@@ -104,7 +54,7 @@ def _heat_map(
         big, small = texts[row][column]
         ink = theme.readable_on(colors(float(share))[:3])
         raised = 0.5 if not small else 0.4
-        axes.text(column + 0.5, row + raised, big, ha="center", va="center", color=ink, size=_TEXT)
+        axes.text(column + 0.5, row + raised, big, ha="center", va="center", color=ink, size=TEXT)
         axes.text(column + 0.5, row + 0.75, small, ha="center", va="center", color=ink, size=6)
     middle = np.arange(k) + 0.5
     axes.set_xticks(middle, names, rotation=40, ha="right", rotation_mode="anchor")
@@ -114,7 +64,7 @@ def _heat_map(
     return figure, axes
 
 
-def confusion_figure(
+def plot_confusion(
     report: ClassificationReport, *, theme: Theme = LIGHT, format: ImageFormat = "png"
 ) -> bytes:
     """Heat map of the confusion matrix: percent of each true class, with the counts below."""
@@ -128,10 +78,10 @@ def confusion_figure(
     figure, axes = _heat_map(share, texts, report.classes, theme, low=0, high=1)
     axes.set_xlabel("predicted (percent of the true class, count below)")
     axes.set_ylabel("true")
-    return render(figure, format)
+    return encode_figure(figure, format)
 
 
-def similarity_figure(
+def plot_similarity(
     names: Sequence[str],
     embeddings: np.ndarray,
     *,
@@ -151,10 +101,10 @@ def similarity_figure(
     texts = [[(f"{value:.2f}".replace("0.", "."), "") for value in row] for row in cosine]
     figure, axes = _heat_map(cosine, texts, names, theme, low=float(cosine.min()), high=1)
     axes.set_xlabel("cosine similarity of the text embeddings")
-    return render(figure, format)
+    return encode_figure(figure, format)
 
 
-def recall_figure(
+def plot_recall(
     report: ClassificationReport, *, theme: Theme = LIGHT, format: ImageFormat = "png"
 ) -> bytes:
     """Bars of every class's recall with 95 % intervals, and a line at their mean (UAR)."""
@@ -163,7 +113,7 @@ def recall_figure(
     axes = style_axes(figure.add_subplot(), theme, grid="x")
     for row, figures in enumerate(classes):
         if figures.recall is None:
-            axes.text(1, row, "no images", va="center", size=_SMALL, color=theme.muted)
+            axes.text(1, row, "no images", va="center", size=SMALL, color=theme.muted)
             continue
         value = 100 * figures.recall
         axes.barh(row, value, height=0.62, color=theme.accent, alpha=0.55)
@@ -171,21 +121,21 @@ def recall_figure(
             low, high = (100 * x for x in figures.recall_interval)
             axes.plot([low, high], [row, row], color=theme.ink, linewidth=1.6)
             axes.plot([low, high], [row, row], "|", color=theme.ink, markersize=6)
-        axes.text(103, row, f"{value:.0f} %", va="center", size=_TEXT, color=theme.ink)
+        axes.text(103, row, f"{value:.0f} %", va="center", size=TEXT, color=theme.ink)
     axes.axvline(100 * report.uar, color=theme.wrong, linewidth=1.2, linestyle=(0, (4, 2)))
     axes.set_title(
         f"mean over classes (UAR) {100 * report.uar:.1f} %",
-        size=_TEXT,
+        size=TEXT,
         color=theme.wrong,
         loc="right",
     )
     axes.set_yticks(range(len(classes)), [f"{c.name} ({c.support})" for c in classes])
     axes.set(xlim=(0, 115), xticks=range(0, 101, 20), xlabel="recall, percent")
     axes.invert_yaxis()
-    return render(figure, format)
+    return encode_figure(figure, format)
 
 
-def reliability_figure(
+def plot_reliability(
     report: ClassificationReport, *, theme: Theme = LIGHT, format: ImageFormat = "png"
 ) -> bytes:
     """Accuracy against confidence, a dot a bin, over the histogram of confidence."""
@@ -207,10 +157,10 @@ def reliability_figure(
     axes.text(0.04, 0.9, f"ECE {report.ece:.3f}", size=10, color=theme.ink)
     axes.set(ylim=(-0.03, 1.03), xlim=(0, 1.03), ylabel="accuracy")
     below.set(xlabel="confidence", ylabel="% of images")
-    return render(figure, format)
+    return encode_figure(figure, format)
 
 
-def curves_figure(
+def plot_training_curves(
     losses: Mapping[str, Sequence[tuple[float, float]]],
     scores: Mapping[str, Sequence[tuple[float, float]]],
     *,
@@ -248,11 +198,4 @@ def curves_figure(
         axes.xaxis.get_major_locator().set_params(integer=True)
         add_legend(axes, theme)
     grid[-1].set_xlabel("epoch")
-    return render(figure, format)
-
-
-def face_png(pixels: np.ndarray) -> bytes:
-    """PNG file of uint8 pixels (H, W, 3)."""
-    buffer = io.BytesIO()
-    imsave(buffer, np.ascontiguousarray(pixels), format="png", metadata=_NO_NAME)
-    return buffer.getvalue()
+    return encode_figure(figure, format)

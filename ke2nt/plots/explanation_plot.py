@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ke2nt.plots.evaluation_plots import ImageFormat, new_figure, render
+from ke2nt.plots.figure import ImageFormat, encode_figure, new_figure
 from ke2nt.plots.theme import LIGHT, Theme
 
-__all__ = ["ExplainedFace", "contact_sheet"]
+__all__ = ["ExplainedFace", "plot_explanations"]
 
 _CELL = 1.35  # inches
 _ACROSS = 6  # pictures in a row
@@ -35,7 +35,7 @@ class ExplainedFace:
     overlays: Sequence[tuple[str, np.ndarray]]
 
 
-def contact_sheet(
+def plot_explanations(
     faces: Sequence[ExplainedFace],
     legend: str,
     *,
@@ -68,7 +68,7 @@ def contact_sheet(
             axes.imshow(pixels)
             axes.set_title(_short(caption, 2), size=_SMALL, color=theme.muted, loc="left", pad=3)
     figure.supxlabel(legend, size=_TEXT, color=theme.muted)
-    return render(figure, format)
+    return encode_figure(figure, format)
 
 
 def _short(text: str, lines: int = 1) -> str:

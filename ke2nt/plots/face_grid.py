@@ -7,16 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from ke2nt.drawn.sheet import contact_sheet
-from ke2nt.plots.evaluation_plots import ImageFormat, new_figure, render, style_axes
+from ke2nt.plots.figure import ImageFormat, encode_figure, new_figure, style_axes
 from ke2nt.plots.theme import LIGHT, Theme
 
-__all__ = ["grid_figure"]
+__all__ = ["plot_face_grid"]
 
 _GAP = 2
 _CELL = 0.62  # inches
 
 
-def grid_figure(
+def plot_face_grid(
     faces: np.ndarray,
     columns: Sequence[str],
     rows: Sequence[str] = (),
@@ -57,4 +57,4 @@ def grid_figure(
     )
     if title:
         axes.set_title(title, color=theme.ink, fontsize=8, loc="left")
-    return render(figure, format)
+    return encode_figure(figure, format)

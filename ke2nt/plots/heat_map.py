@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 
-from ke2nt.plots.evaluation_plots import ImageFormat, new_figure, render, style_axes
+from ke2nt.plots.figure import ImageFormat, encode_figure, new_figure, style_axes
 from ke2nt.plots.theme import LIGHT, Theme
 
-__all__ = ["HeatPanel", "heat_figure", "wrapped"]
+__all__ = ["HeatPanel", "plot_heat_maps", "wrapped"]
 
 _SMALL, _TEXT = 7.0, 8.5
 _TALL = 12  # rows
@@ -41,7 +41,7 @@ class HeatPanel:
     high: float
 
 
-def heat_figure(
+def plot_heat_maps(
     panels: Sequence[HeatPanel], *, theme: Theme = LIGHT, format: ImageFormat = "png"
 ) -> bytes:
     """Heat maps side by side."""
@@ -79,7 +79,7 @@ def heat_figure(
         axes.set_yticks(np.arange(len(names)) + 0.5, names)
         axes.set_title(panel.title, size=_TEXT, color=theme.ink, loc="left")
         axes.invert_yaxis()
-    return render(figure, format)
+    return encode_figure(figure, format)
 
 
 def wrapped(text: str, width: int = 42) -> str:

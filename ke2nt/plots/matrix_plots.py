@@ -8,11 +8,11 @@ import numpy as np
 
 from ke2nt.evaluation.cross_dataset import CrossEvaluation
 from ke2nt.evaluation.robustness import Robustness
-from ke2nt.plots.evaluation_plots import ImageFormat
-from ke2nt.plots.heat_map import HeatPanel, heat_figure
+from ke2nt.plots.figure import ImageFormat
+from ke2nt.plots.heat_map import HeatPanel, plot_heat_maps
 from ke2nt.plots.theme import LIGHT, Theme
 
-__all__ = ["HIGHEST", "TITLES", "cross_figure", "robustness_figure"]
+__all__ = ["HIGHEST", "TITLES", "plot_cross_evaluation", "plot_robustness"]
 
 TITLES: Mapping[str, str] = {
     "accuracy": "accuracy (WAR), percent",
@@ -23,7 +23,7 @@ HIGHEST: Mapping[str, float] = {"accuracy": 1.0, "uar": 1.0, "ece": 0.5}
 _HOME = "*"
 
 
-def cross_figure(
+def plot_cross_evaluation(
     result: CrossEvaluation,
     names: Sequence[str],
     *,
@@ -52,10 +52,10 @@ def cross_figure(
         note = f"\n{_HOME} the model's own dataset" if home and number == 0 else "\n" * home
         columns = [target.name for target in result.targets]
         panels.append(HeatPanel(title + note, names, columns, values, texts, 0, HIGHEST[figure]))
-    return heat_figure(panels, theme=theme, format=format)
+    return plot_heat_maps(panels, theme=theme, format=format)
 
 
-def robustness_figure(
+def plot_robustness(
     result: Robustness, *, theme: Theme = LIGHT, format: ImageFormat = "png"
 ) -> bytes:
     """Accuracy and mean class recall, a row a kind and a column a severity, with their means."""
@@ -76,7 +76,7 @@ def robustness_figure(
         names = [*(kind.replace("_", " ") for kind in result.kinds), "mean"]
         texts = [[_text(value) for value in row] for row in values]
         panels.append(HeatPanel(TITLES[figure], names, columns, values, texts, 0, HIGHEST[figure]))
-    return heat_figure(panels, theme=theme, format=format)
+    return plot_heat_maps(panels, theme=theme, format=format)
 
 
 def _text(share: float) -> str:

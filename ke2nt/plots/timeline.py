@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 from ke2nt.plots.class_colors import class_colors
 from ke2nt.plots.theme import LIGHT, Theme
 
-__all__ = ["TimelineTrack", "timeline_figure"]
+__all__ = ["TimelineTrack", "plot_timeline"]
 
 _DPI = 150
 _MOST_TRACKS = 8
@@ -38,7 +38,7 @@ class TimelineTrack:
     intensities: np.ndarray
 
 
-def timeline_figure(
+def plot_timeline(
     tracks: Sequence[TimelineTrack],
     classes: Sequence[str],
     *,

@@ -89,9 +89,9 @@ class PictureWriter:
             video.close()
             self.written += 1
         if timeline is not None and source is not None and self._timelines is not None:
-            from ke2nt.plots.timeline import timeline_figure
+            from ke2nt.plots.timeline import plot_timeline
 
-            picture = timeline_figure(
+            picture = plot_timeline(
                 timeline.tracks(),
                 timeline.classes,
                 seconds=timeline.seconds,

@@ -11,9 +11,14 @@ import numpy as np
 
 from ke2nt.errors import DataError
 from ke2nt.labels import LabelPolicy
-from ke2nt.promptlab.intervals import Figures, outcome_figures, paired_figures, paired_table
+from ke2nt.promptlab.intervals import (
+    Metrics,
+    compute_difference,
+    compute_metrics,
+    count_paired_outcomes,
+)
 from ke2nt.promptlab.mcnemar import McNemar, mcnemar
-from ke2nt.promptlab.workbench import load_sets, set_up
+from ke2nt.promptlab.workbench import build_workbench, load_prompt_sets
 from ke2nt.prompts.prompt_set import PromptSet
 
 if TYPE_CHECKING:
@@ -44,9 +49,9 @@ class Comparison:
     names: tuple[str, str]
     classes: tuple[str, ...]
     support: tuple[int, ...]
-    first: Figures
-    second: Figures
-    difference: Figures
+    first: Metrics
+    second: Metrics
+    difference: Metrics
     test: McNemar
     class_tests: tuple[McNemar, ...]
     gained: tuple[str, ...]
@@ -89,22 +94,22 @@ def compare(
         images: A split's image embeddings, from `ke2nt.evaluation.embed_split.embed_split`.
         first: A prompt set, the name of a shipped one, or a YAML file.
         second: Another one.
-        text_encoder: As in `set_up`, as are policy, merge and cache_dir.
+        text_encoder: As in `build_workbench`, as are policy, merge and cache_dir.
         bootstrap: Resamples for the intervals; 0 for none.
         seed: Seed of the resamples.
 
     Raises:
-        Ke2ntError: As for `set_up`.
+        Ke2ntError: As for `build_workbench`.
     """
-    bench = set_up(
+    workbench = build_workbench(
         images,
-        load_sets([first, second]),
+        load_prompt_sets([first, second]),
         text_encoder=text_encoder,
         policy=policy,
         merge=merge,
         cache_dir=cache_dir,
     )
-    pool, scorer = bench.pool, bench.scorer
+    pool, scorer = workbench.pool, workbench.scorer
     one, two = pool.sets
     answers = scorer.predict(np.stack([pool.whole(one), pool.whole(two)]))
     return compare_answers(
@@ -113,8 +118,8 @@ def compare(
         scorer.labels,
         pool.classes,
         names=(one.name, two.name),
-        images=bench.names,
-        labels_note=bench.label_facts,
+        images=workbench.names,
+        labels_note=workbench.label_facts,
         bootstrap=bootstrap,
         seed=seed,
     )
@@ -157,16 +162,16 @@ def compare_answers(
         )
     listed = np.array(images if images is not None else [str(i) for i in range(len(labels))])
     right = first == labels, second == labels
-    table = paired_table(*right, labels, len(classes))
+    table = count_paired_outcomes(*right, labels, len(classes))
     support = table.sum(axis=1)
     options: dict[str, Any] = {"resamples": bootstrap, "seed": seed}
     return Comparison(
         names=names,
         classes=tuple(classes),
         support=tuple(map(int, support)),
-        first=outcome_figures(table[:, [0, 1]].sum(axis=1), support, **options),
-        second=outcome_figures(table[:, [0, 2]].sum(axis=1), support, **options),
-        difference=paired_figures(table, **options),
+        first=compute_metrics(table[:, [0, 1]].sum(axis=1), support, **options),
+        second=compute_metrics(table[:, [0, 2]].sum(axis=1), support, **options),
+        difference=compute_difference(table, **options),
         test=mcnemar(*map(int, table[:, 1:3].sum(axis=0))),
         class_tests=tuple(mcnemar(int(row[1]), int(row[2])) for row in table),
         gained=tuple(map(str, listed[~right[0] & right[1]])),

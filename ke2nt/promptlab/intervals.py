@@ -11,12 +11,12 @@ import numpy as np
 from ke2nt.evaluation.metrics import Interval, percentile_interval
 from ke2nt.evaluation.rates import bootstrap_confusions
 
-__all__ = ["Figures", "outcome_figures", "paired_figures", "paired_table"]
+__all__ = ["Metrics", "compute_metrics", "compute_difference", "count_paired_outcomes"]
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """Accuracy, UAR and recalls: in [0, 1], or differences of such figures in [−1, 1].
+class Metrics:
+    """Accuracy, UAR and recalls: in [0, 1], or differences of such metrics in [−1, 1].
 
     Attributes:
         accuracy: Share of right answers (WAR).
@@ -43,14 +43,14 @@ class Figures:
         }
 
 
-def outcome_figures(
+def compute_metrics(
     hits: np.ndarray, support: np.ndarray, *, resamples: int = 1000, seed: int = 0
-) -> Figures:
+) -> Metrics:
     """Figures of an ensemble with `hits` (K,) right answers among `support` (K,) images."""
     return _figures(np.stack([hits, support - hits], axis=1), np.array([1, 0]), resamples, seed)
 
 
-def paired_table(
+def count_paired_outcomes(
     first: np.ndarray, second: np.ndarray, labels: np.ndarray, num_classes: int
 ) -> np.ndarray:
     """Outcomes of two answers to the same N images, counted by class.
@@ -68,8 +68,8 @@ def paired_table(
     return np.bincount(labels * 4 + outcome, minlength=4 * num_classes).reshape(num_classes, 4)
 
 
-def paired_figures(table: np.ndarray, *, resamples: int = 1000, seed: int = 0) -> Figures:
-    """Second minus first, from a `paired_table`; the bootstrap draws images, both answers with it.
+def compute_difference(table: np.ndarray, *, resamples: int = 1000, seed: int = 0) -> Metrics:
+    """Second minus first, from `count_paired_outcomes`, with intervals from a paired bootstrap.
 
     A pair of answers to the same image is drawn as one, so what both get right or wrong does not
     widen the interval (Koehn, "Statistical significance tests for machine translation
@@ -78,7 +78,7 @@ def paired_figures(table: np.ndarray, *, resamples: int = 1000, seed: int = 0) -
     return _figures(table, np.array([0, -1, 1, 0]), resamples, seed)
 
 
-def _figures(counts: np.ndarray, worth: np.ndarray, resamples: int, seed: int) -> Figures:
+def _figures(counts: np.ndarray, worth: np.ndarray, resamples: int, seed: int) -> Metrics:
     """Figures of outcomes (K, C), each worth a number (C,).
 
     Draws with replacement fill the cells with multinomial counts, as in `bootstrap_confusions`.
@@ -91,7 +91,7 @@ def _figures(counts: np.ndarray, worth: np.ndarray, resamples: int, seed: int) -
         found = {"accuracy": percentile_interval(drawn[0]), "uar": percentile_interval(drawn[1])}
         intervals = {name: interval for name, interval in found.items() if interval is not None}
         recall_intervals = [percentile_interval(column) for column in drawn[2].T]
-    return Figures(
+    return Metrics(
         accuracy=float(accuracy[0]),
         uar=float(uar[0]),
         recall=tuple(None if np.isnan(value) else float(value) for value in recall[0]),

@@ -11,16 +11,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ke2nt.labels import LabelPolicy
-from ke2nt.promptlab.intervals import Figures, outcome_figures, paired_figures, paired_table
+from ke2nt.promptlab.intervals import (
+    Metrics,
+    compute_difference,
+    compute_metrics,
+    count_paired_outcomes,
+)
 from ke2nt.promptlab.units import Kind, units
-from ke2nt.promptlab.workbench import Bench, load_sets, set_up
+from ke2nt.promptlab.workbench import Workbench, build_workbench, load_prompt_sets
 from ke2nt.prompts.prompt_set import PromptSet
+from ke2nt.runtime.renamed import warn_renamed
 
 if TYPE_CHECKING:
     from ke2nt.evaluation.embed_split import ImageEmbeddings
     from ke2nt.vlm.catalog import TextEncoder
 
-__all__ = ["Entry", "Ranking", "rank", "rank_bench"]
+__all__ = ["Entry", "Ranking", "rank", "rank_units"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +36,7 @@ class Entry:
     Attributes:
         kind, prompt_set, text, class_name: As in `Unit`.
         prompts: Number of prompts in the ensemble `alone`.
-        figures: Figures of it.
+        metrics: Figures of it.
         marginal: What the whole ensemble gains by these words (whole − without), with paired
             intervals; None where the whole cannot do without them.
     """
@@ -40,8 +46,14 @@ class Entry:
     text: str
     class_name: str | None
     prompts: int
-    figures: Figures
-    marginal: Figures | None
+    metrics: Metrics
+    marginal: Metrics | None
+
+    @property
+    def figures(self) -> Metrics:
+        """Deprecated name of `metrics`."""
+        warn_renamed("attribute", "figures", "metrics")
+        return self.metrics
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON value."""
@@ -51,7 +63,7 @@ class Entry:
             "text": self.text,
             "class": self.class_name,
             "prompts": self.prompts,
-            **self.figures.to_dict(),
+            **self.metrics.to_dict(),
             "marginal": self.marginal and self.marginal.to_dict(),
         }
 
@@ -72,9 +84,14 @@ class Ranking:
     entries: tuple[Entry, ...]
     labels: Mapping[str, Any]
 
-    def of(self, *kinds: Kind) -> list[Entry]:
-        """Entries of some kinds, in order."""
+    def entries_of_kind(self, *kinds: Kind) -> list[Entry]:
+        """Return the entries of the given kinds, in order."""
         return [entry for entry in self.entries if entry.kind in kinds]
+
+    def of(self, *kinds: Kind) -> list[Entry]:
+        """Deprecated name of `entries_of_kind`."""
+        warn_renamed("method", "of", "entries_of_kind")
+        return self.entries_of_kind(*kinds)
 
     def best(self, most: int, *kinds: Kind) -> list[Entry]:
         """At most so many entries of some kinds, or of each class where they belong to one.
@@ -83,7 +100,7 @@ class Ranking:
         """
         kept: list[Entry] = []
         seen: Counter[str | None] = Counter()
-        for entry in self.of(*kinds):
+        for entry in self.entries_of_kind(*kinds):
             if entry.class_name and entry.marginal is None:
                 continue
             seen[entry.class_name] += 1
@@ -118,38 +135,38 @@ def rank(
     Args:
         images: A split's image embeddings, from `ke2nt.evaluation.embed_split.embed_split`.
         prompts: Prompt sets, names of shipped ones, or YAML files.
-        text_encoder: As in `set_up`, as are policy, merge and cache_dir.
+        text_encoder: As in `build_workbench`, as are policy, merge and cache_dir.
         bootstrap: Resamples for the intervals; 0 for none.
         seed: Seed of the resamples.
 
     Raises:
-        Ke2ntError: As for `set_up`.
+        Ke2ntError: As for `build_workbench`.
 
     Example:
-        >>> rank(images, ["simple", "ensemble"]).of("template")[0].text
+        >>> rank(images, ["simple", "ensemble"]).entries_of_kind("template")[0].text
     """
-    bench = set_up(
+    workbench = build_workbench(
         images,
-        load_sets(prompts),
+        load_prompt_sets(prompts),
         text_encoder=text_encoder,
         policy=policy,
         merge=merge,
         cache_dir=cache_dir,
     )
-    return rank_bench(bench, bootstrap=bootstrap, seed=seed)
+    return rank_units(workbench, bootstrap=bootstrap, seed=seed)
 
 
-def rank_bench(bench: Bench, *, bootstrap: int = 1000, seed: int = 0) -> Ranking:
-    """As `rank`, on what `set_up` gives."""
-    scorer, count = bench.scorer, len(bench.pool.classes)
-    found = list(units(bench.pool))
+def rank_units(workbench: Workbench, *, bootstrap: int = 1000, seed: int = 0) -> Ranking:
+    """As `rank`, on what `build_workbench` gives."""
+    scorer, count = workbench.scorer, len(workbench.pool.classes)
+    found = list(units(workbench.pool))
     hits = scorer.hits(np.stack([unit.alone for unit in found]))
     parts = [unit for unit in found if unit.without is not None]
     pairs = [mask for unit in parts for mask in (unit.without, unit.whole) if mask is not None]
     right = scorer.predict(np.array(pairs).reshape(-1, scorer.num_prompts)) == scorer.labels
     marginals = {
-        id(unit): paired_figures(
-            paired_table(right[2 * i], right[2 * i + 1], scorer.labels, count),
+        id(unit): compute_difference(
+            count_paired_outcomes(right[2 * i], right[2 * i + 1], scorer.labels, count),
             resamples=bootstrap,
             seed=seed,
         )
@@ -162,15 +179,18 @@ def rank_bench(bench: Bench, *, bootstrap: int = 1000, seed: int = 0) -> Ranking
             unit.text,
             unit.class_name,
             int(unit.alone.sum()),
-            outcome_figures(row, scorer.support, resamples=bootstrap, seed=seed),
+            compute_metrics(row, scorer.support, resamples=bootstrap, seed=seed),
             marginals.get(id(unit)),
         )
         for unit, row in zip(found, hits, strict=True)
     ]
-    order = {name: k for k, name in enumerate(bench.pool.classes)}
+    order = {name: k for k, name in enumerate(workbench.pool.classes)}
     entries.sort(
-        key=lambda e: (order.get(e.class_name or "", -1), -e.figures.uar, -e.figures.accuracy)
+        key=lambda e: (order.get(e.class_name or "", -1), -e.metrics.uar, -e.metrics.accuracy)
     )
     return Ranking(
-        bench.pool.classes, tuple(map(int, scorer.support)), tuple(entries), bench.label_facts
+        workbench.pool.classes,
+        tuple(map(int, scorer.support)),
+        tuple(entries),
+        workbench.label_facts,
     )

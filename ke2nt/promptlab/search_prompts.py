@@ -12,10 +12,10 @@ from ke2nt.errors import DataError
 from ke2nt.labels import LabelPolicy
 from ke2nt.promptlab.beam_search import Objective, Step, score_keys, select
 from ke2nt.promptlab.candidates import Share, candidate_blocks, cross_sets, new_set, starting_points
-from ke2nt.promptlab.intervals import outcome_figures, paired_figures, paired_table
+from ke2nt.promptlab.intervals import compute_difference, compute_metrics, count_paired_outcomes
 from ke2nt.promptlab.mcnemar import mcnemar
 from ke2nt.promptlab.search_result import Contender, Search
-from ke2nt.promptlab.workbench import Bench, load_sets, set_up
+from ke2nt.promptlab.workbench import Workbench, build_workbench, load_prompt_sets
 from ke2nt.prompts.prompt_set import PromptSet
 from ke2nt.runtime.provenance import package_versions
 
@@ -56,22 +56,22 @@ def search(
             "templates" chooses templates for all classes, filled with all words of the sets.
         beam: As in `select`, as are max_size and objective; 1 is greedy.
         name: Name of the new set; "<first set>_selected" unless given.
-        text_encoder: As in `set_up`, as are policy, merge and cache_dir.
+        text_encoder: As in `build_workbench`, as are policy, merge and cache_dir.
         bootstrap: Resamples for the intervals; 0 for none.
         seed: Seed of the search and of the resamples.
         settings: Carried into the result, such as {"dataset": "ferplus"}.
 
     Raises:
         DataError: The two splits hold the same images, or a number is out of range.
-        Ke2ntError: As for `set_up`.
+        Ke2ntError: As for `build_workbench`.
     """
-    sets = load_sets(prompts)
+    sets = load_prompt_sets(prompts)
     name = name or f"{sets[0].name}_selected"
     sources = [prompt_set.name for prompt_set in sets]
     if share == "templates":
         sets = [cross_sets(sets, name, policy)]
     here, there = (
-        set_up(
+        build_workbench(
             images,
             sets,
             text_encoder=text_encoder,
@@ -123,21 +123,21 @@ def search(
 
 
 def _contend(
-    bench: Bench,
+    workbench: Workbench,
     blocks: list[np.ndarray],
     starts: np.ndarray,
     max_size: int,
     options: dict[str, Any],
 ) -> tuple[dict[str, np.ndarray], list[Step]]:
     """The masks of all contenders, and the steps to the selected one."""
-    single, _ = _best(bench, blocks, starts, 1, options)
-    chosen, steps = _best(bench, blocks, np.vstack([starts, single]), max_size, options)
+    single, _ = _best(workbench, blocks, starts, 1, options)
+    chosen, steps = _best(workbench, blocks, np.vstack([starts, single]), max_size, options)
     full = np.any(np.concatenate(blocks), axis=0)
     return {"selected": chosen, "single best": single, "full ensemble": full}, steps
 
 
 def _best(
-    bench: Bench,
+    workbench: Workbench,
     blocks: list[np.ndarray],
     starts: np.ndarray,
     max_size: int,
@@ -147,20 +147,24 @@ def _best(
 
     So on the selection split the end is at least as good as every such start.
     """
-    sizes = np.stack([starts[:, bench.pool.owners == k].sum(axis=1) for k in range(len(blocks))])
+    sizes = np.stack(
+        [starts[:, workbench.pool.owners == k].sum(axis=1) for k in range(len(blocks))]
+    )
     fit = starts[(sizes <= max_size).all(axis=0)]
-    keys = score_keys(bench.scorer, fit, options["objective"])
+    keys = score_keys(workbench.scorer, fit, options["objective"])
     order = sorted(range(len(fit)), key=lambda i: keys[i], reverse=True)[:_STARTS]
     ends = [
-        select(bench.scorer, blocks, start=start, max_size=max_size, **options)
+        select(workbench.scorer, blocks, start=start, max_size=max_size, **options)
         for start in (None, *fit[order])
     ]
-    scored = score_keys(bench.scorer, np.stack([mask for mask, _ in ends]), options["objective"])
+    scored = score_keys(
+        workbench.scorer, np.stack([mask for mask, _ in ends]), options["objective"]
+    )
     return ends[max(range(len(ends)), key=lambda i: scored[i])]
 
 
 def _judge(
-    here: Bench, there: Bench, masks: dict[str, np.ndarray], bootstrap: int, seed: int
+    here: Workbench, there: Workbench, masks: dict[str, np.ndarray], bootstrap: int, seed: int
 ) -> tuple[Contender, ...]:
     stacked = np.stack(list(masks.values()))
     seen = here.scorer.hits(stacked)
@@ -169,14 +173,16 @@ def _judge(
     options: dict[str, Any] = {"resamples": bootstrap, "seed": seed}
     contenders = []
     for i, name in enumerate(masks):
-        table = paired_table(right[i], right[0], there.scorer.labels, len(here.pool.classes))
+        table = count_paired_outcomes(
+            right[i], right[0], there.scorer.labels, len(here.pool.classes)
+        )
         contenders.append(
             Contender(
                 name=name,
                 prompts=here.pool.chosen(stacked[i]),
-                selection=outcome_figures(seen[i], here.scorer.support, **options),
-                final=outcome_figures(unseen[i], there.scorer.support, **options),
-                gain=paired_figures(table, **options) if i else None,
+                selection=compute_metrics(seen[i], here.scorer.support, **options),
+                final=compute_metrics(unseen[i], there.scorer.support, **options),
+                gain=compute_difference(table, **options) if i else None,
                 test=mcnemar(*(int(n) for n in table[:, 1:3].sum(axis=0))) if i else None,
             )
         )

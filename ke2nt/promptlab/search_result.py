@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ke2nt.promptlab.beam_search import Step
-from ke2nt.promptlab.intervals import Figures
+from ke2nt.promptlab.intervals import Metrics
 from ke2nt.promptlab.mcnemar import McNemar
 from ke2nt.prompts.prompt_set import PromptSet
 
@@ -17,7 +17,7 @@ __all__ = ["Contender", "Search"]
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """An ensemble and its figures.
+    """An ensemble and its metrics.
 
     Attributes:
         name: "selected", "single best" or "full ensemble".
@@ -31,9 +31,9 @@ class Contender:
 
     name: str
     prompts: Mapping[str, tuple[str, ...]]
-    selection: Figures
-    final: Figures
-    gain: Figures | None
+    selection: Metrics
+    final: Metrics
+    gain: Metrics | None
     test: McNemar | None
 
     def to_dict(self) -> dict[str, Any]:
@@ -90,12 +90,12 @@ class Search:
         facts: dict[str, Any] = dict(self.settings)
         for contender in self.contenders:
             facts[contender.name] = {
-                split: {"uar": round(figures.uar, 4), "accuracy": round(figures.accuracy, 4)}
-                for split, figures in (
+                split: {"uar": round(metrics.uar, 4), "accuracy": round(metrics.accuracy, 4)}
+                for split, metrics in (
                     ("selection split", contender.selection),
                     ("final split", contender.final),
                 )
             }
         lines = [f"# {key}: {json.dumps(value)}" for key, value in facts.items()]
-        head = "# Found by `ke2nt prompts search`; the figures are shares of images.\n"
+        head = "# Found by `ke2nt prompts search`; the metrics are shares of images.\n"
         return head + "\n".join(lines) + "\n" + self.prompts.to_yaml()

@@ -120,7 +120,7 @@ def geometry(
     """Measure a prompt set by its text alone.
 
     Where the embeddings of the classes come with the package and the text model is not installed,
-    everything but the figures of single prompts is measured.
+    everything but the metrics of single prompts is measured.
 
     Args:
         prompts: A prompt set, the name of a shipped one, or a YAML file.

@@ -18,11 +18,11 @@ from ke2nt.prompts.prompt_set import PromptSet
 from ke2nt.vlm.base import WeightsUnavailableError
 from ke2nt.vlm.catalog import TextEncoder, get_encoder
 
-__all__ = ["Bench", "common_classes", "load_sets", "set_up"]
+__all__ = ["Workbench", "common_classes", "load_prompt_sets", "build_workbench"]
 
 
 @dataclass(frozen=True, eq=False)
-class Bench:
+class Workbench:
     """What every experiment about words needs.
 
     Attributes:
@@ -51,7 +51,7 @@ class Bench:
         }
 
 
-def load_sets(prompts: Sequence[PromptSet | str | Path]) -> list[PromptSet]:
+def load_prompt_sets(prompts: Sequence[PromptSet | str | Path]) -> list[PromptSet]:
     """Prompt sets by name or file, each under its own name.
 
     Raises:
@@ -68,7 +68,7 @@ def load_sets(prompts: Sequence[PromptSet | str | Path]) -> list[PromptSet]:
     return sets
 
 
-def set_up(
+def build_workbench(
     images: ImageEmbeddings,
     sets: Sequence[PromptSet],
     *,
@@ -76,7 +76,7 @@ def set_up(
     policy: LabelPolicy = "strict",
     merge: Mapping[str, str] | None = None,
     cache_dir: str | Path | None = None,
-) -> Bench:
+) -> Workbench:
     """Read the labels of the data in the classes of the sets, and embed the prompts.
 
     Args:
@@ -111,7 +111,7 @@ def set_up(
     check_text_weights(images, model.id, _weights(model))
     text = embed_prompts(pool.texts, model, cache_dir).numpy()
     embeddings = np.asarray(images.embeddings)[kept]
-    return Bench(
+    return Workbench(
         pool=pool,
         scorer=PromptScorer(embeddings, target[kept], text, pool.owners, len(classes)),
         names=tuple(name for name, yes in zip(images.names, kept, strict=True) if yes),

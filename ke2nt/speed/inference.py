@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ke2nt.data.tensors import FaceTensors
-from ke2nt.evaluation.predictions import predict
+from ke2nt.evaluation.predictions import compute_predictions
 from ke2nt.models.base import ExpressionModel
 from ke2nt.runtime.devices import Precision, uses_bf16
 from ke2nt.runtime.provenance import machine, package_versions
@@ -65,7 +65,9 @@ def inference_speed(
 
     @contextmanager
     def whole() -> Iterator[Callable[[], int]]:
-        yield lambda: len(predict(model, tensors, batch_size=batch_size, precision=precision))
+        yield lambda: len(
+            compute_predictions(model, tensors, batch_size=batch_size, precision=precision)
+        )
 
     rates = take_turns({"bare": bare, "predict": whole}, where, rounds=rounds)
     speed = {name: rate.images_per_second for name, rate in rates.items()}

@@ -54,12 +54,12 @@ def write_run_report(
             data=f"{len(evaluation.predictions)} images of {split.dataset}, split {split.split}"
             + (f" ({rule})" if rule else "")
             + f"; epoch {progress.best_epoch} was kept",
-            figures=evaluation.report,
+            metrics=evaluation.report,
             labels=evaluation.mapping.describe(),
             faces=pick_faces(evaluation, images, seed=config.seed),
             failed=tuple({**(failed or {}), **dict(evaluation.failed)}.items()),
             records=progress.records,
-            text=PromptMap.of(model.bank) if model.bank is not None else None,
+            text=PromptMap.from_bank(model.bank) if model.bank is not None else None,
             config=config.model_dump(mode="json"),
             provenance=facts,
             command=facts.get("command"),

@@ -321,7 +321,7 @@ def test_both_models_are_compared_where_they_trained(tiny, monkeypatch):
         monkeypatch.setattr(model, "to", lambda place: devices.append(place), raising=False)
         return real(model, *arguments, device=device, **options)
 
-    monkeypatch.setattr(module, "predict", spied)
+    monkeypatch.setattr(module, "compute_predictions", spied)
     adapt(tiny("optim.epochs=1"), quiet=True)
     asked, back = devices[:-2], devices[-2:]
     assert asked == [torch.device("cpu")] * 8  # of predict, which moves the model there

@@ -10,8 +10,8 @@ import pytest
 from ke2nt.adapt.adaptation_report import change_tables
 from ke2nt.adapt.answer_changes import Changes, Side
 from ke2nt.adapt.label_free_criteria import (
-    AnswerFigures,
-    answer_figures,
+    AnswerMetrics,
+    compute_answer_metrics,
     domain_distance,
     expected_accuracy,
 )
@@ -20,7 +20,7 @@ from ke2nt.adapt.trust import judge_trust
 
 def test_figures_of_answers_are_those_of_plain_sums():
     rows = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.6, 0.3, 0.1], [0.2, 0.2, 0.6]])
-    found = answer_figures(rows)
+    found = compute_answer_metrics(rows)
     assert found.confidence == pytest.approx((0.7 + 0.8 + 0.6 + 0.6) / 4)
     assert found.shares == (0.5, 0.25, 0.25)
     mean = [sum(row[k] for row in rows) / 4 for k in range(3)]
@@ -32,11 +32,11 @@ def test_figures_of_answers_are_those_of_plain_sums():
 
 
 def test_information_is_zero_where_all_answers_are_one_and_full_where_they_are_sure_and_even():
-    one = answer_figures(np.tile([[1.0, 0, 0]], (6, 1)))
+    one = compute_answer_metrics(np.tile([[1.0, 0, 0]], (6, 1)))
     assert one.information == pytest.approx(0)
     assert one.collapsed
-    assert answer_figures(np.eye(3)).information == pytest.approx(math.log(3))
-    assert not answer_figures(np.ones((4, 1))).collapsed  # one class alone cannot collapse
+    assert compute_answer_metrics(np.eye(3)).information == pytest.approx(math.log(3))
+    assert not compute_answer_metrics(np.ones((4, 1))).collapsed  # one class alone cannot collapse
 
 
 def test_the_distance_of_domains():
@@ -59,7 +59,7 @@ def test_expected_accuracy_is_the_share_above_the_source_s_threshold():
 
 def answers(*shares, confidence=0.7, information=0.5):
     entropy = -sum(s * math.log(s) for s in shares if s)
-    return AnswerFigures(confidence, information, shares, math.exp(entropy))
+    return AnswerMetrics(confidence, information, shares, math.exp(entropy))
 
 
 def changes(before, after, *, changed=0.2, distance=None):

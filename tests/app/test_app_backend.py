@@ -11,7 +11,7 @@ from ke2nt.app.prompt_trials import Trials
 from ke2nt.app.vocabulary import Vocabulary
 from ke2nt.datasets.catalog import get_reader
 from ke2nt.evaluation.embed_split import embed_split
-from ke2nt.plots.evaluation_plots import face_png
+from ke2nt.plots.figure import encode_png
 from ke2nt.promptlab.ranking import rank
 
 TEMPLATE = "a photo of a {class} face."
@@ -57,7 +57,7 @@ def lab(model, data, tmp_path):
 @pytest.fixture
 def photo(tmp_path, crop):
     path = tmp_path / "upload.png"
-    path.write_bytes(face_png(crop))
+    path.write_bytes(encode_png(crop))
     return str(path)
 
 
@@ -116,9 +116,9 @@ def test_prompt_sets_are_scored_as_the_prompt_lab_does(lab, data, tmp_path):
     trial = lab.trials.run(["simple", "paper"], bootstrap=50)
     images = embed_split(f"run:{tmp_path / 'model'}", data)
     ranking = rank(images, ["simple", "paper"], bootstrap=50)
-    expected = {e.text: e.figures for e in ranking.of("set")}
-    assert {s.name: s.figures for s in trial.scores} == expected
-    assert trial.scores[0].figures.uar >= trial.scores[1].figures.uar
+    expected = {e.text: e.metrics for e in ranking.entries_of_kind("set")}
+    assert {s.name: s.metrics for s in trial.scores} == expected
+    assert trial.scores[0].metrics.uar >= trial.scores[1].metrics.uar
     assert trial.images == len(data)
     page = Page(lab.compare(["simple", "paper"], ""))
     assert page.tags.count("figure") == 2
@@ -133,7 +133,7 @@ def test_a_set_of_one_s_own(lab):
     page = Page(lab.compare(["simple"], text))
     assert "yours" in page.text
     own, shipped = lab.trials.run(["simple"], text, bootstrap=0).scores
-    assert own.figures.recall == shipped.figures.recall
+    assert own.metrics.recall == shipped.metrics.recall
 
 
 TEMPLATES, WORDS = ([f"'{i} {{class}}'" for i in range(50)], [f"word{i}" for i in range(50)])

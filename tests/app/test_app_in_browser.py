@@ -15,7 +15,7 @@ import pytest
 from browser_driver import open_browser
 
 from ke2nt.datasets.catalog import get_reader
-from ke2nt.plots.evaluation_plots import face_png
+from ke2nt.plots.figure import encode_png
 
 pytest.importorskip("gradio", reason="the extra lab is not installed")
 pytestmark = pytest.mark.timeout(600)
@@ -26,7 +26,7 @@ _PATIENCE = 120  # seconds; a busy machine is slow
 def face(tmp_path):
     split = get_reader("drawn", count=40, size=96).load("test")
     path = tmp_path / "face.png"
-    path.write_bytes(face_png(split.samples[0].source))
+    path.write_bytes(encode_png(split.samples[0].source))
     return path
 
 

@@ -7,8 +7,8 @@ from command_line import run_ke2nt
 from trust_fixtures import draw_faces, run_here, save_model
 
 from ke2nt.datasets.catalog import get_reader
-from ke2nt.evaluation.evaluate_model import evaluate_model, tensors_for
-from ke2nt.evaluation.predictions import predict
+from ke2nt.evaluation.evaluate_model import decode_for_model, evaluate_model
+from ke2nt.evaluation.predictions import compute_predictions
 from ke2nt.evaluation.temperature import fit_temperature
 from ke2nt.models.load import load_model
 from ke2nt.predict.face_settings import ModelUse
@@ -34,8 +34,8 @@ def calibrate(monkeypatch, capfd, model, faces):
 
 
 def test_the_temperature_is_fitted_and_stored(calibrate, model, faces):
-    images = tensors_for(load_model(model), get_reader("folder", faces).load("val"))
-    raw = predict(load_model(model), images, precision="fp32")
+    images = decode_for_model(load_model(model), get_reader("folder", faces).load("val"))
+    raw = compute_predictions(load_model(model), images, precision="fp32")
     assert raw.classes != raw.data_classes  # other order: the labels must be mapped
     labels = [raw.classes.index(raw.data_classes[i]) for i in raw.labels]
     code, out, err = calibrate("--json")
@@ -85,7 +85,7 @@ def test_a_fit_that_makes_things_worse_is_said():
 
     def notes(before, after):
         figures = {"nll_before": before, "nll_after": after}
-        return _compared(Calibration(fitted_on={"n": 5}, figures=figures), None)
+        return _compared(Calibration(fitted_on={"n": 5}, metrics=figures), None)
 
     assert "worse" in notes(1.0, 1.1)[0]
     assert notes(1.0, 0.9) == []

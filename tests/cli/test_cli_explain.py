@@ -12,7 +12,7 @@ from ke2nt.banks.text_bank import TextBank
 from ke2nt.data.images import decode
 from ke2nt.models.ke2nt import KE2NT
 from ke2nt.models.linear import LinearClassifier
-from ke2nt.plots.evaluation_plots import face_png
+from ke2nt.plots.figure import encode_png
 
 CLASSES = ("neutral", "happiness", "anger")
 
@@ -29,7 +29,7 @@ def place(tmp_path_factory):
     (folder / "photos").mkdir()
     for name in ("a", "b"):
         pixels = rng.integers(0, 256, (40, 60, 3), dtype=np.uint8)
-        (folder / "photos" / f"{name}.png").write_bytes(face_png(pixels))
+        (folder / "photos" / f"{name}.png").write_bytes(encode_png(pixels))
     (folder / "photos" / "c.png").write_bytes(b"not a picture")
     return folder
 

@@ -104,13 +104,13 @@ def model():
 
 def test_extending(tmp_path, monkeypatch, model):
     from ke2nt.datasets import catalog
-    from ke2nt.plots.evaluation_plots import face_png
+    from ke2nt.plots.figure import encode_png
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(catalog, "READERS", dict(catalog.READERS))
     photos = tmp_path / "my-diary" / "photos"
     photos.mkdir(parents=True)
-    (photos / "1.png").write_bytes(face_png(np.zeros((8, 8, 3), np.uint8)))
+    (photos / "1.png").write_bytes(encode_png(np.zeros((8, 8, 3), np.uint8)))
     (photos.parent / "diary.json").write_text('{"photos/1.png": "happiness"}')
     images, labels = torch.randn(4, 3, 32, 32), torch.tensor([0, 1, 2, 1])
     page = _page_module("extend", model=model, bank=model.bank, images=images, labels=labels)

@@ -121,7 +121,7 @@ def test_the_prompt_experiments_run(tmp_path, monkeypatch):
     assert "seed=7" in block
     names = {}
     exec(block.replace("seed=7", "seed=7, count=160, size=32"), names)
-    assert 0 <= names["best"].figures.uar <= 1
+    assert 0 <= names["best"].metrics.uar <= 1
     assert names["change"].names == ("paper", "paper_selected")
     assert PromptSet.load(tmp_path / "better.yaml") == names["found"].prompts
 

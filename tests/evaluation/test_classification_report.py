@@ -1,4 +1,4 @@
-"""Figures against scikit-learn, hand-computed values and slow loops."""
+"""Metrics against scikit-learn, hand-computed values and slow loops."""
 
 import json
 import time
@@ -34,9 +34,9 @@ def test_rates_equal_scikit_learn():
     assert report.nll == pytest.approx(sk.log_loss(y, p, labels=range(4)), abs=1e-12)
     assert np.array_equal(report.confusion, sk.confusion_matrix(y, guess))
     precision, recall, f1, support = sk.precision_recall_fscore_support(y, guess)
-    for k, figures in enumerate(report.per_class):
-        assert figures.name == CLASSES[k]
-        assert (figures.precision, figures.recall, figures.f1, figures.support) == pytest.approx(
+    for k, metrics in enumerate(report.per_class):
+        assert metrics.name == CLASSES[k]
+        assert (metrics.precision, metrics.recall, metrics.f1, metrics.support) == pytest.approx(
             (precision[k], recall[k], f1[k], support[k]), abs=1e-12
         )
     brier = sum(sk.brier_score_loss(y == k, p[:, k]) for k in range(4))
@@ -115,9 +115,9 @@ def test_bootstrap_equals_resampling_of_the_samples():
         slow["macro_f1"].append(rates(confusion_matrix(y[i], guess[i], 4)).macro_f1)
     for name, values in slow.items():
         assert report.intervals[name] == pytest.approx(np.percentile(values, [2.5, 97.5]), abs=0.01)
-    for k, figures in enumerate(report.per_class):
+    for k, metrics in enumerate(report.per_class):
         expected = np.percentile(np.array(recalls)[:, k], [2.5, 97.5])
-        assert figures.recall_interval == pytest.approx(expected, abs=0.03)
+        assert metrics.recall_interval == pytest.approx(expected, abs=0.03)
 
 
 def test_bootstrap_draws_keep_the_number_of_samples_and_are_seeded():

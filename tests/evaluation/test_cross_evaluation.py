@@ -15,11 +15,11 @@ from ke2nt.datasets.catalog import get_reader
 from ke2nt.errors import ConfigError, DataError
 from ke2nt.evaluation.cross_dataset import cross_evaluate
 from ke2nt.evaluation.evaluate_model import evaluate_model
-from ke2nt.evaluation.robustness import held, robustness
-from ke2nt.evaluation.targets import Target, named_apart
+from ke2nt.evaluation.robustness import decode_to_memory, robustness
+from ke2nt.evaluation.targets import Target, disambiguate_targets
 from ke2nt.models.linear import LinearClassifier
 from ke2nt.models.load import load_model
-from ke2nt.plots.matrix_plots import cross_figure, robustness_figure
+from ke2nt.plots.matrix_plots import plot_cross_evaluation, plot_robustness
 
 PNG = b"\x89PNG"
 
@@ -104,10 +104,10 @@ def test_the_split_that_is_meant(faces, tmp_path):
 
 def test_targets_are_told_apart():
     kinds = [Target("corruptions", "x", "val", {"kind": kind}) for kind in ("jpeg", "contrast")]
-    names = [target.name for target in named_apart([*kinds, Target("folder")])]
+    names = [target.name for target in disambiguate_targets([*kinds, Target("folder")])]
     assert names == ["corruptions val (kind jpeg)", "corruptions val (kind contrast)", "folder"]
     with pytest.raises(ConfigError, match=r"both called 'folder'.*as=NAME"):
-        named_apart([Target("folder", "a"), Target("folder", "b")])
+        disambiguate_targets([Target("folder", "a"), Target("folder", "b")])
 
 
 def test_cells_are_those_of_evaluate(models, faces):
@@ -161,7 +161,7 @@ def test_a_failure_costs_its_own_cells_alone(models, faces, tmp_path):
     assert "layout of folder" in result.at(models[0], "nothing").error
     strict = cross_evaluate(models, targets[:1], policy="strict", device="cpu", bootstrap=0)
     assert all("label sets differ" in cell.error for cell in strict.cells)
-    assert cross_figure(result, ["a", "b", "c"]).startswith(PNG)
+    assert plot_cross_evaluation(result, ["a", "b", "c"]).startswith(PNG)
 
 
 def test_a_mistake_in_the_program_is_not_hidden(models, faces):
@@ -176,7 +176,7 @@ def test_the_own_dataset_is_marked(models, faces):
         patch.setattr("ke2nt.evaluation.cross_dataset.load_model", lambda name: model)
         result = cross_evaluate(["m"], [on(faces)], device="cpu", bootstrap=0)
     assert result.cells[0].home
-    svg = cross_figure(result, ["m"], format="svg").decode()
+    svg = plot_cross_evaluation(result, ["m"], format="svg").decode()
     assert "own dataset" in svg
 
 
@@ -203,7 +203,7 @@ def test_robustness_is_evaluation_under_each_corruption(models, faces):
     assert facts["by_kind"]["jpeg"]["uar"] == pytest.approx(np.mean(values[:2]))
     assert facts["by_severity"]["5"]["uar"] == pytest.approx(np.mean(values[1::2]))
     assert facts["clean"]["n"] == 10
-    assert robustness_figure(result).startswith(PNG)
+    assert plot_robustness(result).startswith(PNG)
 
 
 def test_small_sets_are_held_and_large_ones_are_not(faces, tmp_path):
@@ -213,7 +213,7 @@ def test_small_sets_are_held_and_large_ones_are_not(faces, tmp_path):
     (tmp_path / "anger" / "b.png").write_bytes(b"broken")
     Image.new("RGB", (300, 300)).save(tmp_path / "anger" / "c.png")
     split = get_reader("folder", tmp_path).load("all")
-    small, broken, large = (sample.source for sample in held(split).samples)
+    small, broken, large = (sample.source for sample in decode_to_memory(split).samples)
     assert np.array_equal(small, decode(source))
     assert (broken, large) == (split.samples[1].source, split.samples[2].source)
-    assert held(split, limit=1000) is split
+    assert decode_to_memory(split, limit=1000) is split

@@ -1,4 +1,4 @@
-"""Groups of people: their figures, and differences against slow counts."""
+"""Groups of people: their metrics, and differences against slow counts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ke2nt.data.sample import FaceSample, FaceSplit
 from ke2nt.errors import DataError
 from ke2nt.evaluation.groups import group_report
 from ke2nt.evaluation.predictions import Predictions
-from ke2nt.pages.phrases import group_words
+from ke2nt.pages.phrases import describe_groups
 
 CLASSES = ("neutral", "happiness", "anger")
 
@@ -80,7 +80,7 @@ def test_figures_and_differences_equal_slow_counts(random_case):
             abs(rate[x] - rate[y]) for rate in rates[k] for x, y in itertools.combinations("abc", 2)
         )
         assert report.odds[name] == pytest.approx(expected)
-    words = group_words(report)
+    words = describe_groups(report)
     assert "Best: a" in words
     assert f"{groups.count(None)} images are in no group" in words
 
@@ -107,14 +107,14 @@ def test_small_groups_are_shown_and_not_compared():
     assert [g.compared for g in report.groups] == [True, True, False]
     assert report.groups[2].accuracy == 0
     assert report.gap == 0
-    assert "few images: c" in group_words(report)
+    assert "few images: c" in describe_groups(report)
     assert set(report.odds.values()) == {0.0}
 
 
 def test_one_group_has_no_gap():
     report = group_report(*make(["a"] * 30, [i % 3 for i in range(30)], [0] * 30), "sex")
     assert (report.gap, report.best, report.odds) == (None, None, {})
-    assert "Fewer than two groups" in group_words(report)
+    assert "Fewer than two groups" in describe_groups(report)
 
 
 def test_a_class_that_one_group_hardly_has_is_not_compared():

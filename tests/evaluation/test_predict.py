@@ -9,8 +9,8 @@ from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.data.sample import FaceSample, FaceSplit
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.errors import DataError, LabelError, ModelError
-from ke2nt.evaluation.evaluate_model import evaluate_model, tensors_for
-from ke2nt.evaluation.predictions import predict
+from ke2nt.evaluation.evaluate_model import decode_for_model, evaluate_model
+from ke2nt.evaluation.predictions import compute_predictions
 from ke2nt.models.output import KE2NTOutput
 
 SIZE = 8
@@ -68,7 +68,9 @@ def slow(model, split, flip=False):
 @pytest.mark.parametrize("batch_size", [1, 4, 128])
 def test_equals_one_image_at_a_time(flip, batch_size):
     model, split = Tiny(), make_split()
-    result = predict(model, tensors_for(model, split), batch_size=batch_size, flip_tta=flip)
+    result = compute_predictions(
+        model, decode_for_model(model, split), batch_size=batch_size, flip_tta=flip
+    )
     assert result.probabilities.dtype == np.float64
     assert np.allclose(result.probabilities, slow(model, split, flip), atol=1e-6)
     assert np.allclose(result.probabilities.sum(1), 1, atol=1e-12)
@@ -86,9 +88,9 @@ def test_mirror_average_differs_and_ignores_the_direction():
         CLASSES,
         tuple(FaceSample(s.name, s.source[:, ::-1].copy(), s.label) for s in split.samples),
     )
-    plain = predict(model, tensors_for(model, split)).probabilities
-    one = predict(model, tensors_for(model, split), flip_tta=True).probabilities
-    two = predict(model, tensors_for(model, mirrored), flip_tta=True).probabilities
+    plain = compute_predictions(model, decode_for_model(model, split)).probabilities
+    one = compute_predictions(model, decode_for_model(model, split), flip_tta=True).probabilities
+    two = compute_predictions(model, decode_for_model(model, mirrored), flip_tta=True).probabilities
     assert np.allclose(one, two, atol=1e-6)
     assert np.abs(one - plain).max() > 0.01
 
@@ -96,8 +98,8 @@ def test_mirror_average_differs_and_ignores_the_direction():
 @pytest.mark.parametrize("memory", ["ram", "lazy"])
 def test_unreadable_images_are_left_out_and_named(memory):
     model, split = Tiny(), make_split(bad=(0, 5))
-    tensors = tensors_for(model, split, memory=memory, workers=0 if memory == "lazy" else 1)
-    result = predict(model, tensors, batch_size=4)
+    tensors = decode_for_model(model, split, memory=memory, workers=0 if memory == "lazy" else 1)
+    result = compute_predictions(model, tensors, batch_size=4)
     assert sorted(name for name, _ in result.failed) == ["face00.png", "face05.png"]
     good = [i for i in range(11) if i not in (0, 5)]
     assert result.names == tuple(f"face{i:02}.png" for i in good)
@@ -108,7 +110,7 @@ def test_unreadable_images_are_left_out_and_named(memory):
 def test_nothing_readable_is_an_error():
     model, split = Tiny(), make_split(n=2, bad=(0, 1))
     with pytest.raises(DataError, match="face00"):
-        predict(model, tensors_for(model, split, memory="lazy", workers=0))
+        compute_predictions(model, decode_for_model(model, split, memory="lazy", workers=0))
 
 
 def test_modes_and_statistics_are_left_as_they_were():
@@ -116,7 +118,7 @@ def test_modes_and_statistics_are_left_as_they_were():
     model.train()
     model.norm.eval()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    predict(model, tensors_for(model, make_split()))
+    compute_predictions(model, decode_for_model(model, make_split()))
     assert model.training
     assert model.dropout.training
     assert not model.norm.training
@@ -131,7 +133,9 @@ def test_a_model_that_is_moved_can_still_be_trained():
             return super().to(torch.float32)
 
     model = Moved().double()
-    predict(model, FaceTensors(make_split(), SIZE, interpolation="nearest"), device="cpu")
+    compute_predictions(
+        model, FaceTensors(make_split(), SIZE, interpolation="nearest"), device="cpu"
+    )
     model(torch.rand(4, 3, SIZE, SIZE)).logits.sum().backward()
     assert model.weight.grad.dtype is torch.float32
 
@@ -144,42 +148,42 @@ def test_modes_come_back_after_an_error():
 
     model = Failing()
     with pytest.raises(RuntimeError, match="inside"):
-        predict(model, tensors_for(model, make_split()))
+        compute_predictions(model, decode_for_model(model, make_split()))
     assert model.training
     assert model.dropout.training
 
 
 def test_embeddings_are_those_of_the_plain_image():
-    model, tensors = Tiny(), tensors_for(Tiny(), make_split())
-    plain = predict(model, tensors, embeddings=True).embeddings
-    flipped = predict(model, tensors, embeddings=True, flip_tta=True).embeddings
+    model, tensors = Tiny(), decode_for_model(Tiny(), make_split())
+    plain = compute_predictions(model, tensors, embeddings=True).embeddings
+    flipped = compute_predictions(model, tensors, embeddings=True, flip_tta=True).embeddings
     assert plain.shape == (11, 3 * SIZE * SIZE)
     assert plain.dtype == np.float32
     assert np.array_equal(plain, flipped)
 
 
 def test_bf16_only_where_asked():
-    model, tensors = Tiny(), tensors_for(Tiny(), make_split())
-    auto = predict(model, tensors).probabilities
-    assert np.array_equal(auto, predict(model, tensors, precision="fp32").probabilities)
-    half = predict(model, tensors, precision="bf16").probabilities
+    model, tensors = Tiny(), decode_for_model(Tiny(), make_split())
+    auto = compute_predictions(model, tensors).probabilities
+    assert np.array_equal(auto, compute_predictions(model, tensors, precision="fp32").probabilities)
+    half = compute_predictions(model, tensors, precision="bf16").probabilities
     assert 0 < np.abs(half - auto).max() < 0.05
 
 
 def test_wrong_size_and_broken_weights_are_errors():
     model, split = Tiny(), make_split()
     with pytest.raises(DataError, match="model's size"):
-        predict(model, FaceTensors(split, 16))
+        compute_predictions(model, FaceTensors(split, 16))
     with torch.no_grad():
         model.weight[0, 0] = float("nan")
     with pytest.raises(ModelError, match="not finite"):
-        predict(model, tensors_for(model, split))
+        compute_predictions(model, decode_for_model(model, split))
 
 
 def test_evaluate_model_takes_a_split_or_tensors():
     model, split = Tiny(), make_split(bad=(3,))
     one = evaluate_model(model, split, bootstrap=50, flip_tta=True)
-    two = evaluate_model(model, tensors_for(model, split), bootstrap=50, flip_tta=True)
+    two = evaluate_model(model, decode_for_model(model, split), bootstrap=50, flip_tta=True)
     assert one.to_dict() == two.to_dict()
     guess = slow(model, make_split(), flip=True).argmax(1)
     right = [guess[i] == i % 3 for i in range(11) if i != 3]

@@ -9,7 +9,7 @@ import pytest
 
 from ke2nt.errors import DataError, LabelError
 from ke2nt.evaluation.predictions import Predictions
-from ke2nt.evaluation.score import score
+from ke2nt.evaluation.score import score_predictions
 
 MODEL = ("neutral", "happiness", "disgust", "fear")
 
@@ -28,7 +28,7 @@ def make(data_classes, labels, probabilities, embeddings=None):
 
 def test_strict_reorders_by_name():
     data = ("fear", "disgust", "happiness", "neutral")
-    result = score(make(data, [0, 1, 2, 3], np.eye(4)[[3, 2, 1, 0]]), bootstrap=0)
+    result = score_predictions(make(data, [0, 1, 2, 3], np.eye(4)[[3, 2, 1, 0]]), bootstrap=0)
     assert result.report.accuracy == 1
     assert result.report.classes == MODEL
     assert result.predictions.labels.tolist() == [3, 2, 1, 0]
@@ -36,13 +36,13 @@ def test_strict_reorders_by_name():
 
 def test_strict_refuses_other_classes():
     with pytest.raises(LabelError, match="label sets differ"):
-        score(make(("neutral", "happiness", "disgust"), [0], [[1, 0, 0, 0]]))
+        score_predictions(make(("neutral", "happiness", "disgust"), [0], [[1, 0, 0, 0]]))
 
 
 def test_merge_reads_a_class_as_another():
     data = (*MODEL, "contempt")
     p = make(data, [4, 2, 0], [[0, 0, 1, 0], [0, 0, 1, 0], [1, 0, 0, 0]])
-    result = score(p, merge={"contempt": "disgust"}, bootstrap=0)
+    result = score_predictions(p, merge={"contempt": "disgust"}, bootstrap=0)
     assert result.report.accuracy == 1
     assert result.report.per_class[2].support == 2
     assert result.to_dict()["labels"]["merged"] == {"contempt": "disgust"}
@@ -53,7 +53,9 @@ def test_drop_leaves_samples_out_and_masks_answers():
     data = ("contempt", "happiness", "neutral")
     rows = [[1, 0, 0, 0], [0.1, 0.3, 0.2, 0.4], [0.4, 0.1, 0.5, 0], [0, 0, 1, 0]]
     embeddings = np.arange(8.0).reshape(4, 2)
-    result = score(make(data, [0, 1, 2, 2], rows, embeddings), policy="drop", bootstrap=0)
+    result = score_predictions(
+        make(data, [0, 1, 2, 2], rows, embeddings), policy="drop", bootstrap=0
+    )
     assert result.report.classes == ("neutral", "happiness")
     assert result.report.n == 3
     assert result.dropped == {"contempt": 1}
@@ -68,7 +70,7 @@ def test_drop_leaves_samples_out_and_masks_answers():
 def test_keep_counts_other_answers_as_wrong():
     data = ("happiness", "neutral")
     rows = [[0.1, 0.3, 0.2, 0.4], [0.6, 0.1, 0.3, 0]]
-    result = score(make(data, [0, 1], rows), policy="keep", bootstrap=20)
+    result = score_predictions(make(data, [0, 1], rows), policy="keep", bootstrap=20)
     assert result.report.classes == MODEL
     assert result.report.accuracy == 0.5
     assert result.report.uar == 0.5
@@ -79,12 +81,12 @@ def test_keep_counts_other_answers_as_wrong():
 def test_nothing_left_is_an_error():
     data = ("contempt", "neutral")
     with pytest.raises(DataError, match="no image is left"):
-        score(make(data, [0, 0], [[1, 0, 0, 0]] * 2), policy="drop")
+        score_predictions(make(data, [0, 0], [[1, 0, 0, 0]] * 2), policy="drop")
 
 
 def test_json_and_csv():
     p = make(MODEL, [0, 3], [[0.75, 0.25, 0, 0], [0.5, 0.25, 0, 0.25]])
-    result = score(p, bootstrap=10, seed=4, settings={"dataset": "drawn"})
+    result = score_predictions(p, bootstrap=10, seed=4, settings={"dataset": "drawn"})
     value = json.loads(json.dumps(result.to_dict(), allow_nan=False))
     assert value["dataset"] == "drawn"
     assert value["failed"] == [{"name": "broken.png", "reason": "not an image"}]

@@ -13,7 +13,7 @@ from ke2nt.evaluation.coverage import (
     threshold_for_coverage,
     threshold_for_risk,
 )
-from ke2nt.evaluation.fit_calibration import fit_calibration, with_threshold
+from ke2nt.evaluation.fit_calibration import add_threshold, fit_calibration
 from ke2nt.evaluation.temperature import TEMPERATURES, fit_temperature, fit_vector, softmax
 
 
@@ -116,11 +116,11 @@ def test_what_does_not_fit_is_refused(logits, labels):
 def test_a_calibration_lowers_ece_and_keeps_answers():
     logits, labels = overconfident(2000)
     calibration = fit_calibration(logits, labels, fitted_on={"dataset": "made up"})
-    figures = calibration.figures
-    assert figures["ece_after"] < 0.3 * figures["ece_before"]
-    assert figures["nll_after"] < figures["nll_before"]
-    assert figures["accuracy_after"] == figures["accuracy_before"]
-    assert (figures["n"], figures["folds"]) == (2000, 5)
+    metrics = calibration.metrics
+    assert metrics["ece_after"] < 0.3 * metrics["ece_before"]
+    assert metrics["nll_after"] < metrics["nll_before"]
+    assert metrics["accuracy_after"] == metrics["accuracy_before"]
+    assert (metrics["n"], metrics["folds"]) == (2000, 5)
     assert calibration.fitted_on == {"dataset": "made up"}
     assert fit_calibration(logits, labels, fitted_on={"dataset": "made up"}) == calibration
 
@@ -129,8 +129,8 @@ def test_figures_after_are_from_samples_the_fit_has_not_seen():
     """Labels that are noise: the fit to its own samples looks better than it is."""
     rng = np.random.default_rng(0)
     logits, labels = rng.normal(size=(60, 6)), np.arange(60) % 6
-    figures = fit_calibration(logits, labels, method="vector").figures
-    assert figures["nll_after"] > math.log(6) > figures["nll_after_same_data"]
+    metrics = fit_calibration(logits, labels, method="vector").metrics
+    assert metrics["nll_after"] > math.log(6) > metrics["nll_after_same_data"]
 
 
 def test_folds_by_hand():
@@ -143,7 +143,7 @@ def test_folds_by_hand():
         rest = [j for j in range(6) if j != i]
         t = fit_temperature(logits[rest], labels[rest])
         losses.append(slow_loss(logits[[i]], labels[[i]], [1 / t] * 2, [0, 0]))
-    assert calibration.figures["nll_after"] == pytest.approx(np.mean(losses))
+    assert calibration.metrics["nll_after"] == pytest.approx(np.mean(losses))
     for folds in (1, 7):
         with pytest.raises(DataError, match="folds"):
             fit_calibration(logits, labels, folds=folds)
@@ -214,7 +214,7 @@ def test_a_threshold_is_stored_with_what_it_was_chosen_for():
     plain = fit_calibration(logits, labels)
     for target, value in (("risk", 0.2), ("coverage", 0.7), ("confidence", 0.6)):
         p = softmax(logits / plain.temperature)
-        chosen = with_threshold(plain, p, labels, **{target: value})
+        chosen = add_threshold(plain, p, labels, **{target: value})
         given = p.max(axis=1) >= chosen.min_confidence
         assert chosen.threshold["target"] == target
         assert chosen.threshold["coverage"] == pytest.approx(given.mean())
@@ -223,4 +223,4 @@ def test_a_threshold_is_stored_with_what_it_was_chosen_for():
     assert chosen.min_confidence == 0.6
     for targets in ({}, {"risk": 0.1, "coverage": 0.5}):
         with pytest.raises(DataError, match="one target"):
-            with_threshold(plain, p, labels, **targets)
+            add_threshold(plain, p, labels, **targets)

@@ -7,7 +7,7 @@ import torch
 from warmed_models import CLASSES, SIZE, warmed
 
 from ke2nt.banks.text_bank import TextBank
-from ke2nt.evaluation.predictions import predict
+from ke2nt.evaluation.predictions import compute_predictions
 from ke2nt.export.bundle import bundle_model
 from ke2nt.export.onnx_export import answers, export_onnx
 from ke2nt.export.ort import OnnxRecognizer
@@ -26,7 +26,7 @@ def model():
 def test_the_graph_holds_the_fused_answer(model, faces, tmp_path):
     parity = export_onnx(model, tmp_path / "m.onnx")
     assert parity.max_difference <= 1e-4
-    expected = predict(model, faces, precision="fp32").probabilities
+    expected = compute_predictions(model, faces, precision="fp32").probabilities
     assert abs(answers(OnnxRecognizer(tmp_path / "m.onnx"), faces) - expected).max() <= 1e-4
 
 

@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 from ke2nt.errors import MissingExtraError, ModelError
-from ke2nt.evaluation.predictions import predict
+from ke2nt.evaluation.predictions import compute_predictions
 from ke2nt.export import onnx_export
 from ke2nt.export.onnx_export import TOLERANCE, answers, export_int8, export_onnx
 from ke2nt.export.onnx_file import encoder_nodes
@@ -38,7 +38,7 @@ def test_it_answers_as_evaluation_does(files, head, faces):
     assert parity.changed == 0
     assert parity.max_difference <= TOLERANCE == 1e-4
     exported = OnnxRecognizer(path)
-    expected = predict(model, faces, precision="fp32").probabilities
+    expected = compute_predictions(model, faces, precision="fp32").probabilities
     found = answers(exported, faces)
     assert found.dtype == np.float32
     assert np.abs(found - expected).max() <= 1e-4
@@ -47,7 +47,7 @@ def test_it_answers_as_evaluation_does(files, head, faces):
 
 def test_the_calibration_is_in_it(files, faces):
     path, model, _ = files["text"]
-    raw = predict(model, faces, precision="fp32").uncalibrated()
+    raw = compute_predictions(model, faces, precision="fp32").uncalibrated()
     assert np.abs(answers(OnnxRecognizer(path), faces) - raw).max() > 1e-3
 
 
@@ -110,7 +110,7 @@ def test_eight_bits_are_smaller_and_nearly_the_same(files, faces, tmp_path):
     assert (tmp_path / "small.onnx").stat().st_size < 0.5 * path.stat().st_size
     small = OnnxRecognizer(tmp_path / "small.onnx")
     assert small.classes == CLASSES
-    expected = predict(model, faces, precision="fp32").probabilities
+    expected = compute_predictions(model, faces, precision="fp32").probabilities
     difference = np.abs(answers(small, faces) - expected).max()
     assert 0 < difference < 0.1
 

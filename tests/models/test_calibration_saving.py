@@ -12,8 +12,8 @@ from ke2nt.checkpoints.calibration import Calibration
 from ke2nt.checkpoints.model_folder import update_folder
 from ke2nt.data.sample import FaceSample, FaceSplit
 from ke2nt.errors import CheckpointError, ModelError
-from ke2nt.evaluation.evaluate_model import evaluate_model, tensors_for
-from ke2nt.evaluation.predictions import predict
+from ke2nt.evaluation.evaluate_model import decode_for_model, evaluate_model
+from ke2nt.evaluation.predictions import compute_predictions
 from ke2nt.models.load import load_model
 
 VECTOR = Calibration("vector", weight=(1.0, 2.0, 0.5, 1.0), bias=(0.0, -1.0, 3.0, 0.1))
@@ -22,7 +22,7 @@ WARM = Calibration(
     min_confidence=0.4,
     threshold={"target": "risk", "value": 0.1, "risk": 0.1, "coverage": 0.8},
     fitted_on={"dataset": "ferplus", "split": "val", "options": {}, "n": 10},
-    figures={"ece_before": 0.2, "ece_after": 0.1},
+    metrics={"ece_before": 0.2, "ece_after": 0.1},
 )
 
 
@@ -131,12 +131,12 @@ def faces(model):
 
 
 def test_predictions_are_calibrated_and_say_so(model, faces):
-    images = tensors_for(model, faces)
-    raw = predict(model, images)
+    images = decode_for_model(model, faces)
+    raw = compute_predictions(model, images)
     assert not raw.calibrated
     assert np.allclose(raw.probabilities, raw.uncalibrated())
     model.calibration = WARM
-    warm = predict(model, images)
+    warm = compute_predictions(model, images)
     logits = torch.from_numpy(raw.logits[0])
     assert warm.calibrated
     assert np.allclose(warm.probabilities, (logits / 2.5).softmax(-1).numpy(), atol=1e-12)
@@ -146,7 +146,7 @@ def test_predictions_are_calibrated_and_say_so(model, faces):
 
 def test_mirror_images_are_calibrated_before_they_are_averaged(model, faces):
     model.calibration = VECTOR
-    answers = predict(model, tensors_for(model, faces), flip_tta=True)
+    answers = compute_predictions(model, decode_for_model(model, faces), flip_tta=True)
     assert answers.logits.shape == (2, 12, 4)
     views = [VECTOR.apply(torch.from_numpy(view)).softmax(-1) for view in answers.logits]
     assert np.allclose(answers.probabilities, (views[0] + views[1]) / 2)

@@ -124,7 +124,7 @@ def test_calibration_is_stated_with_its_command(run):
         min_confidence=0.44,
         threshold={"target": "risk", "value": 0.05, "risk": 0.049, "coverage": 0.81},
         fitted_on={"dataset": "ferplus", "split": "val", "options": {"rule": "majority"}, "n": 9},
-        figures={
+        metrics={
             "n": 3199,
             "folds": 5,
             "ece_before": 0.06,

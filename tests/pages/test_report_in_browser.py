@@ -36,7 +36,7 @@ def page(tmp_path):
     report = RunReport(
         title="runs/a_rather_long_name_of_a_run_on_real_faces on ferplus test",
         data="ferplus test (rule majority): 600 images",
-        figures=figures,
+        metrics=figures,
         uncalibrated=figures,
         coverage=coverage_risk(p, y),
         min_confidence=0.5,

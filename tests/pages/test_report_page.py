@@ -12,13 +12,13 @@ from ke2nt.data.sample import FaceSample, FaceSplit
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.evaluation.metrics import classification_report
 from ke2nt.evaluation.predictions import Predictions
-from ke2nt.evaluation.score import score
+from ke2nt.evaluation.score import score_predictions
 from ke2nt.pages.faces import FaceGroup, FacePrediction, pick_faces
 from ke2nt.pages.phrases import (
-    calibration_words,
-    confusion_words,
-    recall_words,
-    similarity_words,
+    describe_calibration,
+    describe_confusions,
+    describe_recalls,
+    describe_similarity,
 )
 from ke2nt.pages.render import render_report, render_tables, write_report
 from ke2nt.pages.run_report import PromptMap, RunReport, training_curves
@@ -68,7 +68,7 @@ def full(figures):
     return RunReport(
         title=f"Run {EVIL}",
         data="ferplus val, rule majority",
-        figures=figures,
+        metrics=figures,
         labels="contempt → disgust",
         faces=(
             FaceGroup(
@@ -210,7 +210,7 @@ def test_each_part_alone(full):
 def test_figures_that_do_not_exist_are_dashes():
     p = np.eye(3)[[0, 1, 0]]
     report = classification_report(p, np.array([0, 1, 0]), ("a", "b", "c"), bootstrap=0)
-    text = Page(render_report(RunReport(title="t", figures=report))).text
+    text = Page(render_report(RunReport(title="t", metrics=report))).text
     assert "–" in text
     assert "does not exist" in text
     assert "nan" not in text.lower()
@@ -232,25 +232,25 @@ def test_words_name_the_extremes():
     p = np.full((14, 2), 0.1)
     p[np.arange(14), guess] = 0.9
     report = classification_report(p, y, ("calm", "joy"), bootstrap=0)
-    words = confusion_words(report).replace("\N{NO-BREAK SPACE}", " ")
+    words = describe_confusions(report).replace("\N{NO-BREAK SPACE}", " ")
     assert words.index("calm read as joy (3 images, 30 %") < words.index("joy read as calm (1")
-    assert "Best recognized: joy" in recall_words(report)
-    assert "worst: calm" in recall_words(report)
-    assert "over-confident" in calibration_words(report)
+    assert "Best recognized: joy" in describe_recalls(report)
+    assert "worst: calm" in describe_recalls(report)
+    assert "over-confident" in describe_calibration(report)
     right = classification_report(np.eye(2)[y], y, ("calm", "joy"), bootstrap=0)
-    assert confusion_words(right) == "No confusions."
+    assert describe_confusions(right) == "No confusions."
     vectors = np.array([[1, 0], [1, 0.1], [-1, 0]])
-    words = similarity_words(("a", "b", "c"), vectors)
+    words = describe_similarity(("a", "b", "c"), vectors)
     assert words == "Closest in text: a and b (1.00); farthest apart: a and c (-1.00)."
 
 
 def test_an_anchor_that_is_a_class_is_not_told_twice():
     rows, own = torch.eye(3), {"logit_scale": 1.0}
     bank = TextBank.from_tensors(rows, classes=("calm", "joy", "rage"), neutral_index=0, **own)
-    assert PromptMap.of(bank).anchor is None
+    assert PromptMap.from_bank(bank).anchor is None
     own |= {"neutral_index": None, "neutral": rows[0]}
     bank = TextBank.from_tensors(rows[1:], classes=("joy", "rage"), **own)
-    assert PromptMap.of(bank).anchor == pytest.approx(rows[0].numpy())
+    assert PromptMap.from_bank(bank).anchor == pytest.approx(rows[0].numpy())
 
 
 @pytest.mark.parametrize("memory", ["ram", "lazy"])
@@ -278,7 +278,7 @@ def test_picked_faces_are_the_scored_ones(memory):
         None,
         (("n3", "gone"),),
     )
-    sample, mistakes = pick_faces(score(predictions, bootstrap=0), images, count=4)
+    sample, mistakes = pick_faces(score_predictions(predictions, bootstrap=0), images, count=4)
     assert [f.name for f in mistakes.faces] == ["n5", "n8", "n2"]
     assert [f.confidence for f in mistakes.faces] == [0.9, 0.7, 0.6]
     assert len(sample.faces) == 4

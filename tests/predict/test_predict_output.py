@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from ke2nt.errors import ConfigError, MissingExtraError
-from ke2nt.plots.timeline import TimelineTrack, timeline_figure
+from ke2nt.plots.timeline import TimelineTrack, plot_timeline
 from ke2nt.predict.annotate import annotate
 from ke2nt.predict.annotated_files import PictureWriter
 from ke2nt.predict.frames import Frame, FrameResult
@@ -143,10 +143,10 @@ def test_the_timeline_picture():
     tracks = [
         TimelineTrack(number, times, half, np.array([np.nan, 1, 2, 3])) for number in range(12)
     ]
-    assert is_png(timeline_figure(tracks, CLASSES, seconds=1.0, title="100 $ mp4"))
-    assert is_png(timeline_figure([], CLASSES, seconds=1.0))
+    assert is_png(plot_timeline(tracks, CLASSES, seconds=1.0, title="100 $ mp4"))
+    assert is_png(plot_timeline([], CLASSES, seconds=1.0))
     lone = TimelineTrack(1, times[:1], half[:1], np.array([np.nan]))
-    assert timeline_figure([lone], CLASSES, seconds=1.0) == timeline_figure(
+    assert plot_timeline([lone], CLASSES, seconds=1.0) == plot_timeline(
         [lone], CLASSES, seconds=1.0
     )
 

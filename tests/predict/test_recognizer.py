@@ -14,7 +14,7 @@ from ke2nt.data.images import decode
 from ke2nt.data.sample import FaceSample, FaceSplit
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.errors import ConfigError, DataError, LabelError, ModelError, TextEncoderError
-from ke2nt.evaluation.predictions import predict
+from ke2nt.evaluation.predictions import compute_predictions
 from ke2nt.models.linear import LinearClassifier
 from ke2nt.predict.intensity import intensity
 from ke2nt.predict.recognizer import Recognizer
@@ -48,7 +48,7 @@ def test_answers_are_the_models_own_on_the_same_crops(recognizer, model, portrai
     found = whole.predict(portraits)
     samples = tuple(FaceSample(str(i), p, 0) for i, p in enumerate(portraits))
     images = FaceTensors(FaceSplit("d", "s", model.classes, samples), 32)
-    expected = predict(model, images)
+    expected = compute_predictions(model, images)
     table = np.array([list(row.probabilities.values()) for row in found])
     assert np.allclose(table, expected.probabilities, atol=1e-6)
     assert all(row.box == (0, 0, 64, 64) and row.detector_score is None for row in found)

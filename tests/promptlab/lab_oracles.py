@@ -1,4 +1,4 @@
-"""Planted faces and prompts, and slow ways to the same figures."""
+"""Planted faces and prompts, and slow ways to the same metrics."""
 
 from __future__ import annotations
 

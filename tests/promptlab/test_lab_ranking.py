@@ -29,26 +29,26 @@ def slow(images, prompts_by_class, encoder):
     return slow_figures(predicted, images.labels, len(CLASSES))
 
 
-def check(figures, expected):
+def check(metrics, expected):
     accuracy, uar, recalls = expected
-    assert (figures.accuracy, figures.uar) == pytest.approx((accuracy, uar))
-    assert figures.recall == pytest.approx(recalls)
+    assert (metrics.accuracy, metrics.uar) == pytest.approx((accuracy, uar))
+    assert metrics.recall == pytest.approx(recalls)
 
 
 def test_a_template_alone_and_left_out(images, encoder):
     prompts = words_set()
     found = rank(images, [prompts], text_encoder=encoder, bootstrap=100)
     whole = slow(images, [prompts.render(name) for name in CLASSES], encoder)
-    check(found.of("set")[0].figures, whole)
-    assert len(found.of("template")) == 3
-    for entry in found.of("template"):
+    check(found.entries_of_kind("set")[0].metrics, whole)
+    assert len(found.entries_of_kind("template")) == 3
+    for entry in found.entries_of_kind("template"):
         alone, rest = [], []
         for words in prompts.classes.values():
             mine = [fill_template(entry.text, w) for w in words]
             alone.append(mine)
             others = [t for t in prompts.templates if t != entry.text]
             rest.append([fill_template(t, w) for t in others for w in words])
-        check(entry.figures, slow(images, alone, encoder))
+        check(entry.metrics, slow(images, alone, encoder))
         without = slow(images, rest, encoder)
         assert entry.marginal.uar == pytest.approx(whole[1] - without[1])
         assert entry.marginal.accuracy == pytest.approx(whole[0] - without[0])
@@ -62,12 +62,12 @@ def test_a_word_alone_and_left_out(images, encoder):
     prompts = words_set()
     found = rank(images, [prompts], text_encoder=encoder, bootstrap=0)
     whole = slow(images, [prompts.render(name) for name in CLASSES], encoder)
-    entries = {(e.class_name, e.text): e for e in found.of("word")}
+    entries = {(e.class_name, e.text): e for e in found.entries_of_kind("word")}
     assert set(entries) == {(c, w) for c, words in prompts.classes.items() for w in words}
     for (name, word), entry in entries.items():
         classes = dict(prompts.classes)
         alone = prompts.model_copy(update={"classes": {**classes, name: (word,)}})
-        check(entry.figures, slow(images, [alone.render(c) for c in CLASSES], encoder))
+        check(entry.metrics, slow(images, [alone.render(c) for c in CLASSES], encoder))
         left = tuple(w for w in classes[name] if w != word)
         if not left:
             assert entry.marginal is None
@@ -81,25 +81,27 @@ def test_sets_together_and_each_left_out(images, encoder):
     one, two = words_set(), described_set()
     found = rank(images, [one, two], text_encoder=encoder, bootstrap=0)
     together = slow(images, [one.render(c) + two.render(c) for c in CLASSES], encoder)
-    check(found.of("all")[0].figures, together)
-    for entry, other in zip(sorted(found.of("set"), key=lambda e: e.text), (one, two), strict=True):
+    check(found.entries_of_kind("all")[0].metrics, together)
+    for entry, other in zip(
+        sorted(found.entries_of_kind("set"), key=lambda e: e.text), (one, two), strict=True
+    ):
         without = slow(images, [other.render(c) for c in CLASSES], encoder)
         assert entry.text != other.name
         assert entry.marginal.uar == pytest.approx(together[1] - without[1])
-    assert len(found.of("description")) == 8
-    for entry in found.of("description"):
+    assert len(found.entries_of_kind("description")) == 8
+    for entry in found.entries_of_kind("description"):
         alone = [[entry.text] if c == entry.class_name else two.render(c) for c in CLASSES]
-        check(entry.figures, slow(images, alone, encoder))
+        check(entry.metrics, slow(images, alone, encoder))
 
 
 def test_the_best_come_first_and_json_is_plain(images, encoder):
     found = rank(images, [words_set()], text_encoder=encoder, bootstrap=20)
-    scores = [entry.figures.uar for entry in found.of("template")]
+    scores = [entry.metrics.uar for entry in found.entries_of_kind("template")]
     assert scores == sorted(scores, reverse=True)
-    assert [e.class_name for e in found.of("word")] == sorted(
-        (e.class_name for e in found.of("word")), key=CLASSES.index
+    assert [e.class_name for e in found.entries_of_kind("word")] == sorted(
+        (e.class_name for e in found.entries_of_kind("word")), key=CLASSES.index
     )
-    assert found.best(2, "template") == found.of("template")[:2]
+    assert found.best(2, "template") == found.entries_of_kind("template")[:2]
     several = [c for c in CLASSES if len(words_set().classes[c]) > 1]
     assert several != list(CLASSES)
     assert [e.class_name for e in found.best(1, "word")] == several

@@ -17,12 +17,12 @@ from ke2nt.banks.text_bank import TextBank
 from ke2nt.errors import DataError, LabelError, ModelError, PromptError
 from ke2nt.promptlab.pool import PromptPool
 from ke2nt.promptlab.scorer import PromptScorer
-from ke2nt.promptlab.workbench import load_sets, set_up
+from ke2nt.promptlab.workbench import build_workbench, load_prompt_sets
 
 
 @pytest.fixture
-def bench(encoder):
-    return set_up(random_faces(), [words_set(), described_set()], text_encoder=encoder)
+def workbench(encoder):
+    return build_workbench(random_faces(), [words_set(), described_set()], text_encoder=encoder)
 
 
 def random_masks(pool, count, seed=1):
@@ -35,40 +35,40 @@ def random_masks(pool, count, seed=1):
     return masks
 
 
-def test_predictions_equal_a_loop_over_images_and_classes(bench, encoder):
-    masks = random_masks(bench.pool, 40)
-    fast = bench.scorer.predict(masks)
+def test_predictions_equal_a_loop_over_images_and_classes(workbench, encoder):
+    masks = random_masks(workbench.pool, 40)
+    fast = workbench.scorer.predict(masks)
     for mask, row in zip(masks, fast, strict=True):
-        chosen = bench.pool.chosen(mask)
-        slow = slow_predictions(bench.embeddings, chosen.values(), encoder)
+        chosen = workbench.pool.chosen(mask)
+        slow = slow_predictions(workbench.embeddings, chosen.values(), encoder)
         assert np.array_equal(row, slow)
 
 
-def test_predictions_equal_those_of_a_text_bank(bench, encoder):
-    for prompt_set in bench.pool.sets:
+def test_predictions_equal_those_of_a_text_bank(workbench, encoder):
+    for prompt_set in workbench.pool.sets:
         bank = TextBank.build(prompt_set, encoder)
-        cosines = bench.embeddings @ bank.embeddings.numpy().T
-        fast = bench.scorer.predict(bench.pool.whole(prompt_set)[None])[0]
+        cosines = workbench.embeddings @ bank.embeddings.numpy().T
+        fast = workbench.scorer.predict(workbench.pool.whole(prompt_set)[None])[0]
         assert np.array_equal(fast, cosines.argmax(axis=1))
 
 
-def test_scores_are_those_of_the_predictions(bench):
-    masks = random_masks(bench.pool, 25)
-    scores, predicted = bench.scorer.score(masks), bench.scorer.predict(masks)
+def test_scores_are_those_of_the_predictions(workbench):
+    masks = random_masks(workbench.pool, 25)
+    scores, predicted = workbench.scorer.score(masks), workbench.scorer.predict(masks)
     for i, row in enumerate(predicted):
-        accuracy, uar, recalls = slow_figures(row, bench.scorer.labels, len(CLASSES))
+        accuracy, uar, recalls = slow_figures(row, workbench.scorer.labels, len(CLASSES))
         assert scores.accuracy[i] == pytest.approx(accuracy, abs=1e-15)
         assert scores.uar[i] == pytest.approx(uar, abs=1e-15)
         assert scores.recall[i] == pytest.approx(recalls, abs=1e-15)
 
 
-def test_many_sets_give_what_each_gives_alone(bench, monkeypatch):
-    masks = random_masks(bench.pool, 30)
-    masks[:, bench.pool.owners == 2] = masks[0, bench.pool.owners == 2]  # a class in common
-    whole = bench.scorer.hits(masks)
-    assert np.array_equal(whole, np.concatenate([bench.scorer.hits(m[None]) for m in masks]))
-    monkeypatch.setattr("ke2nt.promptlab.scorer._CHUNK", 7 * len(bench.names))
-    assert np.array_equal(whole, bench.scorer.hits(masks))
+def test_many_sets_give_what_each_gives_alone(workbench, monkeypatch):
+    masks = random_masks(workbench.pool, 30)
+    masks[:, workbench.pool.owners == 2] = masks[0, workbench.pool.owners == 2]  # a class in common
+    whole = workbench.scorer.hits(masks)
+    assert np.array_equal(whole, np.concatenate([workbench.scorer.hits(m[None]) for m in masks]))
+    monkeypatch.setattr("ke2nt.promptlab.scorer._CHUNK", 7 * len(workbench.names))
+    assert np.array_equal(whole, workbench.scorer.hits(masks))
 
 
 def test_a_class_without_images_is_left_out_of_uar():
@@ -81,19 +81,19 @@ def test_a_class_without_images_is_left_out_of_uar():
     assert scores.uar[0] == pytest.approx(scores.recall[0, :2].mean())
 
 
-def test_no_masks_give_no_answers(bench):
-    none = np.zeros((0, bench.scorer.num_prompts), bool)
-    assert bench.scorer.predict(none).shape == (0, len(bench.names))
-    assert bench.scorer.hits(none).shape == (0, len(CLASSES))
+def test_no_masks_give_no_answers(workbench):
+    none = np.zeros((0, workbench.scorer.num_prompts), bool)
+    assert workbench.scorer.predict(none).shape == (0, len(workbench.names))
+    assert workbench.scorer.hits(none).shape == (0, len(CLASSES))
 
 
-def test_masks_that_leave_a_class_without_direction_are_refused(bench):
-    mask = np.ones(bench.scorer.num_prompts, bool)
-    mask[bench.pool.owners == 1] = False
+def test_masks_that_leave_a_class_without_direction_are_refused(workbench):
+    mask = np.ones(workbench.scorer.num_prompts, bool)
+    mask[workbench.pool.owners == 1] = False
     with pytest.raises(DataError, match="no prompt chosen"):
-        bench.scorer.predict(mask[None])
+        workbench.scorer.predict(mask[None])
     with pytest.raises(DataError, match="does not fit"):
-        bench.scorer.predict(mask[None, :-1])
+        workbench.scorer.predict(mask[None, :-1])
     opposite = np.array([[1.0, 0], [-1.0, 0], [0, 1.0]])
     scorer = PromptScorer(np.eye(2), np.array([0, 1]), opposite, np.array([0, 0, 1]), 2)
     with pytest.raises(DataError, match="cancel out"):
@@ -133,15 +133,15 @@ def test_a_prompt_of_two_sets_is_in_the_pool_once(encoder):
 def test_dropped_and_merged_classes(encoder):
     images = random_faces(classes=("fear", "anger", "pain", "happiness"))
     with pytest.raises(LabelError):
-        set_up(images, [words_set()], text_encoder=encoder)
-    dropped = set_up(images, [words_set()], text_encoder=encoder, policy="drop")
+        build_workbench(images, [words_set()], text_encoder=encoder)
+    dropped = build_workbench(images, [words_set()], text_encoder=encoder, policy="drop")
     assert dropped.pool.classes == ("happiness", "anger", "fear")
     assert dropped.dropped == {"pain": int((images.labels == 2).sum())}
     kept = images.labels != 2
     assert np.array_equal(dropped.embeddings, images.embeddings[kept])
     names = np.array(images.classes)[images.labels[kept]]
     assert [dropped.pool.classes[k] for k in dropped.scorer.labels] == list(names)
-    wide = set_up(
+    wide = build_workbench(
         images, [words_set()], text_encoder=encoder, policy="keep", merge={"pain": "fear"}
     )
     assert wide.pool.classes == CLASSES
@@ -153,8 +153,8 @@ def test_sets_with_other_classes_fit_only_where_classes_are_dropped(encoder):
     images = random_faces(classes=CLASSES[:3])
     sets = [words_set(), described_set().with_classes(["anger", "neutral", "happiness"])]
     with pytest.raises(LabelError):
-        set_up(images, sets, text_encoder=encoder)
-    found = set_up(images, sets, text_encoder=encoder, policy="drop")
+        build_workbench(images, sets, text_encoder=encoder)
+    found = build_workbench(images, sets, text_encoder=encoder, policy="drop")
     assert found.pool.classes == CLASSES[:3]
 
 
@@ -162,18 +162,18 @@ def test_a_foreign_text_encoder_is_refused(encoder):
     images = random_faces()
     foreign = type(images)(**{**vars(images), "text_weights": "x" * 64})
     with pytest.raises(ModelError, match="shares"):
-        set_up(foreign, [words_set()], text_encoder=encoder)
+        build_workbench(foreign, [words_set()], text_encoder=encoder)
 
 
 def test_sets_need_names_of_their_own():
-    assert [s.name for s in load_sets(["simple", words_set()])] == ["simple", "words"]
+    assert [s.name for s in load_prompt_sets(["simple", words_set()])] == ["simple", "words"]
     with pytest.raises(PromptError, match="same name"):
-        load_sets(["simple", "simple"])
+        load_prompt_sets(["simple", "simple"])
     with pytest.raises(PromptError, match="no prompt set"):
-        load_sets([])
+        load_prompt_sets([])
 
 
 def test_the_prompts_are_encoded_once(encoder):
     for seed in range(3):
-        set_up(random_faces(seed=seed), [words_set()], text_encoder=encoder)
+        build_workbench(random_faces(seed=seed), [words_set()], text_encoder=encoder)
     assert encoder.calls == 1

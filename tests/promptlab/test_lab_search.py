@@ -129,7 +129,7 @@ def test_nothing_that_people_would_try_first_beats_the_choice_on_the_selection_s
         sets = [words_set(), described_set()]
         found = search(images, other, sets, text_encoder=encoder, bootstrap=0, seed=seed)
         ranking = rank(images, sets, text_encoder=encoder, bootstrap=0)
-        tried = [e.figures.uar for e in ranking.of("set", "template")]
+        tried = [e.metrics.uar for e in ranking.entries_of_kind("set", "template")]
         selected, single, _ = (c.selection.uar for c in found.contenders)
         assert selected >= max([*tried, single])
         for template in sets[0].templates:
@@ -166,14 +166,14 @@ def test_the_yaml_loads_and_gives_the_same_score_through_a_text_bank(tmp_path, e
     assert loaded == found.prompts
     assert bool(loaded.templates) == (share == "templates")
     bank = TextBank.build(loaded, encoder)
-    for split, figures in (
+    for split, metrics in (
         (images, found.contenders[0].selection),
         (other, found.contenders[0].final),
     ):
         predicted = (split.embeddings @ bank.embeddings.numpy().T).argmax(axis=1)
         accuracy, uar, recalls = slow_figures(predicted, split.labels, K)
-        assert (figures.accuracy, figures.uar) == pytest.approx((accuracy, uar))
-        assert figures.recall == pytest.approx(recalls)
+        assert (metrics.accuracy, metrics.uar) == pytest.approx((accuracy, uar))
+        assert metrics.recall == pytest.approx(recalls)
     head = [line for line in path.read_text().splitlines() if line.startswith("#")]
     assert any(line.startswith("# selected: ") for line in head)
     assert '# sets: ["words", "more"]' in head

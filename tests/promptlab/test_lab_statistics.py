@@ -9,7 +9,7 @@ from lab_oracles import CLASSES, random_faces, slow_figures, slow_predictions, w
 from ke2nt.errors import DataError
 from ke2nt.promptlab import compare
 from ke2nt.promptlab.comparison import compare_answers
-from ke2nt.promptlab.intervals import outcome_figures, paired_figures, paired_table
+from ke2nt.promptlab.intervals import compute_difference, compute_metrics, count_paired_outcomes
 from ke2nt.promptlab.mcnemar import EXACT_UP_TO, mcnemar
 
 
@@ -54,7 +54,7 @@ def outcomes(n=400, seed=0, gap=0.1):
 
 def test_the_table_counts_outcomes_by_class():
     first, second, labels = outcomes()
-    table = paired_table(first, second, labels, 3)
+    table = count_paired_outcomes(first, second, labels, 3)
     for k in range(3):
         mine = labels == k
         assert table[k].tolist() == [
@@ -67,7 +67,9 @@ def test_the_table_counts_outcomes_by_class():
 
 def test_the_interval_is_that_of_drawing_images_in_pairs():
     first, second, labels = outcomes()
-    found = paired_figures(paired_table(first, second, labels, 3), resamples=4000, seed=3)
+    found = compute_difference(
+        count_paired_outcomes(first, second, labels, 3), resamples=4000, seed=3
+    )
     rng = np.random.default_rng(9)
     accuracy, uar = [], []
     for _ in range(2000):
@@ -83,9 +85,9 @@ def test_the_interval_is_that_of_drawing_images_in_pairs():
 
 def test_pairing_makes_the_interval_narrower_than_two_apart():
     first, second, labels = outcomes()
-    table = paired_table(first, second, labels, 3)
-    low, high = paired_figures(table).intervals["accuracy"]
-    one = outcome_figures(table[:, :2].sum(axis=1), table.sum(axis=1)).intervals["accuracy"]
+    table = count_paired_outcomes(first, second, labels, 3)
+    low, high = compute_difference(table).intervals["accuracy"]
+    one = compute_metrics(table[:, :2].sum(axis=1), table.sum(axis=1)).intervals["accuracy"]
     assert high - low < 0.8 * (one[1] - one[0])
 
 
@@ -93,21 +95,23 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say():
     covered = 0
     for seed in range(200):
         first, second, labels = outcomes(300, seed)
-        table = paired_table(first, second, labels, 3)
-        low, high = paired_figures(table, resamples=300, seed=seed).intervals["accuracy"]
+        table = count_paired_outcomes(first, second, labels, 3)
+        low, high = compute_difference(table, resamples=300, seed=seed).intervals["accuracy"]
         covered += low <= 0.1 <= high
     assert 0.88 * 200 <= covered <= 0.99 * 200
 
 
 def test_the_same_seed_gives_the_same_intervals():
-    table = paired_table(*outcomes(), 3)
-    assert paired_figures(table, seed=5) == paired_figures(table, seed=5)
-    assert paired_figures(table, seed=5).intervals != paired_figures(table, seed=6).intervals
-    assert paired_figures(table, resamples=0).intervals == {}
+    table = count_paired_outcomes(*outcomes(), 3)
+    assert compute_difference(table, seed=5) == compute_difference(table, seed=5)
+    assert (
+        compute_difference(table, seed=5).intervals != compute_difference(table, seed=6).intervals
+    )
+    assert compute_difference(table, resamples=0).intervals == {}
 
 
 def test_a_class_without_images_has_no_recall():
-    found = outcome_figures(np.array([3, 0]), np.array([4, 0]))
+    found = compute_metrics(np.array([3, 0]), np.array([4, 0]))
     assert found.recall == (0.75, None)
     assert found.recall_intervals[1] is None
     assert found.uar == 0.75
@@ -118,12 +122,12 @@ def test_compare_equals_both_sets_scored_slowly(encoder):
     other = words_set(name="other", templates=["so {class}", "{class} indeed"])
     found = compare(images, words_set(), other, text_encoder=encoder, bootstrap=50)
     rights = []
-    for prompt_set, figures in ((words_set(), found.first), (other, found.second)):
+    for prompt_set, metrics in ((words_set(), found.first), (other, found.second)):
         texts = [prompt_set.render(name) for name in CLASSES]
         predicted = slow_predictions(images.embeddings, texts, encoder)
         accuracy, uar, recalls = slow_figures(predicted, images.labels, len(CLASSES))
-        assert (figures.accuracy, figures.uar) == pytest.approx((accuracy, uar))
-        assert figures.recall == pytest.approx(recalls)
+        assert (metrics.accuracy, metrics.uar) == pytest.approx((accuracy, uar))
+        assert metrics.recall == pytest.approx(recalls)
         rights.append(predicted == images.labels)
     assert found.difference.accuracy == pytest.approx(rights[1].mean() - rights[0].mean())
     assert (found.test.only_first, found.test.only_second) == (

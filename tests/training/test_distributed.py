@@ -146,8 +146,8 @@ def test_processes_that_normalize_alone_judge_one_model(tiny, tmp_path):
     changes = "optim.sync_batch_norm=false", "optim.ema=0.9", "optim.lr=0.05"
     last = "select={rule: last, every: 1}"
     path = configuration(tiny, tmp_path, *changes, last, "optim.epochs=2", out="two")
-    monkey = "import ke2nt.evaluation.evaluate_model as e; real = e.predict; "
-    monkey += "e.predict = lambda m, i, **o: real(m, i, **{**o, 'batch_size': 2})"
+    monkey = "import ke2nt.evaluation.evaluate_model as e; real = e.compute_predictions; "
+    monkey += "e.compute_predictions = lambda m, i, **o: real(m, i, **{**o, 'batch_size': 2})"
     done = run_ke2nt_twice("train", path, "--quiet", before=monkey)
     assert [process.returncode for process in done] == [0, 0], done[0].stderr
     log = (tmp_path / "two/log.jsonl").read_text().splitlines()
@@ -162,8 +162,8 @@ def test_an_image_that_one_process_cannot_read_is_left_out_of_every_evaluation(
     shutil.copytree(faces, root)
     (root / "val" / "neutral" / "2.png").write_bytes(b"broken")
     changes = f"data.root={root}", "data.memory=lazy", "optim.epochs=2"
-    monkey = "import ke2nt.evaluation.evaluate_model as e; real = e.predict; "
-    monkey += "e.predict = lambda m, i, **o: real(m, i, **{**o, 'batch_size': 2})"
+    monkey = "import ke2nt.evaluation.evaluate_model as e; real = e.compute_predictions; "
+    monkey += "e.compute_predictions = lambda m, i, **o: real(m, i, **{**o, 'batch_size': 2})"
     path = configuration(tiny, tmp_path, *changes, out="two")
     done = run_ke2nt_twice("train", path, "--quiet", before=monkey)
     assert [process.returncode for process in done] == [0, 0], done[0].stderr

@@ -16,9 +16,9 @@ from ke2nt.banks.text_bank import TextBank
 from ke2nt.data.sample import FaceSample, FaceSplit
 from ke2nt.errors import CheckpointError, ModelError, TextEncoderError
 from ke2nt.evaluation.embed_split import check_text, embed_split
-from ke2nt.evaluation.evaluate_model import tensors_for
+from ke2nt.evaluation.evaluate_model import decode_for_model
 from ke2nt.evaluation.image_encoders import get_image_encoder
-from ke2nt.evaluation.predictions import predict
+from ke2nt.evaluation.predictions import compute_predictions
 from ke2nt.models.ke2nt import KE2NT
 from ke2nt.models.linear import LinearClassifier
 
@@ -166,7 +166,7 @@ def run(tmp_path_factory):
 def test_a_trained_model(run, split):
     found = embed_split(f"run:{run}", split)
     model = KE2NT.from_pretrained(run)
-    expected = predict(model, tensors_for(model, split), embeddings=True)
+    expected = compute_predictions(model, decode_for_model(model, split), embeddings=True)
     vectors = expected.embeddings / np.linalg.norm(expected.embeddings, axis=1, keepdims=True)
     np.testing.assert_allclose(found.embeddings, vectors, rtol=0, atol=1e-6)
     assert found.logit_scale == pytest.approx(20 * np.exp(0.5), rel=1e-5)

@@ -6,20 +6,20 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ke2nt.plots.bar_plots import Bar, bars_figure, differences_figure, marginal_figure
-from ke2nt.plots.heat_map import HeatPanel, heat_figure
+from ke2nt.plots.bar_plots import Bar, plot_bars, plot_differences, plot_marginals
+from ke2nt.plots.heat_map import HeatPanel, plot_heat_maps
 from ke2nt.promptlab.comparison import Comparison
-from ke2nt.promptlab.intervals import Figures
+from ke2nt.promptlab.intervals import Metrics
 from ke2nt.promptlab.ranking import Entry, Ranking
 from ke2nt.promptlab.search_result import Search
 from ke2nt.promptlab.text_geometry import Geometry
 
-__all__ = ["comparison_pictures", "geometry_pictures", "ranking_pictures", "search_pictures"]
+__all__ = ["plot_comparison", "plot_geometry", "plot_ranking", "plot_search"]
 
 _MOST_ROWS = 40
 
 
-def ranking_pictures(ranking: Ranking, *, most: int = _MOST_ROWS) -> dict[str, bytes]:
+def plot_ranking(ranking: Ranking, *, most: int = _MOST_ROWS) -> dict[str, bytes]:
     """Bars with intervals of sets, of templates and of words, and recalls as a heat map.
 
     Args:
@@ -27,9 +27,11 @@ def ranking_pictures(ranking: Ranking, *, most: int = _MOST_ROWS) -> dict[str, b
         most: Rows of one picture at most; the best are shown, of each class as many.
     """
     pictures: dict[str, bytes] = {}
-    whole = [e for e in ranking.of("set", "all") if e.kind == "all"] or ranking.of("set")
-    only = whole[0].figures.uar if len(whole) == 1 else None
-    several = len({e.prompt_set for e in ranking.of("set")}) > 1
+    whole = [
+        e for e in ranking.entries_of_kind("set", "all") if e.kind == "all"
+    ] or ranking.entries_of_kind("set")
+    only = whole[0].metrics.uar if len(whole) == 1 else None
+    several = len({e.prompt_set for e in ranking.entries_of_kind("set")}) > 1
     each = max(1, most // len(ranking.classes))
     groups = {
         "rank_sets.png": ranking.best(most, "set", "all") if several else [],
@@ -38,15 +40,15 @@ def ranking_pictures(ranking: Ranking, *, most: int = _MOST_ROWS) -> dict[str, b
     }
     for name, shown in groups.items():
         if shown:
-            pictures[name] = marginal_figure(
+            pictures[name] = plot_marginals(
                 _labels(shown),
-                [_bar(entry.figures) for entry in shown],
+                [_bar(entry.metrics) for entry in shown],
                 [_bar(entry.marginal) if entry.marginal else None for entry in shown],
                 whole=only if name == "rank_sets.png" or not several else None,
             )
-    rows = [*ranking.of("all", "set"), *ranking.of("template")][:most]
-    values = np.array([[np.nan if r is None else 100 * r for r in e.figures.recall] for e in rows])
-    pictures["rank_recall.png"] = heat_figure(
+    rows = [*ranking.entries_of_kind("all", "set"), *ranking.entries_of_kind("template")][:most]
+    values = np.array([[np.nan if r is None else 100 * r for r in e.metrics.recall] for e in rows])
+    pictures["rank_recall.png"] = plot_heat_maps(
         [
             HeatPanel(
                 "recall, percent",
@@ -62,7 +64,7 @@ def ranking_pictures(ranking: Ranking, *, most: int = _MOST_ROWS) -> dict[str, b
     return pictures
 
 
-def search_pictures(search: Search) -> dict[str, bytes]:
+def plot_search(search: Search) -> dict[str, bytes]:
     """The selected ensemble against the single best and the full one, on both splits."""
     contenders = search.contenders
     names = [f"{c.name} ({sum(map(len, c.prompts.values()))} prompts)" for c in contenders]
@@ -70,7 +72,7 @@ def search_pictures(search: Search) -> dict[str, bytes]:
     classes = search.prompts.class_names
     full = contenders[-1]
     return {
-        "search.png": bars_figure(
+        "search.png": plot_bars(
             names,
             {
                 "selection split (optimistic)": [_bar(c.selection) for c in contenders],
@@ -78,7 +80,7 @@ def search_pictures(search: Search) -> dict[str, bytes]:
             },
             xlabel="UAR, percent",
         ),
-        "search_classes.png": differences_figure(
+        "search_classes.png": plot_differences(
             ["UAR", "accuracy (WAR)", *classes],
             _column(full.final),
             _column(selected.final),
@@ -89,10 +91,10 @@ def search_pictures(search: Search) -> dict[str, bytes]:
     }
 
 
-def comparison_pictures(comparison: Comparison) -> dict[str, bytes]:
+def plot_comparison(comparison: Comparison) -> dict[str, bytes]:
     """Recall of every class under both, and the differences with their intervals."""
     return {
-        "compare.png": differences_figure(
+        "compare.png": plot_differences(
             ["UAR", "accuracy (WAR)", *comparison.classes],
             _column(comparison.first),
             _column(comparison.second),
@@ -103,7 +105,7 @@ def comparison_pictures(comparison: Comparison) -> dict[str, bytes]:
     }
 
 
-def geometry_pictures(geometry: Geometry) -> dict[str, bytes]:
+def plot_geometry(geometry: Geometry) -> dict[str, bytes]:
     """Cosines of the classes, and angles between their directions towards neutral."""
     names = [c.name for c in geometry.classes]
     cosine, angles = geometry.similarity, geometry.angles
@@ -134,7 +136,7 @@ def geometry_pictures(geometry: Geometry) -> dict[str, bytes]:
                 float(off.max()),
             )
         )
-    return {"geometry.png": heat_figure(panels)}
+    return {"geometry.png": plot_heat_maps(panels)}
 
 
 def _labels(entries: Sequence[Entry]) -> list[str]:
@@ -149,14 +151,14 @@ def _labels(entries: Sequence[Entry]) -> list[str]:
     ]
 
 
-def _bar(figures: Figures) -> Bar:
-    return Bar(figures.uar, figures.intervals.get("uar"))
+def _bar(metrics: Metrics) -> Bar:
+    return Bar(metrics.uar, metrics.intervals.get("uar"))
 
 
-def _column(figures: Figures) -> list[Bar | None]:
+def _column(metrics: Metrics) -> list[Bar | None]:
     """UAR, accuracy, and each class's recall."""
     recalls: Sequence[Bar | None] = [
         None if value is None else Bar(value, interval)
-        for value, interval in zip(figures.recall, figures.recall_intervals, strict=True)
+        for value, interval in zip(metrics.recall, metrics.recall_intervals, strict=True)
     ]
-    return [_bar(figures), Bar(figures.accuracy, figures.intervals.get("accuracy")), *recalls]
+    return [_bar(metrics), Bar(metrics.accuracy, metrics.intervals.get("accuracy")), *recalls]

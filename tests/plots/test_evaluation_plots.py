@@ -12,7 +12,7 @@ from PIL import Image
 
 from ke2nt.evaluation.metrics import classification_report
 from ke2nt.pages.faces import FacePrediction
-from ke2nt.plots import evaluation_plots
+from ke2nt.plots import evaluation_plots, figure
 from ke2nt.plots.theme import DARK, LIGHT, contrast
 
 CLASSES = ("neutral", "happiness", "surprise", "fear")
@@ -35,13 +35,13 @@ def make_faces(count=5, seed=0):
 CURVES = ({"total": [(1, 3.0), (2, 2.0)]}, {"accuracy": [(1, 0.3), (2, 0.6)]})
 VECTORS = np.random.default_rng(3).normal(size=(4, 16))
 DRAWN = {
-    "confusion": lambda seed, **k: evaluation_plots.confusion_figure(make_report(seed), **k),
-    "recall": lambda seed, **k: evaluation_plots.recall_figure(make_report(seed), **k),
-    "reliability": lambda seed, **k: evaluation_plots.reliability_figure(make_report(seed), **k),
-    "curves": lambda seed, **k: evaluation_plots.curves_figure(
+    "confusion": lambda seed, **k: evaluation_plots.plot_confusion(make_report(seed), **k),
+    "recall": lambda seed, **k: evaluation_plots.plot_recall(make_report(seed), **k),
+    "reliability": lambda seed, **k: evaluation_plots.plot_reliability(make_report(seed), **k),
+    "curves": lambda seed, **k: evaluation_plots.plot_training_curves(
         {"total": [(1, 3.0 + seed), (2, 2.0)]}, CURVES[1], **k
     ),
-    "similarity": lambda seed, **k: evaluation_plots.similarity_figure(
+    "similarity": lambda seed, **k: evaluation_plots.plot_similarity(
         CLASSES, VECTORS + seed * np.eye(4, 16), **k
     ),
 }
@@ -74,9 +74,7 @@ def test_colors_are_the_theme(name):
 
 
 def test_svg_is_the_same_each_time_and_needs_nothing_from_outside():
-    first, second = (
-        evaluation_plots.confusion_figure(make_report(), format="svg") for _ in range(2)
-    )
+    first, second = (evaluation_plots.plot_confusion(make_report(), format="svg") for _ in range(2))
     assert first == second
     text = first.decode()
     assert text.startswith("<?xml")
@@ -87,7 +85,7 @@ def test_svg_is_the_same_each_time_and_needs_nothing_from_outside():
 def test_confusion_is_darkest_where_most_images_are():
     p = np.eye(2)[[0] * 9 + [1] * 10 + [0]]
     report = classification_report(p, np.array([0] * 10 + [1] * 10), ("a", "b"), bootstrap=0)
-    pixels = open_png(evaluation_plots.confusion_figure(report))
+    pixels = open_png(evaluation_plots.plot_confusion(report))
     expected = np.array([int(LIGHT.accent[i : i + 2], 16) for i in (1, 3, 5)])
     share = 0.9 * expected + 0.1 * 255  # 9 of 10 on the diagonal
     near = np.abs(pixels - share).max(-1) < 4
@@ -100,7 +98,7 @@ def test_confusion_is_darkest_where_most_images_are():
 
 def test_face_png_is_lossless():
     pixels = make_faces(1)[0].pixels
-    assert np.array_equal(open_png(evaluation_plots.face_png(pixels)), pixels)
+    assert np.array_equal(open_png(figure.encode_png(pixels)), pixels)
 
 
 def test_classes_without_images_and_many_classes_are_drawn():
@@ -108,22 +106,22 @@ def test_classes_without_images_and_many_classes_are_drawn():
     report = make_report(classes=many)
     assert report.per_class[-1].recall is None
     for draw in (
-        evaluation_plots.confusion_figure,
-        evaluation_plots.recall_figure,
-        evaluation_plots.reliability_figure,
+        evaluation_plots.plot_confusion,
+        evaluation_plots.plot_recall,
+        evaluation_plots.plot_reliability,
     ):
         assert open_png(draw(report)).size
 
 
 def test_one_panel_only():
-    both = open_png(evaluation_plots.curves_figure(*CURVES))
-    one = open_png(evaluation_plots.curves_figure(CURVES[0], {}))
+    both = open_png(evaluation_plots.plot_training_curves(*CURVES))
+    one = open_png(evaluation_plots.plot_training_curves(CURVES[0], {}))
     assert one.shape[0] < both.shape[0]
 
 
 def test_no_global_state_of_matplotlib():
     before = dict(matplotlib.rcParams)
-    evaluation_plots.recall_figure(make_report(), format="svg")
+    evaluation_plots.plot_recall(make_report(), format="svg")
     assert dict(matplotlib.rcParams) == before
 
 
@@ -148,7 +146,7 @@ def test_the_stateful_interface_of_matplotlib_is_not_used():
     """In a process of its own: other packages may have imported it in this one."""
     code = (
         "import sys; from ke2nt.plots import evaluation_plots, heat_map, bar_plots, timeline; "
-        "evaluation_plots.curves_figure({'loss': [(1, 2.0), (2, 1.0)]}, {}); "
+        "evaluation_plots.plot_training_curves({'loss': [(1, 2.0), (2, 1.0)]}, {}); "
         "sys.exit('matplotlib.pyplot' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0

@@ -11,14 +11,14 @@ from PIL import Image
 
 from ke2nt.plots import bar_plots
 from ke2nt.plots.bar_plots import Bar
-from ke2nt.plots.heat_map import HeatPanel, heat_figure
+from ke2nt.plots.heat_map import HeatPanel, plot_heat_maps
 from ke2nt.plots.theme import DARK, LIGHT
 from ke2nt.promptlab import compare, geometry, rank, search
-from ke2nt.promptlab.figures import (
-    comparison_pictures,
-    geometry_pictures,
-    ranking_pictures,
-    search_pictures,
+from ke2nt.promptlab.plots import (
+    plot_comparison,
+    plot_geometry,
+    plot_ranking,
+    plot_search,
 )
 
 
@@ -36,17 +36,17 @@ def draw(name, shift=0.0, **options):
     bars = [Bar(0.4 + shift, (0.3, 0.5 + shift)), Bar(0.7, (0.6, 0.8))]
     gaps = [Bar(0.1 + shift, (0.02, 0.2)), Bar(-0.1, (-0.2, 0.05))]
     if name == "bars":
-        return bar_plots.bars_figure(["a", "b"], {"x": bars, "y": bars}, xlabel="", **options)
+        return bar_plots.plot_bars(["a", "b"], {"x": bars, "y": bars}, xlabel="", **options)
     if name == "marginal":
-        return bar_plots.marginal_figure(["a", "b"], bars, [None, gaps[0]], whole=0.5, **options)
+        return bar_plots.plot_marginals(["a", "b"], bars, [None, gaps[0]], whole=0.5, **options)
     if name == "differences":
-        return bar_plots.differences_figure(
+        return bar_plots.plot_differences(
             ["a", "b"], bars, bars[::-1], gaps, legend=("x", "y"), title="p", **options
         )
     values = np.array([[1.0, 0.2 + shift], [np.nan, 0.5]])
     texts = [[f"{value:.2f}" for value in row] for row in values]
     panel = HeatPanel("t", "ab", "cd", values, texts, 0, 1)
-    return heat_figure([panel, panel], **options)
+    return plot_heat_maps([panel, panel], **options)
 
 
 @pytest.mark.parametrize("name", ["bars", "marginal", "differences", "heat"])
@@ -63,7 +63,7 @@ def test_a_figure_shows_its_numbers_in_the_themes_colors(name):
 
 def test_only_differences_beyond_chance_are_colored():
     def share(color, bar):
-        data = bar_plots.differences_figure(
+        data = bar_plots.plot_differences(
             ["a"], [Bar(0.5)], [Bar(0.5)], [bar], legend=("x", "y"), title=""
         )
         pale = 0.55 * rgb(color) + 0.45 * 255
@@ -84,10 +84,10 @@ def results(tmp_path_factory):
     }
     sets = [words_set(), described_set()]
     return {
-        "rank": ranking_pictures(rank(images, sets, **options)),
-        "search": search_pictures(search(images, other, sets, **options)),
-        "compare": comparison_pictures(compare(images, *sets, **options)),
-        "geometry": geometry_pictures(
+        "rank": plot_ranking(rank(images, sets, **options)),
+        "search": plot_search(search(images, other, sets, **options)),
+        "compare": plot_comparison(compare(images, *sets, **options)),
+        "geometry": plot_geometry(
             geometry(words_set(), WordEncoder(), cache_dir=options["cache_dir"])
         ),
     }
@@ -109,7 +109,7 @@ def test_every_result_has_its_pictures(results):
 def test_results_without_intervals_or_some_classes_are_drawn(encoder):
     images = random_faces(30)
     few = type(images)(**{**vars(images), "labels": images.labels % 2})
-    assert ranking_pictures(rank(few, [described_set()], text_encoder=encoder, bootstrap=0))
-    assert comparison_pictures(
+    assert plot_ranking(rank(few, [described_set()], text_encoder=encoder, bootstrap=0))
+    assert plot_comparison(
         compare(few, words_set(), described_set(), text_encoder=encoder, bootstrap=0)
     )

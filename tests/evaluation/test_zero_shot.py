@@ -18,7 +18,7 @@ from ke2nt.data.sample import FaceSample, FaceSplit
 from ke2nt.errors import LabelError, ModelError, PromptError
 from ke2nt.evaluation.evaluate_model import evaluate_model
 from ke2nt.evaluation.image_encoders import get_image_encoder
-from ke2nt.evaluation.zero_shot import class_logits, score_words, zero_shot
+from ke2nt.evaluation.zero_shot import class_logits, score_text_bank, zero_shot
 from ke2nt.models.ke2nt import KE2NT
 from ke2nt.prompts.prompt_set import PromptSet
 
@@ -259,18 +259,18 @@ def test_a_trained_model_under_its_own_words_is_evaluated_as_ever(run, noise, ca
 def test_a_trained_model_answers_classes_it_has_not_seen(run, noise, cache):
     result = zero_shot(f"run:{run}", "simple", noise, cache_dir=cache, bootstrap=200)
     assert result.bank.classes == noise.classes
-    figures = result.generalized
-    assert figures.seen_classes == SEEN
-    assert figures.unseen_classes == ("fear", "contempt")
+    metrics = result.generalized
+    assert metrics.seen_classes == SEEN
+    assert metrics.unseen_classes == ("fear", "contempt")
     guess = result.evaluation.predictions.probabilities.argmax(axis=1)
     right, labels = guess == noise.labels(), noise.labels()
-    assert figures.seen.accuracy == pytest.approx(right[labels < 3].mean())
-    assert figures.unseen.accuracy == pytest.approx(right[labels >= 3].mean())
-    assert (figures.n_seen, figures.n_unseen) == (36, 24)
+    assert metrics.seen.accuracy == pytest.approx(right[labels < 3].mean())
+    assert metrics.unseen.accuracy == pytest.approx(right[labels >= 3].mean())
+    assert (metrics.n_seen, metrics.n_unseen) == (36, 24)
     assert result.to_dict()["generalized"]["unseen_classes"] == ["fear", "contempt"]
 
 
 def test_words_of_another_text_encoder_are_refused(run, noise, spec, cache):
     images = zero_shot(f"run:{run}", "simple", noise, cache_dir=cache, bootstrap=0).images
     with pytest.raises(ModelError, match="differ in width"):
-        score_words(images, TextBank.build("simple", spec, noise.classes))
+        score_text_bank(images, TextBank.build("simple", spec, noise.classes))

@@ -10,10 +10,10 @@ import pytest
 
 from ke2nt.evaluation.coverage import coverage_risk
 from ke2nt.evaluation.metrics import classification_report
-from ke2nt.pages.phrases import coverage_words
+from ke2nt.pages.phrases import describe_coverage
 from ke2nt.pages.render import render_report
 from ke2nt.pages.run_report import RunReport
-from ke2nt.plots.coverage_plot import coverage_figure
+from ke2nt.plots.coverage_plot import plot_coverage
 from ke2nt.plots.theme import DARK, LIGHT
 
 
@@ -31,30 +31,30 @@ def curve(answers):
 
 
 def test_both_formats_and_themes_are_drawn(curve):
-    assert coverage_figure(curve).startswith(b"\x89PNG")
-    light, dark = (coverage_figure(curve, 0.7, theme=t, format="svg") for t in (LIGHT, DARK))
+    assert plot_coverage(curve).startswith(b"\x89PNG")
+    light, dark = (plot_coverage(curve, 0.7, theme=t, format="svg") for t in (LIGHT, DARK))
     assert LIGHT.accent.encode() in light
     assert DARK.accent.encode() in dark
-    assert light == coverage_figure(curve, 0.7, format="svg")
+    assert light == plot_coverage(curve, 0.7, format="svg")
 
 
 def test_a_threshold_is_marked_where_it_answers_anything(curve):
-    plain = coverage_figure(curve, format="svg")
-    assert coverage_figure(curve, 0.7, format="svg") != plain
-    assert coverage_figure(curve, 1.0, format="svg") == plain
+    plain = plot_coverage(curve, format="svg")
+    assert plot_coverage(curve, 0.7, format="svg") != plain
+    assert plot_coverage(curve, 1.0, format="svg") == plain
 
 
 def test_no_mistake_at_all_is_drawn_too():
     probabilities = np.eye(2)[[0, 1, 1]]
     curve = coverage_risk(probabilities, np.array([0, 1, 1]))
-    assert coverage_figure(curve).startswith(b"\x89PNG")
-    assert "Of all answers 0.0\u00a0% are wrong" in coverage_words(curve, None)
+    assert plot_coverage(curve).startswith(b"\x89PNG")
+    assert "Of all answers 0.0\u00a0% are wrong" in describe_coverage(curve, None)
 
 
 def test_the_words_have_the_numbers(curve, answers):
     probabilities, labels = answers
     wrong = probabilities.argmax(axis=1) != labels
-    text = coverage_words(curve, 0.7)
+    text = describe_coverage(curve, 0.7)
     assert f"Of all answers {100 * wrong.mean():.1f}\u00a0% are wrong" in text
     given = probabilities.max(axis=1) >= 0.7
     assert f"{100 * given.mean():.1f}\u00a0% of these faces are answered" in text
@@ -65,7 +65,7 @@ def test_the_page_shows_before_and_after(answers, curve):
     probabilities, labels = answers
     after = classification_report(probabilities, labels, ("a", "b", "c"), bootstrap=0)
     before = replace(after, ece=0.3456)
-    page = RunReport(title="t", figures=after, coverage=curve, min_confidence=0.7)
+    page = RunReport(title="t", metrics=after, coverage=curve, min_confidence=0.7)
     text = render_report(page)
     assert "Withholding unsure answers" in text
     assert "Before calibration" not in text
