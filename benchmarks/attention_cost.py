@@ -21,7 +21,7 @@ from ke2nt.config.load import load_config
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.build import build_model
 from ke2nt.runtime.atomic import write_json, write_text
-from ke2nt.speed.inference import inference_speed
+from ke2nt.speed.inference import measure_inference
 from ke2nt.speed.training import training_speed
 
 VARIANTS = {
@@ -71,7 +71,7 @@ def main() -> None:
                     rounds=1,
                     reference=False,
                 )
-                bare = inference_speed(
+                bare = measure_inference(
                     model_of(changes), batch_size=args.batch, steps=args.steps, rounds=1
                 )
                 speeds[name].append((trained["loop"], bare["bare"]))

@@ -29,7 +29,7 @@ from ke2nt.datasets.catalog import get_reader
 from ke2nt.drawn.dataset import DrawnFaces
 from ke2nt.drawn.render import REGIONS
 from ke2nt.errors import ModelError
-from ke2nt.explain.checks import deletion_insertion, random_map, region_share
+from ke2nt.explain.checks import compute_deletion_insertion, compute_region_share, draw_random_map
 from ke2nt.explain.heat import forward_faces
 from ke2nt.explain.methods import METHODS
 from ke2nt.explain.target import Target
@@ -71,26 +71,26 @@ def figures(model: ExpressionModel, faces: list[Face], title: str) -> list[dict[
         logits = forward_faces(model, crop[None]).logits[0]
         index = int(logits.argmax())
         target = Target(model.classes[index], index=index)
-        maps = {"random": random_map(crop.shape[0], name)}
+        maps = {"random": draw_random_map(crop.shape[0], name)}
         for method, explain in METHODS.items():
             try:
                 maps[method] = explain(model, crop, target)
             except ModelError:
                 continue  # a model without attention
         for method, heat in maps.items():
-            curves = deletion_insertion(model, crop, target, heat)
+            curves = compute_deletion_insertion(model, crop, target, heat)
             row = found[method]
             row["deletion"].append(curves.deletion_area)
             row["insertion"].append(curves.insertion_area)
             if masks is None:
                 continue
             whole = masks[[REGIONS.index(region) for region in LOOKED_AT]].any(axis=0)
-            row["share"].append(region_share(heat, whole))
+            row["share"].append(compute_region_share(heat, whole))
             row["chance"].append(float(whole.mean()))
             for region in LOOKED_AT:
                 own = masks[REGIONS.index(region)]
                 if own.any():
-                    row[region].append(region_share(heat, own) / own.mean())
+                    row[region].append(compute_region_share(heat, own) / own.mean())
     rows = []
     for method, values in found.items():
         means = {key: float(np.mean(value)) for key, value in values.items()}

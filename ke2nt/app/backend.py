@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ke2nt.app.face_answer import read_face
-from ke2nt.app.face_reader import FaceReader, SeenFace
+from ke2nt.app.face_embedder import EmbeddedFace, FaceEmbedder
+from ke2nt.app.face_match import match_face
 from ke2nt.app.html_parts import faces_html, note_html, trial_html
-from ke2nt.app.prompt_trials import Trials
+from ke2nt.app.prompt_trials import PromptTrials
 from ke2nt.app.vocabulary import Vocabulary, prompt_set_of
 from ke2nt.errors import Ke2ntError
 from ke2nt.models.base import ExpressionModel
-from ke2nt.predict.detection import Detector
+from ke2nt.predict.detections import Detector
 
-__all__ = ["Answer", "Lab", "Seen"]
+__all__ = ["Answer", "AppBackend", "Seen"]
 
 _WELCOME = (
     "Drop a photo of a face, paste one, or use the camera. It is read on the machine that runs "
@@ -35,7 +35,7 @@ class Seen:
         problem: Why it could not be read, or "".
     """
 
-    faces: tuple[SeenFace, ...] = ()
+    faces: tuple[EmbeddedFace, ...] = ()
     left_out: int = 0
     problem: str = ""
 
@@ -53,7 +53,7 @@ class Answer:
     classes: tuple[str, ...]
 
 
-class Lab:
+class AppBackend:
     """A model with words that can be edited.
 
     Args:
@@ -73,13 +73,13 @@ class Lab:
         detector: Detector | None,
         device: str,
         vocabulary: Vocabulary,
-        trials: Trials | None,
+        trials: PromptTrials | None,
     ) -> None:
         self.name = name
         self.model = model
         self.vocabulary = vocabulary
         self.trials = trials
-        self._reader = FaceReader(model, detector=detector, device=device)
+        self._reader = FaceEmbedder(model, detector=detector, device=device)
 
     @property
     def finds_faces(self) -> bool:
@@ -109,14 +109,14 @@ class Lab:
             return Answer(note_html(seen.problem, kind="error"), asked.classes)
         if not seen.faces:
             return Answer(note_html(_NO_FACE), asked.classes)
-        readings = [read_face(self.model, face, asked, target) for face in seen.faces]
+        readings = [match_face(self.model, face, asked, target) for face in seen.faces]
         html = faces_html(
             seen.faces, readings, left_out=seen.left_out, unvalidated=asked.bank is not None
         )
         return Answer(html, asked.classes)
 
     def compare(self, names: Sequence[str], yaml: str) -> str:
-        """Score prompt sets on the dataset, as HTML; problems become a note."""
+        """PromptSetScore prompt sets on the dataset, as HTML; problems become a note."""
         if self.trials is None:
             return note_html("This model has a linear head: no prompts can be tried.", kind="error")
         if not names and not yaml.strip():

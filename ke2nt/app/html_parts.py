@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ke2nt.app.face_answer import Reading
-from ke2nt.app.face_reader import SeenFace
-from ke2nt.app.prompt_trials import Score, Trial
+from ke2nt.app.face_embedder import EmbeddedFace
+from ke2nt.app.face_match import FaceMatch
+from ke2nt.app.prompt_trials import PromptSetScore, Trial
 from ke2nt.data.images import decode
 from ke2nt.evaluation.metrics import Interval
 from ke2nt.explain.overlay import tint
@@ -21,7 +21,7 @@ from ke2nt.promptlab.text_geometry import Geometry
 
 __all__ = ["STYLE", "faces_html", "note_html", "trial_html"]
 
-STYLE = Path(__file__).with_name("lab.css")
+STYLE = Path(__file__).with_name("style.css")
 _SIDE = 224
 
 
@@ -32,7 +32,11 @@ def note_html(text: str, *, kind: str = "hint") -> str:
 
 
 def faces_html(
-    faces: Sequence[SeenFace], readings: Sequence[Reading], *, left_out: int, unvalidated: bool
+    faces: Sequence[EmbeddedFace],
+    readings: Sequence[FaceMatch],
+    *,
+    left_out: int,
+    unvalidated: bool,
 ) -> str:
     """A card for each face: its crop, what the answer rests on, and a bar for each class.
 
@@ -70,7 +74,7 @@ def trial_html(trial: Trial) -> str:
     )
 
 
-def _card(face: SeenFace, reading: Reading) -> str:
+def _card(face: EmbeddedFace, reading: FaceMatch) -> str:
     name, target = reading.classes[reading.best], reading.classes[reading.target]
     percent = _percent(reading.probabilities[reading.best])
     answer = (
@@ -89,7 +93,7 @@ def _card(face: SeenFace, reading: Reading) -> str:
     )
 
 
-def _intensity(reading: Reading) -> str:
+def _intensity(reading: FaceMatch) -> str:
     name = reading.classes[reading.best]
     if reading.intensities is None or name == NEUTRAL:
         return ""
@@ -98,7 +102,7 @@ def _intensity(reading: Reading) -> str:
     return f'<p class="ke-intensity">intensity <b>{value}</b> · {unit}</p>'
 
 
-def _bars(reading: Reading) -> str:
+def _bars(reading: FaceMatch) -> str:
     rows = []
     for index, name in enumerate(reading.classes):
         value = reading.probabilities[index]
@@ -118,7 +122,7 @@ def _bars(reading: Reading) -> str:
     )
 
 
-def _score_row(score: Score, *, best: bool) -> str:
+def _score_row(score: PromptSetScore, *, best: bool) -> str:
     metrics = score.metrics
     war = _range(metrics.accuracy, metrics.intervals.get("accuracy"))
     uar = _range(metrics.uar, metrics.intervals.get("uar"))
@@ -138,7 +142,7 @@ def _range(value: float, interval: Interval | None) -> str:
     )
 
 
-def _map(score: Score) -> str:
+def _map(score: PromptSetScore) -> str:
     found = score.geometry
     names = [c.name for c in found.classes]
     head = "".join(f'<th scope="col"><span>{escape(name)}</span></th>' for name in names)

@@ -11,12 +11,12 @@ from torch import Tensor
 from ke2nt.vlm.base import EncodedText, Fingerprint
 from ke2nt.vlm.catalog import TextEncoder
 
-__all__ = ["MemoEncoder"]
+__all__ = ["MemoryEncoder"]
 
 _MOST = 20_000
 
 
-class MemoEncoder:
+class MemoryEncoder:
     """The same encoder, with its embeddings kept in memory alone.
 
     Args:

@@ -20,14 +20,14 @@ from ke2nt.prompts.prompt_set import PromptSet
 from ke2nt.resources import list_resources
 from ke2nt.vlm.catalog import TextEncoder
 
-__all__ = ["Score", "Trial", "Trials"]
+__all__ = ["PromptSetScore", "Trial", "PromptTrials"]
 
 _MOST_TEXT = 20_000
 _MOST_PROMPTS = 2_000
 
 
 @dataclass(frozen=True, eq=False)
-class Score:
+class PromptSetScore:
     """A prompt set on the images.
 
     Attributes:
@@ -57,10 +57,10 @@ class Trial:
     classes: tuple[str, ...]
     images: int
     labels: str
-    scores: tuple[Score, ...]
+    scores: tuple[PromptSetScore, ...]
 
 
-class Trials:
+class PromptTrials:
     """Scores prompt sets for one model on one split.
 
     Args:
@@ -99,7 +99,7 @@ class Trials:
         return embed_split(model, self._data(), cache_dir=self._cache_dir, device=self._device)
 
     def run(self, names: Sequence[str], yaml: str = "", *, bootstrap: int = 1000) -> Trial:
-        """Score shipped sets, and one that somebody wrote.
+        """PromptSetScore shipped sets, and one that somebody wrote.
 
         Args:
             names: Names of shipped sets.
@@ -122,7 +122,7 @@ class Trials:
             np.stack([workbench.pool.whole(s) for s in workbench.pool.sets])
         )
         scores = [
-            Score(
+            PromptSetScore(
                 prompts.name,
                 sum(len(prompts.render(name)) for name in workbench.pool.classes),
                 compute_metrics(row, workbench.scorer.support, resamples=bootstrap),

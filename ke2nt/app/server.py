@@ -10,7 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from ke2nt.app.backend import Lab, Seen
+from ke2nt.app.backend import AppBackend, Seen
 from ke2nt.app.html_parts import STYLE, note_html
 from ke2nt.errors import ConfigError
 from ke2nt.runtime.optional import import_optional
@@ -27,7 +27,7 @@ _MOST_WORDS = 4000  # characters
 
 
 def serve(
-    lab: Lab,
+    lab: AppBackend,
     *,
     folder: Path,
     host: str,
@@ -95,7 +95,7 @@ def serve(
         page.close(verbose=False)
 
 
-def _page(gr: Any, lab: Lab) -> Any:
+def _page(gr: Any, lab: AppBackend) -> Any:
     with gr.Blocks(
         title=f"{lab.name} · ke2nt app", delete_cache=(60, 600), analytics_enabled=False
     ) as page:
@@ -110,7 +110,7 @@ def _page(gr: Any, lab: Lab) -> Any:
     return page
 
 
-def _face_tab(gr: Any, lab: Lab) -> list[Any]:
+def _face_tab(gr: Any, lab: AppBackend) -> list[Any]:
     """The first tab; gives the boxes of words and templates."""
     vocabulary = lab.vocabulary
     seen = gr.State(None, time_to_live=1800)
@@ -193,7 +193,7 @@ def _face_tab(gr: Any, lab: Lab) -> list[Any]:
     return [words, templates]
 
 
-def _sets_tab(gr: Any, lab: Lab, words: list[Any]) -> None:
+def _sets_tab(gr: Any, lab: AppBackend, words: list[Any]) -> None:
     trials = lab.trials
     if trials is None:
         gr.HTML(note_html("This model has a linear head: it knows no words but its classes."))
@@ -233,7 +233,7 @@ def _sets_tab(gr: Any, lab: Lab, words: list[Any]) -> None:
     )
 
 
-def _defaults(lab: Lab) -> tuple[str, str]:
+def _defaults(lab: AppBackend) -> tuple[str, str]:
     return lab.vocabulary.default_words, lab.vocabulary.default_templates
 
 

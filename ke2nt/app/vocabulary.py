@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ke2nt.app.memory_encoder import MemoEncoder
+from ke2nt.app.memory_encoder import MemoryEncoder
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.errors import ModelError, PromptError
 from ke2nt.models.base import ExpressionModel
-from ke2nt.predict.custom_classes import check_encoder, encoder_name, shipped_set
+from ke2nt.predict.custom_classes import check_same_encoder, find_encoder_name, find_shipped_prompts
 from ke2nt.prompts.prompt_set import PAPER_TEMPLATE, PromptSet
 from ke2nt.vlm.catalog import TextEncoder, get_encoder
 
@@ -78,8 +78,8 @@ class Vocabulary:
         if self._bank is None:
             raise ModelError("this model has a linear head and knows no words but its classes")
         if self._encoder is None:
-            encoder = get_encoder(encoder_name(self._bank), cache_dir=self._folder)
-            self._encoder = MemoEncoder(encoder)
+            encoder = get_encoder(find_encoder_name(self._bank), cache_dir=self._folder)
+            self._encoder = MemoryEncoder(encoder)
         return self._encoder
 
     def of(self, words: str, templates: str) -> Words:
@@ -108,7 +108,7 @@ class Vocabulary:
             )
         bank = TextBank.build(prompts, self.encoder, cache_dir=self._folder)
         assert self._bank is not None  # else there is no encoder
-        check_encoder(self._bank, bank)
+        check_same_encoder(self._bank, bank)
         return Words(bank.classes, bank)
 
 
@@ -159,7 +159,7 @@ def _lines(text: str) -> list[str]:
 
 def _own_set(model: ExpressionModel) -> PromptSet | None:
     """The shipped prompt set that a model's bank was made of."""
-    shipped = shipped_set(model.bank)
+    shipped = find_shipped_prompts(model.bank)
     try:
         return shipped and shipped.with_classes(model.classes)
     except PromptError:

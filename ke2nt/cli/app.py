@@ -24,10 +24,10 @@ from ke2nt.cli.output import print_line
 from ke2nt.errors import MissingExtraError
 
 if TYPE_CHECKING:
-    from ke2nt.app.prompt_trials import Trials
+    from ke2nt.app.prompt_trials import PromptTrials
     from ke2nt.app.vocabulary import Vocabulary
     from ke2nt.models.base import ExpressionModel
-    from ke2nt.predict.detection import Detector
+    from ke2nt.predict.detections import Detector
 
 __all__ = ["app"]
 
@@ -61,7 +61,7 @@ def app(
 
     Example: ke2nt app --dataset ferplus --root DIR --rule majority
     """
-    from ke2nt.app.backend import Lab
+    from ke2nt.app.backend import AppBackend
     from ke2nt.app.server import serve
     from ke2nt.app.vocabulary import Vocabulary
     from ke2nt.models.load import load_model
@@ -84,7 +84,7 @@ def app(
             limit=limit,
             options=reader_options(option, rule),
         )
-        page = Lab(
+        page = AppBackend(
             model,
             loaded,
             detector=_detector(detector),
@@ -114,14 +114,14 @@ def _trials(
     root: Path | None,
     limit: int | None,
     options: dict[str, Any],
-) -> Trials | None:
-    from ke2nt.app.prompt_trials import Trials
+) -> PromptTrials | None:
+    from ke2nt.app.prompt_trials import PromptTrials
     from ke2nt.datasets.catalog import get_reader
 
     reader = get_reader(dataset, root, options)
     if model.bank is None:
         return None
-    return Trials(
+    return PromptTrials(
         name,
         lambda: spread(reader.load(split), limit),
         title=f"{dataset} {split}",
@@ -132,7 +132,7 @@ def _trials(
 
 
 def _detector(spec: str) -> Detector | None:
-    from ke2nt.predict.detection import get_detector
+    from ke2nt.predict.detectors import get_detector
 
     try:
         return get_detector(spec)

@@ -77,7 +77,7 @@ def infer_command(
     from ke2nt.banks.text_bank import TextBank
     from ke2nt.models.ke2nt import KE2NT
     from ke2nt.models.load import load_model
-    from ke2nt.speed.inference import inference_speed
+    from ke2nt.speed.inference import measure_inference
 
     if model is None:
         recognizer: Any = KE2NT(TextBank.build("paper"), backbone, size or 112)
@@ -88,7 +88,9 @@ def infer_command(
             )
         recognizer = load_model(model)
     where = device_name(None if device == "auto" else device)
-    report = inference_speed(recognizer, batch_size=batch, steps=steps, rounds=rounds, device=where)
+    report = measure_inference(
+        recognizer, batch_size=batch, steps=steps, rounds=rounds, device=where
+    )
     _print(report, ("predict_over_bare",), json)
 
 

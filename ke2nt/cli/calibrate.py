@@ -93,7 +93,7 @@ def calibrate(
     from ke2nt.evaluation.temperature import softmax
     from ke2nt.labels import map_labels
     from ke2nt.models.load import load_model
-    from ke2nt.predict.face_settings import ModelUse
+    from ke2nt.predict.face_settings import FaceSettings
     from ke2nt.predict.fit_intensity import fit_intensity_scale
     from ke2nt.predict.intensity import intensity
 
@@ -142,7 +142,7 @@ def calibrate(
                 f"{percent(max_risk)} of answers are wrong. Use more images."
             )
     notes += _compared(calibration, stored)
-    use = ModelUse.of(model)
+    use = FaceSettings.from_model(model)
     try:
         if model.bank is not None:
             embeddings = torch.from_numpy(answers.embeddings)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ke2nt.models.base import ExpressionModel
     from ke2nt.plots.explanation_plot import ExplainedFace
     from ke2nt.predict.classify import FaceClassifier
-    from ke2nt.predict.detection import Detector
+    from ke2nt.predict.detections import Detector
 
 __all__ = ["explain"]
 
@@ -70,7 +70,7 @@ def explain(
     from ke2nt.models.load import load_model
     from ke2nt.plots.explanation_plot import plot_explanations
     from ke2nt.predict.classify import FaceClassifier
-    from ke2nt.predict.detection import get_detector
+    from ke2nt.predict.detectors import get_detector
     from ke2nt.predict.paths import expand_paths
     from ke2nt.runtime.atomic import write_bytes, write_json
     from ke2nt.runtime.devices import usable_device
@@ -146,12 +146,12 @@ def explain(
 
 
 def _target(model: ExpressionModel, name: str) -> Target:
-    from ke2nt.explain.target import class_target, phrase_target
-    from ke2nt.predict.custom_classes import bank_of_words
+    from ke2nt.explain.target import Target
+    from ke2nt.predict.custom_classes import build_class_bank
 
     if name in model.classes or model.bank is None:
-        return class_target(model, name)
-    return phrase_target(model, name, bank_of_words(model, model.bank, [name]))
+        return Target.from_class(model, name)
+    return Target.from_phrase(model, name, build_class_bank(model, model.bank, [name]))
 
 
 def _faces(
@@ -178,7 +178,7 @@ def _explained(
     from ke2nt.data.images import decode
     from ke2nt.explain.heat import score_faces
     from ke2nt.explain.overlay import tint
-    from ke2nt.explain.target import class_target
+    from ke2nt.explain.target import Target
     from ke2nt.plots.explanation_plot import ExplainedFace
     from ke2nt.plots.figure import encode_png
     from ke2nt.runtime.atomic import write_bytes
@@ -188,7 +188,7 @@ def _explained(
     answer = model.classes[int(probabilities.argmax())]
     confidence = float(probabilities.max())
     overlays, scores, files = [], {}, []
-    for about in targets or [class_target(model, answer)]:
+    for about in targets or [Target.from_class(model, answer)]:
         scores[about.name] = float(score_faces(model, crop[None], about)[0])
         for name, method in methods.items():
             picture = tint(crop, torch.from_numpy(method(model, crop, about)), _SIDE)

@@ -124,8 +124,8 @@ def _onnx(
     run: str, out: Path | None, load: Loader, measured: tuple[str, int | None], ranges: str | None
 ) -> dict[str, Any]:
     from ke2nt.evaluation.predictions import compute_predictions
-    from ke2nt.export.compare import compare, labels_of
-    from ke2nt.export.onnx_export import answers, export_int8, export_onnx
+    from ke2nt.export.compare import compare_probabilities, find_labels
+    from ke2nt.export.onnx_export import export_int8, export_onnx, predict_onnx
     from ke2nt.export.ort import OnnxRecognizer
     from ke2nt.models.load import load_model
 
@@ -144,8 +144,8 @@ def _onnx(
         small = path.with_suffix(".int8.onnx")
         export_int8(path, small, examples)
         before = compute_predictions(model, images, precision="fp32")
-        after = answers(OnnxRecognizer(small), images)
-        loss = compare(before.probabilities, after, labels_of(before))
+        after = predict_onnx(OnnxRecognizer(small), images)
+        loss = compare_probabilities(before.probabilities, after, find_labels(before))
         size = small.stat().st_size
         facts["int8"] = {"file": str(small), "bytes": size, **loss.to_dict()}
         lines.append(f"written: {small} ({size / 1e6:.1f} MB); {_words(loss)}")

@@ -108,14 +108,14 @@ def predict(
 
     Example: ke2nt predict photo.jpg holiday/ talk.mp4 --out faces.csv --annotate seen
     """
-    from ke2nt.predict.annotated_files import PictureWriter
-    from ke2nt.predict.output import LateTable, check_table
+    from ke2nt.predict.annotated_files import AnnotationWriter
     from ke2nt.predict.recognizer import Recognizer
     from ke2nt.predict.stream import Totals, predict_paths
+    from ke2nt.predict.table_writers import DeferredTable, check_table_path
     from ke2nt.runtime.progress import track
 
     if out is not None:
-        check_table(out)
+        check_table_path(out)
         if out.resolve() in (Path(path).resolve() for path in paths):
             raise ConfigError("the table would replace what is read", found=out)
     recognizer = Recognizer.from_pretrained(
@@ -131,9 +131,9 @@ def predict(
     totals = Totals()
     few: list[FaceResult] = []
     with ExitStack() as open_files:
-        table = open_files.enter_context(LateTable(out, recognizer.classes)) if out else None
+        table = open_files.enter_context(DeferredTable(out, recognizer.classes)) if out else None
         pictures = open_files.enter_context(
-            PictureWriter(recognizer.classes, annotated=annotate, timelines=timeline)
+            AnnotationWriter(recognizer.classes, annotated=annotate, timelines=timeline)
         )
         document = open_files.enter_context(_json_document(model, recognizer, totals, json))
         stream = predict_paths(

@@ -6,16 +6,16 @@ import numpy as np
 import torch
 
 from ke2nt.errors import ModelError
-from ke2nt.explain.heat import forward_faces, resized, stretched
+from ke2nt.explain.heat import forward_faces, rescale_map, upsample_map
 from ke2nt.explain.target import Target
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.output import DeepOutput
 
-__all__ = ["attention_map"]
+__all__ = ["compute_attention_map"]
 
 
 @torch.no_grad()
-def attention_map(model: ExpressionModel, crop: np.ndarray, target: Target) -> np.ndarray:
+def compute_attention_map(model: ExpressionModel, crop: np.ndarray, target: Target) -> np.ndarray:
     """Spatial attention, the stages weighted as they are in the answer.
 
     It is the same for every target: attention comes before the heads.
@@ -42,5 +42,5 @@ def attention_map(model: ExpressionModel, crop: np.ndarray, target: Target) -> n
     weights = model.fusion.weights.tolist()
     total = np.zeros((size, size), np.float32)
     for weight, places in zip(weights, output.attention, strict=True):
-        total += weight * resized(stretched(places[0].float().cpu()), size)
+        total += weight * upsample_map(rescale_map(places[0].float().cpu()), size)
     return total

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ke2nt.explain.heat import forward_faces, resized
+from ke2nt.explain.heat import forward_faces, upsample_map
 from ke2nt.explain.target import Target
 from ke2nt.models.base import ExpressionModel
 from ke2nt.runtime.seeding import torch_generator
 
-__all__ = ["Curves", "deletion_insertion", "random_map", "region_share"]
+__all__ = ["Curves", "compute_deletion_insertion", "draw_random_map", "compute_region_share"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Curves:
 
 
 @torch.no_grad()
-def deletion_insertion(
+def compute_deletion_insertion(
     model: ExpressionModel, crop: np.ndarray, target: Target, heat: np.ndarray, *, steps: int = 16
 ) -> Curves:
     """Both curves of a map of a class.
@@ -68,13 +68,13 @@ def deletion_insertion(
     return Curves(probability[: steps + 1], probability[steps + 1 :])
 
 
-def random_map(size: int, *seed: int | str, grid: int = 7) -> np.ndarray:
+def draw_random_map(size: int, *seed: int | str, grid: int = 7) -> np.ndarray:
     """A map that knows nothing, as smooth as those of grid × grid cells: float32 (size, size)."""
     noise = torch.rand(grid, grid, generator=torch_generator(0, "random map", *seed))
-    return resized(noise, size)
+    return upsample_map(noise, size)
 
 
-def region_share(heat: np.ndarray, region: np.ndarray) -> float:
+def compute_region_share(heat: np.ndarray, region: np.ndarray) -> float:
     """Share of a map's mass inside a region.
 
     Args:

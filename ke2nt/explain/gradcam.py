@@ -14,7 +14,7 @@ from ke2nt.explain.target import Target
 from ke2nt.models.base import ExpressionModel
 from ke2nt.runtime.optional import import_optional
 
-__all__ = ["gradcam_map"]
+__all__ = ["compute_gradcam_map"]
 
 _LEAST_CELLS = 6
 
@@ -30,7 +30,7 @@ class _Score(nn.Module):
         return self.target.score(self.model(images))
 
 
-def gradcam_map(model: ExpressionModel, crop: np.ndarray, target: Target) -> np.ndarray:
+def compute_gradcam_map(model: ExpressionModel, crop: np.ndarray, target: Target) -> np.ndarray:
     """Grad-CAM (Selvaraju et al., https://arxiv.org/abs/1610.02391), transformers included.
 
     It is taken from the deepest stage that has at least 6 × 6 cells; small faces leave the very

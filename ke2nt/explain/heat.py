@@ -11,7 +11,7 @@ from ke2nt.explain.target import Target
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.output import KE2NTOutput
 
-__all__ = ["forward_faces", "resized", "score_faces", "stretched"]
+__all__ = ["forward_faces", "upsample_map", "score_faces", "rescale_map"]
 
 _BATCH = 64
 
@@ -33,7 +33,7 @@ def score_faces(model: ExpressionModel, faces: np.ndarray, target: Target) -> Te
     return torch.cat(parts)
 
 
-def resized(heat: Tensor, size: int) -> np.ndarray:
+def upsample_map(heat: Tensor, size: int) -> np.ndarray:
     """A map (h, w) at the size of the face: float32 (size, size), smooth between its cells."""
     grown = functional.interpolate(
         heat.float()[None, None], size=(size, size), mode="bicubic", align_corners=False
@@ -41,7 +41,7 @@ def resized(heat: Tensor, size: int) -> np.ndarray:
     return grown[0, 0].numpy()
 
 
-def stretched(heat: Tensor) -> Tensor:
+def rescale_map(heat: Tensor) -> Tensor:
     """A map from 0, where it is lowest, to 1, where it is highest; 0 where it is flat."""
     low, high = heat.min(), heat.max()
     return (heat - low) / (high - low).clamp(min=torch.finfo(heat.dtype).tiny)

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from ke2nt.errors import ConfigError
-from ke2nt.explain.attention_map import attention_map
-from ke2nt.explain.gradcam import gradcam_map
-from ke2nt.explain.occlusion import occlusion_map
+from ke2nt.explain.attention_map import compute_attention_map
+from ke2nt.explain.gradcam import compute_gradcam_map
+from ke2nt.explain.occlusion import compute_occlusion_map
 from ke2nt.explain.target import Target
 from ke2nt.models.base import ExpressionModel
 from ke2nt.runtime.suggest import did_you_mean
@@ -18,9 +18,9 @@ __all__ = ["METHODS", "Method", "get_method"]
 
 Method = Callable[[ExpressionModel, np.ndarray, Target], np.ndarray]
 METHODS: Mapping[str, Method] = {
-    "attention": attention_map,
-    "gradcam": gradcam_map,
-    "occlusion": occlusion_map,
+    "attention": compute_attention_map,
+    "gradcam": compute_gradcam_map,
+    "occlusion": compute_occlusion_map,
 }
 
 

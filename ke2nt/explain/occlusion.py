@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ke2nt.explain.heat import resized, score_faces
+from ke2nt.explain.heat import score_faces, upsample_map
 from ke2nt.explain.target import Target
 from ke2nt.models.base import ExpressionModel
 
-__all__ = ["GRID", "cover_regions", "occlusion_map"]
+__all__ = ["GRID", "cover_regions", "compute_occlusion_map"]
 
 GRID = 7
 """Regions along each side of the face."""
@@ -39,7 +39,7 @@ def cover_regions(crop: np.ndarray, grid: int = GRID) -> np.ndarray:
     return copies
 
 
-def occlusion_map(model: ExpressionModel, crop: np.ndarray, target: Target) -> np.ndarray:
+def compute_occlusion_map(model: ExpressionModel, crop: np.ndarray, target: Target) -> np.ndarray:
     """How much of the target's score each region carries.
 
     Args:
@@ -52,4 +52,4 @@ def occlusion_map(model: ExpressionModel, crop: np.ndarray, target: Target) -> n
         where the place speaks against the target.
     """
     scores = score_faces(model, np.concatenate([crop[None], cover_regions(crop)]), target)
-    return resized((scores[0] - scores[1:]).reshape(GRID, GRID), crop.shape[0])
+    return upsample_map((scores[0] - scores[1:]).reshape(GRID, GRID), crop.shape[0])

@@ -15,7 +15,7 @@ from ke2nt.checkpoints.model_folder import find_model_folder
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.errors import CheckpointError, ModelError
 from ke2nt.evaluation.predictions import compute_predictions
-from ke2nt.export.compare import Comparison, compare, labels_of
+from ke2nt.export.compare import Comparison, compare_probabilities, find_labels
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.load import load_model
 
@@ -91,7 +91,7 @@ def bundle_model(
         size = sum(file.stat().st_size for file in trial.iterdir())
         before = compute_predictions(model, images, precision="fp32")
         after = compute_predictions(load_model(trial), images, precision="fp32")
-    found = compare(before.probabilities, after.probabilities, labels_of(before))
+    found = compare_probabilities(before.probabilities, after.probabilities, find_labels(before))
     if size > MAX_BYTES:
         raise ModelError(
             "the model is too large to come with the package",

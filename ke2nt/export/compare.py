@@ -10,7 +10,7 @@ import numpy as np
 from ke2nt.evaluation.predictions import Predictions
 from ke2nt.labels import map_labels
 
-__all__ = ["Comparison", "compare", "labels_of"]
+__all__ = ["Comparison", "compare_probabilities", "find_labels"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,9 @@ class Comparison:
         return asdict(self)
 
 
-def compare(before: np.ndarray, after: np.ndarray, labels: np.ndarray | None = None) -> Comparison:
+def compare_probabilities(
+    before: np.ndarray, after: np.ndarray, labels: np.ndarray | None = None
+) -> Comparison:
     """Compare probabilities.
 
     Args:
@@ -54,7 +56,7 @@ def compare(before: np.ndarray, after: np.ndarray, labels: np.ndarray | None = N
     )
 
 
-def labels_of(predictions: Predictions) -> np.ndarray | None:
+def find_labels(predictions: Predictions) -> np.ndarray | None:
     """(N,) true classes in the model's label set; None where the data has another one."""
     if set(predictions.data_classes) != set(predictions.classes):
         return None

@@ -10,15 +10,15 @@ import torch
 
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.errors import ModelError
-from ke2nt.export.compare import Comparison, compare
+from ke2nt.export.compare import Comparison, compare_probabilities
 from ke2nt.export.deployed import DeployedModel
-from ke2nt.export.onnx_file import encoder_nodes, to_onnx
-from ke2nt.export.ort import OnnxRecognizer, quantized
+from ke2nt.export.onnx_file import build_onnx, find_encoder_nodes
+from ke2nt.export.ort import OnnxRecognizer, quantize
 from ke2nt.models.base import ExpressionModel
 from ke2nt.runtime.atomic import write_bytes
 from ke2nt.runtime.seeding import derive_seed
 
-__all__ = ["TOLERANCE", "answers", "export_int8", "export_onnx"]
+__all__ = ["TOLERANCE", "export_int8", "export_onnx", "predict_onnx"]
 
 TOLERANCE = 1e-4
 _PROBES = (1, 7)
@@ -39,7 +39,7 @@ def export_onnx(model: ExpressionModel, path: Path) -> Comparison:
         MissingExtraError: onnx, onnxscript or onnxruntime is not installed.
         ModelError: A probability differs by more than `TOLERANCE`; nothing is written.
     """
-    graph = to_onnx(model)
+    graph = build_onnx(model)
     exported, deployed = OnnxRecognizer(graph), DeployedModel(model).eval()
     size = model.preprocessing.image_size
     rng = np.random.default_rng(derive_seed(0, "export probes"))
@@ -49,7 +49,7 @@ def export_onnx(model: ExpressionModel, path: Path) -> Comparison:
         with torch.inference_mode():
             before.append(deployed(torch.from_numpy(images)).numpy())
         after.append(exported(images))
-    found = compare(np.concatenate(before), np.concatenate(after))
+    found = compare_probabilities(np.concatenate(before), np.concatenate(after))
     if not found.max_difference <= TOLERANCE:
         raise ModelError(
             "the exported graph does not answer as the model does",
@@ -75,10 +75,10 @@ def export_int8(graph: Path, path: Path, samples: FaceTensors, *, count: int = 2
     chosen = usable[torch.linspace(0, len(usable) - 1, min(count, len(usable))).long()]
     batches = (_channels_last(b.pixels) for b in samples.batches(_BATCH, order=chosen))
     content = graph.read_bytes()
-    write_bytes(path, quantized(content, batches, encoder_nodes(content)))
+    write_bytes(path, quantize(content, batches, find_encoder_nodes(content)))
 
 
-def answers(exported: OnnxRecognizer, images: FaceTensors) -> np.ndarray:
+def predict_onnx(exported: OnnxRecognizer, images: FaceTensors) -> np.ndarray:
     """Probabilities (N, K) of every readable image of a split, in its order."""
     return np.concatenate([exported(batch) for batch in _batches(images)])
 

@@ -16,7 +16,7 @@ from ke2nt.export.deployed import DeployedModel
 from ke2nt.models.base import ExpressionModel
 from ke2nt.runtime.optional import import_optional
 
-__all__ = ["INPUT", "OUTPUT", "encoder_nodes", "to_onnx"]
+__all__ = ["INPUT", "OUTPUT", "find_encoder_nodes", "build_onnx"]
 
 INPUT = "images"
 OUTPUT = "probabilities"
@@ -24,7 +24,7 @@ _PURPOSE = "exporting to ONNX"
 _HEAVY = ("Conv", "Gemm", "MatMul")
 
 
-def to_onnx(model: ExpressionModel) -> bytes:
+def build_onnx(model: ExpressionModel) -> bytes:
     """An ONNX file from uint8 (batch, S, S, 3) RGB `images` to float32 (batch, K) `probabilities`.
 
     Normalization, text embeddings and calibration are constants of the graph; the batch size is
@@ -71,8 +71,8 @@ def to_onnx(model: ExpressionModel) -> bytes:
     return graph.SerializeToString()
 
 
-def encoder_nodes(graph: bytes) -> list[str]:
-    """Names of the convolutions and matrix products of the image encoder in a `to_onnx` file."""
+def find_encoder_nodes(graph: bytes) -> list[str]:
+    """Names of the convolutions and matrix products of the image encoder in a `build_onnx` file."""
     onnx = import_optional("onnx", extra="export", purpose=_PURPOSE)
     return [
         node.name

@@ -15,7 +15,7 @@ from ke2nt.errors import ModelError
 from ke2nt.export.onnx_file import INPUT, OUTPUT
 from ke2nt.runtime.optional import import_optional
 
-__all__ = ["OnnxRecognizer", "quantized"]
+__all__ = ["OnnxRecognizer", "quantize"]
 
 _PURPOSE = "running ONNX files"
 
@@ -91,13 +91,13 @@ class _Reader:
         return None if batch is None else {INPUT: batch}
 
 
-def quantized(graph: bytes, batches: Iterable[np.ndarray], nodes: Sequence[str]) -> bytes:
+def quantize(graph: bytes, batches: Iterable[np.ndarray], nodes: Sequence[str]) -> bytes:
     """An ONNX file whose named nodes compute in 8-bit integers.
 
     Weights are scaled per channel, activations by the range that they take on the batches.
 
     Args:
-        graph: A file as `to_onnx` gives it.
+        graph: A file as `build_onnx` gives it.
         batches: uint8 (B, S, S, 3) images like those that will be met.
         nodes: Names of the nodes.
     """

@@ -14,10 +14,10 @@ from ke2nt.runtime.atomic import write_bytes
 if TYPE_CHECKING:
     from ke2nt.predict.timeline import Timeline
 
-__all__ = ["PictureWriter"]
+__all__ = ["AnnotationWriter"]
 
 
-class PictureWriter:
+class AnnotationWriter:
     """Writes what a stream of results shows; a context manager that finishes the last file.
 
     An image `a.jpg` becomes `a.annotated.jpg`, other kinds of image `a.annotated.png`, a video

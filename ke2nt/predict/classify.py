@@ -13,8 +13,8 @@ from ke2nt.errors import ModelError
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.output import KE2NTOutput
 from ke2nt.predict.crop import crop_face
-from ke2nt.predict.detection import Box
-from ke2nt.predict.face_settings import ModelUse
+from ke2nt.predict.detections import Box
+from ke2nt.predict.face_settings import FaceSettings
 from ke2nt.predict.intensity import intensity
 
 __all__ = ["FaceClassifier", "Scores"]
@@ -64,7 +64,7 @@ class FaceClassifier:
         self.model = model.to(device).eval()
         self.device = device
         self.batch_size = batch_size
-        self.use = ModelUse.of(model)
+        self.use = FaceSettings.from_model(model)
         self.reference: Tensor | None = None
         self.own_words = True
 

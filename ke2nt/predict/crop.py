@@ -6,8 +6,8 @@ import numpy as np
 
 from ke2nt.data.images import decode
 from ke2nt.data.preprocessing import Preprocessing
-from ke2nt.predict.detection import Box
-from ke2nt.predict.face_settings import ModelUse
+from ke2nt.predict.detections import Box
+from ke2nt.predict.face_settings import FaceSettings
 
 __all__ = ["crop_face", "crop_square"]
 
@@ -34,7 +34,7 @@ def crop_square(pixels: np.ndarray, box: Box, margin: float) -> np.ndarray:
 
 
 def crop_face(
-    pixels: np.ndarray, box: Box | None, preprocessing: Preprocessing, use: ModelUse
+    pixels: np.ndarray, box: Box | None, preprocessing: Preprocessing, use: FaceSettings
 ) -> np.ndarray:
     """The crop that a model sees: uint8 (S, S, 3), S its image size; no box means all of it."""
     face = pixels if box is None else crop_square(pixels, box, use.margin)

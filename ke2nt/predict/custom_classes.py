@@ -1,4 +1,4 @@
-"""Any words as classes, embedded as the model's own class prompts were."""
+"""Any words as classes, embedded in the same way as the prompts the model was trained with."""
 
 from __future__ import annotations
 
@@ -9,78 +9,83 @@ from ke2nt.errors import ModelError, PromptError, TextEncoderError
 from ke2nt.models.base import ExpressionModel
 from ke2nt.prompts.prompt_set import PAPER_TEMPLATE, PromptSet
 
-__all__ = ["bank_of_words", "check_encoder", "encoder_name", "shipped_set"]
+__all__ = ["build_class_bank", "check_same_encoder", "find_encoder_name", "find_shipped_prompts"]
 
 
-def bank_of_words(
-    model: ExpressionModel, own: TextBank | None, classes: Sequence[str] | PromptSet
+def build_class_bank(
+    model: ExpressionModel, trained_bank: TextBank | None, classes: Sequence[str] | PromptSet
 ) -> TextBank:
-    """Text embeddings of new classes from the encoder that a model was trained with.
+    """Embed new classes with the text encoder that a model was trained with.
 
     Args:
         model: A recognizer with a text head.
-        own: The bank that it was trained with.
-        classes: Words, put into the templates of the model's own prompt set where that is a shipped
-            one, else into KE2NT's; or a prompt set.
+        trained_bank: The text bank that it was trained with; None for a linear head.
+        classes: Words or a prompt set. Words are put into the templates of the model's prompt set
+            if that is a shipped one, else into the template of the KE2NT paper.
 
     Raises:
         ModelError: The model has a linear head.
-        TextEncoderError: Its encoder is not known, cannot be had, or has other weights now.
-        MissingExtraError: Its encoder is minilm and not installed.
+        TextEncoderError: The text encoder is unknown or unavailable, or its weights have changed.
+        MissingExtraError: The text encoder is minilm and not installed.
         PromptError: A word or prompt is not valid.
     """
-    if own is None:
+    if trained_bank is None:
         raise ModelError(
-            "this model knows no words",
-            expected="a model with a text head, for classes of your own",
+            "this model does not support custom classes",
+            expected="a model with a text head",
             found=f"a {model.head} head",
         )
-    shipped = shipped_set(own)
-    templates = (shipped.templates if shipped else ()) or (PAPER_TEMPLATE,)
-    prompts = (
-        classes if isinstance(classes, PromptSet) else PromptSet.from_words(classes, templates)
-    )
-    bank = TextBank.build(prompts, encoder_name(own))
-    check_encoder(own, bank)
+
+    if isinstance(classes, PromptSet):
+        prompts = classes
+    else:
+        shipped = find_shipped_prompts(trained_bank)
+        templates = (shipped.templates if shipped else ()) or (PAPER_TEMPLATE,)
+        prompts = PromptSet.from_words(classes, templates)
+
+    bank = TextBank.build(prompts, find_encoder_name(trained_bank))
+    check_same_encoder(trained_bank, bank)
     return bank
 
 
-def encoder_name(own: TextBank) -> str:
-    """The text encoder that a model was trained with.
+def find_encoder_name(trained_bank: TextBank) -> str:
+    """Name the text encoder that a model was trained with.
 
     Raises:
-        TextEncoderError: Its bank does not say.
+        TextEncoderError: Its text bank does not record the encoder.
     """
-    encoder = own.provenance.get("encoder")
+    encoder = trained_bank.provenance.get("encoder")
     if not isinstance(encoder, str):
         raise TextEncoderError(
-            "the model does not say which text encoder it was trained with",
+            "the model does not record which text encoder it was trained with",
             expected="an encoder in the provenance of its text bank",
-            hint="Classes of your own need a model whose bank was made by TextBank.build.",
+            hint="Custom classes need a model whose text bank was created by TextBank.build.",
         )
     return encoder
 
 
-def check_encoder(own: TextBank, bank: TextBank) -> None:
-    """Make sure that two banks are of the same text encoder.
+def check_same_encoder(trained_bank: TextBank, bank: TextBank) -> None:
+    """Check that two banks were made by the same text encoder.
 
     Raises:
-        TextEncoderError: Its weights or tokenizer differ.
+        TextEncoderError: The weights or the tokenizer differ.
     """
     for name in ("weights", "tokenizer"):
-        if own.provenance.get(name) != bank.provenance.get(name):
+        if trained_bank.provenance.get(name) != bank.provenance.get(name):
             raise TextEncoderError(
-                "the text encoder is not the one that the model was trained with "
-                f"(its {name} differ)",
-                expected=own.provenance.get(name),
+                f"the text encoder is not the one the model was trained with (its {name} differ)",
+                expected=trained_bank.provenance.get(name),
                 found=bank.provenance.get(name),
             )
 
 
-def shipped_set(own: TextBank | None) -> PromptSet | None:
-    """The shipped prompt set that a bank was made of."""
-    name = own.provenance.get("prompt_set") if own else None
+def find_shipped_prompts(bank: TextBank | None) -> PromptSet | None:
+    """Load the shipped prompt set that a bank was built from, or None if it was another set."""
+    name = bank.provenance.get("prompt_set") if bank else None
+    if not isinstance(name, str):
+        return None
+
     try:
-        return PromptSet.load(name) if isinstance(name, str) else None
+        return PromptSet.load(name)
     except PromptError:
         return None

@@ -1,4 +1,4 @@
-"""How a model wants its faces cropped and its intensities scaled: facts on its card."""
+"""How a model expects faces to be cropped and intensities scaled; stored on its model card."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ from typing import Any, Self
 from ke2nt.errors import CheckpointError
 from ke2nt.models.base import ExpressionModel
 from ke2nt.predict.intensity import IntensityScale
+from ke2nt.runtime.renamed import warn_renamed
 
-__all__ = ["DEFAULT_MARGIN", "ModelUse"]
+__all__ = ["DEFAULT_MARGIN", "FaceSettings"]
 
 DEFAULT_MARGIN = 0.0
-"""A square as large as the longer side of the detector's box, as FER+ is cropped."""
+"""A square whose side is the longer side of the detector's box, as FER+ is cropped."""
 
 
 @dataclass(frozen=True, slots=True)
-class ModelUse:
-    """Facts that a model's card keeps under "predict", for faces that come from a detector.
+class FaceSettings:
+    """Settings that a model card keeps under "predict", for faces found by a detector.
 
     Attributes:
-        margin: The crop is a square of (1 + margin) times the longer side of the detector's box,
-            around its center.
-        face_pixels: Side in pixels of the pictures that the model was trained from, where they were
-            smaller than its input; sharper crops are first reduced to it. None for no such step.
-        intensity: From raw intensities to those that users see; None leaves them raw.
+        margin: The crop is a square around the center of the detector's box; its side is
+            (1 + margin) times the longer side of the box.
+        face_pixels: Side in pixels of the training images if they were smaller than the model's
+            input; larger crops are first reduced to it. None skips this step.
+        intensity: Scale from raw intensities to the reported ones; None reports raw intensities.
 
     Raises:
         CheckpointError: A value is out of range.
@@ -35,18 +36,22 @@ class ModelUse:
     intensity: IntensityScale | None = None
 
     def __post_init__(self) -> None:
-        if not -0.5 < self.margin < 4 or (
-            self.face_pixels is not None and not 8 <= self.face_pixels <= 4096
-        ):
+        valid_margin = -0.5 < self.margin < 4
+        valid_pixels = self.face_pixels is None or 8 <= self.face_pixels <= 4096
+        if not (valid_margin and valid_pixels):
             raise CheckpointError(
-                "the model's facts for prediction are out of range",
+                "the prediction settings of the model are out of range",
                 expected="margin from -0.5 to 4, face_pixels from 8 to 4096",
-                found=(self.margin, self.face_pixels),
+                found=f"margin {self.margin}, face_pixels {self.face_pixels}",
             )
 
     @classmethod
-    def of(cls, model: ExpressionModel) -> Self:
-        """The facts of a model; defaults for those that its card does not have."""
+    def from_model(cls, model: ExpressionModel) -> Self:
+        """Read the settings of a model; defaults for those that its card does not have.
+
+        Raises:
+            CheckpointError: A value is out of range or has a wrong type.
+        """
         stored: dict[str, Any] = model.card.get("predict") or {}
         scale = stored.get("intensity")
         try:
@@ -57,13 +62,20 @@ class ModelUse:
             )
         except TypeError as error:
             raise CheckpointError(
-                "the model's facts for prediction are damaged", found=error
+                "the prediction settings of the model are damaged", found=error
             ) from error
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON value, to be stored in `model.card["predict"]`."""
+        """Convert to a plain JSON value, to be stored in `model.card["predict"]`."""
         return {
             "margin": self.margin,
             "face_pixels": self.face_pixels,
             "intensity": self.intensity and self.intensity.to_dict(),
         }
+
+
+def __getattr__(name: str) -> Any:
+    if name == "ModelUse":
+        warn_renamed("class", "ModelUse", "FaceSettings")
+        return FaceSettings
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

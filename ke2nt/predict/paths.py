@@ -17,7 +17,7 @@ def expand_paths(names: Iterable[str]) -> Iterator[tuple[str, int | str]]:
     """Every picture and video that is meant, one by one.
 
     A folder means the images and videos in it and below it, in the order of their names, without
-    those that `PictureWriter` made; a number
+    those that `AnnotationWriter` made; a number
     that is no file, a camera; a pattern such as "*.jpg", the files that match. A file that is named
     itself is tried whatever its suffix, and a name without any file stays as it is.
 

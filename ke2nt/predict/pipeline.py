@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ke2nt.predict.classify import FaceClassifier, Scores
-from ke2nt.predict.detection import Box, Detector
+from ke2nt.predict.detections import Box, Detector
 from ke2nt.predict.frames import Frame, FrameResult
 from ke2nt.predict.result import FaceResult
 from ke2nt.predict.tracking import Tracker

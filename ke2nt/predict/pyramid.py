@@ -8,7 +8,7 @@ import numpy as np
 
 from ke2nt.errors import ConfigError
 from ke2nt.predict.annotate import resize
-from ke2nt.predict.detection import Box, Detection
+from ke2nt.predict.detections import Box, Detection
 
 __all__ = ["detect_at_sides", "merge_detections"]
 

@@ -12,8 +12,9 @@ from ke2nt.errors import ConfigError, DataError
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.load import load_model
 from ke2nt.predict.classify import FaceClassifier
-from ke2nt.predict.custom_classes import bank_of_words
-from ke2nt.predict.detection import Detector, get_detector
+from ke2nt.predict.custom_classes import build_class_bank
+from ke2nt.predict.detections import Detector
+from ke2nt.predict.detectors import get_detector
 from ke2nt.predict.frames import Frame, FrameResult
 from ke2nt.predict.image_inputs import ImageLike, image_frames
 from ke2nt.predict.pipeline import find_faces, recognize
@@ -147,7 +148,7 @@ class Recognizer:
                 self.model.calibration, self.model.card = self._own_calibration, self._own_card
             self._classifier.own_words = True
             return
-        bank = bank_of_words(self.model, self._own_bank, classes)
+        bank = build_class_bank(self.model, self._own_bank, classes)
         self.model.set_bank(bank)  # type: ignore[operator]
         self._classifier.own_words = False
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ke2nt.predict.detection import Detection
+from ke2nt.predict.detections import Detection
 from ke2nt.predict.pyramid import detect_at_sides
 from ke2nt.runtime.optional import import_optional
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ke2nt.errors import ConfigError
-from ke2nt.predict.detection import Box
+from ke2nt.predict.detections import Box
 
 __all__ = ["Tracker", "box_iou"]
 

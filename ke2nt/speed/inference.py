@@ -16,10 +16,10 @@ from ke2nt.runtime.provenance import machine, package_versions
 from ke2nt.speed.measure import take_turns
 from ke2nt.speed.training import random_faces
 
-__all__ = ["inference_speed"]
+__all__ = ["measure_inference"]
 
 
-def inference_speed(
+def measure_inference(
     model: ExpressionModel,
     *,
     batch_size: int = 128,

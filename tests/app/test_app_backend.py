@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 import pytest
 import yaml
 
-from ke2nt.app.backend import Lab
-from ke2nt.app.prompt_trials import Trials
+from ke2nt.app.backend import AppBackend
+from ke2nt.app.prompt_trials import PromptTrials
 from ke2nt.app.vocabulary import Vocabulary
 from ke2nt.datasets.catalog import get_reader
 from ke2nt.evaluation.embed_split import embed_split
@@ -44,14 +44,14 @@ def lab(model, data, tmp_path):
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     vocabulary = Vocabulary(model, scratch)
-    trials = Trials(
+    trials = PromptTrials(
         str(tmp_path / "model"),
         lambda: data,
         title="drawn faces",
         encoder=lambda: vocabulary.encoder,
         folder=scratch,
     )
-    return Lab("m", model, detector=None, device="cpu", vocabulary=vocabulary, trials=trials)
+    return AppBackend("m", model, detector=None, device="cpu", vocabulary=vocabulary, trials=trials)
 
 
 @pytest.fixture
@@ -171,7 +171,7 @@ def test_nothing_typed_reaches_the_usual_cache(lab, photo, tmp_path, monkeypatch
 
 
 def test_a_linear_head(linear, photo, tmp_path):
-    lab = Lab(
+    lab = AppBackend(
         "linear",
         linear,
         detector=None,

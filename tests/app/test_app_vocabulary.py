@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ke2nt.app.memory_encoder import MemoEncoder
+from ke2nt.app.memory_encoder import MemoryEncoder
 from ke2nt.app.vocabulary import Vocabulary, parse_words, words_text
 from ke2nt.errors import PromptError, TextEncoderError
 from ke2nt.vlm.base import EncodedText, Fingerprint
@@ -103,7 +103,7 @@ class Counting:
 
 def test_memo_asks_once_for_each_prompt():
     inner = Counting()
-    memo = MemoEncoder(inner)
+    memo = MemoryEncoder(inner)
     memo.fingerprint()
     memo.fingerprint()
     memo.encode(["a", "bb"])
@@ -116,6 +116,6 @@ def test_memo_asks_once_for_each_prompt():
 
 def test_memo_of_minilm_equals_it():
     encoder = get_encoder("minilm")
-    memo = MemoEncoder(encoder)
+    memo = MemoryEncoder(encoder)
     texts = ["a happy face", "a sad face"]
     torch.testing.assert_close(memo.encode(texts).embeddings, encoder.encode(texts).embeddings)

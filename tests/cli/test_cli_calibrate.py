@@ -11,7 +11,7 @@ from ke2nt.evaluation.evaluate_model import decode_for_model, evaluate_model
 from ke2nt.evaluation.predictions import compute_predictions
 from ke2nt.evaluation.temperature import fit_temperature
 from ke2nt.models.load import load_model
-from ke2nt.predict.face_settings import ModelUse
+from ke2nt.predict.face_settings import FaceSettings
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def test_the_temperature_is_fitted_and_stored(calibrate, model, faces):
     assert value["temperature"] == pytest.approx(fit_temperature(raw.logits[0], labels))
     assert value["fitted_on"] == {"dataset": "folder", "split": "val", "options": {}, "n": 24}
     stored = load_model(model)
-    scale = ModelUse.of(stored).intensity
+    scale = FaceSettings.from_model(stored).intensity
     assert scale is None or scale.to_dict() == value["predict"]["intensity"]
     assert (scale is None) == any("scale of intensity" in note for note in value["notes"])
     assert stored.calibration.temperature == value["temperature"]

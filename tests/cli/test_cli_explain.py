@@ -66,7 +66,7 @@ def test_pictures_and_facts_through_the_entry_point(place, tmp_path):
 def test_a_phrase_of_the_model_s_own_words_and_a_class(explain, tmp_path, monkeypatch):
     words = TextBank.build("paper", classes=["surprise"])  # in the shipped bank: no text model
     monkeypatch.setattr(
-        "ke2nt.predict.custom_classes.bank_of_words", lambda model, own, names: words
+        "ke2nt.predict.custom_classes.build_class_bank", lambda model, own, names: words
     )
     code, out, err = explain(
         "deep", "--target", "raised inner brows", "--target", "anger", "--out", tmp_path, "--json"

@@ -10,13 +10,13 @@ from bright_faces import CORNER, SIZE
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.errors import ConfigError, MissingExtraError, ModelError
 from ke2nt.explain import gradcam
-from ke2nt.explain.attention_map import attention_map
-from ke2nt.explain.checks import deletion_insertion, random_map, region_share
-from ke2nt.explain.gradcam import gradcam_map
+from ke2nt.explain.attention_map import compute_attention_map
+from ke2nt.explain.checks import compute_deletion_insertion, compute_region_share, draw_random_map
+from ke2nt.explain.gradcam import compute_gradcam_map
 from ke2nt.explain.heat import forward_faces, score_faces
 from ke2nt.explain.methods import METHODS, get_method
-from ke2nt.explain.occlusion import occlusion_map
-from ke2nt.explain.target import class_target, log_odds, phrase_target
+from ke2nt.explain.occlusion import compute_occlusion_map
+from ke2nt.explain.target import Target, log_odds
 from ke2nt.models.build import build_model
 from ke2nt.models.ke2nt import KE2NT
 
@@ -24,18 +24,18 @@ REGION = np.zeros((SIZE, SIZE), bool)
 REGION[CORNER] = True
 
 
-@pytest.mark.parametrize("method", [gradcam_map, occlusion_map])
+@pytest.mark.parametrize("method", [compute_gradcam_map, compute_occlusion_map])
 def test_the_place_that_decides_is_found(method, sees_brightness, crop):
-    heat = method(sees_brightness, crop, class_target(sees_brightness, "happiness"))
+    heat = method(sees_brightness, crop, Target.from_class(sees_brightness, "happiness"))
     assert heat.shape == (SIZE, SIZE)
     assert heat.dtype == np.float32
-    share = region_share(heat, REGION)
+    share = compute_region_share(heat, REGION)
     assert share > 0.5 > 4 * REGION.mean()  # its area is a ninth
     assert REGION[np.unravel_index(heat.argmax(), heat.shape)]
 
 
 def test_what_speaks_against_a_class_is_negative(sees_brightness, crop):
-    heat = occlusion_map(sees_brightness, crop, class_target(sees_brightness, "anger"))
+    heat = compute_occlusion_map(sees_brightness, crop, Target.from_class(sees_brightness, "anger"))
     assert heat[CORNER].mean() < -0.1
     assert abs(heat[30:, :16]).max() < abs(heat[CORNER]).max()
 
@@ -68,7 +68,10 @@ def test_gradcam_works_on_convolutions_and_transformers(backbone, options, atten
         "attention": attention,
     }
     model = build_model(architecture, bank=bank).eval()
-    heats = [gradcam_map(model, crop, class_target(model, name)) for name in ("happiness", "anger")]
+    heats = [
+        compute_gradcam_map(model, crop, Target.from_class(model, name))
+        for name in ("happiness", "anger")
+    ]
     for heat in heats:
         assert heat.shape == (SIZE, SIZE)
         assert 0 <= heat.min() <= heat.max() <= 1
@@ -77,11 +80,11 @@ def test_gradcam_works_on_convolutions_and_transformers(backbone, options, atten
 
 
 def test_attention_is_the_weighted_sum_of_the_stretched_stages(deep, crop):
-    heat = attention_map(deep, crop, class_target(deep, "anger"))
+    heat = compute_attention_map(deep, crop, Target.from_class(deep, "anger"))
     assert heat.shape == (SIZE, SIZE)
     with torch.no_grad():
         deep.fusion.scores.copy_(torch.tensor([60.0, 0.0, 0.0]))  # the shallowest stage alone
-    first = attention_map(deep, crop, class_target(deep, "anger"))
+    first = compute_attention_map(deep, crop, Target.from_class(deep, "anger"))
     places = forward_faces(deep, crop[None]).attention[0][0].detach()
     cell = SIZE // places.shape[0]
     middles = first[cell // 2 :: cell, cell // 2 :: cell]
@@ -94,15 +97,15 @@ def test_attention_needs_a_model_that_has_it(bank, sees_brightness, crop):
     without = KE2NT(bank, "test_resnet", SIZE, attention={"block": "channel"}).eval()
     for model in (sees_brightness, without):
         with pytest.raises(ModelError, match="no spatial attention"):
-            attention_map(model, crop, class_target(model, "anger"))
+            compute_attention_map(model, crop, Target.from_class(model, "anger"))
 
 
 def test_a_class_scores_by_its_log_odds(deep, crop):
     logits = forward_faces(deep, crop[None]).logits
-    score = score_faces(deep, crop[None], class_target(deep, "anger"))
+    score = score_faces(deep, crop[None], Target.from_class(deep, "anger"))
     torch.testing.assert_close(score, log_odds(logits, 2).detach().double())
     with pytest.raises(ModelError, match="no class 'rage'"):
-        class_target(deep, "rage")
+        Target.from_class(deep, "rage")
 
 
 def test_a_phrase_scores_by_how_much_more_it_fits_than_the_classes(deep, crop):
@@ -113,25 +116,25 @@ def test_a_phrase_scores_by_how_much_more_it_fits_than_the_classes(deep, crop):
         logit_scale=20.0,
         neutral=torch.randn(16),
     )
-    target = phrase_target(deep, "raised inner brows", words)
+    target = Target.from_phrase(deep, "raised inner brows", words)
     face = torch.nn.functional.normalize(forward_faces(deep, crop[None]).embeddings)[0]
     classes = sum(face @ row for row in deep.bank.embeddings) / 3
     expected = 20 * (face @ words.embeddings[0] - classes)
     score = score_faces(deep, crop[None], target)
     torch.testing.assert_close(score[0].float(), expected.detach())
-    assert np.ptp(occlusion_map(deep, crop, target)) > 0
-    assert gradcam_map(deep, crop, target).shape == (SIZE, SIZE)
+    assert np.ptp(compute_occlusion_map(deep, crop, target)) > 0
+    assert compute_gradcam_map(deep, crop, target).shape == (SIZE, SIZE)
 
 
 def test_a_linear_head_knows_no_phrases(sees_brightness, bank):
-    with pytest.raises(ModelError, match="knows no other words"):
-        phrase_target(sees_brightness, "raised inner brows", bank)
+    with pytest.raises(ModelError, match="accepts no phrases"):
+        Target.from_phrase(sees_brightness, "raised inner brows", bank)
 
 
 def test_curves_reward_the_right_map(sees_brightness, crop):
-    target = class_target(sees_brightness, "happiness")
-    right = deletion_insertion(sees_brightness, crop, target, REGION.astype(float))
-    wrong = deletion_insertion(sees_brightness, crop, target, -REGION.astype(float))
+    target = Target.from_class(sees_brightness, "happiness")
+    right = compute_deletion_insertion(sees_brightness, crop, target, REGION.astype(float))
+    wrong = compute_deletion_insertion(sees_brightness, crop, target, -REGION.astype(float))
     assert right.deletion_area < wrong.deletion_area
     assert right.insertion_area > wrong.insertion_area
     whole = forward_faces(sees_brightness, crop[None]).logits.softmax(dim=1)[0, 1].item()
@@ -141,16 +144,16 @@ def test_curves_reward_the_right_map(sees_brightness, crop):
 
 
 def test_region_share_of_known_maps():
-    assert region_share(REGION.astype(float), REGION) == 1
-    assert region_share(-np.ones((SIZE, SIZE)), REGION) == pytest.approx(REGION.mean())
+    assert compute_region_share(REGION.astype(float), REGION) == 1
+    assert compute_region_share(-np.ones((SIZE, SIZE)), REGION) == pytest.approx(REGION.mean())
     half = np.where(REGION, 3.0, 0.0)
     half[40:, :8] = 3.0
-    assert region_share(half, REGION) == pytest.approx(256 / (256 + 64))
+    assert compute_region_share(half, REGION) == pytest.approx(256 / (256 + 64))
 
 
 def test_random_maps_are_repeatable_and_differ():
-    assert np.array_equal(random_map(32, "a"), random_map(32, "a"))
-    assert not np.array_equal(random_map(32, "a"), random_map(32, "b"))
+    assert np.array_equal(draw_random_map(32, "a"), draw_random_map(32, "a"))
+    assert not np.array_equal(draw_random_map(32, "a"), draw_random_map(32, "b"))
 
 
 def test_names_of_methods(monkeypatch, deep, crop):
@@ -163,4 +166,4 @@ def test_names_of_methods(monkeypatch, deep, crop):
 
     monkeypatch.setattr(gradcam, "import_optional", absent)
     with pytest.raises(MissingExtraError, match="explain"):
-        gradcam_map(deep, crop, class_target(deep, "anger"))
+        compute_gradcam_map(deep, crop, Target.from_class(deep, "anger"))

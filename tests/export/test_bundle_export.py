@@ -10,19 +10,19 @@ import pytest
 from ke2nt.errors import CheckpointError, ModelError
 from ke2nt.export import bundle
 from ke2nt.export.bundle import bundle_model, load_for_sharing, read_metrics
-from ke2nt.export.compare import compare
+from ke2nt.export.compare import compare_probabilities
 from ke2nt.models.load import load_model
 
 
 def test_comparison_by_hand():
     before = np.array([[0.6, 0.4], [0.3, 0.7], [0.51, 0.49]])
     after = np.array([[0.58, 0.42], [0.3, 0.7], [0.45, 0.55]])
-    found = compare(before, after, np.array([0, 0, 1]))
+    found = compare_probabilities(before, after, np.array([0, 0, 1]))
     assert (found.n, found.changed) == (3, 1)
     assert found.max_difference == pytest.approx(0.06)
     assert found.accuracy_before == pytest.approx(1 / 3)
     assert found.accuracy_after == pytest.approx(2 / 3)
-    assert compare(before, after).accuracy_after is None
+    assert compare_probabilities(before, after).accuracy_after is None
 
 
 def test_a_bundle_answers_as_the_model(text_model, faces, tmp_path):

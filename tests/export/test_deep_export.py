@@ -9,7 +9,7 @@ from warmed_models import CLASSES, SIZE, warmed
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.evaluation.predictions import compute_predictions
 from ke2nt.export.bundle import bundle_model
-from ke2nt.export.onnx_export import answers, export_onnx
+from ke2nt.export.onnx_export import export_onnx, predict_onnx
 from ke2nt.export.ort import OnnxRecognizer
 from ke2nt.models.ke2nt import KE2NT
 from ke2nt.models.load import load_model
@@ -27,7 +27,7 @@ def test_the_graph_holds_the_fused_answer(model, faces, tmp_path):
     parity = export_onnx(model, tmp_path / "m.onnx")
     assert parity.max_difference <= 1e-4
     expected = compute_predictions(model, faces, precision="fp32").probabilities
-    assert abs(answers(OnnxRecognizer(tmp_path / "m.onnx"), faces) - expected).max() <= 1e-4
+    assert abs(predict_onnx(OnnxRecognizer(tmp_path / "m.onnx"), faces) - expected).max() <= 1e-4
 
 
 def test_half_precision_keeps_every_stage(model, faces, tmp_path):

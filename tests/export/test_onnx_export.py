@@ -11,8 +11,8 @@ import pytest
 from ke2nt.errors import MissingExtraError, ModelError
 from ke2nt.evaluation.predictions import compute_predictions
 from ke2nt.export import onnx_export
-from ke2nt.export.onnx_export import TOLERANCE, answers, export_int8, export_onnx
-from ke2nt.export.onnx_file import encoder_nodes
+from ke2nt.export.onnx_export import TOLERANCE, export_int8, export_onnx, predict_onnx
+from ke2nt.export.onnx_file import find_encoder_nodes
 from ke2nt.export.ort import OnnxRecognizer
 
 CLASSES = ("neutral", "happiness", "anger")
@@ -39,7 +39,7 @@ def test_it_answers_as_evaluation_does(files, head, faces):
     assert parity.max_difference <= TOLERANCE == 1e-4
     exported = OnnxRecognizer(path)
     expected = compute_predictions(model, faces, precision="fp32").probabilities
-    found = answers(exported, faces)
+    found = predict_onnx(exported, faces)
     assert found.dtype == np.float32
     assert np.abs(found - expected).max() <= 1e-4
     assert np.ptp(expected, axis=0).max() > 0.01  # the answers do depend on the images
@@ -48,7 +48,7 @@ def test_it_answers_as_evaluation_does(files, head, faces):
 def test_the_calibration_is_in_it(files, faces):
     path, model, _ = files["text"]
     raw = compute_predictions(model, faces, precision="fp32").uncalibrated()
-    assert np.abs(answers(OnnxRecognizer(path), faces) - raw).max() > 1e-3
+    assert np.abs(predict_onnx(OnnxRecognizer(path), faces) - raw).max() > 1e-3
 
 
 @pytest.mark.parametrize("count", [1, 2, 33])
@@ -97,7 +97,7 @@ def test_other_files_are_refused(tmp_path):
 
 def test_a_graph_that_answers_otherwise_is_not_written(files, text_model, tmp_path, monkeypatch):
     graph = files["text"][0].read_bytes()
-    monkeypatch.setattr(onnx_export, "to_onnx", lambda model: graph)
+    monkeypatch.setattr(onnx_export, "build_onnx", lambda model: graph)
     monkeypatch.setattr(text_model, "calibration", None)
     with pytest.raises(ModelError, match="does not answer as the model does"):
         export_onnx(text_model, tmp_path / "m.onnx")
@@ -111,14 +111,14 @@ def test_eight_bits_are_smaller_and_nearly_the_same(files, faces, tmp_path):
     small = OnnxRecognizer(tmp_path / "small.onnx")
     assert small.classes == CLASSES
     expected = compute_predictions(model, faces, precision="fp32").probabilities
-    difference = np.abs(answers(small, faces) - expected).max()
+    difference = np.abs(predict_onnx(small, faces) - expected).max()
     assert 0 < difference < 0.1
 
 
 def test_head_and_text_stay_in_full_precision(files):
     graph = onnx.load(files["text"][0])
     heavy = {n.name for n in graph.graph.node if n.op_type in ("Conv", "Gemm", "MatMul")}
-    encoder = set(encoder_nodes(files["text"][0].read_bytes()))
+    encoder = set(find_encoder_nodes(files["text"][0].read_bytes()))
     assert encoder < heavy
     left = {n.op_type for n in graph.graph.node if n.name in heavy - encoder}
     assert left == {"Gemm", "MatMul"}

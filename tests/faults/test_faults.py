@@ -191,9 +191,9 @@ def test_a_strangers_model_writes_nothing(model, tmp_path):
 
 
 def test_facts_for_prediction_that_are_no_numbers(model):
-    from ke2nt.predict.face_settings import ModelUse
+    from ke2nt.predict.face_settings import FaceSettings
 
     stranger = load_model(model)
     stranger.card = {"predict": {"margin": "wide"}}
-    with pytest.raises(CheckpointError, match="facts for prediction are damaged"):
-        ModelUse.of(stranger)
+    with pytest.raises(CheckpointError, match="prediction settings of the model are damaged"):
+        FaceSettings.from_model(stranger)

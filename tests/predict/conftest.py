@@ -12,7 +12,7 @@ from ke2nt.banks.text_bank import TextBank
 from ke2nt.data.images import decode
 from ke2nt.drawn.dataset import DrawnFaces
 from ke2nt.models.ke2nt import KE2NT
-from ke2nt.predict.detection import Detection
+from ke2nt.predict.detections import Detection
 from ke2nt.predict.recognizer import Recognizer
 
 CLASSES = ("neutral", "happiness", "disgust")

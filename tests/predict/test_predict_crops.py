@@ -7,7 +7,7 @@ from ke2nt.data.images import decode
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.errors import CheckpointError
 from ke2nt.predict.crop import crop_face, crop_square
-from ke2nt.predict.face_settings import ModelUse
+from ke2nt.predict.face_settings import FaceSettings
 from ke2nt.predict.intensity import IntensityScale
 
 
@@ -38,36 +38,38 @@ def test_a_box_of_no_size_is_one_pixel():
 def test_the_model_sees_what_evaluation_shows_it():
     pixels = np.random.default_rng(1).integers(0, 256, (80, 60, 3), np.uint8)
     pre = Preprocessing(image_size=24, interpolation="bilinear")
-    whole = crop_face(pixels, None, pre, ModelUse(margin=0.5))
+    whole = crop_face(pixels, None, pre, FaceSettings(margin=0.5))
     assert np.array_equal(whole, decode(pixels, size=24, interpolation="bilinear"))
-    face = crop_face(pixels, (10.0, 10.0, 40.0, 40.0), pre, ModelUse())
+    face = crop_face(pixels, (10.0, 10.0, 40.0, 40.0), pre, FaceSettings())
     assert np.array_equal(face, decode(pixels[10:40, 10:40], size=24, interpolation="bilinear"))
 
 
 def test_sharp_crops_are_reduced_to_what_training_saw():
     pixels = np.random.default_rng(2).integers(0, 256, (64, 64, 3), np.uint8)
     pre = Preprocessing(image_size=32)
-    blurred = crop_face(pixels, None, pre, ModelUse(face_pixels=8))
+    blurred = crop_face(pixels, None, pre, FaceSettings(face_pixels=8))
     assert np.array_equal(blurred, decode(decode(pixels, size=8), size=32))
     small = pixels[:8, :8]
     assert np.array_equal(
-        crop_face(small, None, pre, ModelUse(face_pixels=16)),
-        crop_face(small, None, pre, ModelUse()),
+        crop_face(small, None, pre, FaceSettings(face_pixels=16)),
+        crop_face(small, None, pre, FaceSettings()),
     )
 
 
 def test_facts_come_from_the_card_and_survive_saving(model, tmp_path):
     from ke2nt.models.ke2nt import KE2NT
 
-    assert ModelUse.of(model) == ModelUse(margin=0.0, face_pixels=None, intensity=None)
+    assert FaceSettings.from_model(model) == FaceSettings(
+        margin=0.0, face_pixels=None, intensity=None
+    )
     scale = IntensityScale({"happiness": 0.25}, {"happiness": 2.0})
-    use = ModelUse(margin=0.25, face_pixels=48, intensity=scale)
+    use = FaceSettings(margin=0.25, face_pixels=48, intensity=scale)
     model.card["predict"] = {**use.to_dict(), "a later field": 1}
     model.save_pretrained(tmp_path / "m")
-    assert ModelUse.of(KE2NT.from_pretrained(tmp_path / "m")) == use
+    assert FaceSettings.from_model(KE2NT.from_pretrained(tmp_path / "m")) == use
 
 
 @pytest.mark.parametrize("bad", [{"margin": -1.0}, {"face_pixels": 1}])
 def test_facts_out_of_range_are_named(bad):
     with pytest.raises(CheckpointError, match=next(iter(bad))):
-        ModelUse(**bad)
+        FaceSettings(**bad)

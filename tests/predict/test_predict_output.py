@@ -10,10 +10,10 @@ from PIL import Image
 from ke2nt.errors import ConfigError, MissingExtraError
 from ke2nt.plots.timeline import TimelineTrack, plot_timeline
 from ke2nt.predict.annotate import annotate
-from ke2nt.predict.annotated_files import PictureWriter
+from ke2nt.predict.annotated_files import AnnotationWriter
 from ke2nt.predict.frames import Frame, FrameResult
-from ke2nt.predict.output import open_writer
 from ke2nt.predict.result import FaceResult, columns
+from ke2nt.predict.table_writers import open_writer
 from ke2nt.predict.timeline import Timeline
 
 CLASSES = ("neutral", 'fröhlich, "sehr"')
@@ -84,7 +84,7 @@ def test_parquet_is_typed_even_where_nothing_is_known(tmp_path):
 
 def test_parquet_in_several_groups(tmp_path, monkeypatch):
     parquet = pytest.importorskip("pyarrow.parquet")
-    monkeypatch.setattr("ke2nt.predict.output._ROW_GROUP", 2)
+    monkeypatch.setattr("ke2nt.predict.table_writers._ROW_GROUP", 2)
     with open_writer(tmp_path / "many.parquet", CLASSES) as writer:
         for number in range(5):
             writer.write(face(time=float(number)))
@@ -170,7 +170,7 @@ def result(source, kind="image"):
 
 
 def test_made_pictures_never_take_a_name_twice(tmp_path):
-    with PictureWriter(CLASSES, annotated=tmp_path / "a", timelines=tmp_path / "t") as writer:
+    with AnnotationWriter(CLASSES, annotated=tmp_path / "a", timelines=tmp_path / "t") as writer:
         for source in ("x/1.jpg", "y/1.jpg", "1.png"):
             writer.add("image", result(source))
         writer.add("image", FrameResult(Frame("bad.png", None, problem="x"), (ROWS[1],)))

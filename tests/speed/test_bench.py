@@ -15,7 +15,7 @@ from ke2nt.cli.bench import app
 from ke2nt.config.load import load_config
 from ke2nt.models.linear import LinearClassifier
 from ke2nt.speed import measure, training
-from ke2nt.speed.inference import inference_speed
+from ke2nt.speed.inference import measure_inference
 from ke2nt.speed.measure import take_turns
 from ke2nt.speed.reference import reference_epochs
 from ke2nt.speed.training import random_faces, training_speed
@@ -139,7 +139,7 @@ def test_the_reference_runs_its_text_tower_on_every_batch_and_trains(tmp_path, m
 
 def test_inference_speed_predicts_every_image():
     model = LinearClassifier(("a", "b"), backbone="test_resnet", image_size=32)
-    report = inference_speed(model, batch_size=4, steps=1, rounds=1)
+    report = measure_inference(model, batch_size=4, steps=1, rounds=1)
     assert report["predict_over_bare"] == pytest.approx(
         report["predict"] / report["bare"], rel=0.01
     )

@@ -8,21 +8,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ke2nt.app.face_reader import SeenFace
+from ke2nt.app.face_embedder import EmbeddedFace
 from ke2nt.app.vocabulary import Words
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.explain.occlusion import GRID
 from ke2nt.explain.target import log_odds
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.ke2nt import KE2NT
-from ke2nt.predict.face_settings import ModelUse
+from ke2nt.predict.face_settings import FaceSettings
 from ke2nt.predict.intensity import intensity
 
-__all__ = ["Reading", "read_face"]
+__all__ = ["FaceMatch", "match_face"]
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
+class FaceMatch:
     """What a model says of a face.
 
     Attributes:
@@ -50,14 +50,14 @@ class Reading:
 
 
 @torch.inference_mode()
-def read_face(
-    model: ExpressionModel, face: SeenFace, words: Words, target: str | None = None
-) -> Reading:
+def match_face(
+    model: ExpressionModel, face: EmbeddedFace, words: Words, target: str | None = None
+) -> FaceMatch:
     """Match a face with words.
 
     Args:
         model: The model that saw the face.
-        face: From `FaceReader.read`.
+        face: From `FaceEmbedder.read`.
         words: The model's own classes, or others.
         target: The class whose regions are shown; the answer where it is None or no class.
     """
@@ -74,12 +74,12 @@ def read_face(
     chosen = words.classes.index(target) if target in words.classes else best
     odds = log_odds(logits, chosen)
     moves = None
-    scale = ModelUse.of(model).intensity if words.bank is None else None
+    scale = FaceSettings.from_model(model).intensity if words.bank is None else None
     if bank is not None:
         raw = intensity(face.output.embeddings[:1], None, bank.to("cpu")).double().numpy()
         moves = (raw if scale is None else scale.apply(raw, words.classes, own_photo=False))[0]
     threshold = (calibration.min_confidence if calibration else None) or 0.0
-    return Reading(
+    return FaceMatch(
         classes=words.classes,
         probabilities=probabilities,
         intensities=None if moves is None else moves.tolist(),

@@ -14,17 +14,17 @@ from ke2nt.explain.occlusion import GRID, cover_regions
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.output import KE2NTOutput
 from ke2nt.predict.classify import FaceClassifier
-from ke2nt.predict.detection import Detector
+from ke2nt.predict.detections import Detector
 from ke2nt.predict.pipeline import find_faces
 
-__all__ = ["MOST_FACES", "FaceReader", "SeenFace"]
+__all__ = ["MOST_FACES", "FaceEmbedder", "EmbeddedFace"]
 
 MOST_FACES = 4
 _BATCH = 64
 
 
 @dataclass(frozen=True, eq=False)
-class SeenFace:
+class EmbeddedFace:
     """What a model makes of a face before any word is known.
 
     Attributes:
@@ -36,7 +36,7 @@ class SeenFace:
     output: KE2NTOutput
 
 
-class FaceReader:
+class FaceEmbedder:
     """Embeds the faces of pictures.
 
     Args:
@@ -51,7 +51,7 @@ class FaceReader:
         self.detector = detector
         self._classifier = FaceClassifier(model, device=torch.device(device), batch_size=_BATCH)
 
-    def read(self, picture: Path | np.ndarray, *, find: bool) -> tuple[list[SeenFace], int]:
+    def read(self, picture: Path | np.ndarray, *, find: bool) -> tuple[list[EmbeddedFace], int]:
         """The largest faces of a picture.
 
         Args:
@@ -71,7 +71,7 @@ class FaceReader:
         return [self._embed(face.crop) for face in chosen], len(found) - len(chosen)
 
     @torch.inference_mode()
-    def _embed(self, crop: np.ndarray) -> SeenFace:
+    def _embed(self, crop: np.ndarray) -> EmbeddedFace:
         model, device = self._classifier.model, self._classifier.device
         inputs = np.concatenate([crop[None], cover_regions(crop, GRID)])
         pixels = torch.from_numpy(inputs).permute(0, 3, 1, 2)
@@ -79,7 +79,7 @@ class FaceReader:
             model(model.preprocessing.normalize(batch.to(device))) for batch in pixels.split(_BATCH)
         ]
         neutral = [o.neutral_embeddings for o in outputs if o.neutral_embeddings is not None]
-        return SeenFace(
+        return EmbeddedFace(
             crop,
             KE2NTOutput(
                 logits=_join([o.logits for o in outputs]),

@@ -19,10 +19,10 @@ __all__ = [
     "WRITERS",
     "CsvWriter",
     "JsonLinesWriter",
-    "LateTable",
+    "DeferredTable",
     "ParquetWriter",
     "RowWriter",
-    "check_table",
+    "check_table_path",
     "open_writer",
 ]
 
@@ -118,7 +118,7 @@ WRITERS: Mapping[str, Callable[[Path, Sequence[str]], RowWriter]] = {
 }
 
 
-class LateTable:
+class DeferredTable:
     """A table that is opened at the first row of something that could be read.
 
     So an older file stays where nothing can be read. A context manager, as a `RowWriter`.
@@ -151,7 +151,7 @@ class LateTable:
             self._table.__exit__(*error)
 
 
-def check_table(path: Path) -> None:
+def check_table_path(path: Path) -> None:
     """Make sure that a table can be written to a file, before there are rows to write.
 
     Raises:
@@ -177,8 +177,8 @@ def open_writer(path: Path, classes: Sequence[str]) -> RowWriter:
     """The writer of a file's suffix. An older file is replaced.
 
     Raises:
-        ConfigError: As `check_table`.
-        MissingExtraError: As `check_table`.
+        ConfigError: As `check_table_path`.
+        MissingExtraError: As `check_table_path`.
     """
-    check_table(path)
+    check_table_path(path)
     return WRITERS[path.suffix.lower()](path, classes)

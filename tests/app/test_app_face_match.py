@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from ke2nt.app.face_answer import read_face
-from ke2nt.app.face_reader import MOST_FACES, FaceReader
+from ke2nt.app.face_embedder import MOST_FACES, FaceEmbedder
+from ke2nt.app.face_match import match_face
 from ke2nt.app.vocabulary import Vocabulary
 from ke2nt.checkpoints.calibration import Calibration
 from ke2nt.data.images import decode
 from ke2nt.errors import ImageReadError
 from ke2nt.explain.occlusion import cover_regions
 from ke2nt.predict.classify import FaceClassifier
-from ke2nt.predict.detection import Detection
+from ke2nt.predict.detections import Detection
 
 
 class Boxes:
@@ -24,7 +24,7 @@ class Boxes:
 
 
 def seen(model, crop):
-    (face,), _ = FaceReader(model, detector=None, device="cpu").read(crop, find=True)
+    (face,), _ = FaceEmbedder(model, detector=None, device="cpu").read(crop, find=True)
     return face
 
 
@@ -32,7 +32,7 @@ def seen(model, crop):
 def test_own_words_give_what_the_recognizer_gives(model, crop, tmp_path, calibrated):
     if calibrated:
         model.calibration = Calibration(temperature=2.5, min_confidence=1.0)
-    reading = read_face(model, seen(model, crop), Vocabulary(model, tmp_path).own)
+    reading = match_face(model, seen(model, crop), Vocabulary(model, tmp_path).own)
     classifier = FaceClassifier(model, device=torch.device("cpu"), batch_size=8)
     expected = classifier.classify([decode(crop, size=32)])
     np.testing.assert_allclose(reading.probabilities, expected.probabilities[0], atol=1e-5)
@@ -44,7 +44,7 @@ def test_own_words_give_what_the_recognizer_gives(model, crop, tmp_path, calibra
 def test_other_words_give_what_a_model_with_those_words_gives(model, crop, tmp_path):
     model.calibration = Calibration(temperature=2.5, min_confidence=1.0)
     words = Vocabulary(model, tmp_path).of("bored\njoy: happy, glad\nrage", "a {class} face")
-    reading = read_face(model, seen(model, crop), words)
+    reading = match_face(model, seen(model, crop), words)
     model.set_bank(words.bank)
     classifier = FaceClassifier(model, device=torch.device("cpu"), batch_size=8)
     expected = classifier.classify([decode(crop, size=32)])
@@ -57,7 +57,7 @@ def test_other_words_give_what_a_model_with_those_words_gives(model, crop, tmp_p
 def test_the_effect_is_what_covering_takes_away(model, crop, tmp_path):
     face = seen(model, crop)
     words = Vocabulary(model, tmp_path).own
-    reading = read_face(model, face, words, "fear")
+    reading = match_face(model, face, words, "fear")
     k = words.classes.index("fear")
     assert reading.target == k
 
@@ -76,12 +76,12 @@ def test_the_effect_is_what_covering_takes_away(model, crop, tmp_path):
 def test_the_answer_is_shown_where_no_class_is_named(model, crop, tmp_path):
     face, words = seen(model, crop), Vocabulary(model, tmp_path).own
     for target in (None, "gone"):
-        reading = read_face(model, face, words, target)
+        reading = match_face(model, face, words, target)
         assert reading.target == reading.best
 
 
 def test_a_linear_head_has_no_intensity(linear, crop, tmp_path):
-    reading = read_face(linear, seen(linear, crop), Vocabulary(linear, tmp_path).own)
+    reading = match_face(linear, seen(linear, crop), Vocabulary(linear, tmp_path).own)
     assert reading.intensities is None
     assert sum(reading.probabilities) == pytest.approx(1)
 
@@ -89,7 +89,7 @@ def test_a_linear_head_has_no_intensity(linear, crop, tmp_path):
 def test_the_largest_faces_from_left_to_right(model, crop):
     sides = [3, 9, 5, 7, 4, 8]
     boxes = [(4.0 * i, 0.0, 4.0 * i + side, float(side)) for i, side in enumerate(sides)]
-    reader = FaceReader(model, detector=Boxes(*boxes), device="cpu")
+    reader = FaceEmbedder(model, detector=Boxes(*boxes), device="cpu")
     faces, left_out = reader.read(crop, find=True)
     assert (len(faces), left_out) == (MOST_FACES, 2)
     expected = [decode(crop[:s, 4 * i : 4 * i + s], size=32) for i, s in enumerate(sides) if s > 4]
@@ -100,11 +100,11 @@ def test_the_largest_faces_from_left_to_right(model, crop):
 
 
 def test_no_face_is_no_face(model, crop):
-    assert FaceReader(model, detector=Boxes(), device="cpu").read(crop, find=True) == ([], 0)
+    assert FaceEmbedder(model, detector=Boxes(), device="cpu").read(crop, find=True) == ([], 0)
 
 
 def test_what_is_no_picture_is_refused(model, tmp_path):
     path = tmp_path / "notes.png"
     path.write_text("no picture")
     with pytest.raises(ImageReadError):
-        FaceReader(model, detector=None, device="cpu").read(path, find=False)
+        FaceEmbedder(model, detector=None, device="cpu").read(path, find=False)
