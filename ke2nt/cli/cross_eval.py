@@ -69,7 +69,7 @@ def cross_eval(
     ] = False,
     batch_size: BatchSizeOption = 128,
     device: DeviceOption = None,
-    precision: PrecisionOption = PrecisionChoice.auto,
+    precision: PrecisionOption = PrecisionChoice.fp32,
     bootstrap: BootstrapOption = 1000,
     seed: SeedOption = 0,
     out: Annotated[

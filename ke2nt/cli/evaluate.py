@@ -65,7 +65,7 @@ def evaluate(
     ] = False,
     batch_size: BatchSizeOption = 128,
     device: DeviceOption = None,
-    precision: PrecisionOption = PrecisionChoice.auto,
+    precision: PrecisionOption = PrecisionChoice.fp32,
     limit: LimitOption = None,
     by: Annotated[
         list[str] | None,

@@ -93,7 +93,12 @@ DeviceOption = Annotated[
     str | None, typer.Option("--device", help="cpu, cuda, …; the GPU where there is one.")
 ]
 PrecisionOption = Annotated[
-    PrecisionChoice, typer.Option("--precision", help="auto: bf16 on a GPU, fp32 elsewhere.")
+    PrecisionChoice,
+    typer.Option(
+        "--precision",
+        help="Metrics are computed in fp32 unless you ask; auto: bf16 where the device computes in "
+        "it natively.",
+    ),
 ]
 LimitOption = Annotated[
     int | None, typer.Option("--limit", min=1, help="Only N images, spread over the split.")

@@ -66,7 +66,7 @@ def zero_shot(
     merge: MergeOption = None,
     batch_size: BatchSizeOption = 64,
     device: DeviceOption = None,
-    precision: PrecisionOption = PrecisionChoice.auto,
+    precision: PrecisionOption = PrecisionChoice.fp32,
     limit: LimitOption = None,
     cache_dir: CacheDirOption = None,
     bootstrap: BootstrapOption = 1000,

@@ -20,7 +20,7 @@ from ke2nt.data.sample import FaceSplit
 from ke2nt.errors import DataError, ModelError
 from ke2nt.evaluation.image_encoders import get_image_encoder
 from ke2nt.runtime.cache_folder import cache_folder
-from ke2nt.runtime.devices import Precision, uses_bf16
+from ke2nt.runtime.devices import Precision, resolve_precision
 from ke2nt.runtime.distributed import gather_objects, is_main, join_group, rank, world_size
 from ke2nt.runtime.progress import track
 from ke2nt.vlm.image_encoder import ImageEncoder
@@ -69,7 +69,7 @@ def embed_split(
     cache_dir: str | Path | None = None,
     batch_size: int = 64,
     device: torch.device | str | None = None,
-    precision: Precision = "auto",
+    precision: Precision = "fp32",
     quiet: bool = True,
 ) -> ImageEmbeddings:
     """Embed every readable image of a split, or take the embeddings from the cache.
@@ -86,7 +86,8 @@ def embed_split(
         cache_dir: Cache folder; `KE2NT_CACHE` or the platform's unless given.
         batch_size: Images a forward pass.
         device: Where to compute; the GPU where there is one unless given.
-        precision: "fp32", "bf16" (autocast), or "auto": bf16 on CUDA, fp32 elsewhere.
+        precision: "fp32", "bf16" (autocast), or "auto": bf16 where the device computes in it
+            natively, fp32 elsewhere.
         quiet: No progress on stderr.
 
     Raises:
@@ -102,7 +103,7 @@ def embed_split(
     folder = cache_folder(cache_dir)
     model = get_image_encoder(encoder, cache_dir=folder) if isinstance(encoder, str) else encoder
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    bf16 = uses_bf16(precision, where)
+    bf16 = resolve_precision(precision, where) == "bf16"
     recipe = ImageRecipe(
         encoder=model.id,
         weights=model.weights(),

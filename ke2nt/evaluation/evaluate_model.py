@@ -12,7 +12,7 @@ from ke2nt.data.tensors import FaceTensors
 from ke2nt.evaluation.predictions import compute_predictions
 from ke2nt.evaluation.score import Evaluation, score_predictions
 from ke2nt.labels import LabelPolicy, map_labels
-from ke2nt.runtime.devices import Precision, uses_bf16
+from ke2nt.runtime.devices import Precision, resolve_precision
 
 __all__ = ["evaluate_model", "decode_for_model"]
 
@@ -33,7 +33,7 @@ def evaluate_model(
     merge: Mapping[str, str] | None = None,
     batch_size: int = 128,
     device: torch.device | str | None = None,
-    precision: Precision = "auto",
+    precision: Precision = "fp32",
     flip_tta: bool = False,
     embeddings: bool = False,
     bootstrap: int = 1000,
@@ -75,7 +75,7 @@ def evaluate_model(
         "split": split.split,
         "image_size": tensors.image_size,
         "flip_tta": flip_tta,
-        "precision": "bf16" if uses_bf16(precision, where) else "fp32",
+        "precision": resolve_precision(precision, where),
         "device": where.type,
     }
     return score_predictions(

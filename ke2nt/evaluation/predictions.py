@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.errors import DataError, ModelError
-from ke2nt.runtime.devices import Precision, uses_bf16
+from ke2nt.runtime.devices import Precision, resolve_precision
 from ke2nt.runtime.distributed import gather_objects, rank, world_size
 from ke2nt.runtime.progress import track
 
@@ -71,7 +71,7 @@ def _evaluation_mode(model: nn.Module) -> Iterator[None]:
 
 def _forward(model: Any, images: Tensor, precision: Precision) -> tuple[Tensor, Tensor]:
     """float64 logits on the CPU, and embeddings."""
-    half = uses_bf16(precision, images.device)
+    half = resolve_precision(precision, images.device) == "bf16"
     with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=half):
         output = model(images)
     logits = output.logits.float().cpu().double()
@@ -90,7 +90,7 @@ def compute_predictions(
     *,
     batch_size: int = 128,
     device: torch.device | str | None = None,
-    precision: Precision = "auto",
+    precision: Precision = "fp32",
     flip_tta: bool = False,
     embeddings: bool = False,
     quiet: bool = True,
@@ -105,7 +105,8 @@ def compute_predictions(
         images: The split, decoded at the model's image size.
         batch_size: Images a forward pass.
         device: Where to compute; the model is moved there. None: where the model is.
-        precision: "fp32", "bf16" (autocast), or "auto": bf16 on CUDA, fp32 elsewhere.
+        precision: "fp32", "bf16" (autocast), or "auto": bf16 where the device computes in it
+            natively, fp32 elsewhere.
         flip_tta: Average the probabilities of each image and its mirror image.
         embeddings: Keep the expression embeddings, those of the image that is not mirrored.
         quiet: No progress on stderr.

@@ -60,7 +60,7 @@ def zero_shot(
     cache_dir: str | Path | None = None,
     batch_size: int = 64,
     device: torch.device | str | None = None,
-    precision: Precision = "auto",
+    precision: Precision = "fp32",
     bootstrap: int = 1000,
     seed: int = 0,
     quiet: bool = True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from typing import TYPE_CHECKING, Literal
 
 from ke2nt.errors import ConfigError
@@ -9,24 +10,32 @@ from ke2nt.errors import ConfigError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Precision", "usable_device", "uses_bf16"]
+__all__ = [
+    "ComputePrecision",
+    "Precision",
+    "computes_in_bf16",
+    "resolve_precision",
+    "usable_device",
+]
 
 Precision = Literal["auto", "fp32", "bf16"]
+ComputePrecision = Literal["fp32", "bf16"]
 
 
 def usable_device(name: str | torch.device | None) -> torch.device:
-    """The device asked for, or for None the GPU where there is one.
+    """Return the requested device, or for None the GPU if there is one.
 
-    A device that is asked for is tried. The GPU of None is not: a launcher's processes each choose
-    their own later, and memory of the first one would be taken by all of them.
+    A requested device is tried out. The GPU chosen for None is not: each process of a launcher
+    chooses its GPU later, and a trial here would take memory of the first GPU in all of them.
 
     Raises:
-        ConfigError: It cannot be used here.
+        ConfigError: The device cannot be used here.
     """
     import torch
 
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
     try:
         device = torch.device(name)
         torch.empty(1, device=device).cpu()
@@ -39,6 +48,27 @@ def usable_device(name: str | torch.device | None) -> torch.device:
     return device
 
 
-def uses_bf16(precision: Precision, device: torch.device) -> bool:
-    """Whether a precision means bfloat16 autocast on a device; "auto" does on CUDA."""
-    return precision == "bf16" or (precision == "auto" and device.type == "cuda")
+def resolve_precision(precision: Precision, device: torch.device) -> ComputePrecision:
+    """Return what a precision setting means on a device.
+
+    Args:
+        precision: "fp32", "bf16" (autocast), or "auto": bf16 where the device computes in it
+            natively, fp32 elsewhere.
+        device: Where the computation runs.
+    """
+    if precision != "auto":
+        return precision
+    return "bf16" if computes_in_bf16(device) else "fp32"
+
+
+def computes_in_bf16(device: torch.device) -> bool:
+    """Whether a device has bfloat16 instructions; one without them is many times slower in it."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != "cpu":
+        return False
+    if platform.machine().lower() in ("x86_64", "amd64"):
+        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -11,7 +11,7 @@ import torch
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.evaluation.predictions import compute_predictions
 from ke2nt.models.base import ExpressionModel
-from ke2nt.runtime.devices import Precision, uses_bf16
+from ke2nt.runtime.devices import Precision, resolve_precision
 from ke2nt.runtime.provenance import machine, package_versions
 from ke2nt.speed.measure import take_turns
 from ke2nt.speed.training import random_faces
@@ -52,7 +52,7 @@ def measure_inference(
     @contextmanager
     def bare() -> Iterator[Callable[[], int]]:
         images = torch.randn(batch_size, 3, size, size, device=where)
-        half = uses_bf16(precision, where)
+        half = resolve_precision(precision, where) == "bf16"
 
         @torch.inference_mode()
         def work() -> int:
@@ -79,7 +79,7 @@ def measure_inference(
         "settings": {
             "image_size": size,
             "batch_size": batch_size,
-            "precision": "bf16" if uses_bf16(precision, where) else "fp32",
+            "precision": resolve_precision(precision, where),
             "device": str(where),
             "threads": torch.get_num_threads(),
             "steps": steps,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import re
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from ke2nt.config.schema import TrainConfig
 from ke2nt.errors import TrainingError
-from ke2nt.runtime.devices import Precision
+from ke2nt.runtime.devices import Precision, resolve_precision
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -51,9 +50,6 @@ class Compute:
 def make_accelerator(config: TrainConfig) -> Accelerator:
     """An accelerator for the configured device and precision.
 
-    Precision "auto" is bf16 autocast where the device computes in it, fp32 elsewhere: a CPU without
-    such instructions emulates bfloat16, many times slower than fp32.
-
     Raises:
         TrainingError: The device that was asked for is not there.
     """
@@ -75,13 +71,7 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
         )
     if device.startswith("cuda:"):
         _choose_gpu(int(device.removeprefix("cuda:")))
-    on_cpu = device == "cpu" or not (torch.cuda.is_available() or torch.backends.mps.is_available())
-    has_bf16 = (
-        _cpu_computes_in_bf16()
-        if on_cpu
-        else torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-    )
-    wanted = "bf16" if config.precision == "auto" and has_bf16 else config.precision
+    wanted = resolve_precision(config.precision, _device_of(config))
     # accelerate keeps one state a process; a second run may want another precision.
     AcceleratorState._reset_state(reset_partial_state=True)
     return Accelerator(mixed_precision="bf16" if wanted == "bf16" else "no", cpu=device == "cpu")
@@ -107,7 +97,10 @@ def _choose_gpu(index: int) -> None:
     torch.cuda.set_device(index)
 
 
-def _cpu_computes_in_bf16() -> bool:
-    if platform.machine().lower() in ("x86_64", "amd64"):
-        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+def _device_of(config: TrainConfig) -> torch.device:
+    """Return the device that the configuration means on this machine."""
+    if config.device != "auto":
+        return torch.device(config.device)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from ke2nt.errors import ConfigError, MissingExtraError
-from ke2nt.runtime import progress, provenance
-from ke2nt.runtime.devices import usable_device
+from ke2nt.runtime import devices, progress, provenance
+from ke2nt.runtime.devices import resolve_precision, usable_device
 from ke2nt.runtime.digest import canonical_json, digest_bytes, digest_file, digest_json
 from ke2nt.runtime.optional import import_optional
 from ke2nt.runtime.progress import track
@@ -131,3 +131,24 @@ def test_a_device_that_is_asked_for_is_tried_and_another_is_not(monkeypatch):
     assert usable_device(None) == torch.device("cuda")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert usable_device(None) == torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("precision", "native", "resolved"),
+    [
+        ("auto", True, "bf16"),
+        ("auto", False, "fp32"),
+        ("fp32", True, "fp32"),
+        ("bf16", False, "bf16"),
+    ],
+)
+def test_auto_precision_is_bf16_where_it_is_native(monkeypatch, precision, native, resolved):
+    monkeypatch.setattr(devices, "computes_in_bf16", lambda device: native)
+    assert resolve_precision(precision, torch.device("cpu")) == resolved
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+def test_native_bf16_of_devices(monkeypatch, machine):
+    monkeypatch.setattr(devices.platform, "machine", lambda: machine)
+    assert devices.computes_in_bf16(torch.device("cpu")) in (True, False)
+    assert not devices.computes_in_bf16(torch.device("mps"))

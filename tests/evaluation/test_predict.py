@@ -162,12 +162,16 @@ def test_embeddings_are_those_of_the_plain_image():
     assert np.array_equal(plain, flipped)
 
 
-def test_bf16_only_where_asked():
+def test_bf16_only_on_request(monkeypatch):
     model, tensors = Tiny(), decode_for_model(Tiny(), make_split())
-    auto = compute_predictions(model, tensors).probabilities
-    assert np.array_equal(auto, compute_predictions(model, tensors, precision="fp32").probabilities)
+    monkeypatch.setattr("ke2nt.runtime.devices.computes_in_bf16", lambda device: True)
+    default = compute_predictions(model, tensors).probabilities
+    assert np.array_equal(
+        default, compute_predictions(model, tensors, precision="fp32").probabilities
+    )
     half = compute_predictions(model, tensors, precision="bf16").probabilities
-    assert 0 < np.abs(half - auto).max() < 0.05
+    assert 0 < np.abs(half - default).max() < 0.05
+    assert np.array_equal(half, compute_predictions(model, tensors, precision="auto").probabilities)
 
 
 def test_wrong_size_and_broken_weights_are_errors():

@@ -133,7 +133,7 @@ def test_a_checkpoint_holds_what_trains_beside_the_model(tmp_path):
     [("auto", True, "bf16"), ("auto", False, "no"), ("bf16", False, "bf16"), ("fp32", True, "no")],
 )
 def test_a_cpu_trains_in_bf16_where_it_computes_in_it(monkeypatch, precision, capable, mixed):
-    monkeypatch.setattr("ke2nt.training.device._cpu_computes_in_bf16", lambda: capable)
+    monkeypatch.setattr("ke2nt.runtime.devices.computes_in_bf16", lambda device: capable)
     config = TrainConfig(device="cpu", precision=precision)
     assert make_accelerator(config).mixed_precision == mixed
 
@@ -144,7 +144,7 @@ def two_gpus(monkeypatch):
     chosen = []
     monkeypatch.delenv("LOCAL_RANK", raising=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    monkeypatch.setattr("ke2nt.runtime.devices.computes_in_bf16", lambda device: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
     monkeypatch.setattr("accelerate.Accelerator", lambda **options: options)
