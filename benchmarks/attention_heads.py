@@ -24,7 +24,6 @@ from ke2nt.config.load import load_config
 from ke2nt.datasets.catalog import get_reader
 from ke2nt.evaluation.evaluate_model import decode_for_model
 from ke2nt.models.load import load_model
-from ke2nt.models.output import DeepOutput
 from ke2nt.runtime.atomic import write_json, write_text
 from ke2nt.training.run_directory import RunDirectory
 
@@ -58,7 +57,7 @@ def stage_accuracies(folder: Path) -> dict[str, float]:
     images, right = decode_for_model(model, split), []
     for batch in images.batches(256):
         output = model(model.preprocessing.normalize(batch.pixels))
-        if not isinstance(output, DeepOutput) or len(output.stages) == 1:
+        if len(output.stages) < 2:
             return {}
         labels = torch.from_numpy(split.labels())[batch.indices]
         answers = [output.logits, *(stage.logits for stage in output.stages)]

@@ -18,7 +18,7 @@ from ke2nt.evaluation.predictions import compute_predictions
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.ke2nt import KE2NT
 from ke2nt.models.norms import keep_statistics
-from ke2nt.models.output import KE2NTOutput, map_output
+from ke2nt.models.output import KE2NTOutput
 from ke2nt.runtime.distributed import gather_rows
 from ke2nt.training.checkpoint import Progress
 from ke2nt.training.device import precision_of
@@ -111,9 +111,9 @@ class AdaptTrainer(_TargetTrainer):
 
         def matched(own: KE2NTOutput) -> KE2NTOutput:
             unit = torch.nn.functional.normalize(own.embeddings)
-            return own._replace(logits=scale * (unit @ text.T))
+            return own.replace(logits=scale * (unit @ text.T))
 
-        return map_output(first, matched), second
+        return first.map_heads(matched), second
 
     def _pseudo_labels(self, target: KE2NTOutput, pixels: Tensor) -> PseudoLabels:
         """From the same outputs, or from the average's on the images as they are."""

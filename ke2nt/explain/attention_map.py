@@ -9,7 +9,6 @@ from ke2nt.errors import ModelError
 from ke2nt.explain.heat import forward_faces, rescale_map, upsample_map
 from ke2nt.explain.target import Target
 from ke2nt.models.base import ExpressionModel
-from ke2nt.models.output import DeepOutput
 
 __all__ = ["compute_attention_map"]
 
@@ -32,7 +31,7 @@ def compute_attention_map(model: ExpressionModel, crop: np.ndarray, target: Targ
         ModelError: The model has no spatial attention.
     """
     output = forward_faces(model, crop[None])
-    if not isinstance(output, DeepOutput) or not output.attention or model.fusion is None:
+    if not output.attention or model.fusion is None:
         raise ModelError(
             "the model has no spatial attention to show",
             expected="a model trained with model.attention",

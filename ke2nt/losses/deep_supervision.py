@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.errors import ConfigError, ModelError
 from ke2nt.losses.objective import KE2NTLoss
-from ke2nt.models.output import DeepOutput, KE2NTOutput
+from ke2nt.models.output import KE2NTOutput
 
 __all__ = ["DeepSupervisionLoss"]
 
@@ -58,7 +58,7 @@ class DeepSupervisionLoss(nn.Module):
         """Total and parts.
 
         Args:
-            output: A `DeepOutput` of B images with S stages.
+            output: Output for B images with S stages.
             labels: (B,) int64 class indices, or (B, K) rows that sum to 1.
             bank: Text embeddings of the K classes; None for linear heads.
 
@@ -70,7 +70,7 @@ class DeepSupervisionLoss(nn.Module):
             ModelError: The output has no stages, another number of them than there are weights, or
                 does not fit labels and bank.
         """
-        if not isinstance(output, DeepOutput):
+        if not output.stages:
             raise ModelError(
                 "deep supervision needs the outputs of several stages",
                 expected="a model with attention heads",

@@ -16,7 +16,7 @@ from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.errors import ModelError
 from ke2nt.models.backbones import Stem
 from ke2nt.models.base import ExpressionModel
-from ke2nt.models.output import DeepOutput, KE2NTOutput
+from ke2nt.models.output import KE2NTOutput
 from ke2nt.models.transformation import TransformationNetwork
 
 __all__ = ["KE2NT"]
@@ -191,8 +191,8 @@ class KE2NT(ExpressionModel):
             images: (B, 3, image_size, image_size), floating, normalized by `preprocessing`.
 
         Returns:
-            logits (B, K) and embeddings (B, D), float32 under autocast too; a `DeepOutput` with
-            attention heads.
+            logits (B, K) and embeddings (B, D), float32 under autocast too; with
+            attention heads also `stages` and `attention`.
 
         Raises:
             ModelError: The images have another shape or dtype.
@@ -208,10 +208,9 @@ class KE2NT(ExpressionModel):
             if self.fusion is None:
                 return self._match(stages[0])
             directions = [functional.normalize(stage) for stage in stages]
-            return DeepOutput.of(
-                self._match(self.fusion(directions)),
-                tuple(map(self._match, directions)),
-                attention,
+            return self._match(self.fusion(directions)).replace(
+                stages=tuple(self._match(direction) for direction in directions),
+                attention=attention,
             )
 
     def _match(self, expression: Tensor) -> KE2NTOutput:

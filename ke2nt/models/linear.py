@@ -13,7 +13,7 @@ from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.errors import LabelError
 from ke2nt.models.backbones import Stem
 from ke2nt.models.base import ExpressionModel
-from ke2nt.models.output import DeepOutput, KE2NTOutput
+from ke2nt.models.output import KE2NTOutput
 
 __all__ = ["LinearClassifier"]
 
@@ -110,7 +110,7 @@ class LinearClassifier(ExpressionModel):
 
         Returns:
             logits (B, K) and embeddings (B, width) of the last stage, float32 under autocast too;
-            no neutral embeddings. A `DeepOutput` with attention heads.
+            no neutral embeddings. With attention heads also `stages` and `attention`.
 
         Raises:
             ModelError: The images have another shape or dtype.
@@ -123,10 +123,10 @@ class LinearClassifier(ExpressionModel):
                 features = features.to(self.classifier.weight.dtype)
                 logits = classify(self.dropout(features))
                 wide = torch.promote_types(logits.dtype, torch.float32)
-                stages.append(KE2NTOutput(logits.to(wide), features, None))
+                stages.append(KE2NTOutput(logits.to(wide), features))
             if self.fusion is None:
                 return stages[0]
             fused = self.fusion([stage.logits for stage in stages])
-            return DeepOutput.of(
-                KE2NTOutput(fused, stages[-1].embeddings, None), tuple(stages), attention
+            return KE2NTOutput(
+                fused, stages[-1].embeddings, stages=tuple(stages), attention=attention
             )

@@ -1,74 +1,76 @@
-"""What every recognizer returns."""
+"""The output of every recognizer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Self
 
 from torch import Tensor
+from torch.export import register_dataclass
 
-__all__ = ["DeepOutput", "KE2NTOutput", "map_output"]
+__all__ = ["KE2NTOutput"]
 
 
-class KE2NTOutput(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class KE2NTOutput:
     """Output of a recognizer for a batch of B images.
+
+    It unpacks into its first three fields: `logits, f_e, f_n = model(images)`.
 
     Attributes:
         logits: (B, K), float32; softmax over them gives class probabilities.
         embeddings: (B, D) expression embeddings f_e, not normalized.
-        neutral_embeddings: (B, D) neutral embeddings f_n of the same faces, or None where the
-            model has no transformation network (the linear head).
+        neutral_embeddings: (B, D) neutral embeddings f_n of the same faces, or None if the model
+            has no transformation network (the linear head).
+        stages: Output of each stage's own head, shallow to deep; empty without attention heads.
+            The fields above are then the fusion of the stages.
+        attention: Spatial attention of each stage, (B, h, w) in [0, 1], shallow to deep; empty
+            without spatial attention.
     """
 
     logits: Tensor
     embeddings: Tensor
-    neutral_embeddings: Tensor | None
+    neutral_embeddings: Tensor | None = None
+    stages: tuple[KE2NTOutput, ...] = ()
+    attention: tuple[Tensor, ...] = ()
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield logits, embeddings and neutral embeddings."""
+        yield self.logits
+        yield self.embeddings
+        yield self.neutral_embeddings
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with some fields changed; the others, such as `stages`, are kept."""
+        return dataclasses.replace(self, **changes)
 
     def map(self, change: Callable[[Tensor], Tensor]) -> KE2NTOutput:
-        """The same change of every tensor, such as taking some of the rows."""
+        """Apply a function to every tensor, including those of the stages.
+
+        Args:
+            change: Tensor to tensor, such as a selection of rows.
+        """
         neutral = self.neutral_embeddings
         return KE2NTOutput(
-            change(self.logits),
-            change(self.embeddings),
-            None if neutral is None else change(neutral),
+            logits=change(self.logits),
+            embeddings=change(self.embeddings),
+            neutral_embeddings=None if neutral is None else change(neutral),
+            stages=tuple(stage.map(change) for stage in self.stages),
+            attention=tuple(change(places) for places in self.attention),
         )
 
+    def map_heads(self, change: Callable[[KE2NTOutput], KE2NTOutput]) -> KE2NTOutput:
+        """Apply a function to the fused output and to each stage's output.
 
-class DeepOutput(KE2NTOutput):
-    """Output of a recognizer with attention heads: what its stages say, fused, and each of them.
-
-    It is the fused output (logits, embeddings, neutral_embeddings) with two attributes more.
-
-    Attributes:
-        stages: Output of each stage's own head, shallow to deep.
-        attention: Spatial attention of each stage, (B, h, w) in [0, 1], shallow to deep; empty for
-            a block without it.
-    """
-
-    stages: tuple[KE2NTOutput, ...]
-    attention: tuple[Tensor, ...]
-
-    @classmethod
-    def of(
-        cls, fused: KE2NTOutput, stages: tuple[KE2NTOutput, ...], attention: tuple[Tensor, ...]
-    ) -> DeepOutput:
-        """From its parts."""
-        output = cls(*fused)
-        output.stages, output.attention = stages, attention
-        return output
-
-    def map(self, change: Callable[[Tensor], Tensor]) -> DeepOutput:
-        """The same change of every tensor, those of the stages included."""
-        return DeepOutput.of(
-            super().map(change),
-            tuple(stage.map(change) for stage in self.stages),
-            tuple(map(change, self.attention)),
-        )
+        Args:
+            change: Output to output, such as a scaling of the logits. Its result must not depend on
+                `stages` or `attention`, which are kept.
+        """
+        stages = tuple(change(stage) for stage in self.stages)
+        return change(self).replace(stages=stages, attention=self.attention)
 
 
-def map_output(output: KE2NTOutput, change: Callable[[KE2NTOutput], KE2NTOutput]) -> KE2NTOutput:
-    """Change an output, and where it has stages, the output of each; attention stays."""
-    changed = change(output)
-    if not isinstance(output, DeepOutput):
-        return changed
-    return DeepOutput.of(changed, tuple(map(change, output.stages)), output.attention)
+# torch.export and torch.utils._pytree see the tensors inside
+register_dataclass(KE2NTOutput)

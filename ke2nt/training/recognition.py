@@ -16,7 +16,7 @@ from ke2nt.evaluation.evaluate_model import evaluate_model
 from ke2nt.losses.deep_supervision import DeepSupervisionLoss
 from ke2nt.losses.objective import KE2NTLoss
 from ke2nt.models.base import ExpressionModel
-from ke2nt.models.output import KE2NTOutput, map_output
+from ke2nt.models.output import KE2NTOutput
 from ke2nt.runtime.distributed import average_gradients, gather_rows, is_main, rank, world_size
 from ke2nt.runtime.seeding import derive_seed, seed_step, torch_generator
 from ke2nt.training.checkpoint import Progress
@@ -210,7 +210,7 @@ class Trainer(EpochLoop):
             output = self._forward(images)
         if self.config.text.logit_scale_start is not None:
             factor = self._scale_factor
-            output = map_output(output, lambda own: own._replace(logits=own.logits * factor))
+            output = output.map_heads(lambda head: head.replace(logits=head.logits * factor))
         return output.map(gather_rows)
 
     def _set_scale(self, done: int) -> None:

@@ -9,7 +9,7 @@ from loss_oracles import one_hot, self_contrast, similarity, transformation
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.errors import ConfigError, ModelError
 from ke2nt.losses import DeepSupervisionLoss, KE2NTLoss
-from ke2nt.models.output import DeepOutput, KE2NTOutput
+from ke2nt.models.output import KE2NTOutput
 
 LABELS = torch.tensor([0, 2, 1, 2])
 K, D, S = 3, 5, 2
@@ -31,7 +31,7 @@ def bank():
 def output():
     torch.manual_seed(0)
     fused, *stages = (KE2NTOutput(leaf(4, K), leaf(4, D), leaf(4, D)) for _ in range(1 + S))
-    return DeepOutput.of(fused, tuple(stages), ())
+    return fused.replace(stages=tuple(stages))
 
 
 def oracle(out, bank, *, similarity_alone):
@@ -79,7 +79,7 @@ def test_gradcheck(output, bank):
 
     def of(*tensors):
         triples = [KE2NTOutput(*tensors[i : i + 3]) for i in range(0, len(tensors), 3)]
-        return loss(DeepOutput.of(triples[0], tuple(triples[1:]), ()), LABELS, bank)[0]
+        return loss(triples[0].replace(stages=tuple(triples[1:])), LABELS, bank)[0]
 
     tensors = [t for out in (output, *output.stages) for t in out]
     assert torch.autograd.gradcheck(of, tensors)
@@ -95,8 +95,8 @@ def test_one_weight_serves_all_and_zero_leaves_a_stage_out(output, bank):
 
 
 def test_linear_heads_need_no_bank(output):
-    stages = tuple(KE2NTOutput(s.logits, s.embeddings, None) for s in output.stages)
-    plain = DeepOutput.of(KE2NTOutput(output.logits, output.embeddings, None), stages, ())
+    stages = tuple(KE2NTOutput(s.logits, s.embeddings) for s in output.stages)
+    plain = KE2NTOutput(output.logits, output.embeddings, stages=stages)
     total, _ = DeepSupervisionLoss(KE2NTLoss({"similarity": 1}))(plain, LABELS, None)
     assert total.isfinite()
 

@@ -129,7 +129,7 @@ def test_no_value_is_read_off_the_device(soft):
 
 @neutral_losses
 def test_linear_head_has_no_neutral_embeddings(make_output, make_bank, loss):
-    output = make_output()._replace(neutral_embeddings=None)
+    output = make_output().replace(neutral_embeddings=None)
     with pytest.raises(ModelError, match="linear head has no neutral embeddings"):
         loss(output, LABELS, make_bank())
     with pytest.raises(ModelError, match="linear head"):
@@ -137,7 +137,7 @@ def test_linear_head_has_no_neutral_embeddings(make_output, make_bank, loss):
 
 
 def test_cross_entropy_alone_serves_a_linear_head(make_output):
-    output = make_output()._replace(neutral_embeddings=None)
+    output = make_output().replace(neutral_embeddings=None)
     total, parts = KE2NTLoss((1, 0, 0))(output, LABELS, None)
     assert list(parts) == ["similarity"]
     assert total == torch.nn.functional.cross_entropy(output.logits, LABELS)
