@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ke2nt.adapt.domain_batch import DomainBatch
-from ke2nt.losses.cosine import squared_distances
+from ke2nt.losses.precision import squared_distances
 
 __all__ = ["CoralPart", "MmdPart", "coral", "mmd"]
 

@@ -20,6 +20,7 @@ from ke2nt.models.ke2nt import KE2NT
 from ke2nt.models.norms import keep_statistics
 from ke2nt.models.output import KE2NTOutput
 from ke2nt.runtime.distributed import gather_rows
+from ke2nt.runtime.l2_normalize import l2_normalize
 from ke2nt.training.checkpoint import Progress
 from ke2nt.training.device import precision_of
 from ke2nt.training.recognition import Trainer
@@ -110,7 +111,7 @@ class AdaptTrainer(_TargetTrainer):
         text, scale = self.source_bank.embeddings.to(first.embeddings), self.model.logit_scale
 
         def matched(own: KE2NTOutput) -> KE2NTOutput:
-            unit = torch.nn.functional.normalize(own.embeddings)
+            unit = l2_normalize(own.embeddings)
             return own.replace(logits=scale * (unit @ text.T))
 
         return first.map_heads(matched), second

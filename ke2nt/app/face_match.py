@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from ke2nt.app.face_embedder import EmbeddedFace
 from ke2nt.app.vocabulary import Words
@@ -17,6 +16,7 @@ from ke2nt.models.base import ExpressionModel
 from ke2nt.models.ke2nt import KE2NT
 from ke2nt.predict.face_settings import FaceSettings
 from ke2nt.predict.intensity import intensity
+from ke2nt.runtime.l2_normalize import l2_normalize
 
 __all__ = ["FaceMatch", "match_face"]
 
@@ -65,7 +65,7 @@ def match_face(
     bank = model.bank
     if words.bank is not None:
         bank = words.bank
-        rows = functional.normalize(face.output.embeddings)
+        rows = l2_normalize(face.output.embeddings)
         logits = _scale(model, bank) * rows @ bank.embeddings.float().T
         calibration = calibration and calibration.for_other_texts()
     logits = logits.double() if calibration is None else calibration.apply(logits.double())

@@ -8,11 +8,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ke2nt.banks.image_rows import Rows
 from ke2nt.data.sample import FaceSample
 from ke2nt.errors import ImageReadError, ModelError
+from ke2nt.runtime.l2_normalize import l2_normalize_checked
 from ke2nt.vlm.image_encoder import ImageEncoder, Tower
 
 __all__ = ["embed_samples"]
@@ -63,14 +63,11 @@ def _embed(batch: list[Future[np.ndarray]], tower: Tower, bf16: bool) -> Rows:
     images = torch.from_numpy(np.stack(pixels)).to(tower.device)
     with torch.autocast(tower.device.type, dtype=torch.bfloat16, enabled=bf16):
         features = tower(images)
-    return Rows(_unit(features.float().cpu()).numpy(), failed, tower.logit_scale)
 
-
-def _unit(features: Tensor) -> Tensor:
-    norms = features.norm(dim=-1, keepdim=True)
-    if not bool(torch.isfinite(norms).all()) or bool((norms == 0).any()):
-        raise ModelError(
-            "an image embedding is zero or not finite and has no direction",
-            hint="The weights are damaged; if this happens in bf16 alone, use fp32.",
-        )
-    return features / norms
+    # in float32, the dtype of cached image embeddings; text embeddings are normalized in float64
+    no_direction = ModelError(
+        "an image embedding is zero or not finite and has no direction",
+        hint="The weights are damaged; if this happens in bf16 alone, use fp32.",
+    )
+    embeddings = l2_normalize_checked(features.float().cpu(), no_direction)
+    return Rows(embeddings.numpy(), failed, tower.logit_scale)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ke2nt.errors import TextEncoderError
+from ke2nt.runtime.l2_normalize import l2_normalize_checked
 
 __all__ = ["ENSEMBLE_RULE", "average", "unit"]
 
@@ -18,11 +19,8 @@ def unit(vectors: Tensor) -> Tensor:
     Raises:
         TextEncoderError: A vector is zero or not finite.
     """
-    wide = vectors.to(torch.float64)
-    norms = wide.norm(dim=-1, keepdim=True)
-    if not bool(torch.isfinite(wide).all()) or bool((norms == 0).any()):
-        raise TextEncoderError("a text embedding is zero or not finite and has no direction")
-    return (wide / norms).to(vectors.dtype)
+    error = TextEncoderError("a text embedding is zero or not finite and has no direction")
+    return l2_normalize_checked(vectors.to(torch.float64), error).to(vectors.dtype)
 
 
 def average(embeddings: Tensor) -> tuple[Tensor, Tensor]:

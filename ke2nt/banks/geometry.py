@@ -27,8 +27,8 @@ def arrange(bank: Bank, geometry: Geometry) -> Bank:
     0.7 to 0.9 with minilm. With T (K, D) the class embeddings and μ their mean:
 
     - "paper": T as it is, as KE2NT has it (https://arxiv.org/abs/2409.08598).
-    - "centered": unit(t_k − μ), the anchor unit(t_0 − μ); likewise the raw embeddings, which are not
-      normalized, so that the differences t_y − t_0 stay as they were.
+    - "centered": unit(t_k − μ), the anchor unit(t_0 − μ); likewise the raw embeddings, which
+      are not normalized, so that the differences t_y − t_0 stay as they were.
     - "whitened": (T Tᵀ)^(−1/2) T, the orthonormal vectors nearest to T (Löwdin 1950), raw and
       normalized ones alike. The anchor is the neutral class; without one it takes part as a
       further row.

@@ -7,13 +7,13 @@ from typing import Self
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.errors import ModelError
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.ke2nt import KE2NT
 from ke2nt.models.output import KE2NTOutput
+from ke2nt.runtime.l2_normalize import l2_normalize
 
 __all__ = ["Target", "log_odds"]
 
@@ -92,7 +92,7 @@ class Target:
             assert self.index is not None
             return log_odds(output.logits, self.index)
 
-        embeddings = functional.normalize(output.embeddings.float())
+        embeddings = l2_normalize(output.embeddings.float())
         return self.scale * (embeddings @ self.direction.to(embeddings))
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ke2nt.errors import ModelError
-from ke2nt.losses.cosine import at_least_float32
+from ke2nt.losses.precision import at_least_float32
 
 __all__ = ["MISSING", "AttributeLoss"]
 

@@ -10,9 +10,10 @@ from torch.nn.functional import threshold
 
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.errors import ModelError
-from ke2nt.losses.cosine import at_least_float32, unit
+from ke2nt.losses.precision import at_least_float32
 from ke2nt.losses.targets import check_labels, class_distribution, without_neutral
 from ke2nt.models.output import KE2NTOutput
+from ke2nt.runtime.l2_normalize import l2_normalize_or_zero
 
 __all__ = ["TransformationInputs", "transformation_inputs"]
 
@@ -65,6 +66,6 @@ def transformation_inputs(
     weights = without_neutral(weights, bank.neutral_index)
     with torch.autocast(expression.device.type, enabled=False):
         vectors = torch.stack([expression, neutral, expression - neutral])
-        expression, neutral, move = unit(vectors).unbind()
+        expression, neutral, move = l2_normalize_or_zero(vectors).unbind()
         weights = weights / threshold(weights.sum(), 0.0, 1.0)
     return TransformationInputs(expression, neutral, move, weights, bank)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ke2nt.banks.text_bank import TextBank
-from ke2nt.losses.cosine import unit
+from ke2nt.runtime.l2_normalize import l2_normalize_or_zero
 
 __all__ = ["class_directions", "moves_from_neutral"]
 
@@ -19,11 +19,11 @@ _BANKS = 8
 def class_directions(bank: TextBank, dtype: torch.dtype) -> Tensor:
     """(K, D) unit-norm class embeddings that logits compare with."""
     with torch.inference_mode(False), torch.autocast(bank.raw.device.type, enabled=False):
-        return unit(bank.embeddings.to(dtype))
+        return l2_normalize_or_zero(bank.embeddings.to(dtype))
 
 
 @lru_cache(maxsize=_BANKS)
 def moves_from_neutral(bank: TextBank, dtype: torch.dtype) -> Tensor:
     """(K, D) unit-norm t_k − t_0 of the raw embeddings; a row of zeros where they are equal."""
     with torch.inference_mode(False), torch.autocast(bank.raw.device.type, enabled=False):
-        return unit((bank.raw - bank.neutral_raw).to(dtype))
+        return l2_normalize_or_zero((bank.raw - bank.neutral_raw).to(dtype))

@@ -9,7 +9,6 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.data.preprocessing import Preprocessing
@@ -18,6 +17,7 @@ from ke2nt.models.backbones import Stem
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.output import KE2NTOutput
 from ke2nt.models.transformation import TransformationNetwork
+from ke2nt.runtime.l2_normalize import l2_normalize
 
 __all__ = ["KE2NT"]
 
@@ -207,7 +207,7 @@ class KE2NT(ExpressionModel):
             ]
             if self.fusion is None:
                 return self._match(stages[0])
-            directions = [functional.normalize(stage) for stage in stages]
+            directions = [l2_normalize(stage) for stage in stages]
             return self._match(self.fusion(directions)).replace(
                 stages=tuple(self._match(direction) for direction in directions),
                 attention=attention,
@@ -216,6 +216,6 @@ class KE2NT(ExpressionModel):
     def _match(self, expression: Tensor) -> KE2NTOutput:
         """Embeddings (B, D) with their logits and neutral embeddings."""
         wide = torch.promote_types(expression.dtype, torch.float32)
-        cosine = functional.normalize(expression.to(wide)) @ self.text_embeddings.to(wide).T
+        cosine = l2_normalize(expression.to(wide)) @ self.text_embeddings.to(wide).T
         neutral = self.transformation(expression)
         return KE2NTOutput(self.logit_scale * cosine, expression, neutral)

@@ -9,10 +9,10 @@ from typing import Any, Self
 
 import numpy as np
 from torch import Tensor
-from torch.nn import functional
 
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.errors import CheckpointError
+from ke2nt.runtime.l2_normalize import l2_normalize
 
 __all__ = ["IntensityScale", "intensity"]
 
@@ -34,7 +34,7 @@ def intensity(embeddings: Tensor, neutral: Tensor | None, bank: TextBank) -> Ten
         (B, K) in units of the embedding space; 0 for a neutral class, whose direction is zero.
     """
     moves = embeddings if neutral is None else embeddings - neutral
-    return moves @ functional.normalize((bank.raw - bank.neutral_raw).to(moves)).T
+    return moves @ l2_normalize((bank.raw - bank.neutral_raw).to(moves)).T
 
 
 @dataclass(frozen=True, slots=True)

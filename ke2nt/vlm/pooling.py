@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
 from ke2nt.errors import TextEncoderError
+from ke2nt.runtime.l2_normalize import l2_normalize
 
 __all__ = ["SentencePooling"]
 
@@ -84,7 +84,7 @@ class SentencePooling:
         else:
             weights = mask.unsqueeze(-1).to(tokens.dtype)
             pooled = (tokens * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
-        return torch.nn.functional.normalize(pooled, dim=-1) if self.normalize else pooled
+        return l2_normalize(pooled) if self.normalize else pooled
 
 
 def _json(path: Path | None) -> Any:

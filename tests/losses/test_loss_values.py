@@ -8,7 +8,6 @@ import torch
 from torch.nn import functional
 
 from ke2nt.losses import KE2NTLoss, SelfContrastLoss, SimilarityLoss, TransformationLoss
-from ke2nt.losses.cosine import unit
 from ke2nt.models.output import KE2NTOutput
 
 HARD = torch.tensor([0, 1, 2, 3, 1, 0, 2])
@@ -106,13 +105,6 @@ def test_gradcheck(make_output, make_bank, loss, kind):
         return loss(KE2NTOutput(*tensors), LABELS[kind], bank)
 
     assert torch.autograd.gradcheck(function, tuple(make_output()))
-
-
-def test_directions_have_first_and_second_derivatives():
-    generator = torch.Generator().manual_seed(5)
-    vectors = torch.randn(2, 3, 4, generator=generator, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(unit, vectors)
-    assert torch.autograd.gradgradcheck(unit, vectors)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The output record: it unpacks, keeps its stages when changed, and passes through torch's tools."""
+"""The output record: it unpacks, keeps its stages, and passes through the tools of torch."""
 
 from __future__ import annotations
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ke2nt.losses.cosine import at_least_float32, squared_distances, unit
+from ke2nt.losses.precision import at_least_float32, squared_distances
+from ke2nt.runtime.l2_normalize import l2_normalize_or_zero
 
 __all__ = ["intra_class_loss"]
 
@@ -32,7 +33,8 @@ def intra_class_loss(
         synthetic_labels: (S,) class indices they were made for.
         rdbp: False lets the second part move the real features, too.
     """
-    real, synthetic = unit(at_least_float32(real)), unit(at_least_float32(synthetic))
+    real = l2_normalize_or_zero(at_least_float32(real))
+    synthetic = l2_normalize_or_zero(at_least_float32(synthetic))
     guide = real.detach() if rdbp else real
     same = real_labels[:, None] == real_labels[None, :]
     pairs = same.triu(diagonal=1)

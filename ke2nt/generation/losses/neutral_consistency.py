@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ke2nt.losses.cosine import at_least_float32, unit
+from ke2nt.losses.precision import at_least_float32
+from ke2nt.runtime.l2_normalize import l2_normalize_or_zero
 
 __all__ = ["neutral_consistency_loss"]
 
@@ -18,6 +19,8 @@ def neutral_consistency_loss(edited: Tensor, neutral: Tensor, chosen: Tensor) ->
         neutral: (B, D) neutral embeddings f_n of the faces themselves.
         chosen: bool (B,), the faces that are not neutral already.
     """
-    cosine = (unit(at_least_float32(edited)) * unit(at_least_float32(neutral))).sum(dim=1)
+    edited = l2_normalize_or_zero(at_least_float32(edited))
+    neutral = l2_normalize_or_zero(at_least_float32(neutral))
+    cosine = (edited * neutral).sum(dim=1)
     distance = torch.where(chosen, 1.0 - cosine, torch.zeros_like(cosine))
     return distance.sum() / chosen.sum().clamp(min=1)
