@@ -42,7 +42,7 @@ class _Method(StrEnum):
 def calibrate(
     run: Annotated[Path, typer.Argument(help="A run directory or a saved model's folder.")],
     dataset: Annotated[
-        str, typer.Option("--dataset", help="A dataset, as `ke2nt data list` names it.")
+        str, typer.Option("--dataset", help="Dataset of `ke2nt data list`, or package.module.Name.")
     ],
     split: Annotated[
         str, typer.Option("--split", help="A split that the model was not trained on.")

@@ -19,7 +19,7 @@ app = typer.Typer(
     help="Datasets: list, describe, check and pack them, or draw one.", no_args_is_help=True
 )
 
-_Name = Annotated[str, typer.Argument(help="A dataset, as `ke2nt data list` names it.")]
+_Name = Annotated[str, typer.Argument(help="Dataset of `ke2nt data list`, or package.module.Name.")]
 _Root = Annotated[Path, typer.Argument(help="The dataset's folder, or a manifest file.")]
 _Rule = Annotated[
     str | None, typer.Option(help="How votes become a label: majority, plurality10, plurality8.")

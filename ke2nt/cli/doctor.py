@@ -19,7 +19,8 @@ def doctor(
         str | None, typer.Argument(help="A run directory, a model's folder or its name.")
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option("--dataset", help="A dataset, as `ke2nt data list` names it.")
+        str | None,
+        typer.Option("--dataset", help="Dataset of `ke2nt data list`, or package.module.Name."),
     ] = None,
     root: RootOption = None,
     rule: RuleOption = None,

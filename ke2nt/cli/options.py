@@ -69,7 +69,10 @@ TextEncoderOption = Annotated[
     str | None,
     typer.Option("--text-encoder", help="For run:DIR, where its own text encoder has moved to."),
 ]
-DatasetOption = Annotated[str, typer.Option("--dataset", help="A dataset of `ke2nt data list`.")]
+DatasetOption = Annotated[
+    str,
+    typer.Option("--dataset", help="Dataset of `ke2nt data list`, or package.module.Name."),
+]
 SplitOption = Annotated[str, typer.Option("--split", help="Its split, such as val or test.")]
 RootOption = Annotated[
     Path | None, typer.Option("--root", help="Its folder; drawn faces have none.")

@@ -21,7 +21,10 @@ SOURCE_FREE = ("statistics", "entropy")
 class TargetConfig(Section):
     """The images to adapt to. Labels, if they have any, are read for the last report alone."""
 
-    name: str = Field("folder", description="Dataset reader, as `ke2nt data list` names them.")
+    name: str = Field(
+        "folder",
+        description="Dataset of `ke2nt data list`, or dotted path to your own Reader class.",
+    )
     root: str | None = Field(None, description="Its folder; for `folder` also one of bare images.")
     options: dict[str, Any] = Field(default_factory=dict, description="Options of the reader.")
     split: str | None = Field(

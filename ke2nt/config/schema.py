@@ -52,7 +52,10 @@ class ExtraConfig(Section):
 class DataConfig(Section):
     """Where the faces come from."""
 
-    name: str = Field("ferplus", description="Dataset reader, as `ke2nt data list` names them.")
+    name: str = Field(
+        "ferplus",
+        description="Dataset of `ke2nt data list`, or dotted path to your own Reader class.",
+    )
     root: str | None = Field(None, description="The dataset's folder (or manifest file).")
     options: dict[str, Any] = Field(
         default_factory=dict, description="Further options of the reader, such as {rule: majority}."

@@ -57,7 +57,7 @@ class AffectNet8(Reader):
     def recognizes(cls, root: Path) -> bool:
         return any(_annotations(root, split).is_dir() or _list(root, split) for split in _SETS)
 
-    def _samples(self, split: str) -> Iterable[FaceSample]:
+    def read_samples(self, split: str) -> Iterable[FaceSample]:
         annotations = _annotations(self.root, split)
         found = self._from_arrays(annotations) if annotations.is_dir() else self._from_list(split)
         for path, code in found:

@@ -1,4 +1,4 @@
-"""What every dataset reader shares: layout errors, unique sample names, splits that must exist."""
+"""The base class of every dataset reader: layout errors, unique sample names, existing splits."""
 
 from __future__ import annotations
 
@@ -8,64 +8,96 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ke2nt.data.sample import FaceSample, FaceSplit, origin
 from ke2nt.errors import DataError, LayoutError
+from ke2nt.runtime.renamed import warn_renamed
 from ke2nt.runtime.suggest import did_you_mean
 
 __all__ = ["Reader", "entries", "is_present"]
 
-_SHOWN = 8
+_MAX_LISTED = 8
+_RENAMED_HOOKS = {"_samples": "read_samples", "recognises": "recognizes"}
 
 
 class Reader(ABC):
     """A dataset on disk, read as `FaceSplit`s.
 
+    Subclass it to read a layout of your own: set the class attributes and define `read_samples`.
+    Options of the reader are keyword-only arguments of `__init__`.
+
     Args:
         root: The dataset's top folder. (None, the default of a config, is an error.)
 
     Attributes:
-        name: The name that users type.
-        summary: One line on the dataset.
-        expected_tree: The layout, one pattern a line, relative to the root.
+        name: Name for users to type.
+        summary: One line on the dataset; by default the first line of the docstring.
+        expected_tree: The layout, one pattern per line, relative to the root.
         classes: Label set in index order.
-        splits: Splits that this root has; on the class, those that the dataset has.
+        splits: Splits of this root; on the class, the splits that the dataset has.
+        root: The dataset's top folder.
 
     Raises:
         LayoutError: The root does not have the dataset's layout.
-        DataError: There is no root, or an option is not valid.
+        DataError: The root is missing, or an option is invalid.
     """
 
     name: ClassVar[str]
-    summary: ClassVar[str]
-    expected_tree: ClassVar[str]
+    summary: ClassVar[str] = ""
+    expected_tree: ClassVar[str] = ""
     classes: tuple[str, ...]
     splits: tuple[str, ...]
+    root: Path
 
     def __init__(self, root: str | Path | None) -> None:
         if root is None:
-            raise DataError(f"{self.name} needs the folder that it is in", expected="a root folder")
+            raise DataError(f"{self.name} needs a root folder", expected="the dataset's folder")
         self.root = Path(root).expanduser()
+
+        # A common slip is to name the folder above the dataset's
         if not self.recognizes(self.root):
-            near = [child for child in entries(self.root) if self.recognizes(child)]
-            hint = f"The layout was found one folder down: {near[0]}" if near else None
-            raise self.layout_error(f"this is not the layout of {self.name}", hint=hint)
+            nested = [child for child in entries(self.root) if self.recognizes(child)]
+            hint = f"The layout was found one folder down: {nested[0]}" if nested else None
+            raise self.layout_error(
+                f"the folder does not have the layout of {self.name}", hint=hint
+            )
 
-    @classmethod
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Accept the old names of the hooks."""
+        super().__init_subclass__(**kwargs)
+        for old, new in _RENAMED_HOOKS.items():
+            if old in vars(cls) and new not in vars(cls):
+                warn_renamed("reader method", f"{cls.__name__}.{old}", new)
+                setattr(cls, new, vars(cls)[old])
+
     @abstractmethod
-    def recognizes(cls, root: Path) -> bool:
-        """Whether the files that mark the layout are there."""
+    def read_samples(self, split: str) -> Iterable[FaceSample]:
+        """Read the annotations of one split. Every reader defines this.
 
-    @abstractmethod
-    def _samples(self, split: str) -> Iterable[FaceSample]:
-        """The samples of one split, in a fixed order; the images need not exist."""
+        Called by `index` and `load`, with a split in `splits` only.
 
-    def index(self, split: str) -> FaceSplit:
-        """What the annotations say of a split, whether or not its images are on disk.
+        Args:
+            split: One of `splits`.
+
+        Returns:
+            The samples in a fixed order. Their images need not exist, and names may repeat: the
+            second sample of a name gets the suffix "#2".
 
         Raises:
-            DataError: The split is not known, or an annotation is damaged.
+            DataError: An annotation is damaged.
+        """
+
+    @classmethod
+    def recognizes(cls, root: Path) -> bool:
+        """Whether a folder has the files that mark the layout; by default, whether it exists."""
+        return root.is_dir()
+
+    def index(self, split: str) -> FaceSplit:
+        """A split as annotated, whether or not its images are on disk.
+
+        Raises:
+            DataError: The split is unknown, or an annotation is damaged.
         """
         if split not in self.splits:
             raise DataError(
@@ -74,34 +106,36 @@ class Reader(ABC):
                 where=self.root,
                 hint=did_you_mean(split, self.splits),
             )
-        return FaceSplit(self.name, split, self.classes, tuple(_unique(self._samples(split))))
+        samples = tuple(_with_unique_names(self.read_samples(split)))
+        return FaceSplit(self.name, split, self.classes, samples)
 
     def load(self, split: str) -> FaceSplit:
-        """A split that can be used: at least one of its images is on disk.
+        """A split with at least one image on disk.
 
-        Single missing images are left in; they are counted when they are decoded.
+        Missing images stay in the split; they are counted when they are decoded.
 
         Raises:
-            LayoutError: None of the split's images is there.
-            DataError: The split is not known or empty, or an annotation is damaged.
+            LayoutError: None of the split's images exists.
+            DataError: The split is unknown or empty, or an annotation is damaged.
         """
-        found = self.index(split)
-        if not found.samples:
-            raise DataError(f"the split {split!r} of {self.name} has no sample", where=self.root)
-        if not any(is_present(sample) for sample in found.samples):
+        face_split = self.index(split)
+        if not face_split.samples:
+            raise DataError(f"the split {split!r} of {self.name} has no samples", where=self.root)
+
+        if not any(is_present(sample) for sample in face_split.samples):
             raise self.layout_error(
-                f"none of the {len(found)} images of the split {split!r} is there, "
-                f"such as {found.samples[0].source}"
+                f"none of the {len(face_split)} images of the split {split!r} exists, "
+                f"such as {face_split.samples[0].source}"
             )
-        return found
+        return face_split
 
     def layout_error(self, message: str, *, hint: str | None = None) -> LayoutError:
-        """A LayoutError with the expected tree and the top entries that were found."""
+        """A LayoutError with the expected tree and the top entries of the root."""
         return LayoutError(
             message,
             where=self.root,
-            expected=" | ".join(self.expected_tree.strip().splitlines()),
-            found=_describe(self.root),
+            expected=" | ".join(self.expected_tree.strip().splitlines()) or None,
+            found=_describe_folder(self.root),
             hint=hint,
         )
 
@@ -111,7 +145,7 @@ class Reader(ABC):
 
 
 def entries(folder: Path) -> list[Path]:
-    """Entries of a folder by name, hidden ones left out; none if it cannot be listed."""
+    """Entries of a folder by name, without hidden ones; none if the folder cannot be listed."""
     try:
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError:
@@ -124,22 +158,24 @@ def is_present(sample: FaceSample) -> bool:
     return not isinstance(source, Path) or os.path.isfile(source)
 
 
-def _describe(root: Path) -> str:
+def _describe_folder(root: Path) -> str:
+    """The top entries of a folder, for messages."""
     if not os.path.lexists(root):
         return "no such folder"
     if not os.path.isdir(root):
         return "a file"
+
     names = [path.name + ("/" if os.path.isdir(path) else "") for path in entries(root)]
     if not names:
         return "an empty folder"
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+    rest = f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
+    return ", ".join(names[:_MAX_LISTED]) + rest
 
 
-def _unique(samples: Iterable[FaceSample]) -> Iterator[FaceSample]:
-    """Give the second sample of a name the suffix "#2", the third "#3"."""
-    seen: Counter[str] = Counter()
+def _with_unique_names(samples: Iterable[FaceSample]) -> Iterator[FaceSample]:
+    """Add the suffix "#2" to the second sample of a name, "#3" to the third."""
+    counts: Counter[str] = Counter()
     for sample in samples:
-        seen[sample.name] += 1
-        count = seen[sample.name]
+        counts[sample.name] += 1
+        count = counts[sample.name]
         yield sample if count == 1 else replace(sample, name=f"{sample.name}#{count}")

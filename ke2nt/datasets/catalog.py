@@ -1,137 +1,106 @@
-"""All dataset readers by the name that users type. A new one is one file and one line here."""
+"""Datasets by name: `load_dataset` for users, and the table of all readers."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, overload
 
-from ke2nt.config.values import is_of, type_words
-from ke2nt.datasets.affectnet import AffectNet7, AffectNet8
+from ke2nt.data.sample import FaceSplit
 from ke2nt.datasets.base import Reader
-from ke2nt.datasets.ckplus import CKPlus
 from ke2nt.datasets.corruptions import Corruptions
-from ke2nt.datasets.drawn import DrawnReader
-from ke2nt.datasets.fer2013 import FER2013
-from ke2nt.datasets.ferplus import FERPlus
-from ke2nt.datasets.folder import ImageFolder
-from ke2nt.datasets.manifest import Manifest
-from ke2nt.datasets.packed import Packed
-from ke2nt.datasets.rafdb import RAFDB
-from ke2nt.errors import DataError
-from ke2nt.runtime.renamed import warn_renamed
-from ke2nt.runtime.suggest import did_you_mean
+from ke2nt.datasets.lookup import default_options, find_reader, open_reader
+from ke2nt.datasets.table import SINGLE_READERS
 
-__all__ = ["READERS", "describe_reader", "get_reader"]
+__all__ = ["READERS", "describe_reader", "get_reader", "load_dataset"]
 
-READERS: dict[str, type[Any]] = {
-    "ferplus": FERPlus,
-    "rafdb": RAFDB,
-    "affectnet7": AffectNet7,
-    "affectnet8": AffectNet8,
-    "ckplus": CKPlus,
-    "fer2013": FER2013,
-    "folder": ImageFolder,
-    "manifest": Manifest,
-    "packed": Packed,
-    "drawn": DrawnReader,
-    "corruptions": Corruptions,
-}
-
-_RENAMED = {"synthetic": "drawn"}
+READERS: dict[str, type[Reader]] = {**SINGLE_READERS, "corruptions": Corruptions}
 
 
-def describe_reader(name: str) -> dict[str, Any]:
-    """What can be said of a reader without its data, as plain JSON.
+@overload
+def load_dataset(
+    name: str, root: str | Path | None = None, split: None = None, **options: Any
+) -> Reader: ...
+
+
+@overload
+def load_dataset(
+    name: str, root: str | Path | None = None, split: str = ..., **options: Any
+) -> FaceSplit: ...
+
+
+def load_dataset(
+    name: str, root: str | Path | None = None, split: str | None = None, **options: Any
+) -> Reader | FaceSplit:
+    """Open a dataset, or load one of its splits.
+
+    Nothing is decoded yet: a split holds the annotations and the places of the images.
+
+    Args:
+        name: A dataset, as `ke2nt data list` names it, or the dotted path of your own subclass of
+            `ke2nt.datasets.base.Reader`, such as "my_package.readers.Diary".
+        root: The dataset's folder, or the file of a manifest; None for drawn faces.
+        split: The split to load, such as "test".
+        **options: Options of the reader, such as `rule="majority"`.
 
     Returns:
-        `name`, `summary`, `classes`, `splits`, `options` (option → default) and `expected_tree`.
-        Classes and splits are empty where they are as the data has them.
+        The split, or the reader if no split is given.
 
     Raises:
-        DataError: No reader has that name.
+        DataError: The name, an option, its value or the split is unknown.
+        ConfigError: The dotted path does not lead to a reader.
+        LayoutError: The root does not have the dataset's layout.
+
+    Example:
+        >>> test = load_dataset("ferplus", root, "test", rule="majority")
+        >>> faces = load_dataset("drawn", seed=7)
     """
-    reader = _reader(name)
-    return {
-        "name": name,
-        "summary": getattr(reader, "summary", (inspect.getdoc(reader) or "").split("\n")[0]),
-        "classes": list(getattr(reader, "classes", ())),
-        "splits": list(reader.splits),
-        "options": _options(reader),
-        "expected_tree": reader.expected_tree,
-    }
+    reader = get_reader(name, root, options)
+    return reader if split is None else reader.load(split)
 
 
 def get_reader(
     name: str,
     root: str | Path | None = None,
     options: Mapping[str, Any] | None = None,
-    **more: Any,
+    **more_options: Any,
 ) -> Reader:
     """The reader of a dataset.
 
     Args:
-        name: A key of `READERS`.
+        name: A key of `READERS`, or the dotted path of a subclass of `Reader`.
         root: The dataset's folder, or the file of a manifest; None for drawn faces.
         options: Options of the reader, such as {"rule": "majority"}.
-        **more: Further ones.
+        **more_options: Further options.
 
     Raises:
-        DataError: The name, an option or its value is not known.
+        DataError: The name, an option or its value is unknown.
+        ConfigError: The dotted path does not lead to a reader.
         LayoutError: The root does not have the dataset's layout.
     """
-    reader = _reader(name)
-    known, kinds = _options(reader), _kinds(reader)
-    own = {**(options or {}), **more}
-    for option, value in own.items():
-        if option in known:
-            if not is_of(value, kinds.get(option, Any)):
-                raise DataError(
-                    f"{name} cannot have this {option}",
-                    expected=type_words(kinds[option]),
-                    found=repr(value),
-                )
-        elif option == "root" or not _passes_on(reader):
-            leave_out = "Leave it out; in a configuration: 'data.options={}'."
-            raise DataError(
-                f"{name} has no option {option!r}",
-                expected=f"one of {', '.join(known)}" if known else "no option",
-                hint=did_you_mean(option, known) if known else leave_out,
-            )
-    return reader(root, **own)
+    reader_class = find_reader(name, READERS)
+    return open_reader(name, reader_class, root, {**(options or {}), **more_options})
 
 
-def _kinds(reader: type[Any]) -> dict[str, Any]:
-    """Option → type, as far as a reader says."""
-    try:
-        return get_type_hints(reader.__init__)
-    except NameError:  # of a type that is imported for type checkers alone
-        return {}
+def describe_reader(name: str) -> dict[str, Any]:
+    """Describe a reader without its data, as plain JSON.
 
+    Returns:
+        `name`, `summary`, `classes`, `splits`, `options` (option → default) and `expected_tree`.
+        Classes and splits are empty where they depend on the data.
 
-def _options(reader: type[Any]) -> dict[str, Any]:
-    parameters = inspect.signature(reader).parameters.values()
+    Raises:
+        DataError: The name is unknown.
+        ConfigError: The dotted path does not lead to a reader.
+    """
+    reader_class = find_reader(name, READERS)
+    docstring = inspect.getdoc(reader_class) or ""
     return {
-        p.name: list(p.default) if isinstance(p.default, tuple) else p.default
-        for p in parameters
-        if p.kind is p.KEYWORD_ONLY
+        "name": name,
+        "summary": reader_class.summary or docstring.split("\n")[0],
+        "classes": list(getattr(reader_class, "classes", ())),
+        "splits": list(getattr(reader_class, "splits", ())),
+        "options": default_options(reader_class),
+        "expected_tree": reader_class.expected_tree,
     }
-
-
-def _passes_on(reader: type[Any]) -> bool:
-    """Whether a reader hands options that it does not know to another one."""
-    return any(p.kind is p.VAR_KEYWORD for p in inspect.signature(reader).parameters.values())
-
-
-def _reader(name: str) -> type[Any]:
-    if name in _RENAMED:
-        warn_renamed("dataset", name, _RENAMED[name])
-        name = _RENAMED[name]
-    if name not in READERS:
-        raise DataError(
-            f"unknown dataset {name!r}",
-            expected=f"one of {', '.join(READERS)}",
-            hint=did_you_mean(name, READERS),
-        )
-    return READERS[name]

@@ -106,7 +106,7 @@ class CKPlus(Reader):
                 index = self.classes.index(label)
                 yield FaceSample(self.relative(path), path, index, subject=subject)
 
-    def _samples(self, split: str) -> Iterable[FaceSample]:
+    def read_samples(self, split: str) -> Iterable[FaceSample]:
         if self.fold is None:
             return self._faces
         subjects = sorted({face.subject for face in self._faces if face.subject is not None})

@@ -1,11 +1,12 @@
-"""The reader "drawn": drawn faces in the place of a dataset on disk."""
+"""The reader "drawn": drawn faces in place of a dataset on disk."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ke2nt.data.sample import FaceSplit
+from ke2nt.data.sample import FaceSample
+from ke2nt.datasets.base import Reader
 from ke2nt.drawn.dataset import SPLITS, DrawnFaces
 from ke2nt.errors import DataError
 from ke2nt.labels import CANONICAL
@@ -13,23 +14,25 @@ from ke2nt.labels import CANONICAL
 __all__ = ["DrawnReader"]
 
 
-class DrawnReader:
+class DrawnReader(Reader):
     """Faces drawn on demand; nothing is read from disk.
 
     Args:
-        root: None, as there is no folder; the place is kept for the readers' common signature.
-        count, seed, size, identities, classes, min_intensity, occlusion: As for `DrawnFaces`.
+        root: None, as there is no folder; present for the common signature of readers.
+        count, seed, size, identities, classes, min_intensity, occlusion: See `DrawnFaces`.
         style: One drawing style or several.
-        workers: Processes that draw.
+        workers: Worker processes.
 
     Raises:
-        DataError: A folder was given, or a value is out of range.
+        DataError: A folder is given, or a value is out of range.
     """
 
     name = "drawn"
+    summary = "Faces drawn on demand; nothing is read from disk."
+    expected_tree = "no folder: the faces are drawn from a seed"
     classes: tuple[str, ...] = CANONICAL
     splits: tuple[str, ...] = tuple(SPLITS)
-    expected_tree = "no folder: the faces are drawn from a seed"
+    root = None  # type: ignore[assignment]  # the only reader without a folder
 
     def __init__(
         self,
@@ -51,6 +54,7 @@ class DrawnReader:
                 found=root,
                 hint="Leave the root out, or read a written folder with the reader manifest.",
             )
+
         self.faces = DrawnFaces(
             count,
             seed=seed,
@@ -64,10 +68,5 @@ class DrawnReader:
         self.classes = self.faces.classes
         self.workers = workers
 
-    def load(self, split: str) -> FaceSplit:
-        """Draw one split.
-
-        Raises:
-            DataError: Unknown split.
-        """
-        return self.faces.to_split(split, workers=self.workers)
+    def read_samples(self, split: str) -> Iterable[FaceSample]:
+        return self.faces.to_split(split, workers=self.workers).samples

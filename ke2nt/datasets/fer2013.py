@@ -53,7 +53,7 @@ class FER2013(Reader):
             split in find_class_folders(root) for split in cls.splits
         )
 
-    def _samples(self, split: str) -> Iterable[FaceSample]:
+    def read_samples(self, split: str) -> Iterable[FaceSample]:
         return self._from_folders(split) if _list(self.root) is None else self._from_list(split)
 
     def _from_folders(self, split: str) -> Iterator[FaceSample]:

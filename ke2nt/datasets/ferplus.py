@@ -74,7 +74,7 @@ class FERPlus(Reader):
                 rows[split].append((image, votes))
         return rows
 
-    def _samples(self, split: str) -> Iterable[FaceSample]:
+    def read_samples(self, split: str) -> Iterable[FaceSample]:
         folder = self.root / _FOLDERS[split]
         for image, votes in self._rows[split]:
             verdict = label_from_votes(votes, self.rule)

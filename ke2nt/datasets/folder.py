@@ -50,7 +50,7 @@ class ImageFolder(Reader):
     def recognizes(cls, root: Path) -> bool:
         return bool(find_class_folders(root))
 
-    def _samples(self, split: str) -> Iterable[FaceSample]:
+    def read_samples(self, split: str) -> Iterable[FaceSample]:
         for folder in self._folders[split]:
             label = self.classes.index(canonical_or_same(folder.name, self.classes))
             for path in images_of(folder):

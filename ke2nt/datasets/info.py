@@ -32,7 +32,7 @@ def dataset_info(reader: Reader, splits: Sequence[str] | None = None) -> dict[st
     """
     return {
         "dataset": reader.name,
-        "root": str(reader.root),
+        "root": None if reader.root is None else str(reader.root),
         "classes": list(reader.classes),
         "splits": {name: split_info(reader.index(name)) for name in splits or reader.splits},
     }

@@ -75,7 +75,7 @@ class Manifest(Reader):
                     hint=did_you_mean(name, known),
                 )
 
-    def _samples(self, split: str) -> Iterable[FaceSample]:
+    def read_samples(self, split: str) -> Iterable[FaceSample]:
         for row in self._splits[split]:
             path = portable_path(row["path"])
             yield FaceSample(

@@ -48,7 +48,7 @@ class Packed(Reader):
         found = super().index(split)
         return FaceSplit(self._facts[split]["dataset"], split, found.classes, found.samples)
 
-    def _samples(self, split: str) -> Iterable[FaceSample]:
+    def read_samples(self, split: str) -> Iterable[FaceSample]:
         facts, path = self._facts[split], self.root / f"{split}.npy"
         for i, row in enumerate(facts["rows"]):
             shares = facts["distributions"][i]

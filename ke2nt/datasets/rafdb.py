@@ -77,7 +77,7 @@ class RAFDB(Reader):
             rows[split].append((image, label - 1))
         return rows
 
-    def _samples(self, split: str) -> Iterable[FaceSample]:
+    def read_samples(self, split: str) -> Iterable[FaceSample]:
         annotations = self.root / "Annotation" / "manual"
         annotated = annotations.is_dir()
         for image, label in self._rows[split]:

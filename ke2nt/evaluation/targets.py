@@ -13,6 +13,7 @@ import yaml
 from ke2nt.data.sample import FaceSplit
 from ke2nt.datasets.catalog import READERS, get_reader
 from ke2nt.errors import ConfigError, DataError
+from ke2nt.runtime.extensions import is_dotted_path
 from ke2nt.runtime.suggest import did_you_mean
 
 __all__ = ["Target", "disambiguate_targets"]
@@ -53,7 +54,7 @@ class Target:
         """
         first, *rest = re.split(r",(?=[A-Za-z_]\w*=)", text.strip())
         dataset, _, root = (part.strip() for part in first.partition("="))
-        if dataset not in READERS:
+        if dataset not in READERS and not is_dotted_path(dataset):
             raise ConfigError(
                 f"{text!r} names no dataset to evaluate on",
                 expected=f"{_FORM}; NAME is one of {', '.join(READERS)}",

@@ -137,13 +137,13 @@ class Sealed(FaceSample):
 
 @pytest.mark.parametrize("method", ["dmsrl", "entropy", "statistics"])
 def test_training_never_reads_a_label_of_the_target(tiny, domains, monkeypatch, method):
-    read = ImageFolder._samples
+    read = ImageFolder.read_samples
 
     def sealed(self, split):
         kind = Sealed if self.root == domains / "target" else FaceSample
         return (kind(s.name, s.source, s.label) for s in read(self, split))
 
-    monkeypatch.setattr(ImageFolder, "_samples", sealed)
+    monkeypatch.setattr(ImageFolder, "read_samples", sealed)
     monkeypatch.setattr(Sealed, "open", False)
     compare, config = driver._compare, tiny(f"adapt.method={method}", "optim.epochs=1")
     trained = {}

@@ -61,7 +61,7 @@ def test_tables_and_what_failed(cross_eval, model, faces, tmp_path):
     assert row.split("│")[3:5] == ["        9 ", "         3 "]
     assert err.count("failed: ") == 2
     assert f"failed: {tmp_path / 'absent'} on folder val, {tmp_path / 'absent'} on rafdb: no" in err
-    assert f"failed: {model} on rafdb: this is not the layout of rafdb" in err
+    assert f"failed: {model} on rafdb: the folder does not have the layout of rafdb" in err
     assert len(json.loads((tmp_path / "out" / "cross_eval.json").read_text())["cells"]) == 4
 
 

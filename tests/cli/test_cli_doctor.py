@@ -44,7 +44,7 @@ def test_broken_things_exit_with_1_and_have_a_way_out(monkeypatch, capfd, model)
     (model / "model.safetensors").write_bytes(b"cut")
     code, out, err = run_here(monkeypatch, capfd, "doctor", model, "--dataset", "rafdb")
     assert (code, err) == (1, "")
-    for words in ("BROKEN", "digest differs", "Save or copy", "needs the folder", "ke2nt data"):
+    for words in ("BROKEN", "digest differs", "Save or copy", "needs a root folder", "ke2nt data"):
         assert words in out, words
     assert "2 broken" in out
 

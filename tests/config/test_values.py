@@ -11,6 +11,7 @@ import yaml
 
 from ke2nt.config.values import is_of
 from ke2nt.datasets import catalog
+from ke2nt.datasets.base import Reader
 from ke2nt.datasets.catalog import get_reader
 from ke2nt.runtime.plain_yaml import PlainLoader
 
@@ -34,16 +35,21 @@ def test_values_of_a_type(value, kind, right):
     assert is_of(value, kind) is right
 
 
-def test_a_reader_of_ones_own_needs_no_types(monkeypatch):
-    class Own:
+def test_custom_readers_need_no_annotations(monkeypatch):
+    class Custom(Reader):
+        name = "custom"
+        classes = ("neutral",)
         splits = ("train",)
-        expected_tree = "nothing"
 
         def __init__(self, root, *, first=1, second: Unknown = 2):  # noqa: F821
+            super().__init__(root)
             self.options = first, second
 
-    monkeypatch.setitem(catalog.READERS, "own", Own)
-    assert get_reader("own", root=".", first="x", second=None).options == ("x", None)
+        def read_samples(self, split):
+            return []
+
+    monkeypatch.setitem(catalog.READERS, "custom", Custom)
+    assert get_reader("custom", root=".", first="x", second=None).options == ("x", None)
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,7 @@ def test_unknown_rule_and_option(root):
         get_reader("ferplus", root, ruel="majority")
     with pytest.raises(DataError, match="Did you mean 'ferplus'"):
         get_reader("fer+plus", root)
-    with pytest.raises(DataError, match="needs the folder"):
+    with pytest.raises(DataError, match="needs a root folder"):
         get_reader("ferplus")
 
 

@@ -1,0 +1,139 @@
+"""From a dataset name to its reader: names, dotted paths to users' readers, and option checks."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from ke2nt.config.values import is_of, type_words
+from ke2nt.datasets.base import Reader
+from ke2nt.errors import ConfigError, DataError
+from ke2nt.runtime.extensions import is_dotted_path, load_object
+from ke2nt.runtime.renamed import warn_renamed
+from ke2nt.runtime.suggest import did_you_mean
+
+__all__ = ["default_options", "find_reader", "open_reader"]
+
+_RENAMED = {"synthetic": "drawn"}
+
+
+def find_reader(name: str, readers: Mapping[str, type[Reader]]) -> type[Reader]:
+    """The reader class of a dataset.
+
+    Args:
+        name: A key of `readers`, or a dotted path "package.module.Name" to a subclass of `Reader`.
+        readers: Name → class.
+
+    Raises:
+        DataError: The name is unknown.
+        ConfigError: The dotted path cannot be imported, or does not lead to a complete `Reader`.
+    """
+    if name in _RENAMED:
+        warn_renamed("dataset", name, _RENAMED[name])
+        name = _RENAMED[name]
+
+    if name in readers:
+        return readers[name]
+    if is_dotted_path(name):
+        return _import_reader(name)
+    raise DataError(
+        f"unknown dataset {name!r}",
+        expected=f"one of {', '.join(readers)}, or a dotted path to a Reader class",
+        hint=did_you_mean(name, readers),
+    )
+
+
+def open_reader(
+    name: str, reader_class: type[Reader], root: str | Path | None, options: Mapping[str, Any]
+) -> Reader:
+    """Check the options of a reader and build it.
+
+    Args:
+        name: Name of the dataset, for messages.
+        reader_class: Its reader.
+        root: The dataset's folder.
+        options: Keyword arguments of the reader.
+
+    Raises:
+        DataError: An option is unknown, has a value of a wrong type, or the reader lacks an
+            attribute.
+        LayoutError: The root does not have the dataset's layout.
+    """
+    defaults, types = default_options(reader_class), _option_types(reader_class)
+    for option, value in options.items():
+        if option in defaults:
+            if not is_of(value, types.get(option, Any)):
+                raise DataError(
+                    f"invalid {option} for {name}",
+                    expected=type_words(types[option]),
+                    found=repr(value),
+                )
+        elif option == "root" or not _accepts_any_option(reader_class):
+            raise _unknown_option(name, option, defaults)
+
+    reader = reader_class(root, **options)
+    _check_attributes(name, reader)
+    return reader
+
+
+def default_options(reader_class: type[Reader]) -> dict[str, Any]:
+    """Option → default value of a reader, as plain JSON values."""
+    parameters = inspect.signature(reader_class).parameters.values()
+    return {
+        p.name: list(p.default) if isinstance(p.default, tuple) else p.default
+        for p in parameters
+        if p.kind is p.KEYWORD_ONLY
+    }
+
+
+def _import_reader(path: str) -> type[Reader]:
+    reader_class = load_object(path, kind="dataset reader")
+    if not inspect.isclass(reader_class) or not issubclass(reader_class, Reader):
+        raise ConfigError(
+            f"{path!r} is not a dataset reader",
+            expected="a subclass of ke2nt.datasets.base.Reader",
+            found=repr(reader_class),
+        )
+
+    missing = sorted(getattr(reader_class, "__abstractmethods__", ()))
+    if missing:
+        raise ConfigError(
+            f"the dataset reader {path!r} is incomplete",
+            expected=f"a definition of {', '.join(missing)}",
+        )
+    return reader_class
+
+
+def _check_attributes(name: str, reader: Reader) -> None:
+    """Raise DataError unless a reader says what it is called and what it holds."""
+    for attribute in ("name", "classes", "splits"):
+        if not hasattr(reader, attribute):
+            raise DataError(
+                f"the reader of {name} has no attribute {attribute!r}",
+                expected="an attribute of the class, or one set in __init__",
+            )
+
+
+def _option_types(reader_class: type[Reader]) -> dict[str, Any]:
+    """Option → type, where annotated."""
+    try:
+        return get_type_hints(reader_class.__init__)
+    except NameError:  # a type imported under TYPE_CHECKING only
+        return {}
+
+
+def _accepts_any_option(reader_class: type[Reader]) -> bool:
+    """Whether a reader passes unknown options to another reader."""
+    parameters = inspect.signature(reader_class).parameters.values()
+    return any(p.kind is p.VAR_KEYWORD for p in parameters)
+
+
+def _unknown_option(name: str, option: str, known: Mapping[str, Any]) -> DataError:
+    leave_out = "Leave it out; in a configuration: 'data.options={}'."
+    return DataError(
+        f"{name} has no option {option!r}",
+        expected=f"one of {', '.join(known)}" if known else "no option",
+        hint=did_you_mean(option, known) if known else leave_out,
+    )
