@@ -7,8 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from ke2nt.config.attention import AttentionConfig
+from ke2nt.config.extra_loss import ExtraLossConfig
 from ke2nt.config.pretrain import PretrainConfig
 from ke2nt.config.section import Section
+from ke2nt.runtime.extensions import is_dotted_path
 
 __all__ = [
     "AugmentConfig",
@@ -197,6 +199,19 @@ class LossConfig(Section):
     text_temperature: float = Field(
         0.1, gt=0.0, description="Temperature of those similarities; a low one keeps the nearest."
     )
+    extra: dict[str, ExtraLossConfig] = Field(
+        default_factory=dict,
+        description="Losses of other packages to add: {package.module.MyLoss: 0.5}, or with "
+        "arguments {package.module.MyLoss: {weight: 0.5, margin: 1.0}}.",
+    )
+
+    @field_validator("extra")
+    @classmethod
+    def _check_paths(cls, value: dict[str, ExtraLossConfig]) -> dict[str, ExtraLossConfig]:
+        for path in value:
+            if not is_dotted_path(path):
+                raise ValueError(f"{path!r} is not of the form package.module.MyLoss")
+        return value
 
 
 Beta = Annotated[float, Field(ge=0.0, lt=1.0)]

@@ -1,4 +1,4 @@
-"""Deep supervision: every stage of the model answers for its own output."""
+"""Deep supervision: a loss for the output of every stage of the model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.errors import ConfigError, ModelError
-from ke2nt.losses.objective import KE2NTLoss
+from ke2nt.losses.contract import Objective, ObjectiveResult
 from ke2nt.models.output import KE2NTOutput
 
 __all__ = ["DeepSupervisionLoss"]
@@ -19,11 +19,11 @@ class DeepSupervisionLoss(nn.Module):
     """L(fused output) + Σ_i λ_i L_i(output of stage i).
 
     Wang et al., "Training Deeper Convolutional Networks with Deep Supervision"
-    (https://arxiv.org/abs/1505.02496), with the fused output in the place of the last layer's.
+    (https://arxiv.org/abs/1505.02496), with the fused output in place of the last layer's.
 
     Args:
-        loss: L, of the fused output.
-        stage_loss: L_i, of each stage's own output; None for L.
+        loss: L, the objective of the fused output.
+        stage_loss: L_i, the objective of each stage's output; None for L.
         weights: λ_i ≥ 0, one for all stages or one for each, shallow to deep.
 
     Raises:
@@ -35,8 +35,8 @@ class DeepSupervisionLoss(nn.Module):
 
     def __init__(
         self,
-        loss: KE2NTLoss,
-        stage_loss: KE2NTLoss | None = None,
+        loss: Objective,
+        stage_loss: Objective | None = None,
         *,
         weights: float | Sequence[float] = 1.0,
     ) -> None:
@@ -54,8 +54,8 @@ class DeepSupervisionLoss(nn.Module):
 
     def forward(
         self, output: KE2NTOutput, labels: Tensor, bank: TextBank | None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Total and parts.
+    ) -> ObjectiveResult:
+        """Compute the total and its parts for a batch.
 
         Args:
             output: Output for B images with S stages.
@@ -63,29 +63,37 @@ class DeepSupervisionLoss(nn.Module):
             bank: Text embeddings of the K classes; None for linear heads.
 
         Returns:
-            The scalar to differentiate, and detached: the fused output's parts before weighting,
-            and the loss of each stage, "stage_1" the shallowest.
+            The weighted sum; the parts of the fused output's objective, and the total of each stage
+            as "stage_1", the shallowest, to "stage_S". A stage of weight 0 is not computed.
 
         Raises:
-            ModelError: The output has no stages, another number of them than there are weights, or
-                does not fit labels and bank.
+            ModelError: The output has no stages, the number of weights differs from theirs, or
+                output, labels and bank do not fit together.
         """
-        if not output.stages:
+        weights = self._stage_weights(output)
+
+        total, parts = self.loss(output, labels, bank)
+        for number, (weight, stage) in enumerate(zip(weights, output.stages, strict=True), 1):
+            if weight:
+                stage_total, _ = self.stage_loss(stage, labels, bank)
+                total = total + weight * stage_total
+                parts[f"stage_{number}"] = stage_total.detach()
+        return ObjectiveResult(total, parts)
+
+    def _stage_weights(self, output: KE2NTOutput) -> list[float]:
+        """One weight for each stage."""
+        stages = len(output.stages)
+        if not stages:
             raise ModelError(
                 "deep supervision needs the outputs of several stages",
                 expected="a model with attention heads",
             )
-        weights = self.weights * (len(output.stages) if len(self.weights) == 1 else 1)
-        if len(weights) != len(output.stages):
+
+        weights = self.weights * stages if len(self.weights) == 1 else self.weights
+        if len(weights) != stages:
             raise ModelError(
                 "the weights of deep supervision do not fit the model",
-                expected=f"{len(output.stages)} weights, one a stage",
+                expected=f"{stages} weights, one for each stage",
                 found=weights,
             )
-        total, parts = self.loss(output, labels, bank)
-        for number, (weight, stage) in enumerate(zip(weights, output.stages, strict=True), 1):
-            if weight:
-                own, _ = self.stage_loss(stage, labels, bank)
-                total = total + weight * own
-                parts[f"stage_{number}"] = own.detach()
-        return total, parts
+        return weights

@@ -1,4 +1,4 @@
-"""What the two losses of the neutral transformation compute with, checked."""
+"""Checked inputs that L_t and L_c of KE2NT share."""
 
 from __future__ import annotations
 
@@ -40,7 +40,12 @@ class TransformationInputs(NamedTuple):
 def transformation_inputs(
     output: KE2NTOutput, labels: Tensor, bank: TextBank | None
 ) -> TransformationInputs:
-    """Check a model's output against labels and bank.
+    """Check a model's output against labels and bank, and compute what both losses need.
+
+    Args:
+        output: A KE2NT model's output, embeddings and neutral embeddings (B, D).
+        labels: (B,) int64 class indices, or (B, K) rows that sum to 1.
+        bank: Text embeddings of the K classes.
 
     Raises:
         ModelError: The model has no neutral embeddings (a linear head), or shapes do not fit.
@@ -52,20 +57,25 @@ def transformation_inputs(
             hint="Set the weights of the transformation and self-contrast losses to 0.",
         )
     batch, dim = output.embeddings.shape
-    classes = bank.raw.shape[0]
-    if bank.raw.shape[1] != dim or output.neutral_embeddings.shape != (batch, dim):
+    classes, text_dim = bank.raw.shape
+    if text_dim != dim or output.neutral_embeddings.shape != (batch, dim):
         raise ModelError(
             "image and text embeddings differ in width",
-            expected=f"({batch}, {bank.raw.shape[1]})",
+            expected=f"({batch}, {text_dim})",
             found=f"{(batch, dim)} and {tuple(output.neutral_embeddings.shape)}",
         )
     check_labels(labels, batch, classes)
+
     expression = at_least_float32(output.embeddings)
     neutral = output.neutral_embeddings.to(expression.dtype)
     weights = class_distribution(labels, classes, expression.dtype)
     weights = without_neutral(weights, bank.neutral_index)
+
     with torch.autocast(expression.device.type, enabled=False):
+        # (3, B, D), normalized in one call
         vectors = torch.stack([expression, neutral, expression - neutral])
         expression, neutral, move = l2_normalize_or_zero(vectors).unbind()
+
+        # a sum of 0 becomes 1, so that an all-neutral batch gives zeros instead of NaN
         weights = weights / threshold(weights.sum(), 0.0, 1.0)
     return TransformationInputs(expression, neutral, move, weights, bank)

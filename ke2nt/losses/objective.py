@@ -1,4 +1,4 @@
-"""The whole KE2NT objective: a weighted sum of its three losses."""
+"""The KE2NT objective: a weighted sum of its three losses, and of any that a user adds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from itertools import zip_longest
 from torch import Tensor, nn
 
 from ke2nt.banks.text_bank import TextBank
-from ke2nt.errors import ConfigError
+from ke2nt.errors import ConfigError, ModelError
+from ke2nt.losses.contract import ObjectiveResult
 from ke2nt.losses.inputs import TransformationInputs, transformation_inputs
 from ke2nt.losses.self_contrast import Pairing, SelfContrastLoss
 from ke2nt.losses.similarity import SimilarityLoss
@@ -19,20 +20,6 @@ from ke2nt.models.output import KE2NTOutput
 __all__ = ["PARTS", "KE2NTLoss"]
 
 PARTS = ("similarity", "transformation", "self_contrast")
-
-
-def _weights(weights: Mapping[str, float] | Sequence[float] | None) -> dict[str, float]:
-    if weights is None:
-        return dict.fromkeys(PARTS, 1.0)
-    named = dict(weights if isinstance(weights, Mapping) else zip_longest(PARTS, weights))
-    numbers = [v for v in named.values() if isinstance(v, (int, float)) and 0 <= v < math.inf]
-    if not set(named) <= set(PARTS) or len(numbers) < len(named) or not any(numbers):
-        raise ConfigError(
-            "the loss weights are not valid",
-            expected=f"numbers ≥ 0, not all 0, for {', '.join(PARTS)}",
-            found=weights,
-        )
-    return {name: float(named.get(name, 0)) for name in PARTS}
 
 
 class KE2NTLoss(nn.Module):
@@ -47,11 +34,13 @@ class KE2NTLoss(nn.Module):
             published, is 1 for each.
         pairing: Pairing of the self-contrast loss, "batch" or "paired".
         label_smoothing: Label smoothing of the similarity loss.
-        text_smoothing: Share of a label that it gives to classes of similar text.
+        text_smoothing: Share of a label that goes to classes of similar text.
         text_temperature: Temperature of those similarities.
+        extra: Further losses to add, each with its weight. Each is called as
+            `loss(output, labels, bank)`, returns a scalar, and is named after its class in `parts`.
 
     Raises:
-        ConfigError: A weight, the pairing or a smoothing is not valid.
+        ConfigError: A weight, the pairing or a smoothing is not valid, or two parts have one name.
 
     Example:
         >>> total, parts = KE2NTLoss()(model(images), labels, model.bank)
@@ -66,22 +55,30 @@ class KE2NTLoss(nn.Module):
         label_smoothing: float = 0.0,
         text_smoothing: float = 0.0,
         text_temperature: float = 0.1,
+        extra: Sequence[tuple[nn.Module, float]] = (),
     ) -> None:
         super().__init__()
-        self.weights = _weights(weights)
-        losses = {
+        extra_weights = _extra_weights(extra)
+        self.weights = {**_part_weights(weights), **extra_weights}
+        if not any(self.weights.values()):
+            raise _invalid_weights(weights)
+
+        losses: dict[str, nn.Module] = {
             "similarity": SimilarityLoss(
                 label_smoothing, text_smoothing=text_smoothing, text_temperature=text_temperature
             ),
             "transformation": TransformationLoss(),
             "self_contrast": SelfContrastLoss(pairing),
+            **{type(loss).__name__: loss for loss, _ in extra},
         }
-        self.losses = nn.ModuleDict({name: losses[name] for name in PARTS if self.weights[name]})
+        self.losses = nn.ModuleDict(
+            {name: losses[name] for name, weight in self.weights.items() if weight}
+        )
 
     def forward(
         self, output: KE2NTOutput, labels: Tensor, bank: TextBank | None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Total and parts.
+    ) -> ObjectiveResult:
+        """Compute the total and its parts for a batch.
 
         Args:
             output: A model's output for B images.
@@ -89,21 +86,82 @@ class KE2NTLoss(nn.Module):
             bank: Text embeddings of the K classes; None for a linear head.
 
         Returns:
-            The scalar to differentiate, and each computed part before weighting, detached.
+            The weighted sum, and each computed part before weighting.
 
         Raises:
-            ModelError: Output, labels and bank do not fit together.
+            ModelError: Output, labels and bank do not fit together, or an added loss does not
+                return a scalar.
         """
-        parts: dict[str, Tensor] = {}
-        shared: TransformationInputs | None = None
-        for name, loss in self.losses.items():
-            if isinstance(loss, TransformationLoss | SelfContrastLoss):
-                shared = shared or transformation_inputs(output, labels, bank)
-                parts[name] = loss.of(shared)
-            else:
-                parts[name] = loss(output, labels, bank)
+        parts = self._compute_parts(output, labels, bank)
+
         first, *others = parts
         total = self.weights[first] * parts[first]
         for name in others:
             total = total.add(parts[name], alpha=self.weights[name])
-        return total, {name: part.detach() for name, part in parts.items()}
+        return ObjectiveResult(total, {name: part.detach() for name, part in parts.items()})
+
+    def _compute_parts(
+        self, output: KE2NTOutput, labels: Tensor, bank: TextBank | None
+    ) -> dict[str, Tensor]:
+        """Each loss before weighting."""
+        parts: dict[str, Tensor] = {}
+        shared: TransformationInputs | None = None
+        for name, loss in self.losses.items():
+            # L_t and L_c start from the same directions, which are computed once
+            if isinstance(loss, TransformationLoss | SelfContrastLoss):
+                shared = shared or transformation_inputs(output, labels, bank)
+                parts[name] = loss.compute(shared)
+            else:
+                parts[name] = _check_scalar(loss(output, labels, bank), name)
+        return parts
+
+
+def _part_weights(weights: Mapping[str, float] | Sequence[float] | None) -> dict[str, float]:
+    """Weight of each of `PARTS`."""
+    if weights is None:
+        return dict.fromkeys(PARTS, 1.0)
+    named = dict(weights if isinstance(weights, Mapping) else zip_longest(PARTS, weights))
+    if not set(named) <= set(PARTS) or not all(map(_is_weight, named.values())):
+        raise _invalid_weights(weights)
+    return {name: float(named.get(name, 0)) for name in PARTS}
+
+
+def _extra_weights(extra: Sequence[tuple[nn.Module, float]]) -> dict[str, float]:
+    """Class name → weight of each added loss."""
+    weights: dict[str, float] = {}
+    for loss, weight in extra:
+        name = type(loss).__name__
+        if name in weights or name in PARTS:
+            raise ConfigError(
+                f"two losses of the objective are named {name}",
+                expected="a class name of its own for each added loss",
+            )
+        if not _is_weight(weight):
+            raise ConfigError(
+                f"the weight of {name} is not valid", expected="a number ≥ 0", found=weight
+            )
+        weights[name] = float(weight)
+    return weights
+
+
+def _is_weight(value: object) -> bool:
+    return isinstance(value, (int, float)) and 0 <= value < math.inf
+
+
+def _invalid_weights(weights: object) -> ConfigError:
+    return ConfigError(
+        "the loss weights are not valid",
+        expected=f"numbers ≥ 0, not all 0, for {', '.join(PARTS)}",
+        found=weights,
+    )
+
+
+def _check_scalar(value: object, name: str) -> Tensor:
+    """The result of a loss, if it is a scalar."""
+    if not isinstance(value, Tensor) or value.ndim:
+        raise ModelError(
+            f"the loss {name} does not return a scalar",
+            expected="a tensor of shape ()",
+            found=tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__,
+        )
+    return value

@@ -43,18 +43,18 @@ class SelfContrastLoss(nn.Module):
 
     def __init__(self, pairing: Pairing = "batch") -> None:
         super().__init__()
-        known = get_args(Pairing)
-        if pairing not in known:
+        pairings = get_args(Pairing)
+        if pairing not in pairings:
             raise ConfigError(
                 "unknown pairing of the self-contrast loss",
-                expected=" or ".join(known),
+                expected=" or ".join(pairings),
                 found=pairing,
-                hint=did_you_mean(str(pairing), known),
+                hint=did_you_mean(str(pairing), pairings),
             )
         self.pairing = pairing
 
     def forward(self, output: KE2NTOutput, labels: Tensor, bank: TextBank | None) -> Tensor:
-        """Loss of a batch.
+        """Compute the loss of a batch.
 
         Args:
             output: A KE2NT model's output, embeddings and neutral embeddings (B, D).
@@ -67,18 +67,22 @@ class SelfContrastLoss(nn.Module):
         Raises:
             ModelError: A linear head's output, or shapes or labels that do not fit.
         """
-        return self.of(transformation_inputs(output, labels, bank))
+        return self.compute(transformation_inputs(output, labels, bank))
 
-    def of(self, inputs: TransformationInputs) -> Tensor:
-        """The same of inputs that have been checked, which L_t can share."""
-        expression, neutral, _, weights, bank = inputs
-        with torch.autocast(expression.device.type, enabled=False):
-            text = class_directions(bank, expression.dtype)
-            contrast = neutral - expression
+    def compute(self, inputs: TransformationInputs) -> Tensor:
+        """Compute the loss from checked inputs, which L_t can share."""
+        weights = inputs.weights
+        with torch.autocast(inputs.expression.device.type, enabled=False):
+            text = class_directions(inputs.bank, inputs.expression.dtype)
+            contrast = inputs.neutral - inputs.expression
+
             if self.pairing == "batch":
+                # (D,) means over all texts and over all images
                 mean_text = weights.sum(dim=0) @ text
                 mean_contrast = weights.sum(dim=1) @ contrast
                 mean = mean_text @ mean_contrast
             else:
                 mean = (weights * (contrast @ text.T)).sum()
+
+            # the constant vanishes too in an all-neutral batch
             return mean + 2.0 * weights.any()

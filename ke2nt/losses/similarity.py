@@ -24,8 +24,8 @@ class SimilarityLoss(nn.Module):
     L_s of KE2NT (https://arxiv.org/abs/2409.08598); for a linear head, plain cross-entropy.
 
     With text smoothing ε and temperature τ, the target of class y is
-    (1 − ε) e_y + ε softmax_k(cos(t_y, t_k) / τ): a mistake costs less where the texts are alike.
-    Soft labels p are mixed alike: (1 − ε) p + ε Σ_y p_y softmax_k(cos(t_y, t_k) / τ).
+    (1 − ε) e_y + ε softmax_k(cos(t_y, t_k) / τ): a mistake costs less where the texts are similar.
+    Soft labels p are mixed in the same way: (1 − ε) p + ε Σ_y p_y softmax_k(cos(t_y, t_k) / τ).
 
     Args:
         label_smoothing: Probability spread evenly over all classes, 0 (included) to 1 (excluded).
@@ -61,12 +61,12 @@ class SimilarityLoss(nn.Module):
         self.text_temperature = text_temperature
 
     def forward(self, output: KE2NTOutput, labels: Tensor, bank: TextBank | None = None) -> Tensor:
-        """Mean cross-entropy of the batch.
+        """Compute the mean cross-entropy of a batch.
 
         Args:
             output: A model's output; only its logits (B, K) are used.
             labels: (B,) int64 class indices, or (B, K) rows that sum to 1.
-            bank: Text embeddings of the K classes; needed for text smoothing alone.
+            bank: Text embeddings of the K classes; needed only for text smoothing.
 
         Returns:
             Scalar ≥ 0, float32 or float64.
@@ -76,12 +76,14 @@ class SimilarityLoss(nn.Module):
         """
         logits = at_least_float32(output.logits)
         check_labels(labels, *logits.shape)
+
         target = labels.to(logits.dtype) if labels.is_floating_point() else labels
         if self.text_smoothing:
-            target = self._by_text(target, bank, logits)
+            target = self._smooth_by_text(target, bank, logits)
         return functional.cross_entropy(logits, target, label_smoothing=self.label_smoothing)
 
-    def _by_text(self, target: Tensor, bank: TextBank | None, logits: Tensor) -> Tensor:
+    def _smooth_by_text(self, target: Tensor, bank: TextBank | None, logits: Tensor) -> Tensor:
+        """(B, K) targets, mixed with the classes whose texts are similar."""
         if bank is None:
             raise ModelError(
                 "a linear head has no texts to smooth labels by",
@@ -89,6 +91,8 @@ class SimilarityLoss(nn.Module):
             )
         with torch.autocast(logits.device.type, enabled=False):
             text = class_directions(bank, logits.dtype)
+            # (K, K) distribution over similar classes, one row for each class
             similar = torch.softmax(text @ text.T / self.text_temperature, dim=-1)
+
             shares = class_distribution(target, logits.shape[1], logits.dtype)
             return torch.lerp(shares, shares @ similar, self.text_smoothing)

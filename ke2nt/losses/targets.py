@@ -23,33 +23,45 @@ def check_labels(labels: Tensor, batch: int, classes: int) -> None:
     Raises:
         ModelError: The labels do not fit.
     """
-    hard = labels.shape == (batch,) and labels.dtype == torch.int64
-    soft = labels.shape == (batch, classes) and labels.is_floating_point()
-    if batch == 0 or not (hard or soft):
+    found = f"{labels.dtype} of shape {tuple(labels.shape)}"
+    if batch == 0:
+        raise ModelError("the batch is empty", expected="at least one sample", found=found)
+
+    is_hard = labels.shape == (batch,) and labels.dtype == torch.int64
+    is_soft = labels.shape == (batch, classes) and labels.is_floating_point()
+    if not (is_hard or is_soft):
         raise ModelError(
-            "labels do not fit the batch" if batch else "the batch is empty",
+            "labels do not fit the batch",
             expected=f"int64 indices of shape ({batch},) or floating distributions of shape "
-            f"({batch}, {classes})"
-            if batch
-            else "at least one sample",
-            found=f"{labels.dtype} of shape {tuple(labels.shape)}",
+            f"({batch}, {classes})",
+            found=found,
         )
-    if labels.device.type != "cpu":
-        return
-    if hard and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+
+    if labels.device.type == "cpu":
+        if is_hard:
+            _check_indices(labels, classes)
+        else:
+            _check_distributions(labels)
+
+
+def _check_indices(labels: Tensor, classes: int) -> None:
+    smallest, largest = int(labels.min()), int(labels.max())
+    if not 0 <= smallest <= largest < classes:
         raise ModelError(
             "a label is out of range",
             expected=f"0 to {classes - 1}",
-            found=f"{int(labels.min())} to {int(labels.max())}",
+            found=f"{smallest} to {largest}",
         )
-    if soft:
-        error = (labels.double().sum(dim=1) - 1).abs().max().item()
-        if not (error <= _SUM_TOLERANCE and labels.min().item() >= 0):
-            raise ModelError(
-                "soft labels are not distributions",
-                expected="rows of values in [0, 1] that sum to 1",
-                found=f"minimum {labels.min().item():.3g}, row sum off by up to {error:.3g}",
-            )
+
+
+def _check_distributions(labels: Tensor) -> None:
+    error = (labels.double().sum(dim=1) - 1).abs().max().item()
+    if not (error <= _SUM_TOLERANCE and labels.min().item() >= 0):
+        raise ModelError(
+            "soft labels are not distributions",
+            expected="rows of values in [0, 1] that sum to 1",
+            found=f"minimum {labels.min().item():.3g}, row sum off by up to {error:.3g}",
+        )
 
 
 def class_distribution(labels: Tensor, classes: int, dtype: torch.dtype) -> Tensor:

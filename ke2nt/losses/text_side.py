@@ -1,4 +1,4 @@
-"""What the losses need of a text bank; the same in every step, so computed once."""
+"""Text directions that the losses need; the same in every step, so computed once per bank."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ _BANKS = 8
 @lru_cache(maxsize=_BANKS)
 def class_directions(bank: TextBank, dtype: torch.dtype) -> Tensor:
     """(K, D) unit-norm class embeddings that logits compare with."""
+    # a tensor made in inference mode could not take part in a later training step
     with torch.inference_mode(False), torch.autocast(bank.raw.device.type, enabled=False):
         return l2_normalize_or_zero(bank.embeddings.to(dtype))
 

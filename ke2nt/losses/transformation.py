@@ -27,7 +27,7 @@ class TransformationLoss(nn.Module):
     """
 
     def forward(self, output: KE2NTOutput, labels: Tensor, bank: TextBank | None) -> Tensor:
-        """Loss of a batch.
+        """Compute the loss of a batch.
 
         Args:
             output: A KE2NT model's output, embeddings and neutral embeddings (B, D).
@@ -40,11 +40,12 @@ class TransformationLoss(nn.Module):
         Raises:
             ModelError: A linear head's output, or shapes or labels that do not fit.
         """
-        return self.of(transformation_inputs(output, labels, bank))
+        return self.compute(transformation_inputs(output, labels, bank))
 
-    def of(self, inputs: TransformationInputs) -> Tensor:
-        """The same of inputs that have been checked, which L_c can share."""
-        _, _, move, weights, bank = inputs
-        with torch.autocast(move.device.type, enabled=False):
-            text_moves = moves_from_neutral(bank, move.dtype)
-            return (weights * (1 - move @ text_moves.T)).sum()
+    def compute(self, inputs: TransformationInputs) -> Tensor:
+        """Compute the loss from checked inputs, which L_c can share."""
+        with torch.autocast(inputs.move.device.type, enabled=False):
+            text_moves = moves_from_neutral(inputs.bank, inputs.move.dtype)
+            # (B, K) cosine of every image's move with every class's move
+            cosines = inputs.move @ text_moves.T
+            return (inputs.weights * (1 - cosines)).sum()

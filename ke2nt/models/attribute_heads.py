@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["AttributeHeads"]
+__all__ = ["AttributeHeads", "AttributeOutput"]
+
+
+@dataclass(frozen=True, eq=False)
+class AttributeOutput:
+    """Output of attribute heads for a batch of B images.
+
+    Attributes:
+        logits: Attribute → (B, V), float32, V the number of its values.
+    """
+
+    logits: Mapping[str, Tensor]
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> AttributeOutput:
+        """Apply a function to the logits of each attribute."""
+        return AttributeOutput({name: change(rows) for name, rows in self.logits.items()})
 
 
 class AttributeHeads(nn.Module):
-    """For each stage and attribute a linear layer.
+    """A linear layer for each stage, over the values of all attributes.
 
     Args:
         widths: Width of each stage's pooled features, shallow to deep.
@@ -23,11 +39,18 @@ class AttributeHeads(nn.Module):
         self.sizes = dict(sizes)
         self.stages = nn.ModuleList(nn.Linear(width, sum(sizes.values())) for width in widths)
 
-    def forward(self, pooled: Sequence[Tensor]) -> list[dict[str, Tensor]]:
-        """Pooled features (B, C_i) of each stage → for each, attribute → (B, V) logits, float32."""
-        found = []
+    def forward(self, pooled: Sequence[Tensor]) -> list[AttributeOutput]:
+        """Compute the logits of every attribute from each stage.
+
+        Args:
+            pooled: Features (B, C_i) of each stage, shallow to deep.
+
+        Returns:
+            An output for each stage.
+        """
+        outputs = []
         for head, features in zip(self.stages, pooled, strict=True):
             with torch.autocast(features.device.type, enabled=False):
-                rows = head(features.float()).split(list(self.sizes.values()), dim=1)
-            found.append(dict(zip(self.sizes, rows, strict=True)))
-        return found
+                columns = head(features.float()).split(list(self.sizes.values()), dim=1)
+            outputs.append(AttributeOutput(dict(zip(self.sizes, columns, strict=True))))
+        return outputs

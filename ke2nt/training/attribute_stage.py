@@ -60,10 +60,7 @@ class AttributeTrainer(Trainer):
         with self.accelerator.autocast():
             stages = self.extra(self.model.stage_features(images).pooled)
         labels = gather_rows(labels)
-        found = [
-            AttributeLoss()({name: gather_rows(rows) for name, rows in logits.items()}, labels)
-            for logits in stages
-        ]
+        found = [AttributeLoss()(output.map(gather_rows), labels) for output in stages]
         total = torch.stack([total for total, _ in found]).mean()
         names = found[0][1]
         return total, {
@@ -191,7 +188,8 @@ def _accuracy(
         inputs = model.preprocessing.normalize(batch.pixels.to(device))
         stages = heads(model.stage_features(inputs).pooled)
         for i, name in enumerate(values):
-            guess = torch.stack([logits[name] for logits in stages]).mean(dim=0).argmax(dim=1).cpu()
+            logits = torch.stack([output.logits[name] for output in stages]).mean(dim=0)
+            guess = logits.argmax(dim=1).cpu()
             own = labels[batch.indices, i]
             right[name] += int(((guess == own) & (own != MISSING)).sum())
             known[name] += int((own != MISSING).sum())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +14,7 @@ from ke2nt.banks.text_bank import TextBank
 from ke2nt.config.schema import TextConfig, TrainConfig
 from ke2nt.data.augmentation import BatchAugmentation
 from ke2nt.data.preprocessing import Preprocessing
-from ke2nt.losses.deep_supervision import DeepSupervisionLoss
-from ke2nt.losses.objective import PARTS, KE2NTLoss
+from ke2nt.losses.build import build_objective
 from ke2nt.models.base import KNOWN_STATISTICS, ExpressionModel
 from ke2nt.models.build import build_model
 from ke2nt.runtime.distributed import world_size
@@ -96,31 +95,12 @@ def trainer_parts(
         "model": model,
         "ema": ema,
         "optimizer": make_optimizer(model, config.optim),
-        "loss": _objective(config),
+        "loss": build_objective(config.loss, config.model.attention),
         "accelerator": accelerator,
         "augment": BatchAugmentation(config.augment, (red, green, blue)),
         "display": Display(quiet=quiet),
         "provenance": provenance or {},
     }
-
-
-def _objective(config: TrainConfig) -> KE2NTLoss | DeepSupervisionLoss:
-    options = config.loss
-
-    def loss(parts: Sequence[str]) -> KE2NTLoss:
-        return KE2NTLoss(
-            {name: getattr(options, name) for name in parts},
-            pairing=options.pairing,
-            label_smoothing=options.label_smoothing,
-            text_smoothing=options.text_smoothing,
-            text_temperature=options.text_temperature,
-        )
-
-    whole, attention = loss(PARTS), config.model.attention
-    if attention is None:
-        return whole
-    own = whole if attention.supervise == "all" else loss(PARTS[:1])
-    return DeepSupervisionLoss(whole, own, weights=attention.supervision)
 
 
 def untrained_model(

@@ -9,6 +9,7 @@ import torch
 
 from ke2nt.errors import ModelError
 from ke2nt.losses import AttributeLoss
+from ke2nt.models.attribute_heads import AttributeOutput
 
 LABELS = torch.tensor([[0, 2], [-1, 1], [1, -1], [0, 0]])
 
@@ -24,7 +25,7 @@ def make_logits():
 
 def test_value_and_gradient_are_those_of_plain_loops():
     logits = make_logits()
-    total, parts = AttributeLoss()(logits, LABELS)
+    total, parts = AttributeLoss()(AttributeOutput(logits), LABELS)
     total.backward()
     expected = {}
     for column, (name, rows) in enumerate(logits.items()):
@@ -47,7 +48,7 @@ def test_gradcheck():
     logits = make_logits()
 
     def of(*rows):
-        return AttributeLoss()(dict(zip(logits, rows, strict=True)), LABELS)[0]
+        return AttributeLoss()(AttributeOutput(dict(zip(logits, rows, strict=True))), LABELS)[0]
 
     assert torch.autograd.gradcheck(of, tuple(logits.values()))
 
@@ -55,7 +56,7 @@ def test_gradcheck():
 def test_an_attribute_that_nobody_has_is_zero_with_zero_gradient():
     logits = make_logits()
     labels = torch.full((4, 2), -1)
-    total, parts = AttributeLoss()(logits, labels)
+    total, parts = AttributeLoss()(AttributeOutput(logits), labels)
     total.backward()
     assert total.item() == parts["age"].item() == 0
     assert all((rows.grad == 0).all() for rows in logits.values())
@@ -63,4 +64,4 @@ def test_an_attribute_that_nobody_has_is_zero_with_zero_gradient():
 
 def test_labels_that_do_not_fit_are_refused():
     with pytest.raises(ModelError, match=r"int64 of shape \(4, 2\)"):
-        AttributeLoss()(make_logits(), LABELS[:, :1])
+        AttributeLoss()(AttributeOutput(make_logits()), LABELS[:, :1])

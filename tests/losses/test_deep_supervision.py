@@ -104,7 +104,7 @@ def test_linear_heads_need_no_bank(output):
 def test_what_does_not_fit_is_refused(output, bank):
     with pytest.raises(ConfigError, match="weights of deep supervision"):
         DeepSupervisionLoss(KE2NTLoss(), weights=(0.1, -1.0))
-    with pytest.raises(ModelError, match="2 weights, one a stage"):
+    with pytest.raises(ModelError, match="2 weights, one for each stage"):
         DeepSupervisionLoss(KE2NTLoss(), weights=(1, 1, 1))(output, LABELS, bank)
     with pytest.raises(ModelError, match="several stages"):
         DeepSupervisionLoss(KE2NTLoss())(output.stages[0], LABELS, bank)

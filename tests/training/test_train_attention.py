@@ -13,14 +13,18 @@ from safetensors.torch import load_file
 
 from ke2nt.config.load import config_to_yaml
 from ke2nt.errors import ConfigError
+from ke2nt.losses.build import build_objective
 from ke2nt.losses.objective import KE2NTLoss
 from ke2nt.models.load import load_model
 from ke2nt.training.checkpoint import latest_checkpoint
 from ke2nt.training.engine import TrainingStopped
 from ke2nt.training.recognition import Trainer
 from ke2nt.training.run_directory import RunDirectory
-from ke2nt.training.setup import _objective
 from ke2nt.training.train_recognizer import train
+
+
+def objective_of(config):
+    return build_objective(config.loss, config.model.attention)
 
 
 def state(run):
@@ -71,12 +75,12 @@ def test_layers_of_the_encoder_may_learn_at_rates_of_their_own(tiny):
 
 
 def test_the_objective_is_as_configured(tiny):
-    assert isinstance(_objective(tiny()), KE2NTLoss)
-    loss = _objective(tiny("model.attention={stages: 2, supervision: [0.1, 0.4]}"))
+    assert isinstance(objective_of(tiny()), KE2NTLoss)
+    loss = objective_of(tiny("model.attention={stages: 2, supervision: [0.1, 0.4]}"))
     assert loss.weights == [0.1, 0.4]
     assert set(loss.stage_loss.losses) == {"similarity"}
     assert loss.loss.losses.keys() == {"similarity", "transformation", "self_contrast"}
-    same = _objective(tiny("model.attention={supervise: all}"))
+    same = objective_of(tiny("model.attention={supervise: all}"))
     assert same.stage_loss is same.loss
 
 
