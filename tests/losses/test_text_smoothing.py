@@ -49,9 +49,8 @@ def test_values_and_gradients(make_output, make_bank, soft, share, temperature, 
 def test_near_texts_get_more_than_far_ones_and_the_class_itself_most(make_bank):
     bank = make_bank()
     loss = SimilarityLoss(text_smoothing=0.5)
-    target = loss._smooth_by_text(torch.tensor([2]), bank, torch.zeros(1, 4, dtype=torch.float64))[
-        0
-    ]
+    logits = torch.zeros(1, 4, dtype=torch.float64)
+    (target,) = loss._smooth_by_text(torch.tensor([2]), bank, logits)
     near = (bank.embeddings @ bank.embeddings[2]).argsort(descending=True)
     assert near[0] == 2
     assert (target[near].diff() < 0).all()
