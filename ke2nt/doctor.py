@@ -16,8 +16,9 @@ import torch
 from packaging.requirements import Requirement
 
 from ke2nt._version import __version__
-from ke2nt.banks.maintenance import verify
-from ke2nt.banks.text_cache import BankCache
+from ke2nt.banks.bank_cache import BankCache
+from ke2nt.banks.cache_maintenance import verify
+from ke2nt.banks.text_bank import TextBank
 from ke2nt.checkpoints.bundled import BUNDLED_FOLDER, bundled_models
 from ke2nt.checkpoints.hub import hub_cache
 from ke2nt.checkpoints.model_folder import find_model_folder, read_folder
@@ -190,7 +191,7 @@ def _installed() -> bool:
 def _caches() -> Iterator[Finding]:
     folder = cache_folder()
     yield from _writable("text banks", folder, "KE2NT_CACHE")
-    entries = verify(BankCache(folder))
+    entries = verify(BankCache(folder, TextBank))
     bad = [(entry, problem) for entry, problem in entries if problem is not None]
     for entry, problem in bad:
         message = f"entry {entry.key[:12]} is damaged: {problem}"

@@ -8,8 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from ke2nt.vlm.base import EncodedText, Fingerprint
-from ke2nt.vlm.catalog import TextEncoder
+from ke2nt.vlm.base import EncodedText, Fingerprint, TextEncoder
 
 __all__ = ["MemoryEncoder"]
 
@@ -42,13 +41,13 @@ class MemoryEncoder:
         if new := self._new(prompts):
             self._encoder.check_lengths(new)
 
-    def encode(self, prompts: Sequence[str]) -> EncodedText:
+    def encode_text(self, prompts: Sequence[str]) -> EncodedText:
         """Embed prompts: (N, D); only new ones go through the encoder."""
         if new := self._new(prompts):
             if len(self._known) + len(new) > _MOST:
                 self._known.clear()
                 new = list(dict.fromkeys(prompts))
-            encoded = self._encoder.encode(new)
+            encoded = self._encoder.encode_text(new)
             self._known |= dict(zip(new, encoded.embeddings, strict=True))
             self._scales = (encoded.logit_scale, encoded.logit_bias)
         return EncodedText(torch.stack([self._known[text] for text in prompts]), *self._scales)

@@ -18,7 +18,7 @@ from ke2nt.promptlab.text_geometry import Geometry, geometry
 from ke2nt.promptlab.workbench import build_workbench, load_prompt_sets
 from ke2nt.prompts.prompt_set import PromptSet
 from ke2nt.resources import list_resources
-from ke2nt.vlm.catalog import TextEncoder
+from ke2nt.vlm.base import TextEncoder
 
 __all__ = ["PromptSetScore", "Trial", "PromptTrials"]
 

@@ -12,7 +12,8 @@ from ke2nt.errors import ModelError, PromptError
 from ke2nt.models.base import ExpressionModel
 from ke2nt.predict.custom_classes import check_same_encoder, find_encoder_name, find_shipped_prompts
 from ke2nt.prompts.prompt_set import PAPER_TEMPLATE, PromptSet
-from ke2nt.vlm.catalog import TextEncoder, get_encoder
+from ke2nt.vlm.base import TextEncoder
+from ke2nt.vlm.catalog import get_text_encoder
 
 __all__ = [
     "MOST_CLASSES",
@@ -78,7 +79,7 @@ class Vocabulary:
         if self._bank is None:
             raise ModelError("this model has a linear head and knows no words but its classes")
         if self._encoder is None:
-            encoder = get_encoder(find_encoder_name(self._bank), cache_dir=self._folder)
+            encoder = get_text_encoder(find_encoder_name(self._bank), cache_dir=self._folder)
             self._encoder = MemoryEncoder(encoder)
         return self._encoder
 

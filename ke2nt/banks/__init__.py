@@ -1,0 +1,1 @@
+"""Text banks and image embeddings, and the content-addressed cache that keeps both."""

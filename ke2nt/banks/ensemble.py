@@ -1,4 +1,4 @@
-"""One vector for many prompts of a class."""
+"""One vector for the many prompts of a class."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from ke2nt.runtime.l2_normalize import l2_normalize_checked
 
 __all__ = ["ENSEMBLE_RULE", "average", "unit"]
 
-ENSEMBLE_RULE = "raw: mean; embedding: normalised mean of normalised"  # part of every cache key
+# part of every cache key, so its spelling stays
+ENSEMBLE_RULE = "raw: mean; embedding: normalised mean of normalised"
 
 
 def unit(vectors: Tensor) -> Tensor:
-    """Vectors (…, D) scaled to length 1, computed in float64, in the dtype given.
+    """Scale vectors (…, D) to length 1, computed in float64, in the given dtype.
 
     Raises:
         TextEncoderError: A vector is zero or not finite.
@@ -24,18 +25,18 @@ def unit(vectors: Tensor) -> Tensor:
 
 
 def average(embeddings: Tensor) -> tuple[Tensor, Tensor]:
-    """Average a class's prompt embeddings.
+    """Average the prompt embeddings of a class.
 
     Zero-shot classifiers of CLIP average unit vectors and normalize again (Radford et al. 2021,
-    section 3.1.4), so that each prompt counts alike; KE2NT's differences t_y − t_0 use the
-    embeddings as the tower gives them.
+    section 3.1.4), so that each prompt has the same weight; KE2NT's differences t_y − t_0 use the
+    embeddings as the text tower returns them.
 
     Args:
-        embeddings: (N, D), one row for each prompt, as the tower gives them.
+        embeddings: (N, D), one row for each prompt, as the text tower returns them.
 
     Returns:
         `raw` (D,), the mean, and `embedding` (D,), the unit vector along the mean of the unit
-        vectors. Both in the dtype given, computed in float64.
+        vectors. Both in the given dtype, computed in float64.
     """
     wide = embeddings.to(torch.float64)
     direction = unit(unit(wide).mean(dim=0))

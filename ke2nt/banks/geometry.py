@@ -1,40 +1,40 @@
-"""Other arrangements of a bank's vectors, for sentence embeddings that all lie close together."""
+"""Other arrangements of a bank's vectors, for sentence embeddings that lie close together."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal, TypeVar, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-from ke2nt.banks.bank_content import BankContent
 from ke2nt.banks.ensemble import unit
+from ke2nt.banks.text_bank import TextBank
 from ke2nt.errors import ConfigError, TextEncoderError
 from ke2nt.runtime.suggest import did_you_mean
 
 __all__ = ["Geometry", "arrange"]
 
 Geometry = Literal["paper", "centered", "whitened"]
-Bank = TypeVar("Bank", bound=BankContent)
 _LEAST = 1e-5  # smallest singular value, as a share of the largest
 
 
-def arrange(bank: Bank, geometry: Geometry) -> Bank:
-    """A bank whose classes stand further apart.
+def arrange(bank: TextBank, geometry: Geometry) -> TextBank:
+    """Return a bank whose classes are further apart.
 
-    Sentences of one template are much alike: the classes of the shipped sets have cosines of about
+    Sentences of one template are similar: the classes of the shipped sets have cosines of about
     0.7 to 0.9 with minilm. With T (K, D) the class embeddings and μ their mean:
 
-    - "paper": T as it is, as KE2NT has it (https://arxiv.org/abs/2409.08598).
-    - "centered": unit(t_k − μ), the anchor unit(t_0 − μ); likewise the raw embeddings, which
-      are not normalized, so that the differences t_y − t_0 stay as they were.
-    - "whitened": (T Tᵀ)^(−1/2) T, the orthonormal vectors nearest to T (Löwdin 1950), raw and
-      normalized ones alike. The anchor is the neutral class; without one it takes part as a
-      further row.
+    - "paper": T unchanged, as in KE2NT (https://arxiv.org/abs/2409.08598).
+    - "centered": unit(t_k − μ), the anchor unit(t_0 − μ); likewise the raw embeddings, which are
+      not normalized, so that the differences t_y − t_0 stay as they were.
+    - "whitened": (T Tᵀ)^(−1/2) T, the orthonormal vectors nearest to T (Löwdin 1950), for both
+      raw and normalized embeddings. The anchor is the neutral class; without one it takes part as
+      a further row.
 
-    Words that a model was not trained on cannot be arranged alike afterwards, so an arranged bank
-    does not name its text encoder: its provenance is {"geometry", "prompts", "anchor", "of"}.
+    Words that a model was not trained on cannot be arranged in the same way afterwards, so an
+    arranged bank does not name its text encoder: its provenance is
+    {"geometry", "prompts", "anchor", "of"}.
 
     Args:
         bank: Text embeddings of K classes.
@@ -53,33 +53,41 @@ def arrange(bank: Bank, geometry: Geometry) -> Bank:
             found=geometry,
             hint=did_you_mean(str(geometry), get_args(Geometry)),
         )
+
+    arranged = _center(bank) if geometry == "centered" else _whiten(bank)
     provenance = {
         "geometry": geometry,
         "prompts": bank.provenance.get("prompts", {}),
         "anchor": bank.provenance.get("anchor", []),
         "of": bank.provenance,
     }
-    if geometry == "centered":
-        center, raw_center = bank.embeddings.mean(dim=0), bank.raw.mean(dim=0)
-        return replace(
-            bank,
-            embeddings=unit(bank.embeddings - center),
-            raw=bank.raw - raw_center,
-            neutral=unit(bank.neutral - center),
-            neutral_raw=bank.neutral_raw - raw_center,
-            provenance=provenance,
-        )
+    return replace(arranged, provenance=provenance)
+
+
+def _center(bank: TextBank) -> TextBank:
+    center, raw_center = bank.embeddings.mean(dim=0), bank.raw.mean(dim=0)
+    return replace(
+        bank,
+        embeddings=unit(bank.embeddings - center),
+        raw=bank.raw - raw_center,
+        neutral=unit(bank.neutral - center),
+        neutral_raw=bank.neutral_raw - raw_center,
+    )
+
+
+def _whiten(bank: TextBank) -> TextBank:
+    # without a neutral class the anchor is the last of K + 1 rows
     index = bank.neutral_index
     rows = bank.embeddings if index is not None else torch.vstack([bank.embeddings, bank.neutral])
     rows = _nearest_orthonormal(rows)
-    classes, neutral = rows[: len(bank.classes)], rows[-1 if index is None else index]
+
+    classes, neutral = rows[: bank.num_classes], rows[-1 if index is None else index]
     return replace(
         bank,
         embeddings=classes,
         raw=classes.clone(),
         neutral=neutral.clone(),
         neutral_raw=neutral.clone(),
-        provenance=provenance,
     )
 
 

@@ -1,96 +1,144 @@
 """The cache of image embeddings, beside that of text banks.
 
-An entry is filled in pieces, so that work that was cut off goes on where it stopped, and is put in
-place whole.
+An entry is filled in pieces, so that interrupted work can be resumed, and is put in place whole.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from ke2nt.banks.image_recipe import ImageRecipe
-from ke2nt.banks.image_rows import Rows, join, read_facts, read_rows, write_rows
+from ke2nt.banks.cache import EntryCache, Recipe
+from ke2nt.banks.embedded_images import (
+    EmbeddedImages,
+    join_embedded,
+    read_embedded,
+    read_embedded_facts,
+    write_embedded,
+)
 from ke2nt.errors import CacheError, DataError
 from ke2nt.runtime.atomic import atomic_folder
 from ke2nt.runtime.digest import digest_json
-from ke2nt.runtime.entries import EntryCache
 
-__all__ = ["Fill", "ImageCache"]
+__all__ = ["Fill", "ImageCache", "ImageRecipe"]
 
-Fill = Callable[[int], Iterator[Rows]]
+FORMAT_VERSION = 1
+Fill = Callable[[int], Iterator[EmbeddedImages]]
 _NAME = "embeddings"
 
 
-class ImageCache(EntryCache[Rows]):
+@dataclass(frozen=True, slots=True)
+class ImageRecipe(Recipe):
+    """Everything that decides the content of an entry.
+
+    Attributes:
+        encoder: Id of the image encoder, such as "open_clip:ViT-B-16/openai".
+        weights: Digest of its weights.
+        preprocessing: From pixels to its input, plain JSON.
+        precision: "fp32", or "bf16" for bfloat16 autocast.
+        dataset: Name of the dataset.
+        split: Name of the split.
+        images: Digest of the names and contents of the images, in order.
+        count: Number of images, unreadable ones included.
+        version: Version of the file format.
+    """
+
+    encoder: str
+    weights: str
+    preprocessing: dict[str, Any]
+    precision: str
+    dataset: str
+    split: str
+    images: str
+    count: int
+    version: int = FORMAT_VERSION
+
+
+class ImageCache(EntryCache[EmbeddedImages]):
     """Image embeddings by recipe.
 
     Args:
-        folder: The cache folder; it is made on the first write.
+        folder: The cache folder; it is created by the first write.
     """
 
     kind = "images"
 
-    def read(self, key: str) -> Rows:
-        """The embeddings, memory-mapped, checked whole against their digests and their name."""
-        recipe = self.facts(key)["recipe"]
-        return read_rows(self.path(key) / _NAME, recipe, recipe["count"])
+    def read(self, key: str) -> EmbeddedImages:
+        """Read the embeddings, memory-mapped, and check them against digests and name."""
+        recipe = self.read_facts(key)["recipe"]
+        return read_embedded(self.path(key) / _NAME, recipe, recipe["count"])
 
-    def facts(self, key: str) -> dict[str, Any]:
-        """The JSON of an entry."""
-        found = read_facts(self.path(key) / _NAME)
-        if digest_json(found["recipe"]) != key:
+    def read_facts(self, key: str) -> dict[str, Any]:
+        """Read and check the JSON of an entry."""
+        facts = read_embedded_facts(self.path(key) / _NAME)
+        if digest_json(facts["recipe"]) != key:
             raise CacheError(
                 "the image embeddings cannot be used",
                 where=self.path(key),
-                found="they were made from something else than their name says",
+                found="they were made from another recipe than their name says",
             )
-        return found
+        return facts
 
-    def fetch(self, recipe: ImageRecipe, piece: int, fill: Fill) -> Rows:
-        """The embeddings of a recipe, made and kept if absent; a damaged entry is made anew.
+    def fetch(self, recipe: ImageRecipe, piece: int, fill: Fill) -> EmbeddedImages:
+        """Return the embeddings of a recipe; absent or damaged ones are made and stored.
 
         Args:
             recipe: What they are made from.
-            piece: Images that are kept together while the entry is being filled.
-            fill: Embeds the images from a position on, piece by piece; called in at most one of
-                all processes that ask at the same time.
+            piece: Images that are stored together while the entry is being filled.
+            fill: Embeds the images from a position on, piece by piece. Of all processes that ask
+                at the same time, at most one calls it.
 
         Raises:
             CacheError: The cache folder cannot be written.
             DataError: None of the images can be read.
         """
 
-        def make() -> Rows:
+        def make() -> EmbeddedImages:
             self._fill(recipe, piece, fill)
             return self.read(recipe.key)
 
         return self.find_or_make(recipe.key, make)[0]
 
     def _fill(self, recipe: ImageRecipe, piece: int, fill: Fill) -> None:
-        facts, begun = recipe.facts(), self.home / f".{recipe.key}.begun"
-        stems = [begun / f"{start:09d}" for start in range(0, recipe.count, piece)]
-        pieces: list[Rows] = []
-        for stem in stems:
-            try:
-                expected = min(piece, recipe.count - int(stem.name))
-                pieces.append(read_rows(stem, facts, expected))
-            except CacheError:
-                break
-        if len(pieces) < len(stems):
-            missing = stems[len(pieces) :]
-            for stem, rows in zip(missing, fill(int(missing[0].name)), strict=True):
+        """Make an entry from the stored pieces of interrupted work and from new ones."""
+        facts = recipe.facts()
+        unfinished = self.home / f".{recipe.key}.begun"
+        starts = range(0, recipe.count, piece)
+        stems = [unfinished / f"{start:09d}" for start in starts]
+        sizes = [min(piece, recipe.count - start) for start in starts]
+
+        pieces = _read_pieces(stems, sizes, facts)
+        missing = stems[len(pieces) :]
+        if missing:
+            start = starts[len(pieces)]
+            for stem, images in zip(missing, fill(start), strict=True):
                 with self.writing():
-                    write_rows(rows, stem, facts)
-                pieces.append(rows)
-        whole = join(pieces)
+                    write_embedded(images, stem, facts)
+                pieces.append(images)
+
+        whole = join_embedded(pieces)
         if not len(whole.embeddings):
             raise DataError(
                 "no image of the split can be read",
                 where=f"{recipe.dataset} {recipe.split}",
                 found=next(iter(whole.failed.values())),
             )
-        with self.writing(), atomic_folder(self.path(recipe.key)) as aside:
-            write_rows(whole, aside / _NAME, facts)
-        shutil.rmtree(begun, ignore_errors=True)
+        with self.writing(), atomic_folder(self.path(recipe.key)) as folder:
+            write_embedded(whole, folder / _NAME, facts)
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _read_pieces(
+    stems: list[Path], sizes: list[int], facts: dict[str, Any]
+) -> list[EmbeddedImages]:
+    """The stored pieces up to the first one that is absent or damaged."""
+    pieces: list[EmbeddedImages] = []
+    for stem, size in zip(stems, sizes, strict=True):
+        try:
+            pieces.append(read_embedded(stem, facts, size))
+        except CacheError:
+            break
+    return pieces

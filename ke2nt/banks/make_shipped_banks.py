@@ -5,36 +5,42 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ke2nt.banks.bank_files import write_bank
-from ke2nt.banks.build import encode_bank, plan
-from ke2nt.banks.shipped_banks import SEED_FOLDER, seed_files
+from ke2nt.banks.build_bank import encode_bank, plan_recipe
+from ke2nt.banks.shipped_banks import SHIPPED_FOLDER, shipped_bank_files
+from ke2nt.banks.text_bank import TextBank
 from ke2nt.prompts.prompt_set import PromptSet
 from ke2nt.resources import list_resources
 from ke2nt.runtime.progress import stderr_console
-from ke2nt.vlm.catalog import DEFAULT_ENCODER, get_encoder
+from ke2nt.vlm.catalog import DEFAULT_ENCODER, get_text_encoder
 
-__all__ = ["make_seeds"]
+__all__ = ["make_shipped_banks"]
 
 
-def make_seeds() -> list[str]:
+def make_shipped_banks() -> list[str]:
     """Write the bank of every shipped prompt set, and remove banks of sets that are gone.
 
     Returns:
         The names written.
     """
-    encoder = get_encoder(DEFAULT_ENCODER)
-    prints = encoder.fingerprint()
+    encoder = get_text_encoder(DEFAULT_ENCODER)
+    fingerprint = encoder.fingerprint()
+
     names = list(list_resources("prompts"))
     for name in names:
         prompts = PromptSet.load(name)
         recipe = replace(
-            plan(prompts, encoder.id), weights=prints.weights, tokenizer=prints.tokenizer
+            plan_recipe(prompts, encoder.id),
+            weights=fingerprint.weights,
+            tokenizer=fingerprint.tokenizer,
         )
-        write_bank(encode_bank(encoder, recipe, prompts.name), *seed_files(name))
-    for path in SEED_FOLDER.iterdir():
+        bank = encode_bank(encoder, recipe, prompts.name, TextBank)
+        write_bank(bank, *shipped_bank_files(name))
+
+    for path in SHIPPED_FOLDER.iterdir():
         if path.stem not in names:
             path.unlink()
     return names
 
 
 if __name__ == "__main__":
-    stderr_console().print(f"{SEED_FOLDER}: {', '.join(make_seeds())}", markup=False)
+    stderr_console().print(f"{SHIPPED_FOLDER}: {', '.join(make_shipped_banks())}", markup=False)

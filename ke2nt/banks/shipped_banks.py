@@ -3,44 +3,48 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ke2nt.banks.bank_content import BankContent
-from ke2nt.banks.bank_files import read_bank, read_facts
-from ke2nt.banks.text_recipe import Recipe
+from ke2nt.banks.bank_cache import BankRecipe
+from ke2nt.banks.bank_files import read_bank, read_bank_facts
 from ke2nt.errors import CacheError
 
-__all__ = ["SEED_FOLDER", "find_seed", "seed_files"]
+if TYPE_CHECKING:
+    from ke2nt.banks.text_bank import TextBank
 
-SEED_FOLDER = Path(__file__).resolve().parent / "shipped"
+__all__ = ["SHIPPED_FOLDER", "find_shipped_bank", "shipped_bank_files"]
 
-
-def seed_files(name: str) -> tuple[Path, Path]:
-    """Tensors and facts of the shipped bank of a prompt set."""
-    return SEED_FOLDER / f"{name}.safetensors", SEED_FOLDER / f"{name}.json"
+SHIPPED_FOLDER = Path(__file__).resolve().parent / "shipped"
 
 
-def find_seed(wanted: Recipe) -> BankContent | None:
-    """A shipped bank with the same encoder, anchor, rules, and prompts of every class wanted.
+def shipped_bank_files(name: str) -> tuple[Path, Path]:
+    """Return tensors and facts of the shipped bank of a prompt set."""
+    return SHIPPED_FOLDER / f"{name}.safetensors", SHIPPED_FOLDER / f"{name}.json"
+
+
+def find_shipped_bank(recipe: BankRecipe, bank_class: type[TextBank]) -> TextBank | None:
+    """Return a shipped bank with the same encoder, anchor, rules, and prompts of every class.
+
+    Args:
+        recipe: What is requested; its digests do not matter.
+        bank_class: `TextBank`, which stands above this file.
 
     Raises:
         CacheError: A shipped bank is damaged.
     """
-    for path in sorted(SEED_FOLDER.glob("*.json")):
+    for path in sorted(SHIPPED_FOLDER.glob("*.json")):
         try:
-            seed = Recipe.from_facts(read_facts(path, error=CacheError)["provenance"])
+            facts = read_bank_facts(path, error=CacheError)
+            shipped = BankRecipe.from_facts(facts["provenance"])
         except ValueError as error:
             raise CacheError("a shipped text bank is damaged", where=path, found=error) from error
-        if _covers(seed, wanted):
-            return read_bank(*seed_files(path.stem), error=CacheError)
+        if _covers(shipped, recipe):
+            return read_bank(bank_class, *shipped_bank_files(path.stem), error=CacheError)
     return None
 
 
-def _covers(seed: Recipe, wanted: Recipe) -> bool:
-    same = (seed.encoder, seed.anchor, seed.ensemble, seed.dtype, seed.version) == (
-        wanted.encoder,
-        wanted.anchor,
-        wanted.ensemble,
-        wanted.dtype,
-        wanted.version,
-    )
-    return same and all(seed.prompts.get(name) == rows for name, rows in wanted.prompts.items())
+def _covers(shipped: BankRecipe, requested: BankRecipe) -> bool:
+    rules = ("encoder", "anchor", "ensemble", "dtype", "version")
+    if any(getattr(shipped, name) != getattr(requested, name) for name in rules):
+        return False
+    return all(shipped.prompts.get(name) == texts for name, texts in requested.prompts.items())

@@ -16,25 +16,30 @@ from ke2nt.runtime.digest import digest_bytes, digest_file, digest_json
 
 __all__ = ["split_digest"]
 
-_SETTLED = 2.0  # seconds; a file changed so lately may change again within one tick of its clock
+# seconds; a file that changed more recently may change again within one tick of its clock
+_SETTLED = 2.0
+_RECORD = np.dtype([("size", "i8"), ("mtime", "i8"), ("sha256", "u1", 32)])
 
 
 def split_digest(split: FaceSplit, folder: Path) -> str:
-    """Hex SHA-256 over the names and the contents of a split's images, in order.
+    """Return the hex SHA-256 over the names and the contents of a split's images, in order.
 
     Args:
         split: The images; a file that cannot be read counts as absent.
         folder: Where digests of files are remembered, by path, size and time of change. A folder
-            that cannot be written is no error.
+            that cannot be written is not an error.
     """
-    sources = [origin(s.source) for s in split.samples]
+    sources = [origin(sample.source) for sample in split.samples]
     paths = [source.resolve() for source in sources if isinstance(source, Path)]
-    files = iter(_file_digests(paths, folder / "digests"))
-    rows = [
-        [s.name, next(files) if isinstance(source, Path) else _pixels_digest(source)]
-        + ([repr(s.source.change)] if isinstance(s.source, ChangedImage) else [])
-        for s, source in zip(split.samples, sources, strict=True)
-    ]
+    file_digests = iter(_file_digests(paths, folder / "digests"))
+
+    rows = []
+    for sample, source in zip(split.samples, sources, strict=True):
+        content = next(file_digests) if isinstance(source, Path) else _pixels_digest(source)
+        row = [sample.name, content]
+        if isinstance(sample.source, ChangedImage):
+            row.append(repr(sample.source.change))
+        rows.append(row)
     return digest_json(rows)
 
 
@@ -44,36 +49,44 @@ def _pixels_digest(source: np.ndarray | PackedImage) -> str:
 
 
 def _file_digests(paths: list[Path], folder: Path) -> list[str]:
+    """Hex SHA-256 of each file, zeros for one that cannot be read."""
     if not paths:
         return []
-    note = folder / f"split-{digest_bytes(os.fsencode(chr(0).join(map(str, paths))))}.npy"
-    known = _recall(note, len(paths))
+
+    # one note for each list of files
+    name = digest_bytes(os.fsencode(chr(0).join(map(str, paths))))
+    note = folder / f"split-{name}.npy"
+    remembered = _read_note(note, len(paths))
+
     now = time.time()
-    found = np.zeros(len(paths), dtype=known.dtype)
+    records = np.zeros(len(paths), dtype=_RECORD)
     for row, path in enumerate(paths):
-        try:
-            stat = path.stat()
-            seen = (stat.st_size, stat.st_mtime_ns)
-            if (known[row]["size"], known[row]["mtime"]) == seen and seen[1]:
-                found[row] = known[row]
-                continue
-            digest = np.frombuffer(bytes.fromhex(digest_file(path)), np.uint8)
-        except OSError:
-            continue
-        settled = now - stat.st_mtime > _SETTLED
-        found[row] = (stat.st_size, stat.st_mtime_ns if settled else 0, digest)
-    if not np.array_equal(found, known):
+        with contextlib.suppress(OSError):
+            records[row] = _file_record(path, remembered[row], now)
+
+    if not np.array_equal(records, remembered):
         data = io.BytesIO()
-        np.save(data, found)
+        np.save(data, records)
         with contextlib.suppress(OSError):
             write_bytes(note, data.getvalue())
-    return [value.tobytes().hex() for value in found["sha256"]]
+    return [value.tobytes().hex() for value in records["sha256"]]
 
 
-def _recall(note: Path, count: int) -> np.ndarray:
-    kind = np.dtype([("size", "i8"), ("mtime", "i8"), ("sha256", "u1", 32)])
+def _file_record(path: Path, remembered: np.void, now: float) -> np.void | tuple:
+    """Size, time and digest of a file; it is read only if it has changed."""
+    stat = path.stat()
+    unchanged = (remembered["size"], remembered["mtime"]) == (stat.st_size, stat.st_mtime_ns)
+    if unchanged and stat.st_mtime_ns:
+        return remembered
+
+    digest = np.frombuffer(bytes.fromhex(digest_file(path)), np.uint8)
+    settled = now - stat.st_mtime > _SETTLED
+    return stat.st_size, stat.st_mtime_ns if settled else 0, digest
+
+
+def _read_note(note: Path, count: int) -> np.ndarray:
     with contextlib.suppress(OSError, ValueError, EOFError):
-        known = np.load(note, allow_pickle=False)
-        if known.dtype == kind and known.shape == (count,):
-            return known
-    return np.zeros(count, dtype=kind)
+        records = np.load(note, allow_pickle=False)
+        if records.dtype == _RECORD and records.shape == (count,):
+            return records
+    return np.zeros(count, dtype=_RECORD)

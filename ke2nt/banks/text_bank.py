@@ -6,14 +6,20 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from ke2nt.banks.bank_content import BankContent
+from ke2nt.banks.bank_checks import (
+    check_classes,
+    check_logit_scale,
+    check_neutral_index,
+    check_row_count,
+    check_tensors,
+)
 from ke2nt.banks.bank_files import FACTS, TENSORS, read_bank, write_bank
-from ke2nt.banks.build import build_content
+from ke2nt.banks.build_bank import build_bank
 from ke2nt.banks.ensemble import unit
 from ke2nt.errors import LabelError, TextEncoderError
 from ke2nt.runtime.suggest import did_you_mean
@@ -21,20 +27,49 @@ from ke2nt.vlm.catalog import DEFAULT_ENCODER
 
 if TYPE_CHECKING:
     from ke2nt.prompts.prompt_set import PromptSet
-    from ke2nt.vlm.catalog import TextEncoder
+    from ke2nt.vlm.base import TextEncoder
 
 __all__ = ["TextBank"]
 
 
 @dataclass(frozen=True, eq=False)
-class TextBank(BankContent):
-    """Text embeddings of K classes and of the neutral anchor; see `BankContent` for its fields.
+class TextBank:
+    """Text embeddings of K classes and of the neutral anchor.
+
+    Attributes:
+        embeddings: (K, D) class embeddings of unit norm.
+        raw: (K, D) class embeddings as the text tower returns them (mean over a class's prompts).
+        neutral: (D,) embedding of the neutral anchor, unit norm.
+        neutral_raw: (D,) embedding of the neutral anchor as the text tower returns it.
+        classes: K unique names, in index order.
+        neutral_index: Index of the neutral class, or None if no class is neutral.
+        logit_scale: Positive factor on cosine similarities.
+        provenance: What the bank was made from, plain JSON.
+
+    Raises:
+        LabelError: Class names are empty, repeated, or do not match the rows.
+        TextEncoderError: Shapes, types, norms or the scale are wrong, or a number is not finite.
 
     Example:
         >>> bank = TextBank.build("paper")
         >>> bank.embeddings.shape
         torch.Size([8, 384])
     """
+
+    embeddings: Tensor
+    raw: Tensor
+    neutral: Tensor
+    neutral_raw: Tensor
+    classes: tuple[str, ...]
+    neutral_index: int | None
+    logit_scale: float
+    provenance: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        check_classes(self.classes)
+        check_neutral_index(self.neutral_index, len(self.classes))
+        check_tensors(self._tensors(), self.classes)
+        check_logit_scale(self.logit_scale)
 
     @classmethod
     def build(
@@ -43,24 +78,25 @@ class TextBank(BankContent):
         encoder: str | TextEncoder = DEFAULT_ENCODER,
         classes: Sequence[str] | None = None,
         cache_dir: str | Path | None = None,
-    ) -> Self:
+    ) -> TextBank:
         """Embed a prompt set, or take it from the shipped banks or the cache.
 
         Args:
             prompts: A prompt set, the name of a shipped one, or a YAML file.
-            encoder: "minilm", "open_clip:ARCH/TAG-or-checkpoint", "transformers:ID-or-folder", or
-                a `TextEncoder`.
-            classes: Classes of the set in the order wanted; all of them unless given.
-            cache_dir: Cache folder; `KE2NT_CACHE` or the platform's unless given.
+            encoder: "minilm", "open_clip:ARCH/TAG-or-checkpoint", "transformers:ID-or-folder",
+                the dotted path of a text encoder class, or a `TextEncoder`.
+            classes: Classes of the set in the requested order; None for all of them.
+            cache_dir: Cache folder; None for `KE2NT_CACHE` or the platform's.
 
         Raises:
             PromptError: No such prompt set or class, or a prompt would be truncated.
             TextEncoderError: The encoder is unknown or its files cannot be found or loaded.
+            ConfigError: The dotted path of the encoder cannot be imported.
             MissingExtraError: minilm is needed for new words and not installed.
             CacheError: The cache folder cannot be used.
         """
-        built = build_content(prompts, encoder, classes, cache_dir)
-        return cls._of(built.content).select(built.classes)
+        built = build_bank(cls, prompts, encoder, classes, cache_dir)
+        return built.bank.select(built.classes)
 
     @classmethod
     def from_tensors(
@@ -71,43 +107,28 @@ class TextBank(BankContent):
         neutral_index: int | None,
         logit_scale: float,
         neutral: Tensor | None = None,
-    ) -> Self:
-        """A bank from embeddings of your own.
+    ) -> TextBank:
+        """Create a bank from given embeddings.
 
         Args:
             raw: (K, D) class embeddings, any norm but 0. float64 stays float64, all else becomes
                 float32.
             classes: K unique names.
-            neutral_index: Index of the neutral class, or None where no class is neutral.
+            neutral_index: Index of the neutral class, or None if no class is neutral.
             logit_scale: Factor on cosine similarities; CLIP's is 100.
-            neutral: (D,) embedding of the neutral anchor, any norm but 0; the row at
-                `neutral_index` unless given.
+            neutral: (D,) embedding of the neutral anchor, any norm but 0; None for the row at
+                `neutral_index`.
 
         Raises:
-            LabelError: Names and rows do not fit, or there is no neutral anchor.
+            LabelError: Names and rows do not match, or there is no neutral anchor.
             TextEncoderError: A number is not finite, a row is zero, or a shape is wrong.
         """
         names = tuple(classes)
-        if raw.ndim != 2 or raw.shape[0] != len(names):
-            raise LabelError(
-                "rows and class names do not match",
-                expected=f"({len(names)}, D) for the classes {', '.join(names)}",
-                found=tuple(raw.shape),
-            )
+        check_row_count(raw, names)
         raw = raw.detach().to(torch.float64 if raw.dtype == torch.float64 else torch.float32)
+
         if neutral is None:
-            if neutral_index is None:
-                raise LabelError(
-                    "a text bank needs a neutral anchor",
-                    expected="neutral_index, or neutral (D,) where no class is neutral",
-                )
-            if neutral_index not in range(len(names)):
-                raise LabelError(
-                    "the neutral index names no class",
-                    expected=f"0 to {len(names) - 1}, or None",
-                    found=neutral_index,
-                )
-            neutral = raw[neutral_index]
+            neutral = _neutral_row(raw, neutral_index)
         elif neutral.ndim != 1 or neutral.shape[0] != raw.shape[1]:
             raise TextEncoderError(
                 "the neutral anchor has the wrong shape",
@@ -115,6 +136,7 @@ class TextBank(BankContent):
                 found=tuple(neutral.shape),
             )
         neutral = neutral.detach().to(raw).clone()
+
         return cls(
             embeddings=unit(raw),
             raw=raw.clone(),
@@ -127,37 +149,41 @@ class TextBank(BankContent):
         )
 
     @classmethod
-    def load(cls, folder: str | Path) -> Self:
+    def load(cls, folder: str | Path) -> TextBank:
         """Read the bank that `save` wrote into a folder.
 
         Raises:
-            CheckpointError: A file is missing, truncated, altered or no text bank.
+            CheckpointError: A file is missing, truncated, altered or not a text bank.
         """
-        return cls._of(read_bank(Path(folder) / TENSORS, Path(folder) / FACTS))
+        return read_bank(cls, Path(folder) / TENSORS, Path(folder) / FACTS)
 
     def save(self, folder: str | Path) -> None:
         """Write text_bank.safetensors (float32) and text_bank.json into a folder."""
         write_bank(self, Path(folder) / TENSORS, Path(folder) / FACTS)
 
-    def select(self, classes: Sequence[str]) -> Self:
-        """The bank of some of the classes, in the order asked for; the anchor stays.
+    def select(self, classes: Sequence[str]) -> TextBank:
+        """Return the bank of some of the classes, in the given order; the anchor stays.
 
         Raises:
             LabelError: A class is not in the bank, or is named twice.
         """
-        for name in classes:
+        names = tuple(classes)
+        for name in names:
             if name not in self.classes:
                 raise LabelError(
                     f"the text bank has no class {name!r}",
                     expected=f"one of {', '.join(self.classes)}",
                     hint=did_you_mean(name, self.classes),
                 )
-        names = tuple(classes)
+
+        # the provenance keeps the prompts of the selected classes
+        provenance = dict(self.provenance)
+        prompts = provenance.get("prompts")
+        if isinstance(prompts, dict):
+            provenance["prompts"] = {name: prompts[name] for name in names if name in prompts}
+
         rows = [self.classes.index(name) for name in names]
         neutral = None if self.neutral_index is None else self.classes[self.neutral_index]
-        provenance = dict(self.provenance)
-        if isinstance(prompts := provenance.get("prompts"), dict):
-            provenance["prompts"] = {name: prompts[name] for name in names if name in prompts}
         return dataclasses.replace(
             self,
             embeddings=self.embeddings[rows],
@@ -167,10 +193,13 @@ class TextBank(BankContent):
             provenance=provenance,
         )
 
-    def to(self, device: torch.device | str | None = None, dtype: Any = None) -> Self:
-        """The bank on another device, or as float32 or float64."""
-        tensors = ("embeddings", "raw", "neutral", "neutral_raw")
-        moved = {name: getattr(self, name).to(device=device, dtype=dtype) for name in tensors}
+    def to(
+        self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> TextBank:
+        """Return the bank on another device, or as float32 or float64."""
+        moved: dict[str, Any] = {
+            name: tensor.to(device=device, dtype=dtype) for name, tensor in self._tensors().items()
+        }
         return dataclasses.replace(self, **moved)
 
     @property
@@ -183,7 +212,17 @@ class TextBank(BankContent):
         """Number of classes K."""
         return len(self.classes)
 
-    @classmethod
-    def _of(cls, content: BankContent) -> Self:
-        values = {field.name: getattr(content, field.name) for field in dataclasses.fields(content)}
-        return cls(**values)
+    def _tensors(self) -> dict[str, Tensor]:
+        names = ("embeddings", "raw", "neutral", "neutral_raw")
+        return {name: getattr(self, name) for name in names}
+
+
+def _neutral_row(raw: Tensor, neutral_index: int | None) -> Tensor:
+    """The row of the neutral class (D,), which serves as anchor."""
+    if neutral_index is None:
+        raise LabelError(
+            "a text bank needs a neutral anchor",
+            expected="neutral_index, or neutral (D,) if no class is neutral",
+        )
+    check_neutral_index(neutral_index, len(raw))
+    return raw[neutral_index]

@@ -12,9 +12,9 @@ from ke2nt.cli.output import JsonFlag, print_json, print_line, print_table
 from ke2nt.errors import CacheError
 
 if TYPE_CHECKING:
+    from ke2nt.banks.bank_cache import BankCache
+    from ke2nt.banks.cache import Entry
     from ke2nt.banks.image_cache import ImageCache
-    from ke2nt.banks.text_cache import BankCache
-    from ke2nt.runtime.entries import Entry
 
 __all__ = ["app"]
 
@@ -39,7 +39,7 @@ def build(
             "--encoder",
             "-e",
             help="minilm, open_clip:ARCH/TAG-or-checkpoint, open_clip:FOLDER, "
-            "transformers:ID-or-folder.",
+            "transformers:ID-or-folder, or package.module.Name of your own class.",
         ),
     ] = "minilm",
     classes: Annotated[
@@ -49,22 +49,23 @@ def build(
     json: JsonFlag = False,
 ) -> None:
     """Embed prompt sets, so that training and prediction find them ready."""
-    from ke2nt.banks.build import build_content
+    from ke2nt.banks.build_bank import build_bank
+    from ke2nt.banks.text_bank import TextBank
 
     names = [name.strip() for name in classes.split(",")] if classes else None
     rows = []
     for name in prompts:
-        built = build_content(name, encoder, names, cache_dir)
+        built = build_bank(TextBank, name, encoder, names, cache_dir)
         rows.append(
             {
                 "prompts": name,
-                "encoder": built.content.provenance["encoder"],
+                "encoder": built.bank.provenance["encoder"],
                 "origin": built.origin,
                 "key": built.key,
                 "classes": list(built.classes),
-                "width": built.content.raw.shape[1],
-                "logit_scale": built.content.logit_scale,
-                "note": built.content.provenance.get("note"),
+                "width": built.bank.raw.shape[1],
+                "logit_scale": built.bank.logit_scale,
+                "note": built.bank.provenance.get("note"),
             }
         )
     if json:
@@ -150,7 +151,7 @@ def show(key: Key, cache_dir: CacheDir = None, json: JsonFlag = False) -> None:
 @app.command()
 def verify(cache_dir: CacheDir = None, json: JsonFlag = False) -> None:
     """Read every entry whole and check its digests; exit code 2 if one is damaged."""
-    from ke2nt.banks.maintenance import verify as verify_all
+    from ke2nt.banks.cache_maintenance import verify as verify_all
 
     caches = _caches(cache_dir)
     folder = caches[0].folder
@@ -176,10 +177,10 @@ def verify(cache_dir: CacheDir = None, json: JsonFlag = False) -> None:
 @app.command()
 def diff(first: Key, second: Key, cache_dir: CacheDir = None, json: JsonFlag = False) -> None:
     """What changed between two text banks: settings, prompts, and the cosine of each class."""
-    from ke2nt.banks.maintenance import compare
+    from ke2nt.banks.compare_banks import compare_banks
 
     cache, _ = _caches(cache_dir)
-    changes = compare(*(cache.read(cache.resolve(key).key) for key in (first, second)))
+    changes = compare_banks(*(cache.read(cache.resolve(key).key) for key in (first, second)))
     if json:
         print_json(changes)
         return
@@ -203,7 +204,7 @@ def prune(
     json: JsonFlag = False,
 ) -> None:
     """Delete damaged entries; sound ones only when asked."""
-    from ke2nt.banks.maintenance import prune as prune_cache
+    from ke2nt.banks.cache_maintenance import prune as prune_cache
 
     removed = [
         row
@@ -219,14 +220,15 @@ def prune(
 
 
 def _caches(cache_dir: Path | None) -> tuple[BankCache, ImageCache]:
+    from ke2nt.banks.bank_cache import BankCache
     from ke2nt.banks.image_cache import ImageCache
-    from ke2nt.banks.text_cache import BankCache
+    from ke2nt.banks.text_bank import TextBank
     from ke2nt.runtime.cache_folder import cache_folder
 
     folder = cache_folder(cache_dir)
     if folder.exists() and not folder.is_dir():
         raise CacheError("the cache is a folder", found="a file", where=folder)
-    return BankCache(folder), ImageCache(folder)
+    return BankCache(folder, TextBank), ImageCache(folder)
 
 
 def _image_summary(entry: Entry) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def zero_shot(
     """
     from ke2nt.datasets.catalog import get_reader
     from ke2nt.evaluation.image_encoders import get_image_encoder
-    from ke2nt.evaluation.trained_encoder import TrainedImages
+    from ke2nt.evaluation.trained_encoder import TrainedEncoder
     from ke2nt.evaluation.zero_shot import zero_shot as evaluate
 
     options = reader_options(option, rule)
@@ -116,7 +116,7 @@ def zero_shot(
         quiet=quiet or json,
     )
     notes = []
-    if isinstance(model, TrainedImages):
+    if isinstance(model, TrainedEncoder):
         notes = selection_notes(encoder.removeprefix("run:"), model.card, data)
     if limit is not None:
         notes.append(f"Only {len(data)} images, spread over the split, were evaluated.")
@@ -125,7 +125,7 @@ def zero_shot(
         "options": options,
         "limit": limit,
         "notes": notes,
-        "preprocessing": model.preprocessing(),
+        "preprocessing": model.preprocessing_facts(),
         **result.to_dict(),
     }
     if out is not None and not silent():

@@ -126,7 +126,9 @@ class TextConfig(Section):
     """Which words teach, and through which text encoder."""
 
     encoder: str = Field(
-        "minilm", description="minilm, open_clip:ARCH/TAG or transformers:ID-or-folder."
+        "minilm",
+        description="minilm, open_clip:ARCH/TAG, transformers:ID-or-folder, or the dotted path "
+        "of a text encoder class.",
     )
     prompts: str = Field("paper", description="Prompt set: a shipped name or a YAML file.")
     logit_scale: float | None = Field(

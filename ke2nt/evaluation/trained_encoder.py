@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,23 +19,26 @@ from ke2nt.errors import ModelError
 from ke2nt.models.load import load_model
 from ke2nt.runtime.digest import digest_json
 from ke2nt.runtime.file_digests import FileDigests
-from ke2nt.vlm.image_encoder import ImageEncoder, Tower
+from ke2nt.vlm.base import ImageEncoder
 
-__all__ = ["TrainedImages"]
+__all__ = ["TrainedEncoder"]
 
 
-class TrainedImages(ImageEncoder):
+class TrainedEncoder(ImageEncoder):
     """The image side of a saved model with a text head: x → f_e.
 
     Args:
         source: A run directory, a saved model's folder or a hub id.
         digests: Remembers digests of large files.
-        text_encoder: The text encoder that the model was trained with, where the name that the
-            run knows it by does not lead there any more.
+        text_encoder: The text encoder that the model was trained with, if the run's name for it
+            is no longer valid.
+
+    Attributes:
+        card: Facts of the model card.
 
     Raises:
         CheckpointError: There is no such model.
-        ModelError: It has a linear head, and so no space that it shares with text.
+        ModelError: It has a linear head, and so no embedding space that it shares with text.
     """
 
     def __init__(self, source: str, digests: FileDigests, text_encoder: str | None = None) -> None:
@@ -48,57 +52,71 @@ class TrainedImages(ImageEncoder):
                 where=source,
                 hint="Type: ke2nt evaluate",
             )
-        self._config = config
+        self._architecture = config["architecture"]
         self._preprocessing = Preprocessing.from_dict(config["preprocessing"])
-        self._words = TextBank.load(self._folder).provenance
-        if geometry := self._words.get("geometry"):
+
+        # an arranged text space holds only the words of the training
+        self._bank_provenance = TextBank.load(self._folder).provenance
+        geometry = self._bank_provenance.get("geometry")
+        if geometry:
             raise ModelError(
-                f"the model knows its own classes alone: their text embeddings were {geometry}",
+                "the model can only name the classes it was trained on: their text embeddings "
+                f"were {geometry}",
                 expected="a model trained with text.geometry=paper",
                 where=source,
                 hint="Type: ke2nt evaluate",
             )
+
         self.id = f"run:{digest_json(config['digests'])[:16]}"
         self.trained_classes = tuple(config["classes"])
         self.card: dict[str, Any] = config.get("card") or {}
-        self.text_encoder = text_encoder or self._text_name()
+        self.text_encoder = text_encoder or self._text_encoder_name()
+        self._model: Any = None
 
     def weights(self) -> str:
-        """Digest of the weights and the architecture."""
+        """Return the digest of the weights and the architecture."""
         file = self._digests.of(self._folder / "model.safetensors")
-        return digest_json({"file": file, "architecture": self._config["architecture"]})
+        return digest_json({"file": file, "architecture": self._architecture})
 
     def text_weights(self) -> str | None:
-        """Digest of the text encoder that the model was trained with."""
-        known = self._words.get("weights")
-        return known if isinstance(known, str) and known else None
+        """Return the digest of the text encoder that the model was trained with."""
+        digest = self._bank_provenance.get("weights")
+        return digest if isinstance(digest, str) and digest else None
 
-    def preprocessing(self) -> dict[str, Any]:
-        """The model's own, as it was saved."""
+    def preprocessing_facts(self) -> dict[str, Any]:
+        """Return the preprocessing that was saved with the model."""
         return self._preprocessing.to_dict()
 
-    def read(self, source: ImageSource) -> np.ndarray:
+    def preprocess(self, source: ImageSource) -> np.ndarray:
         """Decode and resize as `ke2nt evaluate` does."""
         return np.ascontiguousarray(self._preprocessing.resize(source).transpose(2, 0, 1))
 
-    def load(self, device: torch.device) -> Tower:
-        """The whole model.
+    def load(self, device: torch.device) -> None:
+        """Load the whole model.
 
         Raises:
             CheckpointError: A file is absent, altered, or does not fit.
         """
-        return _TrainedTower(load_model(self._source).to(device), device)
+        if self._model is None:
+            self._model = load_model(self._source)
+        self._model = self._model.to(device)
 
-    def _text_name(self) -> str:
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        """Embed uint8 pixels (B, 3, H, W): f_e (B, D)."""
+        return self._model(self._model.preprocessing.normalize(pixels)).embeddings
+
+    @property
+    def logit_scale(self) -> float:
+        """The model's scale of cosine logits; `load` must have been called."""
+        scale = self._model.logit_scale
+        return float(scale.detach() if isinstance(scale, Tensor) else scale)
+
+    def _text_encoder_name(self) -> str:
         """As the run's configuration names it, else as the text bank does."""
-        path = self._folder.parent / "config.yaml"
-        try:
-            text = yaml.safe_load(path.read_text(encoding="utf-8"))["text"]
-            if text.get("bank") is None:
-                return str(text["encoder"])
-        except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError):
-            pass
-        if (name := self._words.get("encoder")) is None:
+        name = _configured_text_encoder(self._folder.parent / "config.yaml")
+        if name is None:
+            name = self._bank_provenance.get("encoder")
+        if name is None:
             raise ModelError(
                 "the model does not say which text encoder it was trained with",
                 where=self._source,
@@ -107,12 +125,10 @@ class TrainedImages(ImageEncoder):
         return str(name)
 
 
-class _TrainedTower(Tower):
-    def __init__(self, model: Any, device: torch.device) -> None:
-        scale = model.logit_scale
-        self.logit_scale = float(scale.detach() if isinstance(scale, Tensor) else scale)
-        self.device = device
-        self._model = model
-
-    def __call__(self, pixels: Tensor) -> Tensor:
-        return self._model(self._model.preprocessing.normalize(pixels)).embeddings
+def _configured_text_encoder(config: Path) -> str | None:
+    """`text.encoder` of a run's configuration, unless the run had a bank of its own."""
+    try:
+        text = yaml.safe_load(config.read_text(encoding="utf-8"))["text"]
+        return str(text["encoder"]) if text.get("bank") is None else None
+    except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError):
+        return None

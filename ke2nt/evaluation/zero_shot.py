@@ -19,7 +19,7 @@ from ke2nt.evaluation.score import Evaluation, score_predictions
 from ke2nt.labels import LabelPolicy, map_labels
 from ke2nt.prompts.prompt_set import PromptSet
 from ke2nt.runtime.devices import Precision
-from ke2nt.vlm.image_encoder import ImageEncoder
+from ke2nt.vlm.base import ImageEncoder
 
 __all__ = ["ZeroShot", "class_logits", "score_text_bank", "zero_shot"]
 

@@ -23,7 +23,7 @@ from ke2nt.prompts.prompt_set import PromptSet
 
 if TYPE_CHECKING:
     from ke2nt.evaluation.embed_split import ImageEmbeddings
-    from ke2nt.vlm.catalog import TextEncoder
+    from ke2nt.vlm.base import TextEncoder
 
 __all__ = ["Comparison", "compare", "compare_answers"]
 

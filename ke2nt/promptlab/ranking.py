@@ -24,7 +24,7 @@ from ke2nt.runtime.renamed import warn_renamed
 
 if TYPE_CHECKING:
     from ke2nt.evaluation.embed_split import ImageEmbeddings
-    from ke2nt.vlm.catalog import TextEncoder
+    from ke2nt.vlm.base import TextEncoder
 
 __all__ = ["Entry", "Ranking", "rank", "rank_units"]
 

@@ -21,7 +21,7 @@ from ke2nt.runtime.provenance import package_versions
 
 if TYPE_CHECKING:
     from ke2nt.evaluation.embed_split import ImageEmbeddings
-    from ke2nt.vlm.catalog import TextEncoder
+    from ke2nt.vlm.base import TextEncoder
 
 __all__ = ["search"]
 

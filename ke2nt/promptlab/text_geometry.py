@@ -17,7 +17,7 @@ from ke2nt.prompts.prompt_set import PromptSet
 from ke2nt.vlm.catalog import DEFAULT_ENCODER
 
 if TYPE_CHECKING:
-    from ke2nt.vlm.catalog import TextEncoder
+    from ke2nt.vlm.base import TextEncoder
 
 __all__ = ["ClassGeometry", "Geometry", "NearPair", "geometry"]
 

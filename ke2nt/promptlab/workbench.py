@@ -15,8 +15,8 @@ from ke2nt.labels import LabelMapping, LabelPolicy, check_same_labels, map_label
 from ke2nt.promptlab.pool import PromptPool
 from ke2nt.promptlab.scorer import PromptScorer
 from ke2nt.prompts.prompt_set import PromptSet
-from ke2nt.vlm.base import WeightsUnavailableError
-from ke2nt.vlm.catalog import TextEncoder, get_encoder
+from ke2nt.vlm.base import TextEncoder, WeightsUnavailableError
+from ke2nt.vlm.catalog import as_text_encoder
 
 __all__ = ["Workbench", "common_classes", "load_prompt_sets", "build_workbench"]
 
@@ -107,7 +107,7 @@ def build_workbench(
     counts = np.bincount(images.labels, minlength=len(mapping.source))
     pool = PromptPool(tuple(prompt_set.with_classes(classes) for prompt_set in sets))
     encoder = images.text_encoder if text_encoder is None else text_encoder
-    model = get_encoder(encoder, cache_dir=cache_dir) if isinstance(encoder, str) else encoder
+    model = as_text_encoder(encoder, cache_dir=cache_dir)
     check_text_weights(images, model.id, _weights(model))
     text = embed_prompts(pool.texts, model, cache_dir).numpy()
     embeddings = np.asarray(images.embeddings)[kept]

@@ -1,4 +1,4 @@
-"""Where the cache lives."""
+"""The folder of the cache."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ __all__ = ["cache_folder"]
 
 
 def cache_folder(cache_dir: str | Path | None = None) -> Path:
-    """The folder asked for, else `KE2NT_CACHE`, else the platform's cache folder for ke2nt."""
-    chosen = cache_dir or os.environ.get("KE2NT_CACHE") or user_cache_dir("ke2nt", appauthor=False)
-    return Path(chosen).expanduser()
+    """Return the given folder, else `KE2NT_CACHE`, else the platform's cache folder for ke2nt."""
+    folder = cache_dir or os.environ.get("KE2NT_CACHE") or user_cache_dir("ke2nt", appauthor=False)
+    return Path(folder).expanduser()

@@ -1,1 +1,1 @@
-"""Image encoders, and the cache of image embeddings."""
+"""Text encoders and vision-language models, one adapter file for each library."""

@@ -1,22 +1,38 @@
-"""What text encoders give and take: fingerprints, embeddings, and the refusal to truncate."""
+"""The interfaces of text encoders, image encoders and vision-language models."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from ke2nt.errors import PromptError, TextEncoderError
+from ke2nt.runtime.renamed import warn_renamed
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    import numpy as np
+    import torch
+    from torch import Tensor, nn
+
+    from ke2nt.data.sample import ImageSource
+    from ke2nt.vlm.image_preprocessing import ImagePreprocessing
 
 __all__ = [
+    "DEFAULT_LOGIT_SCALE",
+    "BuiltinTextEncoder",
     "EncodedText",
     "Fingerprint",
+    "ImageEncoder",
+    "TextEncoder",
+    "VisionLanguageModel",
     "WeightsUnavailableError",
+    "read_logit_parameters",
     "refuse_truncation",
 ]
+
+# for encoders without a logit scale; CLIP's learned scale ends at its cap of 100
+DEFAULT_LOGIT_SCALE = 100.0
 
 
 class WeightsUnavailableError(TextEncoderError):
@@ -25,7 +41,7 @@ class WeightsUnavailableError(TextEncoderError):
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """Digests that say which encoder made an embedding.
+    """Digests that identify the encoder of an embedding.
 
     Attributes:
         weights: Hex SHA-256 over the weight files and the settings that change their meaning.
@@ -38,12 +54,12 @@ class Fingerprint:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EncodedText:
-    """Text embeddings as the tower gives them.
+    """Text embeddings as the text tower returns them.
 
     Attributes:
-        embeddings: (N, D) float32, not normalized unless the tower itself ends so.
+        embeddings: (N, D) float32, not normalized unless the tower itself normalizes.
         logit_scale: The factor on cosine similarities that the encoder was trained with
-            (exp of its parameter), or None where it has none.
+            (exp of its parameter), or None if it has none.
         logit_bias: The offset that SigLIP-like models add to their logits, or None.
     """
 
@@ -52,22 +68,166 @@ class EncodedText:
     logit_bias: float | None = None
 
 
+@runtime_checkable
+class TextEncoder(Protocol):
+    """A frozen model that embeds prompts. Nothing is loaded before it is needed.
+
+    Attributes:
+        id: Name in cache keys, messages and saved models; it holds no folder of this machine.
+    """
+
+    id: str
+
+    @abstractmethod
+    def fingerprint(self) -> Fingerprint:
+        """Return the digests of weights and tokenizer, without loading the model."""
+
+    @abstractmethod
+    def check_lengths(self, prompts: Sequence[str]) -> None:
+        """Raise PromptError that names every prompt that would be truncated."""
+
+    @abstractmethod
+    def encode_text(self, prompts: Sequence[str]) -> EncodedText:
+        """Embed N prompts: (N, D) float32 and the logit scale."""
+
+
+class ImageEncoder(ABC):
+    """A frozen model that embeds images. Nothing is loaded before `load`.
+
+    Attributes:
+        id: Name in cache keys and messages; it holds no folder of this machine.
+        text_encoder: Name of the text encoder that shares its embedding space.
+        trained_classes: Classes that the model was trained on, or None for a general model.
+    """
+
+    id: str
+    text_encoder: str
+    trained_classes: tuple[str, ...] | None = None
+
+    @abstractmethod
+    def weights(self) -> str:
+        """Return the digest of the image side, without loading the model."""
+
+    @abstractmethod
+    def text_weights(self) -> str | None:
+        """Return the digest of the text encoder that shares its space, or None if unknown."""
+
+    @abstractmethod
+    def preprocessing_facts(self) -> dict[str, Any]:
+        """Return everything between pixels and input as plain JSON; part of cache keys.
+
+        Raises:
+            ModelError: The preprocessing does not fit the image tower.
+        """
+
+    @abstractmethod
+    def preprocess(self, source: ImageSource) -> np.ndarray:
+        """Decode, resize and crop one image: uint8 (3, H, W). Called from several threads.
+
+        Raises:
+            ImageReadError: The image cannot be decoded.
+        """
+
+    @abstractmethod
+    def load(self, device: torch.device) -> None:
+        """Load the model, if it is not loaded yet, and move it to a device."""
+
+    @abstractmethod
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        """Embed preprocessed images; `load` must have been called.
+
+        Args:
+            pixels: uint8 (B, 3, H, W) on the device of the model.
+
+        Returns:
+            (B, D), any norm.
+        """
+
+    @property
+    @abstractmethod
+    def logit_scale(self) -> float:
+        """Factor on cosine similarities that the model was trained with."""
+
+
+class BuiltinTextEncoder(TextEncoder):
+    """Base of the text encoders of this package, which still answer to an old method name."""
+
+    def encode(self, prompts: Sequence[str]) -> EncodedText:
+        """Embed prompts; the name of `encode_text` before version 0.2."""
+        warn_renamed("method", "encode", "encode_text")
+        return self.encode_text(prompts)
+
+
+class VisionLanguageModel(BuiltinTextEncoder, ImageEncoder):
+    """A text tower and an image tower with one embedding space."""
+
+    def weights(self) -> str:
+        """Return the digest of the weights and their configuration."""
+        return self.fingerprint().weights
+
+    def text_weights(self) -> str:
+        """Return the same digest: one checkpoint holds both towers."""
+        return self.weights()
+
+    @property
+    @abstractmethod
+    def preprocessing(self) -> ImagePreprocessing:
+        """Size, mean, standard deviation, interpolation and crop mode of the image tower.
+
+        Raises:
+            ModelError: The preprocessing does not fit the image tower.
+        """
+
+    @abstractmethod
+    def normalize(self, pixels: Tensor) -> Tensor:
+        """Normalize preprocessed uint8 pixels (B, 3, H, W): the input of the image tower."""
+
+    @abstractmethod
+    def image_tower(self) -> nn.Module:
+        """Return a copy of the image tower with its projection, to train or to change.
+
+        Its input is that of `normalize` (B, 3, H, W), its output (B, D) as from `encode_image`.
+        """
+
+    @property
+    @abstractmethod
+    def dim(self) -> int:
+        """Width D of the embedding space, read from the configuration."""
+
+    @property
+    @abstractmethod
+    def logit_bias(self) -> float | None:
+        """Offset that SigLIP-like models add to their logits, or None."""
+
+
+def read_logit_parameters(model: Any) -> tuple[float | None, float | None]:
+    """Return logit scale (exp of the parameter) and logit bias of a library's model, or None."""
+    scale, bias = getattr(model, "logit_scale", None), getattr(model, "logit_bias", None)
+    return (
+        None if scale is None else float(scale.detach().exp()),
+        None if bias is None else float(bias.detach()),
+    )
+
+
 def refuse_truncation(
     prompts: Sequence[str], counts: Sequence[int], limit: int, *, encoder: str
 ) -> None:
     """Raise PromptError that names every prompt with more tokens than the encoder reads.
 
     Args:
-        prompts: The texts.
-        counts: Tokens of each, special tokens included.
+        prompts: N texts.
+        counts: N token counts, special tokens included.
         limit: Context length of the encoder in tokens.
         encoder: Id of the encoder, for the message.
     """
-    long = [f"{text!r} ({n})" for text, n in zip(prompts, counts, strict=True) if n > limit]
-    if long:
-        raise PromptError(
-            f"{len(long)} prompt{'s' if len(long) > 1 else ''} would be truncated by {encoder}",
-            expected=f"at most {limit} tokens",
-            found=", ".join(long),
-            hint="Shorten the words or descriptions, or choose an encoder that reads more.",
-        )
+    too_long = [f"{text!r} ({n})" for text, n in zip(prompts, counts, strict=True) if n > limit]
+    if not too_long:
+        return
+
+    plural = "s" if len(too_long) > 1 else ""
+    raise PromptError(
+        f"{len(too_long)} prompt{plural} would be truncated by {encoder}",
+        expected=f"at most {limit} tokens",
+        found=", ".join(too_long),
+        hint="Shorten the words or descriptions, or choose an encoder that reads more.",
+    )

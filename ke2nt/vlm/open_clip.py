@@ -1,63 +1,53 @@
-"""Models of open_clip; the only file that imports it."""
+"""Models of open_clip; besides the speed reference, the only file that imports the library."""
 
 from __future__ import annotations
 
+import copy
 import importlib.util
-import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
+import numpy as np
 import torch
+from torch import Tensor, nn
+from torchvision.transforms import Compose
+from torchvision.transforms.functional import to_pil_image
 
-from ke2nt.errors import TextEncoderError
+from ke2nt.data.images import decode
+from ke2nt.data.sample import ImageSource
+from ke2nt.errors import ModelError, TextEncoderError
 from ke2nt.runtime.digest import digest_json
 from ke2nt.runtime.file_digests import FileDigests
 from ke2nt.runtime.suggest import did_you_mean
 from ke2nt.vlm.base import (
+    DEFAULT_LOGIT_SCALE,
     EncodedText,
     Fingerprint,
+    VisionLanguageModel,
     WeightsUnavailableError,
+    read_logit_parameters,
     refuse_truncation,
 )
+from ke2nt.vlm.image_preprocessing import ImagePreprocessing
+from ke2nt.vlm.open_clip_source import OpenClipSource, read_folder
 from ke2nt.vlm.transformers import offline, tokenizer_files
 
-__all__ = ["OpenClipEncoder"]
+__all__ = ["OpenClipModel"]
 
-# Models in use, by digest: the image and the text side of one evaluation share theirs.
+_TEXT_BATCH = 64
+_VOCABULARY = "bpe_simple_vocab_16e6.txt.gz"
+
+# Models in use, by digest: the text and the image side of one evaluation share theirs.
 _IN_USE: WeakValueDictionary[str, Any] = WeakValueDictionary()
 
-_BATCH = 64
-_CONFIG = "open_clip_config.json"
-_BPE = "bpe_simple_vocab_16e6.txt.gz"
-# open_clip's own order of preference for the weights in a local folder.
-_CHECKPOINTS = (
-    "open_clip_model.safetensors",
-    "open_clip_pytorch_model.safetensors",
-    "open_clip_pytorch_model.bin",
-    "open_clip_pytorch_model.pth",
-    "model.safetensors",
-)
 
-
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """Where a model comes from: `checkpoint` is a file, or None for the tag of `tag`."""
-
-    label: str
-    model: str
-    config: dict[str, Any]
-    checkpoint: Path | None
-    tag: dict[str, Any]
-    folder: Path | None = None
-
-
-class OpenClipEncoder:
-    """A text tower of open_clip with its own tokenizer, context length, pooling and logit scale.
+class OpenClipModel(VisionLanguageModel):
+    """A model of open_clip with its tokenizer, context length, pooling and preprocessing.
 
     A tag that was trained with QuickGELU gets it, whatever the architecture's default is.
 
@@ -71,105 +61,142 @@ class OpenClipEncoder:
     """
 
     def __init__(self, source: str, digests: FileDigests) -> None:
-        self._source = _find(source)
+        self._source = _find_source(source)
         self._digests = digests
         self.id = f"open_clip:{self._source.label}"
+        self.text_encoder = f"open_clip:{source}"
+        self._loaded: Any = None
+
+    # ---- text
 
     def fingerprint(self) -> Fingerprint:
-        """Digests of weights and tokenizer; the weights of a tag are fetched when absent.
+        """Return digests of weights and tokenizer; the weights of a tag are fetched if absent.
 
         Raises:
-            WeightsUnavailableError: They are not here and cannot be fetched.
+            WeightsUnavailableError: They are not on this machine and cannot be fetched.
         """
-        text = self._source.config["text_cfg"]
-        if text.get("hf_tokenizer_name"):
-            files = tokenizer_files(str(self._source.folder or text["hf_tokenizer_name"]))
-        else:
-            spec = importlib.util.find_spec("open_clip")
-            assert spec is not None
-            assert spec.submodule_search_locations is not None
-            files = [Path(spec.submodule_search_locations[0]) / _BPE]
         weights = {
             "file": self._digests.of(self._checkpoint()),
             "config": self._source.config,
-            "quick_gelu": self._quick_gelu,
+            "quick_gelu": self._source.quick_gelu,
         }
-        tokenizer = {"files": self._digests.of_all(files), "text": text}
+        tokenizer = {
+            "files": self._digests.of_all(self._tokenizer_files()),
+            "text": self._source.config["text_cfg"],
+        }
         return Fingerprint(digest_json(weights), digest_json(tokenizer))
 
     def check_lengths(self, prompts: Sequence[str]) -> None:
         """Raise PromptError that names every prompt longer than the context length."""
-        tokenizer = self._tokenizer
-        counts = [_count(tokenizer, text) for text in prompts]
-        refuse_truncation(prompts, counts, tokenizer.context_length, encoder=self.id)
+        counts = [_count_tokens(self._tokenizer, text) for text in prompts]
+        refuse_truncation(prompts, counts, self._tokenizer.context_length, encoder=self.id)
 
-    def encode(self, prompts: Sequence[str]) -> EncodedText:
-        """Embed prompts; `embeddings` equals the model's own `encode_text`, (N, D) float32."""
-        model, tokenizer = self.load(), self._tokenizer
+    def encode_text(self, prompts: Sequence[str]) -> EncodedText:
+        """Embed prompts as the model's `encode_text` does: (N, D) float32."""
+        model = self._load_model()
         device = model.logit_scale.device
+
+        rows = []
         with torch.no_grad():
-            rows = [
-                model.encode_text(tokenizer(list(prompts[start : start + _BATCH])).to(device))
-                for start in range(0, len(prompts), _BATCH)
-            ]
-            bias = getattr(model, "logit_bias", None)
-            return EncodedText(
-                torch.cat(rows).float().cpu(),
-                logit_scale=float(model.logit_scale.exp()),
-                logit_bias=None if bias is None else float(bias),
-            )
+            for start in range(0, len(prompts), _TEXT_BATCH):
+                tokens = self._tokenizer(list(prompts[start : start + _TEXT_BATCH]))
+                rows.append(model.encode_text(tokens.to(device)))
 
-    def load(self) -> Any:
-        """The whole model, both towers, in evaluation mode; shared while somebody holds it.
+        scale, bias = read_logit_parameters(model)
+        return EncodedText(torch.cat(rows).float().cpu(), scale, bias)
 
-        Raises:
-            WeightsUnavailableError: The weights are not here and cannot be fetched.
-            TextEncoderError: They do not fit the architecture.
-        """
-        import open_clip
+    # ---- images
 
-        path = self._checkpoint()
-        key = digest_json([self._source.model, self.fingerprint().weights])
-        if (known := _IN_USE.get(key)) is not None:
-            return known
-        try:
-            model = open_clip.create_model(
-                self._source.model,
-                pretrained=None if self._source.folder else str(path),
-                force_quick_gelu=self._quick_gelu,
-            ).eval()
-        except Exception as error:  # whatever a third-party loader raises on a bad file
-            raise TextEncoderError(
-                "open_clip cannot load the model",
-                where=path,
-                found=str(error).strip().splitlines()[0] if str(error) else repr(error),
-                hint=f"The weights must fit the architecture {self._source.model}; "
-                "'-quickgelu' in its name matters. TorchScript archives are not read.",
-            ) from error
-        _IN_USE[key] = model
-        return model
+    @cached_property
+    def preprocessing(self) -> ImagePreprocessing:
+        """open_clip's settings, from the configuration alone.
 
-    def image_settings(self) -> tuple[Any, dict[str, Any]]:
-        """What the image tower reads, from the configuration alone.
-
-        Returns:
-            Size of the tower's input in pixels, a number or (height, width), and the preprocessing
-            under open_clip's names ("size", "mean", "std", "interpolation", "resize_mode",
-            "fill_color"), as far as it is given. For a built-in architecture that is its tag's,
-            over open_clip's defaults; a folder has its own.
+        For a built-in architecture they are its tag's, over open_clip's defaults; a folder has
+        its own.
         """
         from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 
         size = self._source.config.get("vision_cfg", {}).get("image_size", 224)
         if self._source.folder is None:
-            base = {**asdict(PreprocessCfg()), "size": size}
-            return size, merge_preprocess_dict(base, self._source.tag)
-        facts = json.loads((self._source.folder / _CONFIG).read_bytes())
-        return size, dict(facts.get("preprocess_cfg") or {})
+            defaults = {**asdict(PreprocessCfg()), "size": size}
+            settings = merge_preprocess_dict(defaults, self._source.tag)
+        else:
+            settings = self._source.preprocess_cfg
+        return ImagePreprocessing.from_open_clip(size, settings, where=self.id)
+
+    def preprocessing_facts(self) -> dict[str, Any]:
+        """Return open_clip's settings."""
+        return self.preprocessing.to_dict()
+
+    def preprocess(self, source: ImageSource) -> np.ndarray:
+        """Decode to RGB; open_clip resizes and crops."""
+        resized = self._resize(to_pil_image(decode(source)))
+        return np.ascontiguousarray(np.asarray(resized).transpose(2, 0, 1))
+
+    def load(self, device: torch.device) -> None:
+        """Load the model, and check the preprocessing that open_clip gives it.
+
+        Raises:
+            ModelError: The model's preprocessing is not the one of its configuration.
+        """
+        model = self._load_model()
+        settings = dict(model.visual.preprocess_cfg)
+        loaded = ImagePreprocessing.from_open_clip(model.visual.image_size, settings, where=self.id)
+        if loaded != self.preprocessing:
+            raise ModelError(
+                "the loaded model has another preprocessing than its configuration",
+                expected=self.preprocessing.to_dict(),
+                found=loaded.to_dict(),
+                where=self.id,
+            )
+        self._loaded = model.to(device)  # held, so that the text side can share it
+
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        """Embed uint8 pixels (B, 3, H, W) as the model's `encode_image` does: (B, D)."""
+        return _ImageTower(self._loaded.visual)(self.normalize(pixels))
+
+    def normalize(self, pixels: Tensor) -> Tensor:
+        """Scale uint8 pixels (B, 3, H, W) to [0, 1] and normalize them as open_clip does."""
+        return self._normalization(pixels.float().div_(255))
+
+    def image_tower(self) -> nn.Module:
+        """Return a copy of the image tower with its projection."""
+        return _ImageTower(copy.deepcopy(self._load_model().visual))
 
     @property
-    def _quick_gelu(self) -> bool:
-        return bool(self._source.config.get("quick_gelu") or self._source.tag.get("quick_gelu"))
+    def dim(self) -> int:
+        """Width D of the embedding space."""
+        return int(self._source.config["embed_dim"])
+
+    @property
+    def logit_scale(self) -> float:
+        """exp of the model's parameter; the default scale for models without one."""
+        scale, _ = read_logit_parameters(self._load_model())
+        return DEFAULT_LOGIT_SCALE if scale is None else scale
+
+    @property
+    def logit_bias(self) -> float | None:
+        """The offset of SigLIP's logits, or None."""
+        return read_logit_parameters(self._load_model())[1]
+
+    # ---- library objects
+
+    @cached_property
+    def _transform(self) -> list[Any]:
+        """open_clip's steps from an image to the normalized input."""
+        from open_clip.transform import PreprocessCfg, image_transform_v2
+
+        settings = PreprocessCfg(**asdict(self.preprocessing))
+        return image_transform_v2(settings, is_train=False).transforms
+
+    @cached_property
+    def _resize(self) -> Compose:
+        # the last three steps convert to RGB, convert to a float tensor and normalize
+        return Compose(self._transform[:-3])
+
+    @property
+    def _normalization(self) -> Any:
+        return self._transform[-1]
 
     @cached_property
     def _tokenizer(self) -> Any:
@@ -182,18 +209,68 @@ class OpenClipEncoder:
                 f"the tokenizer of {self.id} cannot be loaded", found=error
             ) from error
 
+    def _tokenizer_files(self) -> list[Path]:
+        hub_name = self._source.config["text_cfg"].get("hf_tokenizer_name")
+        if hub_name:
+            return tokenizer_files(str(self._source.folder or hub_name))
+
+        # found without an import of the library, which takes seconds
+        spec = importlib.util.find_spec("open_clip")
+        assert spec is not None
+        assert spec.submodule_search_locations is not None
+        return [Path(spec.submodule_search_locations[0]) / _VOCABULARY]
+
+    def _load_model(self) -> Any:
+        """Return the whole model in evaluation mode; shared while somebody holds it.
+
+        Raises:
+            WeightsUnavailableError: The weights are not on this machine and cannot be fetched.
+            TextEncoderError: They do not fit the architecture.
+        """
+        if self._loaded is not None:
+            return self._loaded
+
+        key = digest_json([self._source.model, self.fingerprint().weights])
+        model = _IN_USE.get(key)
+        if model is None:
+            _IN_USE[key] = model = self._create_model()
+        return model
+
+    def _create_model(self) -> Any:
+        import open_clip
+
+        checkpoint = self._checkpoint()
+        try:
+            model = open_clip.create_model(
+                self._source.model,
+                pretrained=None if self._source.folder else str(checkpoint),
+                force_quick_gelu=self._source.quick_gelu,
+            )
+        except Exception as error:  # whatever a third-party loader raises on a bad file
+            raise TextEncoderError(
+                "open_clip cannot load the model",
+                where=checkpoint,
+                found=str(error).strip().splitlines()[0] if str(error) else repr(error),
+                hint=f"The weights must fit the architecture {self._source.model}; "
+                "'-quickgelu' in its name matters. TorchScript archives are not read.",
+            ) from error
+        return model.eval()
+
     def _checkpoint(self) -> Path:
+        """The file of the weights; that of a tag is fetched if it is absent."""
         if self._source.checkpoint is not None:
             return self._source.checkpoint
         import open_clip
 
-        url = str(self._source.tag.get("url") or "")
+        tag = self._source.tag
         try:
-            if offline() and not self._source.tag.get("hf_hub"):
-                kept = Path("~/.cache/clip", os.path.basename(url)).expanduser()
-                if not kept.is_file():
-                    raise FileNotFoundError(f"{kept} is absent and HF_HUB_OFFLINE is set")
-            return Path(open_clip.pretrained.download_pretrained(self._source.tag))
+            # open_clip downloads tags outside the hub itself, which knows nothing of HF_HUB_OFFLINE
+            if offline() and not tag.get("hf_hub"):
+                name = os.path.basename(str(tag.get("url") or ""))
+                cached = Path("~/.cache/clip", name).expanduser()
+                if not cached.is_file():
+                    raise FileNotFoundError(f"{cached} is absent and HF_HUB_OFFLINE is set")
+            return Path(open_clip.pretrained.download_pretrained(tag))
         except Exception as error:  # hub, network and file errors of several libraries
             raise WeightsUnavailableError(
                 f"the weights of {self.id} are not on this machine and cannot be fetched",
@@ -202,10 +279,24 @@ class OpenClipEncoder:
             ) from error
 
 
-def _find(source: str) -> _Source:
+class _ImageTower(nn.Module):
+    """open_clip's image tower: normalized images (B, 3, H, W) → (B, D)."""
+
+    def __init__(self, visual: nn.Module) -> None:
+        super().__init__()
+        self.visual = visual
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = self.visual(images)
+        # the tower of CoCa returns its tokens too
+        return features[0] if isinstance(features, tuple) else features
+
+
+def _find_source(source: str) -> OpenClipSource:
+    """Find a folder, or an architecture with a tag or checkpoint."""
     folder = Path(source).expanduser()
     if folder.is_dir():
-        return _find_in(folder.resolve())
+        return read_folder(folder.resolve())
     import open_clip
 
     arch, _, rest = source.partition("/")
@@ -217,12 +308,15 @@ def _find(source: str) -> _Source:
             hint=did_you_mean(arch, open_clip.list_models()),
         )
     config = open_clip.get_model_config(arch)
+
     tag = open_clip.pretrained.get_pretrained_cfg(arch, rest)
     if tag:
-        return _Source(source, arch, config, None, tag)
+        return OpenClipSource(source, arch, config, None, tag)
+
     path = Path(rest).expanduser()
     if rest and path.is_file():
-        return _Source(f"{arch}/{path.name}", arch, config, path, {})
+        return OpenClipSource(f"{arch}/{path.name}", arch, config, path, {})
+
     tags = open_clip.list_pretrained_tags_by_model(arch)
     raise TextEncoderError(
         f"no tag or checkpoint {rest!r} for open_clip's {arch}",
@@ -231,32 +325,14 @@ def _find(source: str) -> _Source:
     )
 
 
-def _find_in(folder: Path) -> _Source:
-    try:
-        config = json.loads((folder / _CONFIG).read_bytes())["model_cfg"]
-        config["text_cfg"].get("hf_tokenizer_name")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise TextEncoderError(
-            "the folder holds no open_clip model",
-            where=folder,
-            expected=f"{_CONFIG} with model_cfg and text_cfg",
-            found="no such file" if isinstance(error, FileNotFoundError) else repr(error),
-        ) from error
-    for name in _CHECKPOINTS:
-        if (folder / name).is_file():
-            model = f"local-dir:{folder}"
-            return _Source(folder.name, model, config, folder / name, {}, folder=folder)
-    raise TextEncoderError(
-        "the folder holds no weights", where=folder, expected=f"one of {', '.join(_CHECKPOINTS)}"
-    )
-
-
-def _count(tokenizer: Any, text: str) -> int:
+def _count_tokens(tokenizer: Any, text: str) -> int:
     """Tokens of a text, special tokens included, before any truncation."""
-    inner = getattr(tokenizer, "tokenizer", None)
-    if inner is None:
+    hub_tokenizer = getattr(tokenizer, "tokenizer", None)
+    if hub_tokenizer is None:
         return len(tokenizer.encode(text)) + 2
-    clean = getattr(tokenizer, "clean_fn", str)
-    if getattr(tokenizer, "tokenizer_mode", ""):  # start, end and class tokens are added by hand
-        return len(inner(clean(text), add_special_tokens=False)["input_ids"]) + 3
-    return len(inner(clean(text), verbose=False)["input_ids"])
+
+    cleaned = getattr(tokenizer, "clean_fn", str)(text)
+    if getattr(tokenizer, "tokenizer_mode", ""):
+        # open_clip adds start, end and class tokens by hand
+        return len(hub_tokenizer(cleaned, add_special_tokens=False)["input_ids"]) + 3
+    return len(hub_tokenizer(cleaned, verbose=False)["input_ids"])

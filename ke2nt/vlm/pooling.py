@@ -1,4 +1,4 @@
-"""How a sentence encoder makes one vector of its tokens."""
+"""How a sentence encoder makes one vector of its tokens, as sentence-transformers stores it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ke2nt.runtime.l2_normalize import l2_normalize
 
 __all__ = ["SentencePooling"]
 
-_MODES = {  # as sentence-transformers has written it, by version
+_MODES = {  # as versions of sentence-transformers have written it
     "mean": "mean",
     "cls": "cls",
     "pooling_mode_mean_tokens": "mean",
@@ -26,12 +26,12 @@ _LAYERS = (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"])
 
 @dataclass(frozen=True, slots=True)
 class SentencePooling:
-    """Mean or first token, then perhaps unit norm.
+    """Mean or first token, then optionally unit norm.
 
     Attributes:
         mode: "mean" over the tokens that are not padding, or "cls" for the first.
         normalize: Whether the encoder itself ends with unit norm.
-        max_tokens: Tokens the encoder was trained to read, where its folder says so.
+        max_tokens: Tokens that the encoder was trained to read, if its folder says so.
     """
 
     FILE: ClassVar[str] = "1_Pooling/config.json"
@@ -49,24 +49,30 @@ class SentencePooling:
             where: The encoder, for messages.
 
         Raises:
-            TextEncoderError: It pools in a way, or ends in a layer, that is not known here.
+            TextEncoderError: Its pooling or its last layer is not supported.
         """
-        pooling = _json(find(cls.FILE))
-        old = [name for name, on in pooling.items() if name.startswith("pooling_") and on is True]
-        mode = str(pooling.get("pooling_mode", " and ".join(old)))
-        modules = [str(row.get("type")).rpartition(".")[2] for row in _json(find("modules.json"))]
-        if mode not in _MODES or modules not in _LAYERS:
+        pooling = _read_json(find(cls.FILE))
+        switches = [
+            name for name, on in pooling.items() if name.startswith("pooling_") and on is True
+        ]
+        mode = str(pooling.get("pooling_mode", " and ".join(switches)))
+
+        # "sentence_transformers.models.Pooling" → "Pooling"
+        modules = _read_json(find("modules.json"))
+        layers = [str(module.get("type")).rpartition(".")[2] for module in modules]
+
+        if mode not in _MODES or layers not in _LAYERS:
             raise TextEncoderError(
-                "unknown kind of sentence encoder",
+                "unsupported kind of sentence encoder",
                 where=where,
-                expected="mean or first-token pooling, and perhaps Normalize, after a Transformer",
-                found=f"{mode or 'no'} pooling in the layers {', '.join(modules) or 'none'}",
+                expected="mean or first-token pooling after a Transformer, optionally Normalize",
+                found=f"{mode or 'no'} pooling in the layers {', '.join(layers) or 'none'}",
             )
-        limit = _json(find("sentence_bert_config.json")).get("max_seq_length")
-        return cls(_MODES[mode], modules[2:] == ["Normalize"], limit)
+        limit = _read_json(find("sentence_bert_config.json")).get("max_seq_length")
+        return cls(_MODES[mode], layers[2:] == ["Normalize"], limit)
 
     def facts(self) -> dict[str, Any]:
-        """The settings as plain JSON."""
+        """Return the settings as plain JSON; part of the encoder's fingerprint."""
         return asdict(self)
 
     def __call__(self, tokens: Tensor, mask: Tensor) -> Tensor:
@@ -87,5 +93,5 @@ class SentencePooling:
         return l2_normalize(pooled) if self.normalize else pooled
 
 
-def _json(path: Path | None) -> Any:
+def _read_json(path: Path | None) -> Any:
     return json.loads(path.read_bytes()) if path else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import re
@@ -11,22 +12,31 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
+import numpy as np
 import torch
+from torch import Tensor, nn
 
+from ke2nt.data.images import decode
+from ke2nt.data.sample import ImageSource
 from ke2nt.errors import TextEncoderError
 from ke2nt.runtime.digest import digest_json
 from ke2nt.runtime.file_digests import FileDigests
 from ke2nt.vlm.base import (
+    DEFAULT_LOGIT_SCALE,
     EncodedText,
     Fingerprint,
+    VisionLanguageModel,
     WeightsUnavailableError,
+    read_logit_parameters,
     refuse_truncation,
 )
+from ke2nt.vlm.image_preprocessing import ImagePreprocessing
+from ke2nt.vlm.image_processor import check_processor, preprocessing_of, processor_facts
 from ke2nt.vlm.pooling import SentencePooling
 
-__all__ = ["TransformersEncoder", "offline", "tokenizer_files"]
+__all__ = ["TransformersModel", "offline", "tokenizer_files"]
 
-_BATCH = 64
+_TEXT_BATCH = 64
 _TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -41,41 +51,32 @@ _TOKENIZER_FILES = (
 )
 _WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 _INDEX = "model.safetensors.index.json"
+_HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
+
+# model types with a text and an image tower
 _DUAL = ("clip", "siglip", "siglip2")
 
-# Models in use, by digest: the image and the text side of one evaluation share theirs.
+# Models in use, by digest: the text and the image side of one evaluation share theirs.
 _IN_USE: WeakValueDictionary[str, Any] = WeakValueDictionary()
 
 
 def offline() -> bool:
-    """Whether the user forbids the network (`HF_HUB_OFFLINE`)."""
+    """Return whether the user forbids the network (`HF_HUB_OFFLINE`)."""
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
 
 
-def _fetch(source: str, name: str) -> Path | None:
-    """A file of a folder or hub repository on this machine (fetched if need be), or None."""
-    if Path(source).is_dir():
-        path = Path(source) / name
-        return path if path.is_file() else None
-    from transformers.utils import cached_file
-
-    try:
-        found = cached_file(source, name)
-    except (OSError, ValueError):
-        return None
-    return Path(found) if found else None
-
-
 def tokenizer_files(source: str) -> list[Path]:
-    """Files of a tokenizer, from a folder or a hub id.
+    """Return the files of a tokenizer, from a folder or a hub id.
 
     Raises:
         WeightsUnavailableError: It is not on this machine and cannot be fetched.
         TextEncoderError: The folder has none.
     """
-    files = [path for name in _TOKENIZER_FILES if (path := _fetch(source, name))]
-    if files:
-        return files
+    files = [_fetch(source, name) for name in _TOKENIZER_FILES]
+    present = [path for path in files if path is not None]
+    if present:
+        return present
+
     expected = f"one of {', '.join(_TOKENIZER_FILES)}"
     if Path(source).is_dir():
         raise TextEncoderError("the folder holds no tokenizer", where=source, expected=expected)
@@ -86,16 +87,16 @@ def tokenizer_files(source: str) -> list[Path]:
     )
 
 
-class TransformersEncoder:
-    """A text tower of transformers with its own tokenizer, context length, pooling and scale.
+class TransformersModel(VisionLanguageModel):
+    """A model of transformers with its tokenizer, context length, pooling and image processor.
 
-    CLIP and SigLIP models give their text features; a sentence encoder's folder (with
-    1_Pooling/config.json) gives its pooled tokens.
+    CLIP and SigLIP models have both sides. A sentence encoder's folder (with
+    1_Pooling/config.json) has the text side alone: its image methods raise TextEncoderError.
 
     Args:
         source: A local folder or a hub id.
         digests: Remembers digests of large files.
-        id: Name in keys and messages; "transformers:SOURCE" unless given.
+        id: Name in keys and messages; None for "transformers:SOURCE".
 
     Raises:
         TextEncoderError: No such folder, or not a possible hub id.
@@ -103,28 +104,33 @@ class TransformersEncoder:
 
     def __init__(self, source: str, digests: FileDigests, *, id: str | None = None) -> None:
         folder = Path(source).expanduser()
-        self._digests = digests
         if folder.is_dir():
             self._source = str(folder.resolve())
             label = Path(self._source).name
-        elif re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", source):
+        elif _HUB_ID.fullmatch(source):
             self._source = label = source
         else:
             raise TextEncoderError(
                 f"no folder {source!r}", expected="a folder, or a hub id such as ORG/NAME"
             )
         self.id = id or f"transformers:{label}"
+        self.text_encoder = f"transformers:{source}"
+        self._digests = digests
+        self._loaded: Any = None
+
+    # ---- text
 
     def fingerprint(self) -> Fingerprint:
-        """Digests of weights and tokenizer; files of a hub id are fetched when absent.
+        """Return digests of weights and tokenizer; files of a hub id are fetched if absent.
 
         Raises:
-            WeightsUnavailableError: They are not here and cannot be fetched.
+            WeightsUnavailableError: They are not on this machine and cannot be fetched.
         """
         config = _fetch(self._source, "config.json")
         weights = self._weight_files()
         if not weights or config is None:
             raise self._unavailable(expected=f"config.json and {' or '.join(_WEIGHT_FILES)}")
+
         pooling = self._pooling.facts() if self._pooling else None
         return Fingerprint(
             digest_json({"files": self._digests.of_all([config, *weights]), "pooling": pooling}),
@@ -134,71 +140,198 @@ class TransformersEncoder:
     def check_lengths(self, prompts: Sequence[str]) -> None:
         """Raise PromptError that names every prompt longer than the context length."""
         counts = [len(self._tokenizer(text, verbose=False)["input_ids"]) for text in prompts]
-        refuse_truncation(prompts, counts, self._limit, encoder=self.id)
+        refuse_truncation(prompts, counts, self._context_length, encoder=self.id)
 
-    def encode(self, prompts: Sequence[str]) -> EncodedText:
-        """Embed prompts; equals the model's own `get_text_features`, (N, D) float32."""
-        model = self.load()
+    def encode_text(self, prompts: Sequence[str]) -> EncodedText:
+        """Embed prompts as the model's `get_text_features` does: (N, D) float32."""
+        model = self._load_model()
+
+        rows = []
         with torch.no_grad():
-            rows = [
-                self._embed(model, list(prompts[start : start + _BATCH]))
-                for start in range(0, len(prompts), _BATCH)
-            ]
-        scale, bias = (getattr(model, name, None) for name in ("logit_scale", "logit_bias"))
-        return EncodedText(
-            torch.cat(rows).cpu(),
-            logit_scale=None if scale is None else float(scale.detach().exp()),
-            logit_bias=None if bias is None else float(bias.detach()),
+            for start in range(0, len(prompts), _TEXT_BATCH):
+                rows.append(self._embed_texts(model, list(prompts[start : start + _TEXT_BATCH])))
+
+        scale, bias = read_logit_parameters(model)
+        return EncodedText(torch.cat(rows).cpu(), scale, bias)
+
+    # ---- images
+
+    @property
+    def preprocessing(self) -> ImagePreprocessing:
+        """The image processor's settings as data."""
+        return preprocessing_of(self._processor, self._image_side)
+
+    def preprocessing_facts(self) -> dict[str, Any]:
+        """Return the image processor's settings and its backend."""
+        return processor_facts(self._processor)
+
+    def preprocess(self, source: ImageSource) -> np.ndarray:
+        """Decode to RGB; the library resizes and crops."""
+        batch = self._processor(
+            decode(source),
+            do_rescale=False,
+            do_normalize=False,
+            input_data_format="channels_last",
+            return_tensors="np",
         )
+        return np.ascontiguousarray(batch["pixel_values"][0])
 
-    def load(self) -> Any:
-        """The whole model in float32 and evaluation mode; shared while somebody holds it.
+    def load(self, device: torch.device) -> None:
+        """Load the model and move it to a device."""
+        self._loaded = self._load_model().to(device)  # held, so that the text side can share it
 
-        Raises:
-            WeightsUnavailableError: The weights are not here and cannot be fetched.
-            TextEncoderError: They cannot be loaded.
-        """
-        key = self.fingerprint().weights
-        if (known := _IN_USE.get(key)) is not None:
-            return known
-        _IN_USE[key] = model = self._load("AutoModel").float().eval()
-        return model
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        """Embed uint8 pixels (B, 3, H, W) as the model's `get_image_features` does: (B, D)."""
+        return _ImageTower(self._loaded)(self.normalize(pixels))
 
-    def image_settings(self) -> tuple[Any, Any]:
-        """Side of the image tower's input in pixels, and the library's own image processor.
+    def normalize(self, pixels: Tensor) -> Tensor:
+        """Rescale and normalize uint8 pixels (B, 3, H, W) with the library's processor."""
+        batch = self._processor(
+            pixels,
+            do_resize=False,
+            do_center_crop=False,
+            input_data_format="channels_first",
+            return_tensors="pt",
+        )
+        return batch["pixel_values"].to(pixels.device)
 
-        Raises:
-            TextEncoderError: The model has no image tower, or no image processor is saved with it.
-        """
+    def image_tower(self) -> nn.Module:
+        """Return a copy of the image tower with its projection."""
+        self._check_has_images()
+        return copy.deepcopy(_ImageTower(self._load_model()))
+
+    @property
+    def dim(self) -> int:
+        """Width D of the embedding space."""
+        config = self._config
+        if config.model_type == "clip":
+            return int(config.projection_dim)
+        if config.model_type in _DUAL:
+            return int(config.vision_config.hidden_size)
+        return int(config.hidden_size)
+
+    @property
+    def logit_scale(self) -> float:
+        """exp of the model's parameter; the default scale for models without one."""
+        scale, _ = read_logit_parameters(self._load_model())
+        return DEFAULT_LOGIT_SCALE if scale is None else scale
+
+    @property
+    def logit_bias(self) -> float | None:
+        """The offset of SigLIP's logits, or None."""
+        return read_logit_parameters(self._load_model())[1]
+
+    # ---- library objects
+
+    @cached_property
+    def _config(self) -> Any:
+        return self._load_part("AutoConfig")
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        return self._load_part("AutoTokenizer")
+
+    @cached_property
+    def _processor(self) -> Any:
+        self._check_has_images()
+        processor = self._load_part("AutoImageProcessor")
+        check_processor(processor, self._image_side, where=self.id)
+        return processor
+
+    @cached_property
+    def _pooling(self) -> SentencePooling | None:
+        """Pooling of a sentence encoder; None for CLIP and SigLIP."""
+        if self._config.model_type in _DUAL:
+            return None
+        if _fetch(self._source, SentencePooling.FILE) is None:
+            raise TextEncoderError(
+                f"{self.id} is not a supported text encoder",
+                expected=f"a model of type {', '.join(_DUAL)}, or {SentencePooling.FILE}",
+                found=f"type {self._config.model_type!r}",
+            )
+        return SentencePooling.read(lambda name: _fetch(self._source, name), where=self.id)
+
+    @cached_property
+    def _context_length(self) -> int:
+        config = self._config if self._pooling else self._config.text_config
+        limits = [config.max_position_embeddings, self._tokenizer.model_max_length]
+        if self._pooling and self._pooling.max_tokens:
+            limits.append(self._pooling.max_tokens)
+        return int(min(limits))
+
+    @property
+    def _image_side(self) -> Any:
+        return getattr(self._config.vision_config, "image_size", None)
+
+    def _check_has_images(self) -> None:
         if self._config.model_type not in _DUAL:
             raise TextEncoderError(
                 f"{self.id} has no image tower",
                 expected=f"a model of type {', '.join(_DUAL)}",
                 found=f"type {self._config.model_type!r}",
             )
-        side = getattr(self._config.vision_config, "image_size", None)
-        return side, self._load("AutoImageProcessor")
 
-    def _embed(self, model: Any, texts: list[str]) -> torch.Tensor:
+    def _embed_texts(self, model: Any, texts: list[str]) -> Tensor:
         if self._pooling:
             tokens = self._tokenizer(texts, padding=True, return_tensors="pt").to(model.device)
             return self._pooling(model(**tokens)[0], tokens["attention_mask"])
+
         if self._config.model_type == "clip":
             tokens = self._tokenizer(texts, padding=True, return_tensors="pt").to(model.device)
             features = model.get_text_features(**tokens)
-        else:  # SigLIP was trained on full-length texts whose padding is attended to
+        else:
+            # SigLIP was trained on full-length texts whose padding is attended to
             tokens = self._tokenizer(
-                texts, padding="max_length", max_length=self._limit, return_tensors="pt"
+                texts, padding="max_length", max_length=self._context_length, return_tensors="pt"
             )
             features = model.get_text_features(input_ids=tokens["input_ids"].to(model.device))
-        # A tensor up to transformers 4, an output object from 5 on.
-        return features if isinstance(features, torch.Tensor) else features.pooler_output
+
+        # a tensor up to transformers 4, an output object from 5 on
+        return features if isinstance(features, Tensor) else features.pooler_output
+
+    # ---- files
+
+    def _load_model(self) -> Any:
+        """Return the whole model in float32 and evaluation mode; shared while somebody holds it.
+
+        Raises:
+            WeightsUnavailableError: The weights are not on this machine and cannot be fetched.
+            TextEncoderError: They cannot be loaded.
+        """
+        if self._loaded is not None:
+            return self._loaded
+
+        key = self.fingerprint().weights
+        model = _IN_USE.get(key)
+        if model is None:
+            _IN_USE[key] = model = self._load_part("AutoModel").float().eval()
+        return model
+
+    def _load_part(self, auto_class: str) -> Any:
+        """Load the configuration, tokenizer, image processor or model."""
+        import transformers
+
+        if _fetch(self._source, "config.json") is None:
+            raise self._unavailable(expected="config.json")
+        try:
+            transformers.utils.logging.disable_progress_bar()
+            return getattr(transformers, auto_class).from_pretrained(self._source)
+        except Exception as error:  # whatever a third-party loader raises on a bad file
+            raise TextEncoderError(
+                f"transformers cannot load {self.id}",
+                found=str(error).strip().splitlines()[0] if str(error) else repr(error),
+                where=self._source,
+            ) from error
 
     def _weight_files(self) -> list[Path]:
+        """Files of the weights, whole or in shards; empty if one is absent."""
         for name in _WEIGHT_FILES:
-            if path := _fetch(self._source, name):
+            path = _fetch(self._source, name)
+            if path is not None:
                 return [path]
-        if (index := _fetch(self._source, _INDEX)) is None:
+
+        index = _fetch(self._source, _INDEX)
+        if index is None:
             return []
         try:
             names = sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
@@ -206,49 +339,6 @@ class TransformersEncoder:
             raise TextEncoderError("not an index of weights", where=index, found=error) from error
         shards = [_fetch(self._source, name) for name in names]
         return [path for path in shards if path] if all(shards) else []
-
-    @cached_property
-    def _limit(self) -> int:
-        config = self._config if self._pooling else self._config.text_config
-        limits = [config.max_position_embeddings, self._tokenizer.model_max_length]
-        if self._pooling and self._pooling.max_tokens:
-            limits.append(self._pooling.max_tokens)
-        return int(min(limits))
-
-    @cached_property
-    def _pooling(self) -> SentencePooling | None:
-        if self._config.model_type in _DUAL:
-            return None
-        if _fetch(self._source, SentencePooling.FILE) is None:
-            raise TextEncoderError(
-                f"{self.id} is no text encoder that ke2nt can use",
-                expected=f"a model of type {', '.join(_DUAL)}, or {SentencePooling.FILE}",
-                found=f"type {self._config.model_type!r}",
-            )
-        return SentencePooling.read(lambda name: _fetch(self._source, name), where=self.id)
-
-    @cached_property
-    def _config(self) -> Any:
-        return self._load("AutoConfig")
-
-    @cached_property
-    def _tokenizer(self) -> Any:
-        return self._load("AutoTokenizer")
-
-    def _load(self, kind: str) -> Any:
-        import transformers
-
-        if _fetch(self._source, "config.json") is None:
-            raise self._unavailable(expected="config.json")
-        try:
-            transformers.utils.logging.disable_progress_bar()
-            return getattr(transformers, kind).from_pretrained(self._source)
-        except Exception as error:  # whatever a third-party loader raises on a bad file
-            raise TextEncoderError(
-                f"transformers cannot load {self.id}",
-                found=str(error).strip().splitlines()[0] if str(error) else repr(error),
-                where=self._source,
-            ) from error
 
     def _unavailable(self, *, expected: str) -> TextEncoderError:
         if Path(self._source).is_dir():
@@ -260,3 +350,30 @@ class TransformersEncoder:
             hint="Check the name, connect and try again, or give a local folder: "
             "transformers:FOLDER.",
         )
+
+
+class _ImageTower(nn.Module):
+    """Image tower of CLIP or SigLIP: normalized images (B, 3, H, W) → (B, D)."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.vision_model = model.vision_model
+        # SigLIP's tower ends with its pooling head
+        self.projection = getattr(model, "visual_projection", None) or nn.Identity()
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.projection(self.vision_model(pixel_values=images).pooler_output)
+
+
+def _fetch(source: str, name: str) -> Path | None:
+    """A file of a folder or hub repository on this machine (fetched if need be), or None."""
+    if Path(source).is_dir():
+        path = Path(source) / name
+        return path if path.is_file() else None
+    from transformers.utils import cached_file
+
+    try:
+        path = cached_file(source, name)
+    except (OSError, ValueError):
+        return None
+    return Path(path) if path else None

@@ -7,7 +7,7 @@ from ke2nt.app.memory_encoder import MemoryEncoder
 from ke2nt.app.vocabulary import Vocabulary, parse_words, words_text
 from ke2nt.errors import PromptError, TextEncoderError
 from ke2nt.vlm.base import EncodedText, Fingerprint
-from ke2nt.vlm.catalog import get_encoder
+from ke2nt.vlm.catalog import get_text_encoder
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ class Counting:
     def check_lengths(self, prompts):
         self.asked.append(("check", *prompts))
 
-    def encode(self, prompts):
+    def encode_text(self, prompts):
         self.asked.append(("encode", *prompts))
         return EncodedText(torch.tensor([[float(len(p)), 1.0] for p in prompts]), logit_scale=7.0)
 
@@ -106,16 +106,18 @@ def test_memo_asks_once_for_each_prompt():
     memo = MemoryEncoder(inner)
     memo.fingerprint()
     memo.fingerprint()
-    memo.encode(["a", "bb"])
+    memo.encode_text(["a", "bb"])
     memo.check_lengths(["bb", "a"])
-    again = memo.encode(["bb", "ccc", "bb"])
+    again = memo.encode_text(["bb", "ccc", "bb"])
     assert inner.asked == ["fingerprint", ("encode", "a", "bb"), ("encode", "ccc")]
     assert again.embeddings[:, 0].tolist() == [2, 3, 2]
     assert again.logit_scale == 7
 
 
 def test_memo_of_minilm_equals_it():
-    encoder = get_encoder("minilm")
+    encoder = get_text_encoder("minilm")
     memo = MemoryEncoder(encoder)
     texts = ["a happy face", "a sad face"]
-    torch.testing.assert_close(memo.encode(texts).embeddings, encoder.encode(texts).embeddings)
+    torch.testing.assert_close(
+        memo.encode_text(texts).embeddings, encoder.encode_text(texts).embeddings
+    )

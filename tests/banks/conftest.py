@@ -4,7 +4,8 @@ import pytest
 import torch
 from fake_text import FakeEncoder
 
-from ke2nt.banks.text_cache import BankCache
+from ke2nt.banks.bank_cache import BankCache
+from ke2nt.banks.text_bank import TextBank
 from ke2nt.runtime.cache_folder import cache_folder
 
 
@@ -23,4 +24,4 @@ def encoder():
 
 @pytest.fixture
 def cache():
-    return BankCache(cache_folder())
+    return BankCache(cache_folder(), TextBank)

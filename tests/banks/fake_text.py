@@ -35,7 +35,7 @@ class FakeEncoder:
         counts = [len(text.split()) for text in prompts]
         refuse_truncation(prompts, counts, self.words, encoder=self.id)
 
-    def encode(self, prompts) -> EncodedText:
+    def encode_text(self, prompts) -> EncodedText:
         self.calls.append(list(prompts))
         if self.log:
             with self.log.open("a") as file:

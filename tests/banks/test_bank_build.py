@@ -7,7 +7,7 @@ from fake_text import FakeEncoder, small_prompts, vector
 
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.errors import PromptError
-from ke2nt.vlm.catalog import DEFAULT_LOGIT_SCALE
+from ke2nt.vlm.base import DEFAULT_LOGIT_SCALE
 
 
 def oracle(texts):

@@ -145,9 +145,9 @@ def test_the_figures_are_those_of_the_logits(small_clip, spec, cache):
 def test_other_words_load_no_image_encoder(small_clip, spec, tmp_path, monkeypatch):
     split = small_clip.split
     first = zero_shot(spec, "simple", split, cache_dir=tmp_path, bootstrap=0)
-    for name in ("load", "read"):
+    for name in ("load", "preprocess"):
         monkeypatch.setattr(
-            f"ke2nt.vlm.image_towers.OpenClipImages.{name}", lambda *_: pytest.fail("image encoder")
+            f"ke2nt.vlm.open_clip.OpenClipModel.{name}", lambda *_: pytest.fail("image encoder")
         )
     second = zero_shot(spec, "synonyms", split, cache_dir=tmp_path, bootstrap=0)
     assert np.array_equal(first.images.embeddings, second.images.embeddings)

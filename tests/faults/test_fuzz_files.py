@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load, save
 
-from ke2nt.banks.image_rows import Rows, read_rows, write_rows
+from ke2nt.banks.embedded_images import EmbeddedImages, read_embedded, write_embedded
 from ke2nt.config.load import load_config
 from ke2nt.datasets.catalog import get_reader
 from ke2nt.datasets.pack import pack_dataset
@@ -226,9 +226,9 @@ RECIPE = {"encoder": "x", "size": 3}
 @pytest.fixture(scope="module")
 def entry_files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("entry")
-    rows = Rows(np.eye(2, dtype=np.float32), {0: "broken"}, 9.0)
-    write_rows(rows, folder / "images", RECIPE)
-    assert read_rows(folder / "images", RECIPE, rows.count).failed == {0: "broken"}
+    rows = EmbeddedImages(np.eye(2, dtype=np.float32), {0: "broken"}, 9.0)
+    write_embedded(rows, folder / "images", RECIPE)
+    assert read_embedded(folder / "images", RECIPE, rows.count).failed == {0: "broken"}
     return content(folder)
 
 
@@ -249,13 +249,13 @@ def test_forged_cache_entries(entry_files, field, value, numbers):
     with contextlib.suppress(ValueError):  # NaN has no digest
         facts["facts_sha256"] = digest_json(facts)
     with copy_of({**files, "images.json": json.dumps(facts).encode()}) as folder:
-        read_rows(folder / "images", RECIPE, 3)
+        read_embedded(folder / "images", RECIPE, 3)
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"recipe": 1}', "null", ""])
 def test_cache_entries_that_are_no_facts(entry_files, text):
     with copy_of({**entry_files, "images.json": text.encode()}) as folder:
-        read_rows(folder / "images", RECIPE, 3)
+        read_embedded(folder / "images", RECIPE, 3)
         pytest.fail("it was believed")
 
 

@@ -36,7 +36,7 @@ class WordEncoder:
     def check_lengths(self, prompts) -> None:
         pass
 
-    def encode(self, prompts) -> EncodedText:
+    def encode_text(self, prompts) -> EncodedText:
         self.calls += 1
         rows = [self.vectors.get(text, vector(text)) for text in prompts]
         return EncodedText(torch.from_numpy(np.stack(rows).astype(np.float32)))

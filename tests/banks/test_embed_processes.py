@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import run_ke2nt_twice
-from fake_images import drawn, expected
+from fake_images import expected, random_images
 from PIL import Image
 
 from ke2nt.cli.main import main
@@ -19,14 +19,14 @@ SCRIPT = """
 import json, os, sys
 sys.path.insert(0, {tests!r})
 import numpy as np
-from fake_images import FakeImages, drawn
+from fake_images import FakeImageEncoder, random_images
 from ke2nt.evaluation import embed_split as embed
 
 embed._PIECE = 4
-encoder = FakeImages()
+encoder = FakeImageEncoder()
 cache = {out!r} + "/cache"
-first = embed.embed_split(encoder, drawn(27), cache_dir=cache, batch_size=2)
-again = embed.embed_split(encoder, drawn(27), cache_dir=cache, batch_size=2)
+first = embed.embed_split(encoder, random_images(27), cache_dir=cache, batch_size=2)
+again = embed.embed_split(encoder, random_images(27), cache_dir=cache, batch_size=2)
 assert np.array_equal(first.embeddings, again.embeddings) and encoder.loaded == 1
 with open({out!r} + "/embedded-" + os.environ["RANK"] + ".json", "w") as file:
     json.dump({{"embedded": encoder.embedded, "rows": first.embeddings.tolist()}}, file)
@@ -57,7 +57,7 @@ def test_two_processes_share_embedding_and_evaluation(faces, tmp_path, monkeypat
     shares = [json.loads((tmp_path / f"embedded-{rank}.json").read_text()) for rank in (0, 1)]
     assert [share["embedded"] for share in shares] == [15, 12]  # pieces 0, 2, 4, 6; 1, 3, 5
     for share in shares:
-        np.testing.assert_allclose(share["rows"], expected(drawn(27)), rtol=0, atol=1e-6)
+        np.testing.assert_allclose(share["rows"], expected(random_images(27)), rtol=0, atol=1e-6)
     shared = json.loads(done.stdout)  # one document: the second process is silent
     assert shared["n"] == 6
     assert (tmp_path / "report" / "report.html").is_file()

@@ -13,9 +13,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ke2nt.banks.bank_cache import BankRecipe
 from ke2nt.banks.bank_files import FACTS, TENSORS
 from ke2nt.banks.text_bank import TextBank
-from ke2nt.banks.text_recipe import Recipe
 from ke2nt.errors import Ke2ntError
 from ke2nt.runtime.digest import digest_bytes, digest_json
 
@@ -110,9 +110,10 @@ def test_half_characters_are_refused(tmp_path):
 
 @settings(max_examples=60, deadline=None)
 @given(
-    field=st.sampled_from(sorted(Recipe("e", "w", "t", {"a": ("b",)}, ("c",)).facts())), value=JSON
+    field=st.sampled_from(sorted(BankRecipe("e", "w", "t", {"a": ("b",)}, ("c",)).facts())),
+    value=JSON,
 )
 def test_forged_recipes(field, value):
-    facts = Recipe("e", "w", "t", {"a": ("b",)}, ("c",)).facts()
+    facts = BankRecipe("e", "w", "t", {"a": ("b",)}, ("c",)).facts()
     with contextlib.suppress(ValueError):
-        assert isinstance(Recipe.from_facts({**facts, field: value}).key, str)
+        assert isinstance(BankRecipe.from_facts({**facts, field: value}).key, str)

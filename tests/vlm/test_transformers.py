@@ -14,7 +14,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.errors import PromptError, TextEncoderError
 from ke2nt.vlm.base import WeightsUnavailableError
-from ke2nt.vlm.catalog import get_encoder
+from ke2nt.vlm.catalog import get_text_encoder
 
 TEXTS = ["a photo of a happy face", "fear", "a neutral face"]
 WORDS = ["a", "photo", "of", "happy", "face", "fear", "neutral"]
@@ -121,8 +121,8 @@ def features(model, **tokens):
 
 
 def test_clip_gives_the_librarys_own_features(clip):
-    encoder = get_encoder(f"transformers:{clip}")
-    encoded = encoder.encode(TEXTS)
+    encoder = get_text_encoder(f"transformers:{clip}")
+    encoded = encoder.encode_text(TEXTS)
     model = transformers.CLIPModel.from_pretrained(clip)
     tokenizer = transformers.AutoTokenizer.from_pretrained(clip)
     rows = [features(model, **tokenizer([text], return_tensors="pt")) for text in TEXTS]
@@ -135,8 +135,8 @@ def test_clip_gives_the_librarys_own_features(clip):
 
 
 def test_siglip_reads_padding_and_has_a_bias(siglip):
-    encoder = get_encoder(f"transformers:{siglip}")
-    encoded = encoder.encode(TEXTS)
+    encoder = get_text_encoder(f"transformers:{siglip}")
+    encoded = encoder.encode_text(TEXTS)
     model = transformers.SiglipModel.from_pretrained(siglip)
     tokenizer = transformers.AutoTokenizer.from_pretrained(siglip)
     ids = tokenizer(TEXTS, padding="max_length", max_length=10, return_tensors="pt")["input_ids"]
@@ -167,7 +167,7 @@ def test_siglips_bias_is_noted_in_the_bank(siglip):
 def test_a_sentence_encoder_pools_as_its_folder_says(sentence, tmp_path, mode, layers):
     folder = shutil.copytree(sentence, tmp_path / "copy")
     pooling(folder, mode, ["Transformer", "Pooling", "Normalize"][:layers])
-    encoded = get_encoder(f"transformers:{folder}").encode(TEXTS)
+    encoded = get_text_encoder(f"transformers:{folder}").encode_text(TEXTS)
     model = transformers.BertModel.from_pretrained(folder)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     for text, found in zip(TEXTS, encoded.embeddings, strict=True):
@@ -181,7 +181,7 @@ def test_a_sentence_encoder_pools_as_its_folder_says(sentence, tmp_path, mode, l
 
 
 def test_the_smallest_limit_of_a_sentence_encoder_counts(sentence):
-    encoder = get_encoder(f"transformers:{sentence}")
+    encoder = get_text_encoder(f"transformers:{sentence}")
     encoder.check_lengths([" ".join(["face"] * 8)])
     with pytest.raises(PromptError, match="at most 9 tokens"):
         encoder.check_lengths([" ".join(["face"] * 9)])
@@ -202,12 +202,12 @@ def test_unknown_pooling_is_refused(sentence, tmp_path, mode, layers):
     folder = shutil.copytree(sentence, tmp_path / "copy")
     pooling(folder, mode, layers)
     with pytest.raises(TextEncoderError, match="sentence encoder"):
-        get_encoder(f"transformers:{folder}").encode(TEXTS)
+        get_text_encoder(f"transformers:{folder}").encode_text(TEXTS)
 
 
 def test_the_fingerprint_follows_weights_tokenizer_and_pooling(sentence, tmp_path):
     def prints(folder):
-        return get_encoder(f"transformers:{folder}").fingerprint()
+        return get_text_encoder(f"transformers:{folder}").fingerprint()
 
     original = prints(sentence)
     folder = shutil.copytree(sentence, tmp_path / "copy")
@@ -225,17 +225,17 @@ def test_a_model_without_text_features_is_refused(sentence, tmp_path):
     folder = shutil.copytree(sentence, tmp_path / "copy")
     shutil.rmtree(folder / "1_Pooling")
     with pytest.raises(TextEncoderError, match="'bert'"):
-        get_encoder(f"transformers:{folder}").fingerprint()
+        get_text_encoder(f"transformers:{folder}").fingerprint()
 
 
 def test_broken_weights_are_an_error(sentence, tmp_path):
     folder = shutil.copytree(sentence, tmp_path / "copy")
     (folder / "model.safetensors").write_bytes(b"nothing")
     with pytest.raises(TextEncoderError, match="cannot load"):
-        get_encoder(f"transformers:{folder}").encode(TEXTS)
+        get_text_encoder(f"transformers:{folder}").encode_text(TEXTS)
     (folder / "model.safetensors").unlink()
     with pytest.raises(TextEncoderError, match="no model"):
-        get_encoder(f"transformers:{folder}").fingerprint()
+        get_text_encoder(f"transformers:{folder}").fingerprint()
 
 
 def test_weights_in_pieces(sentence, tmp_path):
@@ -244,9 +244,9 @@ def test_weights_in_pieces(sentence, tmp_path):
     (folder / "model.safetensors").unlink(missing_ok=True)
     pieces = sorted(folder.glob("model-*.safetensors"))
     assert len(pieces) > 1
-    encoder = get_encoder(f"transformers:{folder}")
-    whole = get_encoder(f"transformers:{sentence}").encode(TEXTS)
-    assert torch.equal(encoder.encode(TEXTS).embeddings, whole.embeddings)
+    encoder = get_text_encoder(f"transformers:{folder}")
+    whole = get_text_encoder(f"transformers:{sentence}").encode_text(TEXTS)
+    assert torch.equal(encoder.encode_text(TEXTS).embeddings, whole.embeddings)
     before = encoder.fingerprint()
     data = bytearray(pieces[-1].read_bytes())
     data[-1] ^= 1
@@ -262,12 +262,12 @@ def test_weights_in_pieces(sentence, tmp_path):
 
 def test_a_hub_id_that_is_absent_offline_says_what_to_do():
     with pytest.raises(WeightsUnavailableError, match="transformers:FOLDER"):
-        get_encoder("transformers:openai/clip-vit-base-patch32").fingerprint()
+        get_text_encoder("transformers:openai/clip-vit-base-patch32").fingerprint()
     with pytest.raises(WeightsUnavailableError, match="transformers:FOLDER"):
-        get_encoder("transformers:openai/clip-vit-base-patch32").encode(["a face"])
+        get_text_encoder("transformers:openai/clip-vit-base-patch32").encode_text(["a face"])
 
 
 @pytest.mark.parametrize("source", ["/no/such/folder", "./here", "a/b/c", "two words"])
 def test_a_folder_that_is_not_there(source):
     with pytest.raises(TextEncoderError, match="no folder"):
-        get_encoder(f"transformers:{source}")
+        get_text_encoder(f"transformers:{source}")

@@ -1,0 +1,219 @@
+"""Prompts → bank: from the shipped banks, from the cache, or through the encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor
+
+from ke2nt.banks.bank_cache import BankCache, BankRecipe
+from ke2nt.banks.ensemble import average
+from ke2nt.banks.shipped_banks import find_shipped_bank
+from ke2nt.errors import MissingExtraError
+from ke2nt.labels import neutral_index
+from ke2nt.prompts.prompt_set import PromptSet
+from ke2nt.runtime.cache_folder import cache_folder
+from ke2nt.runtime.provenance import package_versions
+from ke2nt.vlm.base import DEFAULT_LOGIT_SCALE, TextEncoder, WeightsUnavailableError
+from ke2nt.vlm.catalog import DEFAULT_ENCODER, as_text_encoder
+
+if TYPE_CHECKING:
+    from ke2nt.banks.text_bank import TextBank
+
+__all__ = ["BuiltBank", "build_bank", "encode_bank", "fetch_bank", "plan_recipe"]
+
+Origin = Literal["shipped", "cache", "encoded"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BuiltBank:
+    """A bank and where it came from.
+
+    Attributes:
+        bank: The bank; it may hold more classes than requested, in another order.
+        classes: The requested classes, in order.
+        origin: "shipped" with the package, from the "cache", or "encoded" just now.
+        key: Key of the cache entry, or None for a shipped bank.
+    """
+
+    bank: TextBank
+    classes: tuple[str, ...]
+    origin: Origin
+    key: str | None
+
+
+def build_bank(
+    bank_class: type[TextBank],
+    prompts: PromptSet | str | Path,
+    encoder: str | TextEncoder = DEFAULT_ENCODER,
+    classes: Sequence[str] | None = None,
+    cache_dir: str | Path | None = None,
+) -> BuiltBank:
+    """Find or make the bank of a prompt set.
+
+    Args:
+        bank_class: `TextBank`, which stands above this file.
+        prompts: As for `TextBank.build`, as are encoder, classes, cache_dir and the errors.
+        encoder: See `prompts`.
+        classes: See `prompts`.
+        cache_dir: See `prompts`.
+    """
+    prompt_set = prompts if isinstance(prompts, PromptSet) else PromptSet.load(prompts)
+    encoder_id = encoder if isinstance(encoder, str) else encoder.id
+    recipe = plan_recipe(prompt_set, encoder_id, classes)
+    requested = tuple(recipe.prompts)
+
+    # a shipped bank needs neither the encoder's package nor the cache
+    if encoder == DEFAULT_ENCODER:
+        shipped = find_shipped_bank(recipe, bank_class)
+        if shipped is not None:
+            return BuiltBank(_renamed(shipped, prompt_set.name), requested, "shipped", None)
+
+    model = as_text_encoder(encoder, cache_dir=cache_dir)
+    cache = BankCache(cache_folder(cache_dir), bank_class)
+    built = fetch_bank(model, replace(recipe, encoder=model.id), prompt_set.name, cache)
+    return replace(built, bank=_renamed(built.bank, prompt_set.name))
+
+
+def fetch_bank(
+    model: TextEncoder,
+    recipe: BankRecipe,
+    prompt_set: str,
+    cache: BankCache,
+) -> BuiltBank:
+    """Take a bank from the cache, or encode and store it.
+
+    If the encoder's files are absent, the newest entry with its name and the same prompts serves.
+
+    Args:
+        model: The text encoder.
+        recipe: What is embedded; its digests are filled in here.
+        prompt_set: Name of the prompt set, for the provenance.
+        cache: Where banks are kept.
+
+    Raises:
+        PromptError: A prompt would be truncated.
+        TextEncoderError: The encoder's files are absent and no entry serves.
+        CacheError: The cache folder cannot be written.
+    """
+    classes = tuple(recipe.prompts)
+    try:
+        fingerprint = model.fingerprint()
+    except (WeightsUnavailableError, MissingExtraError):
+        match = cache.find_by_words(recipe)
+        if match is None:
+            raise
+        key, bank = match
+        note = "the encoder's files are absent here; taken from the cache by its name and prompts"
+        noted = replace(bank, provenance={**bank.provenance, "note": note})
+        return BuiltBank(noted, classes, "cache", key)
+
+    recipe = replace(recipe, weights=fingerprint.weights, tokenizer=fingerprint.tokenizer)
+    bank, hit = cache.fetch(
+        recipe, lambda: encode_bank(model, recipe, prompt_set, cache.bank_class)
+    )
+    return BuiltBank(bank, classes, "cache" if hit else "encoded", recipe.key)
+
+
+def plan_recipe(
+    prompts: PromptSet, encoder: str, classes: Sequence[str] | None = None
+) -> BankRecipe:
+    """Render the prompts of some classes and of the anchor; the encoder's digests stay empty.
+
+    Args:
+        prompts: A prompt set.
+        encoder: Id of the text encoder.
+        classes: Classes of the set in the requested order; None for all of them.
+
+    Raises:
+        PromptError: The prompt set has no such class, or one is named twice.
+    """
+    chosen = prompts if classes is None else prompts.with_classes(list(classes))
+    return BankRecipe(
+        encoder=encoder,
+        weights="",
+        tokenizer="",
+        prompts={name: tuple(chosen.render(name)) for name in chosen.classes},
+        anchor=tuple(prompts.render_anchor()),
+    )
+
+
+def encode_bank(
+    encoder: TextEncoder, recipe: BankRecipe, prompt_set: str, bank_class: type[TextBank]
+) -> TextBank:
+    """Run the encoder on every prompt of a recipe.
+
+    Args:
+        encoder: The text encoder.
+        recipe: Prompts of K classes and of the anchor.
+        prompt_set: Name of the prompt set, for the provenance.
+        bank_class: `TextBank`, which stands above this file.
+
+    Raises:
+        PromptError: A prompt would be truncated.
+    """
+    groups = [*recipe.prompts.values(), recipe.anchor]
+    texts = list(dict.fromkeys(text for group in groups for text in group))  # each one once
+    encoder.check_lengths(texts)
+    encoded = encoder.encode_text(texts)
+
+    # (K + 1, D) each; the last row is the anchor
+    raw, embeddings = _average_groups(groups, texts, encoded.embeddings)
+
+    scale = encoded.logit_scale
+    return bank_class(
+        embeddings=embeddings[:-1].clone(),
+        raw=raw[:-1].clone(),
+        neutral=embeddings[-1].clone(),
+        neutral_raw=raw[-1].clone(),
+        classes=tuple(recipe.prompts),
+        neutral_index=_neutral_index(recipe),
+        logit_scale=DEFAULT_LOGIT_SCALE if scale is None else scale,
+        provenance={
+            **recipe.facts(),
+            "prompt_set": prompt_set,
+            "logit_scale_from": "default" if scale is None else "encoder",
+            "logit_bias": encoded.logit_bias,
+            "versions": package_versions(),
+        },
+    )
+
+
+def _average_groups(
+    groups: Sequence[Sequence[str]], texts: Sequence[str], embeddings: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Raw means and unit vectors (G, D) of G groups of texts.
+
+    Args:
+        groups: Texts of each group.
+        texts: N distinct texts.
+        embeddings: (N, D), a row for each text.
+    """
+    vectors = embeddings.detach().to("cpu", torch.float32)
+    row = {text: index for index, text in enumerate(texts)}
+
+    raw, unit_vectors = [], []
+    for group in groups:
+        mean, direction = average(vectors[[row[text] for text in group]])
+        raw.append(mean)
+        unit_vectors.append(direction)
+    return torch.stack(raw), torch.stack(unit_vectors)
+
+
+def _neutral_index(recipe: BankRecipe) -> int | None:
+    """The class called neutral, else the one that the anchor is made of."""
+    classes = tuple(recipe.prompts)
+    index = neutral_index(classes)
+    if index is not None:
+        return index
+    same = [i for i, name in enumerate(classes) if recipe.prompts[name] == recipe.anchor]
+    return same[0] if same else None
+
+
+def _renamed(bank: TextBank, prompt_set: str) -> TextBank:
+    """The bank under the requested prompt set's name; equal prompts of two sets share an entry."""
+    return replace(bank, provenance={**bank.provenance, "prompt_set": prompt_set})
