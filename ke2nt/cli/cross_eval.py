@@ -128,7 +128,7 @@ def _cross(
             write_json(out / "cross_eval.json", result.to_dict())
 
     result = cross_evaluate(
-        runs, targets, merge=merge, notes=evaluation_notes, each=keep, **options
+        runs, targets, merge=merge, notes=evaluation_notes, on_cell=keep, **options
     )
     pairs_of: dict[str, list[str]] = {}
     for cell in result.failed:
@@ -162,7 +162,7 @@ def _robustness(
 ) -> tuple[int, int]:
     from ke2nt.cli.cross_pages import robustness_page, robustness_section
     from ke2nt.evaluation.cross_dataset import applicable_merges
-    from ke2nt.evaluation.robustness import robustness
+    from ke2nt.evaluation.robustness import evaluate_robustness
     from ke2nt.models.load import load_model
     from ke2nt.plots.matrix_plots import plot_robustness
     from ke2nt.runtime.atomic import write_bytes, write_json, write_text
@@ -183,7 +183,7 @@ def _robustness(
         try:
             model, split = load_model(run), target.load()
             possible = applicable_merges(merge, split, model)
-            result = robustness(model, split, merge=possible, each=keep, **options)
+            result = evaluate_robustness(model, split, merge=possible, on_cell=keep, **options)
         except (Ke2ntError, OSError) as error:
             entry["error"] = str(error)
             failures.append((f"{run} on {target.name}", str(error)))

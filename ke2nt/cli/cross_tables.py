@@ -113,7 +113,7 @@ def show_cross(result: CrossEvaluation) -> None:
 
 def _matrix(result: CrossEvaluation, figure: str, title: str) -> Table:
     def text(model: str, target: str) -> str:
-        cell = result.at(model, target)
+        cell = result.get_cell(model, target)
         evaluation = None if cell is None else cell.evaluation
         return "–" if evaluation is None else percent_cell(getattr(evaluation.report, figure))
 

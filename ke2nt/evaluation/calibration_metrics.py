@@ -1,4 +1,4 @@
-"""Whether confidence means what it says: reliability bins, ECE, Brier score, log-loss."""
+"""Calibration metrics: reliability bins, ECE, Brier score and log-loss."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class CalibrationBin:
     Attributes:
         low: Lower edge, in [0, 1); the first bin also holds confidence 0.
         high: Upper edge.
-        count: Samples in the bin.
-        confidence: Their mean confidence, or None for an empty bin.
-        accuracy: Their share of right answers, or None for an empty bin.
+        count: Number of samples in the bin.
+        confidence: Mean confidence of these samples, or None for an empty bin.
+        accuracy: Share of these samples that are classified correctly, or None for an empty bin.
     """
 
     low: float
@@ -45,25 +45,28 @@ def reliability_bins(
         bins: Number of bins over [0, 1].
     """
     confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == labels
-    place = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
-    count = np.bincount(place, minlength=bins)
-    summed = np.bincount(place, weights=confidence, minlength=bins)
-    hits = np.bincount(place, weights=right, minlength=bins)
+    correct = probabilities.argmax(axis=1) == labels
+
+    # Bins are open on the left: a confidence on an edge belongs to the bin below it.
+    bin_index = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    counts = np.bincount(bin_index, minlength=bins)
+    confidence_sums = np.bincount(bin_index, weights=confidence, minlength=bins)
+    correct_counts = np.bincount(bin_index, weights=correct, minlength=bins)
+
     return tuple(
         CalibrationBin(
             low=b / bins,
             high=(b + 1) / bins,
-            count=int(count[b]),
-            confidence=float(summed[b] / count[b]) if count[b] else None,
-            accuracy=float(hits[b] / count[b]) if count[b] else None,
+            count=int(counts[b]),
+            confidence=float(confidence_sums[b] / counts[b]) if counts[b] else None,
+            accuracy=float(correct_counts[b] / counts[b]) if counts[b] else None,
         )
         for b in range(bins)
     )
 
 
 def expected_calibration_error(bins: tuple[CalibrationBin, ...]) -> float:
-    """ECE in [0, 1]: mean |accuracy − confidence| over bins, weighted by their samples.
+    """Compute the ECE in [0, 1]: mean |accuracy − confidence| over bins, weighted by their samples.
 
     Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017), equation 3.
     """
@@ -76,12 +79,15 @@ def expected_calibration_error(bins: tuple[CalibrationBin, ...]) -> float:
 
 
 def brier_score(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Mean squared distance between a row and its one-hot label, summed over classes, in [0, 2]."""
+    """Compute the mean squared distance between rows and one-hot labels, in [0, 2]."""
     one_hot = np.eye(probabilities.shape[1])[labels]
     return float(((probabilities - one_hot) ** 2).sum(axis=1).mean())
 
 
 def negative_log_likelihood(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Mean −log probability of the true class, in nats; probability 0 counts as about 1e-308."""
+    """Compute the mean −log probability of the true class, in nats.
+
+    A probability of 0 counts as about 1e-308.
+    """
     true = probabilities[np.arange(len(labels)), labels]
     return float(-np.log(np.maximum(true, np.finfo(np.float64).tiny)).mean())

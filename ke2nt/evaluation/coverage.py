@@ -1,4 +1,4 @@
-"""Selective answers: the risk among the answers that are given, against the share that is given."""
+"""Selective prediction: the error rate of the answers that are given, by the share given."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ from ke2nt.errors import DataError
 
 __all__ = ["CoverageRisk", "coverage_risk", "threshold_for_coverage", "threshold_for_risk"]
 
+_ROUNDING = 1e-12  # shares this close count as equal
+
 
 @dataclass(frozen=True, slots=True)
 class CoverageRisk:
-    """Coverage and risk at every threshold that makes a difference, M of them.
+    """Coverage and risk at each of the M thresholds that change them.
 
-    At a threshold the faces whose confidence (highest probability) reaches it are answered; the
-    others are withheld. Faces of equal confidence are answered together.
+    At a threshold, a face is answered if its confidence (highest probability) reaches the
+    threshold, and withheld otherwise. Faces of equal confidence are answered together.
 
     Attributes:
         thresholds: (M,) float64, descending; the last one answers every face.
-        coverage: (M,) share of the faces that are answered, ascending to 1.
-        risk: (M,) share of wrong answers among them.
+        coverage: (M,) share of faces that are answered, ascending to 1.
+        risk: (M,) share of wrong answers among the faces that are answered.
         area: Mean of the risk over the coverage (AURC): each face counts with the risk at the
             highest threshold that answers it.
     """
@@ -32,7 +34,7 @@ class CoverageRisk:
     area: float
 
     def at(self, threshold: float) -> tuple[float, float | None]:
-        """Coverage and risk at any threshold; no risk where nothing is answered."""
+        """Return coverage and risk at any threshold; the risk is None if nothing is answered."""
         reached = int((self.thresholds >= threshold).sum())
         if not reached:
             return 0.0, None
@@ -40,7 +42,9 @@ class CoverageRisk:
 
 
 def coverage_risk(probabilities: np.ndarray, labels: np.ndarray) -> CoverageRisk:
-    """The risk–coverage curve (El-Yaniv and Wiener, JMLR 2010; Geifman and El-Yaniv, NIPS 2017).
+    """Compute the risk-coverage curve.
+
+    El-Yaniv and Wiener (JMLR 2010); Geifman and El-Yaniv (NIPS 2017).
 
     Args:
         probabilities: (N, K), rows sum to 1; N at least 1.
@@ -55,15 +59,20 @@ def coverage_risk(probabilities: np.ndarray, labels: np.ndarray) -> CoverageRisk
             expected="(N, K) and (N,), N at least 1",
             found=f"{probabilities.shape} and {labels.shape}",
         )
+
+    # Most confident faces first.
     confidence = probabilities.max(axis=1)
     wrong = probabilities.argmax(axis=1) != labels
     order = np.argsort(-confidence, kind="stable")
-    ordered = confidence[order]
-    last = np.flatnonzero(np.append(ordered[1:] < ordered[:-1], True))
+    sorted_confidence = confidence[order]
+
+    # Equal confidences share a threshold, so only the last face of each run is a point.
+    last = np.flatnonzero(np.append(sorted_confidence[1:] < sorted_confidence[:-1], True))
     answered = last + 1
     risk = np.cumsum(wrong[order])[last] / answered
+
     return CoverageRisk(
-        thresholds=ordered[last],
+        thresholds=sorted_confidence[last],
         coverage=answered / len(labels),
         risk=risk,
         area=float(risk @ np.diff(answered, prepend=0)) / len(labels),
@@ -71,52 +80,54 @@ def coverage_risk(probabilities: np.ndarray, labels: np.ndarray) -> CoverageRisk
 
 
 def threshold_for_coverage(curve: CoverageRisk, coverage: float) -> float:
-    """A threshold at which at least a share of the faces is answered, and as few more as can be.
+    """Find the highest threshold that answers at least the given share of faces.
 
     Args:
         curve: Result of `coverage_risk`.
         coverage: Above 0, up to 1.
 
     Returns:
-        In [0, 1], halfway between two confidences that occur, so that rounding changes nothing.
+        In [0, 1], halfway between two observed confidences, so that rounding changes nothing.
 
     Raises:
         DataError: The share is out of range.
     """
     if not 0 < coverage <= 1:
         raise DataError("coverage is out of range", expected="above 0, up to 1", found=coverage)
-    return _between(curve, int(np.argmax(curve.coverage >= coverage - 1e-12)))
+    return _place_between(curve, int(np.argmax(curve.coverage >= coverage - _ROUNDING)))
 
 
 def threshold_for_risk(curve: CoverageRisk, risk: float) -> float:
-    """The threshold that answers most faces while at most a share of the answers is wrong.
+    """Find the threshold that answers most faces with at most the given share of wrong answers.
 
-    It holds on the data of the curve; on other faces the risk will be somewhat higher or lower.
+    It holds on the data of the curve; on other faces, the risk is somewhat higher or lower.
 
     Args:
         curve: Result of `coverage_risk`.
         risk: From 0 to below 1.
 
     Returns:
-        As `threshold_for_coverage`.
+        In [0, 1], halfway between two observed confidences, so that rounding changes nothing.
 
     Raises:
-        DataError: The share is out of range, or no threshold gets there.
+        DataError: The share is out of range, or no threshold achieves it.
     """
     if not 0 <= risk < 1:
         raise DataError("risk is out of range", expected="0 to below 1", found=risk)
-    good = np.flatnonzero(curve.risk <= risk + 1e-12)
-    if not len(good):
+
+    # The risk is not monotone: the last acceptable point answers most faces.
+    acceptable = np.flatnonzero(curve.risk <= risk + _ROUNDING)
+    if not len(acceptable):
         raise DataError(
             "no threshold keeps the risk that low",
             expected=f"at least {curve.risk.min():.3g}, the least risk on this data",
             found=risk,
         )
-    return _between(curve, int(good[-1]))
+    return _place_between(curve, int(acceptable[-1]))
 
 
-def _between(curve: CoverageRisk, index: int) -> float:
-    """A threshold that answers as `thresholds[index]` does, away from every confidence."""
+def _place_between(curve: CoverageRisk, index: int) -> float:
+    """Return a threshold that acts like `thresholds[index]` but equals no observed confidence."""
     if index == len(curve.thresholds) - 1:
         return 0.0
     return float(curve.thresholds[index : index + 2].mean())

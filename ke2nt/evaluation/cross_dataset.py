@@ -1,35 +1,34 @@
-"""Models on datasets that they were not made for: a matrix of evaluations."""
+"""Models evaluated on datasets that they were not trained on: a matrix of evaluations."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from ke2nt.data.sample import FaceSplit
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.errors import Ke2ntError
-from ke2nt.evaluation.evaluate_model import decode_for_model, evaluate_model
+from ke2nt.evaluation.evaluate_model import EvaluationOptions, decode_for_model, evaluate_model
 from ke2nt.evaluation.score import Evaluation
-from ke2nt.labels import LabelPolicy
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.load import load_model
 
-__all__ = ["Cell", "Column", "CrossEvaluation", "applicable_merges", "cross_evaluate"]
+__all__ = ["Cell", "CrossEvaluation", "EvaluationTarget", "applicable_merges", "cross_evaluate"]
 
 
-class Column(Protocol):
+class EvaluationTarget(Protocol):
     """Something to evaluate on, such as `ke2nt.evaluation.targets.Target`."""
 
     @property
     def name(self) -> str:
-        """What tables call it."""
+        """Name in tables."""
 
     def load(self) -> FaceSplit:
-        """The images."""
+        """Load the images."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON value."""
+        """Return a plain JSON value."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +36,12 @@ class Cell:
     """One model on one dataset.
 
     Attributes:
-        model: The model, as it was asked for.
-        target: Name of the column.
-        evaluation: The metrics; None where there are none.
-        error: Why there are none.
+        model: The model, as it was requested.
+        target: Name of the dataset.
+        evaluation: The metrics; None if the evaluation failed.
+        error: Why it failed.
         home: Whether the model was trained on this dataset.
-        notes: What must be known of the metrics, such as that the model was chosen on these images.
+        notes: Caveats about the metrics, such as that the model was chosen on these images.
     """
 
     model: str
@@ -53,7 +52,7 @@ class Cell:
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON value."""
+        """Return a plain JSON value."""
         metrics = {} if self.evaluation is None else self.evaluation.to_dict()
         return {
             "model": self.model,
@@ -67,16 +66,16 @@ class Cell:
 
 @dataclass
 class CrossEvaluation:
-    """A matrix of models and datasets, filled a cell at a time.
+    """A matrix of models and datasets, filled one cell at a time.
 
     Attributes:
-        models: The models, as they were asked for.
-        targets: The columns.
-        cells: Cells that are done, in the order of their making.
+        models: The models, as they were requested.
+        targets: The datasets.
+        cells: Finished cells, in the order in which they were computed.
     """
 
     models: tuple[str, ...]
-    targets: tuple[Column, ...]
+    targets: tuple[EvaluationTarget, ...]
     cells: list[Cell] = field(default_factory=list)
 
     @property
@@ -84,13 +83,15 @@ class CrossEvaluation:
         """Cells without metrics."""
         return [cell for cell in self.cells if cell.evaluation is None]
 
-    def at(self, model: str, target: str) -> Cell | None:
-        """The cell of a model and a column's name; None before it is done."""
-        found = (c for c in self.cells if (c.model, c.target) == (model, target))
-        return next(found, None)
+    def get_cell(self, model: str, target: str) -> Cell | None:
+        """Return the cell of a model and a dataset's name; None before it is computed."""
+        for cell in self.cells:
+            if (cell.model, cell.target) == (model, target):
+                return cell
+        return None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON value."""
+        """Return a plain JSON value."""
         return {
             "models": list(self.models),
             "targets": [target.to_dict() for target in self.targets],
@@ -100,83 +101,78 @@ class CrossEvaluation:
 
 def cross_evaluate(
     models: Sequence[str],
-    targets: Sequence[Column],
+    targets: Sequence[EvaluationTarget],
     *,
-    policy: LabelPolicy = "drop",
-    merge: Mapping[str, str] | None = None,
     notes: Callable[[str, ExpressionModel, FaceSplit], Sequence[str]] = lambda *_: (),
-    each: Callable[[CrossEvaluation], None] = lambda _: None,
-    quiet: bool = True,
-    **options: Any,
+    on_cell: Callable[[CrossEvaluation], None] = lambda _: None,
+    **fields: Any,
 ) -> CrossEvaluation:
-    """Evaluate every model on every dataset; what fails is named and costs no other cell.
+    """Evaluate every model on every dataset; a failure is recorded and affects no other cell.
 
-    A dataset is decoded once for all models that take images of one size.
+    A dataset is decoded once for all models with the same image size.
 
     Args:
-        models: Run directories, folders of models or names.
-        targets: The columns.
-        policy: What to do with classes that only one side has; see `ke2nt.labels.map_labels`.
-        merge: Class of the data → class of the model to read it as, where a pair has both.
-        notes: What must be known of a model's metrics on a split.
-        each: Called after every cell, with what is done so far.
-        quiet: No progress on stderr.
-        **options: Further options of `evaluate_model`.
+        models: Run directories, model folders or model names.
+        targets: The datasets.
+        notes: Returns caveats about a model's metrics on a split.
+        on_cell: Called after every cell with the result so far.
+        **fields: Fields of `EvaluationOptions`. The default policy here is "drop", and `merge`
+            applies to each pair that has both of its classes.
     """
+    options = replace(EvaluationOptions(policy="drop"), **fields)
     result = CrossEvaluation(tuple(dict.fromkeys(models)), tuple(targets))
     loaded = {name: _attempt(load_model, name) for name in result.models}
+
     for target in result.targets:
-        images = _attempt(_Images, target, quiet)
+        images = _attempt(_DecodedTarget, target, options.quiet)
         for name, model in loaded.items():
-            evaluation = _attempt(
-                _evaluate, model, images, policy=policy, merge=merge or {}, quiet=quiet, **options
-            )
+            # Errors of the model or the dataset come up again here, once for each of their cells.
+            evaluation = _attempt(_evaluate_pair, model, images, options)
             if isinstance(evaluation, Exception):
                 cell = Cell(name, target.name, error=str(evaluation))
             else:
-                own = (model.card.get("data") or {}).get("name") == images.split.dataset
-                said = tuple(notes(name, model, images.split))
-                cell = Cell(name, target.name, evaluation, home=own, notes=said)
+                home = (model.card.get("data") or {}).get("name") == images.split.dataset
+                caveats = tuple(notes(name, model, images.split))
+                cell = Cell(name, target.name, evaluation, home=home, notes=caveats)
+
             result.cells.append(cell)
-            each(result)
+            on_cell(result)
     return result
 
 
-class _Images:
-    """A column's split, decoded once for each size that a model asks for."""
+class _DecodedTarget:
+    """A dataset's split, decoded once for each size that a model needs."""
 
-    def __init__(self, target: Column, quiet: bool) -> None:
+    def __init__(self, target: EvaluationTarget, quiet: bool) -> None:
         self.split = target.load()
         self._quiet = quiet
         self._decoded: dict[tuple[int, str], FaceTensors] = {}
 
-    def of_size(self, model: ExpressionModel) -> FaceTensors:
+    def decode_for(self, model: ExpressionModel) -> FaceTensors:
         key = (model.preprocessing.image_size, model.preprocessing.interpolation)
         if key not in self._decoded:
             self._decoded[key] = decode_for_model(model, self.split, quiet=self._quiet)
         return self._decoded[key]
 
 
-def _evaluate(
+def _evaluate_pair(
     model: ExpressionModel | Exception,
-    images: _Images | Exception,
-    *,
-    policy: LabelPolicy,
-    merge: Mapping[str, str],
-    **options: Any,
+    images: _DecodedTarget | Exception,
+    options: EvaluationOptions,
 ) -> Evaluation:
+    """Evaluate a model on a dataset, or raise the error that came up when one was loaded."""
     if isinstance(model, Exception):
         raise model
     if isinstance(images, Exception):
         raise images
-    possible = applicable_merges(merge, images.split, model)
-    return evaluate_model(model, images.of_size(model), policy=policy, merge=possible, **options)
+    merge = applicable_merges(options.merge or {}, images.split, model)
+    return evaluate_model(model, images.decode_for(model), replace(options, merge=merge))
 
 
-def _attempt(work: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """What some work gives, or the error that a user can mend."""
+def _attempt(work: Callable[..., Any], *arguments: Any) -> Any:
+    """Return what a call returns, or the exception if it is one that a user can fix."""
     try:
-        return work(*arguments, **options)
+        return work(*arguments)
     except (Ke2ntError, OSError) as error:
         return error
 
@@ -184,5 +180,5 @@ def _attempt(work: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
 def applicable_merges(
     merge: Mapping[str, str], split: FaceSplit, model: ExpressionModel
 ) -> dict[str, str]:
-    """The merges of which the split has the one class and the model the other."""
+    """Select the merges whose first class is in the split and whose second is in the model."""
     return {a: b for a, b in merge.items() if a in split.classes and b in model.classes}

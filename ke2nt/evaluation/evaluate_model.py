@@ -1,8 +1,9 @@
-"""A model on a split: predictions, one label set, one report."""
+"""Evaluate a model on a split: predictions, one label set, one report."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,11 +15,41 @@ from ke2nt.evaluation.score import Evaluation, score_predictions
 from ke2nt.labels import LabelPolicy, map_labels
 from ke2nt.runtime.devices import Precision, resolve_precision
 
-__all__ = ["evaluate_model", "decode_for_model"]
+__all__ = ["EvaluationOptions", "decode_for_model", "evaluate_model"]
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationOptions:
+    """How to predict and score a split.
+
+    Attributes:
+        policy: How to treat classes that only one side has; see `ke2nt.labels.map_labels`.
+        merge: Class of the data → class of the model to map it to.
+        batch_size: Images per forward pass.
+        device: Device to compute on; the model is moved there. None: where the model is.
+        precision: "fp32", "bf16" (autocast), or "auto": bf16 where the device computes in it
+            natively, fp32 elsewhere.
+        flip_tta: Average the probabilities of each image and its mirror image.
+        embeddings: Keep the expression embeddings.
+        bootstrap: Resamples for the intervals; 0 for none.
+        seed: Seed of the resamples.
+        quiet: Show no progress on stderr.
+    """
+
+    policy: LabelPolicy = "strict"
+    merge: Mapping[str, str] | None = None
+    batch_size: int = 128
+    device: torch.device | str | None = None
+    precision: Precision = "fp32"
+    flip_tta: bool = False
+    embeddings: bool = False
+    bootstrap: int = 1000
+    seed: int = 0
+    quiet: bool = True
 
 
 def decode_for_model(model: Any, split: FaceSplit, **options: Any) -> FaceTensors:
-    """Decode a split the way a model wants it; options are those of `FaceTensors`."""
+    """Decode a split as a model needs it; options are those of `FaceTensors`."""
     preprocessing = model.preprocessing
     return FaceTensors(
         split, preprocessing.image_size, interpolation=preprocessing.interpolation, **options
@@ -28,56 +59,58 @@ def decode_for_model(model: Any, split: FaceSplit, **options: Any) -> FaceTensor
 def evaluate_model(
     model: Any,
     images: FaceTensors | FaceSplit,
-    *,
-    policy: LabelPolicy = "strict",
-    merge: Mapping[str, str] | None = None,
-    batch_size: int = 128,
-    device: torch.device | str | None = None,
-    precision: Precision = "fp32",
-    flip_tta: bool = False,
-    embeddings: bool = False,
-    bootstrap: int = 1000,
-    seed: int = 0,
-    quiet: bool = True,
+    options: EvaluationOptions | None = None,
+    **fields: Any,
 ) -> Evaluation:
     """Predict a split and score it.
 
     Args:
         model: A recognizer with `classes` and `preprocessing`.
         images: A split, or one already decoded at the model's image size.
-        policy: As in `score`.
-        merge: As in `score`.
-        batch_size: As in `predict`, as are device, precision, flip_tta, embeddings and quiet.
-        bootstrap: As in `score`, as is seed.
+        options: How to predict and score; the defaults of `EvaluationOptions` unless given.
+        **fields: Fields of `EvaluationOptions` to change, such as `flip_tta=True`.
 
     Raises:
-        LabelError: The label sets do not fit under the policy; said before anything is predicted.
+        LabelError: The label sets do not fit under the policy; raised before any prediction.
         DataError: No image can be read or scored.
+
+    Example:
+        >>> evaluate_model(model, split, policy="drop", device="cuda").report.uar
     """
+    options = replace(options or EvaluationOptions(), **fields)
+
+    # Label sets that do not fit are found before any image is decoded.
     split = images if isinstance(images, FaceSplit) else images.split
-    map_labels(split.classes, model.classes, policy=policy, merge=merge)
-    tensors = (
-        decode_for_model(model, split, quiet=quiet) if isinstance(images, FaceSplit) else images
-    )
+    map_labels(split.classes, model.classes, policy=options.policy, merge=options.merge)
+
+    # A split that is already decoded is used as it is.
+    if isinstance(images, FaceSplit):
+        images = decode_for_model(model, split, quiet=options.quiet)
     predictions = compute_predictions(
         model,
-        tensors,
-        batch_size=batch_size,
-        device=device,
-        precision=precision,
-        flip_tta=flip_tta,
-        embeddings=embeddings,
-        quiet=quiet,
+        images,
+        batch_size=options.batch_size,
+        device=options.device,
+        precision=options.precision,
+        flip_tta=options.flip_tta,
+        embeddings=options.embeddings,
+        quiet=options.quiet,
     )
-    where = next(model.parameters()).device
-    settings = {
-        "dataset": split.dataset,
-        "split": split.split,
-        "image_size": tensors.image_size,
-        "flip_tta": flip_tta,
-        "precision": resolve_precision(precision, where),
-        "device": where.type,
-    }
+
+    # The settings name the precision and device that were used, not those requested.
+    device = next(model.parameters()).device
     return score_predictions(
-        predictions, policy=policy, merge=merge, bootstrap=bootstrap, seed=seed, settings=settings
+        predictions,
+        policy=options.policy,
+        merge=options.merge,
+        bootstrap=options.bootstrap,
+        seed=options.seed,
+        settings={
+            "dataset": split.dataset,
+            "split": split.split,
+            "image_size": images.image_size,
+            "flip_tta": options.flip_tta,
+            "precision": resolve_precision(options.precision, device),
+            "device": device.type,
+        },
     )

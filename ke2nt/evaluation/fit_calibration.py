@@ -1,4 +1,4 @@
-"""A calibration from validation data, with metrics that are not flattered by the fit."""
+"""A calibration fitted to validation data, with honest metrics from cross-fitting."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ke2nt.evaluation.coverage import coverage_risk, threshold_for_coverage, thr
 from ke2nt.evaluation.temperature import fit_temperature, fit_vector, softmax
 from ke2nt.runtime.seeding import derive_seed
 
-__all__ = ["cross_fit_logits", "fit_calibration", "add_threshold"]
+__all__ = ["add_threshold", "cross_fit_logits", "fit_calibration"]
 
 
 def fit_calibration(
@@ -32,37 +32,41 @@ def fit_calibration(
     seed: int = 0,
     fitted_on: Mapping[str, Any] | None = None,
 ) -> Calibration:
-    """Fit a calibration to all samples, and measure it on samples that a fit has not seen.
+    """Fit a calibration to all samples, and measure it on samples held out from the fit.
 
     The metrics `ece_after` and `nll_after` are cross-fitted: each fold is calibrated by a fit to
-    the others. Those of the final fit on its own samples, which flatter, are kept as
-    `ece_after_same_data` and `nll_after_same_data`.
+    the other folds. The metrics of the final fit on the samples it was fitted to are too good;
+    they are kept as `ece_after_same_data` and `nll_after_same_data`.
 
     Args:
-        logits: (N, K), as the model gives them.
+        logits: (N, K), uncalibrated logits of the model.
         labels: (N,) class indices.
         method: "temperature" or "vector".
         folds: Number of folds, stratified by class; 2 to N.
         seed: Seed of the folds.
-        fitted_on: Facts on the data, plain JSON.
+        fitted_on: Facts about the data, plain JSON.
 
     Raises:
-        DataError: Too few samples, or the arrays do not fit; vector scaling needs every class
-            twice.
+        DataError: There are too few samples, the arrays do not fit, or vector scaling has a class
+            with fewer than two samples.
     """
     logits, labels = np.asarray(logits, np.float64), np.asarray(labels, np.int64)
+    # The stored calibration is fitted to all samples; its metrics come from the folds.
     held_out = cross_fit_logits(logits, labels, method=method, folds=folds, seed=seed)
     final = _fit(logits, labels, method)
+
     metrics: dict[str, Any] = {"n": len(labels), "folds": folds, "seed": seed}
-    for when, scaled in (
-        ("before", logits),
-        ("after", held_out),
-        ("after_same_data", _scaled(final, logits)),
-    ):
+    measured = {
+        "before": logits,
+        "after": held_out,
+        "after_same_data": _calibrate(final, logits),
+    }
+    for when, scaled in measured.items():
         p = softmax(scaled)
         metrics[f"ece_{when}"] = expected_calibration_error(reliability_bins(p, labels))
         metrics[f"nll_{when}"] = negative_log_likelihood(p, labels)
         metrics[f"accuracy_{when}"] = float((p.argmax(axis=1) == labels).mean())
+
     return replace(final, metrics=metrics, fitted_on=dict(fitted_on or {}))
 
 
@@ -74,10 +78,10 @@ def cross_fit_logits(
     folds: int = 5,
     seed: int = 0,
 ) -> np.ndarray:
-    """Logits calibrated fold by fold, each by a fit to the other folds.
+    """Calibrate logits fold by fold, each by a fit to the other folds.
 
     Args:
-        logits: As in `fit_calibration`, as are labels, method, folds and seed.
+        logits: (N, K), as in `fit_calibration`; so are labels, method, folds and seed.
 
     Returns:
         (N, K) float64.
@@ -94,11 +98,14 @@ def cross_fit_logits(
         raise DataError(
             "the number of folds is out of range", expected=f"2 to {len(labels)}", found=folds
         )
-    fold = _folds(labels, folds, seed)
+
+    fold_of_sample = _assign_folds(labels, folds, seed)
     held_out = np.empty_like(logits)
-    for k in range(folds):
-        inside = fold == k
-        held_out[inside] = _scaled(_fit(logits[~inside], labels[~inside], method), logits[inside])
+    for fold in range(folds):
+        # Fit to the other folds, apply to this one.
+        inside = fold_of_sample == fold
+        fitted = _fit(logits[~inside], labels[~inside], method)
+        held_out[inside] = _calibrate(fitted, logits[inside])
     return held_out
 
 
@@ -111,26 +118,27 @@ def add_threshold(
     coverage: float | None = None,
     confidence: float | None = None,
 ) -> Calibration:
-    """The calibration with a `min_confidence`, chosen by exactly one of three targets.
+    """Return the calibration with a `min_confidence`, chosen by exactly one of three targets.
 
     Args:
         calibration: A fitted calibration.
-        probabilities: (N, K), calibrated; best those of `cross_fit_logits` logits.
+        probabilities: (N, K), calibrated; ideally from the result of `cross_fit_logits`.
         labels: (N,) class indices.
-        risk: Highest share of wrong answers among those that are given.
-        coverage: Least share of faces that are answered.
+        risk: Highest share of wrong answers among the faces that are answered.
+        coverage: Lowest share of faces that are answered.
         confidence: The threshold itself.
 
     Raises:
         DataError: None or several targets are given, or the target cannot be met.
     """
     targets = {"risk": risk, "coverage": coverage, "confidence": confidence}
-    given = {name: value for name, value in targets.items() if value is not None}
-    if len(given) != 1:
+    requested = {name: value for name, value in targets.items() if value is not None}
+    if len(requested) != 1:
         raise DataError(
-            "a threshold needs one target", expected=" or ".join(targets), found=list(given)
+            "a threshold needs one target", expected=" or ".join(targets), found=list(requested)
         )
-    ((target, value),) = given.items()
+    ((target, value),) = requested.items()
+
     curve = coverage_risk(probabilities, labels)
     if target == "risk":
         threshold = threshold_for_risk(curve, value)
@@ -138,8 +146,10 @@ def add_threshold(
         threshold = threshold_for_coverage(curve, value)
     else:
         threshold = value
-    share, wrong = curve.at(threshold)
-    facts = {"target": target, "value": value, "coverage": share, "risk": wrong}
+
+    # What the threshold achieves on this data, which may be more than its target.
+    achieved_coverage, achieved_risk = curve.at(threshold)
+    facts = {"target": target, "value": value, "coverage": achieved_coverage, "risk": achieved_risk}
     return replace(calibration, min_confidence=threshold, threshold=facts)
 
 
@@ -150,16 +160,17 @@ def _fit(logits: np.ndarray, labels: np.ndarray, method: Method) -> Calibration:
     return Calibration("vector", weight=tuple(weight), bias=tuple(bias))
 
 
-def _scaled(calibration: Calibration, logits: np.ndarray) -> np.ndarray:
+def _calibrate(calibration: Calibration, logits: np.ndarray) -> np.ndarray:
     return calibration.apply(torch.from_numpy(logits)).numpy()
 
 
-def _folds(labels: np.ndarray, folds: int, seed: int) -> np.ndarray:
-    """Fold of each sample: every class is dealt out evenly, in a random order."""
-    shuffled = np.random.default_rng(derive_seed(seed, "calibration folds")).permutation(
-        len(labels)
-    )
+def _assign_folds(labels: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """Assign a fold to each sample: (N,), the samples of each class spread evenly at random."""
+    generator = np.random.default_rng(derive_seed(seed, "calibration folds"))
+    shuffled = generator.permutation(len(labels))
+
+    # Sorted by class, random within a class; then dealt out in turn.
     by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
-    fold = np.empty(len(labels), dtype=np.int64)
-    fold[by_class] = np.arange(len(labels)) % folds
-    return fold
+    fold_of_sample = np.empty(len(labels), dtype=np.int64)
+    fold_of_sample[by_class] = np.arange(len(labels)) % folds
+    return fold_of_sample

@@ -22,7 +22,7 @@ class PartMetrics:
         accuracy: Share of right answers.
         recall: Mean recall over the classes.
         accuracy_interval: 95 % bootstrap interval, or None without resamples.
-        recall_interval: Likewise.
+        recall_interval: 95 % bootstrap interval, or None without resamples.
     """
 
     accuracy: float
@@ -30,20 +30,29 @@ class PartMetrics:
     accuracy_interval: Interval | None
     recall_interval: Interval | None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return a plain JSON value."""
+        return {
+            "accuracy": self.accuracy,
+            "mean_class_recall": self.recall,
+            "accuracy_interval": self.accuracy_interval and list(self.accuracy_interval),
+            "mean_class_recall_interval": self.recall_interval and list(self.recall_interval),
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class GeneralizedMetrics:
-    """How a model trained on some classes does on them and on others, told apart from each other.
+    """Metrics on the classes that a model was trained on, and on classes new to it.
 
     Attributes:
-        seen_classes: Classes that it was trained on and that have images.
+        seen_classes: Classes with images that the model was trained on.
         unseen_classes: Classes with images that it was not trained on.
-        n_seen: Images of the seen classes.
-        n_unseen: Images of the unseen classes.
+        n_seen: Number of images of the seen classes.
+        n_unseen: Number of images of the unseen classes.
         seen: Metrics over the images of seen classes.
         unseen: Metrics over the images of unseen classes.
-        harmonic: Harmonic means 2su / (s + u) of both, by accuracy and by mean class recall; Xian
-            et al. (arXiv 1707.00600) take the latter.
+        harmonic: Harmonic means 2su / (s + u) of both, for accuracy and for mean class recall; Xian
+            et al. (arXiv 1707.00600) use the latter.
     """
 
     seen_classes: tuple[str, ...]
@@ -55,20 +64,22 @@ class GeneralizedMetrics:
     harmonic: PartMetrics
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON value."""
+        """Return a plain JSON value."""
         return {
             "seen_classes": list(self.seen_classes),
             "unseen_classes": list(self.unseen_classes),
             "n_seen": self.n_seen,
             "n_unseen": self.n_unseen,
-            **{name: _plain(getattr(self, name)) for name in ("seen", "unseen", "harmonic")},
+            "seen": self.seen.to_dict(),
+            "unseen": self.unseen.to_dict(),
+            "harmonic": self.harmonic.to_dict(),
         }
 
 
 def compute_generalized_metrics(
     report: ClassificationReport, seen: Sequence[str], *, resamples: int = 1000, seed: int = 0
 ) -> GeneralizedMetrics | None:
-    """Metrics over seen and unseen classes, or None where images of one kind are missing.
+    """Compute metrics over seen and unseen classes; None if either has no images.
 
     Args:
         report: Metrics over all classes; its confusion matrix is split.
@@ -81,19 +92,25 @@ def compute_generalized_metrics(
     trained = np.array([name in seen for name in report.classes])
     if not (present & trained).any() or not (present & ~trained).any():
         return None
-    point = _rates(confusion[None], trained)[:, :, 0]
-    bounds: list[list[Interval | None]] = [[None, None] for _ in range(3)]
+
+    # (parts, rates): seen, unseen, harmonic; accuracy, mean recall
+    point = _compute_part_rates(confusion[None], trained)[:, :, 0]
+    intervals: list[list[Interval | None]] = [[None, None] for _ in range(3)]
     if resamples:
-        drawn = _rates(bootstrap_confusions(confusion, resamples, seed), trained)
-        bounds = [[percentile_interval(values) for values in part] for part in drawn]
+        resampled = bootstrap_confusions(confusion, resamples, seed)
+        intervals = [
+            [percentile_interval(values) for values in part]
+            for part in _compute_part_rates(resampled, trained)
+        ]
+
     parts = [
-        PartMetrics(float(values[0]), float(values[1]), interval[0], interval[1])
-        for values, interval in zip(point, bounds, strict=True)
+        PartMetrics(float(accuracy), float(recall), *part_intervals)
+        for (accuracy, recall), part_intervals in zip(point, intervals, strict=True)
     ]
-    named = list(zip(report.classes, present, trained, strict=True))
+    names = np.array(report.classes)
     return GeneralizedMetrics(
-        seen_classes=tuple(name for name, here, own in named if here and own),
-        unseen_classes=tuple(name for name, here, own in named if here and not own),
+        seen_classes=tuple(names[present & trained].tolist()),
+        unseen_classes=tuple(names[present & ~trained].tolist()),
         n_seen=int(confusion[trained].sum()),
         n_unseen=int(confusion[~trained].sum()),
         seen=parts[0],
@@ -102,30 +119,34 @@ def compute_generalized_metrics(
     )
 
 
-def _rates(confusions: np.ndarray, trained: np.ndarray) -> np.ndarray:
-    """(3, 2, B): seen, unseen, harmonic; accuracy, mean recall. NaN where nothing was drawn."""
-    hits = np.diagonal(confusions, axis1=-2, axis2=-1).astype(np.float64)
-    support = confusions.sum(axis=-1)
-    recall = np.divide(hits, support, out=np.full(hits.shape, np.nan), where=support > 0)
-    parts = []
-    for chosen in (trained, ~trained):
-        images = support[:, chosen].sum(axis=-1)
-        right = hits[:, chosen].sum(axis=-1)
-        accuracy = np.divide(right, images, out=np.full(right.shape, np.nan), where=images > 0)
-        own = recall[:, chosen]
-        drawn = ~np.isnan(own)
-        mean = np.nansum(own, axis=-1) / np.where(drawn.any(axis=-1), drawn.sum(axis=-1), np.nan)
-        parts.append(np.stack([accuracy, mean]))
-    seen, unseen = parts
+def _compute_part_rates(confusions: np.ndarray, trained: np.ndarray) -> np.ndarray:
+    """Rates of B confusion matrices by part.
+
+    Args:
+        confusions: (B, K, K).
+        trained: bool (K,), whether the model was trained on the class.
+
+    Returns:
+        (3, 2, B): seen, unseen, harmonic; accuracy, mean recall. NaN where nothing was drawn.
+    """
+    seen = _compute_rates_of(confusions, trained)
+    unseen = _compute_rates_of(confusions, ~trained)
+
     total = seen + unseen
     harmonic = np.divide(2 * seen * unseen, total, out=np.zeros_like(total), where=total != 0)
     return np.stack([seen, unseen, harmonic])
 
 
-def _plain(part: PartMetrics) -> dict[str, Any]:
-    return {
-        "accuracy": part.accuracy,
-        "mean_class_recall": part.recall,
-        "accuracy_interval": part.accuracy_interval and list(part.accuracy_interval),
-        "mean_class_recall_interval": part.recall_interval and list(part.recall_interval),
-    }
+def _compute_rates_of(confusions: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """(2, B): accuracy and mean recall over the chosen classes; NaN where nothing was drawn."""
+    hits = np.diagonal(confusions, axis1=-2, axis2=-1).astype(np.float64)[:, chosen]
+    support = confusions.sum(axis=-1)[:, chosen]
+
+    images, right = support.sum(axis=-1), hits.sum(axis=-1)
+    accuracy = np.divide(right, images, out=np.full(right.shape, np.nan), where=images > 0)
+
+    # Classes that a resample did not draw are left out of its mean.
+    recall = np.divide(hits, support, out=np.full(hits.shape, np.nan), where=support > 0)
+    drawn = ~np.isnan(recall)
+    num_drawn = np.where(drawn.any(axis=-1), drawn.sum(axis=-1), np.nan)
+    return np.stack([accuracy, np.nansum(recall, axis=-1) / num_drawn])

@@ -1,4 +1,4 @@
-"""From class probabilities to the metrics of a report."""
+"""Classification metrics of predicted class probabilities, as a report."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ LEVEL = 0.95
 
 @dataclass(frozen=True, slots=True)
 class ClassMetrics:
-    """Metrics of one class, in [0, 1]; None where a figure does not exist.
+    """Metrics of one class, in [0, 1]; None where a metric is undefined.
 
     Attributes:
         name: Class name.
-        support: Samples of the class.
+        support: Number of samples of the class.
         precision: None for a class without samples or never predicted.
         recall: None for a class without samples.
         f1: None for a class without samples.
-        recall_interval: 95 % bootstrap interval of the recall; too narrow where the support is
-            small, and without width where all or none of the class is recognized.
+        recall_interval: 95 % bootstrap interval of the recall. It is too narrow if the support is
+            small, and has no width if all or none of the class is recognized.
     """
 
     name: str
@@ -69,7 +69,7 @@ class ClassificationReport:
         brier: Brier score over all classes, in [0, 2].
         intervals: 95 % bootstrap percentile intervals of "accuracy", "uar" and "macro_f1"; empty
             without resamples.
-        per_class: One entry a class.
+        per_class: One entry per class.
         confusion: Counts, int64 (K, K), rows are the true classes.
         calibration: Reliability bins.
         resamples: Number of bootstrap resamples.
@@ -92,7 +92,14 @@ class ClassificationReport:
     seed: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON value; a figure that does not exist is null."""
+        """Return a plain JSON value; undefined metrics are null."""
+        # JSON has lists, not tuples.
+        intervals = {name: list(interval) for name, interval in self.intervals.items()}
+        per_class = [
+            {**asdict(c), "recall_interval": c.recall_interval and list(c.recall_interval)}
+            for c in self.per_class
+        ]
+
         return {
             "n": self.n,
             "accuracy": self.accuracy,
@@ -105,46 +112,13 @@ class ClassificationReport:
                 "level": LEVEL,
                 "resamples": self.resamples,
                 "seed": self.seed,
-                **{name: list(interval) for name, interval in self.intervals.items()},
+                **intervals,
             },
             "classes": list(self.classes),
-            "per_class": [
-                {**asdict(c), "recall_interval": c.recall_interval and list(c.recall_interval)}
-                for c in self.per_class
-            ],
+            "per_class": per_class,
             "confusion": self.confusion.tolist(),
             "calibration": [asdict(b) for b in self.calibration],
         }
-
-
-def _check(probabilities: np.ndarray, labels: np.ndarray, num_classes: int) -> None:
-    n = len(labels)
-    if probabilities.shape != (n, num_classes) or labels.ndim != 1 or n == 0:
-        raise DataError(
-            "probabilities and labels do not fit together",
-            expected=f"(N, {num_classes}) and (N,), N at least 1",
-            found=f"{probabilities.shape} and {labels.shape}",
-        )
-    if not np.isfinite(probabilities).all() or (probabilities < 0).any():
-        raise DataError("probabilities must be finite and not negative")
-    off = np.abs(probabilities.sum(axis=1) - 1).max()
-    if off > 1e-4:
-        raise DataError("probabilities must sum to 1 in every row", found=f"a row off by {off:.2g}")
-    if labels.min() < 0 or labels.max() >= num_classes:
-        raise DataError(
-            "a label is outside the label set",
-            expected=f"0 to {num_classes - 1}",
-            found=f"{labels.min()} to {labels.max()}",
-        )
-
-
-def percentile_interval(values: np.ndarray) -> Interval | None:
-    """The middle 95 % of resampled values, NaN left out; None where nothing is left."""
-    values = values[~np.isnan(values)]
-    if not values.size:
-        return None
-    low, high = np.percentile(values, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
-    return float(low), float(high)
 
 
 def classification_report(
@@ -156,10 +130,10 @@ def classification_report(
     seed: int = 0,
     bins: int = 15,
 ) -> ClassificationReport:
-    """Metrics of predicted probabilities against true labels.
+    """Compute the metrics of predicted probabilities against true labels.
 
-    The predicted class is the most probable one; the first of equals. A bootstrap interval of a
-    class's recall is taken over the resamples that hold the class.
+    The predicted class is the most probable one; of equally probable classes, the first. The
+    bootstrap interval of a class's recall uses the resamples that contain the class.
 
     Args:
         probabilities: (N, K) in [0, 1], rows sum to 1.
@@ -174,19 +148,14 @@ def classification_report(
     """
     probabilities = np.asarray(probabilities, dtype=np.float64)
     labels = np.asarray(labels, dtype=np.int64)
-    _check(probabilities, labels, len(classes))
+    _check_inputs(probabilities, labels, len(classes))
+
+    # The rates and their intervals depend on the confusion matrix alone.
     confusion = confusion_matrix(labels, probabilities.argmax(axis=1), len(classes))
     point = rates(confusion)
-    intervals: dict[str, Interval] = {}
-    recall_intervals: list[Interval | None] = [None] * len(classes)
-    if bootstrap:
-        drawn = rates(bootstrap_confusions(confusion, bootstrap, seed))
-        for name in ("accuracy", "uar", "macro_f1"):
-            interval = percentile_interval(getattr(drawn, name))
-            assert interval is not None
-            intervals[name] = interval
-        recall_intervals = [percentile_interval(column) for column in drawn.recall.T]
+    intervals, recall_intervals = _compute_intervals(confusion, bootstrap, seed)
     calibration = reliability_bins(probabilities, labels, bins=bins)
+
     return ClassificationReport(
         classes=tuple(classes),
         n=len(labels),
@@ -201,9 +170,9 @@ def classification_report(
             ClassMetrics(
                 name=name,
                 support=int(confusion[k].sum()),
-                precision=_or_none(point.precision[k]),
-                recall=_or_none(point.recall[k]),
-                f1=_or_none(point.f1[k]),
+                precision=_none_if_nan(point.precision[k]),
+                recall=_none_if_nan(point.recall[k]),
+                f1=_none_if_nan(point.f1[k]),
                 recall_interval=recall_intervals[k],
             )
             for k, name in enumerate(classes)
@@ -215,5 +184,57 @@ def classification_report(
     )
 
 
-def _or_none(value: float) -> float | None:
+def percentile_interval(values: np.ndarray) -> Interval | None:
+    """Return the middle 95 % of resampled values, ignoring NaN; None if nothing is left."""
+    values = values[~np.isnan(values)]
+    if not values.size:
+        return None
+    low, high = np.percentile(values, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
+    return float(low), float(high)
+
+
+def _check_inputs(probabilities: np.ndarray, labels: np.ndarray, num_classes: int) -> None:
+    """Raise DataError if probabilities or labels are not valid."""
+    n = len(labels)
+    if probabilities.shape != (n, num_classes) or labels.ndim != 1 or n == 0:
+        raise DataError(
+            "probabilities and labels do not fit together",
+            expected=f"(N, {num_classes}) and (N,), N at least 1",
+            found=f"{probabilities.shape} and {labels.shape}",
+        )
+
+    # Rows are distributions, up to the rounding of half precision.
+    if not np.isfinite(probabilities).all() or (probabilities < 0).any():
+        raise DataError("probabilities must be finite and not negative")
+    off = np.abs(probabilities.sum(axis=1) - 1).max()
+    if off > 1e-4:
+        raise DataError("probabilities must sum to 1 in every row", found=f"a row off by {off:.2g}")
+
+    if labels.min() < 0 or labels.max() >= num_classes:
+        raise DataError(
+            "a label is outside the label set",
+            expected=f"0 to {num_classes - 1}",
+            found=f"{labels.min()} to {labels.max()}",
+        )
+
+
+def _compute_intervals(
+    confusion: np.ndarray, bootstrap: int, seed: int
+) -> tuple[dict[str, Interval], list[Interval | None]]:
+    """Intervals of the overall rates by name, and of each class's recall."""
+    if not bootstrap:
+        return {}, [None] * len(confusion)
+
+    # Rates (B,) and recalls (B, K) of the resampled matrices.
+    resampled = rates(bootstrap_confusions(confusion, bootstrap, seed))
+    intervals: dict[str, Interval] = {}
+    for name in ("accuracy", "uar", "macro_f1"):
+        interval = percentile_interval(getattr(resampled, name))
+        assert interval is not None  # every resample has samples
+        intervals[name] = interval
+
+    return intervals, [percentile_interval(column) for column in resampled.recall.T]
+
+
+def _none_if_nan(value: float) -> float | None:
     return None if np.isnan(value) else float(value)

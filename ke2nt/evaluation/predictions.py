@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,19 +22,19 @@ __all__ = ["Predictions", "compute_predictions"]
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a model answered for N images, in split order.
+    """A model's predictions for N images, in split order.
 
     Attributes:
-        probabilities: float64 (N, K), rows sum to 1; calibrated where the model is.
+        probabilities: float64 (N, K), rows sum to 1; calibrated if the model has a calibration.
         labels: int64 (N,), true class indices in `data_classes`.
         names: N sample names.
         classes: The model's label set, K classes.
         data_classes: The label set of the data; it may differ from the model's.
-        embeddings: float32 (N, D) expression embeddings, not normalized, where asked for.
+        embeddings: float32 (N, D) expression embeddings, not normalized, if requested.
         failed: (name, reason) of every image that could not be read; none of them is among the N.
-        logits: float64 (V, N, K), as the model gives them, of V = 1 view of each image, or of 2
-            where it was averaged with its mirror image; None where they are not known.
-        calibrated: Whether the probabilities are.
+        logits: float64 (V, N, K), uncalibrated, of V = 1 view of each image, or of V = 2 if each
+            image was averaged with its mirror image; None if unknown.
+        calibrated: Whether the probabilities are calibrated.
     """
 
     probabilities: np.ndarray
@@ -51,36 +51,10 @@ class Predictions:
         return len(self.names)
 
     def uncalibrated(self) -> np.ndarray | None:
-        """Probabilities as they were before calibration, float64 (N, K); None without logits."""
+        """Return the probabilities before calibration, float64 (N, K); None without logits."""
         if self.logits is None:
             return None
         return torch.from_numpy(self.logits).softmax(dim=-1).mean(dim=0).numpy()
-
-
-@contextmanager
-def _evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Put a model in evaluation mode and give every module its own mode back afterwards."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
-
-
-def _forward(model: Any, images: Tensor, precision: Precision) -> tuple[Tensor, Tensor]:
-    """float64 logits on the CPU, and embeddings."""
-    half = resolve_precision(precision, images.device) == "bf16"
-    with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=half):
-        output = model(images)
-    logits = output.logits.float().cpu().double()
-    if not logits.isfinite().all():
-        raise ModelError(
-            "the model gives logits that are not finite",
-            hint="The weights are damaged, or training diverged; a lower learning rate may help.",
-        )
-    return logits, output.embeddings
 
 
 @torch.inference_mode()
@@ -95,81 +69,161 @@ def compute_predictions(
     embeddings: bool = False,
     quiet: bool = True,
 ) -> Predictions:
-    """Predict every readable image of a split; the model's training mode is left as it was.
+    """Predict every readable image of a split, without changing the model's training mode.
 
-    Where the model has a calibration, the probabilities are calibrated. Several processes share
-    the batches, each image once, and all of them get all predictions.
+    Probabilities are calibrated if the model has a calibration. Several processes share the
+    batches, each image once, and all of them get all predictions.
 
     Args:
         model: A recognizer with `classes` and `preprocessing`.
         images: The split, decoded at the model's image size.
-        batch_size: Images a forward pass.
-        device: Where to compute; the model is moved there. None: where the model is.
+        batch_size: Images per forward pass.
+        device: Device to compute on; the model is moved there. None: where the model is.
         precision: "fp32", "bf16" (autocast), or "auto": bf16 where the device computes in it
             natively, fp32 elsewhere.
         flip_tta: Average the probabilities of each image and its mirror image.
-        embeddings: Keep the expression embeddings, those of the image that is not mirrored.
-        quiet: No progress on stderr.
+        embeddings: Keep the expression embeddings of the images (not of their mirror images).
+        quiet: Show no progress on stderr.
 
     Raises:
         DataError: The image size is not the model's, or no image can be read.
         ModelError: The model's logits are not finite.
     """
-    preprocessing = model.preprocessing
-    if images.image_size != preprocessing.image_size:
+    if images.image_size != model.preprocessing.image_size:
         raise DataError(
             "the images do not have the model's size",
-            expected=f"{preprocessing.image_size} px",
+            expected=f"{model.preprocessing.image_size} px",
             found=f"{images.image_size} px",
         )
     if device is not None:
-        with torch.inference_mode(False):  # parameters that moved within it could not be trained
+        # Parameters moved within inference mode could not be trained afterwards.
+        with torch.inference_mode(False):
             model.to(device)
+
+    # Processes agree on unreadable images before the batches are dealt out, and again after.
     images.agree()
-    device = next(model.parameters()).device
-    logits: list[Tensor] = []
-    vectors: list[Tensor] = []
-    indices: list[Tensor] = []
-    split = images.split
-    chunks = images.usable.split(batch_size)[rank() :: world_size()]
-    mine = images.batches(batch_size, order=torch.cat(chunks)) if chunks else iter(())
-    label = f"predicting {split.dataset} {split.split}"
-    with _evaluation_mode(model):
-        for batch in track(mine, label, total=len(chunks), quiet=quiet):
-            pixels = preprocessing.normalize(batch.pixels.to(device))
-            views, vector = _forward(model, pixels, precision)
-            views = views[None]
-            if flip_tta:
-                mirrored, _ = _forward(model, pixels.flip(-1), precision)
-                views = torch.cat([views, mirrored[None]])
-            logits.append(views)
-            indices.append(batch.indices)
-            if embeddings:
-                vectors.append(vector.float().cpu())
-    shares = gather_objects((logits, vectors, indices))
+    predict = _BatchPredictor(model, precision, flip_tta=flip_tta, embeddings=embeddings)
+    share = _predict_share(predict, images, batch_size, quiet)
+    outputs = _merge_outputs(gather_objects(share))
     images.agree()
-    logits = [part for share in shares for part in share[0]]
-    vectors = [part for share in shares for part in share[1]]
-    indices = [part for share in shares for part in share[2]]
-    failed = images.failed
-    if not logits:
+
+    if not outputs.logits:
         raise DataError(
             "no image of the split can be read",
-            where=f"{split.dataset} {split.split}",
-            found="; ".join(f"{n}: {why}" for n, why in list(failed.items())[:3]),
+            where=f"{images.split.dataset} {images.split.split}",
+            found="; ".join(f"{n}: {why}" for n, why in list(images.failed.items())[:3]),
         )
-    order, place = torch.cat(indices).sort()
-    raw = torch.cat(logits, dim=1)[:, place]
+    return _build_predictions(model, images, outputs, embeddings=embeddings)
+
+
+@dataclass
+class _Outputs:
+    """Outputs of some batches: logits (V, B, K), embeddings (B, D), positions in the split (B,)."""
+
+    logits: list[Tensor] = field(default_factory=list)
+    embeddings: list[Tensor] = field(default_factory=list)
+    indices: list[Tensor] = field(default_factory=list)
+
+
+class _BatchPredictor:
+    """Calls a model on batches of pixels, plain and mirrored."""
+
+    def __init__(
+        self, model: Any, precision: Precision, *, flip_tta: bool, embeddings: bool
+    ) -> None:
+        self.model = model
+        self._device = next(model.parameters()).device
+        self._precision = precision
+        self._flip_tta = flip_tta
+        self._embeddings = embeddings
+
+    def add(self, outputs: _Outputs, pixels: Tensor, indices: Tensor) -> None:
+        """Predict uint8 pixels (B, 3, S, S) and append the results to `outputs`."""
+        inputs = self.model.preprocessing.normalize(pixels.to(self._device))
+        logits, embeddings = self._forward(inputs)
+
+        # (V, B, K)
+        views = logits[None]
+        if self._flip_tta:
+            mirrored, _ = self._forward(inputs.flip(-1))
+            views = torch.cat([views, mirrored[None]])
+
+        outputs.logits.append(views)
+        outputs.indices.append(indices)
+        if self._embeddings:
+            outputs.embeddings.append(embeddings.float().cpu())
+
+    def _forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """float64 logits (B, K) on the CPU, and embeddings (B, D)."""
+        half = resolve_precision(self._precision, inputs.device) == "bf16"
+        with torch.autocast(inputs.device.type, dtype=torch.bfloat16, enabled=half):
+            output = self.model(inputs)
+
+        logits = output.logits.float().cpu().double()
+        if not logits.isfinite().all():
+            raise ModelError(
+                "the model's logits are not finite",
+                hint="The weights are damaged, or training diverged; try a lower learning rate.",
+            )
+        return logits, output.embeddings
+
+
+def _predict_share(
+    predict: _BatchPredictor, images: FaceTensors, batch_size: int, quiet: bool
+) -> _Outputs:
+    """Predict this process's share of the batches."""
+    chunks = images.usable.split(batch_size)[rank() :: world_size()]
+    batches = images.batches(batch_size, order=torch.cat(chunks)) if chunks else iter(())
+    label = f"predicting {images.split.dataset} {images.split.split}"
+
+    outputs = _Outputs()
+    with _evaluation_mode(predict.model):
+        for batch in track(batches, label, total=len(chunks), quiet=quiet):
+            predict.add(outputs, batch.pixels, batch.indices)
+    return outputs
+
+
+def _merge_outputs(shares: list[_Outputs]) -> _Outputs:
+    return _Outputs(
+        logits=[part for share in shares for part in share.logits],
+        embeddings=[part for share in shares for part in share.embeddings],
+        indices=[part for share in shares for part in share.indices],
+    )
+
+
+def _build_predictions(
+    model: Any, images: FaceTensors, outputs: _Outputs, *, embeddings: bool
+) -> Predictions:
+    """Put the outputs of all processes into split order, and calibrate them."""
+    split = images.split
+    # Positions in the split, ascending, and where each of them is in the outputs.
+    order, positions = torch.cat(outputs.indices).sort()
+    logits = torch.cat(outputs.logits, dim=1)[:, positions]
+
+    # Views are averaged as probabilities, after each was calibrated.
     calibration = getattr(model, "calibration", None)
-    scaled = raw if calibration is None else calibration.apply(raw)
+    scaled = logits if calibration is None else calibration.apply(logits)
+
     return Predictions(
         probabilities=scaled.softmax(dim=-1).mean(dim=0).numpy(),
         labels=split.labels()[order.numpy()],
         names=tuple(split.samples[i].name for i in order),
         classes=tuple(model.classes),
         data_classes=tuple(split.classes),
-        embeddings=torch.cat(vectors)[place].numpy() if embeddings else None,
-        failed=tuple(failed.items()),
-        logits=raw.numpy(),
+        embeddings=torch.cat(outputs.embeddings)[positions].numpy() if embeddings else None,
+        failed=tuple(images.failed.items()),
+        logits=logits.numpy(),
         calibrated=calibration is not None,
     )
+
+
+@contextmanager
+def _evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Put a model in evaluation mode, and restore the mode of every module afterwards."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training

@@ -1,4 +1,4 @@
-"""Rates of a confusion matrix, and how far they would move on another sample of faces."""
+"""Rates of a confusion matrix, and their spread under resampling."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Rates", "bootstrap_confusions", "confusion_matrix", "rates"]
 
 
 class Rates(NamedTuple):
-    """Rates in [0, 1]; NaN where a rate does not exist.
+    """Rates in [0, 1]; NaN where a rate is undefined.
 
     Attributes:
         accuracy: (…), share of right answers (WAR).
@@ -30,22 +30,25 @@ class Rates(NamedTuple):
 
 
 def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.ndarray:
-    """Counts, int64 (K, K): row is the true class, column the predicted one."""
+    """Count pairs of classes, int64 (K, K): rows are true classes, columns predicted ones."""
     cells = np.bincount(labels * num_classes + predicted, minlength=num_classes**2)
     return cells.reshape(num_classes, num_classes)
 
 
-def _divide(part: np.ndarray, whole: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=valid)
-
-
 def rates(confusion: np.ndarray) -> Rates:
-    """Rates of a confusion matrix (K, K) or of a stack (…, K, K), each of at least one sample."""
+    """Compute the rates of a confusion matrix (K, K), or of a stack (…, K, K).
+
+    Every matrix needs at least one sample.
+    """
     hits = np.diagonal(confusion, axis1=-2, axis2=-1).astype(np.float64)
-    support, predicted = confusion.sum(axis=-1), confusion.sum(axis=-2)
+    support = confusion.sum(axis=-1)
+    predicted = confusion.sum(axis=-2)
+
+    # Classes without samples have no recall, and do not count in the means.
     present = support > 0
     recall = _divide(hits, support, present)
     f1 = _divide(2 * hits, support + predicted, present)
+
     return Rates(
         accuracy=hits.sum(axis=-1) / support.sum(axis=-1),
         uar=np.nanmean(recall, axis=-1),
@@ -56,12 +59,19 @@ def rates(confusion: np.ndarray) -> Rates:
     )
 
 
+def _divide(numerator: np.ndarray, denominator: np.ndarray, defined: np.ndarray) -> np.ndarray:
+    """Divide where `defined` holds; NaN elsewhere."""
+    nan = np.full(numerator.shape, np.nan)
+    return np.divide(numerator, denominator, out=nan, where=defined)
+
+
 def bootstrap_confusions(confusion: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-    """Confusion matrices of samples drawn with replacement, (resamples, K, K).
+    """Draw confusion matrices of samples drawn with replacement, (resamples, K, K).
 
     N draws with replacement from N samples fill the cells of the matrix with multinomial counts,
-    so the matrix is drawn at once and the samples need not be touched.
+    so each matrix is drawn at once, without drawing single samples.
     """
     total = int(confusion.sum())
-    drawn = np.random.default_rng(seed).multinomial(total, confusion.ravel() / total, resamples)
-    return drawn.reshape(resamples, *confusion.shape)
+    generator = np.random.default_rng(seed)
+    counts = generator.multinomial(total, confusion.ravel() / total, resamples)
+    return counts.reshape(resamples, *confusion.shape)

@@ -1,7 +1,7 @@
-"""How much of a model's accuracy is left under corruptions, kind by kind and severity by severity.
+"""A model's metrics under image corruptions, by kind and severity.
 
-Means are over kinds and severities with equal weights, of rates and not of errors relative to a
-reference model: ImageNet-C's mCE needs one, and a mean rate can be read by itself.
+Means weigh kinds and severities equally. They are means of rates, not of errors relative to a
+reference model as in ImageNet-C's mCE: a mean rate can be interpreted without a reference model.
 """
 
 from __future__ import annotations
@@ -20,8 +20,16 @@ from ke2nt.evaluation.evaluate_model import evaluate_model
 from ke2nt.evaluation.score import Evaluation
 from ke2nt.models.base import ExpressionModel
 from ke2nt.runtime.progress import track
+from ke2nt.runtime.renamed import warn_renamed
 
-__all__ = ["METRICS", "LEVELS", "Robustness", "decode_to_memory", "robustness"]
+__all__ = [
+    "LEVELS",
+    "METRICS",
+    "Robustness",
+    "decode_to_memory",
+    "evaluate_robustness",
+    "robustness",
+]
 
 LEVELS = (1, 2, 3, 4, 5)
 METRICS = ("accuracy", "uar", "macro_f1", "ece")
@@ -29,13 +37,13 @@ METRICS = ("accuracy", "uar", "macro_f1", "ece")
 
 @dataclass
 class Robustness:
-    """Metrics of a model on a split as it is and under corruptions.
+    """Metrics of a model on a split, without and with corruptions.
 
     Attributes:
-        clean: The split as it is.
+        clean: Evaluation without corruption.
         kinds: Kinds of corruption.
-        severities: Their severities.
-        cells: (kind, severity) → metrics, as far as they are done.
+        severities: Severities of each kind.
+        cells: (kind, severity) → evaluation, for the pairs that are finished.
     """
 
     clean: Evaluation
@@ -43,93 +51,105 @@ class Robustness:
     severities: tuple[int, ...]
     cells: dict[tuple[str, int], Evaluation] = field(default_factory=dict)
 
-    def value(self, figure: str, kind: str, severity: int) -> float:
-        """One figure of one cell."""
-        return float(getattr(self.cells[kind, severity].report, figure))
+    def value(self, metric: str, kind: str, severity: int) -> float:
+        """Return one metric of one cell."""
+        return float(getattr(self.cells[kind, severity].report, metric))
 
-    def mean(self, figure: str, *, kind: str | None = None, severity: int | None = None) -> float:
-        """Mean of a figure over the cells of a kind, of a severity, or over all."""
+    def mean(self, metric: str, *, kind: str | None = None, severity: int | None = None) -> float:
+        """Average a metric over the cells of a kind, of a severity, or over all cells."""
         return fmean(
-            self.value(figure, *key)
+            self.value(metric, *key)
             for key in self.cells
             if kind in (None, key[0]) and severity in (None, key[1])
         )
 
     def means(self, *, kind: str | None = None, severity: int | None = None) -> dict[str, float]:
-        """`mean` of each of `METRICS`."""
+        """Return `mean` of each of `METRICS`."""
         return {name: self.mean(name, kind=kind, severity=severity) for name in METRICS}
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON value."""
+        """Return a plain JSON value."""
+        kinds = dict.fromkeys(kind for kind, _ in self.cells)
+        severities = sorted({severity for _, severity in self.cells})
+
         return {
             "clean": self.clean.to_dict(),
             "cells": [
                 {"kind": kind, "severity": s, **self.means(kind=kind, severity=s)}
                 for kind, s in self.cells
             ],
-            "by_kind": {k: self.means(kind=k) for k in dict.fromkeys(k for k, _ in self.cells)},
-            "by_severity": {
-                str(s): self.means(severity=s) for s in sorted({s for _, s in self.cells})
-            },
+            "by_kind": {kind: self.means(kind=kind) for kind in kinds},
+            "by_severity": {str(s): self.means(severity=s) for s in severities},
             "mean": self.means() if self.cells else None,
         }
 
 
-def robustness(
+def evaluate_robustness(
     model: ExpressionModel,
     split: FaceSplit,
     *,
     kinds: Sequence[str] = KINDS,
     severities: Sequence[int] = LEVELS,
     seed: int = 0,
-    each: Callable[[Robustness], None] = lambda _: None,
+    on_cell: Callable[[Robustness], None] = lambda _: None,
     quiet: bool = True,
-    **options: Any,
+    **fields: Any,
 ) -> Robustness:
-    """Evaluate a model on a split as it is and under every corruption.
+    """Evaluate a model on a split without corruption and under every corruption.
 
     Args:
         model: The model.
-        split: The images; small sets are decoded once, of large ones no copy is held.
+        split: The images; small sets are decoded once, large ones are read for each corruption.
         kinds: Kinds of corruption, of `ke2nt.data.corruption.KINDS`.
         severities: 1 to 5.
         seed: Seed of the corruptions.
-        each: Called after every evaluation, with what is done so far.
-        quiet: No progress on stderr.
-        **options: Further options of `evaluate_model`.
+        on_cell: Called after every evaluation with the result so far.
+        quiet: Show no progress on stderr.
+        **fields: Fields of `EvaluationOptions`.
 
     Raises:
         LabelError: The label sets do not fit under the policy.
-        DataError: A kind or severity is not known, or no image can be read.
+        DataError: A kind or severity is unknown, or no image can be read.
     """
     images = decode_to_memory(split, quiet=quiet)
-    shifted = {(k, s): corrupt(images, k, s, seed=seed) for k in kinds for s in severities}
-    clean = evaluate_model(model, images, quiet=quiet, **options)
+
+    # Unknown kinds and severities are found before the first evaluation.
+    corrupted = {(k, s): corrupt(images, k, s, seed=seed) for k in kinds for s in severities}
+
+    clean = evaluate_model(model, images, quiet=quiet, **fields)
     result = Robustness(clean, tuple(kinds), tuple(severities))
-    each(result)
-    for key, worse in shifted.items():
-        result.cells[key] = evaluate_model(model, worse, quiet=quiet, **options)
-        each(result)
+    on_cell(result)
+    for key, corrupted_split in corrupted.items():
+        result.cells[key] = evaluate_model(model, corrupted_split, quiet=quiet, **fields)
+        on_cell(result)
     return result
 
 
-def decode_to_memory(split: FaceSplit, *, limit: int = RAM_LIMIT, quiet: bool = True) -> FaceSplit:
-    """A split decoded into memory at its own size, if that surely fits; otherwise as it was.
+def robustness(model: ExpressionModel, split: FaceSplit, **options: Any) -> Robustness:
+    """Deprecated name of `evaluate_robustness`."""
+    warn_renamed("function", "robustness", "evaluate_robustness")
+    return evaluate_robustness(model, split, **options)
 
-    Images that cannot be read stay what they were, and are named by whoever reads them next.
+
+def decode_to_memory(split: FaceSplit, *, limit: int = RAM_LIMIT, quiet: bool = True) -> FaceSplit:
+    """Decode a split into memory at its original size if it fits; otherwise return it unchanged.
+
+    Unreadable images stay as they are, and are reported by whoever reads them next.
 
     Args:
         split: The images.
-        limit: Most bytes to hold, if no side is longer than corruptions leave it.
-        quiet: No progress on stderr.
+        limit: Maximum bytes to hold, if no side is longer than corruptions leave it.
+        quiet: Show no progress on stderr.
     """
     if 3 * len(split) * LONGEST_SIDE**2 > limit:
         return split
     label = f"reading {split.dataset} {split.split}"
-    return replace(split, samples=tuple(map(_held, track(split.samples, label, quiet=quiet))))
+    samples = map(_decode_sample, track(split.samples, label, quiet=quiet))
+    return replace(split, samples=tuple(samples))
 
 
-def _held(sample: FaceSample) -> FaceSample:
+def _decode_sample(sample: FaceSample) -> FaceSample:
+    """Replace a sample's source by its pixels, unless it is unreadable or large."""
     try:
         pixels = decode(sample.source)
     except ImageReadError:

@@ -1,4 +1,4 @@
-"""A dataset to evaluate on, as one text: NAME=DIR,KEY=VALUE…"""
+"""A dataset to evaluate on, written as one argument: NAME=DIR,KEY=VALUE…"""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ke2nt.runtime.suggest import did_you_mean
 __all__ = ["Target", "disambiguate_targets"]
 
 _FORM = "NAME=DIR[,split=…][,limit=…][,as=…][,OPTION=…]…, such as ferplus=DIR,split=val"
-_SPLITS = ("test", "val")
+_DEFAULT_SPLITS = ("test", "val")
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,10 @@ class Target:
     Attributes:
         dataset: Reader name.
         root: The dataset's folder; None for drawn faces.
-        split: None for the test split, or else val, or else the only one.
+        split: Split name; None for the test split, else val, else the only one.
         options: Options of the reader.
-        limit: At most so many images, spread over the split.
-        label: Its name in tables; None for dataset and split.
+        limit: Maximum number of images, spread over the split.
+        label: Name in tables; None for dataset and split.
     """
 
     dataset: str
@@ -44,60 +44,58 @@ class Target:
 
     @classmethod
     def parse(cls, text: str) -> Target:
-        """Read NAME=DIR,KEY=VALUE…; values are YAML.
+        """Parse NAME=DIR,KEY=VALUE…; values are YAML.
 
-        A comma separates only where a key and "=" follow it, so that folders and values may hold
-        others. The keys split, limit and as are the target's own, all others the reader's.
+        A comma separates only if a key and "=" follow it, so folders and values may contain
+        commas. The keys split, limit and as set fields of the target; all others are options of
+        the reader.
 
         Raises:
-            ConfigError: It has another form, or names no dataset that there is.
+            ConfigError: The text has another form, or names an unknown dataset.
         """
-        first, *rest = re.split(r",(?=[A-Za-z_]\w*=)", text.strip())
-        dataset, _, root = (part.strip() for part in first.partition("="))
+        head, *pairs = re.split(r",(?=[A-Za-z_]\w*=)", text.strip())
+        dataset, _, root = (part.strip() for part in head.partition("="))
         if dataset not in READERS and not is_dotted_path(dataset):
             raise ConfigError(
                 f"{text!r} names no dataset to evaluate on",
                 expected=f"{_FORM}; NAME is one of {', '.join(READERS)}",
                 hint=did_you_mean(dataset, READERS),
             )
-        values: dict[str, Any] = {}
-        for part in rest:
-            key, _, value = part.partition("=")
-            try:
-                values[key] = yaml.safe_load(value)
-            except yaml.YAMLError as error:
-                raise ConfigError(f"{part!r} cannot be read", expected=_FORM) from error
+
+        # The rest of the pairs are options of the reader.
+        values = _parse_pairs(pairs)
+        split, label = values.pop("split", None), values.pop("as", None)
         limit = values.pop("limit", None)
         if limit is not None and (type(limit) is not int or limit < 1):
-            raise ConfigError("limit is no number of images", where=text, found=limit)
-        split, label = values.pop("split", None), values.pop("as", None)
+            raise ConfigError("limit must be a positive integer", where=text, found=limit)
+
         return cls(
-            dataset,
-            root or None,
-            None if split is None else str(split),
-            values,
-            limit,
-            None if label is None else str(label),
+            dataset=dataset,
+            root=root or None,
+            split=None if split is None else str(split),
+            options=values,
+            limit=limit,
+            label=None if label is None else str(label),
         )
 
     @property
     def name(self) -> str:
-        """What tables call it."""
+        """Name in tables."""
         return self.label or " ".join(filter(None, (self.dataset, self.split)))
 
     def load(self) -> FaceSplit:
-        """The images.
+        """Load the images.
 
         Raises:
-            DataError: The dataset, an option or the split is not valid, or it is not said which of
-                several splits is meant.
+            DataError: The dataset, an option or the split is not valid, or several splits exist and
+                none is chosen.
         """
         reader = get_reader(self.dataset, self.root, self.options)
-        split = self.split or _usual_split(self.dataset, reader.splits)
+        split = self.split or _choose_split(self.dataset, reader.splits)
         return reader.load(split).spread(self.limit)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON value."""
+        """Return a plain JSON value."""
         return {
             "name": self.name,
             "dataset": self.dataset,
@@ -109,31 +107,47 @@ class Target:
 
 
 def disambiguate_targets(targets: Sequence[Target]) -> list[Target]:
-    """The same targets; where two have one name, their options become part of it.
+    """Add the options of targets to their names if two have the same name.
 
     Raises:
-        ConfigError: Two are still named alike.
+        ConfigError: Two names are still equal.
     """
+    # Names that were chosen by hand stay.
     counts = Counter(target.name for target in targets)
-    found = []
+    renamed = []
     for target in targets:
         if counts[target.name] > 1 and target.label is None:
-            more = ", ".join(f"{key} {value}" for key, value in (target.options or {}).items())
-            target = replace(target, label=f"{target.name} ({more})" if more else None)
-        found.append(target)
-    twice = [name for name, n in Counter(target.name for target in found).items() if n > 1]
-    if twice:
+            options = ", ".join(f"{key} {value}" for key, value in (target.options or {}).items())
+            target = replace(target, label=f"{target.name} ({options})" if options else None)
+        renamed.append(target)
+
+    counts = Counter(target.name for target in renamed)
+    duplicates = [name for name, count in counts.items() if count > 1]
+    if duplicates:
         raise ConfigError(
-            f"two datasets are both called {twice[0]!r}", hint="Name one of them: …,as=NAME"
+            f"two datasets have the name {duplicates[0]!r}",
+            hint="Give one of them another name: …,as=NAME",
         )
-    return found
+    return renamed
 
 
-def _usual_split(dataset: str, splits: Sequence[str]) -> str:
-    for name in _SPLITS if len(splits) > 1 else splits:
+def _parse_pairs(pairs: Sequence[str]) -> dict[str, Any]:
+    """Parse KEY=VALUE texts; values are YAML."""
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        key, _, value = pair.partition("=")
+        try:
+            values[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{pair!r} cannot be read", expected=_FORM) from error
+    return values
+
+
+def _choose_split(dataset: str, splits: Sequence[str]) -> str:
+    """Choose test, else val, else the only split."""
+    if len(splits) == 1:
+        return splits[0]
+    for name in _DEFAULT_SPLITS:
         if name in splits:
             return name
-    raise DataError(
-        f"it is not said which split of {dataset} is meant",
-        expected=f"split= one of {', '.join(splits)}",
-    )
+    raise DataError(f"missing split for {dataset}", expected=f"split= one of {', '.join(splits)}")

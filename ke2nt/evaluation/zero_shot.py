@@ -1,9 +1,9 @@
-"""How good a vision-language model is on faces, under any words and with no training."""
+"""Zero-shot recognition with a vision-language model: any class words, no training."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,9 @@ from ke2nt.prompts.prompt_set import PromptSet
 from ke2nt.runtime.devices import Precision
 from ke2nt.vlm.base import ImageEncoder
 
-__all__ = ["ZeroShot", "class_logits", "score_text_bank", "zero_shot"]
+__all__ = ["ZeroShot", "ZeroShotOptions", "class_logits", "score_text_bank", "zero_shot"]
 
-_ROWS = 65536  # images whose float64 copies are held at once
+_CHUNK_ROWS = 65536  # images whose float64 copies are held at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,11 +31,11 @@ class ZeroShot:
     """A zero-shot evaluation.
 
     Attributes:
-        evaluation: The metrics, and the predictions that they are of.
-        bank: The text embeddings that images were compared with.
-        images: The image embeddings; other words can be scored on them at once.
+        evaluation: The metrics, and the predictions that they describe.
+        bank: The text embeddings that the images were compared with.
+        images: The image embeddings; `score_text_bank` scores other words on them at once.
         generalized: Metrics over classes that a model of this project was trained on and over
-            those that it was not; None where there are no classes of both kinds.
+            classes that it was not trained on; None unless there are images of both kinds.
     """
 
     evaluation: Evaluation
@@ -44,74 +44,93 @@ class ZeroShot:
     generalized: GeneralizedMetrics | None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON value."""
-        more = {} if self.generalized is None else {"generalized": self.generalized.to_dict()}
-        return {**self.evaluation.to_dict(), **more}
+        """Return a plain JSON value."""
+        value = self.evaluation.to_dict()
+        if self.generalized is not None:
+            value["generalized"] = self.generalized.to_dict()
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class ZeroShotOptions:
+    """How to embed and score a split.
+
+    Attributes:
+        classes: Classes of the prompt set that are possible answers. By default under "strict",
+            those of the data, after `merge`; otherwise all classes of the set.
+        policy: How to treat classes that only one side has; see `ke2nt.labels.map_labels`.
+        merge: Class of the data → class of the prompt set to map it to.
+        cache_dir: Cache folder; `KE2NT_CACHE` or the platform's unless given.
+        batch_size: As in `embed_split`; so are device, precision and quiet.
+        bootstrap: Resamples for the intervals; 0 for none.
+        seed: Seed of the resamples.
+    """
+
+    classes: Sequence[str] | None = None
+    policy: LabelPolicy = "strict"
+    merge: Mapping[str, str] | None = None
+    cache_dir: str | Path | None = None
+    batch_size: int = 64
+    device: torch.device | str | None = None
+    precision: Precision = "fp32"
+    bootstrap: int = 1000
+    seed: int = 0
+    quiet: bool = True
 
 
 def zero_shot(
     encoder: str | ImageEncoder,
     prompts: PromptSet | str | Path,
     split: FaceSplit,
-    *,
-    classes: Sequence[str] | None = None,
-    policy: LabelPolicy = "strict",
-    merge: Mapping[str, str] | None = None,
-    cache_dir: str | Path | None = None,
-    batch_size: int = 64,
-    device: torch.device | str | None = None,
-    precision: Precision = "fp32",
-    bootstrap: int = 1000,
-    seed: int = 0,
-    quiet: bool = True,
+    options: ZeroShotOptions | None = None,
+    **fields: Any,
 ) -> ZeroShot:
-    """Embed a split once, and score it under the words of a prompt set.
+    """Embed a split once, and score it with the words of a prompt set.
 
     Args:
         encoder: As in `embed_split`.
         prompts: A prompt set, the name of a shipped one, or a YAML file.
         split: The images.
-        classes: Classes of the set that are possible answers. By default under "strict" those of
-            the data, after `merge`; else all of the set.
-        policy: What to do with classes that only one side has; see `ke2nt.labels.map_labels`.
-        merge: Class of the data → class of the prompt set to read it as.
-        cache_dir: Cache folder; `KE2NT_CACHE` or the platform's unless given.
-        batch_size: As in `embed_split`, as are device, precision and quiet.
-        bootstrap: Resamples for the intervals; 0 for none.
-        seed: Seed of the resamples.
+        options: How to embed and score; the defaults of `ZeroShotOptions` unless given.
+        **fields: Fields of `ZeroShotOptions` to change, such as `policy="drop"`.
 
     Raises:
         PromptError: No such prompt set or class, or a prompt would be truncated.
-        LabelError: The label sets do not fit under the policy; said before anything is embedded.
+        LabelError: The label sets do not fit under the policy; raised before anything is embedded.
         ModelError, CheckpointError, DataError, TextEncoderError, CacheError: As in `embed_split`.
 
     Example:
         >>> split = get_reader("ferplus", root, rule="majority").load("test")
         >>> zero_shot("open_clip:ViT-B-16/openai", "ensemble", split).evaluation.report.uar
     """
-    words = prompts if isinstance(prompts, PromptSet) else PromptSet.load(prompts)
-    for name in classes or ():
-        words.render(name)  # which has to know it
-    names = _answers(words, split.classes, classes, policy, dict(merge or {}))
+    options = replace(options or ZeroShotOptions(), **fields)
+
+    # Unknown classes and label sets that do not fit are found before anything is embedded.
+    prompt_set = prompts if isinstance(prompts, PromptSet) else PromptSet.load(prompts)
+    for name in options.classes or ():
+        prompt_set.render(name)
+    classes = _choose_classes(prompt_set, split.classes, options)
+
     images = embed_split(
         encoder,
         split,
-        cache_dir=cache_dir,
-        batch_size=batch_size,
-        device=device,
-        precision=precision,
-        quiet=quiet,
+        cache_dir=options.cache_dir,
+        batch_size=options.batch_size,
+        device=options.device,
+        precision=options.precision,
+        quiet=options.quiet,
     )
-    bank = TextBank.build(words, encoder=images.text_encoder, classes=names, cache_dir=cache_dir)
-    settings = {"dataset": split.dataset, "split": split.split, "prompts": words.name}
+    bank = TextBank.build(
+        prompt_set, encoder=images.text_encoder, classes=classes, cache_dir=options.cache_dir
+    )
     return score_text_bank(
         images,
         bank,
-        policy=policy,
-        merge=merge,
-        bootstrap=bootstrap,
-        seed=seed,
-        settings=settings,
+        policy=options.policy,
+        merge=options.merge,
+        bootstrap=options.bootstrap,
+        seed=options.seed,
+        settings={"dataset": split.dataset, "split": split.split, "prompts": prompt_set.name},
     )
 
 
@@ -125,19 +144,20 @@ def score_text_bank(
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
 ) -> ZeroShot:
-    """Score image embeddings under the words of a text bank; no model is run.
+    """Score image embeddings with the words of a text bank; no model is run.
 
     Args:
         images: From `embed_split`.
         bank: Text embeddings of the encoder that shares the images' space.
-        policy: As in `zero_shot`, as are merge, bootstrap and seed.
-        settings: Carried into the result.
+        policy: As in `ZeroShotOptions`; so are merge, bootstrap and seed.
+        settings: Stored with the result.
 
     Raises:
-        ModelError: The text embeddings are of another encoder.
+        ModelError: The text embeddings come from another encoder.
         LabelError: The label sets do not fit under the policy.
         DataError: No image is left.
     """
+    # Cosines are only meaningful if images and text share a space.
     check_text(images, bank)
     logits = class_logits(images, bank)
     predictions = Predictions(
@@ -164,40 +184,42 @@ def score_text_bank(
             "flip_tta": False,
         },
     )
-    seen = images.trained_classes
-    metrics = (
-        None
-        if seen is None
-        else compute_generalized_metrics(evaluation.report, seen, resamples=bootstrap, seed=seed)
-    )
-    return ZeroShot(evaluation, bank, images, metrics)
+
+    # Only a model of this project says which classes it was trained on.
+    generalized = None
+    if images.trained_classes is not None:
+        generalized = compute_generalized_metrics(
+            evaluation.report, images.trained_classes, resamples=bootstrap, seed=seed
+        )
+    return ZeroShot(evaluation, bank, images, generalized)
 
 
 def class_logits(images: ImageEmbeddings, bank: TextBank) -> np.ndarray:
-    """Logits s · cos(image, class), float64 (N, K), s the image encoder's logit scale.
+    """Compute the logits s · cos(image, class), float64 (N, K), s the image encoder's logit scale.
 
-    The bias that SigLIP adds to every logit is left out: it changes no probability over classes.
+    The bias that SigLIP adds to every logit is omitted: it does not change class probabilities.
     """
+    # (D, K)
     text = bank.embeddings.cpu().to(torch.float64).numpy().T * images.logit_scale
-    rows = [
-        np.asarray(images.embeddings[start : start + _ROWS], dtype=np.float64) @ text
-        for start in range(0, len(images), _ROWS)
+    chunks = [
+        np.asarray(images.embeddings[start : start + _CHUNK_ROWS], dtype=np.float64) @ text
+        for start in range(0, len(images), _CHUNK_ROWS)
     ]
-    return np.concatenate(rows)
+    return np.concatenate(chunks)
 
 
-def _answers(
-    words: PromptSet,
-    data: Sequence[str],
-    classes: Sequence[str] | None,
-    policy: LabelPolicy,
-    merge: dict[str, str],
+def _choose_classes(
+    prompt_set: PromptSet, data_classes: Sequence[str], options: ZeroShotOptions
 ) -> tuple[str, ...]:
-    """Classes that are possible answers, checked against those of the data."""
-    names = tuple(words.classes if classes is None else classes)
-    if classes is None and policy == "strict":
-        wanted = tuple(dict.fromkeys(merge.get(name, name) for name in data))
-        if all(name in words.classes for name in wanted):
-            names = wanted
-    map_labels(data, names, policy=policy, merge=merge)
-    return names
+    """Choose the possible answers, and check them against the classes of the data."""
+    merge = dict(options.merge or {})
+    classes = tuple(prompt_set.classes if options.classes is None else options.classes)
+
+    # Under "strict" both label sets must agree, so the data's classes are the answers.
+    if options.classes is None and options.policy == "strict":
+        requested = tuple(dict.fromkeys(merge.get(name, name) for name in data_classes))
+        if all(name in prompt_set.classes for name in requested):
+            classes = requested
+
+    map_labels(data_classes, classes, policy=options.policy, merge=merge)
+    return classes

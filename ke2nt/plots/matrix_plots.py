@@ -45,7 +45,7 @@ def plot_cross_evaluation(
         texts = [["–"] * len(result.targets) for _ in names]
         for row, model in enumerate(result.models):
             for column, target in enumerate(result.targets):
-                cell = result.at(model, target.name)
+                cell = result.get_cell(model, target.name)
                 if cell is not None and cell.evaluation is not None:
                     values[row, column] = getattr(cell.evaluation.report, figure)
                     texts[row][column] = _text(values[row, column]) + _HOME * cell.home

@@ -87,7 +87,7 @@ def test_nothing_left(cross_eval, model, tmp_path):
     ("words", "text"),
     [
         (["--on", "fodler=/x"], "Did you mean 'folder'"),
-        (["--on", "folder=/a", "--on", "folder=/b"], "two datasets are both called 'folder'"),
+        (["--on", "folder=/a", "--on", "folder=/b"], "two datasets have the name 'folder'"),
         (["--on", "drawn", "--kind", "jpeg"], "belong to --robustness"),
         ([], "Missing option"),
     ],

@@ -15,7 +15,7 @@ from ke2nt.datasets.catalog import get_reader
 from ke2nt.errors import ConfigError, DataError
 from ke2nt.evaluation.cross_dataset import cross_evaluate
 from ke2nt.evaluation.evaluate_model import evaluate_model
-from ke2nt.evaluation.robustness import decode_to_memory, robustness
+from ke2nt.evaluation.robustness import decode_to_memory, evaluate_robustness
 from ke2nt.evaluation.targets import Target, disambiguate_targets
 from ke2nt.models.linear import LinearClassifier
 from ke2nt.models.load import load_model
@@ -78,7 +78,7 @@ def test_targets_are_read(text, target):
     [
         ("fer+=/x", "'ferplus'|NAME is one of"),
         ("ferpls=/x", "Did you mean 'ferplus'"),
-        ("folder=/x,limit=0", "limit is no number"),
+        ("folder=/x,limit=0", "limit must be a positive integer"),
         ("folder=/x,classes=[a", "cannot be read"),
         ("", "names no dataset"),
     ],
@@ -98,7 +98,7 @@ def test_the_split_that_is_meant(faces, tmp_path):
     for name in ("one", "two"):
         (tmp_path / "more" / name / "anger").mkdir(parents=True)
         (tmp_path / "more" / name / "anger" / "0.png").write_bytes(b"")
-    with pytest.raises(DataError, match="which split of folder is meant; expected split= one of"):
+    with pytest.raises(DataError, match="missing split for folder; expected split= one of"):
         on(tmp_path / "more").load()
 
 
@@ -106,7 +106,7 @@ def test_targets_are_told_apart():
     kinds = [Target("corruptions", "x", "val", {"kind": kind}) for kind in ("jpeg", "contrast")]
     names = [target.name for target in disambiguate_targets([*kinds, Target("folder")])]
     assert names == ["corruptions val (kind jpeg)", "corruptions val (kind contrast)", "folder"]
-    with pytest.raises(ConfigError, match=r"both called 'folder'.*as=NAME"):
+    with pytest.raises(ConfigError, match=r"two datasets have the name 'folder'.*as=NAME"):
         disambiguate_targets([Target("folder", "a"), Target("folder", "b")])
 
 
@@ -121,13 +121,13 @@ def test_cells_are_those_of_evaluate(models, faces):
         expected = evaluate_model(
             load_model(model), targets[0].load(), policy="drop", device="cpu", bootstrap=50
         )
-        cell = result.at(model, "all")
+        cell = result.get_cell(model, "all")
         assert cell.evaluation.to_dict() == expected.to_dict()
         assert cell.evaluation.dropped == {"contempt": 5}
         assert cell.evaluation.report.n == 10
         assert not cell.home
-    assert result.at(models[1], "all").evaluation.mapping.unused == ("fear", "anger")
-    assert result.at(models[0], "few").evaluation.report.n < 10
+    assert result.get_cell(models[1], "all").evaluation.mapping.unused == ("fear", "anger")
+    assert result.get_cell(models[0], "few").evaluation.report.n < 10
     assert json.loads(json.dumps(result.to_dict()))["targets"][1]["limit"] == 4
 
 
@@ -151,14 +151,14 @@ def test_a_failure_costs_its_own_cells_alone(models, faces, tmp_path):
         targets,
         device="cpu",
         bootstrap=0,
-        each=lambda now: seen.append(len(now.cells)),
+        on_cell=lambda now: seen.append(len(now.cells)),
         notes=lambda name, model, split: [f"{len(model.classes)} {split.split}"],
     )
     assert seen == [1, 2, 3, 4, 5, 6]
     assert len(result.failed) == 5
-    assert result.at(models[0], "folder").notes == ("2 val",)
-    assert "no saved model" in result.at(names[2], "folder").error
-    assert "layout of folder" in result.at(models[0], "nothing").error
+    assert result.get_cell(models[0], "folder").notes == ("2 val",)
+    assert "no saved model" in result.get_cell(names[2], "folder").error
+    assert "layout of folder" in result.get_cell(models[0], "nothing").error
     strict = cross_evaluate(models, targets[:1], policy="strict", device="cpu", bootstrap=0)
     assert all("label sets differ" in cell.error for cell in strict.cells)
     assert plot_cross_evaluation(result, ["a", "b", "c"]).startswith(PNG)
@@ -184,13 +184,13 @@ def test_robustness_is_evaluation_under_each_corruption(models, faces):
     model, split = load_model(models[0]), on(faces).load()
     options = {"policy": "drop", "device": "cpu", "bootstrap": 0}
     seen = []
-    result = robustness(
+    result = evaluate_robustness(
         model,
         split,
         kinds=("jpeg", "occlusion"),
         severities=(1, 5),
         seed=3,
-        each=lambda now: seen.append(len(now.cells)),
+        on_cell=lambda now: seen.append(len(now.cells)),
         **options,
     )
     assert seen == [0, 1, 2, 3, 4]
