@@ -30,7 +30,7 @@ from ke2nt.drawn.dataset import DrawnFaces
 from ke2nt.labels import NEUTRAL
 from ke2nt.models.load import load_model
 from ke2nt.models.output import KE2NTOutput
-from ke2nt.predict.intensity import intensity
+from ke2nt.predict.intensity import compute_intensity
 from ke2nt.runtime.seeding import derive_seed
 from ke2nt.training.train_recognizer import train
 
@@ -42,9 +42,9 @@ def directions(bank: TextBank) -> Tensor:
 
 
 READOUTS: Mapping[str, Readout] = {
-    "as shipped": lambda out, photo, bank: intensity(out.embeddings, None, bank),
-    "from a neutral photo": lambda out, photo, bank: intensity(out.embeddings, photo, bank),
-    "from the imagined neutral": lambda out, photo, bank: intensity(
+    "as shipped": lambda out, photo, bank: compute_intensity(out.embeddings, None, bank),
+    "from a neutral photo": lambda out, photo, bank: compute_intensity(out.embeddings, photo, bank),
+    "from the imagined neutral": lambda out, photo, bank: compute_intensity(
         out.embeddings, out.neutral_embeddings, bank
     ),
     "directions from the imagined neutral": lambda out, photo, bank: (

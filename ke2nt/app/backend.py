@@ -116,7 +116,7 @@ class AppBackend:
         return Answer(html, asked.classes)
 
     def compare(self, names: Sequence[str], yaml: str) -> str:
-        """PromptSetScore prompt sets on the dataset, as HTML; problems become a note."""
+        """Score prompt sets on the dataset, as HTML; problems become a note."""
         if self.trials is None:
             return note_html("This model has a linear head: no prompts can be tried.", kind="error")
         if not names and not yaml.strip():

@@ -15,7 +15,7 @@ from ke2nt.explain.target import log_odds
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.ke2nt import KE2NT
 from ke2nt.predict.face_settings import FaceSettings
-from ke2nt.predict.intensity import intensity
+from ke2nt.predict.intensity import compute_intensity
 from ke2nt.runtime.l2_normalize import l2_normalize
 
 __all__ = ["FaceMatch", "match_face"]
@@ -76,8 +76,8 @@ def match_face(
     moves = None
     scale = FaceSettings.from_model(model).intensity if words.bank is None else None
     if bank is not None:
-        raw = intensity(face.output.embeddings[:1], None, bank.to("cpu")).double().numpy()
-        moves = (raw if scale is None else scale.apply(raw, words.classes, own_photo=False))[0]
+        raw = compute_intensity(face.output.embeddings[:1], None, bank.to("cpu")).double().numpy()
+        moves = (raw if scale is None else scale.apply(raw, words.classes, neutral_photo=False))[0]
     threshold = (calibration.min_confidence if calibration else None) or 0.0
     return FaceMatch(
         classes=words.classes,

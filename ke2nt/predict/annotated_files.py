@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from ke2nt.predict.annotate import annotate, write_picture
+from ke2nt.predict.annotate import annotate
 from ke2nt.predict.frames import FrameResult
-from ke2nt.predict.video import VideoWriter
+from ke2nt.predict.pil_images import write_image
+from ke2nt.predict.video_writer import VideoWriter
 from ke2nt.runtime.atomic import write_bytes
 
 if TYPE_CHECKING:
@@ -18,93 +19,123 @@ __all__ = ["AnnotationWriter"]
 
 
 class AnnotationWriter:
-    """Writes what a stream of results shows; a context manager that finishes the last file.
+    """Writes annotated files for a stream of results; a context manager that closes the last one.
 
-    An image `a.jpg` becomes `a.annotated.jpg`, other kinds of image `a.annotated.png`, a video
-    `a.annotated.mp4`, and its timeline `a.timeline.png`. A name that is taken gets a number.
+    An image `a.jpg` becomes `a.annotated.jpg`, other image formats `a.annotated.png`, a video
+    `a.annotated.mp4` with the timeline `a.timeline.png`. A number is added to a name already used.
 
     Args:
         classes: The label set.
-        annotated: Folder for annotated images and videos, or None for none.
-        timelines: Folder for timelines, or None for none.
+        annotated: Folder for annotated images and videos; None to write none.
+        timelines: Folder for timelines; None to write none.
+
+    Attributes:
+        written: Number of files written so far.
     """
 
     def __init__(
         self, classes: Sequence[str], *, annotated: Path | None, timelines: Path | None
     ) -> None:
         self._classes = tuple(classes)
-        self._annotated = annotated
-        self._timelines = timelines
-        self._names: set[Path] = set()
+        self._annotated_folder = annotated
+        self._timeline_folder = timelines
+        self._used_paths: set[Path] = set()
+        self.written: int = 0
+
+        # the video that is being written
         self._source: str | None = None
         self._video: VideoWriter | None = None
         self._timeline: Timeline | None = None
-        self.written: int = 0
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._finish()
+        self._close_video()
 
     def add(self, kind: str, result: FrameResult) -> None:
-        """Take in the next picture; kind is "image", "video" or "camera"."""
-        frame = result.frame
+        """Add the next image or frame.
+
+        Args:
+            kind: "image", "video" or "camera".
+            result: The image with its results.
+        """
         if kind == "image":
-            self._finish()
-            if self._annotated is not None and frame.pixels is not None:
-                jpeg = Path(frame.source).suffix.lower() in (".jpg", ".jpeg")
-                path = self._free(
-                    self._annotated, frame.source, ".annotated.jpg" if jpeg else ".annotated.png"
-                )
-                write_picture(path, annotate(frame.pixels, result.rows))
-                self.written += 1
+            self._close_video()
+            self._write_image(result)
+        else:
+            self._add_frame(result)
+
+    def _write_image(self, result: FrameResult) -> None:
+        frame = result.frame
+        if self._annotated_folder is None or frame.pixels is None:
             return
+
+        is_jpeg = Path(frame.source).suffix.lower() in (".jpg", ".jpeg")
+        suffix = ".annotated.jpg" if is_jpeg else ".annotated.png"
+        path = self._pick_path(self._annotated_folder, frame.source, suffix)
+        write_image(path, annotate(frame.pixels, result.rows))
+        self.written += 1
+
+    def _add_frame(self, result: FrameResult) -> None:
+        frame = result.frame
         if frame.source != self._source:
-            self._finish()
+            self._close_video()
+            # a file that cannot be read at all gets no video
             if frame.pixels is None:
                 return
-            self._start(frame.source)
+            self._open_video(frame.source)
+
         if self._timeline is not None:
             for row in result.rows:
                 self._timeline.add(row)
         if self._video is not None and frame.pixels is not None and frame.time is not None:
             self._video.write(annotate(frame.pixels, result.rows), frame.time)
 
-    def _start(self, source: str) -> None:
+    def _open_video(self, source: str) -> None:
         self._source = source
-        if self._annotated is not None:
-            self._video = VideoWriter(self._free(self._annotated, source, ".annotated.mp4"))
-        if self._timelines is not None:
-            from ke2nt.predict.timeline import Timeline
+        if self._annotated_folder is not None:
+            path = self._pick_path(self._annotated_folder, source, ".annotated.mp4")
+            self._video = VideoWriter(path)
+        if self._timeline_folder is not None:
+            from ke2nt.predict.timeline import Timeline  # slow to import: matplotlib
 
             self._timeline = Timeline(self._classes)
 
-    def _finish(self) -> None:
-        """Close the files of the current video."""
+    def _close_video(self) -> None:
+        """Finish the files of the current video."""
+        # cleared first, so that nothing is written twice after an error
         source, self._source = self._source, None
         video, self._video = self._video, None
         timeline, self._timeline = self._timeline, None
+
         if video is not None:
             video.close()
             self.written += 1
-        if timeline is not None and source is not None and self._timelines is not None:
-            from ke2nt.plots.timeline import plot_timeline
+        if timeline is not None and source is not None:
+            self._write_timeline(timeline, source)
 
-            picture = plot_timeline(
-                timeline.tracks(),
-                timeline.classes,
-                seconds=timeline.seconds,
-                title=Path(source).name,
-            )
-            write_bytes(self._free(self._timelines, source, ".timeline.png"), picture)
-            self.written += 1
+    def _write_timeline(self, timeline: Timeline, source: str) -> None:
+        from ke2nt.plots.timeline import plot_timeline
 
-    def _free(self, folder: Path, source: str, suffix: str) -> Path:
-        """A path for what is made of a source, unlike any other of this writer."""
+        assert self._timeline_folder is not None
+        figure = plot_timeline(
+            timeline.tracks(),
+            timeline.classes,
+            seconds=timeline.seconds,
+            title=Path(source).name,
+        )
+        write_bytes(self._pick_path(self._timeline_folder, source, ".timeline.png"), figure)
+        self.written += 1
+
+    def _pick_path(self, folder: Path, source: str, suffix: str) -> Path:
+        """Return a path for a file made from a source that this writer has not used yet."""
         stem = Path(source).stem
-        path, number = folder / f"{stem}{suffix}", 2
-        while path in self._names:
-            path, number = folder / f"{stem}-{number}{suffix}", number + 1
-        self._names.add(path)
+        path = folder / f"{stem}{suffix}"
+        number = 2
+        while path in self._used_paths:
+            path = folder / f"{stem}-{number}{suffix}"
+            number += 1
+
+        self._used_paths.add(path)
         return path

@@ -14,11 +14,11 @@ from ke2nt.runtime.optional import import_optional
 
 __all__ = ["camera_frames"]
 
-_MOST_FAILURES = 30
+_MAX_FAILURES = 30
 
 
 def camera_frames(index: int) -> Iterator[Frame]:
-    """Frames as the camera gives them, until it stops giving any.
+    """Read frames from a camera until it stops delivering any.
 
     Args:
         index: 0 for the first camera.
@@ -27,27 +27,31 @@ def camera_frames(index: int) -> Iterator[Frame]:
         DataError: The camera cannot be opened.
         MissingExtraError: OpenCV is not installed.
     """
-    library: Any = import_optional("cv2", extra="predict", purpose="cameras")
-    library.utils.logging.setLogLevel(library.utils.logging.LOG_LEVEL_SILENT)
-    camera = library.VideoCapture(index)
+    cv2: Any = import_optional("cv2", extra="predict", purpose="cameras")
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+    camera = cv2.VideoCapture(index)
     if not camera.isOpened():
         raise DataError(f"camera {index} cannot be opened", hint="The first camera is number 0.")
-    return _frames(camera, f"camera {index}")
+    return _read_frames(camera, f"camera {index}")
 
 
-def _frames(camera: Any, source: str) -> Iterator[Frame]:
-    started = time.monotonic()
-    number = failures = 0
+def _read_frames(camera: Any, source: str) -> Iterator[Frame]:
+    start = time.monotonic()
+    number = 0
+    failures = 0  # in a row
     try:
-        while failures < _MOST_FAILURES:
-            got, picture = camera.read()
-            if got:
+        # single frames get lost often; a camera that was unplugged loses all of them
+        while failures < _MAX_FAILURES:
+            success, image = camera.read()
+
+            if success:
                 failures = 0
-                pixels = np.ascontiguousarray(picture[:, :, ::-1])
-                yield Frame(source, pixels, number, time.monotonic() - started)
+                pixels = np.ascontiguousarray(image[:, :, ::-1])  # BGR to RGB
+                yield Frame(source, pixels, number, time.monotonic() - start)
             else:
                 failures += 1
-                yield Frame(source, None, number, problem="the camera gave no frame")
+                yield Frame(source, None, number, problem="the camera returned no frame")
             number += 1
     finally:
         camera.release()

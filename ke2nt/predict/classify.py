@@ -15,16 +15,16 @@ from ke2nt.models.output import KE2NTOutput
 from ke2nt.predict.crop import crop_face
 from ke2nt.predict.detections import Box
 from ke2nt.predict.face_settings import FaceSettings
-from ke2nt.predict.intensity import intensity
+from ke2nt.predict.intensity import compute_intensity
 
 __all__ = ["FaceClassifier", "Scores"]
 
 
 class Scores(NamedTuple):
-    """What a model says of N faces.
+    """Scores of N faces.
 
     Attributes:
-        probabilities: float64 (N, K), rows sum to 1, calibrated where the model is.
+        probabilities: float64 (N, K), rows sum to 1, calibrated if the model is.
         intensities: float64 (N, K), see `ke2nt.predict.intensity`; None with a linear head.
     """
 
@@ -32,92 +32,104 @@ class Scores(NamedTuple):
     intensities: np.ndarray | None
 
     def slice(self, start: int, stop: int) -> Scores:
-        """Scores of some of the faces."""
-        moves = None if self.intensities is None else self.intensities[start:stop]
-        return Scores(self.probabilities[start:stop], moves)
+        """Select the scores of faces start to stop."""
+        if self.intensities is None:
+            return Scores(self.probabilities[start:stop], None)
+        return Scores(self.probabilities[start:stop], self.intensities[start:stop])
 
-    def joined(self) -> np.ndarray:
-        """Everything side by side: (N, K) or (N, 2 K)."""
-        parts = [self.probabilities, *([] if self.intensities is None else [self.intensities])]
-        return np.concatenate(parts, axis=1)
+    def to_matrix(self) -> np.ndarray:
+        """Join probabilities and intensities: (N, K) without intensities, else (N, 2 K)."""
+        if self.intensities is None:
+            return self.probabilities
+        return np.concatenate([self.probabilities, self.intensities], axis=1)
 
-    def like(self, joined: np.ndarray) -> Scores:
-        """Inverse of `joined`."""
-        k = self.probabilities.shape[1]
-        return Scores(joined[:, :k], None if self.intensities is None else joined[:, k:])
+    @classmethod
+    def from_matrix(cls, matrix: np.ndarray, num_classes: int) -> Scores:
+        """Split the result of `to_matrix`."""
+        has_intensities = matrix.shape[1] > num_classes
+        return cls(matrix[:, :num_classes], matrix[:, num_classes:] if has_intensities else None)
 
 
 class FaceClassifier:
-    """A model with everything that its crops need.
+    """A model together with everything that its crops need.
 
     Args:
-        model: A recognizer; moved to the device and put in evaluation mode.
+        model: A recognizer; it is moved to the device and put in evaluation mode.
         device: Where to compute.
-        batch_size: Faces a forward pass.
+        batch_size: Faces per forward pass.
 
     Attributes:
-        reference: (1, D) embedding of a neutral photo, or None for the median neutral face.
-        own_words: Whether the model has the classes that its scale of intensity was fitted for.
+        settings: How the model expects faces to be cropped.
+        neutral: (1, D) embedding of a neutral photo, or None for the median neutral face.
+        custom_classes: Whether the classes are not those the model was trained with; the intensity
+            scale does not apply to them.
     """
 
     def __init__(self, model: ExpressionModel, *, device: torch.device, batch_size: int) -> None:
         self.model = model.to(device).eval()
         self.device = device
         self.batch_size = batch_size
-        self.use = FaceSettings.from_model(model)
-        self.reference: Tensor | None = None
-        self.own_words = True
+        self.settings = FaceSettings.from_model(model)
+        self.neutral: Tensor | None = None
+        self.custom_classes = False
 
     def crop(self, pixels: np.ndarray, box: Box | None) -> np.ndarray:
-        """The model's view of a face: uint8 (S, S, 3); the whole picture where there is no box."""
-        return crop_face(pixels, box, self.model.preprocessing, self.use)
+        """Crop a face for the model: uint8 (S, S, 3); the whole image if there is no box."""
+        return crop_face(pixels, box, self.model.preprocessing, self.settings)
 
-    def set_reference(self, crop: np.ndarray) -> None:
-        """Take a face, as `crop` gives it, as the neutral one that intensities start from.
+    def set_neutral(self, crop: np.ndarray) -> None:
+        """Measure intensities from this neutral face, given as `crop` returns it.
 
         Raises:
             ModelError: The model has a linear head.
         """
         if self.model.bank is None:
             raise ModelError("a linear head has no text to measure intensity along")
-        self.reference = self._forward([crop]).embeddings
+        self.neutral = self._forward([crop]).embeddings
 
     def classify(self, crops: Sequence[np.ndarray]) -> Scores:
-        """Scores of N crops, N ≥ 1.
+        """Score N crops, N ≥ 1.
 
         Raises:
-            ModelError: The model's logits are not finite.
+            ModelError: The model returns logits that are NaN or infinite.
         """
-        parts = [
-            self._scores(crops[start : start + self.batch_size])
+        batches = [
+            self._classify_batch(crops[start : start + self.batch_size])
             for start in range(0, len(crops), self.batch_size)
         ]
-        probabilities, intensities = zip(*parts, strict=True)
-        moves = None if intensities[0] is None else np.concatenate(intensities)
-        return Scores(np.concatenate(probabilities), moves)
 
-    def _scores(self, crops: Sequence[np.ndarray]) -> Scores:
+        probabilities = np.concatenate([scores.probabilities for scores in batches])
+        intensities = [scores.intensities for scores in batches if scores.intensities is not None]
+        return Scores(probabilities, np.concatenate(intensities) if intensities else None)
+
+    def _classify_batch(self, crops: Sequence[np.ndarray]) -> Scores:
+        # float64, so that the rows of a softmax sum to 1 in every table
         output = self._forward(crops)
         logits = output.logits.double().cpu()
         if not logits.isfinite().all():
             raise ModelError(
-                "the model gives logits that are not finite",
-                hint="The weights are damaged, or training diverged.",
+                "the model returns logits that are NaN or infinite",
+                hint="Its weights are damaged, or training diverged.",
             )
+
         if self.model.calibration is not None:
             logits = self.model.calibration.apply(logits)
         probabilities = logits.softmax(dim=-1).numpy()
+        return Scores(probabilities, self._scale_intensities(output.embeddings))
+
+    def _scale_intensities(self, embeddings: Tensor) -> np.ndarray | None:
+        """(B, K) intensities of embeddings (B, D), on the model's scale if it has one."""
         if self.model.bank is None:
-            return Scores(probabilities, None)
-        raw = intensity(output.embeddings, self.reference, self.model.bank)
-        moves = raw.double().cpu().numpy()
-        if self.own_words and self.use.intensity is not None:
-            moves = self.use.intensity.apply(
-                moves, self.model.classes, own_photo=self.reference is not None
-            )
-        return Scores(probabilities, moves)
+            return None
+
+        raw = compute_intensity(embeddings, self.neutral, self.model.bank).double().cpu().numpy()
+        scale = self.settings.intensity
+        if scale is None or self.custom_classes:
+            return raw
+        return scale.apply(raw, self.model.classes, neutral_photo=self.neutral is not None)
 
     @torch.inference_mode()
     def _forward(self, crops: Sequence[np.ndarray]) -> KE2NTOutput:
-        pixels = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).to(self.device)
-        return self.model(self.model.preprocessing.normalize(pixels))
+        # (B, 3, S, S) uint8
+        pixels = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)
+        return self.model(self.model.preprocessing(pixels.to(self.device)))

@@ -36,6 +36,7 @@ def build_class_bank(
             found=f"a {model.head} head",
         )
 
+    # words alone take the templates that the model knows
     if isinstance(classes, PromptSet):
         prompts = classes
     else:
@@ -43,6 +44,7 @@ def build_class_bank(
         templates = (shipped.templates if shipped else ()) or (PAPER_TEMPLATE,)
         prompts = PromptSet.from_words(classes, templates)
 
+    # an encoder of the same name may have other weights by now
     bank = TextBank.build(prompts, find_encoder_name(trained_bank))
     check_same_encoder(trained_bank, bank)
     return bank
@@ -85,6 +87,7 @@ def find_shipped_prompts(bank: TextBank | None) -> PromptSet | None:
     if not isinstance(name, str):
         return None
 
+    # a set of the user, or one of another version, is not found by its name
     try:
         return PromptSet.load(name)
     except PromptError:

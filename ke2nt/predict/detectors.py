@@ -46,6 +46,7 @@ def get_detector(name: str) -> Detector:
     if is_dotted_path(name):
         return _load_detector(name)
 
+    # the error lists every name that would have worked
     names = (*DETECTORS, f"{_YUNET}MODEL.onnx")
     raise ConfigError(
         f"unknown face detector {name!r}",
@@ -57,6 +58,8 @@ def get_detector(name: str) -> Detector:
 def _load_detector(path: str) -> Detector:
     """Create the detector of another package."""
     detector_class = load_object(path, kind="face detector")
+
+    # there is no place on the command line for arguments of a detector
     try:
         detector = detector_class()
     except TypeError as error:

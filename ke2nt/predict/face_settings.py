@@ -52,6 +52,7 @@ class FaceSettings:
         Raises:
             CheckpointError: A value is out of range or has a wrong type.
         """
+        # cards written before a setting existed do not have it
         stored: dict[str, Any] = model.card.get("predict") or {}
         scale = stored.get("intensity")
         try:

@@ -1,4 +1,4 @@
-"""Where intensity is 0 and 1, from faces that a model was not trained on."""
+"""The intensity scale of a model, fitted on faces that it was not trained on."""
 
 from __future__ import annotations
 
@@ -12,42 +12,69 @@ from ke2nt.predict.intensity import IntensityScale
 
 __all__ = ["fit_intensity_scale"]
 
-_FEWEST = 10  # faces of a class that its unit is measured on
+_MIN_FACES = 10  # of a class, to measure its unit
 
 
 def fit_intensity_scale(
-    moves: np.ndarray, labels: np.ndarray, answers: np.ndarray, classes: Sequence[str]
+    moves: np.ndarray, labels: np.ndarray, predictions: np.ndarray, classes: Sequence[str]
 ) -> IntensityScale:
-    """The scale of labeled faces: zero is the median neutral one, 1 the median one of a class.
+    """Fit the scale: zero is the median neutral face, 1 the median face of a class.
 
-    Neutral faces count as labeled; those of another class only where the model names them rightly.
-    A class with fewer than ten of them, or not above zero, gets the median unit of the others.
+    All faces labeled neutral are used, and of the other classes those that the model predicts
+    correctly. A class with fewer than ten of them, or with a median not above zero, gets the median
+    unit of the other classes.
 
     Args:
-        moves: (N, K), from `intensity` without a neutral face.
+        moves: (N, K), from `compute_intensity` without a neutral face.
         labels: (N,) true class indices.
-        answers: (N,) the model's own.
-        classes: K names, neutral among them.
+        predictions: (N,) predicted class indices.
+        classes: K names, including neutral.
 
     Raises:
         DataError: There are no neutral faces, or no class has a unit.
     """
-    if NEUTRAL not in classes or not (labels == classes.index(NEUTRAL)).any():
-        raise DataError("intensity starts at neutral faces", expected="some of them", found="none")
-    zero = np.median(moves[labels == classes.index(NEUTRAL)], axis=0)
-    units: dict[str, float] = {}
-    for index, name in enumerate(classes):
-        own = moves[(labels == index) & (answers == index), index]
-        unit = float(np.median(own) - zero[index]) if len(own) >= _FEWEST else 0.0
-        if name != NEUTRAL and unit > 0:
-            units[name] = unit
+    neutral = classes.index(NEUTRAL) if NEUTRAL in classes else None
+    if neutral is None or not (labels == neutral).any():
+        raise DataError(
+            "the intensity scale needs neutral faces",
+            expected="at least one face labeled neutral",
+            found="none",
+        )
+
+    # (K,) where a neutral face lies along the direction of each class
+    zero = np.median(moves[labels == neutral], axis=0)
+    units = _measure_units(moves, labels, predictions, classes, zero)
     if not units:
         raise DataError(
-            "no class has an intensity", expected="ten faces or more that move away from neutral"
+            "no class has an intensity",
+            expected=f"{_MIN_FACES} or more faces that move away from neutral",
         )
-    typical = float(np.median([*units.values()]))
-    others = [name for name in classes if name != NEUTRAL]
+
+    # for classes with too few faces of their own
+    typical_unit = float(np.median(list(units.values())))
+    expressions = [name for name in classes if name != NEUTRAL]
     return IntensityScale(
-        zero={name: float(zero[classes.index(name)]) for name in others},
-        unit={name: units.get(name, typical) for name in others},
+        zero={name: float(zero[classes.index(name)]) for name in expressions},
+        unit={name: units.get(name, typical_unit) for name in expressions},
     )
+
+
+def _measure_units(
+    moves: np.ndarray,
+    labels: np.ndarray,
+    predictions: np.ndarray,
+    classes: Sequence[str],
+    zero: np.ndarray,
+) -> dict[str, float]:
+    """Class → median distance of its correctly predicted faces from zero, if it is above 0."""
+    units: dict[str, float] = {}
+    for index, name in enumerate(classes):
+        # a face that the model misses says nothing about how strong the expression is
+        faces = moves[(labels == index) & (predictions == index), index]
+        if name == NEUTRAL or len(faces) < _MIN_FACES:
+            continue
+
+        unit = float(np.median(faces) - zero[index])
+        if unit > 0:
+            units[name] = unit
+    return units

@@ -1,4 +1,4 @@
-"""One picture on its way through the recognizer: an image, or a frame of a video."""
+"""A decoded image or video frame, alone and with its results."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["Frame", "FrameResult"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """A decoded picture, or the reason why there is none.
+    """A decoded image or video frame, or the reason why it cannot be decoded.
 
     Attributes:
         source: The file as it was named, "camera 0", or "image 3".
-        pixels: uint8 (H, W, 3) RGB, upright; None where it cannot be decoded.
+        pixels: uint8 (H, W, 3) RGB, upright; None if it cannot be decoded.
         index: Number of the video frame, from 0; None for images.
-        time: Seconds from the video's start; None for images and for frames that are unreadable.
+        time: Seconds from the start of the video; None for images and unreadable frames.
         problem: Why it cannot be decoded.
     """
 
@@ -32,11 +32,11 @@ class Frame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameResult:
-    """A picture with its rows: one for each face, or one that says why there is none.
+    """A frame with its results: one for each face, or one that says why there is no face.
 
     Attributes:
-        frame: The picture, pixels included.
-        rows: At least one row.
+        frame: The frame with its pixels.
+        rows: At least one result.
     """
 
     frame: Frame

@@ -1,4 +1,4 @@
-"""Pictures in, rows out, a few pictures at a time."""
+"""Frames in, results out, a few frames at a time."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from ke2nt.predict.frames import Frame, FrameResult
 from ke2nt.predict.result import FaceResult
 from ke2nt.predict.tracking import Tracker
 
-__all__ = ["Face", "find_faces", "recognize"]
+__all__ = ["FoundFace", "find_faces", "recognize"]
 
-_MAX_PIXELS = 32 * 1024 * 1024  # of pictures that wait for a full batch
+_MAX_PIXELS = 32 * 1024 * 1024  # of frames that wait for a full batch
 
 
-class Face(NamedTuple):
+class FoundFace(NamedTuple):
     """A face on its way to the model.
 
     Attributes:
-        box: Where it is, in pixels.
-        score: The detector's score, None where the whole picture is taken.
+        box: Face in pixels.
+        score: Score of the detector; None if the whole image is the face.
         crop: uint8 (S, S, 3), S the model's image size.
     """
 
@@ -31,16 +31,32 @@ class Face(NamedTuple):
     score: float | None
     crop: np.ndarray
 
+    @property
+    def area(self) -> float:
+        """Area of the box in square pixels."""
+        return (self.box[2] - self.box[0]) * (self.box[3] - self.box[1])
+
 
 def find_faces(
     pixels: np.ndarray, detector: Detector | None, classifier: FaceClassifier
-) -> list[Face]:
-    """Faces of a picture from left to right; the whole picture where there is no detector."""
+) -> list[FoundFace]:
+    """Find and crop the faces of an image, from left to right.
+
+    Args:
+        pixels: uint8 (H, W, 3) RGB.
+        detector: Finds the faces; None to take the whole image as one face.
+        classifier: Crops the faces.
+    """
     if detector is None:
         height, width = pixels.shape[:2]
-        return [Face((0.0, 0.0, float(width), float(height)), None, classifier.crop(pixels, None))]
-    found = sorted(detector.detect(pixels), key=lambda face: face.box)
-    return [Face(face.box, face.score, classifier.crop(pixels, face.box)) for face in found]
+        box = (0.0, 0.0, float(width), float(height))
+        return [FoundFace(box, None, classifier.crop(pixels, None))]
+
+    detections = sorted(detector.detect(pixels), key=lambda detection: detection.box)
+    return [
+        FoundFace(detection.box, detection.score, classifier.crop(pixels, detection.box))
+        for detection in detections
+    ]
 
 
 def recognize(
@@ -50,106 +66,122 @@ def recognize(
     *,
     tracker: Tracker | None,
     min_confidence: Callable[[], float],
-    hold: int,
+    batch_size: int,
 ) -> Iterator[FrameResult]:
-    """Rows of each picture, in order.
+    """Recognize the faces of each frame, in order.
 
     Args:
-        frames: Pictures; those of one video, in order, where there is a tracker.
-        detector: Finds the faces; None where every picture is one.
+        frames: Images; with a tracker the frames of one video, in order.
+        detector: Finds the faces; None to take each image as one face.
         classifier: The model.
-        tracker: Joins and smooths the faces of a video.
-        min_confidence: Answers below it are withheld; asked when faces are classified, as words and
-            with them the threshold may change while a stream is read.
-        hold: Most pictures, and faces, that wait for a full batch.
+        tracker: Tracks and smooths the faces of a video.
+        min_confidence: Returns the probability below which predictions are withheld. Called when
+            faces are classified, because the classes and their threshold may change meanwhile.
+        batch_size: Maximum number of frames, and of faces, that wait for a full batch.
     """
-    waiting: list[tuple[Frame, list[Face]]] = []
-    rows = _Rows(classifier, tracker, min_confidence)
+    builder = _ResultBuilder(classifier, tracker, min_confidence)
+    waiting: list[tuple[Frame, list[FoundFace]]] = []
+
     for frame in frames:
         faces = [] if frame.pixels is None else find_faces(frame.pixels, detector, classifier)
         waiting.append((frame, faces))
-        pixels = sum(0 if f.pixels is None else f.pixels.size // 3 for f, _ in waiting)
-        if max(len(waiting), sum(len(f) for _, f in waiting)) >= hold or pixels >= _MAX_PIXELS:
-            yield from rows.of(waiting)
+        if _is_full(waiting, batch_size):
+            yield from builder.build(waiting)
             waiting = []
-    yield from rows.of(waiting)
+
+    yield from builder.build(waiting)
 
 
-class _Rows:
+def _is_full(waiting: list[tuple[Frame, list[FoundFace]]], batch_size: int) -> bool:
+    """Whether enough frames, faces or pixels wait to be classified."""
+    # pixels count because frames wait with their images
+    num_faces = sum(len(faces) for _, faces in waiting)
+    num_pixels = sum(frame.pixels.size // 3 for frame, _ in waiting if frame.pixels is not None)
+    return max(len(waiting), num_faces) >= batch_size or num_pixels >= _MAX_PIXELS
+
+
+class _ResultBuilder:
+    """Classifies the faces of a few frames and turns their scores into results."""
+
     def __init__(
         self,
         classifier: FaceClassifier,
         tracker: Tracker | None,
-        threshold: Callable[[], float],
+        min_confidence: Callable[[], float],
     ) -> None:
-        self.classifier = classifier
-        self.tracker = tracker
-        self.threshold = threshold
+        self._classifier = classifier
+        self._tracker = tracker
+        self._get_min_confidence = min_confidence
 
-    def of(self, waiting: list[tuple[Frame, list[Face]]]) -> Iterator[FrameResult]:
+    def build(self, waiting: list[tuple[Frame, list[FoundFace]]]) -> Iterator[FrameResult]:
         crops = [face.crop for _, faces in waiting for face in faces]
-        self.min_confidence, self.unvalidated = self.threshold(), not self.classifier.own_words
-        scores = self.classifier.classify(crops) if crops else None
+        self._min_confidence = self._get_min_confidence()
+        self._unvalidated = self._classifier.custom_classes
+        scores = self._classifier.classify(crops) if crops else None
+
+        # the scores of a frame's faces follow those of the frames before it
         start = 0
         for frame, faces in waiting:
-            if faces:
-                assert scores is not None
-                part = scores.slice(start, start + len(faces))
-                rows = self._face_rows(frame, faces, part)
+            stop = start + len(faces)
+            if scores is None or not faces:
+                yield FrameResult(frame, (self._build_empty_row(frame),))
             else:
-                rows = (self._empty_row(frame),)
-            start += len(faces)
-            yield FrameResult(frame, rows)
+                yield FrameResult(frame, self._build_rows(frame, faces, scores.slice(start, stop)))
+            start = stop
 
-    def _empty_row(self, frame: Frame) -> FaceResult:
+    def _build_empty_row(self, frame: Frame) -> FaceResult:
         return FaceResult(
             source=frame.source,
             status="unreadable" if frame.pixels is None else "no_face",
             frame=frame.index,
             time=frame.time,
-            unvalidated=self.unvalidated,
+            unvalidated=self._unvalidated,
             reason=frame.problem,
         )
 
-    def _face_rows(self, frame: Frame, faces: list[Face], scores: Scores) -> tuple[FaceResult, ...]:
+    def _build_rows(
+        self, frame: Frame, faces: list[FoundFace], scores: Scores
+    ) -> tuple[FaceResult, ...]:
         tracks: list[int | None] = [None] * len(faces)
-        smooth = scores
-        if self.tracker is not None and frame.time is not None:
+        smoothed = scores
+        if self._tracker is not None and frame.time is not None:
             boxes = [face.box for face in faces]
-            numbers, values = self.tracker.update(frame.time, boxes, scores.joined())
-            tracks, smooth = [*numbers], scores.like(values)
+            numbers, matrix = self._tracker.update(frame.time, boxes, scores.to_matrix())
+            tracks = [*numbers]
+            smoothed = Scores.from_matrix(matrix, scores.probabilities.shape[1])
+
         return tuple(
-            self._row(frame, face, track, scores, smooth, index)
-            for index, (face, track) in enumerate(zip(faces, tracks, strict=True))
+            self._build_row(frame, face, track, scores.slice(i, i + 1), smoothed.slice(i, i + 1))
+            for i, (face, track) in enumerate(zip(faces, tracks, strict=True))
         )
 
-    def _row(
-        self,
-        frame: Frame,
-        face: Face,
-        track: int | None,
-        scores: Scores,
-        smooth: Scores,
-        index: int,
+    def _build_row(
+        self, frame: Frame, face: FoundFace, track: int | None, raw: Scores, smoothed: Scores
     ) -> FaceResult:
-        classes = self.classifier.model.classes
-        raw, answer = scores.probabilities[index], smooth.probabilities[index]
-        best, raw_best = int(answer.argmax()), int(raw.argmax())
-        sure = bool(answer[best] >= self.min_confidence)
-        moves = smooth.intensities
+        """Result of one face from its scores of this frame alone and its smoothed scores."""
+        classes = self._classifier.model.classes
+        raw_probabilities, probabilities = raw.probabilities[0], smoothed.probabilities[0]
+        raw_best, best = int(raw_probabilities.argmax()), int(probabilities.argmax())
+
+        # a low-confidence prediction is withheld; its probabilities stay
+        confident = bool(probabilities[best] >= self._min_confidence)
+        intensity = None
+        if confident and smoothed.intensities is not None:
+            intensity = float(smoothed.intensities[0, best])
+
         return FaceResult(
             source=frame.source,
-            status="ok" if sure else "low_confidence",
+            status="ok" if confident else "low_confidence",
             frame=frame.index,
             time=frame.time,
             box=face.box,
             detector_score=face.score,
             track=track,
-            probabilities=dict(zip(classes, answer.tolist(), strict=True)),
-            label=classes[best] if sure else None,
-            confidence=float(answer[best]),
-            intensity=float(moves[index, best]) if sure and moves is not None else None,
+            probabilities=dict(zip(classes, probabilities.tolist(), strict=True)),
+            label=classes[best] if confident else None,
+            confidence=float(probabilities[best]),
+            intensity=intensity,
             raw_label=classes[raw_best],
-            raw_confidence=float(raw[raw_best]),
-            unvalidated=self.unvalidated,
+            raw_confidence=float(raw_probabilities[raw_best]),
+            unvalidated=self._unvalidated,
         )

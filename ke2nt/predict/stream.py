@@ -1,4 +1,4 @@
-"""Everything that was named, pictures and videos alike, as one stream with its totals."""
+"""All files, folders and cameras of a job as one stream of results, with totals."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from ke2nt.predict.recognizer import Recognizer
 
 __all__ = ["Totals", "predict_paths"]
 
-_MOST_NAMED = 20
+_MAX_UNREADABLE = 20
 
 
 @dataclass(slots=True)
 class Totals:
-    """What a job has met so far.
+    """Counts of a job so far.
 
     Attributes:
-        sources: Images, videos and cameras.
-        pictures: Images and video frames, unreadable ones included.
-        read: Those that could be read.
-        faces: Faces, withheld answers included.
-        rows: Rows of each status.
-        labels: Answers of each class.
+        sources: Number of images, videos and cameras.
+        frames: Images and video frames, including unreadable ones.
+        read: Images and video frames that could be read.
+        faces: Faces, including those with a withheld prediction.
+        rows: Number of results of each status.
+        labels: Number of faces of each predicted class.
         unreadable: The first twenty (name, reason).
     """
 
     sources: Counter[str] = field(default_factory=Counter)
-    pictures: int = 0
+    frames: int = 0
     read: int = 0
     faces: int = 0
     rows: Counter[str] = field(default_factory=Counter)
@@ -40,23 +40,25 @@ class Totals:
     unreadable: list[tuple[str, str]] = field(default_factory=list)
 
     def add(self, result: FrameResult) -> None:
-        """Count a picture."""
-        self.pictures += 1
+        """Count an image or frame."""
+        # a frame without pixels has one row, which says why
+        self.frames += 1
         self.read += result.frame.pixels is not None
+
         for row in result.rows:
             self.rows[row.status] += 1
             self.faces += row.box is not None
             if row.label is not None:
                 self.labels[row.label] += 1
-            if row.status == "unreadable" and len(self.unreadable) < _MOST_NAMED:
+            if row.status == "unreadable" and len(self.unreadable) < _MAX_UNREADABLE:
                 name = row.source if row.frame is None else f"{row.source}, frame {row.frame}"
                 self.unreadable.append((name, row.reason or "unknown"))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON value."""
+        """Convert to a plain JSON value."""
         return {
             "sources": dict(self.sources),
-            "pictures": self.pictures,
+            "pictures": self.frames,  # the key that scripts already read
             "faces": self.faces,
             "rows": dict(self.rows),
             "labels": dict(self.labels),
@@ -73,38 +75,40 @@ def predict_paths(
     limit: int | None = None,
     smoothing: float = 0.5,
 ) -> Iterator[tuple[str, FrameResult]]:
-    """Recognize all files, folders, patterns and cameras, in order; nothing but the user stops it.
+    """Recognize all files, folders, patterns and cameras, in order.
 
-    A camera ends when the user interrupts it.
+    Unreadable files do not stop the stream. A camera ends when the user interrupts it.
 
     Args:
         recognizer: The recognizer.
         names: See `expand_paths`.
-        totals: Counted as the stream goes on.
-        every: Take one frame of so many of a video.
-        limit: Stop a video after so many frames that were taken.
+        totals: Updated with every result.
+        every: Use every n-th frame of a video.
+        limit: Stop a video after this number of used frames.
         smoothing: Time constant in seconds, see `Tracker`.
 
     Yields:
-        "image", "video" or "camera", and the picture with its rows.
+        "image", "video" or "camera", and the image or frame with its results.
     """
-    for kind, group in groupby(expand_paths(names), key=lambda pair: pair[0]):
+    # neighboring images share batches; each video is a stream of its own
+    for kind, sources in groupby(expand_paths(names), key=lambda pair: pair[0]):
         if kind == "image":
-            images = (str(name) for _, name in group)
+            images = (str(name) for _, name in sources)
             for result in recognizer.stream_images(images):
                 totals.sources[kind] += 1
                 totals.add(result)
                 yield kind, result
             continue
-        for _, source in group:
+
+        for _, source in sources:
             totals.sources[kind] += 1
             stream = recognizer.stream_video(source, every=every, limit=limit, smoothing=smoothing)
-            for result in _until_interrupted(stream) if kind == "camera" else stream:
+            for result in _end_at_interrupt(stream) if kind == "camera" else stream:
                 totals.add(result)
                 yield kind, result
 
 
-def _until_interrupted(stream: Iterator[FrameResult]) -> Iterator[FrameResult]:
+def _end_at_interrupt(stream: Iterator[FrameResult]) -> Iterator[FrameResult]:
     try:
         yield from stream
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Rows into files as they come: CSV, JSON lines or Parquet, by the file's suffix."""
+"""Tables that grow row by row: CSV, JSON lines or Parquet, depending on the file's suffix."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ import csv
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 from ke2nt.errors import ConfigError
-from ke2nt.predict.result import FaceResult, column_types, columns
+from ke2nt.predict.result import FaceResult, column_names, column_types
 from ke2nt.runtime.atomic import check_folder
 from ke2nt.runtime.optional import import_optional
 
 __all__ = [
     "WRITERS",
     "CsvWriter",
-    "JsonLinesWriter",
     "DeferredTable",
+    "JsonLinesWriter",
     "ParquetWriter",
     "RowWriter",
     "check_table_path",
@@ -41,7 +40,7 @@ class RowWriter(Protocol):
 
 
 class _TextWriter:
-    """A text file that others can follow while it grows: each row is flushed."""
+    """A text file that can be followed while it grows: each row is flushed."""
 
     def __init__(self, path: Path, classes: Sequence[str]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,11 +55,11 @@ class _TextWriter:
 
 
 class CsvWriter(_TextWriter):
-    """Comma-separated values with the columns of `columns(classes)`; unknown values are empty."""
+    """Comma-separated values with the columns of `column_names`; missing values are empty."""
 
     def __init__(self, path: Path, classes: Sequence[str]) -> None:
         super().__init__(path, classes)
-        self._table = csv.DictWriter(self._file, columns(classes))
+        self._table = csv.DictWriter(self._file, column_names(classes))
         self._table.writeheader()
 
     def write(self, row: FaceResult) -> None:
@@ -70,7 +69,7 @@ class CsvWriter(_TextWriter):
 
 
 class JsonLinesWriter(_TextWriter):
-    """One JSON object a line, `FaceResult.to_dict`."""
+    """One JSON object per line: `FaceResult.to_dict`."""
 
     def write(self, row: FaceResult) -> None:
         """Add a row."""
@@ -85,16 +84,18 @@ class ParquetWriter:
     def __init__(self, path: Path, classes: Sequence[str]) -> None:
         self._arrow: Any = import_optional("pyarrow", extra="tables", purpose="Parquet files")
         parquet: Any = import_optional("pyarrow.parquet", extra="tables", purpose="Parquet files")
+
         path.parent.mkdir(parents=True, exist_ok=True)
         self._classes = tuple(classes)
-        self._schema = self._arrow.schema([*column_types(classes).items()])
+        self._schema = self._arrow.schema(list(column_types(classes).items()))
         self._file = parquet.ParquetWriter(path, self._schema)
-        self._waiting: list[dict[str, Any]] = []
+        self._pending: list[dict[str, Any]] = []
 
     def write(self, row: FaceResult) -> None:
         """Add a row."""
-        self._waiting.append(row.to_row(self._classes))
-        if len(self._waiting) >= _ROW_GROUP:
+        # Parquet is written in groups of rows
+        self._pending.append(row.to_row(self._classes))
+        if len(self._pending) >= _ROW_GROUP:
             self._flush()
 
     def __enter__(self) -> Self:
@@ -105,9 +106,9 @@ class ParquetWriter:
         self._file.close()
 
     def _flush(self) -> None:
-        if self._waiting:
-            self._file.write_table(self._arrow.Table.from_pylist(self._waiting, self._schema))
-            self._waiting = []
+        if self._pending:
+            self._file.write_table(self._arrow.Table.from_pylist(self._pending, self._schema))
+            self._pending = []
 
 
 WRITERS: Mapping[str, Callable[[Path, Sequence[str]], RowWriter]] = {
@@ -119,9 +120,9 @@ WRITERS: Mapping[str, Callable[[Path, Sequence[str]], RowWriter]] = {
 
 
 class DeferredTable:
-    """A table that is opened at the first row of something that could be read.
+    """A table that is opened at the first readable result; a context manager like a `RowWriter`.
 
-    So an older file stays where nothing can be read. A context manager, as a `RowWriter`.
+    If nothing can be read, an existing file stays as it was.
 
     Args:
         path: The file, see `open_writer`.
@@ -129,19 +130,22 @@ class DeferredTable:
     """
 
     def __init__(self, path: Path, classes: Sequence[str]) -> None:
-        self._open = partial(open_writer, path, classes)
+        self._path = path
+        self._classes = tuple(classes)
         self._table: RowWriter | None = None
-        self._waiting: list[FaceResult] = []
+        self._pending: list[FaceResult] = []
 
     def write(self, row: FaceResult) -> None:
         """Add a row."""
-        self._waiting.append(row)
+        self._pending.append(row)
+        # rows of unreadable files wait for the first readable one
         if self._table is None and row.status != "unreadable":
-            self._table = self._open()
+            self._table = open_writer(self._path, self._classes)
+
         if self._table is not None:
-            for waiting in self._waiting:
-                self._table.write(waiting)
-            self._waiting = []
+            for pending in self._pending:
+                self._table.write(pending)
+            self._pending = []
 
     def __enter__(self) -> Self:
         return self
@@ -152,11 +156,11 @@ class DeferredTable:
 
 
 def check_table_path(path: Path) -> None:
-    """Make sure that a table can be written to a file, before there are rows to write.
+    """Check that a table can be written to a file, before there are rows to write.
 
     Raises:
-        ConfigError: The suffix is not known, or the file cannot be there.
-        MissingExtraError: Parquet is asked for and pyarrow is not installed.
+        ConfigError: The suffix is unknown, or the file cannot be written.
+        MissingExtraError: pyarrow, which Parquet files need, is not installed.
     """
     suffix = path.suffix.lower()
     if suffix not in WRITERS:
@@ -165,16 +169,17 @@ def check_table_path(path: Path) -> None:
         )
     if suffix == ".parquet":
         import_optional("pyarrow", extra="tables", purpose="Parquet files")
+
     if path.is_dir():
-        raise ConfigError(
-            "a table cannot be written", expected="a file", found="a folder", where=path
-        )
-    if not (path.is_file() and os.access(path, os.W_OK)):
+        raise ConfigError("cannot write the table", expected="a file", found="a folder", where=path)
+    # a new file needs a folder that can be written
+    is_writable_file = path.is_file() and os.access(path, os.W_OK)
+    if not is_writable_file:
         check_folder(path.parent)
 
 
 def open_writer(path: Path, classes: Sequence[str]) -> RowWriter:
-    """The writer of a file's suffix. An older file is replaced.
+    """Open the writer for the suffix of a file. An existing file is replaced.
 
     Raises:
         ConfigError: As `check_table_path`.

@@ -1,4 +1,4 @@
-"""Who is who from frame to frame, and answers that do not flicker."""
+"""Faces matched from frame to frame, and their scores smoothed over time."""
 
 from __future__ import annotations
 
@@ -15,17 +15,22 @@ __all__ = ["Tracker", "box_iou"]
 
 
 def box_iou(first: Sequence[Box], second: Sequence[Box]) -> np.ndarray:
-    """Intersection over union of every pair of boxes: (N, M) in [0, 1]."""
+    """Compute the intersection over union of every pair of boxes: (N, M) in [0, 1]."""
+    # (N, 1, 4) and (1, M, 4)
     a = np.asarray(first, np.float64).reshape(-1, 1, 4)
     b = np.asarray(second, np.float64).reshape(1, -1, 4)
+
+    # (N, M, 2) width and height of the intersection; negative if the boxes do not touch
     sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
-    shared = sides.clip(0).prod(axis=-1)
-    areas = [(x[..., 2:] - x[..., :2]).prod(axis=-1) for x in (a, b)]
-    return shared / np.maximum(areas[0] + areas[1] - shared, 1e-12)
+    intersection = sides.clip(0).prod(axis=-1)
+    area_a, area_b = ((box[..., 2:] - box[..., :2]).prod(axis=-1) for box in (a, b))
+    return intersection / np.maximum(area_a + area_b - intersection, 1e-12)
 
 
 @dataclass(slots=True)
 class _Track:
+    """A person: number, last box, time of the last box in seconds, smoothed values (V,)."""
+
     number: int
     box: Box
     time: float
@@ -37,12 +42,12 @@ class Tracker:
 
     A face joins the live track that its box overlaps most, best pairs first; otherwise it starts a
     new one. Values are smoothed by s ← s + (1 − exp(−Δt / τ)) (v − s), with Δt the time since the
-    track was last seen, so that the result does not depend on the frame rate.
+    last face of the track, so that the result does not depend on the frame rate.
 
     Args:
-        min_iou: Least overlap with the track's last box, in (0, 1].
-        max_age: Seconds after which a track that was not seen has ended.
-        smoothing: τ in seconds; 0 for none.
+        min_iou: Minimum overlap with the last box of the track, in (0, 1].
+        max_age: Seconds without a face after which a track ends.
+        smoothing: τ in seconds; 0 for no smoothing.
 
     Raises:
         ConfigError: A number is out of range.
@@ -53,54 +58,73 @@ class Tracker:
     ) -> None:
         if not 0 < min_iou <= 1 or not 0 <= max_age < math.inf or not 0 <= smoothing < math.inf:
             raise ConfigError(
-                "a number of the tracker is out of range",
-                expected="min_iou in (0, 1], max_age and smoothing from 0",
-                found=(min_iou, max_age, smoothing),
+                "an option of the tracker is out of range",
+                expected="min_iou in (0, 1], max_age and smoothing 0 or more",
+                found=f"min_iou {min_iou}, max_age {max_age}, smoothing {smoothing}",
             )
         self._min_iou = min_iou
         self._max_age = max_age
         self._smoothing = smoothing
-        self._tracks: list[_Track] = []
-        self._started = 0
+        self._live_tracks: list[_Track] = []
+        self._num_started = 0
 
     def update(
         self, time: float, boxes: Sequence[Box], values: np.ndarray
     ) -> tuple[list[int], np.ndarray]:
-        """Take in the faces of the next frame.
+        """Add the faces of the next frame.
 
         Args:
-            time: Seconds, not before the last call's.
+            time: Seconds, not before the time of the previous call.
             boxes: N boxes, in pixels.
             values: (N, V) numbers to smooth.
 
         Returns:
             The track number of each face, from 1, and the smoothed values (N, V).
         """
-        self._tracks = [track for track in self._tracks if time - track.time <= self._max_age]
-        chosen = self._match(boxes)
-        for index, box in enumerate(boxes):
-            track = chosen.get(index)
-            if track is None:
-                self._started += 1
-                chosen[index] = _Track(self._started, box, time, values[index])
-                self._tracks.append(chosen[index])
-                continue
-            track.values = track.values + self._gain(time - track.time) * (
-                values[index] - track.values
-            )
-            track.box, track.time = box, time
-        found = [chosen[index] for index in range(len(boxes))]
-        smooth = np.stack([track.values for track in found]) if found else values
-        return [track.number for track in found], smooth
+        # a person who comes back later gets a new number
+        self._live_tracks = [
+            track for track in self._live_tracks if time - track.time <= self._max_age
+        ]
 
-    def _gain(self, seconds: float) -> float:
-        return 1.0 if self._smoothing == 0 else -math.expm1(-max(seconds, 0) / self._smoothing)
+        # every face ends up in a track, an old or a new one
+        tracks: list[_Track] = []
+        matches = self._match(boxes)
+        for index, box in enumerate(boxes):
+            track = matches.get(index)
+            if track is None:
+                track = self._start_track(box, time, values[index])
+            else:
+                self._continue_track(track, box, time, values[index])
+            tracks.append(track)
+
+        smoothed = np.stack([track.values for track in tracks]) if tracks else values
+        return [track.number for track in tracks], smoothed
 
     def _match(self, boxes: Sequence[Box]) -> dict[int, _Track]:
-        overlap = box_iou(boxes, [track.box for track in self._tracks])
-        matched: dict[int, _Track] = {}
+        """Index of a box → its track, pairs of highest overlap first."""
+        overlap = box_iou(boxes, [track.box for track in self._live_tracks])
+        matches: dict[int, _Track] = {}
         while overlap.size and overlap.max() >= self._min_iou:
             face, track = np.unravel_index(overlap.argmax(), overlap.shape)
-            matched[int(face)] = self._tracks[track]
+            matches[int(face)] = self._live_tracks[track]
+
+            # neither is matched again
             overlap[face, :] = overlap[:, track] = -1
-        return matched
+        return matches
+
+    def _start_track(self, box: Box, time: float, values: np.ndarray) -> _Track:
+        self._num_started += 1
+        track = _Track(self._num_started, box, time, values)
+        self._live_tracks.append(track)
+        return track
+
+    def _continue_track(self, track: _Track, box: Box, time: float, values: np.ndarray) -> None:
+        gain = self._compute_gain(time - track.time)
+        track.values = track.values + gain * (values - track.values)
+        track.box, track.time = box, time
+
+    def _compute_gain(self, seconds: float) -> float:
+        """Weight of new values after some seconds: 1 − exp(−Δt / τ)."""
+        if self._smoothing == 0:
+            return 1.0
+        return -math.expm1(-max(seconds, 0) / self._smoothing)

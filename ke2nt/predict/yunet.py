@@ -1,4 +1,4 @@
-"""OpenCV's YuNet with a model file of the user's."""
+"""OpenCV's face detector YuNet, with a model file of the user."""
 
 from __future__ import annotations
 
@@ -24,46 +24,51 @@ class YuNetDetector:
 
     Args:
         model: `face_detection_yunet_*.onnx` of OpenCV's model zoo.
-        min_score: Faces below it are left out, in [0, 1].
-        sides: Long sides, in pixels, to which a picture is resized; see `detect_at_sides`.
+        min_score: Faces with a lower score are dropped, in [0, 1].
+        sides: Long sides, in pixels, to which an image is resized; see `detect_at_sides`.
 
     Raises:
-        CheckpointError: The file is absent, or is no such model.
+        CheckpointError: The file is missing, or is not a YuNet model.
         MissingExtraError: OpenCV is not installed.
     """
 
     def __init__(
         self, model: Path, *, min_score: float = 0.6, sides: Sequence[int] = SIDES
     ) -> None:
-        library: Any = import_optional("cv2", extra="predict", purpose="the detector YuNet")
+        cv2: Any = import_optional("cv2", extra="predict", purpose="the detector YuNet")
         if not model.is_file():
-            raise CheckpointError("no model of the detector YuNet", where=model)
+            raise CheckpointError("no model file for the detector YuNet", where=model)
+
+        # OpenCV loads any ONNX file; only a first image shows whether it is a YuNet model
         try:
-            self._net = library.FaceDetectorYN.create(str(model), "", (320, 320), min_score)
+            self._net = cv2.FaceDetectorYN.create(str(model), "", (320, 320), min_score)
             self._net.detect(np.zeros((320, 320, 3), np.uint8))
-        except (library.error, TypeError) as error:
+        except (cv2.error, TypeError) as error:
             raise CheckpointError(
-                "the detector's model cannot be used",
+                "the model file of the detector cannot be used",
                 expected="face_detection_yunet_*.onnx of OpenCV's model zoo",
                 found=str(error).strip().splitlines()[0],
                 where=model,
             ) from error
+
         self._sides = tuple(sides)
-        self._one_at_a_time = threading.Lock()
+        self._lock = threading.Lock()
 
     def detect(self, image: np.ndarray) -> list[Detection]:
-        """Faces of an upright uint8 (H, W, 3) RGB image, best first."""
-        return detect_at_sides(image, self._sides, self._detect)
+        """Find the faces of an upright uint8 (H, W, 3) RGB image, best first."""
+        return detect_at_sides(image, self._sides, self._detect_at_one_size)
 
-    def _detect(self, picture: np.ndarray) -> list[Detection]:
-        with self._one_at_a_time:
-            self._net.setInputSize((picture.shape[1], picture.shape[0]))
-            _, faces = self._net.detect(np.ascontiguousarray(picture[:, :, ::-1]))
-        return [_detection(row) for row in (() if faces is None else faces)]
+    def _detect_at_one_size(self, image: np.ndarray) -> list[Detection]:
+        bgr = np.ascontiguousarray(image[:, :, ::-1])
+        with self._lock:
+            self._net.setInputSize((image.shape[1], image.shape[0]))
+            _, rows = self._net.detect(bgr)
+        return [] if rows is None else [_read_row(row) for row in rows]
 
 
-def _detection(row: np.ndarray) -> Detection:
-    """x, y, width, height, five points, score."""
-    x, y, width, height = (float(v) for v in row[:4])
-    points = tuple((float(px), float(py)) for px, py in row[4:14].reshape(5, 2))
-    return Detection((x, y, x + width, y + height), min(max(float(row[14]), 0.0), 1.0), points)
+def _read_row(row: np.ndarray) -> Detection:
+    """Read a row of OpenCV: x, y, width, height, five points, score."""
+    x, y, width, height = (float(value) for value in row[:4])
+    landmarks = tuple((float(px), float(py)) for px, py in row[4:14].reshape(5, 2))
+    score = min(max(float(row[14]), 0.0), 1.0)
+    return Detection((x, y, x + width, y + height), score, landmarks)

@@ -79,7 +79,7 @@ def test_words_change_the_bars(lab, photo):
     assert sum(shares) == pytest.approx(100, abs=0.02)
 
 
-def test_the_unit_of_the_intensity_is_said(lab, photo):
+def test_unit_of_the_intensity_is_shown(lab, photo):
     seen = lab.look(photo, find=False)
     words = ("bored\nin pain", TEMPLATE, None)
     assert "no scale is known" in lab.answer(seen, *words).html
@@ -103,7 +103,7 @@ def test_problems_become_notes(lab, photo, tmp_path):
     assert lab.look(None, find=True) is None
 
 
-def test_what_is_typed_is_escaped(lab, photo):
+def test_typed_text_is_escaped(lab, photo):
     seen = lab.look(photo, find=False)
     evil = "<script>alert(1)</script>"
     html = lab.answer(seen, f"{evil}\njoy", TEMPLATE, evil).html
@@ -112,7 +112,7 @@ def test_what_is_typed_is_escaped(lab, photo):
     assert "<b>" not in lab.compare([], "templates: [<b>]")
 
 
-def test_prompt_sets_are_scored_as_the_prompt_lab_does(lab, data, tmp_path):
+def test_prompt_sets_are_scored_as_in_the_prompt_lab(lab, data, tmp_path):
     trial = lab.trials.run(["simple", "paper"], bootstrap=50)
     images = embed_split(f"run:{tmp_path / 'model'}", data)
     ranking = rank(images, ["simple", "paper"], bootstrap=50)
@@ -127,7 +127,7 @@ def test_prompt_sets_are_scored_as_the_prompt_lab_does(lab, data, tmp_path):
     assert "UAR" in page.text
 
 
-def test_a_set_of_one_s_own(lab):
+def test_custom_prompt_set(lab):
     text = lab.as_yaml(lab.vocabulary.default_words, TEMPLATE)
     assert yaml.safe_load(text)["classes"]["happiness"] == ["happy"]
     page = Page(lab.compare(["simple"], text))
@@ -153,14 +153,14 @@ MANY = f"{{name: many, templates: [{', '.join(TEMPLATES)}], classes: {{anger: {W
         ([], 'templates: ["a {class}"]\nclasses: {bored: [bored]}', "share"),
     ],
 )
-def test_sets_that_cannot_be_scored(lab, tmp_path, names, text, word):
+def test_invalid_prompt_sets_become_notes(lab, tmp_path, names, text, word):
     html = lab.compare(names, text)
     assert word in Page(html).text
     assert str(tmp_path) not in html
     assert not list((tmp_path / "scratch").glob("*.yaml"))
 
 
-def test_nothing_typed_reaches_the_usual_cache(lab, photo, tmp_path, monkeypatch):
+def test_typed_text_never_reaches_the_user_cache(lab, photo, tmp_path, monkeypatch):
     cache = tmp_path / "usual"
     monkeypatch.setenv("KE2NT_CACHE", str(cache))
     lab.answer(lab.look(photo, find=False), "a secret word", TEMPLATE, None)

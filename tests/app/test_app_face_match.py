@@ -29,7 +29,7 @@ def seen(model, crop):
 
 
 @pytest.mark.parametrize("calibrated", [False, True])
-def test_own_words_give_what_the_recognizer_gives(model, crop, tmp_path, calibrated):
+def test_trained_classes_match_the_recognizer(model, crop, tmp_path, calibrated):
     if calibrated:
         model.calibration = Calibration(temperature=2.5, min_confidence=1.0)
     reading = match_face(model, seen(model, crop), Vocabulary(model, tmp_path).own)
@@ -41,7 +41,7 @@ def test_own_words_give_what_the_recognizer_gives(model, crop, tmp_path, calibra
     assert reading.sure is not calibrated
 
 
-def test_other_words_give_what_a_model_with_those_words_gives(model, crop, tmp_path):
+def test_custom_classes_match_a_model_with_those_classes(model, crop, tmp_path):
     model.calibration = Calibration(temperature=2.5, min_confidence=1.0)
     words = Vocabulary(model, tmp_path).of("bored\njoy: happy, glad\nrage", "a {class} face")
     reading = match_face(model, seen(model, crop), words)
@@ -54,7 +54,7 @@ def test_other_words_give_what_a_model_with_those_words_gives(model, crop, tmp_p
     assert reading.sure
 
 
-def test_the_effect_is_what_covering_takes_away(model, crop, tmp_path):
+def test_effect_is_the_score_lost_by_covering(model, crop, tmp_path):
     face = seen(model, crop)
     words = Vocabulary(model, tmp_path).own
     reading = match_face(model, face, words, "fear")
@@ -73,20 +73,20 @@ def test_the_effect_is_what_covering_takes_away(model, crop, tmp_path):
         assert reading.effect.flatten()[index].item() == pytest.approx(lost, abs=1e-4)
 
 
-def test_the_answer_is_shown_where_no_class_is_named(model, crop, tmp_path):
+def test_target_defaults_to_the_best_class(model, crop, tmp_path):
     face, words = seen(model, crop), Vocabulary(model, tmp_path).own
     for target in (None, "gone"):
         reading = match_face(model, face, words, target)
         assert reading.target == reading.best
 
 
-def test_a_linear_head_has_no_intensity(linear, crop, tmp_path):
+def test_linear_head_has_no_intensity(linear, crop, tmp_path):
     reading = match_face(linear, seen(linear, crop), Vocabulary(linear, tmp_path).own)
     assert reading.intensities is None
     assert sum(reading.probabilities) == pytest.approx(1)
 
 
-def test_the_largest_faces_from_left_to_right(model, crop):
+def test_largest_faces_from_left_to_right(model, crop):
     sides = [3, 9, 5, 7, 4, 8]
     boxes = [(4.0 * i, 0.0, 4.0 * i + side, float(side)) for i, side in enumerate(sides)]
     reader = FaceEmbedder(model, detector=Boxes(*boxes), device="cpu")
@@ -99,11 +99,11 @@ def test_the_largest_faces_from_left_to_right(model, crop):
     assert reader.read(crop, find=False)[1] == 0
 
 
-def test_no_face_is_no_face(model, crop):
+def test_no_face_gives_an_empty_list(model, crop):
     assert FaceEmbedder(model, detector=Boxes(), device="cpu").read(crop, find=True) == ([], 0)
 
 
-def test_what_is_no_picture_is_refused(model, tmp_path):
+def test_unreadable_image_is_an_error(model, tmp_path):
     path = tmp_path / "notes.png"
     path.write_text("no picture")
     with pytest.raises(ImageReadError):

@@ -53,7 +53,7 @@ def server(model, tmp_path):
         process.communicate()
 
 
-def test_a_person_uses_the_lab(server, face, tmp_path):
+def test_app_in_a_browser(server, face, tmp_path):
     process, scratch = server
     with open_browser(tmp_path / "profile") as browser:
         driver = browser.driver

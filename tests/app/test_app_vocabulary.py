@@ -18,7 +18,7 @@ from ke2nt.vlm.catalog import get_text_encoder
         ("joy: happy,  very glad ,\n\nfear:", {"joy": ["happy", "very glad"], "fear": ["fear"]}),
     ],
 )
-def test_words_are_read(text, classes):
+def test_words_are_parsed(text, classes):
     assert parse_words(text) == classes
 
 
@@ -29,12 +29,12 @@ def test_words_survive_a_round_trip():
 
 
 @pytest.mark.parametrize("text", ["", " \n ", "joy\njoy", "joy, joy", "joy: a\njoy: b"])
-def test_words_that_make_no_classes(text):
+def test_invalid_words_are_errors(text):
     with pytest.raises(PromptError):
         parse_words(text)
 
 
-def test_the_first_texts_are_the_model_s_own(model, tmp_path):
+def test_default_texts_are_those_of_the_model(model, tmp_path):
     vocabulary = Vocabulary(model, tmp_path)
     assert vocabulary.default_templates == "a photo of a {class} face."
     assert vocabulary.default_words.splitlines()[:2] == ["neutral", "happiness: happy"]
@@ -44,7 +44,7 @@ def test_the_first_texts_are_the_model_s_own(model, tmp_path):
     assert own.classes == model.classes
 
 
-def test_typed_words_are_embedded_as_the_model_s_own_were(model, tmp_path):
+def test_typed_words_are_embedded_like_the_trained_classes(model, tmp_path):
     vocabulary = Vocabulary(model, tmp_path)
     words = vocabulary.of("joy: happy\nbored", vocabulary.default_templates)
     assert words.classes == ("joy", "bored")
@@ -66,18 +66,18 @@ def test_typed_words_are_embedded_as_the_model_s_own_were(model, tmp_path):
         ("joy " * 400, "a {class} face", "truncated"),
     ],
 )
-def test_what_cannot_be_embedded_is_said(model, tmp_path, words, templates, word):
+def test_invalid_words_and_templates_are_errors(model, tmp_path, words, templates, word):
     with pytest.raises(PromptError, match=word):
         Vocabulary(model, tmp_path).of(words, templates)
 
 
-def test_another_encoder_than_the_model_s_is_refused(model, tmp_path):
+def test_different_encoder_is_an_error(model, tmp_path):
     model.bank.provenance["weights"] = "0" * 64
     with pytest.raises(TextEncoderError, match="weights"):
         Vocabulary(model, tmp_path).of("joy", "a {class} face")
 
 
-def test_a_linear_head_knows_no_words(linear, tmp_path):
+def test_linear_head_is_not_editable(linear, tmp_path):
     vocabulary = Vocabulary(linear, tmp_path)
     assert not vocabulary.editable
     assert vocabulary.own.classes == linear.classes
@@ -101,7 +101,7 @@ class Counting:
         return EncodedText(torch.tensor([[float(len(p)), 1.0] for p in prompts]), logit_scale=7.0)
 
 
-def test_memo_asks_once_for_each_prompt():
+def test_memory_encoder_embeds_each_prompt_once():
     inner = Counting()
     memo = MemoryEncoder(inner)
     memo.fingerprint()
@@ -114,7 +114,7 @@ def test_memo_asks_once_for_each_prompt():
     assert again.logit_scale == 7
 
 
-def test_memo_of_minilm_equals_it():
+def test_memory_encoder_equals_minilm():
     encoder = get_text_encoder("minilm")
     memo = MemoryEncoder(encoder)
     texts = ["a happy face", "a sad face"]

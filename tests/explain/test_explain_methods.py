@@ -25,7 +25,7 @@ REGION[CORNER] = True
 
 
 @pytest.mark.parametrize("method", [compute_gradcam_map, compute_occlusion_map])
-def test_the_place_that_decides_is_found(method, sees_brightness, crop):
+def test_decisive_region_is_found(method, sees_brightness, crop):
     heat = method(sees_brightness, crop, Target.from_class(sees_brightness, "happiness"))
     assert heat.shape == (SIZE, SIZE)
     assert heat.dtype == np.float32
@@ -34,7 +34,7 @@ def test_the_place_that_decides_is_found(method, sees_brightness, crop):
     assert REGION[np.unravel_index(heat.argmax(), heat.shape)]
 
 
-def test_what_speaks_against_a_class_is_negative(sees_brightness, crop):
+def test_evidence_against_a_class_is_negative(sees_brightness, crop):
     heat = compute_occlusion_map(sees_brightness, crop, Target.from_class(sees_brightness, "anger"))
     assert heat[CORNER].mean() < -0.1
     assert abs(heat[30:, :16]).max() < abs(heat[CORNER]).max()
@@ -79,7 +79,7 @@ def test_gradcam_works_on_convolutions_and_transformers(backbone, options, atten
     assert not np.array_equal(*heats)
 
 
-def test_attention_is_the_weighted_sum_of_the_stretched_stages(deep, crop):
+def test_attention_is_the_weighted_sum_of_the_rescaled_stages(deep, crop):
     heat = compute_attention_map(deep, crop, Target.from_class(deep, "anger"))
     assert heat.shape == (SIZE, SIZE)
     with torch.no_grad():
@@ -93,14 +93,14 @@ def test_attention_is_the_weighted_sum_of_the_stretched_stages(deep, crop):
     assert not np.allclose(first, heat)
 
 
-def test_attention_needs_a_model_that_has_it(bank, sees_brightness, crop):
+def test_attention_map_needs_a_model_with_attention(bank, sees_brightness, crop):
     without = KE2NT(bank, "test_resnet", SIZE, attention={"block": "channel"}).eval()
     for model in (sees_brightness, without):
         with pytest.raises(ModelError, match="no spatial attention"):
             compute_attention_map(model, crop, Target.from_class(model, "anger"))
 
 
-def test_a_class_scores_by_its_log_odds(deep, crop):
+def test_class_score_is_its_log_odds(deep, crop):
     logits = forward_faces(deep, crop[None]).logits
     score = score_faces(deep, crop[None], Target.from_class(deep, "anger"))
     torch.testing.assert_close(score, log_odds(logits, 2).detach().double())
@@ -108,7 +108,7 @@ def test_a_class_scores_by_its_log_odds(deep, crop):
         Target.from_class(deep, "rage")
 
 
-def test_a_phrase_scores_by_how_much_more_it_fits_than_the_classes(deep, crop):
+def test_phrase_score_is_relative_to_the_classes(deep, crop):
     words = TextBank.from_tensors(
         torch.randn(1, 16),
         classes=("raised inner brows",),
@@ -126,7 +126,7 @@ def test_a_phrase_scores_by_how_much_more_it_fits_than_the_classes(deep, crop):
     assert compute_gradcam_map(deep, crop, target).shape == (SIZE, SIZE)
 
 
-def test_a_linear_head_knows_no_phrases(sees_brightness, bank):
+def test_linear_head_accepts_no_phrases(sees_brightness, bank):
     with pytest.raises(ModelError, match="accepts no phrases"):
         Target.from_phrase(sees_brightness, "raised inner brows", bank)
 
@@ -156,7 +156,7 @@ def test_random_maps_are_repeatable_and_differ():
     assert not np.array_equal(draw_random_map(32, "a"), draw_random_map(32, "b"))
 
 
-def test_names_of_methods(monkeypatch, deep, crop):
+def test_methods_by_name(monkeypatch, deep, crop):
     assert set(METHODS) == {"attention", "gradcam", "occlusion"}
     with pytest.raises(ConfigError, match=r"[Dd]id you mean"):
         get_method("gradcan")

@@ -9,7 +9,7 @@ from ke2nt.explain.overlay import tint
 from ke2nt.explain.target import log_odds
 
 
-def test_each_copy_hides_its_own_region_and_nothing_else():
+def test_each_copy_covers_one_region_only():
     crop = np.zeros((28, 28, 3), np.uint8)
     crop[:, 14:] = 200
     copies = cover_regions(crop, 7)
@@ -23,7 +23,7 @@ def test_each_copy_hides_its_own_region_and_nothing_else():
     assert (crop[:, 14:] == 200).all()
 
 
-def test_every_pixel_is_hidden_by_some_copy():
+def test_every_pixel_is_covered_by_some_copy():
     crop = np.random.default_rng(0).integers(0, 2, (30, 30, 3), dtype=np.uint8) * 255
     assert (cover_regions(crop, 7) != crop).any(axis=(0, 3)).all()
 
@@ -42,17 +42,17 @@ def test_log_odds_do_not_saturate():
 
 
 @pytest.mark.parametrize(("sign", "channel"), [(1, 0), (-1, 2)])
-def test_color_is_where_the_effect_is(sign, channel):
+def test_color_shows_where_the_effect_is(sign, channel):
     effect = torch.zeros(7, 7)
     effect[1, 5] = 3.0 * sign
     gray = np.full((32, 32, 3), 128, np.uint8)
-    picture = tint(gray, effect, size=70).astype(int)
-    y, x = np.unravel_index((picture[..., channel] - 128).argmax(), (70, 70))
+    overlay = tint(gray, effect, size=70).astype(int)
+    y, x = np.unravel_index((overlay[..., channel] - 128).argmax(), (70, 70))
     assert abs(y - 15) <= 5
     assert abs(x - 55) <= 5
-    assert (picture[40:, :30] == 128).all()
+    assert (overlay[40:, :30] == 128).all()
 
 
-def test_no_effect_leaves_the_face():
+def test_no_effect_leaves_the_face_unchanged():
     gray = np.full((32, 32, 3), 77, np.uint8)
     assert (tint(gray, torch.zeros(7, 7), size=64) == 77).all()

@@ -25,7 +25,7 @@ def test_comparison_by_hand():
     assert compare_probabilities(before, after).accuracy_after is None
 
 
-def test_a_bundle_answers_as_the_model(text_model, faces, tmp_path):
+def test_bundle_predicts_like_the_model(text_model, faces, tmp_path):
     found = bundle_model(text_model, tmp_path / "tiny", faces)
     assert found.n == 40
     assert found.max_difference < 0.01
@@ -35,7 +35,7 @@ def test_a_bundle_answers_as_the_model(text_model, faces, tmp_path):
     assert config["dtype"] == "float16"
 
 
-def test_changed_answers_and_large_files_are_refused(text_model, faces, tmp_path, monkeypatch):
+def test_changed_predictions_and_large_files_are_errors(text_model, faces, tmp_path, monkeypatch):
     with pytest.raises(ModelError, match=r"half precision changes.*--max-difference"):
         bundle_model(text_model, tmp_path / "tiny", faces, max_difference=0.0)
     monkeypatch.setattr(bundle, "MAX_BYTES", 1000)
@@ -44,7 +44,7 @@ def test_changed_answers_and_large_files_are_refused(text_model, faces, tmp_path
     assert not (tmp_path / "tiny").exists()
 
 
-def test_what_is_shared_has_public_facts_alone(text_model, tmp_path):
+def test_shared_model_has_public_facts_only(text_model, tmp_path):
     command = "ke2nt train x data.root=/home/ada/faces"
     text_model.save_pretrained(tmp_path / "m", provenance={"command": command})
     figures = {
@@ -59,7 +59,7 @@ def test_what_is_shared_has_public_facts_alone(text_model, tmp_path):
 
 
 @pytest.mark.parametrize("text", ["{", "{}", "[]", '{"dataset": 1}'])
-def test_files_that_are_no_figures_are_errors(tmp_path, text):
+def test_invalid_metrics_files_are_errors(tmp_path, text):
     (tmp_path / "metrics.json").write_text(text)
     with pytest.raises(CheckpointError, match="figures"):
         read_metrics(tmp_path / "metrics.json")

@@ -23,7 +23,7 @@ def model():
     return warmed(KE2NT(bank, "test_resnet", SIZE, attention={"stages": 2}))
 
 
-def test_the_graph_holds_the_fused_answer(model, faces, tmp_path):
+def test_graph_contains_the_fused_output(model, faces, tmp_path):
     parity = export_onnx(model, tmp_path / "m.onnx")
     assert parity.max_difference <= 1e-4
     expected = compute_predictions(model, faces, precision="fp32").probabilities

@@ -32,7 +32,7 @@ def files(text_model, linear_model, tmp_path_factory):
 
 
 @pytest.mark.parametrize("head", ["text", "linear"])
-def test_it_answers_as_evaluation_does(files, head, faces):
+def test_onnx_predicts_like_evaluation(files, head, faces):
     """Gray conversion, normalization, text, temperature or vectors: all are in the graph."""
     path, model, parity = files[head]
     assert parity.changed == 0
@@ -45,7 +45,7 @@ def test_it_answers_as_evaluation_does(files, head, faces):
     assert np.ptp(expected, axis=0).max() > 0.01  # the answers do depend on the images
 
 
-def test_the_calibration_is_in_it(files, faces):
+def test_calibration_is_in_the_graph(files, faces):
     path, model, _ = files["text"]
     raw = compute_predictions(model, faces, precision="fp32").uncalibrated()
     assert np.abs(predict_onnx(OnnxRecognizer(path), faces) - raw).max() > 1e-3
@@ -61,7 +61,7 @@ def test_any_batch_size(files, count):
     assert np.allclose(found[:1], exported(images[:1]), atol=1e-6)
 
 
-def test_it_says_what_it_is(files):
+def test_metadata_describes_the_model(files):
     path, model, _ = files["text"]
     exported = OnnxRecognizer(path.read_bytes())
     assert (exported.classes, exported.image_size) == (CLASSES, SIZE)
@@ -84,18 +84,18 @@ def test_it_says_what_it_is(files):
         np.zeros((SIZE, SIZE, 3), np.uint8),
     ],
 )
-def test_images_that_do_not_fit_are_refused(files, images):
+def test_images_of_a_wrong_shape_are_errors(files, images):
     with pytest.raises(ModelError, match=r"expected uint8 of shape \(batch, 24, 24, 3\)"):
         OnnxRecognizer(files["text"][0])(images)
 
 
-def test_other_files_are_refused(tmp_path):
+def test_other_files_are_errors(tmp_path):
     (tmp_path / "a.onnx").write_bytes(b"no graph")
     with pytest.raises(ModelError, match=r"not an ONNX file that ke2nt exported.*a\.onnx"):
         OnnxRecognizer(tmp_path / "a.onnx")
 
 
-def test_a_graph_that_answers_otherwise_is_not_written(files, text_model, tmp_path, monkeypatch):
+def test_graph_with_other_predictions_is_not_written(files, text_model, tmp_path, monkeypatch):
     graph = files["text"][0].read_bytes()
     monkeypatch.setattr(onnx_export, "build_onnx", lambda model: graph)
     monkeypatch.setattr(text_model, "calibration", None)
@@ -104,7 +104,7 @@ def test_a_graph_that_answers_otherwise_is_not_written(files, text_model, tmp_pa
     assert not list(tmp_path.iterdir())
 
 
-def test_eight_bits_are_smaller_and_nearly_the_same(files, faces, tmp_path):
+def test_int8_is_smaller_and_nearly_equal(files, faces, tmp_path):
     path, model, _ = files["text"]
     export_int8(path, tmp_path / "small.onnx", faces, count=16)
     assert (tmp_path / "small.onnx").stat().st_size < 0.5 * path.stat().st_size
@@ -124,7 +124,7 @@ def test_head_and_text_stay_in_full_precision(files):
     assert left == {"Gemm", "MatMul"}
 
 
-def test_a_missing_package_names_the_extra(text_model, tmp_path, monkeypatch):
+def test_missing_package_names_the_extra(text_model, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "onnx", None)
     with pytest.raises(MissingExtraError, match=r"ke2nt\[export\]"):
         export_onnx(text_model, tmp_path / "m.onnx")

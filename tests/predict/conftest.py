@@ -20,15 +20,15 @@ WALL = (7, 90, 200)
 
 
 class WallDetector:
-    """Everything that does not have the wall's color is a face."""
+    """Treats every region that does not have the color of the wall as a face."""
 
     def detect(self, image):
         regions, count = ndimage.label((image != np.array(WALL, np.uint8)).any(axis=2))
-        found = []
+        detections = []
         for rows, columns in ndimage.find_objects(regions)[:count]:
             box = (columns.start, rows.start, columns.stop, rows.stop)
-            found.append(Detection(tuple(map(float, box)), 0.9))
-        return found[::-1]
+            detections.append(Detection(tuple(map(float, box)), 0.9))
+        return detections[::-1]
 
 
 @pytest.fixture(scope="session")
@@ -39,10 +39,10 @@ def portraits():
 
 
 def make_scene(width, height, *placed):
-    """A wall with pictures on it, each given as (picture, x, y)."""
+    """A wall with images on it, each given as (image, x, y)."""
     scene = np.full((height, width, 3), WALL, np.uint8)
-    for picture, x, y in placed:
-        scene[y : y + picture.shape[0], x : x + picture.shape[1]] = picture
+    for image, x, y in placed:
+        scene[y : y + image.shape[0], x : x + image.shape[1]] = image
     return scene
 
 
@@ -59,14 +59,14 @@ def fresh_model(portraits):
     model = KE2NT(bank, "mobilenetv3_small_050", 32)
     pixels = torch.from_numpy(np.stack([decode(face, size=32) for face in portraits]))
     with torch.no_grad():
-        for _ in range(30):  # statistics of the batch norms, without which all faces look alike
+        for _ in range(30):  # batch statistics, without which all faces get the same output
             model(model.preprocessing.normalize(pixels.permute(0, 3, 1, 2)))
     return model.eval()
 
 
 @pytest.fixture
 def model(fresh_model):
-    """A KE2NT with random weights whose answers differ from face to face."""
+    """A KE2NT with random weights whose predictions differ from face to face."""
     return copy.deepcopy(fresh_model)
 
 
@@ -84,10 +84,10 @@ def wall_detector():
 def save(tmp_path):
     """Write pixels, or a PIL image, into a new file."""
 
-    def write(name, picture, **options):
-        if isinstance(picture, np.ndarray):
-            picture = Image.fromarray(picture)
-        picture.save(tmp_path / name, **options)
+    def write(name, image, **options):
+        if isinstance(image, np.ndarray):
+            image = Image.fromarray(image)
+        image.save(tmp_path / name, **options)
         return tmp_path / name
 
     return write

@@ -6,7 +6,7 @@ import torch
 
 from ke2nt.errors import CheckpointError, DataError
 from ke2nt.predict.fit_intensity import fit_intensity_scale
-from ke2nt.predict.intensity import IntensityScale, intensity
+from ke2nt.predict.intensity import IntensityScale, compute_intensity
 
 CLASSES = ("neutral", "happiness", "disgust")
 
@@ -22,18 +22,18 @@ def slow(move, bank):
     ]
 
 
-def test_the_readout_is_the_length_of_the_projection(model):
+def test_raw_intensity_is_the_length_of_the_projection(model):
     own = np.random.default_rng(0).normal(size=(5, 16))
     rows = torch.from_numpy(own)
-    found = intensity(rows, None, model.bank).numpy()
+    found = compute_intensity(rows, None, model.bank).numpy()
     assert np.allclose(found, [slow(e, model.bank) for e in own], atol=1e-6)
     assert (found[:, 0] == 0).all()
-    photo = intensity(rows, rows[:1], model.bank).numpy()
+    photo = compute_intensity(rows, rows[:1], model.bank).numpy()
     assert np.allclose(photo[0], 0)
     assert np.allclose(photo, [slow(e - own[0], model.bank) for e in own], atol=1e-6)
 
 
-def test_zero_is_the_median_neutral_face_and_one_that_of_the_class():
+def test_scale_is_zero_at_the_median_neutral_face_and_one_at_that_of_the_class():
     labels = np.repeat([0, 1, 2], [21, 30, 9])
     moves = np.random.default_rng(1).normal(size=(60, 3))
     moves[labels == 1, 1] += 5
@@ -42,19 +42,19 @@ def test_zero_is_the_median_neutral_face_and_one_that_of_the_class():
     moves[25, 1] = -100
     named = (labels == 1) & (answers == 1)
     scale = fit_intensity_scale(moves, labels, answers, CLASSES)
-    found = scale.apply(moves, CLASSES, own_photo=False)
+    found = scale.apply(moves, CLASSES, neutral_photo=False)
     assert np.median(found[labels == 0, 1]) == pytest.approx(0)
     assert np.median(found[named, 1]) == pytest.approx(1)
     assert scale.unit["disgust"] == scale.unit["happiness"]  # too few faces of its own
     assert np.array_equal(found[:, 0], moves[:, 0])
-    against_photo = scale.apply(moves, CLASSES, own_photo=True)
+    against_photo = scale.apply(moves, CLASSES, neutral_photo=True)
     assert np.allclose(against_photo[:, 1], moves[:, 1] / scale.unit["happiness"])
-    other = scale.apply(moves, ("bored", "in pain", "calm"), own_photo=False)
+    other = scale.apply(moves, ("bored", "in pain", "calm"), neutral_photo=False)
     assert np.array_equal(other, moves)
     assert IntensityScale.from_dict(scale.to_dict()) == scale
 
 
-def test_a_scale_needs_neutral_faces_and_faces_that_move():
+def test_scale_needs_neutral_faces_and_faces_that_move():
     moves, ones = np.zeros((20, 3)), np.ones(20, int)
     with pytest.raises(DataError, match="neutral"):
         fit_intensity_scale(moves, ones, ones, CLASSES)
@@ -75,6 +75,6 @@ def test_a_scale_needs_neutral_faces_and_faces_that_move():
         3,
     ],
 )
-def test_a_damaged_scale_is_named(bad):
-    with pytest.raises(CheckpointError, match="scale of intensity"):
+def test_damaged_scale_is_an_error(bad):
+    with pytest.raises(CheckpointError, match="intensity scale"):
         IntensityScale.from_dict(bad)

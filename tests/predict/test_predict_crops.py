@@ -1,4 +1,4 @@
-"""Square crops, against padding the whole picture first."""
+"""Square crops, against padding the whole image first."""
 
 import numpy as np
 import pytest
@@ -24,18 +24,18 @@ def padded_crop(pixels, box, margin, pad=200):
 @pytest.mark.parametrize(
     "box", [(10, 10, 30, 40), (-20, -5, 15, 30), (40, 20, 90, 60), (-30, -30, 120, 100)]
 )
-def test_a_crop_is_a_cut_of_the_padded_picture(box, margin):
+def test_crop_equals_a_slice_of_the_padded_image(box, margin):
     pixels = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
     crop = crop_square(pixels, tuple(map(float, box)), margin)
     assert np.array_equal(crop, padded_crop(pixels, box, margin))
     assert crop.shape[0] == crop.shape[1]
 
 
-def test_a_box_of_no_size_is_one_pixel():
+def test_empty_box_gives_one_pixel():
     assert crop_square(np.zeros((9, 9, 3), np.uint8), (4.0, 4.0, 4.0, 4.0), 0.0).shape == (1, 1, 3)
 
 
-def test_the_model_sees_what_evaluation_shows_it():
+def test_crops_equal_the_preprocessing_of_evaluation():
     pixels = np.random.default_rng(1).integers(0, 256, (80, 60, 3), np.uint8)
     pre = Preprocessing(image_size=24, interpolation="bilinear")
     whole = crop_face(pixels, None, pre, FaceSettings(margin=0.5))
@@ -44,7 +44,7 @@ def test_the_model_sees_what_evaluation_shows_it():
     assert np.array_equal(face, decode(pixels[10:40, 10:40], size=24, interpolation="bilinear"))
 
 
-def test_sharp_crops_are_reduced_to_what_training_saw():
+def test_sharp_crops_are_reduced_to_the_training_resolution():
     pixels = np.random.default_rng(2).integers(0, 256, (64, 64, 3), np.uint8)
     pre = Preprocessing(image_size=32)
     blurred = crop_face(pixels, None, pre, FaceSettings(face_pixels=8))
@@ -56,7 +56,7 @@ def test_sharp_crops_are_reduced_to_what_training_saw():
     )
 
 
-def test_facts_come_from_the_card_and_survive_saving(model, tmp_path):
+def test_settings_come_from_the_card_and_survive_saving(model, tmp_path):
     from ke2nt.models.ke2nt import KE2NT
 
     assert FaceSettings.from_model(model) == FaceSettings(
@@ -70,6 +70,6 @@ def test_facts_come_from_the_card_and_survive_saving(model, tmp_path):
 
 
 @pytest.mark.parametrize("bad", [{"margin": -1.0}, {"face_pixels": 1}])
-def test_facts_out_of_range_are_named(bad):
+def test_settings_out_of_range_are_errors(bad):
     with pytest.raises(CheckpointError, match=next(iter(bad))):
         FaceSettings(**bad)

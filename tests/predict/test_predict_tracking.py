@@ -9,7 +9,7 @@ from ke2nt.errors import ConfigError
 from ke2nt.predict.tracking import Tracker, box_iou
 
 
-def test_overlap_by_counting_pixels():
+def test_iou_by_counting_pixels():
     rng = np.random.default_rng(0)
     corners = rng.integers(0, 20, (12, 2))
     boxes = [
@@ -40,7 +40,7 @@ def numbers(tracker, time, *boxes):
     return tracker.update(time, list(boxes), np.zeros((len(boxes), 1)))[0]
 
 
-def test_people_keep_their_numbers_in_any_order():
+def test_tracks_do_not_depend_on_the_order_of_faces():
     a, b = (0.0, 0.0, 10.0, 10.0), (50.0, 0.0, 60.0, 10.0)
     tracker = Tracker()
     assert numbers(tracker, 0.0, a, b) == [1, 2]
@@ -49,13 +49,13 @@ def test_people_keep_their_numbers_in_any_order():
     assert numbers(tracker, 0.3, moved(a, 3), moved(b, 6), (90.0, 0.0, 99.0, 9.0)) == [1, 2, 3]
 
 
-def test_the_best_overlap_wins():
+def test_best_overlap_wins():
     tracker = Tracker(min_iou=0.1)
     numbers(tracker, 0.0, (0.0, 0.0, 10.0, 10.0))
     assert numbers(tracker, 0.1, (5.0, 0.0, 15.0, 10.0), (1.0, 0.0, 11.0, 10.0)) == [2, 1]
 
 
-def test_a_track_ends_after_its_age_and_an_empty_frame_is_no_end():
+def test_track_ends_after_max_age_but_survives_an_empty_frame():
     box = (0.0, 0.0, 10.0, 10.0)
     tracker = Tracker(max_age=1.0)
     assert numbers(tracker, 0.0, box) == [1]
@@ -64,7 +64,7 @@ def test_a_track_ends_after_its_age_and_an_empty_frame_is_no_end():
     assert numbers(tracker, 2.1, box) == [2]
 
 
-def test_smoothing_is_the_formula_whatever_the_frame_rate():
+def test_smoothing_does_not_depend_on_the_frame_rate():
     box, tau = (0.0, 0.0, 10.0, 10.0), 0.4
     for rate in (5, 30):
         tracker = Tracker(smoothing=tau)
@@ -74,7 +74,7 @@ def test_smoothing_is_the_formula_whatever_the_frame_rate():
         assert value[0, 0] == pytest.approx(1 - math.exp(-2.0 / tau))
 
 
-def test_smoothed_probabilities_still_sum_to_one_and_zero_means_raw():
+def test_smoothed_probabilities_sum_to_one_and_zero_means_raw():
     rng = np.random.default_rng(0)
     boxes = [(0.0, 0.0, 10.0, 10.0), (40.0, 0.0, 50.0, 10.0)]
     smooth, raw = Tracker(smoothing=0.3), Tracker(smoothing=0)
@@ -87,6 +87,6 @@ def test_smoothed_probabilities_still_sum_to_one_and_zero_means_raw():
 
 
 @pytest.mark.parametrize("bad", [{"min_iou": 0}, {"max_age": -1}, {"smoothing": math.inf}])
-def test_numbers_out_of_range(bad):
+def test_options_out_of_range_are_errors(bad):
     with pytest.raises(ConfigError, match="tracker"):
         Tracker(**bad)

@@ -10,7 +10,8 @@ from ke2nt.errors import ConfigError, DataError, MissingExtraError
 from ke2nt.predict import camera, video
 from ke2nt.predict.frames import Frame
 from ke2nt.predict.recognizer import Recognizer
-from ke2nt.predict.video import VideoWriter, is_video_name, video_frames
+from ke2nt.predict.video import is_video_name, video_frames
+from ke2nt.predict.video_writer import VideoWriter
 
 FPS = 10
 
@@ -46,7 +47,7 @@ def watcher(model, wall_detector):
     return Recognizer(model, detector=NearWall(wall_detector, (7, 90, 200)), batch_size=8)
 
 
-def test_frames_have_numbers_times_and_pixels(clip):
+def test_frames_have_indices_times_and_pixels(clip):
     frames = list(video_frames(clip))
     assert [frame.index for frame in frames] == list(range(40))
     assert [frame.time for frame in frames] == pytest.approx([n / FPS for n in range(40)])
@@ -58,7 +59,7 @@ def test_frames_have_numbers_times_and_pixels(clip):
 def test_every_and_limit(clip):
     assert [f.index for f in video_frames(clip, every=7, limit=4)] == [0, 7, 14, 21]
     for bad in ({"every": 0}, {"limit": 0}):
-        with pytest.raises(ConfigError, match="start at 1"):
+        with pytest.raises(ConfigError, match="must be positive"):
             list(video_frames(clip, **bad))
 
 
@@ -72,7 +73,7 @@ def test_people_are_tracked(watcher, clip):
     assert by_frame[39][0].box[0] > by_frame[0][0].box[0] + 60
 
 
-def test_smoothing_follows_the_raw_answers(watcher, clip):
+def test_smoothing_follows_the_raw_predictions(watcher, clip):
     raw = list(watcher.predict_video(clip, smoothing=0, limit=12))
     smooth = list(watcher.predict_video(clip, smoothing=0.5, limit=12))
     state = None
@@ -85,7 +86,7 @@ def test_smoothing_follows_the_raw_answers(watcher, clip):
         assert (a.raw_label, a.raw_confidence) == (a.label, a.confidence)
 
 
-def test_a_damaged_file_is_read_as_far_as_it_goes(watcher, clip, tmp_path):
+def test_damaged_file_is_read_as_far_as_possible(watcher, clip, tmp_path):
     whole = clip.read_bytes()
     start = whole.index(b"mdat") + 4
     broken = bytearray(whole)
@@ -102,7 +103,7 @@ def test_a_damaged_file_is_read_as_far_as_it_goes(watcher, clip, tmp_path):
     assert bad.frame is not None
 
 
-def test_what_is_no_video_is_one_row(watcher, tmp_path):
+def test_unreadable_video_has_one_row(watcher, tmp_path):
     (tmp_path / "text.mp4").write_text("no video")
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "none.png")
     for name in ("text.mp4", "gone.mp4"):
@@ -111,15 +112,15 @@ def test_what_is_no_video_is_one_row(watcher, tmp_path):
     assert row.reason == "no such file"
 
 
-def test_an_hour_takes_no_more_memory_than_a_minute(watcher, monkeypatch, portraits, scene):
+def test_long_videos_do_not_need_more_memory(watcher, monkeypatch, portraits, scene):
     taken = 0
 
     def hour(source, *, every, limit):
         nonlocal taken
-        picture = scene(120, 90, (portraits[0], 10, 10))
+        photo = scene(120, 90, (portraits[0], 10, 10))
         for number in range(600):
             taken += 1
-            yield Frame("long.mp4", picture, number, number * 6.0)
+            yield Frame("long.mp4", photo, number, number * 6.0)
 
     monkeypatch.setattr("ke2nt.predict.recognizer.video_frames", hour)
     stream = watcher.predict_video("long.mp4")
@@ -129,7 +130,7 @@ def test_an_hour_takes_no_more_memory_than_a_minute(watcher, monkeypatch, portra
     assert count == 600
 
 
-def test_odd_sizes_and_times_are_written_all_the_same(tmp_path):
+def test_odd_sizes_and_repeated_times_are_written(tmp_path):
     writer = VideoWriter(tmp_path / "new" / "a.mp4")
     for time, shape in ((0.0, (51, 33)), (0.5, (51, 33)), (0.5, (60, 40)), (2.0, (51, 33))):
         writer.write(np.full((*shape, 3), 100, np.uint8), time)
@@ -145,7 +146,7 @@ def test_odd_sizes_and_times_are_written_all_the_same(tmp_path):
 
 
 @pytest.mark.parametrize(("angle", "corner"), [(0, (0, 0)), (90, (-1, 0)), (-90, (0, -1))])
-def test_frames_are_turned_upright(angle, corner):
+def test_frames_are_rotated_upright(angle, corner):
     class Turned:
         rotation = angle
 
@@ -154,7 +155,7 @@ def test_frames_are_turned_upright(angle, corner):
             pixels[0, 0] = 255
             return pixels
 
-    assert video._pixels(Turned())[corner].tolist() == [255] * 3
+    assert video._get_pixels(Turned())[corner].tolist() == [255] * 3
 
 
 class FakeCamera:
@@ -178,14 +179,14 @@ class FakeCamera:
         FakeCamera.released += 1
 
 
-def test_a_camera_is_a_video_that_ends_by_itself(monkeypatch):
+def test_camera_is_a_video_that_ends_by_itself(monkeypatch):
     cv2 = pytest.importorskip("cv2")
     monkeypatch.setattr(cv2, "VideoCapture", FakeCamera)
     frames = list(video_frames(0))
     assert frames[0].pixels[0, 0].tolist() == [0, 0, 255]
-    assert frames[1].problem == "the camera gave no frame"
+    assert frames[1].problem == "the camera returned no frame"
     assert [frame.pixels is not None for frame in frames[:4]] == [True, False, True, True]
-    assert len(frames) == 4 + camera._MOST_FAILURES
+    assert len(frames) == 4 + camera._MAX_FAILURES
     times = [frame.time for frame in frames if frame.time is not None]
     assert times == sorted(times)
     assert [f.index for f in video_frames(0, every=2, limit=2)] == [0, 2]
@@ -194,7 +195,7 @@ def test_a_camera_is_a_video_that_ends_by_itself(monkeypatch):
         video_frames(5)
 
 
-def test_names_and_missing_packages(monkeypatch, clip):
+def test_video_names_and_missing_packages(monkeypatch, clip):
     assert is_video_name("a/B.MP4")
     assert not is_video_name("._b.mp4")
     assert not is_video_name("b.jpg")

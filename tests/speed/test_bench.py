@@ -109,7 +109,7 @@ class _Tower(torch.nn.Module):
         return torch.randn(len(prompts), 16, generator=torch.Generator().manual_seed(1))
 
 
-def test_the_reference_runs_its_text_tower_on_every_batch_and_trains(tmp_path, monkeypatch):
+def test_reference_runs_its_text_tower_on_every_batch_and_trains(tmp_path, monkeypatch):
     from PIL import Image
 
     tower = _Tower()
@@ -172,7 +172,7 @@ def test_training_speed_on_the_command_line():
         assert all(rate["peak_mib"] > 50 for rate in report["detail"].values())
 
 
-def test_a_compiled_loop_is_measured_beside_a_compiled_backbone(compile_calls):
+def test_compiled_loop_is_compared_with_a_compiled_backbone(compile_calls):
     config = load_config("rafdb_resnet18", ["model.backbone=test_resnet", "model.image_size=32",
                          "optim.batch_size=4", "device=cpu", "compile=true"])  # fmt: skip
     report = training_speed(config, steps=1, rounds=1, reference=False)
@@ -181,7 +181,7 @@ def test_a_compiled_loop_is_measured_beside_a_compiled_backbone(compile_calls):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
-def test_a_device_that_is_not_there_is_one_clear_error():
+def test_missing_device_is_one_clear_error():
     done = run_ke2nt(
         "bench", "infer", "--backbone", "test_resnet", "--size", "32", "--device", "cuda"
     )
@@ -205,7 +205,7 @@ def test_cache_speed_on_the_command_line():
     assert report["hit_seconds"] < report["build_seconds"]
 
 
-def test_a_backbone_that_does_not_exist_is_one_clear_error():
+def test_unknown_backbone_is_one_clear_error():
     done = run_ke2nt("bench", "train", "--backbone", "resnet81")
     assert done.returncode == 2
     assert done.stderr.startswith("error: unknown backbone 'resnet81'")

@@ -60,7 +60,7 @@ def test_rows_are_trained_once_and_averaged_over_seeds(rows, tmp_path, capsys):
     assert len(json.loads((tmp_path / "out" / "table.json").read_text())) == 4
 
 
-def test_a_row_counts_once_its_run_has_ended(rows, tmp_path):
+def test_row_counts_only_after_its_run_has_ended(rows, tmp_path):
     """Figures alone can be those of another job that is writing, or of one that was killed."""
     found = [rows.Row({"head": head}, []) for head in ("text", "linear")]
     begun = found[1].folder(tmp_path, 1)
@@ -88,7 +88,7 @@ def run_named_row(row, folder, seed, args):
     finished(folder, 0.5 + 0.1 * seed)
 
 
-def test_a_row_that_fails_stops_no_other(rows, tmp_path, monkeypatch):
+def test_failed_row_does_not_stop_the_others(rows, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
     found = [rows.Row({"head": head}, []) for head in ("text", "broken", "linear")]
     args = argparse.Namespace(out=tmp_path, seeds=[1, 2], only=[], jobs=2)

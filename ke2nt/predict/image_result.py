@@ -1,0 +1,117 @@
+"""The results of one image with all its faces, and of a list of images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from ke2nt.predict.result import FaceResult, build_dataframe
+
+if TYPE_CHECKING:
+    import pandas
+
+__all__ = ["ImageResult", "ImageResults", "ImageStatus"]
+
+ImageStatus = Literal["ok", "no_face", "unreadable"]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ImageResult:
+    """Result of one image.
+
+    Attributes:
+        source: The file as it was named, or "image 3" for the fourth array or PIL image.
+        status: "ok": at least one face was found; "no_face"; "unreadable": the file cannot be
+            decoded.
+        faces: Its faces from left to right.
+        reason: Why the file is unreadable; None otherwise.
+        unvalidated: Whether the classes are custom words that the model was never tested on.
+    """
+
+    source: str
+    status: ImageStatus
+    faces: tuple[FaceResult, ...] = ()
+    reason: str | None = None
+    unvalidated: bool = False
+
+    @classmethod
+    def from_rows(cls, rows: Sequence[FaceResult]) -> Self:
+        """Join the results of one image: its faces, or the one that says why there is none."""
+        first = rows[0]
+        if first.status in ("no_face", "unreadable"):
+            return cls(
+                first.source, first.status, reason=first.reason, unvalidated=first.unvalidated
+            )
+        return cls(first.source, "ok", tuple(rows), unvalidated=first.unvalidated)
+
+    def to_rows(self) -> tuple[FaceResult, ...]:
+        """Inverse of `from_rows`: at least one result."""
+        if self.faces:
+            return self.faces
+        empty = FaceResult(
+            self.source, self.status, reason=self.reason, unvalidated=self.unvalidated
+        )
+        return (empty,)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Convert to a plain JSON value."""
+        return {
+            "source": self.source,
+            "status": self.status,
+            "reason": self.reason,
+            "unvalidated": self.unvalidated,
+            "faces": [face.to_dict() for face in self.faces],
+        }
+
+    def __repr__(self) -> str:
+        """Short text, such as `ImageResult('photo.jpg', 2 faces: happiness 0.93, neutral 0.71)`."""
+        if self.status == "unreadable":
+            summary = f"unreadable: {self.reason}"
+        elif not self.faces:
+            summary = "no face"
+        else:
+            count = "1 face" if len(self.faces) == 1 else f"{len(self.faces)} faces"
+            summary = f"{count}: {', '.join(map(_summarize, self.faces))}"
+        return f"ImageResult({self.source!r}, {summary})"
+
+
+class ImageResults(tuple[ImageResult, ...]):
+    """Results of some images, in their order.
+
+    Attributes:
+        classes: The label set of the probabilities.
+    """
+
+    classes: tuple[str, ...]
+
+    def __new__(cls, results: Iterable[ImageResult], classes: Sequence[str]) -> Self:
+        self = super().__new__(cls, results)
+        self.classes = tuple(classes)
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """Convert to a plain JSON value: `classes` and `images`."""
+        return {
+            "classes": list(self.classes),
+            "images": [result.to_dict() for result in self],
+        }
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """Convert to a data frame: a row for each face, and one for each image without a face.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        rows = (row for result in self for row in result.to_rows())
+        return build_dataframe(rows, self.classes)
+
+    def __repr__(self) -> str:
+        """One line for each image."""
+        lines = "".join(f"\n  {result!r}," for result in self)
+        return f"ImageResults([{lines}\n])" if lines else "ImageResults([])"
+
+
+def _summarize(face: FaceResult) -> str:
+    """Label and confidence; "?" if the prediction is withheld."""
+    return f"{face.label or '?'} {face.confidence or 0:.2f}"

@@ -1,0 +1,96 @@
+"""Calling a recognizer: one result per image, which holds its faces."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ke2nt.errors import DataError
+from ke2nt.predict.image_result import ImageResult, ImageResults
+from ke2nt.predict.recognizer import Recognizer
+from ke2nt.predict.result import FaceResult
+
+
+@pytest.fixture
+def images(portraits, scene, save, tmp_path):
+    """Two faces, no face, a broken file, one face in a file."""
+    (tmp_path / "bad.jpg").write_bytes(b"no image")
+    two = scene(400, 100, (portraits[0], 300, 10), (portraits[1], 20, 30))
+    one = save("one.png", scene(100, 100, (portraits[2], 10, 10)))
+    return [two, scene(20, 20), tmp_path / "bad.jpg", one]
+
+
+def test_one_result_per_image_with_the_faces_of_predict(recognizer, images):
+    results = recognizer(images)
+    assert [result.status for result in results] == ["ok", "no_face", "unreadable", "ok"]
+    assert [len(result.faces) for result in results] == [2, 0, 0, 1]
+    assert results[0].source == "image 0"
+    assert results[2].reason
+    assert results[0].reason is None
+
+    rows = recognizer.predict(images)
+    assert tuple(row for result in results for row in result.to_rows()) == rows
+    assert results[0].faces == rows[:2]
+
+
+def test_a_single_image_gives_one_result(recognizer, images):
+    for image in (images[0], images[3], str(images[3])):
+        (result,) = recognizer(image)
+        assert result.status == "ok"
+    assert recognizer([]) == ()
+    with pytest.raises(DataError, match="not an image"):
+        recognizer(3.5)
+
+
+def test_data_frame_equals_that_of_predict(recognizer, images):
+    pandas = pytest.importorskip("pandas")
+    table = recognizer(images).to_dataframe()
+    pandas.testing.assert_frame_equal(table, recognizer.predict(images).to_dataframe())
+    assert list(table["status"]) == ["ok", "ok", "no_face", "unreadable", "ok"]
+
+
+def test_to_dict_is_plain_json(recognizer, images):
+    results = recognizer(images)
+    value = results.to_dict()
+    assert json.loads(json.dumps(value)) == value
+    assert value["classes"] == list(recognizer.classes)
+    assert [image["status"] for image in value["images"]] == [r.status for r in results]
+    assert value["images"][0]["faces"] == [face.to_dict() for face in results[0].faces]
+
+
+def test_printing_is_short():
+    faces = (
+        FaceResult("a.jpg", "ok", label="happiness", confidence=0.934),
+        FaceResult("a.jpg", "low_confidence", confidence=0.4),
+    )
+    result = ImageResult("a.jpg", "ok", faces)
+    assert repr(result) == "ImageResult('a.jpg', 2 faces: happiness 0.93, ? 0.40)"
+    assert repr(ImageResult("b.jpg", "no_face")) == "ImageResult('b.jpg', no face)"
+    bad = ImageResult("c.jpg", "unreadable", reason="an empty file")
+    assert repr(bad) == "ImageResult('c.jpg', unreadable: an empty file)"
+    assert repr(ImageResults([result, bad], ("happiness",))).splitlines() == [
+        "ImageResults([",
+        "  ImageResult('a.jpg', 2 faces: happiness 0.93, ? 0.40),",
+        "  ImageResult('c.jpg', unreadable: an empty file),",
+        "])",
+    ]
+    assert repr(ImageResults([], ())) == "ImageResults([])"
+
+
+def test_withheld_predictions_and_custom_flags_are_kept(model, wall_detector, portraits, scene):
+    strict = Recognizer(model, detector=wall_detector, min_confidence=1.0, device="cpu")
+    (result,) = strict(scene(100, 100, (portraits[0], 10, 10)))
+    assert (result.status, result.faces[0].status) == ("ok", "low_confidence")
+
+    empty = (FaceResult("a.jpg", "no_face", unvalidated=True),)
+    assert ImageResult.from_rows(empty).unvalidated
+    assert ImageResult.from_rows(empty).to_rows() == empty
+
+
+def test_results_can_be_sliced_and_compared(recognizer, portraits, scene):
+    image = scene(100, 100, (portraits[0], 10, 10))
+    results = recognizer(np.stack([image, image]))
+    assert len(results) == 2
+    assert results[0].faces[0].box == results[1].faces[0].box
+    assert recognizer(image) == recognizer(image)
+    assert recognizer(image) != results
