@@ -1,4 +1,4 @@
-"""What a face does: action units of the Facial Action Coding System, per expression and intensity.
+"""What a face does: action units of the Facial Action Coding System, by expression and intensity.
 
 The prototypes follow the emotion table of EMFACS (Ekman & Friesen, 1983): each expression has a few
 variants, an action unit's activation is in [0, 1], and intensity scales the whole pattern.
@@ -16,13 +16,17 @@ from ke2nt.labels import CANONICAL, NEUTRAL, canonical_name
 
 __all__ = ["ACTION_UNITS", "PROTOTYPES", "ActionUnits", "sample_action_units"]
 
-# 43 is closure of the eyes and 64 a downward gaze; both belong to FACS' wider list.
+# Brows: 1 inner raiser, 2 outer raiser, 4 lowerer. Eyes: 5 upper lid raiser, 6 cheek raiser, 7 lid
+# tightener, 43 closure, 64 downward gaze. Nose: 9 wrinkler, 38 nostril dilator. Mouth: 10 upper lip
+# raiser, 12 corner puller (smile), 14 dimpler, 15 corner depressor, 16 lower lip depressor, 17 chin
+# raiser, 18 puckerer, 20 stretcher, 23 tightener, 24 presser, 25 lips part, 26 jaw drop, 27 mouth
+# stretch.
 ACTION_UNITS: tuple[int, ...] = (
     *(1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 16, 17, 18, 20, 23, 24, 25, 26, 27, 38, 43, 64),
 )
 _ROW = {unit: row for row, unit in enumerate(ACTION_UNITS)}
 
-# Expression → variants → activation at full intensity. "one-sided" patterns act on one half only.
+# Expression → variants → activation at full intensity
 PROTOTYPES: Mapping[str, tuple[Mapping[int, float], ...]] = {
     "neutral": ({},),
     "happiness": (
@@ -62,8 +66,10 @@ PROTOTYPES: Mapping[str, tuple[Mapping[int, float], ...]] = {
         {2: 0.5, 12: 0.65, 14: 1.0, 43: 0.15},
     ),
 }
-# Units of contempt act on one half of the face, apart from the lids.
+
+# Units of contempt act on one half of the face, except those of the lids
 _ONE_SIDED = {"contempt": (2, 10, 12, 14)}
+_WEAK_SIDE = 0.06
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,8 +77,8 @@ class ActionUnits:
     """Activations of the two halves of a face.
 
     Attributes:
-        values: float64 (A, 2) in [0, 1], rows as `ACTION_UNITS`, columns the half that is on the
-            left and on the right of an unmirrored picture.
+        values: float64 (A, 2) in [0, 1]; rows in the order of `ACTION_UNITS`, columns the left and
+            the right half of an unmirrored image.
     """
 
     values: np.ndarray
@@ -82,7 +88,7 @@ class ActionUnits:
         object.__setattr__(self, "_rows", self.values.tolist())
 
     def __call__(self, unit: int, side: int) -> float:
-        """Activation of a unit on the left (side −1) or right (side +1) half of the picture."""
+        """Activation of a unit on the left (side −1) or right (side +1) half of the image."""
         return self._rows[_ROW[unit]][0 if side < 0 else 1]
 
     def both(self, unit: int) -> float:
@@ -111,17 +117,23 @@ def sample_action_units(
     name = canonical_name(expression)
     if name not in CANONICAL or not 0 <= intensity <= 1:
         raise LabelError("intensity is out of range", expected="0 to 1", found=intensity)
+
+    # (A, 2) small activations at rest, nearly symmetric
     count = len(ACTION_UNITS)
     values = np.abs(rng.normal(0, rest, (count, 1))) + rng.normal(0, rest / 3, (count, 2))
+
+    # Everything is drawn for every expression, neutral included
     variants = PROTOTYPES[name]
     variant = variants[int(rng.integers(len(variants)))]
     scale = rng.normal(1, 0.14, (count, 1)) * (1 + rng.normal(0, 0.05, (count, 2)))
-    active = int(rng.integers(2))
+    active_side = int(rng.integers(2))
+
     if name != NEUTRAL:
         pattern = np.zeros((count, 2))
         for unit, activation in variant.items():
             pattern[_ROW[unit]] = activation
             if unit in _ONE_SIDED.get(name, ()):
-                pattern[_ROW[unit], 1 - active] *= 0.06
+                pattern[_ROW[unit], 1 - active_side] *= _WEAK_SIDE
         values = values + intensity * pattern * scale
+
     return ActionUnits(values.clip(0, 1))

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import numpy as np
 
-from ke2nt.drawn.curves import ellipse, mirror, spline
-from ke2nt.drawn.expression import ActionUnits
+from ke2nt.drawn.colors import mix
+from ke2nt.drawn.curves import SIDES, ellipse, mirror, spline
+from ke2nt.drawn.face import Face
 from ke2nt.drawn.identity import Identity
-from ke2nt.drawn.palette import Palette
-from ke2nt.drawn.scene import Scene, mix
+from ke2nt.drawn.mouth_shape import jaw_drop
+from ke2nt.drawn.scene import Scene
 
-__all__ = ["draw_body", "draw_head", "head_outline", "jaw_drop"]
+__all__ = ["draw_body", "draw_head", "head_outline"]
 
-
-def jaw_drop(units: ActionUnits) -> float:
-    """How far the jaw hangs, in face units (AU26, AU27)."""
-    return 0.14 * units.both(26) + 0.23 * units.both(27)
+# Dimples of a puckered chin, around its middle
+_CHIN_DIMPLES = ((-0.07, 0.0), (0.06, 0.02), (0.0, -0.045), (-0.02, 0.045), (0.09, -0.03))
 
 
-def head_outline(who: Identity, drop: float = 0.0) -> np.ndarray:
-    """Closed outline (N, 2) of the head; the lower half hangs with the jaw."""
-    w, jaw, chin, low = who.width, who.jaw, who.chin, who.length
+def head_outline(person: Identity, drop: float = 0.0) -> np.ndarray:
+    """Closed outline (N, 2) of the head.
+
+    Args:
+        person: Width, jaw, chin and length.
+        drop: How far the jaw hangs, in face units.
+    """
+    w, jaw, chin, low = person.width, person.jaw, person.chin, person.length
+
+    # right half, from the crown over temple, cheekbone and jaw to the chin
     half = np.array(
         [
             (0.0, -1.04),
@@ -35,51 +41,73 @@ def head_outline(who: Identity, drop: float = 0.0) -> np.ndarray:
             (0.0, 1.015 * low),
         ]
     )
+
+    # the lower a point, the more it hangs with the jaw
     half[:, 1] += drop * ((half[:, 1] - 0.25) / 0.55).clip(0, 1)
     left = (half * (-1, 1))[-2:0:-1]
     return spline(np.concatenate([half, left]), closed=True, steps=4)
 
 
-def draw_body(scene: Scene, who: Identity, units: ActionUnits, palette: Palette) -> None:
+def draw_body(scene: Scene, face: Face) -> None:
     """Neck, shoulders and ears."""
-    neck = 0.36 if who.attributes["gender"] == "female" else 0.44
-    neck *= 0.86 if who.attributes["age"] == "child" else 1.0
-    dark = mix(palette.skin, palette.fold, 0.42)
+    person, palette = face.person, face.palette
+
+    neck = 0.36 if person.attributes["gender"] == "female" else 0.44
+    neck *= 0.86 if person.attributes["age"] == "child" else 1.0
     y = np.array([0.55, 1.2, 1.5, 2.2])
-    side = np.stack([np.array([neck, neck, neck * 1.25, neck * 1.3]), y], axis=1)
-    scene.fill("back", mirror(side), dark, depth=-0.25, outlined=True)
+    side_line = np.stack([np.array([neck, neck, neck * 1.25, neck * 1.3]), y], axis=1)
+    shadow = mix(palette.skin, palette.fold, 0.42)
+    scene.fill("back", mirror(side_line), shadow, depth=-0.25, outlined=True)
+
     shoulder = spline([(0.0, 1.52), (neck, 1.42), (0.9, 1.62), (1.35, 1.9), (1.4, 2.4)], steps=4)
     scene.fill("back", mirror(shoulder), palette.cloth, depth=-0.3, outlined=True)
-    w = who.width
-    for s in (-1, 1):
-        ear = ellipse(s * 0.745 * w, 0.08, 0.085, 0.2)
-        scene.fill("back", ear, mix(palette.skin, palette.fold, 0.2), depth=-0.25, outlined=True)
-        inner = ellipse(s * 0.76 * w, 0.07, 0.035, 0.12)
+
+    # Ears, each with the shadow inside it
+    w = person.width
+    for side in SIDES:
+        ear = ellipse(side * 0.745 * w, 0.08, 0.085, 0.2)
+        skin = mix(palette.skin, palette.fold, 0.2)
+        scene.fill("back", ear, skin, depth=-0.25, outlined=True)
+        inner = ellipse(side * 0.76 * w, 0.07, 0.035, 0.12)
         scene.fill("back", inner, mix(palette.skin, palette.fold, 0.55), depth=-0.25)
 
 
-def draw_head(scene: Scene, who: Identity, units: ActionUnits, palette: Palette) -> None:
+def draw_head(scene: Scene, face: Face) -> None:
     """The skin and its relief; AU6 and AU12 round the cheeks, AU17 puckers the chin."""
-    drop = jaw_drop(units)
-    scene.fill("skin", head_outline(who, drop), palette.skin, outlined=True)
-    w = who.width
+    palette, drop = face.palette, jaw_drop(face.units)
+    scene.fill("skin", head_outline(face.person, drop), palette.skin, outlined=True)
+
+    # Light on the forehead
     scene.fill("broad", ellipse(0, -0.6, 0.38, 0.2), palette.gleam, alpha=0.45)
-    for s in (-1, 1):
-        smile = max(units(12, s), 0.8 * units(6, s))
-        temple = spline(
-            [(s * 0.78 * w, -0.5), (s * 0.6 * w, -0.15), (s * 0.72 * w, 0.1)], closed=True
-        )
-        scene.fill("broad", temple, palette.shade, alpha=0.3)
-        hollow = [(s * 0.7 * w, 0.2), (s * 0.5, 0.38), (s * 0.34, 0.68), (s * 0.6 * w, 0.62)]
-        hollow_alpha = 0.22 + 0.2 * who.wrinkles - 0.1 * smile
-        scene.fill("broad", spline(hollow, closed=True), palette.shade, alpha=hollow_alpha)
-        cheek = ellipse(s * 0.43, 0.26 - 0.06 * smile, 0.17 + 0.03 * smile, 0.13)
-        scene.fill("broad", cheek, palette.gleam, alpha=0.3 + 0.45 * smile)
-        blush = ellipse(s * 0.44, 0.32 - 0.07 * smile, 0.2, 0.14)
-        scene.fill("broad", blush, palette.blush, alpha=0.35 + 0.35 * smile)
-    low = 0.9 * who.length + drop
-    pucker = units.both(17)
+    for side in SIDES:
+        _draw_cheek(scene, face, side)
+
+    low = 0.9 * face.person.length + drop
     scene.fill("broad", ellipse(0, low - 0.02, 0.13, 0.07), palette.gleam, alpha=0.4)
-    for x, y in ((-0.07, 0.0), (0.06, 0.02), (0.0, -0.045), (-0.02, 0.045), (0.09, -0.03)):
+    pucker = face.units.both(17)
+    for x, y in _CHIN_DIMPLES:
         dimple = ellipse(x, low - 0.03 + y, 0.02, 0.016, count=8)
         scene.fill("fine", dimple, palette.shade, alpha=0.75 * pucker - 0.1)
+
+
+def _draw_cheek(scene: Scene, face: Face, side: int) -> None:
+    """Temple and hollow in shadow, cheek and blush that rise with a smile."""
+    palette, w = face.palette, face.person.width
+    smile = max(face.units(12, side), 0.8 * face.units(6, side))
+
+    temple = [(side * 0.78 * w, -0.5), (side * 0.6 * w, -0.15), (side * 0.72 * w, 0.1)]
+    scene.fill("broad", spline(temple, closed=True), palette.shade, alpha=0.3)
+    hollow = [
+        (side * 0.7 * w, 0.2),
+        (side * 0.5, 0.38),
+        (side * 0.34, 0.68),
+        (side * 0.6 * w, 0.62),
+    ]
+    hollow_alpha = 0.22 + 0.2 * face.person.wrinkles - 0.1 * smile
+    scene.fill("broad", spline(hollow, closed=True), palette.shade, alpha=hollow_alpha)
+
+    # the higher the smile, the rounder and redder the cheek
+    cheek = ellipse(side * 0.43, 0.26 - 0.06 * smile, 0.17 + 0.03 * smile, 0.13)
+    scene.fill("broad", cheek, palette.gleam, alpha=0.3 + 0.45 * smile)
+    blush = ellipse(side * 0.44, 0.32 - 0.07 * smile, 0.2, 0.14)
+    scene.fill("broad", blush, palette.blush, alpha=0.35 + 0.35 * smile)

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ke2nt.drawn.colors import WHITE, Color, mix
 from ke2nt.drawn.identity import Identity
-from ke2nt.drawn.scene import mix
 
 __all__ = ["Palette", "flat_palette", "paper_palette", "photo_palette"]
-
-Color = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Palette:
     """RGB colors of the parts.
 
-    `shade`, `gleam` and `blush` are for the soft layers, where mid-gray (128) leaves the skin as it
-    is, darker values darken it and lighter ones lighten it.
+    `shade`, `gleam` and `blush` are for the soft layers, where mid-gray (128) keeps the skin
+    unchanged, darker values darken it and lighter ones lighten it.
     """
 
     skin: Color
@@ -41,60 +39,68 @@ class Palette:
     blush: Color = (150, 112, 112)
 
 
-def photo_palette(who: Identity) -> Palette:
+def photo_palette(person: Identity) -> Palette:
     """Natural colors."""
-    skin, hair = who.skin, who.hair
-    pale = sum(hair) > 430
+    skin, hair = person.skin, person.hair
+
+    # brows of fair-haired people are darker than their hair
+    fair = sum(hair) > 430
+
     return Palette(
         skin=skin,
         fold=mix(skin, (70, 24, 18), 0.62),
-        lip=who.lip,
-        lip_line=mix(who.lip, (52, 14, 18), 0.62),
+        lip=person.lip,
+        lip_line=mix(person.lip, (52, 14, 18), 0.62),
         hair=hair,
         hair_dark=mix(hair, (12, 8, 10), 0.42),
         hair_light=mix(hair, (255, 240, 215), 0.2),
-        brow=mix(hair, (70, 48, 36), 0.55 if pale else 0.12),
+        brow=mix(hair, (70, 48, 36), 0.55 if fair else 0.12),
         lash=mix(skin, (18, 10, 10), 0.88),
-        iris=who.iris,
+        iris=person.iris,
         white=mix((244, 241, 238), skin, 0.08),
         cavity=(66, 18, 22),
         teeth=(240, 234, 224),
         tongue=(188, 88, 92),
-        cloth=who.cloth,
-        frame=mix(who.cloth, (24, 22, 26), 0.75),
+        cloth=person.cloth,
+        frame=mix(person.cloth, (24, 22, 26), 0.75),
     )
 
 
-def flat_palette(who: Identity) -> Palette:
+def flat_palette(person: Identity) -> Palette:
     """Clear, saturated colors for flat drawing."""
-    vivid = photo_palette(who)
-    skin = mix(who.skin, (255, 196, 150), 0.25)
+    natural = photo_palette(person)
+
+    # one warm light on every skin
+    skin = mix(person.skin, (255, 196, 150), 0.25)
+
     return Palette(
         skin=skin,
         fold=mix(skin, (110, 40, 30), 0.5),
-        lip=mix(who.lip, (214, 64, 84), 0.35),
+        lip=mix(person.lip, (214, 64, 84), 0.35),
         lip_line=(96, 24, 32),
-        hair=_saturate(who.hair, 1.35),
-        hair_dark=vivid.hair_dark,
-        hair_light=vivid.hair_light,
-        brow=vivid.brow,
+        hair=_saturated(person.hair, 1.35),
+        hair_dark=natural.hair_dark,
+        hair_light=natural.hair_light,
+        brow=natural.brow,
         lash=(28, 20, 26),
-        iris=_saturate(who.iris, 1.4),
-        white=(255, 255, 255),
+        iris=_saturated(person.iris, 1.4),
+        white=WHITE,
         cavity=(92, 16, 30),
-        teeth=(255, 255, 255),
+        teeth=WHITE,
         tongue=(230, 96, 110),
-        cloth=_saturate(who.cloth, 1.3),
+        cloth=_saturated(person.cloth, 1.3),
         frame=(30, 28, 40),
     )
 
 
-def paper_palette(who: Identity) -> Palette:
+def paper_palette(person: Identity) -> Palette:
     """Graphite on paper: skin stays paper, hair takes a tone after its lightness."""
-    luma = sum(who.hair) / 765
-    tone = round(96 + 120 * luma)
+    lightness = sum(person.hair) / 765
+    tone = round(96 + 120 * lightness)
     hair = (tone, tone, tone)
     paper = (246, 244, 238)
+
+    # soft layers are fainter here: graphite smudges less than light does
     return Palette(
         skin=paper,
         fold=(96, 94, 94),
@@ -118,7 +124,7 @@ def paper_palette(who: Identity) -> Palette:
     )
 
 
-def _saturate(color: Color, factor: float) -> Color:
+def _saturated(color: Color, factor: float) -> Color:
     gray = sum(color) / 3
     r, g, b = (min(max(round(gray + (c - gray) * factor), 0), 255) for c in color)
     return (r, g, b)

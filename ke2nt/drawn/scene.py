@@ -1,4 +1,4 @@
-"""A list of shapes in face coordinates, in painting order, before any pose or pixel."""
+"""Shapes in face coordinates, by layer and in painting order, before any pose or pixel."""
 
 from __future__ import annotations
 
@@ -7,19 +7,29 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from ke2nt.drawn.colors import Color
 from ke2nt.drawn.curves import stroke
 
-__all__ = ["LAYERS", "Layer", "Scene", "Shape", "mix"]
+__all__ = ["LAYERS", "Layer", "Scene", "Shape"]
 
-Color = tuple[int, int, int]
-# back: neck, ears, hair behind; skin: the head; broad and fine: soft shading of the skin;
-# front: features; top: hair, glasses and what covers the face.
+# back: neck, ears, hair behind the head; skin: the head; broad and fine: soft shading of the skin;
+# front: features; top: hair, glasses and what covers the face
 Layer = Literal["back", "skin", "broad", "fine", "front", "top"]
 LAYERS: tuple[Layer, ...] = ("back", "skin", "broad", "fine", "front", "top")
 
+_FAINTEST_ALPHA = 0.03
+
 
 class Shape(NamedTuple):
-    """A filled outline: points (N, 2), color, opacity, height above the head, drawn rim."""
+    """A filled outline.
+
+    Attributes:
+        points: (N, 2), closed.
+        color: RGB.
+        alpha: Opacity, 0 to 255.
+        depth: Height above the head in face units; it shifts with the pose.
+        outlined: Whether styles with outlines draw its rim.
+    """
 
     points: np.ndarray
     color: Color
@@ -44,8 +54,8 @@ class Scene:
         depth: float = 0.0,
         outlined: bool = False,
     ) -> None:
-        """Add a filled outline; shapes too faint to see are left out."""
-        if alpha > 0.03:
+        """Add a filled outline, unless it is too faint to see."""
+        if alpha > _FAINTEST_ALPHA:
             shape = Shape(points, color, round(255 * min(alpha, 1.0)), depth, outlined)
             self.shapes[layer].append(shape)
 
@@ -61,21 +71,7 @@ class Scene:
         start: float = 1.0,
         end: float = 1.0,
     ) -> None:
-        """Add a tapered stroke along (N, 2) points."""
-        if alpha > 0.03:
-            self.fill(
-                layer,
-                stroke(points, width, start=start, end=end),
-                color,
-                alpha=alpha,
-                depth=depth,
-            )
-
-
-def mix(a: Color, b: Color, share: float) -> Color:
-    """Color between two: `a` at share 0, `b` at share 1."""
-    return (
-        round(a[0] + (b[0] - a[0]) * share),
-        round(a[1] + (b[1] - a[1]) * share),
-        round(a[2] + (b[2] - a[2]) * share),
-    )
+        """Add a tapered stroke along points (N, 2), unless it is too faint to see."""
+        if alpha > _FAINTEST_ALPHA:
+            outline = stroke(points, width, start=start, end=end)
+            self.fill(layer, outline, color, alpha=alpha, depth=depth)

@@ -2,115 +2,80 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image
 
+from ke2nt.drawn.colors import BLACK, Color
+from ke2nt.drawn.finish import (
+    finish_archive,
+    finish_camera,
+    finish_night,
+    finish_pencil,
+    finish_print,
+)
 from ke2nt.drawn.identity import Identity
 from ke2nt.drawn.palette import Palette, flat_palette, paper_palette, photo_palette
+from ke2nt.errors import DataError
+from ke2nt.runtime.renamed import warn_renamed
+from ke2nt.runtime.suggest import did_you_mean
 
-__all__ = ["STYLES", "Style"]
-
-Finish = Callable[[Image.Image, np.random.Generator], Image.Image]
-_LUMA = (0.299, 0.587, 0.114)
+__all__ = ["STYLES", "Style", "current_style"]
 
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How a scene becomes a picture.
+    """How a scene becomes an image.
 
     Attributes:
         palette: Colors for an identity.
+        finish: What camera or paper does to the image.
+        backdrop: "scene" (blurred), "flat" (one color) or "paper".
         shading: Strength of the soft layers, 0 (flat) to 1.
         outline: Width of drawn outlines in face units; 0 draws none.
         line: Color of the outlines.
-        backdrop: "scene" (blurred), "flat" (one color) or "paper".
-        finish: What camera or paper does to the picture.
     """
 
     palette: Callable[[Identity], Palette]
-    shading: float
-    outline: float
-    line: tuple[int, int, int]
-    backdrop: Literal["scene", "flat", "paper"]
-    finish: Finish
-
-
-def _array(image: Image.Image) -> np.ndarray:
-    return np.asarray(image, dtype=np.float32)
-
-
-def _image(pixels: np.ndarray) -> Image.Image:
-    return Image.fromarray((pixels + 0.5).clip(0, 255).astype(np.uint8))
-
-
-def _jpeg(image: Image.Image, quality: int) -> Image.Image:
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=quality)
-    return Image.open(buffer).convert("RGB")
-
-
-def _camera(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Exposure, white balance, and now and then blur, noise or compression."""
-    blur, gain, tint = rng.random(), rng.uniform(0.72, 1.1), rng.normal(1, 0.035, 3)
-    if blur < 0.22:
-        image = image.filter(ImageFilter.GaussianBlur(image.width / 64 * (0.3 + 2.5 * blur)))
-    noise = rng.normal(0, rng.uniform(1, 6), (image.height, image.width, 1))
-    offset = rng.normal(0, 8)
-    image = _image(_array(image) * (gain * tint).astype(np.float32) + (noise + offset))
-    quality, compress = int(rng.integers(50, 92)), rng.random() < 0.4
-    return _jpeg(image, quality) if compress else image
-
-
-def _archive(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Gray 48-pixel crops with odd contrast, as collected from the web."""
-    size = image.size
-    gray = _array(image) @ np.array(_LUMA, dtype=np.float32)
-    gray = np.array(Image.fromarray(gray).resize((48, 48), Image.Resampling.BOX))
-    gray = (gray - gray.mean()) * rng.uniform(0.7, 1.35) + gray.mean() + rng.normal(0, 18)
-    gray += rng.normal(0, rng.uniform(2, 8), gray.shape)
-    small = _jpeg(_image(gray).convert("RGB"), int(rng.integers(50, 92)))
-    gray_image = small.convert("L").resize(size, Image.Resampling.BICUBIC)
-    return gray_image.convert("RGB")
-
-
-def _pencil(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Graphite grain on warm paper."""
-    side = image.width
-    grain = rng.normal(0, 1, (side, side)).astype(np.float32)
-    slant = grain + np.roll(grain, (1, -1), (0, 1)) + np.roll(grain, (2, -2), (0, 1))
-    tone = _array(image).mean(axis=2)
-    tone += slant * (1.5 + 9 * (1 - tone / 255)) * 0.8
-    paper = np.array([1.0, 0.99, 0.965], dtype=np.float32) * rng.uniform(0.93, 1.02)
-    return _image(tone[..., None] * paper)
-
-
-def _print(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Inks of slightly different strength."""
-    return _image(_array(image) * rng.normal(1, 0.025, 3).astype(np.float32))
-
-
-def _night(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Little light from one side, blue shadows, sensor noise."""
-    side = image.width
-    angle = rng.uniform(0, 2 * np.pi)
-    ramp = np.linspace(-1, 1, side, dtype=np.float32)
-    fall = 0.5 + 0.5 * (np.cos(angle) * ramp[None, :] + 0.5 * np.sin(angle) * ramp[:, None])
-    light = rng.uniform(0.42, 0.68) * (0.35 + 0.9 * fall.clip(0, 1))
-    tint = np.array([0.86, 0.96, 1.25], dtype=np.float32)
-    pixels = (_array(image) / 255) ** 1.15 * 255 * light[..., None] * tint
-    noise = rng.normal(0, rng.uniform(4, 9), (side, side, 3))
-    return _image(pixels + noise.astype(np.float32) + 8)
+    finish: Callable[[Image.Image, np.random.Generator], Image.Image]
+    backdrop: Literal["scene", "flat", "paper"] = "scene"
+    shading: float = 1.0
+    outline: float = 0.0
+    line: Color = BLACK
 
 
 STYLES: Mapping[str, Style] = {
-    "photo": Style(photo_palette, 1.0, 0.0, (0, 0, 0), "scene", _camera),
-    "gray48": Style(photo_palette, 1.0, 0.0, (0, 0, 0), "scene", _archive),
-    "sketch": Style(paper_palette, 0.8, 0.026, (70, 68, 70), "paper", _pencil),
-    "cartoon": Style(flat_palette, 0.3, 0.034, (44, 28, 36), "flat", _print),
-    "night": Style(photo_palette, 1.0, 0.0, (0, 0, 0), "scene", _night),
+    "photo": Style(photo_palette, finish_camera),
+    "gray48": Style(photo_palette, finish_archive),
+    "sketch": Style(
+        paper_palette, finish_pencil, "paper", shading=0.8, outline=0.026, line=(70, 68, 70)
+    ),
+    "cartoon": Style(
+        flat_palette, finish_print, "flat", shading=0.3, outline=0.034, line=(44, 28, 36)
+    ),
+    "night": Style(photo_palette, finish_night),
 }
+
+_RENAMED = {"grey48": "gray48"}
+
+
+def current_style(name: str) -> str:
+    """The name of a style, with a warning where an old name is given.
+
+    Raises:
+        DataError: No style has that name.
+    """
+    if name in _RENAMED:
+        warn_renamed("drawing style", name, _RENAMED[name])
+        return _RENAMED[name]
+
+    if name not in STYLES:
+        raise DataError(
+            f"unknown style {name!r}",
+            expected=f"one of {', '.join(STYLES)}",
+            hint=did_you_mean(name, STYLES),
+        )
+    return name

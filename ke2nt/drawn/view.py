@@ -1,4 +1,4 @@
-"""How a face is seen in one picture: pose, light, gaze, backdrop and what covers it."""
+"""How a face is seen in one image: pose, light, gaze, backdrop and what covers it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from ke2nt.drawn.cover import COVERS, Cover
 
 __all__ = ["View"]
 
+# The head as an ellipsoid, half axes in face units, and the depth of the axis that it turns about
 _WIDTH, _HEIGHT, _DEPTH = 0.9, 1.35, 0.62
+_AXIS_DEPTH = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +20,8 @@ class View:
     """Camera and light.
 
     Attributes:
-        yaw, pitch, roll: Turns of the head in radians.
-        scale: Half the height of the head as a share of the picture's side.
+        yaw, pitch, roll: Rotations of the head in radians.
+        scale: Half the height of the head as a share of the image's side.
         shift: Offset of the head's center as a share of the side.
         light: Direction from which light falls (right, up), length 0 to 1.
         gaze: Shift of the irises in face units.
@@ -40,12 +42,17 @@ class View:
     @classmethod
     def sample(cls, rng: np.random.Generator, *, occlusion: float = 0.0) -> View:
         """Draw a view; `occlusion` is the share of views in which something covers the face."""
+        # Pose, position and gaze
         turn = rng.normal(size=6).clip(-2.2, 2.2)
+
         angle = rng.uniform(0, 2 * np.pi)
         strength = rng.uniform(0.1, 1)
         light = (float(np.cos(angle) * strength), float(np.sin(angle) * 0.5 * strength + 0.35))
+
+        # A cover is drawn either way, so that `occlusion` changes nothing else
         covered = rng.random() < occlusion
         cover = COVERS[int(rng.integers(len(COVERS)))]
+
         return cls(
             yaw=0.14 * turn[0],
             pitch=0.07 * turn[1],
@@ -63,13 +70,19 @@ class View:
         x, y = points[:, 0], points[:, 1]
         bulge = 1 - (x / _WIDTH) ** 2 - (y / _HEIGHT) ** 2
         z = _DEPTH * np.sqrt(bulge.clip(0, 1)) + depth
+
+        # yaw
         cos, sin = np.cos(self.yaw), np.sin(self.yaw)
-        turned = x * cos + (z - 0.25) * sin
+        turned = x * cos + (z - _AXIS_DEPTH) * sin
         z = z * cos - x * sin
+
+        # pitch
         cos, sin = np.cos(self.pitch), np.sin(self.pitch)
-        nodded = y * cos + (z - 0.25) * sin
+        nodded = y * cos + (z - _AXIS_DEPTH) * sin
+
+        # roll, scale and shift
         cos, sin = np.cos(self.roll) * self.scale, np.sin(self.roll) * self.scale
-        out = np.empty_like(points)
-        out[:, 0] = turned * cos - nodded * sin + 0.5 + self.shift[0]
-        out[:, 1] = turned * sin + nodded * cos + 0.5 + self.shift[1]
-        return out * size
+        pixels = np.empty_like(points)
+        pixels[:, 0] = turned * cos - nodded * sin + 0.5 + self.shift[0]
+        pixels[:, 1] = turned * sin + nodded * cos + 0.5 + self.shift[1]
+        return pixels * size

@@ -9,10 +9,12 @@ import pytest
 
 from ke2nt.datasets.drawn import DrawnReader
 from ke2nt.drawn.dataset import SPLITS, DrawnFaces
-from ke2nt.drawn.identity import AGES, GENDERS, SKINS, Identity
+from ke2nt.drawn.identity import Identity
+from ke2nt.drawn.traits import AGES, GENDERS, SKINS
 from ke2nt.errors import DataError, Ke2ntError, LabelError
 from ke2nt.labels import CANONICAL, DATASET_LABELS
 from ke2nt.runtime.digest import digest_bytes
+from ke2nt.runtime.renamed import RenamedWarning
 
 
 def digest(faces: DrawnFaces, indices) -> str:
@@ -38,14 +40,14 @@ def test_a_sample_does_not_depend_on_the_others():
     )
 
 
-def test_masks_do_not_change_the_picture():
+def test_masks_do_not_change_the_image():
     faces = DrawnFaces(40)
     assert np.array_equal(
         faces.render_sample(5, masks=True).image, faces.render_sample(5, masks=False).image
     )
 
 
-def test_workers_do_not_change_the_pictures():
+def test_workers_do_not_change_the_images():
     faces = DrawnFaces(70, seed=3, size=16)
     indices = list(range(70))
     one = [face.image for face in faces.render(indices, workers=1)]
@@ -111,15 +113,15 @@ def test_identities_cover_groups_and_respect_nature():
 
 def test_intensity_range():
     faces = DrawnFaces(240, size=16, min_intensity=0.6)
-    shown = [faces.render_sample(i) for i in range(64)]
-    assert all(f.intensity == 0 for f in shown if f.expression == "neutral")
-    levels = [f.intensity for f in shown if f.expression != "neutral"]
+    samples = [faces.render_sample(i) for i in range(64)]
+    assert all(f.intensity == 0 for f in samples if f.expression == "neutral")
+    levels = [f.intensity for f in samples if f.expression != "neutral"]
     assert min(levels) >= 0.6
     assert max(levels) <= 1
     assert max(levels) - min(levels) > 0.3
 
 
-def test_own_classes_keep_their_order():
+def test_custom_classes_keep_their_order():
     faces = DrawnFaces(30, size=16, classes=DATASET_LABELS["rafdb"])
     assert [faces.render_sample(i).expression for i in range(7)] == list(DATASET_LABELS["rafdb"])
     other = faces.render_sample(0, expression="contempt", intensity=1.0)
@@ -137,7 +139,7 @@ def test_to_split_gives_samples_in_memory():
     assert set(split.labels()) == set(range(8))
 
 
-def test_reader_draws_what_the_set_holds():
+def test_reader_draws_the_faces_of_the_set():
     reader = DrawnReader(count=64, size=24, seed=3, style="sketch")
     assert (reader.name, reader.splits) == ("drawn", ("train", "val", "test"))
     assert reader.classes == CANONICAL
@@ -169,7 +171,7 @@ def test_reader_refuses_a_folder(tmp_path):
         ({"classes": ("fear", "boredom")}, "boredom"),
     ],
 )
-def test_bad_arguments_are_named(options, word):
+def test_errors_name_the_invalid_argument(options, word):
     with pytest.raises(Ke2ntError, match=word):
         DrawnFaces(**{"count": 40, **options})
 
@@ -190,6 +192,17 @@ def test_unknown_split_style_and_expression():
         faces.render_sample(0, expression="envy")
     with pytest.raises(LabelError, match="0 to 1"):
         faces.render_sample(1, intensity=2.0)
+
+
+def test_old_style_name():
+    with pytest.warns(RenamedWarning, match="'gray48'"):
+        faces = DrawnFaces(40, size=16, styles=("grey48",))
+    assert faces == DrawnFaces(40, size=16, styles=("gray48",))
+    with pytest.warns(RenamedWarning, match="'gray48'"):
+        face = faces.render_sample(3, style="grey48")
+    assert face.style == face.attributes["style"] == "gray48"
+    with pytest.warns(RenamedWarning, match="'gray48'"):
+        assert len(DrawnReader(count=40, size=16, style="grey48").load("val")) > 0
 
 
 def test_too_few_faces_for_three_splits():

@@ -22,7 +22,7 @@ def data():
 
 
 def ridge_accuracy(train, labels, test, answers):
-    """Best accuracy over penalties of a ridge classifier, which favors it: chosen on the test."""
+    """Accuracy of a ridge classifier at the penalty that is best on the test set."""
     mean, spread = train.mean(axis=0), train.std(axis=0) + 1e-6
     a, b = (train - mean) / spread, (test - mean) / spread
     kernel, cross = a @ a.T / a.shape[1], b @ a.T / a.shape[1]
@@ -72,7 +72,7 @@ def linear(data):
     return ridge_accuracy(halved(train), labels, halved(test), answers)
 
 
-def test_a_linear_classifier_on_pixels_is_not_enough(linear):
+def test_linear_classifier_on_pixels_is_not_enough(linear):
     assert CHANCE < linear < 0.65
 
 

@@ -63,26 +63,26 @@ def test_summary_is_plain_json_and_counts_the_files(written):
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])
-def test_the_manifest_reader_reads_it_back(written, split):
+def test_manifest_reader_reads_the_folder(written, split):
     out, summary, faces = written
-    read = get_reader("manifest", out / "manifest.csv").load(split)
-    assert len(read) == summary["splits"][split]["faces"]
+    loaded = get_reader("manifest", out / "manifest.csv").load(split)
+    assert len(loaded) == summary["splits"][split]["faces"]
     drawn = faces.to_split(split)
-    assert [read.classes[s.label] for s in read.samples] == [
+    assert [loaded.classes[s.label] for s in loaded.samples] == [
         CANONICAL[s.label] for s in drawn.samples
     ]
-    assert [s.subject for s in read.samples] == [s.subject for s in drawn.samples]
-    assert read.samples[0].attributes["intensity"] == drawn.samples[0].attributes["intensity"]
+    assert [s.subject for s in loaded.samples] == [s.subject for s in drawn.samples]
+    assert loaded.samples[0].attributes["intensity"] == drawn.samples[0].attributes["intensity"]
 
 
-def test_a_folder_in_use_is_refused(tmp_path):
+def test_folder_in_use_is_refused(tmp_path):
     (tmp_path / "mine.txt").write_text("keep")
     with pytest.raises(DataError, match="in use"):
         write_folder(tmp_path, count=24, size=16, quiet=True)
     assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
 
 
-def test_a_file_in_the_way_is_refused(tmp_path):
+def test_file_in_the_way_is_refused(tmp_path):
     (tmp_path / "out").write_text("keep")
     with pytest.raises(DataError, match="in use"):
         write_folder(tmp_path / "out", count=24, size=16, quiet=True)
@@ -95,7 +95,7 @@ def test_bad_values_leave_nothing_behind(tmp_path, options):
     assert not list(tmp_path.iterdir())
 
 
-def test_an_interrupted_run_leaves_nothing_behind(tmp_path, monkeypatch):
+def test_interrupted_run_leaves_nothing_behind(tmp_path, monkeypatch):
     def fail(path, value):
         raise KeyboardInterrupt
 

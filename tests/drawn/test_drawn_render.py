@@ -1,4 +1,4 @@
-"""Pictures and region masks: what changes, where, and by how much."""
+"""Images and region masks: what changes, where, and by how much."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ke2nt.errors import DataError
 from ke2nt.labels import CANONICAL
 
 EXPRESSIVE = [name for name in CANONICAL if name != "neutral"]
-SMOOTH = "sketch"  # the only randomness is the paper's grain, which is the same in a pair
+SMOOTH = "sketch"  # the paper's grain is the only randomness, and it is the same in a pair
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def change(faces, index, name, intensity, style=SMOOTH):
 
 @pytest.mark.parametrize("size", [16, 48, 112])
 @pytest.mark.parametrize("style", list(STYLES))
-def test_picture_has_the_size_asked_for(style, size):
+def test_image_has_the_requested_size(style, size):
     face = DrawnFaces(30, size=size, styles=(style,)).render_sample(7)
     assert face.image.shape == (size, size, 3)
     assert face.image.dtype == np.uint8
@@ -58,13 +58,13 @@ def test_masks_follow_the_expression(faces):
 
 @pytest.mark.parametrize("name", EXPRESSIVE)
 def test_change_lies_in_the_regions(faces, name):
-    """The regions are a small part of the picture and hold most of the change."""
+    """The regions are a small part of the image and hold most of the change."""
     inside, area = [], []
     for index in range(6):
         delta = change(faces, index, name, 1.0)
-        shown = faces.render_sample(index, expression=name, intensity=1.0, masks=True).masks
+        active = faces.render_sample(index, expression=name, intensity=1.0, masks=True).masks
         neutral = faces.render_sample(index, expression="neutral", masks=True).masks
-        regions = (shown | neutral).any(axis=0)
+        regions = (active | neutral).any(axis=0)
         inside.append(delta[regions].sum() / delta.sum())
         area.append(regions.mean())
     assert np.mean(area) < 0.35
@@ -95,15 +95,14 @@ def test_contempt_changes_one_half_of_the_mouth():
 
 
 def test_styles_differ_and_keep_the_face(faces):
-    pictures = {style: faces.render_sample(9, style=style).image.astype(float) for style in STYLES}
-    names = list(pictures)
+    images = {style: faces.render_sample(9, style=style).image.astype(float) for style in STYLES}
+    names = list(images)
     for i, a in enumerate(names):
         for b in names[i + 1 :]:
-            assert np.abs(pictures[a] - pictures[b]).mean() > 8, (a, b)
-    for gray in ("gray48",):
-        spread = pictures[gray].max(axis=2) - pictures[gray].min(axis=2)
-        assert spread.max() == 0
-    assert pictures["night"].mean() < 0.65 * pictures["photo"].mean()
+            assert np.abs(images[a] - images[b]).mean() > 8, (a, b)
+    spread = images["gray48"].max(axis=2) - images["gray48"].min(axis=2)
+    assert spread.max() == 0
+    assert images["night"].mean() < 0.65 * images["photo"].mean()
     units = {
         style: faces.render_sample(9, style=style).action_units.values.tobytes() for style in STYLES
     }
@@ -121,16 +120,16 @@ def test_occlusion_covers_a_part():
 
 
 def test_contact_sheet_lays_out_in_rows():
-    pictures = [np.full((4, 4, 3), level, np.uint8) for level in (10, 20, 30)]
-    sheet = contact_sheet(pictures, 2, gap=1)
+    images = [np.full((4, 4, 3), level, np.uint8) for level in (10, 20, 30)]
+    sheet = contact_sheet(images, 2, gap=1)
     assert sheet.shape == (11, 11, 3)
     assert [sheet[2, 2, 0], sheet[2, 7, 0], sheet[7, 2, 0], sheet[7, 7, 0]] == [10, 20, 30, 255]
 
 
 @pytest.mark.parametrize(
-    ("pictures", "columns"),
+    ("images", "columns"),
     [([], 3), ([np.zeros((4, 4, 3)), np.zeros((5, 5, 3))], 3), ([np.zeros((4, 4, 3))], 0)],
 )
-def test_contact_sheet_refuses(pictures, columns):
+def test_contact_sheet_errors(images, columns):
     with pytest.raises(DataError, match="contact sheet"):
-        contact_sheet(pictures, columns)
+        contact_sheet(images, columns)
