@@ -7,7 +7,7 @@
 
 Drawn faces of other people than those that the generator learned from, or FER+'s validation usage.
 A row a generator; rows of earlier calls stay in the table, OUT/table.md and OUT/table.json. Figures
-are explained in `ke2nt.generation.quality.judge_generator`.
+are explained in `ke2nt.generation.evaluate_generator.evaluate_generator`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import Any
 
 from ke2nt.config.gan import FesganConfig
 from ke2nt.datasets.catalog import get_reader
+from ke2nt.generation.evaluate_generator import evaluate_generator
 from ke2nt.generation.networks.generator import FaceGenerator
-from ke2nt.generation.quality import judge_generator
 from ke2nt.models.load import load_model
 from ke2nt.runtime.atomic import write_json, write_text
 from ke2nt.training.run_directory import RunDirectory
@@ -35,11 +35,11 @@ def row(run: Path, judge: str, root: str | None, args: argparse.Namespace) -> di
     if root is not None:
         config = config.model_copy(update={"data": config.data.model_copy(update={"root": root})})
     reader = get_reader(config.data.name, config.data.root, config.data.options)
-    figures = judge_generator(
+    figures = evaluate_generator(
         FaceGenerator.load(run),
         load_model(judge),
         real=reader.load(config.data.val_split or "val"),
-        learned=training_split(config),
+        training=training_split(config),
         count=args.count,
         seed=args.seed,
     )

@@ -1,4 +1,4 @@
-"""Normalization of another domain."""
+"""Normalization layers in another domain: their parameters, and their statistics (AdaBN)."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from ke2nt.errors import ModelError
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.norms import batch_norms
 
-__all__ = ["norm_parameters", "recompute_statistics"]
+__all__ = ["normalization_parameters", "recompute_statistics"]
 
 
-def norm_parameters(model: nn.Module) -> list[nn.Parameter]:
-    """Scales and shifts of all normalization layers, of batches, layers and groups."""
-    kinds = (_BatchNorm, nn.LayerNorm, nn.GroupNorm)
+def normalization_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """Return scales and shifts of all batch, layer and group normalizations."""
+    layer_types = (_BatchNorm, nn.LayerNorm, nn.GroupNorm)
     return [
         p
         for module in model.modules()
-        if isinstance(module, kinds)
+        if isinstance(module, layer_types)
         for p in module.parameters(recurse=False)
     ]
 
@@ -29,14 +29,14 @@ def norm_parameters(model: nn.Module) -> list[nn.Parameter]:
 def recompute_statistics(
     model: ExpressionModel, images: FaceTensors, *, batch_size: int = 128
 ) -> None:
-    """Replace the kept statistics by those of some images: AdaBN (https://arxiv.org/abs/1603.04779).
+    """Replace the batch statistics by those of some images: AdaBN (https://arxiv.org/abs/1603.04779).
 
-    The mean over batches of equal size; the model ends in evaluation mode.
+    The statistics are the mean over batches of equal size. The model ends in evaluation mode.
 
     Args:
         model: Changed in place.
         images: Unlabeled images in the model's size.
-        batch_size: Images a forward pass; fewer where there are fewer.
+        batch_size: Images per forward pass; fewer where there are fewer.
 
     Raises:
         ModelError: The model has no batch normalization.
@@ -44,17 +44,21 @@ def recompute_statistics(
     layers = batch_norms(model)
     if not layers:
         raise ModelError(
-            "the model keeps no statistics of its input that could be replaced",
+            "the model has no batch normalization whose statistics could be replaced",
             expected="a backbone with batch normalization, such as a ResNet",
             found=model.architecture.get("backbone"),
-            hint="adapt.method=entropy works with other normalizations, too.",
+            hint="adapt.method=entropy also works with other normalization layers.",
         )
+
+    # without momentum, a layer keeps the plain mean over all batches
     device = next(model.parameters()).device
     momenta = [layer.momentum for layer in layers]
     model.eval()
     for layer in layers:
         layer.reset_running_stats()
-        layer.momentum, layer.training = None, True  # the plain mean over batches
+        layer.momentum, layer.training = None, True
+
+    # a smaller last batch would count as much as a full one, so it is dropped
     try:
         for batch in images.batches(min(batch_size, len(images.usable)), drop_last=True):
             model(model.preprocessing.normalize(batch.pixels.to(device)))

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from ke2nt.adapt.methods import AdaptationLoss, Space, part_weights
-from ke2nt.adapt.normalization_statistics import norm_parameters
-from ke2nt.adapt.target_images import UNKNOWN, TargetStream
+from ke2nt.adapt.methods import resolve_part_classes
+from ke2nt.adapt.normalization_statistics import normalization_parameters
+from ke2nt.adapt.objective import AdaptationLoss
+from ke2nt.adapt.part import PartContext
+from ke2nt.adapt.target_images import UNLABELED
+from ke2nt.adapt.target_stream import TargetStream
 from ke2nt.adapt.tasks import AdaptTrainer, EntropyTrainer
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.config.adapt import AdaptConfig
@@ -52,18 +55,20 @@ def prepare_adaptation(
     Raises:
         Ke2ntError: The configuration asks for parts that the model or its text cannot have.
     """
-    settings = config.adaptation_run(mixes="metric" not in part_weights(config.adapt))
+    part_classes = resolve_part_classes(config.adapt).values()
+    needs_single_labels = any(getattr(c, "needs_single_labels", False) for c in part_classes)
+    settings = config.adaptation_run(mixes=not needs_single_labels)
     source_bank = _source_bank(config, model, accelerator.device)
     shared = trainer_parts(settings, run, source, model, accelerator, **options)
     width = model.dim if isinstance(model, KE2NT) else model.backbone.width
-    space = Space(len(model.classes), width, model.bank, shared["loss"], config.seed)
+    space = PartContext(len(model.classes), width, model.bank, shared["loss"], config.seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         parts = AdaptationLoss(config.adapt, space).to(accelerator.device)
     optimizer: torch.optim.Optimizer = shared["optimizer"]
-    for group in parameter_groups(parts.others(), config.optim):
+    for group in parameter_groups(parts.other_parameters(), config.optim):
         optimizer.add_param_group(group)
-    if centers := parts.centers():
+    if centers := parts.center_parameters():
         _add_centers(optimizer, centers, config)
     return AdaptTrainer(
         **shared,
@@ -88,7 +93,7 @@ def prepare_entropy(
     Raises:
         ModelError: The model has no normalization layers.
     """
-    learn = norm_parameters(model)
+    learn = normalization_parameters(model)
     if not learn:
         raise ModelError(
             "the model has no normalization that entropy minimization could move",
@@ -97,7 +102,7 @@ def prepare_entropy(
     model.requires_grad_(False)
     for parameter in learn:
         parameter.requires_grad_(True)
-    nothing = torch.full((len(target),), UNKNOWN)
+    nothing = torch.full((len(target),), UNLABELED)
     data = TrainingData(target, target, nothing)
     settings = config.adaptation_run(mixes=False)
     shared = trainer_parts(settings, run, data, model, accelerator, **options)

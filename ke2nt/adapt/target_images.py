@@ -1,57 +1,46 @@
-"""The target's images: without labels for all that learns, with them for the last report alone."""
+"""The target's images. Training sees them without labels; only the final report reads labels."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from ke2nt.config.adapt import TargetConfig
 from ke2nt.data.images import is_image_name
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.data.sample import FaceSample, FaceSplit
-from ke2nt.data.tensors import Batch, FaceTensors
+from ke2nt.data.tensors import FaceTensors
 from ke2nt.datasets.base import Reader
 from ke2nt.datasets.catalog import get_reader
 from ke2nt.datasets.class_folders import find_class_folders, images_of
 from ke2nt.errors import DataError, LabelError
 from ke2nt.labels import LabelMapping, map_labels
-from ke2nt.runtime.distributed import world_size
-from ke2nt.runtime.seeding import torch_generator
 
-__all__ = ["UNKNOWN", "Target", "TargetStream", "load_target", "unlabeled"]
+__all__ = ["UNLABELED", "TargetData", "load_target", "strip_labels"]
 
-UNKNOWN = -1
-_LEAST = 2
+UNLABELED = -1
+"""Label of an image whose class is unknown or not read."""
 
-
-def unlabeled(split: FaceSplit, classes: tuple[str, ...]) -> FaceSplit:
-    """The images of a split and nothing else: no label, vote, subject or attribute is read.
-
-    Args:
-        split: Any split.
-        classes: Label set of the result, that of the model.
-    """
-    samples = tuple(FaceSample(s.name, s.source, UNKNOWN) for s in split.samples)
-    return FaceSplit(split.dataset, split.split, classes, samples)
+_MIN_IMAGES = 2
 
 
 @dataclass(frozen=True)
-class Target:
-    """What a run adapts to.
+class TargetData:
+    """The target of a run.
 
     Attributes:
         images: The images to adapt to, decoded, without labels.
-        report: The images that the report is on, decoded, without labels; often the same object.
-        mapping: How the target's classes read in the model's label set; None for bare images.
-        truth: The labeled split of `report`, not looked into before the report; None likewise.
+        report_images: The images of the final report, decoded, without labels; often the same
+            object as `images`.
+        mapping: From the target's classes to the model's; None for unlabeled images.
+        labeled_split: The labeled split of `report_images`, not read before the final report; None
+            for unlabeled images.
     """
 
     images: FaceTensors
-    report: FaceTensors
+    report_images: FaceTensors
     mapping: LabelMapping | None
-    truth: FaceSplit | None
+    labeled_split: FaceSplit | None
 
 
 def load_target(
@@ -60,133 +49,122 @@ def load_target(
     preprocessing: Preprocessing,
     *,
     quiet: bool = True,
-) -> Target:
+) -> TargetData:
     """Read and decode the target.
 
     Args:
         config: Which images.
         classes: The model's label set.
-        preprocessing: The model's.
+        preprocessing: The model's preprocessing.
         quiet: No progress on stderr.
 
     Raises:
-        LabelError: The target names its classes, and none of them is the model's.
-        DataError: There are fewer than two images, or none can be read.
+        LabelError: The target's class folders share no class with the model.
+        DataError: Fewer than two images can be read.
         LayoutError: The folder does not have the layout of the reader.
     """
-    reader = _reader(config)
-    if reader is None:
-        assert config.root is not None
-        split = report = _bare_folder(Path(config.root).expanduser())
-    else:
-        names = tuple(reader.splits)
-        split = reader.load(config.split or ("train" if "train" in names else names[0]))
-        report = reader.load(config.report_split) if config.report_split else split
-    mapping = None
-    if reader is not None and config.labeled:
-        mapping = _mapping(split.classes, classes)
+    # class names are compared before anything is decoded
+    split, report_split, has_labels = _find_splits(config)
+    mapping = _map_classes(split.classes, classes) if has_labels else None
+
+    # evenly spread indices keep the mix of classes of a sorted folder
     if config.limit is not None and config.limit < len(split):
-        chosen = split.subset(i * len(split) // config.limit for i in range(config.limit))
-        report, split = (chosen if report is split else report), chosen
+        limited = split.subset(i * len(split) // config.limit for i in range(config.limit))
+        report_split = limited if report_split is split else report_split
+        split = limited
 
-    def decoded(part: FaceSplit) -> FaceTensors:
-        tensors = FaceTensors(
-            unlabeled(part, classes),
-            preprocessing.image_size,
-            interpolation=preprocessing.interpolation,
-            memory=config.memory,
-            workers=config.workers,
-            quiet=quiet,
-        )
-        tensors.read_all(quiet=quiet)
-        return tensors
-
-    images = decoded(split)
-    if len(images.usable) < _LEAST:
+    # decode the images to adapt to
+    images = _decode(split, config, classes, preprocessing, quiet=quiet)
+    if len(images.usable) < _MIN_IMAGES:
         raise DataError(
-            "too few target images to adapt to: one image does not show a domain",
-            expected=f"at least {_LEAST} that can be read, better hundreds",
+            "too few target images: one image does not represent a domain",
+            expected=f"at least {_MIN_IMAGES} readable images, preferably hundreds",
             found=len(images.usable),
             where=f"{split.dataset} {split.split}",
-            hint="To read single images, use ke2nt predict.",
+            hint="To classify single images, use ke2nt predict.",
         )
-    shown = images if report is split else decoded(report)
-    return Target(images, shown, mapping, None if mapping is None else report)
+
+    # a report on the same images shares the decoded tensors
+    report_images = images
+    if report_split is not split:
+        report_images = _decode(report_split, config, classes, preprocessing, quiet=quiet)
+    return TargetData(images, report_images, mapping, report_split if has_labels else None)
 
 
-def _reader(config: TargetConfig) -> Reader | None:
-    """The target's reader; None for a folder of images that no class folders sort."""
+def strip_labels(split: FaceSplit, classes: tuple[str, ...]) -> FaceSplit:
+    """Copy names and images of a split; no label, vote, subject or attribute is read.
+
+    Args:
+        split: Any split.
+        classes: Label set of the result, that of the model.
+    """
+    samples = tuple(FaceSample(s.name, s.source, UNLABELED) for s in split.samples)
+    return FaceSplit(split.dataset, split.split, classes, samples)
+
+
+def _find_splits(config: TargetConfig) -> tuple[FaceSplit, FaceSplit, bool]:
+    """Return the split to adapt to, the split to report on, and whether their labels count."""
+    reader = _find_reader(config)
+    if reader is None:
+        assert config.root is not None
+        split = _read_unsorted_folder(Path(config.root).expanduser())
+        return split, split, False
+
+    # adapt to the training split by default, and report on the same images
+    names = tuple(reader.splits)
+    split = reader.load(config.split or ("train" if "train" in names else names[0]))
+    report_split = reader.load(config.report_split) if config.report_split else split
+    return split, report_split, config.labeled
+
+
+def _decode(
+    split: FaceSplit,
+    config: TargetConfig,
+    classes: tuple[str, ...],
+    preprocessing: Preprocessing,
+    *,
+    quiet: bool,
+) -> FaceTensors:
+    tensors = FaceTensors(
+        strip_labels(split, classes),
+        preprocessing.image_size,
+        interpolation=preprocessing.interpolation,
+        memory=config.memory,
+        workers=config.workers,
+        quiet=quiet,
+    )
+
+    # unreadable images must be known before batches are formed
+    tensors.read_all(quiet=quiet)
+    return tensors
+
+
+def _find_reader(config: TargetConfig) -> Reader | None:
+    """Return the target's reader; None for a folder of images without class folders."""
     if config.name == "folder" and config.root is not None:
         root = Path(config.root).expanduser()
-        sorted_ = config.labeled and find_class_folders(root) and not any(images_of(root))
-        if not sorted_ and any(is_image_name(path) for path in root.rglob("*")):
+        # class folders with loose images beside them do not count as sorted
+        by_class = config.labeled and find_class_folders(root) and not any(images_of(root))
+        if not by_class and any(is_image_name(path) for path in root.rglob("*")):
             return None
     return get_reader(config.name, config.root, config.options)
 
 
-def _bare_folder(root: Path) -> FaceSplit:
-    """All images below a folder, in the order of their names."""
+def _read_unsorted_folder(root: Path) -> FaceSplit:
+    """List all images below a folder, in the order of their names."""
     paths = sorted(p for p in root.rglob("*") if is_image_name(p) and p.is_file())
-    samples = tuple(FaceSample(p.relative_to(root).as_posix(), p, UNKNOWN) for p in paths)
+    samples = tuple(FaceSample(p.relative_to(root).as_posix(), p, UNLABELED) for p in paths)
     return FaceSplit("folder", "all", (), samples)
 
 
-def _mapping(found: tuple[str, ...], classes: tuple[str, ...]) -> LabelMapping:
+def _map_classes(target_classes: tuple[str, ...], classes: tuple[str, ...]) -> LabelMapping:
     try:
-        return map_labels(found, classes, policy="drop")
+        return map_labels(target_classes, classes, policy="drop")
     except LabelError as error:
         raise LabelError(
             "target and model share no class",
-            expected=f"some of {', '.join(classes)}",
-            found=", ".join(found),
-            hint="If these names are no expressions but, say, people, set target.labeled=false.",
+            expected=f"at least one of {', '.join(classes)}",
+            found=", ".join(target_classes),
+            hint="If these folders are not expressions but, for example, people, set "
+            "target.labeled=false.",
         ) from error
-
-
-class TargetStream:
-    """An endless stream of target batches; each is a function of the seed and its number.
-
-    Every image once in random order, then again in another one.
-
-    Args:
-        images: The images.
-        batch_size: Images of a batch; fewer where there are fewer.
-        seed: Names the order.
-    """
-
-    def __init__(self, images: FaceTensors, batch_size: int, seed: int) -> None:
-        self.images = images
-        self.positions = images.usable.clone()
-        size = min(batch_size, len(self.positions))
-        self.batch_size = max(size - size % world_size(), world_size())
-        self._seed = seed
-        self._order: tuple[int, torch.Tensor] = (-1, self.positions)
-
-    def indices(self, step: int) -> torch.Tensor:
-        """int64 (B,): positions of batch number `step` in the split."""
-        count = len(self.positions)
-        places = range(step * self.batch_size, (step + 1) * self.batch_size)
-        return torch.stack([self._pass(place // count)[place % count] for place in places])
-
-    def batch(self, step: int, share: slice = slice(None)) -> Batch:
-        """Batch number `step`, or some rows of it.
-
-        Raises:
-            DataError: An image has become unreadable since the run began.
-        """
-        wanted = self.indices(step)[share]
-        for found in self.images.batches(len(wanted), order=wanted, workers=0):
-            if len(found.pixels) == len(wanted):
-                return found
-        raise DataError(
-            "a target image has become unreadable during the run",
-            found="; ".join(f"{name}: {why}" for name, why in self.images.failed.items()),
-            hint="Put it back and resume, or start a new run.",
-        )
-
-    def _pass(self, number: int) -> torch.Tensor:
-        if self._order[0] != number:
-            generator = torch_generator(self._seed, "target order", number)
-            order = self.positions[torch.randperm(len(self.positions), generator=generator)]
-            self._order = (number, order)
-        return self._order[1]

@@ -8,10 +8,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ke2nt.adapt.domain_batch import DomainBatch, PseudoLabels, ramp
-from ke2nt.adapt.label_free_criteria import compute_answer_metrics
-from ke2nt.adapt.methods import AdaptationLoss
-from ke2nt.adapt.target_images import TargetStream
+from ke2nt.adapt.domain_batch import DomainBatch, PseudoLabels
+from ke2nt.adapt.label_free_metrics import compute_label_free_metrics
+from ke2nt.adapt.objective import AdaptationLoss
+from ke2nt.adapt.ramp import compute_ramp
+from ke2nt.adapt.target_stream import TargetStream
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.config.adapt import AdaptConfig
 from ke2nt.evaluation.predictions import compute_predictions
@@ -49,7 +50,7 @@ class _TargetTrainer(Trainer):
             precision=precision_of(self.accelerator),
             flip_tta=self.config.select.flip_tta,
         )
-        figures = compute_answer_metrics(found.probabilities)
+        figures = compute_label_free_metrics(found.probabilities)
         names = ("confidence", "information", "largest_share")
         return figures.information, {"target": {n: float(getattr(figures, n)) for n in names}}
 
@@ -91,7 +92,7 @@ class AdaptTrainer(_TargetTrainer):
         pseudo = self._pseudo_labels(target, batch.pixels)
         both = DomainBatch(source, hard, target, pseudo, self.model.bank)
         share = step / max(1, self.steps_per_epoch * self.config.optim.epochs - 1)
-        more, found = self.parts(both, ramp(share, self.adapt.adapt.ramp))
+        more, found = self.parts(both, compute_ramp(share, self.adapt.adapt.ramp))
         return total + more, {**parts, **found}
 
     def _outputs(self, source: Tensor, target: Tensor) -> tuple[KE2NTOutput, KE2NTOutput]:

@@ -138,11 +138,14 @@ def _settings(
 
 def _show(result: AdaptResult) -> None:
     changes = result.changes
-    sides = (changes.before.answers, changes.after.answers)
-    print_line(f"{percent(changes.changed)} of {changes.n:,} images are answered otherwise now")
+    sides = (changes.before.metrics, changes.after.metrics)
+    print_line(
+        f"the prediction changed for {percent(changes.changed_share)} of "
+        f"{changes.num_images:,} images"
+    )
     shares = zip(changes.classes, *(s.shares for s in sides), strict=True)
     print_table(
-        ["answers", "before %", "after %"],
+        ["predictions", "before %", "after %"],
         [(n, percent_cell(a), percent_cell(b)) for n, a, b in shares],
     )
     figures = [("mean confidence", *(percent_cell(s.confidence) for s in sides))]

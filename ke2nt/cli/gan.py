@@ -167,18 +167,18 @@ def sample(
 
     Example: ke2nt gan sample RUN --out faces --count 400
     """
-    from ke2nt.generation.networks.acceptance import Confident
+    from ke2nt.generation.networks.confidence_filter import ConfidenceFilter
     from ke2nt.generation.networks.generator import FaceGenerator
-    from ke2nt.generation.networks.sampling import write_faces
+    from ke2nt.generation.networks.sample_faces import write_synthetic_faces
     from ke2nt.models.load import load_model
 
     generator = FaceGenerator.load(run)
     accept = None
     facts = {}
     if judge is not None:
-        accept = Confident(load_model(judge), generator.classes, min_confidence)
+        accept = ConfidenceFilter(load_model(judge), generator.classes, min_confidence)
         facts = {"judge": judge, "min_confidence": min_confidence}
-    summary = write_faces(out, generator, count, seed, accept=accept, facts=facts)
+    summary = write_synthetic_faces(out, generator, count, seed, accept=accept, facts=facts)
     if json:
         print_json(summary)
         return
@@ -236,18 +236,18 @@ def quality(
     Example: ke2nt gan quality RUN --dataset ferplus --root DIR --rule majority
     """
     from ke2nt.datasets.catalog import get_reader
+    from ke2nt.generation.evaluate_generator import evaluate_generator
     from ke2nt.generation.networks.generator import FaceGenerator
-    from ke2nt.generation.quality import judge_generator
     from ke2nt.models.load import load_model
 
     reader = get_reader(dataset, root, reader_options(option, rule))
     if split == train_split:
         raise DataError("faces to compare with must be others than those learned from", found=split)
-    figures = judge_generator(
+    figures = evaluate_generator(
         FaceGenerator.load(run),
         load_model(judge),
         real=spread(reader.load(split), limit),
-        learned=spread(reader.load(train_split), limit),
+        training=spread(reader.load(train_split), limit),
         count=count,
         seed=seed,
     )

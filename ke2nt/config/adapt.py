@@ -1,111 +1,138 @@
-"""The typed configuration of an adaptation: a training run, and a target that has no labels."""
+"""The typed configuration of an adaptation: a training run plus an unlabeled target."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from ke2nt.config.schema import OptimConfig, TrainConfig
 from ke2nt.config.section import Section
+from ke2nt.runtime.extensions import is_dotted_path
+from ke2nt.runtime.suggest import did_you_mean
 
-__all__ = ["AdaptConfig", "AdaptSection", "Part", "TargetConfig"]
+__all__ = ["METHOD_NAMES", "PART_NAMES", "AdaptConfig", "AdaptSection", "TargetConfig"]
 
-Part = Literal["metric", "adversarial", "conditional", "coral", "mmd", "pseudo", "text"]
-Method = Literal[
-    "source", "dann", "cdan", "coral", "mmd", "pseudo", "dmsrl", "statistics", "entropy"
-]
+PART_NAMES = ("metric", "adversarial", "conditional", "coral", "mmd", "pseudo", "text")
 SOURCE_FREE = ("statistics", "entropy")
+METHOD_NAMES = ("source", "dann", "cdan", "coral", "mmd", "pseudo", "dmsrl", *SOURCE_FREE)
+
+
+def _one_of(names: Sequence[str]) -> Callable[[str], str]:
+    """Return a validator that accepts these names and dotted paths."""
+
+    def check(name: str) -> str:
+        if name in names or is_dotted_path(name):
+            return name
+        expected = f"expected {', '.join(names)}, or package.module.Name"
+        hint = did_you_mean(name, names)
+        raise ValueError(expected if hint is None else f"{expected}. {hint}")
+
+    return check
+
+
+Method = Annotated[str, AfterValidator(_one_of(METHOD_NAMES))]
+Part = Annotated[str, AfterValidator(_one_of(PART_NAMES))]
 
 
 class TargetConfig(Section):
-    """The images to adapt to. Labels, if they have any, are read for the last report alone."""
+    """The images to adapt to. Labels, if there are any, are read for the final report only."""
 
     name: str = Field(
         "folder",
         description="Dataset of `ke2nt data list`, or dotted path to your own Reader class.",
     )
-    root: str | None = Field(None, description="Its folder; for `folder` also one of bare images.")
+    root: str | None = Field(
+        None, description="Dataset folder; for `folder` also a folder of unsorted images."
+    )
     options: dict[str, Any] = Field(default_factory=dict, description="Options of the reader.")
     split: str | None = Field(
-        None, description="Split to adapt to; null takes train, or the only one."
+        None, description="Split to adapt to; null takes train, or the only split."
     )
     report_split: str | None = Field(
-        None, description="Split that the report is on; null takes the adapted images themselves."
+        None, description="Split of the report; null takes the images of the adaptation."
     )
     labeled: bool = Field(
-        True, description="Whether its class names mean anything; false: bare images."
+        True, description="Whether class folders are expressions; false ignores them."
     )
-    limit: int | None = Field(None, ge=1, description="Only so many images, spread over the split.")
+    limit: int | None = Field(
+        None, ge=1, description="Largest number of images, spread evenly over the split."
+    )
     memory: Literal["auto", "ram", "lazy"] = Field("auto", description="As data.memory.")
     workers: int = Field(2, ge=0, le=64, description="Decoding threads or processes.")
 
 
 class AdaptSection(Section):
-    """How the model is moved to the target."""
+    """How the model is adapted to the target."""
 
     method: Method = Field(
         "dmsrl",
-        description="source: labeled images alone. dann, cdan, coral, mmd, pseudo: one part of "
-        "that name. dmsrl: metric and adversarial. statistics, entropy: from a saved model, "
-        "without the source.",
+        description="source: labeled images only. dann, cdan, coral, mmd, pseudo: one part each. "
+        "dmsrl: metric and adversarial. statistics, entropy: from a saved model, without source "
+        "images. package.module.Name: a part of another package.",
     )
     weights: dict[Part, float] = Field(
         default_factory=dict,
-        description="Weight of a part, in place of or besides the method's; 0 leaves it out.",
+        description="Weights of parts, added to those of the method or in place of them; 0 turns "
+        "a part off.",
     )
     ramp: float = Field(
         10.0, ge=0.0, description="Steepness a of the ramp w(p) = 2 / (1 + exp(−a p)) − 1."
     )
     margin: float = Field(100.0, ge=0.0, description="Margin between class centers.")
     domain_weight: float = Field(
-        1.0, ge=0.0, description="λ_1: how far the domains' centers widen the margin."
+        1.0, ge=0.0, description="λ_1: how much the distance of the domains widens the margin."
     )
     centers: Literal["learned", "text", "tied"] = Field(
-        "learned", description="Centers start at random, start at the text bank, or stay there."
+        "learned",
+        description="Class centers: random at first (learned), initialized from the text bank "
+        "(text), or fixed to it (tied).",
     )
     center_lr: float | None = Field(
-        None, gt=0.0, description="Peak learning rate of the centers; null: 1 with sgd, 0.01 else."
+        None,
+        gt=0.0,
+        description="Peak learning rate of the centers; null: 1 with sgd, otherwise 0.01.",
     )
     threshold: float = Field(
-        0.0, ge=0.0, lt=1.0, description="Least confidence of a pseudo-label; 0 takes all."
+        0.0, ge=0.0, lt=1.0, description="Smallest confidence of a pseudo-label; 0 uses all."
     )
     balance: float = Field(
         0.0,
         ge=0.0,
         le=1.0,
-        description="How far pseudo-labels are evened out over the classes; 1: wholly.",
+        description="How strongly pseudo-labels are balanced over the classes, from 0 to 1.",
     )
     teacher: Literal["model", "average"] = Field(
         "model",
-        description="Who gives the pseudo-labels: the model on the changed image, or its running "
-        "average (optim.ema) on the image as it is.",
+        description="Source of pseudo-labels: the model on augmented images, or its running "
+        "average (optim.ema) on images without augmentation.",
     )
     batch_norm: Literal["joint", "target"] = Field(
         "joint",
-        description="joint: both domains normalized together. target: each by its own statistics, "
-        "the target's are kept.",
+        description="joint: both domains are normalized together. target: each by its own "
+        "statistics; those of the target are kept.",
     )
     source_prompts: str | None = Field(
         None,
-        description="Prompt set of the source's images, such as one that says what they are; the "
-        "kept model has text.prompts, which then speak of the target.",
+        description="Prompt set for the source images, such as one that names their style; the "
+        "saved model has text.prompts, which then describe the target.",
     )
     choose: Literal["last", "information", "source"] = Field(
         "last",
-        description="The kept epoch: the last; that of most mutual information between target "
-        "images and answers; that of the best source validation.",
+        description="Epoch to keep: the last, the one with the highest mutual information between "
+        "target images and predictions, or the best on the source validation split.",
     )
 
 
 class AdaptConfig(TrainConfig):
-    """One adaptation: a source model, trained first unless it is given, moved to a target."""
+    """One adaptation: a source model, trained first unless `start` is set, moved to a target."""
 
     start: str | None = Field(
         None, description="Saved model to start from; null trains one in OUT/source."
     )
     source_optim: OptimConfig | None = Field(
-        None, description="Optimizer of that training; null: as optim."
+        None, description="Optimizer of the source training; null uses optim."
     )
     target: TargetConfig = TargetConfig()
     adapt: AdaptSection = AdaptSection()
@@ -116,33 +143,38 @@ class AdaptConfig(TrainConfig):
         return self.adapt.method in SOURCE_FREE
 
     @model_validator(mode="after")
-    def _check(self) -> AdaptConfig:
+    def _check_combinations(self) -> AdaptConfig:
         method = self.adapt
         if method.teacher == "average" and self.optim.ema is None:
             raise ValueError("adapt.teacher=average needs a running average, optim.ema")
         if self.source_free and method.weights:
-            raise ValueError(f"adapt.method={method.method} has no parts to weigh")
+            raise ValueError(f"adapt.method={method.method} has no parts to weight")
         if self.source_free and method.choose == "source":
-            raise ValueError(f"adapt.method={method.method} sees no source to choose by")
+            raise ValueError(
+                f"adapt.method={method.method} has no source images for adapt.choose=source"
+            )
         return self
 
     def source_run(self) -> TrainConfig:
-        """The training of the source model."""
+        """Return the configuration that trains the source model."""
         values = {name: getattr(self, name) for name in TrainConfig.model_fields}
         changes = {"out": f"{self.out}/source", "optim": self.source_optim or self.optim}
         return TrainConfig.model_construct(**{**values, **changes})
 
     def adaptation_run(self, *, mixes: bool) -> AdaptConfig:
-        """The same, with the selection of the adaptation; the model's scale has climbed already.
+        """Return the configuration of the adaptation itself.
 
         Args:
-            mixes: Whether images may be mixed: not without labels, nor for centers of classes.
+            mixes: Whether mixup and cutmix apply: not without labels, nor with class centers.
         """
         rule: Literal["best", "last"] = "last" if self.adapt.choose == "last" else "best"
         changes: dict[str, Any] = {
-            "select": self.select.model_copy(update={"rule": rule, "on": "validation"})
+            "select": self.select.model_copy(update={"rule": rule, "on": "validation"}),
+            # the logit scale of the model to start from has already reached its final value
+            "text": self.text.model_copy(update={"logit_scale_start": None}),
         }
-        changes["text"] = self.text.model_copy(update={"logit_scale_start": None})
+
+        # without labels there are no classes to balance
         if self.source_free:
             changes["data"] = self.data.model_copy(update={"sampling": "natural"})
         if not mixes:

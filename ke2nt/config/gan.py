@@ -1,4 +1,4 @@
-"""The typed configuration of FESGAN: synthesis, and recognition learned with it."""
+"""The typed configuration of FESGAN: GAN pretraining, and joint training with a recognizer."""
 
 from __future__ import annotations
 
@@ -22,109 +22,121 @@ __all__ = [
 
 
 class NetworkConfig(Section):
-    """Sizes of generator and critics."""
+    """Architecture of generator and critics."""
 
-    code_dim: int = Field(64, ge=2, le=1024, description="Values of an identity code.")
-    width: int = Field(32, ge=4, le=256, description="Channels of the generator's widest maps.")
-    critic_width: int = Field(32, ge=4, le=256, description="Likewise of the image critic.")
+    code_dim: int = Field(64, ge=2, le=1024, description="Dimension of a latent code.")
+    width: int = Field(32, ge=4, le=256, description="Channels of the generator's largest maps.")
+    critic_width: int = Field(32, ge=4, le=256, description="The same for the image critic.")
     conditioning: Literal["concat", "film"] = Field(
         "film",
-        description="The expression enters the decoder beside the code (published), or also as "
-        "gain and bias of every layer.",
+        description="concat: the expression enters the decoder beside the code (published). film: "
+        "also as scale and shift of every layer.",
     )
     expression: Literal["head", "own"] = Field(
-        "head", description="A head of the image critic (published), or a network of its own."
+        "head",
+        description="Classifier of expressions: a head of the image critic (published), or its "
+        "own network.",
     )
 
 
 class GanLossConfig(Section):
-    """Kind of the game, and weights of its terms; the defaults are the paper's line."""
+    """Adversarial loss and weights of all terms; the defaults are the published ones."""
 
     adversary: Literal["wgan-gp", "hinge", "r1"] = Field(
         "wgan-gp",
-        description="Wasserstein with gradient penalty, hinge with spectral normalization, or "
-        "logistic with R1.",
+        description="Wasserstein loss with gradient penalty, hinge loss with spectral "
+        "normalization, or logistic loss with R1.",
     )
     penalty: float = Field(
-        10.0, ge=0.0, description="Weight of the gradient penalty, or γ of R1; hinge has none."
+        10.0, ge=0.0, description="Weight of the gradient penalty, or γ of R1; unused by hinge."
     )
-    adversarial: float = Field(1.0, ge=0.0)
-    code: float = Field(1.0, ge=0.0, description="Code critic: codes like the uniform prior.")
+    adversarial: float = Field(1.0, ge=0.0, description="Weight of the adversarial loss.")
+    code: float = Field(
+        1.0, ge=0.0, description="Code critic: latent codes follow the uniform prior."
+    )
     code_expression: float = Field(
-        0.0, ge=0.0, description="Codes do not tell the expression: the decoder heeds the label."
+        0.0,
+        ge=0.0,
+        description="Latent codes do not reveal the expression, so the decoder has to use the "
+        "requested label.",
     )
-    reconstruction: float = Field(10.0, ge=0.0, description="L1 between a face and its own edit.")
+    reconstruction: float = Field(
+        10.0, ge=0.0, description="L1 between a face and its edit to the same expression."
+    )
     identity: float = Field(5.0, ge=0.0, description="L1 between features of a face and an edit.")
-    expression: float = Field(1.0, ge=0.0, description="Expression head of the image critic.")
+    expression: float = Field(1.0, ge=0.0, description="Classification of the expression.")
     expression_start: float = Field(
         0.0,
         ge=0.0,
         lt=1.0,
-        description="Share of the epochs before the generator heeds it; it then climbs as long.",
+        description="Share of the epochs before the generator is trained with the expression "
+        "term; its weight then rises over the same number of epochs.",
     )
 
 
 class GanOptimConfig(Section):
-    """Optimizer and schedule of the synthesis."""
+    """Optimizer and schedule of GAN training."""
 
-    lr: float = Field(1e-4, gt=0.0, description="Adam, generator.")
-    critic_lr: float = Field(1e-4, gt=0.0, description="Adam, critics.")
+    lr: float = Field(1e-4, gt=0.0, description="Learning rate of the generator (Adam).")
+    critic_lr: float = Field(1e-4, gt=0.0, description="Learning rate of the critics (Adam).")
     betas: tuple[Beta, Beta] = (0.5, 0.999)
     critic_steps: int = Field(4, ge=1, description="Steps of the critics per generator step.")
     decay_from: float = Field(
-        0.7, ge=0.0, le=1.0, description="Share of the epochs after which rates fall to nothing."
+        0.7, ge=0.0, le=1.0, description="Share of the epochs before the linear decay to 0."
     )
-    batch_size: int = Field(64, ge=2)
-    epochs: int = Field(100, ge=1)
+    batch_size: int = Field(64, ge=2, description="Images of a step.")
+    epochs: int = Field(100, ge=1, description="Number of epochs.")
     ema: float = Field(0.995, gt=0.0, lt=1.0, description="Decay of the generator's average.")
     not_finite: Literal["stop", "skip"] = Field(
-        "stop", description="A loss that is not finite: stop with the batch saved, or skip it."
+        "stop", description="If a loss is NaN or infinite: stop and save the batch, or skip it."
     )
 
 
 class GuardConfig(Section):
-    """When synthesis has gone wrong, and what then."""
+    """Detection of mode collapse and divergence, and the reaction to it."""
 
     action: Literal["log", "stop", "rollback"] = Field(
-        "stop", description="rollback: back to the checkpoint before, at half the learning rates."
+        "stop", description="rollback: continue from an earlier checkpoint at half the rates."
     )
     min_diversity: float = Field(
         0.1,
         ge=0.0,
-        description="Mode collapse: new faces of one expression differ by less than this share of "
-        "what real faces differ by.",
+        description="Mode collapse: synthetic faces of one expression differ by less than this "
+        "share of the difference between real faces.",
     )
     max_gap: float = Field(
-        500.0, gt=0.0, description="Divergence: critic's scores of real less synthetic, absolute."
+        500.0,
+        gt=0.0,
+        description="Divergence: absolute difference of critic scores of real and synthetic faces.",
     )
-    patience: int = Field(3, ge=1, description="Epochs in a row before it is acted on.")
-    grace: int = Field(3, ge=0, description="First epochs that are not judged.")
-    max_rollbacks: int = Field(3, ge=0)
+    patience: int = Field(3, ge=1, description="Bad epochs in a row before the reaction.")
+    grace: int = Field(3, ge=0, description="First epochs that are not checked.")
+    max_rollbacks: int = Field(3, ge=0, description="Largest number of rollbacks.")
 
 
 class SamplesConfig(Section):
-    """Pictures that a run saves."""
+    """Image grids that a run saves."""
 
-    every: int = Field(10, ge=1, description="Epochs between two sets of pictures.")
-    rows: int = Field(6, ge=2, le=64, description="Identities in a picture.")
+    every: int = Field(10, ge=1, description="Epochs between two sets of grids.")
+    rows: int = Field(6, ge=2, le=64, description="Identities per grid.")
 
 
 class CriticAugmentConfig(AugmentConfig):
-    """Random changes of all images that the critic sees, real or not; they help with few faces."""
+    """Augmentation of all images that the critic sees, real or synthetic; helps with few faces."""
 
     flip: float = Field(0.0, ge=0.0, le=1.0, description="Probability of a mirror image.")
     crop: float = Field(0.0, ge=0.0, le=1.0, description="Probability of a random crop.")
     translate: float = Field(0.1, ge=0.0, lt=1.0, description="Largest shift, share of the side.")
-    erase: float = Field(0.0, ge=0.0, le=0.0, description="Not for the critic.")
-    mixup: float = Field(0.0, ge=0.0, le=0.0, description="Not for the critic.")
-    cutmix: float = Field(0.0, ge=0.0, le=0.0, description="Not for the critic.")
+    erase: float = Field(0.0, ge=0.0, le=0.0, description="Not supported for critics.")
+    mixup: float = Field(0.0, ge=0.0, le=0.0, description="Not supported for critics.")
+    cutmix: float = Field(0.0, ge=0.0, le=0.0, description="Not supported for critics.")
     fill: Literal["zeros", "border", "reflection"] = Field(
-        "border", description="What lies outside the image after a geometric change."
+        "border", description="Fill outside the image after a geometric change."
     )
 
 
 class GanConfig(Section):
-    """Stage 1: the synthesis."""
+    """Stage 1: pretraining of generator and critics."""
 
     network: NetworkConfig = NetworkConfig()
     loss: GanLossConfig = GanLossConfig()
@@ -132,68 +144,83 @@ class GanConfig(Section):
     guard: GuardConfig = GuardConfig()
     samples: SamplesConfig = SamplesConfig()
     image_size: int | None = Field(
-        None, ge=16, le=1024, multiple_of=16, description="Pixels; null takes model.image_size."
+        None,
+        ge=16,
+        le=1024,
+        multiple_of=16,
+        description="Side of synthetic faces in pixels; null takes model.image_size.",
     )
     identity_space: str = Field(
         "ke2nt/ferplus-resnet18",
-        description="Frozen recognizer whose features tell identities apart, a name or folder; or "
-        "`code`: the generator's own identity codes, which need no labels.",
+        description="Frozen recognizer whose features represent identity, a name or folder; or "
+        "`code`: the generator's latent codes, which need no labels.",
     )
     identity_stage: int = Field(2, ge=0, description="Stage of that recognizer's image encoder.")
-    flip: bool = Field(True, description="Learn from mirror images, too.")
+    flip: bool = Field(True, description="Also train on mirror images.")
     critic_augment: CriticAugmentConfig = CriticAugmentConfig()
-    min_images: int = Field(2, ge=1, description="Fewest images of a class.")
+    min_images: int = Field(2, ge=1, description="Smallest number of images of a class.")
 
 
 class JointConfig(Section):
-    """Stage 2: the recognizer, learned with synthetic faces."""
+    """Stage 2: joint training of recognizer and generator."""
 
     generator: str | None = Field(
-        None, description="Folder of a pretraining run; null pretrains first, into OUT/synthesis."
+        None, description="Folder of a pretraining run; null pretrains first, in OUT/synthesis."
     )
-    frozen: bool = Field(False, description="The generator stays as it was pretrained.")
-    share: float = Field(0.5, ge=0.0, le=4.0, description="Synthetic images per real one.")
-    start: float = Field(0.1, ge=0.0, le=1.0, description="Share of the epochs without them.")
+    frozen: bool = Field(False, description="Keep the pretrained generator unchanged.")
+    share: float = Field(0.5, ge=0.0, le=4.0, description="Synthetic images per real image.")
+    start: float = Field(
+        0.1, ge=0.0, le=1.0, description="Share of the epochs without synthetic images."
+    )
     ramp: float = Field(
-        0.2, ge=0.0, le=1.0, description="Share of the epochs in which their weight climbs."
+        0.2, ge=0.0, le=1.0, description="Share of the epochs in which their weight rises."
     )
     weight: float = Field(1.0, ge=0.0, description="Weight of the objective on synthetic images.")
     source: Literal["edits", "new", "both"] = Field(
         "both", description="Edits of the batch's faces, new identities, or half of each."
     )
     balance: Literal["uniform", "natural"] = Field(
-        "uniform", description="Expressions of synthetic images: alike often, or as in the data."
+        "uniform",
+        description="Expressions of synthetic images: equally frequent, or as frequent as in the "
+        "data.",
     )
     min_confidence: float = Field(
         0.0,
         ge=0.0,
         lt=1.0,
-        description="Synthetic images count if the recognizer gives their expression this much.",
+        description="Use a synthetic image only if the recognizer predicts its expression with "
+        "this probability.",
     )
     intra_class: float = Field(0.1, ge=0.0, description="Weight of the intra-class loss.")
     rdbp: bool = Field(
-        True, description="Real features guide: only the synthetic side is moved towards them."
+        True, description="The intra-class loss moves only synthetic features to real ones."
     )
     consistency: float = Field(
         0.0,
         ge=0.0,
-        description="Weight of: the neutral edit's embedding is the neutral embedding of the face.",
+        description="Weight of the distance between the embedding of a face's neutral edit and "
+        "its neutral embedding.",
     )
-    game: float = Field(1.0, ge=0.0, description="Weight of the synthesis' own losses.")
-    every: int = Field(2, ge=1, description="Steps between two in which the generator learns.")
-    lr: float = Field(5e-5, gt=0.0, description="Adam, generator and critics, at the peak.")
+    gan_weight: float = Field(1.0, ge=0.0, description="Weight of the GAN losses.")
+    every: int = Field(2, ge=1, description="Train the generator every N steps.")
+    lr: float = Field(
+        5e-5, gt=0.0, description="Peak learning rate of generator and critics (Adam)."
+    )
 
 
 class FesganConfig(TrainConfig):
-    """Both stages; the sections of `TrainConfig` are the recognizer's."""
+    """Both stages; the sections of `TrainConfig` describe the recognizer."""
 
     gan: GanConfig = GanConfig()
     joint: JointConfig = JointConfig()
 
     @model_validator(mode="after")
-    def _size(self) -> FesganConfig:
+    def _check_size(self) -> FesganConfig:
         if self.gan_size % 16:
-            raise ValueError("the size of synthetic faces, model.image_size, must be k · 16")
+            raise ValueError(
+                "model.image_size, the size of synthetic faces, must be a multiple of 16; "
+                "gan.image_size sets another size"
+            )
         return self
 
     @property
@@ -203,5 +230,5 @@ class FesganConfig(TrainConfig):
 
     @property
     def channels(self) -> int:
-        """Of the synthetic faces: 1 where the recognizer takes color away first, else 3."""
+        """Channels of the synthetic faces: 1 if the recognizer removes color, otherwise 3."""
         return 1 if self.model.gray else 3

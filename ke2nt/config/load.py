@@ -20,7 +20,11 @@ __all__ = ["Config", "config_from_dict", "config_to_yaml", "load_config", "read_
 
 Config = TypeVar("Config", bound=TrainConfig)
 
-_RENAMED_KEYS = {"model.grey": "model.gray", "target.labelled": "target.labeled"}
+_RENAMED_KEYS = {
+    "model.grey": "model.gray",
+    "target.labelled": "target.labeled",
+    "joint.game": "joint.gan_weight",
+}
 _RENAMED_VALUES = {("text.geometry", "centred"): "centered"}
 
 

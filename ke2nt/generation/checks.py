@@ -1,4 +1,4 @@
-"""Whether a dataset can teach a generator: every class has images, all are gray or none is."""
+"""Checks of data and generator before a GAN is trained."""
 
 from __future__ import annotations
 
@@ -9,85 +9,88 @@ from ke2nt.errors import DataError, TrainingError
 from ke2nt.generation.networks.generator import FaceGenerator
 from ke2nt.runtime.distributed import world_size
 
-__all__ = ["check_classes", "check_colors", "check_fits", "check_one_process"]
+__all__ = ["check_class_counts", "check_colors", "check_generator_fits", "check_single_process"]
 
 
-def check_classes(images: FaceTensors, fewest: int) -> None:
-    """Make sure that every class has images enough.
+def check_class_counts(images: FaceTensors, min_images: int) -> None:
+    """Check that every class has enough images.
 
     Raises:
-        DataError: A class has fewer readable images than asked for.
+        DataError: A class has fewer than `min_images` readable images.
     """
     split = images.split
     labels = torch.from_numpy(split.labels())[images.usable]
     counts = torch.bincount(labels, minlength=len(split.classes)).tolist()
-    few = [
+
+    too_few = [
         f"{name} has {count}"
         for name, count in zip(split.classes, counts, strict=True)
-        if count < fewest
+        if count < min_images
     ]
-    if few:
+    if too_few:
         raise DataError(
-            "classes with too few images to learn how to make them",
+            "too few images of some classes to train a generator",
             where=f"{split.dataset} {split.split}",
-            expected=f"at least {fewest} of each",
-            found=", ".join(few),
+            expected=f"at least {min_images} of each class",
+            found=", ".join(too_few),
             hint="Leave classes out with data.hold_out=[NAME], use more labels (data.fraction), "
             "or lower gan.min_images to 1.",
         )
 
 
 def check_colors(images: FaceTensors, channels: int) -> None:
-    """Make sure that gray and colored images are not mixed where RGB faces are to be made.
+    """Check that a generator of RGB faces is trained on color images only.
 
     Raises:
-        DataError: RGB faces are to be made, and some or all images are gray.
+        DataError: Some or all images are gray.
     """
     if channels == 1:
         return
+
+    # an image is gray if its three channels are equal
     gray = total = 0
     for batch in images.batches(256):
-        pixels = batch.pixels
-        same = (pixels == pixels[:, :1]).flatten(1).all(dim=1)
-        gray, total = gray + int(same.sum()), total + len(pixels)
+        same = (batch.pixels == batch.pixels[:, :1]).flatten(1).all(dim=1)
+        gray, total = gray + int(same.sum()), total + len(batch.pixels)
+
     if gray:
         split = images.split
         raise DataError(
-            "gray images among those that RGB faces are to be learned from",
+            "a generator of RGB faces cannot be trained on gray images",
             where=f"{split.dataset} {split.split}",
             found=f"{gray} of {total} images are gray",
-            hint="Add model.gray=true to make gray faces, or leave the gray images out.",
+            hint="Add model.gray=true to generate gray faces, or leave the gray images out.",
         )
 
 
-def check_fits(generator: FaceGenerator, classes: tuple[str, ...], channels: int) -> None:
-    """Make sure that a generator makes what a recognizer is to learn.
+def check_generator_fits(generator: FaceGenerator, classes: tuple[str, ...], channels: int) -> None:
+    """Check that a generator makes the faces that a recognizer needs.
 
     Raises:
-        DataError: A generator makes other expressions or colors than a recognizer is to learn.
+        DataError: Expressions or colors differ.
     """
     if generator.classes != classes:
         raise DataError(
-            "the generator makes other expressions than the recognizer learns",
+            "generator and recognizer have different expressions",
             expected=", ".join(classes),
             found=", ".join(generator.classes),
         )
     if generator.channels < channels:
         raise DataError(
-            "the generator makes gray faces, and the recognizer looks at color",
+            "the generator makes gray faces, but the recognizer uses color",
             hint="Add model.gray=true.",
         )
 
 
-def check_one_process() -> None:
-    """Make sure that no other process works on the run.
+def check_single_process() -> None:
+    """Check that no other process takes part in the run.
 
     Raises:
         TrainingError: Several processes were started together.
     """
     if world_size() > 1:
         raise TrainingError(
-            "synthesis is learned by one process",
+            "GAN training does not support multiple processes",
             found=f"{world_size()} processes",
             hint="Start ke2nt gan without torchrun.",
         )

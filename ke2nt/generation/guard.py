@@ -1,4 +1,4 @@
-"""Detects mode collapse and divergence of a synthesis, epoch by epoch."""
+"""Detection of mode collapse and divergence, epoch by epoch."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from torch import Tensor, nn
 from ke2nt.config.gan import GuardConfig
 from ke2nt.generation.networks.generator import FaceGenerator
 
-__all__ = ["Guard", "diversity", "diversity_ratio"]
+__all__ = ["Guard", "compute_diversity", "compute_diversity_ratio"]
 
-_LOOKED_AT = 32
+_IDENTITIES = 32
 
 
-def diversity(images: Tensor) -> float:
+def compute_diversity(images: Tensor) -> float:
     """Mean absolute difference of two different images of a set, (N, C, S, S), N ≥ 2."""
     flat = images.flatten(1)
     count = len(flat)
@@ -22,30 +22,36 @@ def diversity(images: Tensor) -> float:
 
 
 @torch.no_grad()
-def diversity_ratio(generator: FaceGenerator, real: Tensor, draws: torch.Generator) -> float:
-    """How much new faces of one expression differ, as a share of what real faces differ by.
+def compute_diversity_ratio(
+    generator: FaceGenerator, real: Tensor, random: torch.Generator
+) -> float:
+    """Diversity of generated faces of one expression, relative to that of real faces.
 
     Args:
         generator: In evaluation mode.
         real: (N, C, S, S) faces in [−1, 1], N ≥ 2.
-        draws: CPU generator of the new identities.
+        random: CPU generator of the new identities.
 
     Returns:
-        The mean over expressions, 0 where every face is the same; about 1 for what is as diverse.
+        The mean over expressions: 0 if all faces are the same, about 1 if they are as diverse as
+        real ones.
     """
-    codes = generator.new_codes(_LOOKED_AT, draws)
-    found = []
+    # the same identities for each expression
+    codes = generator.sample_codes(_IDENTITIES, random)
+    diversities = []
     for expression in range(len(generator.classes)):
-        wanted = torch.full((_LOOKED_AT,), expression, device=codes.device)
-        found.append(diversity(generator.decode(codes, wanted)))
-    return sum(found) / len(found) / max(diversity(real), 1e-9)
+        expressions = torch.full((_IDENTITIES,), expression, device=codes.device)
+        diversities.append(compute_diversity(generator.decode(codes, expressions)))
+
+    mean = sum(diversities) / len(diversities)
+    return mean / max(compute_diversity(real), 1e-9)
 
 
 class Guard(nn.Module):
-    """Counts bad epochs in a row and rollbacks; its state is part of the checkpoints.
+    """Counts consecutive bad epochs and rollbacks; its state is part of the checkpoints.
 
     Args:
-        config: What is bad, and how long it may be.
+        config: What a bad epoch is, and how many are tolerated.
     """
 
     bad_epochs: Tensor
@@ -59,32 +65,39 @@ class Guard(nn.Module):
 
     @property
     def lr_factor(self) -> float:
-        """Every rollback halves the learning rates."""
+        """Factor of the learning rates: every rollback halves them."""
         return 0.5 ** int(self.rollbacks)
 
-    def judge(self, epoch: int, diversity: float, gap: float) -> str | None:
-        """What is wrong with an epoch, or None; to be called once an epoch.
+    def check_epoch(self, epoch: int, diversity: float, gap: float) -> str | None:
+        """Check an epoch; to be called once for each.
 
         Args:
             epoch: Counted from 1.
-            diversity: As of `diversity_ratio`.
-            gap: Mean of the critic's scores of real faces less those of synthetic ones.
+            diversity: As returned by `compute_diversity_ratio`.
+            gap: Mean critic score of real faces minus that of synthetic ones.
 
         Returns:
-            A sentence; it starts with "mode collapse" or "divergence". None before `patience`
-            bad epochs in a row.
+            The problem as a sentence that starts with "mode collapse" or "divergence"; None before
+            `patience` consecutive bad epochs.
         """
-        config, problem = self.config, None
-        if diversity < config.min_diversity:
-            problem = (
-                f"mode collapse: new faces of one expression differ by {diversity:.3f} of what "
-                f"real faces differ by, less than {config.min_diversity:g}"
-            )
-        if not abs(gap) <= config.max_gap:
-            problem = f"divergence: the critic tells faces apart by {gap:.3g}, more than "
-            problem += f"{config.max_gap:g}"
-        if problem is None or epoch <= config.grace:
+        problem = self._find_problem(diversity, gap)
+        if problem is None or epoch <= self.config.grace:
             self.bad_epochs.zero_()
             return None
+
         self.bad_epochs += 1
-        return problem if int(self.bad_epochs) >= config.patience else None
+        return problem if int(self.bad_epochs) >= self.config.patience else None
+
+    def _find_problem(self, diversity: float, gap: float) -> str | None:
+        # written so that a gap that is NaN counts as a divergence
+        if not abs(gap) <= self.config.max_gap:
+            return (
+                f"divergence: the critic scores differ by {gap:.3g} between real and synthetic "
+                f"faces, more than {self.config.max_gap:g}"
+            )
+        if diversity < self.config.min_diversity:
+            return (
+                f"mode collapse: the diversity of synthetic faces of one expression is "
+                f"{diversity:.3f} of that of real faces, less than {self.config.min_diversity:g}"
+            )
+        return None

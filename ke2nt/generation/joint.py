@@ -10,16 +10,16 @@ from torch import Tensor, nn
 
 from ke2nt.config.gan import FesganConfig
 from ke2nt.data.tensors import Batch
-from ke2nt.generation.gan_objective import Game
-from ke2nt.generation.guard import Guard, diversity_ratio
+from ke2nt.generation.gan_draws import GanDraws, sample_gan_draws
+from ke2nt.generation.gan_objective import GanObjective
+from ke2nt.generation.guard import Guard, compute_diversity_ratio
 from ke2nt.generation.losses.intra_class import intra_class_loss
 from ke2nt.generation.losses.neutral_consistency import neutral_consistency_loss
 from ke2nt.generation.networks.generator import FaceGenerator
-from ke2nt.generation.networks.pixels import from_pixels, resized, to_pixels
-from ke2nt.generation.random_draws import Draws, draw
+from ke2nt.generation.networks.pixels import from_pixels, resize, to_pixels
 from ke2nt.generation.rollback import act_on_fault
-from ke2nt.generation.sample_grids import some_faces
-from ke2nt.generation.schedules import climb
+from ke2nt.generation.sample_grids import select_faces
+from ke2nt.generation.schedules import linear_ramp
 from ke2nt.generation.synthesis import keep_synthesis
 from ke2nt.models.norms import keep_statistics
 from ke2nt.models.output import KE2NTOutput
@@ -61,7 +61,7 @@ class JointTrainer(Trainer):
     one_graph: ClassVar[bool] = False
 
     config: FesganConfig
-    game: Game
+    game: GanObjective
     average: ModelEma[FaceGenerator]
     guard: Guard
 
@@ -107,8 +107,10 @@ class JointTrainer(Trainer):
         generator = torch_generator(self.config.seed, *place)
         count = len(self._faces.pixels)
         wanted = max(count, round(joint.share * count))
-        draws = draw(wanted, self._weights, self.game.generator.code_dim, generator, self.device)
-        pixels = resized(self._faces.pixels.to(self.device).float(), self.game.generator.image_size)
+        draws = sample_gan_draws(
+            wanted, self._weights, self.game.generator.code_dim, generator, self.device
+        )
+        pixels = resize(self._faces.pixels.to(self.device).float(), self.game.generator.image_size)
         faces = from_pixels(pixels, self.game.generator.channels)
         labels = self._labels[self._faces.indices.to(self.device)]
         total, parts = real.logits.new_zeros(()), {}
@@ -122,33 +124,37 @@ class JointTrainer(Trainer):
             term = self._consistency(real, faces, labels, draws, learns)
             total = total + strength * joint.consistency * term
             parts["consistency"] = term.detach()
-        if not joint.frozen and joint.game:
+        if not joint.frozen and joint.gan_weight:
             own = draws.first(count)
             term, found = self.game.critic_loss(faces, labels, own)
-            total, parts = total + joint.game * term, parts | found
+            total, parts = total + joint.gan_weight * term, parts | found
             if learns:
                 term, found = self.game.generator_loss(faces, labels, own)
-                total = total + joint.game * term
+                total = total + joint.gan_weight * term
                 parts |= found
         return total, parts
 
-    def _made(self, faces: Tensor, draws: Draws, count: int, learns: bool) -> tuple[Tensor, Tensor]:
+    def _made(
+        self, faces: Tensor, draws: GanDraws, count: int, learns: bool
+    ) -> tuple[Tensor, Tensor]:
         """Synthetic faces (count, C, S, S) and the expressions that they were made for."""
         source = self.config.joint.source
         edits = {"edits": count, "new": 0, "both": count // 2}[source]
         rows = torch.arange(edits, device=self.device) % len(faces)
         with torch.set_grad_enabled(learns):
             codes = torch.cat([self.game.generator.encode(faces)[rows], draws.codes[edits:count]])
-            expressions = torch.cat([draws.edits[:edits], draws.expressions[edits:count]])
+            expressions = torch.cat(
+                [draws.edit_expressions[:edits], draws.new_expressions[edits:count]]
+            )
             return self.game.generator.decode(codes, expressions), expressions
 
-    def _answer(self, made: Tensor, draws: Draws) -> KE2NTOutput:
+    def _answer(self, made: Tensor, draws: GanDraws) -> KE2NTOutput:
         """The recognizer's output for synthetic faces, augmented as real ones are.
 
         They do not shift what real ones are normalized by when the model is used.
         """
         preprocessing = self.model.preprocessing
-        pixels = to_pixels(resized(made, preprocessing.image_size))
+        pixels = to_pixels(resize(made, preprocessing.image_size))
         pixels = self.augment(pixels, draws.generator)
         images = preprocessing.normalize(pixels).expand(-1, 3, -1, -1)
         with keep_statistics(self.model):
@@ -177,7 +183,7 @@ class JointTrainer(Trainer):
         real: KE2NTOutput,
         faces: Tensor,
         labels: Tensor,
-        draws: Draws,
+        draws: GanDraws,
         learns: bool,
     ) -> Tensor:
         neutral = self.game.generator.classes.index("neutral")
@@ -190,7 +196,9 @@ class JointTrainer(Trainer):
     def _strength(self, progress: Progress) -> float:
         joint = self.config.joint
         done = progress.epoch * self.steps_per_epoch + progress.step
-        return climb(done / (self.optim.epochs * self.steps_per_epoch), joint.start, joint.ramp)
+        return linear_ramp(
+            done / (self.optim.epochs * self.steps_per_epoch), joint.start, joint.ramp
+        )
 
     def _learns(self, progress: Progress) -> bool:
         """Whether the generator learns in the step under way."""
@@ -203,13 +211,13 @@ class JointTrainer(Trainer):
         epoch, samples = record["epoch"], self.config.gan.samples
         if self.config.joint.frozen:
             return record
-        ratio = diversity_ratio(
+        ratio = compute_diversity_ratio(
             self.average.model,
             self._real(_DIVERSITY_OF),
             torch_generator(self.config.seed, "diversity"),
         )
         gap = record["loss"].get("gap", 0.0)
-        record |= {"diversity": ratio, "fault": self.guard.judge(epoch, ratio, gap)}
+        record |= {"diversity": ratio, "fault": self.guard.check_epoch(epoch, ratio, gap)}
         if epoch == self.optim.epochs or epoch % samples.every == 0:
             keep_synthesis(
                 self.run.path,
@@ -225,6 +233,5 @@ class JointTrainer(Trainer):
         return act_on_fault(self, self.guard, progress)
 
     def _real(self, count: int) -> Tensor:
-        """As of `some_faces`, for the generator."""
-        made = self.game.generator
-        return some_faces(self.data.val, count, made.image_size, made.channels).to(self.device)
+        """As of `select_faces`, for the generator."""
+        return select_faces(self.data.val, count, self.game.generator).to(self.device)

@@ -1,4 +1,4 @@
-"""The pictures of a synthesis: edits of real faces, new identities, interpolations."""
+"""Grids of synthetic faces: edits of real faces, new identities, interpolations."""
 
 from __future__ import annotations
 
@@ -12,90 +12,99 @@ from torch.nn import functional
 
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.generation.networks.generator import FaceGenerator
-from ke2nt.generation.networks.pixels import from_pixels, resized, to_uint8
+from ke2nt.generation.networks.pixels import from_pixels, resize, to_uint8
 from ke2nt.plots.face_grid import plot_face_grid
 from ke2nt.runtime.atomic import write_bytes
 
-__all__ = ["expression_grid", "some_faces", "write_pictures"]
+__all__ = ["generate_all_expressions", "select_faces", "write_sample_grids"]
 
 _STEPS = 7
 
 
-def some_faces(images: FaceTensors, count: int, size: int, channels: int) -> Tensor:
-    """Faces at even distances over a split, the same ones each time: (N, channels, size, size)."""
+def select_faces(images: FaceTensors, count: int, generator: FaceGenerator) -> Tensor:
+    """Select evenly spaced faces of a split, the same ones each time, as a generator's images."""
     usable = images.usable
-    order = usable[torch.linspace(0, len(usable) - 1, min(count, len(usable))).long()]
-    pixels = torch.cat([batch.pixels for batch in images.batches(count, order=order)])
-    return from_pixels(resized(pixels.float(), size), channels)
+    positions = torch.linspace(0, len(usable) - 1, min(count, len(usable))).long()
+    batches = images.batches(count, order=usable[positions])
+    pixels = torch.cat([batch.pixels for batch in batches])
+    return from_pixels(resize(pixels.float(), generator.image_size), generator.channels)
 
 
-def expression_grid(generator: FaceGenerator, codes: Tensor) -> Tensor:
-    """(R, code_dim) codes → (R, K, C, S, S): every identity with every expression."""
+def generate_all_expressions(generator: FaceGenerator, codes: Tensor) -> Tensor:
+    """Map (R, code_dim) codes to (R, K, C, S, S): every identity with every expression."""
     rows, classes = len(codes), len(generator.classes)
-    wanted = torch.arange(classes, device=codes.device).repeat(rows)
-    faces = generator.decode(codes.repeat_interleave(classes, dim=0), wanted)
+    expressions = torch.arange(classes, device=codes.device).repeat(rows)
+    faces = generator.decode(codes.repeat_interleave(classes, dim=0), expressions)
     return faces.view(rows, classes, *faces.shape[1:])
 
 
 @torch.no_grad()
-def write_pictures(
-    folder: Path, generator: FaceGenerator, real: Tensor, draws: torch.Generator
+def write_sample_grids(
+    folder: Path, generator: FaceGenerator, real: Tensor, random: torch.Generator
 ) -> None:
     """Write `edits.png`, `new.png`, `identity.png` and `intensity.png`.
 
     Args:
         folder: Where to write.
         generator: In evaluation mode.
-        real: (R, C, S, S) faces in [−1, 1], a row each.
-        draws: CPU generator of the new identities.
+        real: (R, C, S, S) faces in [−1, 1], one per row.
+        random: CPU generator of the new identities.
     """
-    rows = len(real)
     names = generator.classes
-    encoded, new = generator.encode(real), generator.new_codes(rows, draws)
-    edits = torch.cat([real[:, None], expression_grid(generator, encoded)], dim=1)
-    _write(folder / "edits.png", edits, ["source", *names], "Real faces and their edits")
-    _write(folder / "new.png", expression_grid(generator, new), names, "New identities")
-    _write(
-        folder / "identity.png",
-        _between_identities(generator, new, new.roll(1, dims=0)),
-        [f"{share:.0%}" for share in _shares().tolist()],
-        "From one new identity to another",
-    )
+    codes, new_codes = generator.encode(real), generator.sample_codes(len(real), random)
+
+    # real faces and new identities with every expression
+    edits = torch.cat([real[:, None], generate_all_expressions(generator, codes)], dim=1)
+    _write_grid(folder / "edits.png", edits, ["source", *names], "Real faces and their edits")
+    new = generate_all_expressions(generator, new_codes)
+    _write_grid(folder / "new.png", new, names, "New identities")
+
+    # interpolations of latent codes and of expressions
+    steps = [f"{share:.0%}" for share in _interpolation_shares().tolist()]
+    identities = _interpolate_identities(generator, new_codes, new_codes.roll(1, dims=0))
+    _write_grid(folder / "identity.png", identities, steps, "From one new identity to another")
+
     start = names.index("neutral") if "neutral" in names else 0
     others = [i for i in range(len(names)) if i != start]
-    _write(
+    _write_grid(
         folder / "intensity.png",
-        _intensities(generator, encoded[:1], start, others),
-        [f"{share:.0%}" for share in _shares().tolist()],
+        _interpolate_expressions(generator, codes[:1], start, others),
+        steps,
         f"From {names[start]} to an expression",
         rows=[names[i] for i in others],
     )
 
 
-def _shares() -> Tensor:
+def _interpolation_shares() -> Tensor:
     return torch.linspace(0.0, 1.0, _STEPS)
 
 
-def _between_identities(generator: FaceGenerator, start: Tensor, end: Tensor) -> Tensor:
-    """(R, steps, C, S, S), each row with an expression of its own."""
-    shares = _shares().to(start)[None, :, None]
+def _interpolate_identities(generator: FaceGenerator, start: Tensor, end: Tensor) -> Tensor:
+    """Interpolate (R, code_dim) codes: (R, steps, C, S, S), one expression per row."""
+    shares = _interpolation_shares().to(start)[None, :, None]
     codes = torch.lerp(start[:, None], end[:, None], shares).flatten(0, 1)
-    wanted = torch.arange(len(start), device=start.device) % len(generator.classes)
-    faces = generator.decode(codes, wanted.repeat_interleave(_STEPS))
+
+    expressions = torch.arange(len(start), device=start.device) % len(generator.classes)
+    faces = generator.decode(codes, expressions.repeat_interleave(_STEPS))
     return faces.view(len(start), _STEPS, *faces.shape[1:])
 
 
-def _intensities(generator: FaceGenerator, code: Tensor, start: int, others: list[int]) -> Tensor:
-    """(K − 1, steps, C, S, S): one identity, from one expression to each of the others."""
-    names = len(generator.classes)
-    shares = _shares().to(code)[:, None]
-    one_hot = functional.one_hot(torch.tensor([start, *others], device=code.device), names).float()
-    wanted = torch.cat([torch.lerp(one_hot[:1], goal[None], shares) for goal in one_hot[1:]])
-    faces = generator.decode(code.expand(len(wanted), -1), wanted)
+def _interpolate_expressions(
+    generator: FaceGenerator, code: Tensor, start: int, others: list[int]
+) -> Tensor:
+    """Interpolate from one expression to each other one: (K − 1, steps, C, S, S)."""
+    shares = _interpolation_shares().to(code)[:, None]
+    indices = torch.tensor([start, *others], device=code.device)
+    one_hot = functional.one_hot(indices, len(generator.classes)).float()
+
+    # (steps, K) mixtures for each of the other expressions
+    mixtures = [torch.lerp(one_hot[:1], goal[None], shares) for goal in one_hot[1:]]
+    expressions = torch.cat(mixtures)
+    faces = generator.decode(code.expand(len(expressions), -1), expressions)
     return faces.view(len(others), _STEPS, *faces.shape[1:])
 
 
-def _write(
+def _write_grid(
     path: Path,
     faces: Tensor,
     columns: Sequence[str],
@@ -103,6 +112,7 @@ def _write(
     *,
     rows: Sequence[str] = (),
 ) -> None:
+    """Write (R, C, …) faces as one image."""
     pixels = to_uint8(faces.flatten(0, 1)).numpy()
     grid: np.ndarray = pixels.reshape(*faces.shape[:2], *pixels.shape[1:])
     write_bytes(path, plot_face_grid(grid, columns, rows, title=title))

@@ -12,14 +12,14 @@ from torch import Tensor
 from ke2nt.checkpoints.tensor_files import write_safetensors
 from ke2nt.config.gan import FesganConfig, GanOptimConfig
 from ke2nt.data.tensors import Batch
-from ke2nt.generation.gan_objective import Game
-from ke2nt.generation.guard import Guard, diversity_ratio
+from ke2nt.generation.gan_draws import sample_gan_draws
+from ke2nt.generation.gan_objective import GanObjective
+from ke2nt.generation.guard import Guard, compute_diversity_ratio
 from ke2nt.generation.networks.generator import FaceGenerator
 from ke2nt.generation.networks.pixels import from_pixels
-from ke2nt.generation.random_draws import draw
 from ke2nt.generation.rollback import act_on_fault
-from ke2nt.generation.sample_grids import some_faces, write_pictures
-from ke2nt.generation.schedules import climb
+from ke2nt.generation.sample_grids import select_faces, write_sample_grids
+from ke2nt.generation.schedules import linear_ramp
 from ke2nt.runtime.seeding import derive_seed, seed_step, torch_generator
 from ke2nt.training.checkpoint import Progress
 from ke2nt.training.ema import ModelEma
@@ -32,7 +32,9 @@ CRITICS = "critics.safetensors"
 _DIVERSITY_OF = 64
 
 
-def adam_groups(game: Game, lr: float, critic_lr: float, betas: tuple[float, float]) -> list[Any]:
+def adam_groups(
+    game: GanObjective, lr: float, critic_lr: float, betas: tuple[float, float]
+) -> list[Any]:
     """Parameter groups of generator and critics for one Adam; `lr_scale` is their own rate.
 
     Parameters without a gradient are left alone by a step, so that one optimizer serves both sides.
@@ -68,7 +70,7 @@ class SynthesisLoop(EpochLoop):
     config: FesganConfig
     model: FaceGenerator
     ema: ModelEma[FaceGenerator]
-    game: Game
+    game: GanObjective
     guard: Guard
     provenance: dict[str, Any]
 
@@ -84,7 +86,7 @@ class SynthesisLoop(EpochLoop):
         place = (self.config.seed, "gan", int(self.guard.rollbacks), done)
         seed_step(derive_seed(*place), self.device)
         weights = torch.ones(len(self.model.classes))
-        draws = draw(
+        draws = sample_gan_draws(
             len(batch.pixels), weights, self.model.code_dim, torch_generator(*place), self.device
         )
         real = from_pixels(self.to_device(batch.pixels), self.model.channels)
@@ -93,14 +95,14 @@ class SynthesisLoop(EpochLoop):
         labels = self.targets[self.to_device(batch.indices)]
         self._set_rates(done)
         share, start = done / (gan.optim.epochs * self.steps_per_epoch), gan.loss.expression_start
-        self.game.expression_strength = climb(share, start, start)
+        strength = linear_ramp(share, start, start)
         total, parts = self.game.critic_loss(real, labels, draws)
         if not self._is_finite(total, progress, batch):
             return {}
         self._step(total)
         if not self._is_whole(progress):
             return parts
-        total, more = self.game.generator_loss(real, labels, draws)
+        total, more = self.game.generator_loss(real, labels, draws, expression_strength=strength)
         if not self._is_finite(total, progress, batch):
             return {}
         self._step(total)
@@ -127,7 +129,7 @@ class SynthesisLoop(EpochLoop):
     def _record(self, progress: Progress) -> dict[str, Any]:
         gan, epoch = self.config.gan, progress.epoch + 1
         losses = progress.means()
-        ratio = diversity_ratio(
+        ratio = compute_diversity_ratio(
             self.ema.model,
             self._real(_DIVERSITY_OF),
             torch_generator(self.config.seed, "diversity"),
@@ -137,7 +139,7 @@ class SynthesisLoop(EpochLoop):
             "lr": self.optimizer.param_groups[0]["lr"],
             "loss": losses,
             "diversity": ratio,
-            "fault": self.guard.judge(epoch, ratio, losses.get("gap", 0.0)),
+            "fault": self.guard.check_epoch(epoch, ratio, losses.get("gap", 0.0)),
         }
         if progress.skipped:
             record["skipped"] = progress.skipped
@@ -155,14 +157,13 @@ class SynthesisLoop(EpochLoop):
         return act_on_fault(self, self.guard, progress)
 
     def _real(self, count: int) -> Tensor:
-        made = self.model
-        return some_faces(self.data.val, count, made.image_size, made.channels).to(self.device)
+        return select_faces(self.data.val, count, self.model).to(self.device)
 
 
 def keep_synthesis(
     folder: Path,
     generator: FaceGenerator,
-    game: Game,
+    game: GanObjective,
     faces: Tensor,
     config: FesganConfig,
     provenance: dict[str, Any],
@@ -180,7 +181,7 @@ def keep_synthesis(
     generator.provenance = provenance
     generator.save(folder / "generator")
     write_safetensors(folder / CRITICS, game.critics.state_dict(), {}, dtype=torch.float32)
-    write_pictures(
+    write_sample_grids(
         folder / "samples" / f"epoch-{provenance['epoch']:05d}",
         generator,
         faces,

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ke2nt.checkpoints.tensor_files import read_safetensors
 from ke2nt.config.gan import FesganConfig
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.errors import CheckpointError
-from ke2nt.generation.checks import check_classes, check_colors, check_one_process
-from ke2nt.generation.gan_objective import Critics, Game, make_critics
+from ke2nt.generation.build_networks import build_critics, build_generator, load_identity_space
+from ke2nt.generation.checks import check_class_counts, check_colors, check_single_process
+from ke2nt.generation.gan_objective import GanObjective
 from ke2nt.generation.guard import Guard
+from ke2nt.generation.networks.critics import Critics
 from ke2nt.generation.networks.generator import FaceGenerator, find_generator
-from ke2nt.generation.networks.identity_features import FrozenFeatures
 from ke2nt.generation.synthesis import CRITICS, SynthesisLoop, adam_groups
-from ke2nt.models.load import load_model
 from ke2nt.runtime.provenance import provenance
 from ke2nt.runtime.seeding import seed_everything, set_deterministic
 from ke2nt.training.checkpoint import Progress
@@ -31,7 +29,7 @@ from ke2nt.training.ema import ModelEma
 from ke2nt.training.run_directory import RunDirectory
 from ke2nt.training.training_data import TrainingData, load_training_data
 
-__all__ = ["PretrainResult", "identity_space", "load_critics", "pretrain"]
+__all__ = ["PretrainResult", "load_critics", "pretrain"]
 
 
 @dataclass(frozen=True)
@@ -49,14 +47,6 @@ class PretrainResult:
     progress: Progress
 
 
-def identity_space(config: FesganConfig, device: torch.device) -> Callable[[Tensor], Tensor] | None:
-    """The frozen feature space of a configuration; None for the generator's own codes."""
-    if config.gan.identity_space == "code" or not config.gan.loss.identity:
-        return None
-    recognizer = load_model(config.gan.identity_space)
-    return FrozenFeatures(recognizer, config.gan.identity_stage).to(device)
-
-
 def load_critics(critics: Critics, source: Path) -> None:
     """Go on with the critics beside a saved generator; where there are none, say so.
 
@@ -71,10 +61,10 @@ def load_critics(critics: Critics, source: Path) -> None:
         critics.load_state_dict(read_safetensors(path))
     except RuntimeError as error:
         raise CheckpointError(
-            "the pretrained critics are not those of the configuration",
+            "the pretrained critics do not fit the configuration",
             where=path,
             found=str(error).splitlines()[0],
-            hint="Give gan.network and gan.loss.adversary as they were in that run.",
+            hint="Set gan.network and gan.loss.adversary as in that run.",
         ) from error
 
 
@@ -93,7 +83,7 @@ def pretrain(
         Ke2ntError: Anything a user can mend; what was computed before stays in the run directory.
         TrainingStopped: Ctrl-C; the state has been saved.
     """
-    check_one_process()
+    check_single_process()
     run = RunDirectory(config.out)
     with run.kept_if_used():
         return _pretrain(config, run, resume=resume, quiet=quiet, command=command)
@@ -110,7 +100,7 @@ def _pretrain(
         config.model_copy(update={"data": without}), preprocessing, quiet=quiet
     )
     data = replace(data, targets=torch.from_numpy(data.train.split.labels()))
-    check_classes(data.train, config.gan.min_images)
+    check_class_counts(data.train, config.gan.min_images)
     check_colors(data.train, config.channels)
     facts = {"seed": config.seed, "command": command, **provenance()}
     run.begin(config, data.names(), resume=resume, command=SynthesisLoop.command)
@@ -141,17 +131,10 @@ def _prepare(
 ) -> SynthesisLoop:
     gan, accelerator = config.gan, make_accelerator(config)
     device = accelerator.device
-    generator = FaceGenerator(
-        data.classes,
-        config.gan_size,
-        config.channels,
-        width=gan.network.width,
-        code_dim=gan.network.code_dim,
-        conditioning=gan.network.conditioning,
-    ).to(device)
+    generator = build_generator(config, data.classes).to(device)
     generator.to(memory_format=torch.channels_last)
-    critics = make_critics(gan, generator).to(device).to(memory_format=torch.channels_last)
-    game = Game(gan, generator, critics, identity_space(config, device))
+    critics = build_critics(gan, generator).to(device).to(memory_format=torch.channels_last)
+    game = GanObjective(gan, generator, critics, load_identity_space(gan, device))
     guard = Guard(gan.guard)
     optim = gan.optim
     return SynthesisLoop(

@@ -12,13 +12,14 @@ import torch
 from ke2nt.config.gan import FesganConfig
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.errors import ConfigError
-from ke2nt.generation.checks import check_fits, check_one_process
-from ke2nt.generation.gan_objective import Game, make_critics
+from ke2nt.generation.build_networks import build_critics, load_identity_space
+from ke2nt.generation.checks import check_generator_fits, check_single_process
+from ke2nt.generation.gan_objective import GanObjective
 from ke2nt.generation.guard import Guard
 from ke2nt.generation.joint import Fixed, JointTrainer
 from ke2nt.generation.networks.generator import FaceGenerator
 from ke2nt.generation.synthesis import adam_groups
-from ke2nt.generation.train_generator import identity_space, load_critics, pretrain
+from ke2nt.generation.train_generator import load_critics, pretrain
 from ke2nt.training.ema import ModelEma
 from ke2nt.training.run_directory import RunDirectory
 from ke2nt.training.setup import trainer_parts, untrained_model
@@ -51,7 +52,7 @@ def train(
         Ke2ntError: Anything a user can mend; what was computed before stays in the run directory.
         TrainingStopped: Ctrl-C; the state has been saved.
     """
-    check_one_process()
+    check_single_process()
     _check(config)
     run = RunDirectory(config.out)
     if not resume:
@@ -73,7 +74,7 @@ def _check(config: FesganConfig) -> None:
     mixes = config.augment.mixup or config.augment.cutmix
     if mixes and (config.joint.intra_class or config.joint.consistency):
         raise ConfigError(
-            "faces that are mixed with others have no class that synthetic ones could be near",
+            "mixed faces have no single class for the intra-class and consistency losses",
             expected="augment.mixup=0 and augment.cutmix=0, or joint.intra_class=0 and "
             "joint.consistency=0",
             found=f"mixup {config.augment.mixup}, cutmix {config.augment.cutmix}",
@@ -105,11 +106,11 @@ def _prepare(
     parts = trainer_parts(config, run, data, model, accelerator, **options)
     device = accelerator.device
     generator = FaceGenerator.load(source).to(device)
-    check_fits(generator, data.classes, config.channels)
+    check_generator_fits(generator, data.classes, config.channels)
     if config.joint.consistency and "neutral" not in data.classes:
         raise ConfigError("joint.consistency needs the class neutral", found=data.classes)
-    critics = make_critics(config.gan, generator)
-    game = Game(config.gan, generator, critics, identity_space(config, device))
+    critics = build_critics(config.gan, generator)
+    game = GanObjective(config.gan, generator, critics, load_identity_space(config.gan, device))
     average, guard = ModelEma(generator, config.gan.optim.ema), Guard(config.gan.guard)
     average.updates = _SETTLED
     if config.joint.frozen:

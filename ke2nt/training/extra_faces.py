@@ -36,11 +36,11 @@ def extra_samples(
             replace(s, name=f"extra/{s.name}", label=labels[s.label]) for s in found.samples
         )
     from ke2nt.generation.networks.generator import FaceGenerator
-    from ke2nt.generation.networks.sampling import draw_samples
+    from ke2nt.generation.networks.sample_faces import generate_samples
 
     generator = FaceGenerator.load(str(config.generator))
     _check(generator.classes, classes, config.generator)
-    return tuple(draw_samples(generator, config.count, derive_seed(seed, "extra"), classes))
+    return tuple(generate_samples(generator, config.count, derive_seed(seed, "extra"), classes))
 
 
 def _check(found: tuple[str, ...], classes: tuple[str, ...], where: object) -> None:

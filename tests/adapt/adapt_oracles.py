@@ -60,14 +60,14 @@ def mmd(source, target):
 
 def slope(function, rows, step=1e-6):
     """Central differences of a function of rows of numbers."""
-    found = []
+    gradient = []
     for i, row in enumerate(rows):
-        found.append([])
+        gradient.append([])
         for k in range(len(row)):
             values = []
             for sign in (1, -1):
                 changed = [list(r) for r in rows]
                 changed[i][k] += sign * step
                 values.append(function(changed))
-            found[-1].append((values[0] - values[1]) / (2 * step))
-    return found
+            gradient[-1].append((values[0] - values[1]) / (2 * step))
+    return gradient

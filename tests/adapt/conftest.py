@@ -19,8 +19,8 @@ def domains(tmp_path_factory):
     draw(root / "target", 10, shift=0.6, seed=2)
     (root / "bare" / "deep").mkdir(parents=True)
     for i, path in enumerate(sorted((root / "target").rglob("*.png"))):
-        place = root / "bare" / ("deep" if i % 2 else "")
-        (place / f"{i:02d}.png").write_bytes(path.read_bytes())
+        folder = root / "bare" / ("deep" if i % 2 else "")
+        (folder / f"{i:02d}.png").write_bytes(path.read_bytes())
     return root
 
 
@@ -80,11 +80,12 @@ def tiny(domains, source_model, tmp_path):
 
 @pytest.fixture(autouse=True)
 def _without_report(request, monkeypatch):
-    """The page takes longer than such a run; tests that want it say so with `with_report`."""
+    """Skip the report, which takes longer than such a run, except with `with_report`."""
     if "with_report" not in request.fixturenames:
-        monkeypatch.setattr("ke2nt.adapt.adapt_model.write_adaptation_report", lambda *a, **k: None)
+        monkeypatch.setattr("ke2nt.adapt.adapt_model.write_report", lambda *a, **k: None)
+        monkeypatch.setattr("ke2nt.adapt.adapt_model.build_adaptation_report", lambda *a, **k: None)
 
 
 @pytest.fixture
 def with_report():
-    """Ask for the HTML report."""
+    """Request the HTML report."""

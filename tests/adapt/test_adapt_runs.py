@@ -51,7 +51,7 @@ def differ(a, b):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_runs_in_the_same_loop(tiny, method):
+def test_every_method_runs(tiny, method):
     config = tiny(f"adapt.method={method}", "optim.epochs=1")
     result = adapt(config, quiet=True)
     log = json.loads((result.run.path / "log.jsonl").read_text().splitlines()[-1])
@@ -68,7 +68,7 @@ def test_every_method_runs_in_the_same_loop(tiny, method):
     assert differ(weights(result), load_file(f"{config.start}/model/model.safetensors"))
 
 
-def test_dmsrl_with_text_moves_every_part(tiny):
+def test_dmsrl_with_text_trains_every_part(tiny):
     config = tiny(
         "adapt.weights={text: 0.5}",
         "adapt.centers=text",
@@ -90,7 +90,7 @@ def test_dmsrl_with_text_moves_every_part(tiny):
     assert load_model(result.run.model).bank.provenance["prompt_set"] == "paper"
 
 
-def test_the_words_of_the_source_are_where_training_is(tiny, monkeypatch):
+def test_source_prompts_are_on_the_training_device(tiny, monkeypatch):
     """The device is one without values, so that this needs no GPU; no step is taken."""
     prepared = []
 
@@ -110,7 +110,7 @@ def test_the_words_of_the_source_are_where_training_is(tiny, monkeypatch):
         assert {bank.embeddings.device.type, bank.raw.device.type} == {"meta"}
 
 
-def test_faces_are_judged_with_their_mirror_images_where_asked_for(tiny):
+def test_flip_tta_applies_to_all_predictions(tiny):
     result = adapt(tiny("select.flip_tta=true"), quiet=True)
     figures = result.run.read("adaptation.json")["figures"]
     assert figures["before"]["flip_tta"] is figures["after"]["flip_tta"] is True
@@ -123,7 +123,7 @@ def test_faces_are_judged_with_their_mirror_images_where_asked_for(tiny):
 
 
 class Sealed(FaceSample):
-    """A sample whose label and all else but name and image may not be read yet."""
+    """A sample of which only name and image may be read until `open` is set."""
 
     open = False
 
@@ -134,7 +134,7 @@ class Sealed(FaceSample):
 
 
 @pytest.mark.parametrize("method", ["dmsrl", "entropy", "statistics"])
-def test_training_never_reads_a_label_of_the_target(tiny, domains, monkeypatch, method):
+def test_training_never_reads_target_labels(tiny, domains, monkeypatch, method):
     read = ImageFolder.read_samples
 
     def sealed(self, split):
@@ -143,7 +143,7 @@ def test_training_never_reads_a_label_of_the_target(tiny, domains, monkeypatch, 
 
     monkeypatch.setattr(ImageFolder, "read_samples", sealed)
     monkeypatch.setattr(Sealed, "open", False)
-    compare, config = driver._compare, tiny(f"adapt.method={method}", "optim.epochs=1")
+    compare, config = driver.compare_models, tiny(f"adapt.method={method}", "optim.epochs=1")
     trained = {}
 
     def then_open(*arguments):
@@ -151,14 +151,14 @@ def test_training_never_reads_a_label_of_the_target(tiny, domains, monkeypatch, 
         Sealed.open = True
         return compare(*arguments)
 
-    monkeypatch.setattr(driver, "_compare", then_open)
+    monkeypatch.setattr(driver, "compare_models", then_open)
     result = adapt(config, quiet=True)
     assert result.after is not None
     assert_equal(trained, weights(result))
 
 
 @pytest.mark.parametrize("method", ["dmsrl", "entropy"])
-def test_other_labels_of_the_target_give_the_same_weights(tiny, domains, tmp_path, method):
+def test_other_target_labels_give_the_same_weights(tiny, domains, tmp_path, method):
     paths = sorted((domains / "target").rglob("*.png"))
     names = ["neutral", "happiness", "anger"]
     results = []
@@ -183,7 +183,7 @@ def test_other_labels_of_the_target_give_the_same_weights(tiny, domains, tmp_pat
         (1, ("adapt.method=entropy",)),
     ],
 )
-def test_a_stopped_run_resumes_bit_for_bit(tiny, monkeypatch, stop_at, options):
+def test_stopped_run_resumes_bit_for_bit(tiny, monkeypatch, stop_at, options):
     whole = adapt(tiny(*options, out="whole"), quiet=True).run
     config = tiny(*options, out="stopped")
     steps, real = [0], Trainer._train_step
@@ -211,7 +211,7 @@ def test_a_stopped_run_resumes_bit_for_bit(tiny, monkeypatch, stop_at, options):
     assert whole.read("adaptation.json") == resumed.read("adaptation.json")
 
 
-def test_a_changed_target_is_noticed_at_resume(tiny, tmp_path):
+def test_changed_target_is_refused_at_resume(tiny, tmp_path):
     draw(tmp_path / "small", 4, shift=0.5, seed=5)
     config = tiny(f"target.root={tmp_path}/small", "optim.epochs=1")
     run = adapt(config, quiet=True).run
@@ -222,7 +222,7 @@ def test_a_changed_target_is_noticed_at_resume(tiny, tmp_path):
         adapt(config, quiet=True)
 
 
-def test_without_a_start_the_source_is_trained_first_and_kept(tiny, monkeypatch):
+def test_source_is_trained_first_without_a_start(tiny, monkeypatch):
     monkeypatch.setattr("ke2nt.training.train_recognizer.write_run_report", lambda *a, **k: None)
     config = tiny("start=null", "optim.epochs=1", "source_optim={epochs: 2, batch_size: 14}")
     result = adapt(config, quiet=True)
@@ -232,7 +232,7 @@ def test_without_a_start_the_source_is_trained_first_and_kept(tiny, monkeypatch)
     assert differ(weights(source), weights(result))
 
 
-def test_the_joint_and_the_separate_normalization_differ(tiny):
+def test_joint_and_separate_normalization_differ(tiny):
     model, results = load_model(tiny().start), []
     for kind in ("joint", "target"):
         config = tiny(f"adapt.batch_norm={kind}", "optim.epochs=1", "optim.ema=null", out=kind)
@@ -242,7 +242,7 @@ def test_the_joint_and_the_separate_normalization_differ(tiny):
     assert not torch.equal(results[0][name], results[1][name])
 
 
-def test_with_separate_statistics_those_of_the_target_are_kept(tiny, monkeypatch):
+def test_separate_normalization_keeps_target_statistics(tiny, monkeypatch):
     seen = []
     real = AdaptTrainer._outputs
 
@@ -262,17 +262,17 @@ def test_with_separate_statistics_those_of_the_target_are_kept(tiny, monkeypatch
     assert all(seen)
 
 
-def test_statistics_are_those_of_the_target_and_weights_stay(tiny):
+def test_statistics_method_changes_only_batch_statistics(tiny):
     config = tiny("adapt.method=statistics", "data.root=/nowhere")
     result = adapt(config, quiet=True)
     before, after = load_file(f"{config.start}/model/model.safetensors"), weights(result)
     changed = {n.rsplit(".", 1)[1] for n in before if not torch.equal(before[n], after[n])}
     assert changed == {"running_mean", "running_var", "num_batches_tracked"}
     assert result.facts["selection"] == "no choice: one pass over the target"
-    assert result.changes.before.distance is None
+    assert result.changes.before.domain_distance is None
 
 
-def test_entropy_needs_no_source_and_moves_normalizations_alone(tiny):
+def test_entropy_needs_no_source_and_trains_only_normalizations(tiny):
     config = tiny("adapt.method=entropy", "data.root=/nowhere", "optim.lr=0.1", "optim.epochs=5")
     result = adapt(config, quiet=True)
     before, after = load_file(f"{config.start}/model/model.safetensors"), weights(result)
@@ -286,14 +286,14 @@ def test_entropy_needs_no_source_and_moves_normalizations_alone(tiny):
 
 
 @pytest.mark.parametrize("key", ["augment.mixup=1", "augment.cutmix=1", "data.sampling=sqrt"])
-def test_without_labels_nothing_goes_by_them(tiny, key):
+def test_entropy_ignores_settings_that_need_labels(tiny, key):
     config = tiny("adapt.method=entropy", "optim.epochs=1", key)
     plain = tiny("adapt.method=entropy", "optim.epochs=1", out="plain")
     ours, theirs = (weights(adapt(each, quiet=True)) for each in (config, plain))
     assert_equal(ours, theirs)
 
 
-def test_an_adaptation_goes_on_with_the_models_scale_and_mixes_no_classes(tiny, monkeypatch):
+def test_adaptation_keeps_the_logit_scale_and_does_not_mix_classes(tiny, monkeypatch):
     seen, real = [], AdaptTrainer.__post_init__
 
     def look(self):
@@ -309,10 +309,10 @@ def test_an_adaptation_goes_on_with_the_models_scale_and_mixes_no_classes(tiny, 
     assert seen == [(None, 0.0), (None, 0.2)]
 
 
-def test_both_models_are_compared_where_they_trained(tiny, monkeypatch):
-    import ke2nt.adapt.adapt_model as module
+def test_models_are_compared_on_the_training_device(tiny, monkeypatch):
+    import ke2nt.adapt.compare_models as module
 
-    devices, real = [], module.predict
+    devices, real = [], module.compute_predictions
 
     def spied(model, *arguments, device=None, **options):
         devices.append(device)
@@ -326,35 +326,35 @@ def test_both_models_are_compared_where_they_trained(tiny, monkeypatch):
     assert back == ["cpu", "cpu"]
 
 
-def test_a_collapse_is_found_and_said(tiny):
+def test_collapse_is_detected_and_reported(tiny):
     losses = "adapt.weights={pseudo: 100.0}"
     config = tiny("adapt.method=pseudo", losses, "optim.lr=1.0", "adapt.ramp=0", "optim.ema=null")
     result = adapt(config, quiet=True)
-    assert result.changes.after.answers.collapsed
+    assert result.changes.after.metrics.collapsed
     assert result.trust.level == "do not use"
     assert "a collapse" in result.trust.reasons[0]
     assert result.facts["after"]["collapsed"] is True
 
 
-def test_bare_images_give_a_comparison_without_figures(tiny, domains):
+def test_unlabeled_images_give_a_comparison_without_metrics(tiny, domains):
     result = adapt(tiny(f"target.root={domains}/bare", "optim.epochs=1"), quiet=True)
     assert (result.before, result.after) == (None, None)
     assert result.facts["figures"] == {"before": None, "after": None}
-    assert result.changes.n == 30
+    assert result.changes.num_images == 30
     assert any("hundreds are needed" in reason for reason in result.trust.reasons)
 
 
-def test_a_domain_far_smaller_than_the_other_works_and_is_said(tiny, tmp_path):
+def test_very_small_domain_works_and_is_reported(tiny, tmp_path):
     draw(tmp_path / "few", 1, shift=0.5, seed=5)
     (tmp_path / "few" / "anger" / "anger0.png").unlink()
     result = adapt(tiny(f"target.root={tmp_path}/few", "optim.epochs=1"), quiet=True)
-    assert result.changes.n == 2
+    assert result.changes.num_images == 2
     text = " ".join(result.trust.reasons)
     assert "adapted to 2 images" in text
-    assert "42 source images, 2 of the target" in text
+    assert "42 source images, 2 target images" in text
 
 
-def test_a_target_without_a_shared_class_is_refused_before_training(tiny, tmp_path):
+def test_target_without_a_shared_class_is_refused_before_training(tiny, tmp_path):
     draw(tmp_path / "other", 2, shift=0.5, seed=5, classes=("fear", "disgust"))
     config = tiny(f"target.root={tmp_path}/other")
     with pytest.raises(LabelError, match="share no class"):
@@ -362,8 +362,8 @@ def test_a_target_without_a_shared_class_is_refused_before_training(tiny, tmp_pa
     assert not os.path.exists(config.out)
 
 
-def test_labels_that_say_nothing_of_the_images_lose_nothing(tiny, tmp_path):
-    """A shared class that no image is of: the model is kept, figures are not made."""
+def test_no_image_of_a_shared_class_keeps_the_model(tiny, tmp_path):
+    """The label sets share a class, but no image has it: the model is saved without metrics."""
     draw(tmp_path / "other", 2, shift=0.5, seed=5, classes=("fear",))
     options = "target.options={classes: [neutral, fear]}"
     result = adapt(tiny(f"target.root={tmp_path}/other", options, "optim.epochs=1"), quiet=True)
@@ -375,7 +375,7 @@ def test_labels_that_say_nothing_of_the_images_lose_nothing(tiny, tmp_path):
 @pytest.mark.parametrize(
     ("choose", "words"), [("information", "mutual information"), ("source", "source images")]
 )
-def test_the_kept_epoch_is_chosen_without_labels_and_the_rule_is_stated(tiny, choose, words):
+def test_epoch_is_chosen_without_labels_and_the_rule_is_stated(tiny, choose, words):
     result = adapt(tiny(f"adapt.choose={choose}", "optim.epochs=3"), quiet=True)
     log = [json.loads(x) for x in (result.run.path / "log.jsonl").read_text().splitlines()]
     part = {"information": ("target", "information"), "source": ("val", "uar")}[choose]
@@ -388,30 +388,30 @@ def test_the_kept_epoch_is_chosen_without_labels_and_the_rule_is_stated(tiny, ch
     ("overrides", "words"),
     [
         (["adapt.teacher=average", "optim.ema=null"], "running average"),
-        (["adapt.method=entropy", "adapt.weights={metric: 1}"], "no parts to weigh"),
-        (["adapt.method=statistics", "adapt.choose=source"], "no source to choose by"),
+        (["adapt.method=entropy", "adapt.weights={metric: 1}"], "no parts to weight"),
+        (["adapt.method=statistics", "adapt.choose=source"], "no source images for adapt"),
         (["adapt.methd=dann"], "did you mean adapt.method"),
         (["adapt.weights={metrc: 1}"], "metrc"),
     ],
 )
-def test_a_wrong_configuration_says_what_is_wrong(tiny, overrides, words):
+def test_invalid_configuration_raises_a_clear_error(tiny, overrides, words):
     with pytest.raises(ConfigError, match=words):
         tiny(*overrides)
 
 
-def test_the_report_says_what_changed_and_how_far_to_trust_it(tiny, with_report):
+def test_report_shows_changes_and_trust(tiny, with_report):
     result = adapt(tiny("optim.epochs=1"), quiet=True, command="ke2nt adapt x")
     page = result.run.report.read_text(encoding="utf-8")
     for words in (
         result.trust.sentence(),
-        "answered otherwise now",
+        "The predicted class changed for",
         "Without labels",
-        "Answers by class",
+        "Predictions by class",
         "Against the target&#39;s labels",
         "distance of the domains",
         "The surest answers that changed",
         "Kept: last epoch",
-        "No label of the target took part",
+        "No label of the target was used",
         "ke2nt adapt x",
     ):
         assert words in page, words
@@ -421,7 +421,7 @@ def test_the_report_says_what_changed_and_how_far_to_trust_it(tiny, with_report)
     assert "Figures: folder all" in card
 
 
-def test_a_model_with_attention_heads_reads_the_same_words_alike(tiny, domains, tmp_path):
+def test_source_prompts_apply_to_attention_heads(tiny, domains, tmp_path):
     """The source's logits are taken anew with the source's words, at every stage; the same words
     for both domains change nothing."""
     start = tmp_path / "deep"
@@ -447,7 +447,7 @@ def test_a_model_with_attention_heads_reads_the_same_words_alike(tiny, domains, 
 
 
 @pytest.mark.parametrize("method", ["dmsrl", "entropy"])
-def test_the_forward_pass_is_compiled_where_asked_for(tiny, compile_calls, method):
+def test_forward_pass_is_compiled_on_request(tiny, compile_calls, method):
     method = f"adapt.method={method}"
     compiled = adapt(tiny(method, "optim.epochs=1", "compile=true", out="one"), quiet=True)
     assert compile_calls[0] == "default"

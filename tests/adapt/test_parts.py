@@ -1,4 +1,4 @@
-"""Discriminators, moments and pseudo-labels: values, gradients, and what strength does."""
+"""Discriminators, moment matching and pseudo-labels: values, gradients, effect of strength."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from adapt_oracles import mmd as slow_mmd
 from adapt_oracles import slope
 
 from ke2nt.adapt.adversarial import ConditionalPart, DomainDiscriminator, reverse_gradient
-from ke2nt.adapt.domain_batch import DomainBatch, PseudoLabels, ramp
-from ke2nt.adapt.methods import METHODS, PARTS, AdaptationLoss, Space, part_weights
+from ke2nt.adapt.domain_batch import DomainBatch, PseudoLabels
+from ke2nt.adapt.methods import METHODS, PARTS, resolve_part_weights
 from ke2nt.adapt.moment_matching import coral, mmd
-from ke2nt.adapt.pseudo_labels import PseudoLabeller
+from ke2nt.adapt.objective import AdaptationLoss
+from ke2nt.adapt.part import PartContext
+from ke2nt.adapt.pseudo_labels import PseudoLabeler
+from ke2nt.adapt.ramp import compute_ramp
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.config.adapt import AdaptSection
 from ke2nt.errors import ConfigError
@@ -46,13 +49,13 @@ def bank():
     )
 
 
-def space(bank=None):
+def context(bank=None):
     weights = None if bank is not None else (1, 0, 0)
-    return Space(K, D, bank, KE2NTLoss(weights), seed=3)
+    return PartContext(K, D, bank, KE2NTLoss(weights), seed=3)
 
 
 @pytest.mark.parametrize(("fast", "slow"), [(coral, slow_coral), (mmd, slow_mmd)])
-def test_distances_of_distributions_are_those_of_the_formula(fast, slow):
+def test_coral_and_mmd_match_the_formulas(fast, slow):
     a, b = rows(6), 2 * rows(5, seed=1) + 1
     assert fast(a, b).item() == pytest.approx(slow(a.tolist(), b.tolist()), rel=1e-9)
     assert fast(a, a).item() == pytest.approx(0, abs=1e-12)
@@ -66,13 +69,13 @@ def test_squared_distances_far_from_the_origin():
     assert (squared_distances(a, a) >= 0).all()
 
 
-def test_gradients_of_the_distances():
+def test_gradients_of_coral_and_mmd():
     a, b = rows(4, 3).requires_grad_(), 2 * rows(5, 3, seed=1)
     assert torch.autograd.gradcheck(lambda a: coral(a, b), [a])
     coral(a, b).backward()
     expected = slope(lambda x: slow_coral(x, b.tolist()), a.tolist())
     torch.testing.assert_close(a.grad, torch.tensor(expected).double(), atol=1e-6, rtol=1e-5)
-    # the kernel's width is held fixed, so that the gradient is that of the kernel means alone
+    # the kernel width has no gradient, so the gradient is that of the kernel means alone
     width = (torch.cat([a, b])[:, None] - torch.cat([a, b])[None]).square().sum(dim=2).mean().item()
 
     def fixed(x):
@@ -90,7 +93,7 @@ def test_gradients_of_the_distances():
     torch.testing.assert_close(a.grad, torch.tensor(expected).double(), atol=1e-6, rtol=1e-5)
 
 
-def test_a_single_row_has_no_covariance():
+def test_single_row_has_no_covariance():
     assert coral(rows(1), rows(4)).item() == 0
 
 
@@ -102,7 +105,7 @@ def test_gradient_reversal():
     torch.testing.assert_close(x.grad, -0.3 * 2 * x.detach())
 
 
-def test_the_discriminator_learns_at_full_strength_and_the_features_against_it():
+def test_discriminator_learns_at_full_strength_and_features_get_the_reversed_gradient():
     net = DomainDiscriminator(D, hidden=8).double().eval()
     a, b = rows(3), rows(4, seed=1)
 
@@ -129,7 +132,7 @@ def test_the_discriminator_learns_at_full_strength_and_the_features_against_it()
     assert net.loss(a - 0.1 * x, b - 0.1 * y, 1.0).item() > value
 
 
-def test_the_discriminator_has_the_published_layers():
+def test_discriminator_has_the_published_layers():
     shapes = [tuple(p.shape) for p in DomainDiscriminator(384).parameters()]
     assert shapes == [(512, 384), (512,), (512, 512), (512,), (1, 512), (1,)]
     drops = [m.p for m in DomainDiscriminator(384) if isinstance(m, torch.nn.Dropout)]
@@ -138,13 +141,13 @@ def test_the_discriminator_has_the_published_layers():
 
 def test_cdan_joins_embeddings_and_probabilities():
     f, p = rows(3), rows(3, K).softmax(dim=1)
-    small = ConditionalPart(K, D)
+    small = ConditionalPart(AdaptSection(), context())
     joined = small.join(f, p)
     for i in range(3):
         for k in range(K):
             for d in range(D):
                 assert joined[i, k * D + d].item() == pytest.approx((p[i, k] * f[i, d]).item())
-    wide = ConditionalPart(K, D, width=5, generator=torch.Generator().manual_seed(0)).double()
+    wide = ConditionalPart(AdaptSection(), context(), width=5).double()
     rf, rp = wide.project_features, wide.project_classes
     slow = [
         [(f[i] @ rf[:, j]) * (p[i] @ rp[:, j]) / math.sqrt(5) for j in range(5)] for i in range(3)
@@ -154,12 +157,12 @@ def test_cdan_joins_embeddings_and_probabilities():
 
 
 @pytest.mark.parametrize("name", PARTS)
-def test_every_part_has_the_same_signature_and_a_pull_that_strength_scales(name):
+def test_every_part_has_the_same_signature_and_strength_scales_its_gradient(name):
     text = bank()
     config = AdaptSection(method="source", weights={name: 1.0})
-    loss = AdaptationLoss(config, space(text)).double().eval()
+    loss = AdaptationLoss(config, context(text)).double().eval()
 
-    def pull(strength):
+    def encoder_gradient(strength):
         both = batch(bank=text)
         total, found = loss(both, strength)
         total.backward()
@@ -167,74 +170,76 @@ def test_every_part_has_the_same_signature_and_a_pull_that_strength_scales(name)
         grads = [both.target.embeddings.grad, both.target.logits.grad]
         return torch.cat([g.flatten() for g in grads if g is not None])
 
-    full, half = pull(1.0), pull(0.5)
+    full, half = encoder_gradient(1.0), encoder_gradient(0.5)
     assert full.abs().max() > 0
     torch.testing.assert_close(half, 0.5 * full)
 
 
-def test_weights_add_up_and_dmsrl_has_the_published_ones():
+def test_loss_is_the_weighted_sum_and_dmsrl_has_the_published_weights():
     assert METHODS["dmsrl"] == {"metric": 0.01, "adversarial": 0.01}
     config = AdaptSection(method="dmsrl", weights={"adversarial": 0, "pseudo": 2.0})
-    assert part_weights(config) == {"metric": 0.01, "pseudo": 2.0}
-    loss = AdaptationLoss(config, space()).double().eval()
+    assert resolve_part_weights(config) == {"metric": 0.01, "pseudo": 2.0}
+    loss = AdaptationLoss(config, context()).double().eval()
     total, found = loss(batch(), 0.5)
     assert total.item() == pytest.approx(
         0.01 * found["metric"].item() + 2.0 * found["pseudo"].item()
     )
 
 
-def test_the_adversary_of_dmsrl_has_its_full_strength_from_the_start():
-    def pull(method):
+def test_adversarial_part_of_dmsrl_has_full_strength_from_the_start():
+    def encoder_gradient(method):
         both = batch()
         config = AdaptSection(method=method)
         torch.manual_seed(0)
-        loss = AdaptationLoss(config, space()).double().eval()
+        loss = AdaptationLoss(config, context()).double().eval()
         loss(both, 0.0)[0].backward()
         return both.target.embeddings.grad.abs().max().item()
 
-    assert pull("dann") == 0
-    assert pull("dmsrl") > 0
+    assert encoder_gradient("dann") == 0
+    assert encoder_gradient("dmsrl") > 0
 
 
-def test_centers_have_a_group_of_their_own_and_may_be_tied_to_the_text():
-    learned = AdaptationLoss(AdaptSection(), space())
-    assert len(learned.centers()) == 2
-    assert not {id(p) for p in learned.centers()} & {id(p) for p in learned.others()}
-    tied = AdaptationLoss(AdaptSection(centers="tied"), space(bank()))
-    assert tied.centers() == []
-    start = AdaptationLoss(AdaptSection(centers="text"), space(bank()))
-    assert len(start.centers()) == 2
-    assert torch.equal(start.centers()[0], tied.parts["metric"].loss.source_centers)
+def test_centers_are_separate_parameters_and_can_be_tied_to_the_text():
+    learned = AdaptationLoss(AdaptSection(), context())
+    assert len(learned.center_parameters()) == 2
+    assert not {id(p) for p in learned.center_parameters()} & {
+        id(p) for p in learned.other_parameters()
+    }
+    tied = AdaptationLoss(AdaptSection(centers="tied"), context(bank()))
+    assert tied.center_parameters() == []
+    start = AdaptationLoss(AdaptSection(centers="text"), context(bank()))
+    assert len(start.center_parameters()) == 2
+    assert torch.equal(start.center_parameters()[0], tied.parts["metric"].loss.source_centers)
     for config in (AdaptSection(centers="text"), AdaptSection(weights={"text": 1.0})):
         with pytest.raises(ConfigError, match="linear head"):
-            AdaptationLoss(config, space())
+            AdaptationLoss(config, context())
     with pytest.raises(ConfigError, match="negative"):
-        AdaptationLoss(AdaptSection(weights={"metric": -1.0}), space())
+        AdaptationLoss(AdaptSection(weights={"metric": -1.0}), context())
 
 
-def test_pseudo_labels_take_all_or_the_sure_ones():
+def test_threshold_of_pseudo_labels():
     logits = torch.tensor([[2.0, 0, 0], [0.1, 0, 0], [0, 0, 5.0]])
-    labels, weights = PseudoLabeller(3)(logits)
+    labels, weights = PseudoLabeler(3)(logits)
     assert labels.tolist() == [0, 0, 2]
     assert weights.tolist() == [1, 1, 1]
-    assert PseudoLabeller(3, threshold=0.6)(logits).weights.tolist() == [1, 0, 1]
+    assert PseudoLabeler(3, threshold=0.6)(logits).weights.tolist() == [1, 0, 1]
 
 
-def test_balance_lets_rare_classes_win():
-    labeller = PseudoLabeller(2, balance=1.0)
+def test_balance_favors_rare_classes():
+    labeller = PseudoLabeler(2, balance=1.0)
     for _ in range(50):
         labeller(torch.tensor([[1.0, 0.0]]))
     assert labeller.eval()(torch.tensor([[0.9, 0.0]])).labels.tolist() == [1]
-    assert PseudoLabeller(2)(torch.tensor([[0.9, 0.0]])).labels.tolist() == [0]
-    again = PseudoLabeller(2, balance=1.0)
+    assert PseudoLabeler(2)(torch.tensor([[0.9, 0.0]])).labels.tolist() == [0]
+    again = PseudoLabeler(2, balance=1.0)
     again.load_state_dict(labeller.state_dict())
     assert again.eval()(torch.tensor([[0.9, 0.0]])).labels.tolist() == [1]
 
 
-def test_unsure_pseudo_labels_teach_nothing():
+def test_unused_pseudo_labels_have_zero_gradient():
     text = bank()
     for name in ("pseudo", "text"):
-        loss = AdaptationLoss(AdaptSection(method="source", weights={name: 1.0}), space(text))
+        loss = AdaptationLoss(AdaptSection(method="source", weights={name: 1.0}), context(text))
         both = batch(weights=torch.zeros(5).double(), bank=text)
         total, _ = loss.double()(both, 1.0)
         total.backward()
@@ -242,19 +247,19 @@ def test_unsure_pseudo_labels_teach_nothing():
         assert both.target.logits.grad.abs().max() == 0
 
 
-def test_the_text_part_is_the_objective_over_the_sure_images():
+def test_text_part_is_the_objective_over_images_in_use():
     text = bank()
-    sure = torch.tensor([1.0, 0, 1, 1, 0]).double()
-    both = batch(weights=sure, bank=text)
+    used = torch.tensor([1.0, 0, 1, 1, 0]).double()
+    both = batch(weights=used, bank=text)
     config = AdaptSection(method="source", weights={"text": 1.0})
-    total, _ = AdaptationLoss(config, space(text)).double()(both, 0.5)
-    chosen = both.target.map(lambda x: x[sure > 0])
-    expected, _ = KE2NTLoss()(chosen, both.pseudo.labels[sure > 0], text)
+    total, _ = AdaptationLoss(config, context(text)).double()(both, 0.5)
+    chosen = both.target.map(lambda x: x[used > 0])
+    expected, _ = KE2NTLoss()(chosen, both.pseudo.labels[used > 0], text)
     assert total.item() == pytest.approx(0.5 * 0.6 * expected.item())
 
 
-def test_the_ramp():
-    assert ramp(0.0) == 0
-    assert ramp(1.0) == pytest.approx(2 / (1 + math.exp(-10)) - 1)
-    assert ramp(0.3, 4.0) == pytest.approx(2 / (1 + math.exp(-1.2)) - 1)
-    assert ramp(0.0, 0.0) == 1
+def test_ramp():
+    assert compute_ramp(0.0) == 0
+    assert compute_ramp(1.0) == pytest.approx(2 / (1 + math.exp(-10)) - 1)
+    assert compute_ramp(0.3, 4.0) == pytest.approx(2 / (1 + math.exp(-1.2)) - 1)
+    assert compute_ramp(0.0, 0.0) == 1

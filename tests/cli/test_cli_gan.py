@@ -86,7 +86,7 @@ def test_joint_training_reports_and_resumes(done):
         ),
         (["pretrain", "fesgan_drawn", "gan.los.penalty=1"], "did you mean gan.loss"),
         (["sample", "nowhere", "--out", "x"], "no saved generator"),
-        (["pretrain", "fesgan_drawn", "model.image_size=50"], "k · 16"),
+        (["pretrain", "fesgan_drawn", "model.image_size=50"], "multiple of 16"),
     ],
 )
 def test_bad_input_is_one_clear_line(monkeypatch, capsys, tmp_path, words, expected):

@@ -45,18 +45,18 @@ def tiny(faces, tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def _without_pictures(request, monkeypatch):
-    """Figures take longer than such a run; tests that want them say so with `with_pictures`."""
-    if "with_pictures" not in request.fixturenames:
-        monkeypatch.setattr("ke2nt.generation.synthesis.write_pictures", lambda *a: None)
+def _without_images(request, monkeypatch):
+    """Skip grids and reports, which take longer than such a run, except with `with_images`."""
+    if "with_images" not in request.fixturenames:
+        monkeypatch.setattr("ke2nt.generation.synthesis.write_sample_grids", lambda *a: None)
         monkeypatch.setattr(
             "ke2nt.training.train_recognizer.write_run_report", lambda *a, **k: None
         )
 
 
 @pytest.fixture
-def with_pictures():
-    """Ask for figures."""
+def with_images():
+    """Request grids and reports."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""When synthesis has gone wrong; FID and KID against slow restatements."""
+"""Detection of collapse and divergence; FID and KID against slow oracles."""
 
 from __future__ import annotations
 
@@ -10,67 +10,69 @@ from scipy.linalg import sqrtm
 from ke2nt.config.gan import GuardConfig
 from ke2nt.errors import DataError
 from ke2nt.generation.distances import frechet_distance, kernel_distance
-from ke2nt.generation.guard import Guard, diversity, diversity_ratio
+from ke2nt.generation.guard import Guard, compute_diversity, compute_diversity_ratio
 from ke2nt.generation.networks.generator import FaceGenerator
-from ke2nt.generation.schedules import climb
+from ke2nt.generation.schedules import linear_ramp
 
 GOOD, BAD = (0.5, 1.0), (0.01, 1.0)
 
 
-def judged(guard, *epochs):
-    return [guard.judge(i + 1, *values) for i, values in enumerate(epochs)]
+def check_epochs(guard, *epochs):
+    return [guard.check_epoch(i + 1, *values) for i, values in enumerate(epochs)]
 
 
-def test_collapse_is_named_after_patience_epochs_in_a_row():
+def test_collapse_is_reported_after_patience_epochs():
     guard = Guard(GuardConfig(patience=2, grace=0))
-    found = judged(guard, BAD, GOOD, BAD, BAD, BAD)
-    assert [bool(f) for f in found] == [False, False, False, True, True]
-    assert found[3].startswith("mode collapse")
+    problems = check_epochs(guard, BAD, GOOD, BAD, BAD, BAD)
+    assert [bool(f) for f in problems] == [False, False, False, True, True]
+    assert problems[3].startswith("mode collapse")
 
 
 @pytest.mark.parametrize("gap", [900.0, -900.0, float("nan")])
-def test_divergence_is_named(gap):
-    found = judged(Guard(GuardConfig(patience=1, grace=0)), (0.5, gap))
-    assert found[0].startswith("divergence")
+def test_divergence_is_reported(gap):
+    problems = check_epochs(Guard(GuardConfig(patience=1, grace=0)), (0.5, gap))
+    assert problems[0].startswith("divergence")
 
 
-def test_the_first_epochs_are_not_judged():
+def test_grace_epochs_are_not_checked():
     guard = Guard(GuardConfig(patience=1, grace=2))
-    assert [bool(f) for f in judged(guard, BAD, BAD, BAD)] == [False, False, True]
+    assert [bool(f) for f in check_epochs(guard, BAD, BAD, BAD)] == [False, False, True]
 
 
-def test_the_guards_state_is_part_of_a_checkpoint():
+def test_guard_state_is_part_of_a_checkpoint():
     guard = Guard(GuardConfig(patience=2, grace=0))
-    judged(guard, BAD)
+    check_epochs(guard, BAD)
     guard.rollbacks.fill_(2)
     other = Guard(GuardConfig(patience=2, grace=0))
     other.load_state_dict(guard.state_dict())
     assert other.lr_factor == 0.25
-    assert judged(other, BAD)[0]
+    assert check_epochs(other, BAD)[0]
 
 
 def test_diversity_is_the_mean_over_pairs():
     images = torch.randn(4, 1, 2, 2)
     slow = [(images[i] - images[j]).abs().mean() for i in range(4) for j in range(4) if i != j]
-    assert diversity(images) == pytest.approx(float(sum(slow) / 12), rel=1e-5)
-    assert diversity(images[:1].expand(4, -1, -1, -1)) == 0
+    assert compute_diversity(images) == pytest.approx(float(sum(slow) / 12), rel=1e-5)
+    assert compute_diversity(images[:1].expand(4, -1, -1, -1)) == 0
 
 
-def test_a_collapsed_generator_has_no_diversity():
+def test_collapsed_generator_has_no_diversity():
     torch.manual_seed(0)
     made = FaceGenerator(("a", "b"), 16, 1, width=4, code_dim=8).eval()
     real = torch.randn(6, 1, 16, 16)
     draws = torch.Generator
-    whole = diversity_ratio(made, real, draws().manual_seed(0))
+    whole = compute_diversity_ratio(made, real, draws().manual_seed(0))
     assert whole > 0
-    assert diversity_ratio(made, 2 * real, draws().manual_seed(0)) == pytest.approx(whole / 2)
+    assert compute_diversity_ratio(made, 2 * real, draws().manual_seed(0)) == pytest.approx(
+        whole / 2
+    )
     with torch.no_grad():
-        made.decoder.start.weight[:, :8] = 0  # codes count no more
-    assert diversity_ratio(made, real, draws().manual_seed(0)) == pytest.approx(0, abs=1e-6)
+        made.decoder.start.weight[:, :8] = 0  # ignore the codes
+    assert compute_diversity_ratio(made, real, draws().manual_seed(0)) == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize(("n", "m", "d"), [(40, 50, 5), (6, 7, 12)])
-def test_fid_is_the_frechet_distance(n, m, d):
+def test_fid_matches_the_frechet_distance(n, m, d):
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(n, d)), rng.normal(size=(m, d)) * 1.5 + 0.3
     cov = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
@@ -80,7 +82,7 @@ def test_fid_is_the_frechet_distance(n, m, d):
     assert frechet_distance(a, a) == pytest.approx(0, abs=1e-9)
 
 
-def test_kid_is_the_unbiased_mmd():
+def test_kid_matches_the_unbiased_mmd():
     rng = np.random.default_rng(1)
     a, b = rng.normal(size=(5, 3)), rng.normal(size=(4, 3)) + 1
 
@@ -98,13 +100,13 @@ def test_kid_is_the_unbiased_mmd():
     assert kernel_distance(a, b) == pytest.approx(within - 2 * across)
 
 
-def test_one_image_has_no_distance():
+def test_single_image_has_no_distance():
     with pytest.raises(DataError, match="too few images"):
         frechet_distance(np.zeros((1, 3)), np.zeros((4, 3)))
 
 
-def test_climbing():
-    assert [climb(p, 0.2, 0.4) for p in (0.1, 0.2, 0.4, 0.6, 1.0)] == pytest.approx(
+def test_linear_ramp():
+    assert [linear_ramp(p, 0.2, 0.4) for p in (0.1, 0.2, 0.4, 0.6, 1.0)] == pytest.approx(
         [0, 0, 0.5, 1, 1]
     )
-    assert [climb(p, 0.5, 0.0) for p in (0.4, 0.5)] == [0.0, 1.0]
+    assert [linear_ramp(p, 0.5, 0.0) for p in (0.4, 0.5)] == [0.0, 1.0]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ke2nt.errors import CheckpointError, ModelError
-from ke2nt.generation.networks.critics import CodeCritic, ExpressionNet, ImageCritic
+from ke2nt.generation.networks.critics import CodeCritic, ExpressionClassifier, ImageCritic
 from ke2nt.generation.networks.generator import FaceGenerator
 
 CLASSES = ("neutral", "happiness", "anger")
@@ -21,7 +21,7 @@ def make(size=16, channels=1, **options):
 
 @pytest.mark.parametrize(("size", "channels"), [(16, 1), (48, 3), (112, 1)])
 @pytest.mark.parametrize("conditioning", ["concat", "film"])
-def test_any_multiple_of_16_in_gray_or_color(size, channels, conditioning):
+def test_shapes_for_any_multiple_of_16(size, channels, conditioning):
     made = make(size, channels, conditioning=conditioning)
     faces = torch.rand(2, channels, size, size) * 2 - 1
     codes = made.encode(faces)
@@ -32,22 +32,22 @@ def test_any_multiple_of_16_in_gray_or_color(size, channels, conditioning):
     assert edits.abs().max() < 1
     for spectral_norm in (False, True):
         critic = ImageCritic(channels, size, 4, 3, spectral_norm=spectral_norm)
-        verdict = critic(edits)
-        assert verdict.scores.shape == (2,)
-        assert verdict.expressions.shape == (2, 3)
-    assert ExpressionNet(channels, size, 4, 3)(edits).shape == (2, 3)
-    told = CodeCritic(8, 3)(codes)
-    assert told.scores.shape == (2,)
-    assert told.expressions.shape == (2, 3)
+        output = critic(edits)
+        assert output.scores.shape == (2,)
+        assert output.expressions.shape == (2, 3)
+    assert ExpressionClassifier(channels, size, 4, 3)(edits).shape == (2, 3)
+    code_output = CodeCritic(8, 3)(codes)
+    assert code_output.scores.shape == (2,)
+    assert code_output.expressions.shape == (2, 3)
 
 
 @pytest.mark.parametrize("size", [0, 8, 24, 50])
-def test_another_side_is_refused(size):
+def test_other_image_sizes_are_refused(size):
     with pytest.raises(ModelError, match="multiple of 16"):
         make(size)
 
 
-def test_two_channels_are_refused_and_so_are_images_of_another_shape():
+def test_unsupported_channels_and_shapes_are_refused():
     with pytest.raises(ModelError, match="gray or RGB"):
         make(channels=2)
     with pytest.raises(ModelError, match=r"1, 16, 16"):
@@ -62,7 +62,7 @@ def test_every_parameter_gets_a_gradient(conditioning):
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in made.parameters())
 
 
-def test_the_expression_matters_and_intensities_lie_between():
+def test_expression_changes_the_face_and_mixtures_lie_between():
     made = make().eval()
     code = torch.zeros(1, 8)
     ends = [made.decode(code, torch.tensor([k])) for k in (0, 1)]
@@ -73,17 +73,17 @@ def test_the_expression_matters_and_intensities_lie_between():
     torch.testing.assert_close(same, ends[0])
 
 
-def test_codes_of_new_identities_are_uniform_and_follow_the_seed():
+def test_sampled_codes_are_uniform_and_reproducible():
     made = make()
-    codes = made.new_codes(2000, torch.Generator().manual_seed(1))
+    codes = made.sample_codes(2000, torch.Generator().manual_seed(1))
     assert codes.abs().max() <= 1
     assert abs(codes.mean()) < 0.02
     assert abs(codes.var() - 1 / 3) < 0.02
-    assert torch.equal(codes, made.new_codes(2000, torch.Generator().manual_seed(1)))
-    assert not torch.equal(codes, made.new_codes(2000, torch.Generator().manual_seed(2)))
+    assert torch.equal(codes, made.sample_codes(2000, torch.Generator().manual_seed(1)))
+    assert not torch.equal(codes, made.sample_codes(2000, torch.Generator().manual_seed(2)))
 
 
-def test_spectral_norm_bounds_the_slope():
+def test_spectral_norm_bounds_the_weights():
     critic = ImageCritic(1, 16, 4, 3, spectral_norm=True)
     for _ in range(30):  # the power iteration settles in training mode
         critic(torch.randn(2, 1, 16, 16))
@@ -92,20 +92,20 @@ def test_spectral_norm_bounds_the_slope():
     assert tops == pytest.approx([1.0] * len(tops), abs=0.02)
 
 
-def test_a_saved_generator_makes_the_same_faces(tmp_path):
+def test_saved_generator_generates_the_same_faces(tmp_path):
     made = make(conditioning="concat").eval()
     made.provenance = {"seed": 3}
     made.save(tmp_path / "run" / "generator")
     loaded = FaceGenerator.load(tmp_path / "run")
     codes = torch.rand(2, 8)
-    wanted = torch.tensor([0, 2])
-    assert torch.equal(loaded.decode(codes, wanted), made.decode(codes, wanted))
+    expressions = torch.tensor([0, 2])
+    assert torch.equal(loaded.decode(codes, expressions), made.decode(codes, expressions))
     assert loaded.provenance == {"seed": 3}
     assert loaded.classes == CLASSES
     assert not loaded.training
 
 
-def test_a_damaged_or_foreign_folder_is_one_clear_error(tmp_path):
+def test_damaged_or_foreign_folder_raises_a_clear_error(tmp_path):
     with pytest.raises(CheckpointError, match="no saved generator"):
         FaceGenerator.load(tmp_path)
     make().save(tmp_path / "g")

@@ -11,7 +11,7 @@ import torch
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.errors import CheckpointError, ConfigError, LabelError, LayoutError
 from ke2nt.generation.networks.generator import FaceGenerator
-from ke2nt.generation.networks.sampling import write_faces
+from ke2nt.generation.networks.sample_faces import write_synthetic_faces
 from ke2nt.runtime.seeding import torch_generator
 from ke2nt.training.extra_faces import with_extra
 from ke2nt.training.train_recognizer import train
@@ -26,7 +26,7 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("made")
     generator = FaceGenerator(CLASSES, 16, 3, width=4, code_dim=8)
     generator.save(folder / "generator")
-    write_faces(folder / "faces", generator.eval(), 12, 0)
+    write_synthetic_faces(folder / "faces", generator.eval(), 12, 0)
     return folder
 
 

@@ -1,4 +1,4 @@
-"""What every kind of game between generator and image critic offers, and all kinds by name."""
+"""The interface of an adversarial loss, and all of them by name."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ __all__ = ["ADVERSARIES", "Adversary"]
 
 
 class Adversary(Protocol):
-    """A kind of game. A new one is one file, one line here and one in the configuration."""
+    """An adversarial loss of generator and image critic.
+
+    A new one is one file, one line in `ADVERSARIES` and one name in `ke2nt/config/gan.py`.
+    """
 
     spectral_norm: bool
 
     def critic(self, real: Tensor, fake: Tensor) -> Tensor:
-        """The critic's loss on (B,) scores of real and of synthetic images."""
+        """Critic loss, given (B,) scores of real and of synthetic images."""
 
     def generator(self, fake: Tensor) -> Tensor:
-        """The generator's loss on (B,) scores of synthetic images."""
+        """Generator loss, given (B,) scores of synthetic images."""
 
     def penalty(
         self,
@@ -33,7 +36,7 @@ class Adversary(Protocol):
         fake: Tensor,
         generator: torch.Generator,
     ) -> Tensor:
-        """What keeps the critic smooth, weighted."""
+        """Weighted penalty on the gradient of the critic."""
 
 
 ADVERSARIES: Mapping[str, Callable[[float], Adversary]] = {

@@ -1,4 +1,4 @@
-"""Hinge loss; the critic is kept smooth by spectral normalization instead of a penalty."""
+"""Hinge loss with spectral normalization of the critic in place of a gradient penalty."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ __all__ = ["HingeAdversary"]
 
 
 class HingeAdversary:
-    """Hinge with spectral normalization (https://arxiv.org/abs/1802.05957).
+    """Hinge loss with spectral normalization (https://arxiv.org/abs/1802.05957).
 
     Critic: E[max(0, 1 − D(real))] + E[max(0, 1 + D(fake))]. Generator: −E[D(fake)].
 
     Args:
-        weight: Not needed, as there is no penalty; the place is kept for the common signature.
+        weight: Unused, as there is no penalty; part of the common signature.
     """
 
     spectral_norm = True
@@ -25,11 +25,11 @@ class HingeAdversary:
         self.weight = weight
 
     def critic(self, real: Tensor, fake: Tensor) -> Tensor:
-        """The critic's loss on (B,) scores of real and of synthetic images."""
+        """Critic loss, given (B,) scores of real and of synthetic images."""
         return (1.0 - real).relu().mean() + (1.0 + fake).relu().mean()
 
     def generator(self, fake: Tensor) -> Tensor:
-        """The generator's loss on (B,) scores of synthetic images."""
+        """Generator loss, given (B,) scores of synthetic images."""
         return -fake.mean()
 
     def penalty(

@@ -1,4 +1,4 @@
-"""An edit shows the same person as its source."""
+"""The loss that an edit shows the same person as its source."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ __all__ = ["identity_loss"]
 
 
 def identity_loss(source: Tensor, edited: Tensor) -> Tensor:
-    """Mean |φ(edit) − φ(source)| in an identity space φ; the source is the goal and stays.
+    """Mean |φ(edit) − φ(source)| in an identity space φ; only the edit gets a gradient.
 
     Args:
-        source: (B, D) features of the faces; no gradient.
+        source: (B, D) features of the faces.
         edited: (B, D) features of their edits.
     """
     return (edited - source.detach()).abs().mean()

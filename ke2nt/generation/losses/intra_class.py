@@ -1,4 +1,4 @@
-"""Intra-class loss with real data-guided back-propagation."""
+"""Intra-class loss with real data-guided back-propagation (RDBP)."""
 
 from __future__ import annotations
 
@@ -19,31 +19,35 @@ def intra_class_loss(
     *,
     rdbp: bool = True,
 ) -> Tensor:
-    """Features of one class lie together, and synthetic ones where the real ones are.
+    """Pull features of one class together, and synthetic features to the real ones of their class.
 
     Mean ‖f_i − f_j‖² over pairs of real images of one class, plus the mean of ‖f_s − sg(f_r)‖²
     over pairs of a synthetic and a real image of one class (https://arxiv.org/abs/2002.02194). The
-    stop-gradient sg is RDBP: real data guides, and only the synthetic side is moved. Features are
-    scaled to unit norm. A part without a pair is 0 with zero gradient.
+    stop-gradient sg is RDBP: only the synthetic features are moved. Features are scaled to unit
+    norm. A term without pairs is 0 with zero gradient.
 
     Args:
         real: (B, D) features of real images.
         real_labels: (B,) class indices.
         synthetic: (S, D) features of synthetic images.
-        synthetic_labels: (S,) class indices they were made for.
-        rdbp: False lets the second part move the real features, too.
+        synthetic_labels: (S,) class indices they were generated for.
+        rdbp: False lets the second term move the real features as well.
     """
     real = l2_normalize_or_zero(at_least_float32(real))
     synthetic = l2_normalize_or_zero(at_least_float32(synthetic))
-    guide = real.detach() if rdbp else real
-    same = real_labels[:, None] == real_labels[None, :]
-    pairs = same.triu(diagonal=1)
+
+    # (B, B) pairs of real images, each once
+    same_class = real_labels[:, None] == real_labels[None, :]
+    real_term = _mean_distance(real, real, same_class.triu(diagonal=1))
+
+    # (S, B) pairs of a synthetic and a real image
     across = synthetic_labels[:, None] == real_labels[None, :]
-    return _mean_distance(real, real, pairs) + _mean_distance(synthetic, guide, across)
+    anchor = real.detach() if rdbp else real
+    return real_term + _mean_distance(synthetic, anchor, across)
 
 
-def _mean_distance(a: Tensor, b: Tensor, chosen: Tensor) -> Tensor:
-    """Mean of ‖a_i − b_j‖² over the chosen pairs; 0 if there is none."""
-    square = squared_distances(a, b)
-    count = chosen.sum().clamp(min=1)
-    return torch.where(chosen, square, torch.zeros_like(square)).sum() / count
+def _mean_distance(a: Tensor, b: Tensor, pairs: Tensor) -> Tensor:
+    """Mean of ‖a_i − b_j‖² over the selected pairs; 0 if there are none."""
+    squares = squared_distances(a, b)
+    count = pairs.sum().clamp(min=1)
+    return torch.where(pairs, squares, torch.zeros_like(squares)).sum() / count

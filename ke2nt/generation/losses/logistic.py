@@ -1,4 +1,4 @@
-"""Logistic loss with a penalty on the critic's slope at real images."""
+"""Logistic loss with a penalty on the critic's gradient at real images (R1)."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class LogisticAdversary:
         self.weight = weight
 
     def critic(self, real: Tensor, fake: Tensor) -> Tensor:
-        """The critic's loss on (B,) scores of real and of synthetic images."""
+        """Critic loss, given (B,) scores of real and of synthetic images."""
         return functional.softplus(-real).mean() + functional.softplus(fake).mean()
 
     def generator(self, fake: Tensor) -> Tensor:
-        """The generator's loss on (B,) scores of synthetic images."""
+        """Generator loss, given (B,) scores of synthetic images."""
         return functional.softplus(-fake).mean()
 
     def penalty(
@@ -41,13 +41,14 @@ class LogisticAdversary:
         fake: Tensor,
         generator: torch.Generator,
     ) -> Tensor:
-        """The penalty, weighted.
+        """Weighted R1 penalty.
 
         Args:
             scores: (B, C, S, S) images → (B,) scores.
             real: (B, C, S, S).
-            fake: Not needed, as is the generator; kept for the common signature.
+            fake: Unused, like `generator`; part of the common signature.
+            generator: Unused.
         """
         images = real.detach().requires_grad_()
-        (slope,) = torch.autograd.grad(scores(images).sum(), images, create_graph=True)
-        return 0.5 * self.weight * slope.flatten(1).square().sum(dim=1).mean()
+        (gradient,) = torch.autograd.grad(scores(images).sum(), images, create_graph=True)
+        return 0.5 * self.weight * gradient.flatten(1).square().sum(dim=1).mean()

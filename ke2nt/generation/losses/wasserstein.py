@@ -1,4 +1,4 @@
-"""Wasserstein critic with gradient penalty."""
+"""Wasserstein critic loss with gradient penalty."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class WassersteinAdversary:
         self.weight = weight
 
     def critic(self, real: Tensor, fake: Tensor) -> Tensor:
-        """The critic's loss on (B,) scores of real and of synthetic images."""
+        """Critic loss, given (B,) scores of real and of synthetic images."""
         return fake.mean() - real.mean()
 
     def generator(self, fake: Tensor) -> Tensor:
-        """The generator's loss on (B,) scores of synthetic images."""
+        """Generator loss, given (B,) scores of synthetic images."""
         return -fake.mean()
 
     def penalty(
@@ -40,15 +40,17 @@ class WassersteinAdversary:
         fake: Tensor,
         generator: torch.Generator,
     ) -> Tensor:
-        """The penalty, weighted.
+        """Weighted gradient penalty.
 
         Args:
             scores: (B, C, S, S) images → (B,) scores.
             real: (B, C, S, S).
             fake: As many synthetic images.
-            generator: CPU generator of the places between them.
+            generator: CPU generator of the interpolation weights.
         """
+        # x̂: one random point on the line between each pair
         share = torch.rand((len(real), 1, 1, 1), generator=generator).to(real)
         between = torch.lerp(fake.detach(), real.detach(), share).requires_grad_()
-        (slope,) = torch.autograd.grad(scores(between).sum(), between, create_graph=True)
-        return self.weight * (slope.flatten(1).norm(dim=1) - 1.0).square().mean()
+
+        (gradient,) = torch.autograd.grad(scores(between).sum(), between, create_graph=True)
+        return self.weight * (gradient.flatten(1).norm(dim=1) - 1.0).square().mean()

@@ -1,23 +1,23 @@
-"""The critics: of images, of expressions, and of identity codes."""
+"""The critics of images, expressions and latent codes."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm as with_spectral_norm
+from torch.nn.utils.parametrizations import spectral_norm as apply_spectral_norm
 
-from ke2nt.generation.networks.encoder import STAGES, halvings
+from ke2nt.generation.networks.encoder import STAGES, build_downsampling
 
-__all__ = ["CodeCritic", "CodeVerdict", "ExpressionNet", "ImageCritic", "Verdict"]
+__all__ = ["CodeCritic", "CriticOutput", "Critics", "ExpressionClassifier", "ImageCritic"]
 
 
-class Verdict(NamedTuple):
-    """What the image critic says.
+class CriticOutput(NamedTuple):
+    """Output of the image critic or the code critic.
 
     Attributes:
-        scores: (B,), higher for what looks real.
-        expressions: (B, K) logits.
+        scores: (B,), higher for real images, or for codes from the prior.
+        expressions: (B, K) logits of the expression.
     """
 
     scores: Tensor
@@ -25,14 +25,14 @@ class Verdict(NamedTuple):
 
 
 class ImageCritic(nn.Module):
-    """Four strided convolutions and two linear heads; no normalization over the batch.
+    """Four strided convolutions and two linear heads, without batch normalization.
 
     Args:
         channels: 1 (gray) or 3 (RGB).
         image_size: Side of the square images, a multiple of 16.
         width: Channels of the first convolution; each further one has twice as many.
         classes: K expressions.
-        spectral_norm: Keep the largest singular value of every weight of body and score at 1.
+        spectral_norm: Normalize the weights of body and score to a largest singular value of 1.
     """
 
     def __init__(
@@ -40,26 +40,28 @@ class ImageCritic(nn.Module):
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        before = channels
+        in_channels = channels
         for stage in range(STAGES):
-            after = width * 2**stage
-            conv: nn.Module = nn.Conv2d(before, after, 3, stride=2, padding=1)
-            layers += [with_spectral_norm(conv) if spectral_norm else conv, nn.LeakyReLU(0.2)]
-            before = after
-        side = image_size // 2**STAGES
-        score: nn.Module = nn.Linear(before * side**2, 1)
+            out_channels = width * 2**stage
+            conv: nn.Module = nn.Conv2d(in_channels, out_channels, 3, stride=2, padding=1)
+            layers += [apply_spectral_norm(conv) if spectral_norm else conv, nn.LeakyReLU(0.2)]
+            in_channels = out_channels
+
+        # the expression head is a classifier: its weights are not normalized
+        features = in_channels * (image_size // 2**STAGES) ** 2
+        score: nn.Module = nn.Linear(features, 1)
         self.body = nn.Sequential(*layers, nn.Flatten())
-        self.score = with_spectral_norm(score) if spectral_norm else score
-        self.expression = nn.Linear(before * side**2, classes)
+        self.score = apply_spectral_norm(score) if spectral_norm else score
+        self.expression = nn.Linear(features, classes)
 
-    def forward(self, images: Tensor) -> Verdict:
-        """(B, C, S, S) images in [−1, 1] → scores and expression logits."""
+    def forward(self, images: Tensor) -> CriticOutput:
+        """Score (B, C, S, S) images in [−1, 1] and classify their expressions."""
         features = self.body(images)
-        return Verdict(self.score(features).squeeze(1), self.expression(features))
+        return CriticOutput(self.score(features).squeeze(1), self.expression(features))
 
 
-class ExpressionNet(nn.Module):
-    """Names expressions in place of the image critic's head; with batch norm it learns faster.
+class ExpressionClassifier(nn.Module):
+    """Classifies expressions in place of the image critic's head; batch norm makes it learn faster.
 
     Args:
         channels: 1 (gray) or 3 (RGB).
@@ -70,31 +72,19 @@ class ExpressionNet(nn.Module):
 
     def __init__(self, channels: int, image_size: int, width: int, classes: int) -> None:
         super().__init__()
-        layers, features = halvings(channels, image_size, width, nn.ReLU())
+        layers, features = build_downsampling(channels, image_size, width, nn.ReLU())
         self.net = nn.Sequential(*layers, nn.Flatten(), nn.Linear(features, classes))
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, C, S, S) images in [−1, 1] → (B, K) logits."""
+        """Classify (B, C, S, S) images in [−1, 1]: (B, K) logits."""
         return self.net(images)
 
 
-class CodeVerdict(NamedTuple):
-    """What the code critic says.
-
-    Attributes:
-        scores: (B,) logits, higher for the prior.
-        expressions: (B, K) logits: which expression had the face that the code was made from?
-    """
-
-    scores: Tensor
-    expressions: Tensor
-
-
 class CodeCritic(nn.Module):
-    """A small MLP: does a code come from the prior or the encoder, and what does it still tell?
+    """A small MLP: is a latent code from the prior, and which expression does it reveal?
 
     Args:
-        code_dim: Values of a code.
+        code_dim: Dimension of a latent code.
         classes: K expressions.
     """
 
@@ -106,7 +96,25 @@ class CodeCritic(nn.Module):
         self.score = nn.Linear(64, 1)
         self.expression = nn.Linear(64, classes)
 
-    def forward(self, codes: Tensor) -> CodeVerdict:
-        """(B, code_dim) codes → scores and expression logits."""
+    def forward(self, codes: Tensor) -> CriticOutput:
+        """Score (B, code_dim) codes and classify the expression of the encoded face."""
         features = self.body(codes)
-        return CodeVerdict(self.score(features).squeeze(1), self.expression(features))
+        return CriticOutput(self.score(features).squeeze(1), self.expression(features))
+
+
+class Critics(nn.Module):
+    """All critics of a GAN.
+
+    Args:
+        image: Scores images and classifies their expressions.
+        code: Scores latent codes.
+        expression: Classifies expressions in place of the image critic, or None.
+    """
+
+    def __init__(
+        self, image: ImageCritic, code: CodeCritic, expression: ExpressionClassifier | None
+    ) -> None:
+        super().__init__()
+        self.image = image
+        self.code = code
+        self.expression = expression

@@ -1,53 +1,57 @@
-"""From a face to the code of its identity."""
+"""The identity encoder: from a face to its latent code."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-__all__ = ["STAGES", "IdentityEncoder", "halvings"]
+__all__ = ["STAGES", "IdentityEncoder", "build_downsampling"]
 
-STAGES = 4  # each halves the side, so sides are multiples of 16
+STAGES = 4  # each halves the side, so image sizes are multiples of 16
 
 
-def halvings(
+def build_downsampling(
     channels: int, image_size: int, width: int, activation: nn.Module
 ) -> tuple[list[nn.Module], int]:
-    """Strided convolutions with batch norm, each halving the side and doubling the channels.
+    """Build strided convolutions with batch norm; each halves the side and doubles the channels.
 
     Args:
-        channels: Of the image.
+        channels: Channels of the image.
         image_size: Side of the square images, a multiple of 16.
         width: Channels of the first convolution.
-        activation: Without parameters; behind each.
+        activation: After each convolution; it has no parameters.
 
     Returns:
-        The layers, and how many values one image has behind them.
+        The layers, and the number of values of one image after them.
     """
     layers: list[nn.Module] = []
+    in_channels = channels
     for stage in range(STAGES):
-        before = channels if stage == 0 else width * 2 ** (stage - 1)
-        after = width * 2**stage
-        conv = nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False)
-        layers += [conv, nn.BatchNorm2d(after), activation]
-    return layers, width * 2 ** (STAGES - 1) * (image_size // 2**STAGES) ** 2
+        out_channels = width * 2**stage
+        conv = nn.Conv2d(in_channels, out_channels, 3, stride=2, padding=1, bias=False)
+        layers += [conv, nn.BatchNorm2d(out_channels), activation]
+        in_channels = out_channels
+
+    side = image_size // 2**STAGES
+    return layers, in_channels * side**2
 
 
 class IdentityEncoder(nn.Module):
-    """Four strided convolutions, then a linear map and tanh.
+    """Four strided convolutions, a linear layer and tanh.
 
     Args:
         channels: 1 (gray) or 3 (RGB).
         image_size: Side of the square images, a multiple of 16.
         width: Channels of the first convolution; each further one has twice as many.
-        code_dim: Values of a code.
+        code_dim: Dimension of a latent code.
     """
 
     def __init__(self, channels: int, image_size: int, width: int, code_dim: int) -> None:
         super().__init__()
-        layers, features = halvings(channels, image_size, width, nn.LeakyReLU(0.2, inplace=True))
+        activation = nn.LeakyReLU(0.2, inplace=True)
+        layers, features = build_downsampling(channels, image_size, width, activation)
         self.body = nn.Sequential(*layers, nn.Flatten())
         self.code = nn.Linear(features, code_dim)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, C, S, S) images in [−1, 1] → (B, code_dim) codes in (−1, 1)."""
+        """Encode (B, C, S, S) images in [−1, 1] as (B, code_dim) codes in (−1, 1)."""
         return self.code(self.body(images)).tanh()

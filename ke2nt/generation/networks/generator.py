@@ -22,11 +22,11 @@ __all__ = ["FaceGenerator", "find_generator"]
 
 FORMAT = 1
 _KIND = "ke2nt-face-generator"
-_FACTS, _WEIGHTS = "generator.json", "generator.safetensors"
+_CONFIG_FILE, _WEIGHTS_FILE = "generator.json", "generator.safetensors"
 
 
 class FaceGenerator(nn.Module):
-    """Edits the expressions of faces and makes faces of new identities.
+    """Edits the expressions of faces and generates faces of new identities.
 
     FESGAN's generator (https://arxiv.org/abs/2002.02194): image → code z; [z ; expression] → image.
     New identities are z ~ U(−1, 1).
@@ -36,14 +36,14 @@ class FaceGenerator(nn.Module):
         image_size: Side of the square images, a multiple of 16.
         channels: 1 (gray) or 3 (RGB).
         width: Channels of the first convolution.
-        code_dim: Values of a code.
+        code_dim: Dimension of a latent code.
         conditioning: How the expression enters the decoder, see `ConditionalDecoder`.
 
     Attributes:
-        provenance: What made it, plain JSON; saved with it.
+        provenance: How the generator was made, plain JSON; saved with it.
 
     Raises:
-        ModelError: A size does not fit.
+        ModelError: Image size or channels are not supported.
     """
 
     def __init__(
@@ -59,25 +59,29 @@ class FaceGenerator(nn.Module):
         super().__init__()
         if image_size < 16 or image_size % 2**STAGES:
             raise ModelError(
-                "the side of synthetic faces does not fit",
+                "unsupported image size of a generator",
                 expected="a multiple of 16 pixels",
                 found=image_size,
             )
         if channels not in (1, 3):
-            raise ModelError("synthetic faces are gray or RGB", expected="1 or 3", found=channels)
+            raise ModelError(
+                "a generator makes gray or RGB images", expected="1 or 3 channels", found=channels
+            )
         self.classes = tuple(classes)
         self.image_size = image_size
         self.channels = channels
         self.code_dim = code_dim
-        self._options = {"width": width, "code_dim": code_dim, "conditioning": conditioning}
         self.provenance: dict[str, Any] = {}
+
+        # saved, so that `load` can build the same networks
+        self._options = {"width": width, "code_dim": code_dim, "conditioning": conditioning}
         self.encoder = IdentityEncoder(channels, image_size, width, code_dim)
         self.decoder = ConditionalDecoder(
             channels, image_size, width, code_dim, len(self.classes), conditioning
         )
 
     def encode(self, images: Tensor) -> Tensor:
-        """(B, C, S, S) images in [−1, 1] → (B, code_dim) identity codes.
+        """Encode (B, C, S, S) images in [−1, 1] as (B, code_dim) latent codes.
 
         Raises:
             ModelError: The images have another shape.
@@ -91,7 +95,7 @@ class FaceGenerator(nn.Module):
         return self.encoder(images)
 
     def decode(self, codes: Tensor, expressions: Tensor) -> Tensor:
-        """Faces.
+        """Generate faces from latent codes.
 
         Args:
             codes: (B, code_dim).
@@ -105,93 +109,101 @@ class FaceGenerator(nn.Module):
         return self.decoder(codes, expressions.to(codes.dtype))
 
     def forward(self, images: Tensor, expressions: Tensor) -> Tensor:
-        """The same people with other expressions; arguments as of `encode` and `decode`."""
+        """Edit faces to other expressions; arguments as for `encode` and `decode`."""
         return self.decode(self.encode(images), expressions)
 
-    def new_codes(self, count: int, generator: torch.Generator) -> Tensor:
-        """(count, code_dim) codes from the prior, drawn by a CPU generator."""
+    def sample_codes(self, count: int, generator: torch.Generator) -> Tensor:
+        """Sample (count, code_dim) codes from the prior with a CPU generator."""
         codes = torch.rand((count, self.code_dim), generator=generator) * 2.0 - 1.0
         return codes.to(next(self.parameters()).device)
 
     def save(self, folder: Path) -> None:
-        """Write weights and facts as a folder, atomically."""
-        with atomic_folder(folder) as aside:
-            write_safetensors(
-                aside / _WEIGHTS, self.state_dict(), {"kind": _KIND}, dtype=torch.float32
-            )
-            write_json(
-                aside / _FACTS,
-                {
-                    "kind": _KIND,
-                    "format_version": FORMAT,
-                    "classes": list(self.classes),
-                    "image_size": self.image_size,
-                    "channels": self.channels,
-                    "options": self._options,
-                    "provenance": self.provenance,
-                    "digest": digest_file(aside / _WEIGHTS),
-                },
-            )
+        """Write weights and configuration to a folder, atomically."""
+        with atomic_folder(folder) as partial:
+            weights = partial / _WEIGHTS_FILE
+            write_safetensors(weights, self.state_dict(), {"kind": _KIND}, dtype=torch.float32)
+
+            config = {
+                "kind": _KIND,
+                "format_version": FORMAT,
+                "classes": list(self.classes),
+                "image_size": self.image_size,
+                "channels": self.channels,
+                "options": self._options,
+                "provenance": self.provenance,
+                "digest": digest_file(weights),
+            }
+            write_json(partial / _CONFIG_FILE, config)
 
     @classmethod
     def load(cls, name: str | Path) -> Self:
-        """Load what `save` wrote, in evaluation mode.
+        """Load a saved generator in evaluation mode.
 
         Args:
-            name: The folder, or a run directory with `generator/` or `synthesis/generator/` inside.
+            name: Its folder, or a run directory that contains `generator/` or
+                `synthesis/generator/`.
 
         Raises:
-            CheckpointError: A file is absent, altered, or does not fit.
+            CheckpointError: A file is missing, damaged, or does not fit.
         """
         folder = find_generator(Path(name).expanduser())
-        facts = _read_facts(folder)
-        if digest_file(folder / _WEIGHTS) != facts.get("digest"):
+        config = _read_config(folder)
+        if digest_file(folder / _WEIGHTS_FILE) != config.get("digest"):
             raise CheckpointError(
-                f"{_WEIGHTS} is not the file that was saved (its digest differs)", where=folder
+                f"{_WEIGHTS_FILE} is not the file that was saved (its digest differs)", where=folder
             )
+
+        # a hand-edited configuration may name other sizes than the weights have
         try:
-            made = cls(facts["classes"], facts["image_size"], facts["channels"], **facts["options"])
-            made.load_state_dict(read_safetensors(folder / _WEIGHTS))
+            generator = cls(
+                config["classes"], config["image_size"], config["channels"], **config["options"]
+            )
+            generator.load_state_dict(read_safetensors(folder / _WEIGHTS_FILE))
         except (KeyError, TypeError, RuntimeError) as error:
             raise CheckpointError(
-                "the saved generator does not fit its description",
+                "the saved generator does not fit its configuration",
                 where=folder,
                 found=str(error).splitlines()[0],
             ) from error
-        made.provenance = dict(facts.get("provenance") or {})
-        return made.eval()
+
+        generator.provenance = dict(config.get("provenance") or {})
+        return generator.eval()
 
 
 def find_generator(path: Path) -> Path:
-    """The folder of a saved generator, given itself or a run that saved one.
+    """Return the folder of a saved generator.
+
+    Args:
+        path: That folder, or a run that saved a generator.
 
     Raises:
         CheckpointError: There is none.
     """
     for folder in (path / "generator", path / "synthesis" / "generator", path):
-        if (folder / _FACTS).is_file():
+        if (folder / _CONFIG_FILE).is_file():
             return folder
     raise CheckpointError(
         "no saved generator",
-        expected=f"a folder with {_FACTS}, or a run of ke2nt gan pretrain",
+        expected=f"a folder with {_CONFIG_FILE}, or a run of ke2nt gan pretrain",
         where=path,
     )
 
 
-def _read_facts(folder: Path) -> Mapping[str, Any]:
+def _read_config(folder: Path) -> Mapping[str, Any]:
+    path = folder / _CONFIG_FILE
     try:
-        facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
+        config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise CheckpointError(
-            "the generator's description cannot be read", where=folder / _FACTS
-        ) from error
-    if not isinstance(facts, dict) or facts.get("kind") != _KIND:
-        raise CheckpointError("not a saved generator", where=folder / _FACTS)
-    if facts.get("format_version") != FORMAT:
+        raise CheckpointError("cannot read the generator's configuration", where=path) from error
+
+    # other JSON files may have the same name
+    if not isinstance(config, dict) or config.get("kind") != _KIND:
+        raise CheckpointError("not a saved generator", where=path)
+    if config.get("format_version") != FORMAT:
         raise CheckpointError(
             "unknown format of a saved generator",
             expected=FORMAT,
-            found=facts.get("format_version"),
-            where=folder / _FACTS,
+            found=config.get("format_version"),
+            where=path,
         )
-    return facts
+    return config

@@ -1,4 +1,4 @@
-"""Between 8-bit RGB and the range that generators work in."""
+"""Conversions between 8-bit RGB and the range [−1, 1] of the generator."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["from_pixels", "resized", "to_pixels", "to_uint8"]
+from ke2nt.data.preprocessing import Preprocessing
+
+__all__ = ["from_pixels", "resize", "to_model_input", "to_pixels", "to_uint8"]
 
 _LUMA = (0.299, 0.587, 0.114)  # Rec. 601, as in Preprocessing
 
 
 def from_pixels(pixels: Tensor, channels: int) -> Tensor:
-    """Pixels as a generator's images.
+    """Convert pixels to a generator's images.
 
     Args:
         pixels: (B, 3, S, S), uint8 or float, in 0..255.
@@ -29,18 +31,26 @@ def from_pixels(pixels: Tensor, channels: int) -> Tensor:
 
 
 def to_pixels(images: Tensor) -> Tensor:
-    """Images in [−1, 1], gray or RGB, as RGB pixels (B, 3, S, S) in 0..255; differentiable."""
+    """Convert images in [−1, 1], gray or RGB, to RGB (B, 3, S, S) in 0..255; differentiable."""
     return ((images + 1.0) * 127.5).expand(-1, 3, -1, -1)
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """Images in [−1, 1] as uint8 RGB pixels (B, S, S, 3), on the CPU."""
+    """Convert images in [−1, 1] to uint8 RGB (B, S, S, 3) on the CPU."""
     pixels = to_pixels(images.detach()).round().clamp(0, 255)
     return pixels.to("cpu", torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
-def resized(images: Tensor, size: int) -> Tensor:
-    """Square images at another side; differentiable. As they are where the side is the same."""
+def to_model_input(images: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """Convert images in [−1, 1] to a recognizer's input (B, 3, S, S); differentiable."""
+    pixels = to_pixels(resize(images, preprocessing.image_size))
+
+    # a gray recognizer normalizes one channel, which its backbone reads three times
+    return preprocessing.normalize(pixels).expand(-1, 3, -1, -1)
+
+
+def resize(images: Tensor, size: int) -> Tensor:
+    """Resize square images; differentiable. Images of this size are returned unchanged."""
     if images.shape[-1] == size:
         return images
     return functional.interpolate(

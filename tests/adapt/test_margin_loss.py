@@ -6,7 +6,7 @@ import pytest
 import torch
 from adapt_oracles import margin_loss, slope
 
-from ke2nt.adapt.margin_sensitive import MarginSensitiveLoss, centers_from_text, spread
+from ke2nt.adapt.margin_loss import MarginSensitiveLoss, build_text_centers, compute_spread
 from ke2nt.errors import ConfigError, ModelError
 from ke2nt.runtime.seeding import torch_generator
 
@@ -29,20 +29,20 @@ def plain(loss, inputs):
 
 @pytest.mark.parametrize("scale", [0.3, 1.0, 4.0])  # both hinges on, …, both off
 @pytest.mark.parametrize("classes", [1, 2, 4])
-def test_the_value_is_that_of_the_formula(scale, classes):
+def test_value_matches_the_formula(scale, classes):
     loss, inputs = case(classes=classes, scale=scale)
     assert loss(*inputs).item() == pytest.approx(margin_loss(*plain(loss, inputs)), rel=1e-9)
 
 
-def test_the_margin_matters_only_while_the_centers_are_near():
+def test_margin_applies_only_to_near_centers():
     near, _ = case(scale=0.1)
     far, _ = case(scale=10.0)
-    assert spread(near.source_centers) < near.margin < spread(far.source_centers)
+    assert compute_spread(near.source_centers) < near.margin < compute_spread(far.source_centers)
 
 
 @pytest.mark.parametrize("scale", [0.3, 4.0])
 @pytest.mark.parametrize("place", [0, 2, 4, 5])  # features of either domain, centers of either
-def test_the_gradient_is_that_of_the_formula(scale, place):
+def test_gradient_matches_the_formula(scale, place):
     loss, inputs = case(scale=scale)
     leaves = {0: inputs[0], 2: inputs[2], 4: loss.source_centers, 5: loss.target_centers}
     leaf = leaves[place].requires_grad_()
@@ -57,7 +57,7 @@ def test_the_gradient_is_that_of_the_formula(scale, place):
     )
 
 
-def test_autograd_agrees_with_differences():
+def test_gradcheck():
     loss, (f, y, g, z) = case()
     weights = torch.rand(len(g)).double()
 
@@ -71,17 +71,17 @@ def test_autograd_agrees_with_differences():
     assert torch.autograd.gradcheck(call, leaves)
 
 
-def test_weights_take_target_images_out_but_leave_the_batch_its_size():
+def test_weights_exclude_target_images_but_keep_the_batch_size():
     loss, inputs = case()
     target, labels = inputs[2], inputs[3]
     half = torch.tensor([1.0, 0, 1, 0, 1]).double()
-    own = 0.5 * (target - loss.target_centers[labels]).square().sum(dim=1)
+    distances = 0.5 * (target - loss.target_centers[labels]).square().sum(dim=1)
     less = loss(*inputs) - loss(*inputs, half)
-    assert less.item() == pytest.approx((own * (1 - half)).sum().item() / 5, rel=1e-9)
+    assert less.item() == pytest.approx((distances * (1 - half)).sum().item() / 5, rel=1e-9)
     assert loss(*inputs, torch.ones(5)).item() == pytest.approx(loss(*inputs).item())
 
 
-def test_parameters_are_named_shaped_and_start_alike():
+def test_centers_of_both_domains_start_equal():
     first, again, other = (
         MarginSensitiveLoss(7, 16, generator=torch_generator(seed)) for seed in (1, 1, 2)
     )
@@ -96,17 +96,17 @@ def test_parameters_are_named_shaped_and_start_alike():
     assert torch.equal(loss.source_centers, loss.target_centers)
 
 
-def test_centers_from_text_keep_the_margin_and_the_directions():
+def test_text_centers_have_the_margin_and_the_directions_of_the_texts():
     text = torch.nn.functional.normalize(torch.randn(5, 12).double() + 3)
-    centers = centers_from_text(text, 100.0)
-    assert spread(centers).item() == pytest.approx(100)
+    centers = build_text_centers(text, 100.0)
+    assert compute_spread(centers).item() == pytest.approx(100)
     cosine = torch.nn.functional.cosine_similarity(centers, text - text.mean(dim=0))
     torch.testing.assert_close(cosine, torch.ones(5).double())
 
 
-def test_wrong_inputs_are_one_clear_error():
+def test_invalid_inputs_raise_clear_errors():
     loss, (f, y, g, z) = case()
-    with pytest.raises(ModelError, match="width of the centers"):
+    with pytest.raises(ModelError, match="width of the class centers"):
         loss(f[:, :2], y, g, z)
     with pytest.raises(ModelError, match="out of range"):
         loss(f, y + 4, g, z)

@@ -1,4 +1,4 @@
-"""Stage 2: what moves what, schedules, both stages in one run, faults."""
+"""Stage 2: what each term trains, schedules, both stages in one run, errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from ke2nt.errors import CheckpointError, ConfigError, DataError
 from ke2nt.generation import train_jointly as stage_two
-from ke2nt.generation.gan_objective import make_critics
+from ke2nt.generation.build_networks import build_critics
 from ke2nt.generation.joint import JointTrainer
 from ke2nt.generation.networks.generator import FaceGenerator
 from ke2nt.generation.train_generator import load_critics, pretrain
@@ -44,7 +44,7 @@ def joint(tiny, source, monkeypatch):
 
 @pytest.fixture
 def one_step(monkeypatch):
-    """Run the first step of a run and give the trainer, before anything is evaluated."""
+    """Run the first step of a run; return the trainer and the loss parts."""
 
     def run(config):
         found = []
@@ -66,35 +66,35 @@ def one_step(monkeypatch):
     return run
 
 
-def moved(module):
+def has_gradient(module):
     return any(p.grad is not None and p.grad.abs().sum() > 0 for p in module.parameters())
 
 
-ALONE = ("joint.game=0", "joint.intra_class=0", "joint.weight=0")
+ALONE = ("joint.gan_weight=0", "joint.intra_class=0", "joint.weight=0")
 
 
 @pytest.mark.parametrize(
-    "term", ["joint.weight=1", "joint.intra_class=1", "joint.consistency=1", "joint.game=1"]
+    "term", ["joint.weight=1", "joint.intra_class=1", "joint.consistency=1", "joint.gan_weight=1"]
 )
-def test_every_term_reaches_the_generator(joint, one_step, term):
+def test_every_term_trains_the_generator(joint, one_step, term):
     trainer, parts = one_step(joint(*ALONE, term))
-    assert moved(trainer.game.generator.decoder)
-    assert moved(trainer.model)
-    assert moved(trainer.game.critics) is (term == "joint.game=1")
-    assert not moved(trainer.average.model)
+    assert has_gradient(trainer.game.generator.decoder)
+    assert has_gradient(trainer.model)
+    assert has_gradient(trainer.game.critics) is (term == "joint.gan_weight=1")
+    assert not has_gradient(trainer.average.model)
     assert all(torch.isfinite(part) for part in parts.values())
 
 
-def test_between_its_steps_the_generator_gets_no_gradient(joint, one_step, monkeypatch):
+def test_generator_has_no_gradient_between_its_steps(joint, one_step, monkeypatch):
     monkeypatch.setattr(JointTrainer, "_learns", lambda self, progress: False)
     trainer, parts = one_step(joint())
-    assert not moved(trainer.game.generator)
-    assert moved(trainer.game.critics)
+    assert not has_gradient(trainer.game.generator)
+    assert has_gradient(trainer.game.critics)
     assert "synthetic" in parts
     assert "reconstruction" not in parts
 
 
-def test_a_frozen_generator_stays(joint, source):
+def test_frozen_generator_is_unchanged(joint, source):
     before = FaceGenerator.load(source).state_dict()
     run = train(joint("joint.frozen=true", "joint.consistency=0.1"), quiet=True).run
     after = {
@@ -106,14 +106,14 @@ def test_a_frozen_generator_stays(joint, source):
     assert all(torch.equal(before[k], after[k]) for k in before)
 
 
-def test_before_their_start_there_are_no_synthetic_faces(joint, one_step):
+def test_no_synthetic_faces_before_the_start(joint, one_step):
     trainer, parts = one_step(joint("joint.start=0.5"))
     assert set(parts) == {"total", "similarity", "transformation", "self_contrast"}
-    assert not moved(trainer.game.generator)
+    assert not has_gradient(trainer.game.generator)
 
 
 @pytest.mark.parametrize("head", ["text", "linear"])
-def test_the_share_says_how_many(joint, one_step, monkeypatch, head):
+def test_share_sets_the_number_of_synthetic_faces(joint, one_step, monkeypatch, head):
     seen = []
     real = JointTrainer.answer
 
@@ -126,24 +126,24 @@ def test_the_share_says_how_many(joint, one_step, monkeypatch, head):
     assert seen == [8, 12]
 
 
-def test_faces_that_the_recognizer_is_not_sure_of_do_not_count(joint, one_step):
+def test_low_confidence_faces_are_ignored(joint, one_step):
     _, parts = one_step(joint("joint.min_confidence=0.99"))
     assert "synthetic" not in parts
     assert "intra_class" in parts
 
 
-def test_synthetic_faces_do_not_shift_the_statistics():
+def test_synthetic_faces_do_not_change_batch_statistics():
     model = torch.nn.Sequential(torch.nn.BatchNorm2d(2), torch.nn.BatchNorm2d(2, momentum=None))
     before = {k: v.clone() for k, v in model.state_dict().items()}
     images = torch.randn(4, 2, 3, 3) * 5 + 2
     with keep_statistics(model):
         out = model(images)
-    assert out.mean().abs() < 1e-5  # normalized by its own
+    assert out.mean().abs() < 1e-5  # normalized by the statistics of the batch
     after = model.state_dict()
     assert all(torch.equal(before[k], after[k]) for k in before)
 
 
-def test_generator_and_critics_have_a_rate_of_their_own_that_a_rollback_halves(joint, one_step):
+def test_learning_rate_of_the_gan_is_separate_and_halved_by_a_rollback(joint, one_step):
     def rates(trainer):
         return [group["lr"] / trainer.optimizer.param_groups[0]["lr"] for group in groups(trainer)]
 
@@ -159,14 +159,14 @@ def test_generator_and_critics_have_a_rate_of_their_own_that_a_rollback_halves(j
     assert rates(trainer) == pytest.approx([0.25, 0.25])
 
 
-def test_natural_balance_follows_the_labels(joint, one_step):
+def test_natural_balance_uses_class_frequencies(joint, one_step):
     trainer, _ = one_step(joint("joint.balance=natural"))
     assert trainer._weights.tolist() == [8, 8, 8]
     trainer, _ = one_step(joint(out="other"))
     assert trainer._weights.tolist() == [1, 1, 1]
 
 
-def test_one_configuration_runs_both_stages_and_resumes(tiny, monkeypatch):
+def test_both_stages_run_and_resume(tiny, monkeypatch):
     whole = train(tiny("joint.consistency=0.1", out="whole"), quiet=True).run
     assert (whole.path / "synthesis" / "generator").is_dir()
     assert (whole.path / "generator").is_dir()
@@ -197,13 +197,13 @@ def test_one_configuration_runs_both_stages_and_resumes(tiny, monkeypatch):
     assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
 
 
-def test_critics_go_on_from_wherever_the_generator_is_named(joint, tiny, source, tmp_path, capsys):
+def test_critics_are_found_beside_the_generator(joint, tiny, source, tmp_path, capsys):
     joint()  # the source is there
     whole = shutil.copytree(source, tmp_path / "whole" / "synthesis")
     expected = load_file(source / "critics.safetensors")
     names = [source, tmp_path / "whole", whole, whole / "generator"]
     for name in names:
-        critics = make_critics(tiny().gan, FaceGenerator.load(source))
+        critics = build_critics(tiny().gan, FaceGenerator.load(source))
         load_critics(critics, name)
         assert all(torch.equal(expected[k], v) for k, v in critics.state_dict().items())
     assert capsys.readouterr().err == ""
@@ -212,12 +212,12 @@ def test_critics_go_on_from_wherever_the_generator_is_named(joint, tiny, source,
     assert "they start untrained" in capsys.readouterr().err
 
 
-def test_what_was_learned_jointly_can_be_gone_on_with(joint):
+def test_jointly_trained_generator_is_saved_with_critics(joint):
     run = train(joint("gan.samples.every=1"), quiet=True).run
     assert (run.path / "critics.safetensors").is_file()
 
 
-def test_the_recognizers_gradients_alone_are_clipped(joint, one_step, monkeypatch):
+def test_only_gradients_of_the_recognizer_are_clipped(joint, one_step, monkeypatch):
     clipped = []
     monkeypatch.setattr(
         "accelerate.Accelerator.clip_grad_norm_",
@@ -227,15 +227,15 @@ def test_the_recognizers_gradients_alone_are_clipped(joint, one_step, monkeypatc
     assert clipped == [[id(p) for p in trainer.model.parameters()]]
 
 
-def test_a_linear_head_learns_with_it(joint):
+def test_linear_head(joint):
     run = train(joint("model.head=linear"), quiet=True).run
     assert load_model(run.path).bank is None
 
 
-def test_attention_heads_learn_from_synthetic_faces_at_every_stage(joint, one_step):
+def test_attention_heads(joint, one_step):
     trainer, parts = one_step(joint(*ALONE, "joint.weight=1", "model.attention=true"))
     assert "synthetic" in parts
-    assert moved(trainer.game.generator.decoder)
+    assert has_gradient(trainer.game.generator.decoder)
 
 
 @pytest.mark.parametrize(
@@ -243,14 +243,14 @@ def test_attention_heads_learn_from_synthetic_faces_at_every_stage(joint, one_st
     [
         ("optim.name=sgd", ConfigError, "needs Adam"),
         ("model.head=linear joint.consistency=1", ConfigError, "transformation network"),
-        ("augment.mixup=0.2", ConfigError, "mixed with others.*joint.intra_class=0"),
+        ("augment.mixup=0.2", ConfigError, "mixed faces have no single class.*joint.intra_class=0"),
         ("augment.cutmix=1 joint.consistency=1", ConfigError, "cutmix 1"),
         ("joint.generator=nowhere", CheckpointError, "no saved generator"),
-        ("model.gray=false", DataError, "looks at color"),
-        ("data.hold_out=[anger]", DataError, "other expressions"),
-        ("gan.network.critic_width=8", CheckpointError, "critics are not those"),
+        ("model.gray=false", DataError, "uses color"),
+        ("data.hold_out=[anger]", DataError, "different expressions"),
+        ("gan.network.critic_width=8", CheckpointError, "critics do not fit"),
     ],
 )
-def test_what_does_not_fit_is_one_clear_error(joint, override, error, words):
+def test_invalid_combination_is_a_clear_error(joint, override, error, words):
     with pytest.raises(error, match=words):
         train(joint(*override.split(" ")), quiet=True)

@@ -1,4 +1,4 @@
-"""Stage 1 end to end: what a run leaves, resuming, faults of data and of the synthesis."""
+"""Stage 1 end to end: files of a run, resuming, problems of data and of the training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from ke2nt.config.gan import FesganConfig
 from ke2nt.errors import ConfigError, DataError, TrainingError
-from ke2nt.generation.gan_objective import Game
+from ke2nt.generation.gan_objective import GanObjective
 from ke2nt.generation.synthesis import SynthesisLoop
 from ke2nt.generation.train_generator import pretrain
 from ke2nt.training.checkpoint import latest_checkpoint
@@ -33,7 +33,7 @@ def assert_same_run(a, b):
         assert torch.equal(first[name], second[name]), name
 
 
-def test_a_run_leaves_what_it_promises(tiny, with_pictures):
+def test_files_of_a_run(tiny, with_images):
     result = pretrain(tiny(), quiet=True, command="ke2nt gan pretrain x")
     run = result.run
     assert {path.name for path in run.path.iterdir()} == {
@@ -47,8 +47,8 @@ def test_a_run_leaves_what_it_promises(tiny, with_pictures):
         "critics.safetensors",
         "samples",
     }
-    pictures = run.path / "samples" / "epoch-00002"
-    assert {p.name for p in pictures.iterdir()} == {
+    images = run.path / "samples" / "epoch-00002"
+    assert {p.name for p in images.iterdir()} == {
         "edits.png",
         "new.png",
         "identity.png",
@@ -68,14 +68,14 @@ def test_a_run_leaves_what_it_promises(tiny, with_pictures):
     assert run.load_config(FesganConfig) == tiny()
 
 
-def test_the_generator_learns_to_reconstruct(tiny):
+def test_generator_learns_to_reconstruct(tiny):
     records = pretrain(tiny("gan.optim.epochs=12"), quiet=True).progress.records
     first, last = records[0]["loss"], records[-1]["loss"]
     assert last["reconstruction"] < 0.8 * first["reconstruction"]
     assert last["critic_expression"] < 0.8 * first["critic_expression"]
 
 
-def test_ctrl_c_saves_and_resume_equals_an_uninterrupted_run(tiny, monkeypatch):
+def test_resumed_run_equals_an_uninterrupted_run(tiny, monkeypatch):
     options = ("gan.loss.adversary=wgan-gp", "gan.optim.critic_steps=2")
     whole = pretrain(tiny(*options, out="whole"), quiet=True).run
     real, steps = SynthesisLoop._train_step, [0]
@@ -98,21 +98,21 @@ def test_ctrl_c_saves_and_resume_equals_an_uninterrupted_run(tiny, monkeypatch):
         pretrain(config, quiet=True)
 
 
-def test_the_critics_step_more_often_than_the_generator(tiny):
+def test_critics_step_more_often_than_the_generator(tiny):
     run = pretrain(tiny("gan.optim.critic_steps=4"), quiet=True).run  # 24 images: 3 steps an epoch
     steps = {float(v) for k, v in state(run).items() if k.endswith(".step")}
     assert steps == {2.0, 6.0}
 
 
-def broken(monkeypatch, ratio):
-    monkeypatch.setattr("ke2nt.generation.synthesis.diversity_ratio", lambda *a: ratio)
+def fake_diversity(monkeypatch, ratio):
+    monkeypatch.setattr("ke2nt.generation.synthesis.compute_diversity_ratio", lambda *a: ratio)
 
 
 GUARD = "gan.guard={action: %s, grace: 1, patience: 1, max_rollbacks: 2}"
 
 
-def test_a_collapse_stops_the_run_and_keeps_its_checkpoints(tiny, monkeypatch):
-    broken(monkeypatch, 0.001)
+def test_collapse_stops_the_run_and_keeps_checkpoints(tiny, monkeypatch):
+    fake_diversity(monkeypatch, 0.001)
     config = tiny(GUARD % "stop", "gan.optim.epochs=5")
     with pytest.raises(TrainingError, match=r"mode collapse.*epoch 2.*gan\.loss\.adversary=r1"):
         pretrain(config, quiet=True)
@@ -121,16 +121,18 @@ def test_a_collapse_stops_the_run_and_keeps_its_checkpoints(tiny, monkeypatch):
     assert "mode collapse" in (run.path / "log.jsonl").read_text()
 
 
-def test_a_collapse_can_be_logged_alone(tiny, monkeypatch, capsys):
-    broken(monkeypatch, 0.001)
+def test_collapse_can_be_logged_only(tiny, monkeypatch, capsys):
+    fake_diversity(monkeypatch, 0.001)
     result = pretrain(tiny(GUARD % "log", "gan.optim.epochs=3"), quiet=True)
     assert [bool(r["fault"]) for r in result.progress.records] == [False, True, True]
     assert "mode collapse" in capsys.readouterr().err
 
 
-def test_a_collapse_can_roll_back_at_half_the_rates(tiny, monkeypatch):
+def test_collapse_can_roll_back_at_half_the_learning_rates(tiny, monkeypatch):
     ratios = iter([0.5, 0.001, 0.5, 0.5])
-    monkeypatch.setattr("ke2nt.generation.synthesis.diversity_ratio", lambda *a: next(ratios))
+    monkeypatch.setattr(
+        "ke2nt.generation.synthesis.compute_diversity_ratio", lambda *a: next(ratios)
+    )
     config = tiny(GUARD % "rollback", "gan.optim.epochs=3", "gan.optim.decay_from=1")
     result = pretrain(config, quiet=True)
     assert [r["epoch"] for r in result.progress.records] == [1, 2, 3]
@@ -140,16 +142,16 @@ def test_a_collapse_can_roll_back_at_half_the_rates(tiny, monkeypatch):
     assert state(result.run)["extra.guard.rollbacks"] == 1
 
 
-def test_rolling_back_ends(tiny, monkeypatch):
+def test_number_of_rollbacks_is_limited(tiny, monkeypatch):
     monkeypatch.setattr(
-        "ke2nt.generation.guard.Guard.judge",
+        "ke2nt.generation.guard.Guard.check_epoch",
         lambda self, epoch, *a: "mode collapse" if epoch > 1 else None,
     )
     with pytest.raises(TrainingError, match="after 2 rollbacks"):
         pretrain(tiny(GUARD % "rollback", "gan.optim.epochs=4"), quiet=True)
 
 
-def test_a_loss_that_is_not_finite_stops_with_the_batch_saved(tiny, monkeypatch):
+def test_non_finite_loss_stops_and_saves_the_batch(tiny, monkeypatch):
     monkeypatch.setattr(
         "ke2nt.generation.losses.hinge.HingeAdversary.critic",
         lambda self, r, f: (r - f).mean() / 0.0,
@@ -161,15 +163,15 @@ def test_a_loss_that_is_not_finite_stops_with_the_batch_saved(tiny, monkeypatch)
 
 
 @pytest.mark.parametrize("critic_steps", [1, 2])
-def test_skipping_ends_where_no_step_of_the_generator_is_finite(tiny, monkeypatch, critic_steps):
-    """The critics' loss before it is."""
-    real = Game.generator_loss
+def test_skipping_stops_if_no_generator_step_is_finite(tiny, monkeypatch, critic_steps):
+    """The critic loss before it is finite."""
+    real = GanObjective.generator_loss
 
-    def broken(self, *arguments):
-        total, parts = real(self, *arguments)
+    def not_finite(self, *arguments, **options):
+        total, parts = real(self, *arguments, **options)
         return total * float("nan"), parts
 
-    monkeypatch.setattr(Game, "generator_loss", broken)
+    monkeypatch.setattr(GanObjective, "generator_loss", not_finite)
     monkeypatch.setattr("ke2nt.training.engine._MOST_SKIPPED", 3)
     changes = f"gan.optim.critic_steps={critic_steps}", "gan.optim.epochs=6"
     config = tiny("gan.optim.not_finite=skip", *changes)
@@ -177,17 +179,17 @@ def test_skipping_ends_where_no_step_of_the_generator_is_finite(tiny, monkeypatc
         pretrain(config, quiet=True)
 
 
-def test_losses_of_the_generator_are_means_over_its_own_steps(tiny, monkeypatch):
-    real = Game.generator_loss
+def test_generator_losses_are_means_over_generator_steps(tiny, monkeypatch):
+    real = GanObjective.generator_loss
 
-    def known(self, *arguments):
-        total, parts = real(self, *arguments)
-        return total, {"known": torch.tensor(5.0), **parts}
+    def with_constant(self, *arguments, **options):
+        total, parts = real(self, *arguments, **options)
+        return total, {"constant": torch.tensor(5.0), **parts}
 
-    monkeypatch.setattr(Game, "generator_loss", known)
+    monkeypatch.setattr(GanObjective, "generator_loss", with_constant)
     run = pretrain(tiny("gan.optim.critic_steps=2", "gan.optim.epochs=3"), quiet=True).run
     log = [json.loads(line) for line in (run.path / "log.jsonl").read_text().splitlines()]
-    assert [record["loss"]["known"] for record in log] == [5.0] * 3
+    assert [record["loss"]["constant"] for record in log] == [5.0] * 3
 
 
 @pytest.mark.parametrize(
@@ -197,7 +199,7 @@ def test_losses_of_the_generator_are_means_over_its_own_steps(tiny, monkeypatch)
         ({"neutral": 6, "happiness": 6, "anger": 1}, "anger has 1"),
     ],
 )
-def test_a_class_with_one_image_is_a_clear_error(tiny, tmp_path, counts, words):
+def test_class_with_one_image_is_a_clear_error(tiny, tmp_path, counts, words):
     root = write_images(tmp_path / "few", counts)
     with pytest.raises(DataError, match=rf"too few images.*{words}.*data\.hold_out"):
         pretrain(tiny(root=root), quiet=True)
@@ -205,7 +207,7 @@ def test_a_class_with_one_image_is_a_clear_error(tiny, tmp_path, counts, words):
     pretrain(tiny("gan.min_images=1", "gan.optim.epochs=1", root=root), quiet=True)
 
 
-def test_a_class_without_images_is_a_clear_error(tiny, faces, tmp_path):
+def test_class_without_images_is_a_clear_error(tiny, faces, tmp_path):
     root = tmp_path / "copy"
     shutil.copytree(faces, root)
     shutil.rmtree(root / "train" / "anger")
@@ -213,7 +215,7 @@ def test_a_class_without_images_is_a_clear_error(tiny, faces, tmp_path):
         pretrain(tiny(root=root), quiet=True)
 
 
-def test_gray_images_among_colored_ones_are_a_clear_error(tiny, faces, tmp_path):
+def test_gray_images_among_color_images_are_a_clear_error(tiny, faces, tmp_path):
     root = write_images(tmp_path / "mixed", {"neutral": 4, "happiness": 4, "anger": 4}, color=True)
     shutil.copy(faces / "train" / "anger" / "0.png", root / "train" / "anger" / "0.png")
     with pytest.raises(DataError, match=r"1 of 12 images are gray.*model\.gray=true"):
@@ -222,7 +224,7 @@ def test_gray_images_among_colored_ones_are_a_clear_error(tiny, faces, tmp_path)
     assert result.generator.channels == 1
 
 
-def test_a_bad_image_is_counted_and_named(tiny, faces, tmp_path):
+def test_unreadable_image_is_reported(tiny, faces, tmp_path):
     root = tmp_path / "copy"
     shutil.copytree(faces, root)
     (root / "train" / "anger" / "0.png").write_bytes(b"")
@@ -231,13 +233,13 @@ def test_a_bad_image_is_counted_and_named(tiny, faces, tmp_path):
 
 
 @pytest.mark.parametrize("size", [40, 50])
-def test_a_side_that_does_not_fit_is_said_by_the_configuration(tiny, size):
-    with pytest.raises(ConfigError, match=r"k · 16"):
+def test_unsupported_image_size_is_refused_by_the_configuration(tiny, size):
+    with pytest.raises(ConfigError, match=r"multiple of 16"):
         tiny(f"model.image_size={size}")
     assert tiny(f"model.image_size={size}", "gan.image_size=48").gan_size == 48
 
 
-def test_a_critic_that_sees_erased_faces_is_refused(tiny):
+def test_erasing_is_refused_for_critics(tiny):
     with pytest.raises(ConfigError, match=r"gan\.critic_augment\.erase"):
         tiny("gan.critic_augment.erase=0.5")
     changed = tiny("gan.critic_augment.rotate=10").gan.critic_augment

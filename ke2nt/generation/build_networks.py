@@ -1,0 +1,57 @@
+"""The networks of a GAN configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from ke2nt.config.gan import FesganConfig, GanConfig
+from ke2nt.generation.losses.adversary import ADVERSARIES
+from ke2nt.generation.networks.critics import (
+    CodeCritic,
+    Critics,
+    ExpressionClassifier,
+    ImageCritic,
+)
+from ke2nt.generation.networks.generator import FaceGenerator
+from ke2nt.generation.networks.identity_features import FrozenFeatures
+from ke2nt.models.load import load_model
+
+__all__ = ["build_critics", "build_generator", "load_identity_space"]
+
+
+def build_generator(config: FesganConfig, classes: Sequence[str]) -> FaceGenerator:
+    """Build an untrained generator."""
+    network = config.gan.network
+    return FaceGenerator(
+        classes,
+        config.gan_size,
+        config.channels,
+        width=network.width,
+        code_dim=network.code_dim,
+        conditioning=network.conditioning,
+    )
+
+
+def build_critics(config: GanConfig, generator: FaceGenerator) -> Critics:
+    """Build untrained critics for the images of a generator."""
+    network, num_classes = config.network, len(generator.classes)
+    adversary = ADVERSARIES[config.loss.adversary](config.loss.penalty)
+    sizes = (generator.channels, generator.image_size, network.critic_width, num_classes)
+    return Critics(
+        ImageCritic(*sizes, spectral_norm=adversary.spectral_norm),
+        CodeCritic(generator.code_dim, num_classes),
+        ExpressionClassifier(*sizes) if network.expression == "own" else None,
+    )
+
+
+def load_identity_space(
+    config: GanConfig, device: torch.device
+) -> Callable[[Tensor], Tensor] | None:
+    """Load the frozen identity space; None stands for the generator's latent codes."""
+    if config.identity_space == "code" or not config.loss.identity:
+        return None
+    recognizer = load_model(config.identity_space)
+    return FrozenFeatures(recognizer, config.identity_stage).to(device)

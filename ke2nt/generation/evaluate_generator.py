@@ -1,0 +1,162 @@
+"""Quality metrics of a generator, measured by a recognizer that took no part in its training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ke2nt.data.sample import FaceSplit
+from ke2nt.data.tensors import FaceTensors
+from ke2nt.generation.checks import check_generator_fits
+from ke2nt.generation.distances import frechet_distance, kernel_distance
+from ke2nt.generation.guard import compute_diversity
+from ke2nt.generation.networks.confidence_filter import predict_probabilities
+from ke2nt.generation.networks.generator import FaceGenerator
+from ke2nt.generation.networks.identity_features import FrozenFeatures
+from ke2nt.generation.networks.pixels import from_pixels, to_model_input
+from ke2nt.models.base import ExpressionModel
+from ke2nt.runtime.seeding import torch_generator
+
+__all__ = ["evaluate_generator"]
+
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class _LabeledFaces:
+    """Faces (N, C, S, S) in [−1, 1] and their true or requested expressions (N,)."""
+
+    images: Tensor
+    expressions: Tensor
+
+
+@torch.no_grad()
+def evaluate_generator(
+    generator: FaceGenerator,
+    judge: ExpressionModel,
+    *,
+    real: FaceSplit,
+    training: FaceSplit,
+    count: int = 1000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Compute quality metrics of a generator.
+
+    Args:
+        generator: In evaluation mode.
+        judge: A recognizer with the same expressions that took no part in the training.
+        real: Faces that the generator has not seen.
+        training: Faces that it was trained on, to detect copies.
+        count: Number of new faces.
+        seed: Seed of the new identities and of the expressions that faces are edited to.
+
+    Returns:
+        fid, kid: Distance between new faces and `real` in the judge's pooled features, lower is
+        better.
+        fid_real, kid_real: The same between `training` and `real`, a bound for a perfect generator.
+        accuracy_real: The judge's accuracy on `real`, a reference for the next two.
+        accuracy_new, accuracy_edits: Share of new faces, and of edits, that the judge classifies as
+        the requested expression; edits are to other expressions than the source's.
+        identity_kept: Share of edits that are closer to their source than to any other source, in
+        the judge's early features; chance level is 1 / sources.
+        sources: Number of sources of that comparison.
+        diversity: Mean difference of two new faces of one expression over that of two real faces.
+        nearest, nearest_real: Median distance to the nearest training face, root mean square of
+        pixels in [0, 1], of new faces, and of `real`. Copies would make it far smaller.
+
+    Raises:
+        DataError: The judge has other expressions, or no image can be read.
+    """
+    check_generator_fits(generator, real.classes, 1)
+    check_generator_fits(generator, judge.classes, 1)
+    judge.eval()
+    real_faces, training_faces = _read_faces(generator, real), _read_faces(generator, training)
+    new_faces, edits = _generate_faces(generator, real_faces, count, seed)
+
+    features = {
+        name: _in_batches(lambda x: _pooled_features(judge, x), faces.images).numpy()
+        for name, faces in (("real", real_faces), ("training", training_faces), ("new", new_faces))
+    }
+    return {
+        "fid": frechet_distance(features["new"], features["real"]),
+        "kid": kernel_distance(features["new"], features["real"]),
+        "fid_real": frechet_distance(features["training"], features["real"]),
+        "kid_real": kernel_distance(features["training"], features["real"]),
+        "accuracy_real": _accuracy(judge, real_faces),
+        "accuracy_new": _accuracy(judge, new_faces),
+        "accuracy_edits": _accuracy(judge, edits),
+        "identity_kept": _identity_kept(judge, edits.images, real_faces.images),
+        "sources": len(real_faces.images),
+        "diversity": _relative_diversity(new_faces, real_faces, len(generator.classes)),
+        "nearest": _median_nearest(new_faces.images, training_faces.images),
+        "nearest_real": _median_nearest(real_faces.images, training_faces.images),
+    }
+
+
+def _read_faces(generator: FaceGenerator, split: FaceSplit) -> _LabeledFaces:
+    """Read all readable faces of a split as the generator's images."""
+    images = FaceTensors(split, generator.image_size, memory="ram")
+    batches = list(images.batches(_BATCH))
+    pixels = torch.cat([batch.pixels for batch in batches])
+    indices = torch.cat([batch.indices for batch in batches])
+
+    labels = torch.from_numpy(split.labels())[indices]
+    return _LabeledFaces(from_pixels(pixels, generator.channels), labels)
+
+
+def _generate_faces(
+    generator: FaceGenerator, real: _LabeledFaces, count: int, seed: int
+) -> tuple[_LabeledFaces, _LabeledFaces]:
+    """Generate new faces, and edit each real face to another expression."""
+    classes = len(generator.classes)
+    random = torch_generator(seed, "quality")
+
+    codes = generator.sample_codes(count, random)
+    expressions = torch.arange(count) % classes
+    new = _in_batches(generator.decode, codes, expressions)
+
+    # an offset of 1 to K − 1 never gives the source's own expression
+    offsets = 1 + torch.randint(classes - 1, real.expressions.shape, generator=random)
+    goals = (real.expressions + offsets) % classes
+    edits = _in_batches(generator, real.images, goals)
+    return _LabeledFaces(new, expressions), _LabeledFaces(edits, goals)
+
+
+def _in_batches(function: Callable[..., Tensor], *values: Tensor) -> Tensor:
+    """Apply a function batch by batch and join the results."""
+    chunks = zip(*(value.split(_BATCH) for value in values), strict=True)
+    return torch.cat([function(*chunk) for chunk in chunks])
+
+
+def _pooled_features(judge: ExpressionModel, images: Tensor) -> Tensor:
+    return judge.features(to_model_input(images, judge.preprocessing))
+
+
+def _accuracy(judge: ExpressionModel, faces: _LabeledFaces) -> float:
+    probabilities = _in_batches(lambda x: predict_probabilities(judge, x), faces.images)
+    return float((probabilities.argmax(1) == faces.expressions).float().mean())
+
+
+def _identity_kept(judge: ExpressionModel, edits: Tensor, sources: Tensor) -> float:
+    """Share of edits whose nearest source is their own."""
+    space = FrozenFeatures(judge)
+
+    # (edits, sources)
+    distances = torch.cdist(_in_batches(space, edits), _in_batches(space, sources))
+    nearest = distances.argmin(dim=1)
+    return float((nearest == torch.arange(len(sources))).float().mean())
+
+
+def _relative_diversity(new: _LabeledFaces, real: _LabeledFaces, classes: int) -> float:
+    diversities = [compute_diversity(new.images[new.expressions == k]) for k in range(classes)]
+    return sum(diversities) / classes / compute_diversity(real.images)
+
+
+def _median_nearest(images: Tensor, others: Tensor) -> float:
+    """Median over images of the distance to the nearest of the others."""
+    distances = torch.cdist(images.flatten(1), others.flatten(1)).amin(dim=1)
+    return float(distances.median()) / 2.0 / images[0].numel() ** 0.5
