@@ -1,1 +1,1 @@
-"""What an answer rests on: heat maps over a face, drawn and checked."""
+"""Heat maps over a face that explain a prediction, and checks of them."""

@@ -1,4 +1,4 @@
-"""Where the model's own spatial attention lies, over all of its stages."""
+"""The spatial attention of the model, over all of its stages."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ __all__ = ["compute_attention_map"]
 
 @torch.no_grad()
 def compute_attention_map(model: ExpressionModel, crop: np.ndarray, target: Target) -> np.ndarray:
-    """Spatial attention, the stages weighted as they are in the answer.
+    """Compute the spatial attention, with the stages weighted as in the fused prediction.
 
-    It is the same for every target: attention comes before the heads.
+    It is the same for every target, because attention comes before the heads.
 
     Args:
         model: A model with spatial attention, in evaluation mode.
         crop: uint8 (S, S, 3), S the model's image size.
-        target: Not used; the methods have one signature.
+        target: Not used; all methods have one signature.
 
     Returns:
-        float32 (S, S): Σ_i w_i a_i, each stage's map stretched from 0 to 1 first.
+        float32 (S, S): Σ_i w_i a_i, with the map a_i of each stage first rescaled to 0..1.
 
     Raises:
         ModelError: The model has no spatial attention.
@@ -37,9 +37,12 @@ def compute_attention_map(model: ExpressionModel, crop: np.ndarray, target: Targ
             expected="a model trained with model.attention",
             hint="Use --method gradcam or occlusion, or train with model.attention=true.",
         )
+
     size = crop.shape[0]
+    heat = np.zeros((size, size), np.float32)
     weights = model.fusion.weights.tolist()
-    total = np.zeros((size, size), np.float32)
-    for weight, places in zip(weights, output.attention, strict=True):
-        total += weight * upsample_map(rescale_map(places[0].float().cpu()), size)
-    return total
+    for weight, attention in zip(weights, output.attention, strict=True):
+        # (h, w) of the one face
+        stage_map = attention[0].float().cpu()
+        heat += weight * upsample_map(rescale_map(stage_map), size)
+    return heat

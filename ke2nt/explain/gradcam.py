@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,16 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from ke2nt.errors import ModelError
+from ke2nt.explain.heat import prepare_faces
 from ke2nt.explain.target import Target
 from ke2nt.models.base import ExpressionModel
 from ke2nt.runtime.optional import import_optional
 
 __all__ = ["compute_gradcam_map"]
 
-_LEAST_CELLS = 6
+_MIN_CELLS = 6
 
 
-class _Score(nn.Module):
+class _TargetScore(nn.Module):
     """A model as images → (B,) scores of a target."""
 
     def __init__(self, model: ExpressionModel, target: Target) -> None:
@@ -31,10 +33,9 @@ class _Score(nn.Module):
 
 
 def compute_gradcam_map(model: ExpressionModel, crop: np.ndarray, target: Target) -> np.ndarray:
-    """Grad-CAM (Selvaraju et al., https://arxiv.org/abs/1610.02391), transformers included.
+    """Compute Grad-CAM (Selvaraju et al., https://arxiv.org/abs/1610.02391), also for transformers.
 
-    It is taken from the deepest stage that has at least 6 × 6 cells; small faces leave the very
-    last one with too few.
+    It uses the deepest stage with at least 6 × 6 cells; for small faces the last stage has fewer.
 
     Args:
         model: In evaluation mode.
@@ -46,61 +47,75 @@ def compute_gradcam_map(model: ExpressionModel, crop: np.ndarray, target: Target
 
     Raises:
         MissingExtraError: grad-cam is not installed.
-        ModelError: The backbone does not tell its stages.
+        ModelError: The backbone does not list its stages.
     """
-    package = import_optional("pytorch_grad_cam", extra="explain", purpose="Grad-CAM")
-    device = next(model.parameters()).device
-    pixels = torch.tensor(crop).permute(2, 0, 1)[None].to(device)
-    images = model.preprocessing.normalize(pixels)
-    layer = _layer(model, images)
-    images.requires_grad_()  # else a model whose weights are frozen has no gradient at the layer
-    with package.GradCAM(
-        model=_Score(model, target).eval(),
+    grad_cam = import_optional("pytorch_grad_cam", extra="explain", purpose="Grad-CAM")
+    images = prepare_faces(model, crop[None])
+    layer = _pick_layer(model, images)
+
+    # without this, a model with frozen weights has no gradient at the layer
+    images.requires_grad_()
+    with grad_cam.GradCAM(
+        model=_TargetScore(model, target).eval(),
         target_layers=[layer],
-        reshape_transform=lambda seen: _channels_first(model, seen),
+        reshape_transform=lambda features: _to_channels_first(model, features),
     ) as method:
         heat: np.ndarray = method(input_tensor=images, targets=[lambda score: score])[0]
     return heat.astype(np.float32)
 
 
 @torch.no_grad()
-def _layer(model: ExpressionModel, images: Tensor) -> nn.Module:
-    """The module whose output is looked at."""
+def _pick_layer(model: ExpressionModel, images: Tensor) -> nn.Module:
+    """Pick the module whose output Grad-CAM uses."""
     net: Any = model.backbone.net
     names = [info["module"] for info in getattr(net, "feature_info", ())]
     if not names:
         raise ModelError(
-            "this backbone does not tell its stages, so Grad-CAM has none to look at",
+            "this backbone does not list its stages, which Grad-CAM needs",
             hint="Use --method occlusion.",
         )
-    sides: dict[str, int] = {}
 
-    def note(name: str) -> Any:
-        def hook(module: nn.Module, inputs: Any, seen: Tensor) -> None:
-            sides[name] = _channels_first(model, seen).shape[-1]
+    # deepest stage that is fine enough, else the finest
+    sides = _measure_sides(model, images, names)
+    fine_enough = [name for name in sides if sides[name] >= _MIN_CELLS]
+    name = fine_enough[-1] if fine_enough else max(sides, key=lambda name: sides[name])
+
+    # the head of a ViT reads only the class token of the last block, so the other tokens get a
+    # gradient at the input of that block, not at its output
+    stage = net.get_submodule(name)
+    return getattr(stage, "norm1", stage)
+
+
+def _measure_sides(model: ExpressionModel, images: Tensor, names: list[str]) -> dict[str, int]:
+    """Name → cells along a side of each stage that runs, shallow to deep."""
+    # some modules of timm's list are not run, for example behind a pooled head
+    # some modules of timm's list may not run in this model
+    net: Any = model.backbone.net
+    measured: dict[str, int] = {}
+
+    def record_side(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
+        def hook(module: nn.Module, inputs: Any, features: Tensor) -> None:
+            measured[name] = _to_channels_first(model, features).shape[-1]
 
         return hook
 
-    handles = [net.get_submodule(name).register_forward_hook(note(name)) for name in names]
+    handles = [net.get_submodule(name).register_forward_hook(record_side(name)) for name in names]
     try:
         model(images)
     finally:
         for handle in handles:
             handle.remove()
-    seen = [name for name in names if name in sides]
-    wide = [name for name in seen if sides[name] >= _LEAST_CELLS]
-    name = wide[-1] if wide else max(seen, key=lambda n: sides[n])
-    stage = net.get_submodule(name)
-    # the last block of a ViT hands on its class token alone: its input is what has a gradient
-    return getattr(stage, "norm1", stage)
+    return {name: measured[name] for name in names if name in measured}
 
 
-def _channels_first(model: ExpressionModel, seen: Tensor) -> Tensor:
-    """Feature maps of any family as (B, C, h, w); tokens that stand for no place are left out."""
-    if seen.ndim == 3:
-        side = math.isqrt(seen.shape[1])
-        places = seen[:, seen.shape[1] - side * side :]
-        return places.transpose(1, 2).unflatten(2, (side, side))
+def _to_channels_first(model: ExpressionModel, features: Tensor) -> Tensor:
+    """Convert the features of any architecture to (B, C, h, w), without class tokens."""
+    # (B, N, C) tokens of a transformer; those that stand for a cell come last
+    if features.ndim == 3:
+        side = math.isqrt(features.shape[1])
+        cells = features[:, features.shape[1] - side * side :]
+        return cells.transpose(1, 2).unflatten(2, (side, side))
+
     if getattr(model.backbone.net, "output_fmt", "NCHW") == "NHWC":
-        return seen.movedim(-1, 1)
-    return seen
+        return features.movedim(-1, 1)
+    return features

@@ -1,4 +1,4 @@
-"""What the methods share: faces scored for a target, and maps brought to the face's size."""
+"""Shared by the methods: faces scored for a target, and maps resized to the face."""
 
 from __future__ import annotations
 
@@ -11,37 +11,42 @@ from ke2nt.explain.target import Target
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.output import KE2NTOutput
 
-__all__ = ["forward_faces", "upsample_map", "score_faces", "rescale_map"]
+__all__ = ["forward_faces", "rescale_map", "score_faces", "prepare_faces", "upsample_map"]
 
-_BATCH = 64
+_BATCH_SIZE = 64
+
+
+def prepare_faces(model: ExpressionModel, faces: np.ndarray) -> Tensor:
+    """Convert uint8 (B, S, S, 3) faces to the input of a model, (B, 3, S, S) on its device."""
+    device = next(model.parameters()).device
+    pixels = torch.tensor(faces).permute(0, 3, 1, 2).to(device)
+    return model.preprocessing(pixels)
 
 
 def forward_faces(model: ExpressionModel, faces: np.ndarray) -> KE2NTOutput:
-    """The model's output for uint8 (B, S, S, 3) faces, with gradients where they are on."""
-    device = next(model.parameters()).device
-    pixels = torch.tensor(faces).permute(0, 3, 1, 2).to(device)
-    return model(model.preprocessing.normalize(pixels))
+    """Run a model on uint8 (B, S, S, 3) faces, with gradients if they are enabled."""
+    return model(prepare_faces(model, faces))
 
 
 @torch.no_grad()
 def score_faces(model: ExpressionModel, faces: np.ndarray, target: Target) -> Tensor:
-    """float64 (N,) scores of uint8 (N, S, S, 3) faces, on the CPU."""
-    parts = [
-        target.score(forward_faces(model, faces[start : start + _BATCH])).double().cpu()
-        for start in range(0, len(faces), _BATCH)
+    """Score uint8 (N, S, S, 3) faces for a target: float64 (N,) on the CPU."""
+    batches = [
+        target.score(forward_faces(model, faces[start : start + _BATCH_SIZE])).double().cpu()
+        for start in range(0, len(faces), _BATCH_SIZE)
     ]
-    return torch.cat(parts)
+    return torch.cat(batches)
 
 
 def upsample_map(heat: Tensor, size: int) -> np.ndarray:
-    """A map (h, w) at the size of the face: float32 (size, size), smooth between its cells."""
-    grown = functional.interpolate(
+    """Resize a map (h, w) to the size of the face, bicubic: float32 (size, size)."""
+    upsampled = functional.interpolate(
         heat.float()[None, None], size=(size, size), mode="bicubic", align_corners=False
     )
-    return grown[0, 0].numpy()
+    return upsampled[0, 0].numpy()
 
 
 def rescale_map(heat: Tensor) -> Tensor:
-    """A map from 0, where it is lowest, to 1, where it is highest; 0 where it is flat."""
+    """Rescale a map linearly from its minimum and maximum to 0 and 1; a flat map becomes 0."""
     low, high = heat.min(), heat.max()
     return (heat - low) / (high - low).clamp(min=torch.finfo(heat.dtype).tiny)

@@ -1,4 +1,4 @@
-"""The methods by name: model, face, target → map."""
+"""The methods by name: model, face, target → heat map."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from ke2nt.runtime.suggest import did_you_mean
 __all__ = ["METHODS", "Method", "get_method"]
 
 Method = Callable[[ExpressionModel, np.ndarray, Target], np.ndarray]
+"""Model, uint8 (S, S, 3) face, target → float32 (S, S) heat map."""
+
 METHODS: Mapping[str, Method] = {
     "attention": compute_attention_map,
     "gradcam": compute_gradcam_map,
@@ -25,10 +27,10 @@ METHODS: Mapping[str, Method] = {
 
 
 def get_method(name: str) -> Method:
-    """The method of a name.
+    """Look up a method by its name.
 
     Raises:
-        ConfigError: There is none.
+        ConfigError: The name is unknown.
     """
     if name not in METHODS:
         raise ConfigError(

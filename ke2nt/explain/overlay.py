@@ -1,4 +1,4 @@
-"""A face under the colors of a heat map."""
+"""Heat maps drawn over a face."""
 
 from __future__ import annotations
 
@@ -11,28 +11,31 @@ from ke2nt.data.images import decode
 
 __all__ = ["tint"]
 
-_FOR, _AGAINST = (255, 120, 0), (0, 110, 255)
-_STRONGEST = 0.62  # opacity
-_LEAST = 0.05  # log-odds that have full opacity at the least, so that noise stays pale
+_FOR_COLOR, _AGAINST_COLOR = (255, 120, 0), (0, 110, 255)
+_MAX_OPACITY = 0.62
+_MIN_FULL_EFFECT = 0.05  # smallest log-odds drawn with full opacity, so that noise stays pale
 
 
 def tint(crop: np.ndarray, effect: Tensor, size: int = 224) -> np.ndarray:
-    """A face under the colors of an effect.
+    """Draw a map over a face: orange for evidence for the target, blue for evidence against it.
 
     Args:
         crop: uint8 (S, S, 3).
-        effect: (G, G) log-odds that are lost where a region is covered: orange above 0 (the region
-            speaks for the answer), blue below.
+        effect: (G, G) or (S, S) map, such as the log-odds lost by covering each region.
         size: Side of the result in pixels.
 
     Returns:
         uint8 (size, size, 3).
     """
     face = torch.from_numpy(decode(crop, size=size)).float()
+
+    # (size, size, 1), from -1 to 1
     smooth = functional.interpolate(
         effect.float()[None, None], size=(size, size), mode="bicubic", align_corners=False
     )[0, 0, :, :, None]
-    strength = (smooth / max(float(effect.abs().max()), _LEAST)).clamp(-1, 1)
-    color = torch.where(strength > 0, torch.tensor(_FOR), torch.tensor(_AGAINST)).float()
-    opacity = _STRONGEST * strength.abs()
+    strength = (smooth / max(float(effect.abs().max()), _MIN_FULL_EFFECT)).clamp(-1, 1)
+
+    for_color, against_color = torch.tensor(_FOR_COLOR), torch.tensor(_AGAINST_COLOR)
+    color = torch.where(strength > 0, for_color, against_color).float()
+    opacity = _MAX_OPACITY * strength.abs()
     return (face * (1 - opacity) + color * opacity).round().to(torch.uint8).numpy()

@@ -1,4 +1,4 @@
-"""How much a change of form changed the answers."""
+"""How much an export changed the predictions of a model."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["Comparison", "compare_probabilities", "find_labels"]
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two sets of probabilities of the same N faces.
+    """Probabilities of the same N faces before and after.
 
     Attributes:
         n: Number of faces.
-        changed: How many of them get another answer.
+        changed: Number of faces whose predicted class changed.
         max_difference: Largest absolute difference of any probability.
-        accuracy_before: Share of right answers before, or None without labels.
-        accuracy_after: Likewise after.
+        accuracy_before: Share of correct predictions before, or None without labels.
+        accuracy_after: Share of correct predictions after, or None without labels.
     """
 
     n: int
@@ -32,7 +32,7 @@ class Comparison:
     accuracy_after: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON value."""
+        """Convert to a plain JSON value."""
         return asdict(self)
 
 
@@ -44,21 +44,25 @@ def compare_probabilities(
     Args:
         before: (N, K).
         after: (N, K), of the same faces.
-        labels: (N,) true class indices, where known.
+        labels: (N,) true class indices, if known.
     """
-    first, second = before.argmax(axis=1), after.argmax(axis=1)
+    predicted_before, predicted_after = before.argmax(axis=1), after.argmax(axis=1)
+    difference = np.abs(before.astype(np.float64) - after)
+
     return Comparison(
         n=len(before),
-        changed=int((first != second).sum()),
-        max_difference=float(np.abs(before.astype(np.float64) - after).max()),
-        accuracy_before=None if labels is None else float((first == labels).mean()),
-        accuracy_after=None if labels is None else float((second == labels).mean()),
+        changed=int((predicted_before != predicted_after).sum()),
+        max_difference=float(difference.max()),
+        accuracy_before=None if labels is None else float((predicted_before == labels).mean()),
+        accuracy_after=None if labels is None else float((predicted_after == labels).mean()),
     )
 
 
 def find_labels(predictions: Predictions) -> np.ndarray | None:
-    """(N,) true classes in the model's label set; None where the data has another one."""
+    """Return (N,) true classes in the model's label set; None if the data has another label set."""
     if set(predictions.data_classes) != set(predictions.classes):
         return None
+
+    # the same classes may come in another order
     mapping = map_labels(predictions.data_classes, predictions.classes)
     return np.array(mapping.index, dtype=np.int64)[predictions.labels]

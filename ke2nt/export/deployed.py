@@ -22,16 +22,18 @@ class DeployedModel(nn.Module):
         self.model = model.eval()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Probabilities of a batch.
+        """Compute the probabilities of a batch.
 
         Args:
-            images: uint8 (B, S, S, 3), RGB, S = image_size, as image libraries give them.
+            images: uint8 (B, S, S, 3), RGB, S = image_size, as image libraries return them.
 
         Returns:
             float32 (B, K), rows sum to 1.
         """
+        # `normalize` alone: a graph has no branches for images of other types and sizes
         pixels = images.permute(0, 3, 1, 2).to(torch.float32)
         logits = self.model(self.model.preprocessing.normalize(pixels)).logits
+
         if self.model.calibration is not None:
             logits = self.model.calibration.apply(logits)
         return logits.softmax(dim=-1)

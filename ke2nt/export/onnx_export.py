@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +20,14 @@ from ke2nt.runtime.seeding import derive_seed
 __all__ = ["TOLERANCE", "export_int8", "export_onnx", "predict_onnx"]
 
 TOLERANCE = 1e-4
-_PROBES = (1, 7)
-_BATCH = 32
+"""Maximum difference of a probability between the model and its ONNX file."""
+
+_PROBE_BATCHES = (1, 7)  # two sizes, as the batch size is free
+_BATCH_SIZE = 32
 
 
 def export_onnx(model: ExpressionModel, path: Path) -> Comparison:
-    """Write a model as an ONNX file whose answers have been compared with the model's.
+    """Write a model as an ONNX file whose predictions have been compared with the model's.
 
     Args:
         model: On the CPU; left in evaluation mode.
@@ -40,53 +41,60 @@ def export_onnx(model: ExpressionModel, path: Path) -> Comparison:
         ModelError: A probability differs by more than `TOLERANCE`; nothing is written.
     """
     graph = build_onnx(model)
-    exported, deployed = OnnxRecognizer(graph), DeployedModel(model).eval()
-    size = model.preprocessing.image_size
-    rng = np.random.default_rng(derive_seed(0, "export probes"))
-    before, after = [], []
-    for count in _PROBES:
-        images = rng.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
-        with torch.inference_mode():
-            before.append(deployed(torch.from_numpy(images)).numpy())
-        after.append(exported(images))
-    found = compare_probabilities(np.concatenate(before), np.concatenate(after))
-    if not found.max_difference <= TOLERANCE:
+    comparison = _compare_on_probes(model, OnnxRecognizer(graph))
+
+    # a NaN difference fails, too
+    if not comparison.max_difference <= TOLERANCE:
         raise ModelError(
-            "the exported graph does not answer as the model does",
+            "the exported graph does not predict like the model",
             expected=f"probabilities within {TOLERANCE:g}",
-            found=f"a difference of {found.max_difference:.3g}",
+            found=f"a difference of {comparison.max_difference:.3g}",
         )
     write_bytes(path, graph)
-    return found
+    return comparison
 
 
 def export_int8(graph: Path, path: Path, samples: FaceTensors, *, count: int = 256) -> None:
     """Write an exported model with an image encoder in 8-bit integers.
 
-    Head, text embeddings and calibration stay in float32: a cosine times 100 has no bits to spare.
+    Head, text embeddings and calibration stay in float32: a cosine times 100 needs all its bits.
 
     Args:
-        graph: A file that `export_onnx` wrote.
+        graph: A file written by `export_onnx`.
         path: The file to write.
-        samples: Training images; `count` of them, at even distances, set the ranges.
-        count: How many.
+        samples: Training images that set the ranges of the activations.
+        count: Number of images to use, evenly spaced.
     """
     usable = samples.usable
-    chosen = usable[torch.linspace(0, len(usable) - 1, min(count, len(usable))).long()]
-    batches = (_channels_last(b.pixels) for b in samples.batches(_BATCH, order=chosen))
+    spaced = torch.linspace(0, len(usable) - 1, min(count, len(usable))).long()
+    batches = samples.batches(_BATCH_SIZE, order=usable[spaced])
+    images = (_to_channels_last(batch.pixels) for batch in batches)
+
     content = graph.read_bytes()
-    write_bytes(path, quantize(content, batches, find_encoder_nodes(content)))
+    write_bytes(path, quantize(content, images, find_encoder_nodes(content)))
 
 
 def predict_onnx(exported: OnnxRecognizer, images: FaceTensors) -> np.ndarray:
-    """Probabilities (N, K) of every readable image of a split, in its order."""
-    return np.concatenate([exported(batch) for batch in _batches(images)])
+    """Compute the probabilities (N, K) of every readable image of a split, in its order."""
+    batches = images.batches(_BATCH_SIZE)
+    return np.concatenate([exported(_to_channels_last(batch.pixels)) for batch in batches])
 
 
-def _batches(images: FaceTensors) -> Iterator[np.ndarray]:
-    for batch in images.batches(_BATCH):
-        yield _channels_last(batch.pixels)
+def _compare_on_probes(model: ExpressionModel, exported: OnnxRecognizer) -> Comparison:
+    """Compare a model with its graph on random images."""
+    deployed = DeployedModel(model).eval()
+    size = model.preprocessing.image_size
+    rng = np.random.default_rng(derive_seed(0, "export probes"))
+
+    before, after = [], []
+    for count in _PROBE_BATCHES:
+        images = rng.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+        with torch.inference_mode():
+            before.append(deployed(torch.from_numpy(images)).numpy())
+        after.append(exported(images))
+    return compare_probabilities(np.concatenate(before), np.concatenate(after))
 
 
-def _channels_last(pixels: torch.Tensor) -> np.ndarray:
+def _to_channels_last(pixels: torch.Tensor) -> np.ndarray:
+    """(B, 3, S, S) → (B, S, S, 3)."""
     return np.ascontiguousarray(pixels.permute(0, 2, 3, 1).numpy())

@@ -16,35 +16,59 @@ from ke2nt.export.deployed import DeployedModel
 from ke2nt.models.base import ExpressionModel
 from ke2nt.runtime.optional import import_optional
 
-__all__ = ["INPUT", "OUTPUT", "find_encoder_nodes", "build_onnx"]
+__all__ = ["INPUT", "OUTPUT", "build_onnx", "find_encoder_nodes"]
 
 INPUT = "images"
 OUTPUT = "probabilities"
 _PURPOSE = "exporting to ONNX"
-_HEAVY = ("Conv", "Gemm", "MatMul")
+_OPS_WITH_WEIGHTS = ("Conv", "Gemm", "MatMul")
 
 
 def build_onnx(model: ExpressionModel) -> bytes:
-    """An ONNX file from uint8 (batch, S, S, 3) RGB `images` to float32 (batch, K) `probabilities`.
+    """Build an ONNX file from uint8 (batch, S, S, 3) RGB `images` to `probabilities`.
 
-    Normalization, text embeddings and calibration are constants of the graph; the batch size is
-    free. Metadata (`metadata_props`): classes and calibration as JSON, image_size, ke2nt (version).
+    The output is float32 (batch, K). Normalization, text embeddings and calibration are constants
+    of the graph; the batch size is free. Metadata (`metadata_props`): classes and calibration as
+    JSON, image_size, ke2nt (version).
 
     Args:
         model: On the CPU; left in evaluation mode.
 
     Raises:
         MissingExtraError: onnx or onnxscript is not installed.
-        ModelError: The image encoder cannot be expressed.
+        ModelError: The image encoder cannot be converted.
     """
     onnx = import_optional("onnx", extra="export", purpose=_PURPOSE)
     import_optional("onnxscript", extra="export", purpose=_PURPOSE)
+
+    graph = _convert(model).model_proto
+    onnx.helper.set_model_props(graph, _describe(model))
+    onnx.checker.check_model(graph)
+    return graph.SerializeToString()
+
+
+def find_encoder_nodes(graph: bytes) -> list[str]:
+    """Name the convolutions and matrix products of the image encoder in a `build_onnx` file."""
+    onnx = import_optional("onnx", extra="export", purpose=_PURPOSE)
+    nodes = []
+    for node in onnx.load_from_string(graph).graph.node:
+        # the exporter records from which module a node comes
+        in_encoder = any("model.backbone" in entry.value for entry in node.metadata_props)
+        if node.op_type in _OPS_WITH_WEIGHTS and in_encoder:
+            nodes.append(node.name)
+    return nodes
+
+
+def _convert(model: ExpressionModel) -> Any:
+    """Convert a model to torch's ONNX program."""
     size = model.preprocessing.image_size
-    images = torch.zeros((2, size, size, 3), dtype=torch.uint8)
+    images = torch.zeros((2, size, size, 3), dtype=torch.uint8)  # 2: a batch of 1 would be fixed
+
     try:
+        # the exporter prints its progress and warns about itself
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
-            program: Any = torch.onnx.export(
+            return torch.onnx.export(
                 DeployedModel(model).eval(),
                 (images,),
                 dynamo=True,
@@ -53,30 +77,20 @@ def build_onnx(model: ExpressionModel) -> bytes:
                 dynamic_shapes={INPUT: {0: torch.export.Dim("batch", min=1)}},
                 verbose=False,
             )
-    except Exception as error:  # torch.export and its translation raise many kinds
+    except Exception as error:  # torch.export and its translation raise many types
+        reason = (str(error).strip() or "-").splitlines()[0][:200]
         raise ModelError(
-            "the model cannot be expressed as an ONNX graph",
-            found=f"{type(error).__name__}: {(str(error).strip() or '-').splitlines()[0][:200]}",
+            "the model cannot be converted to an ONNX graph",
+            found=f"{type(error).__name__}: {reason}",
         ) from error
-    graph = program.model_proto
+
+
+def _describe(model: ExpressionModel) -> dict[str, str]:
+    """Metadata of a file."""
     calibration = model.calibration
-    facts = {
+    return {
         "classes": json.dumps(list(model.classes)),
-        "image_size": str(size),
+        "image_size": str(model.preprocessing.image_size),
         "calibration": json.dumps(calibration and calibration.to_dict()),
         "ke2nt": __version__,
     }
-    onnx.helper.set_model_props(graph, facts)
-    onnx.checker.check_model(graph)
-    return graph.SerializeToString()
-
-
-def find_encoder_nodes(graph: bytes) -> list[str]:
-    """Names of the convolutions and matrix products of the image encoder in a `build_onnx` file."""
-    onnx = import_optional("onnx", extra="export", purpose=_PURPOSE)
-    return [
-        node.name
-        for node in onnx.load_from_string(graph).graph.node
-        if node.op_type in _HEAVY
-        and any("model.backbone" in fact.value for fact in node.metadata_props)
-    ]

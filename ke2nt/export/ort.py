@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,15 @@ from ke2nt.runtime.optional import import_optional
 
 __all__ = ["OnnxRecognizer", "quantize"]
 
-_PURPOSE = "running ONNX files"
+_ERRORS_ONLY = 3  # of onnxruntime's severity levels
 
 
 class OnnxRecognizer:
-    """An exported recognizer under onnxruntime, on the CPU.
+    """An exported recognizer in onnxruntime, on the CPU.
 
     Args:
         source: The file, or its content.
-        threads: Threads of one call; 0 lets onnxruntime choose.
+        threads: Threads per call; 0 lets onnxruntime choose.
 
     Attributes:
         classes: Class names in index order.
@@ -33,24 +34,25 @@ class OnnxRecognizer:
 
     Raises:
         MissingExtraError: onnxruntime is not installed.
-        ModelError: It is no file that `ke2nt export` wrote.
+        ModelError: The file was not written by `ke2nt export`.
     """
 
     def __init__(self, source: Path | bytes, *, threads: int = 0) -> None:
-        runtime = import_optional("onnxruntime", extra="export", purpose=_PURPOSE)
+        runtime = import_optional("onnxruntime", extra="export", purpose="running ONNX files")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
-        options.log_severity_level = 3
+        options.log_severity_level = _ERRORS_ONLY
+
         try:
             self._session = runtime.InferenceSession(
                 source if isinstance(source, bytes) else str(source),
                 options,
                 providers=["CPUExecutionProvider"],
             )
-            facts = self._session.get_modelmeta().custom_metadata_map
-            self.classes = tuple(json.loads(facts["classes"]))
-            self.image_size = int(facts["image_size"])
-        except Exception as error:  # onnxruntime has a class of error for every status code
+            metadata = self._session.get_modelmeta().custom_metadata_map
+            self.classes = tuple(json.loads(metadata["classes"]))
+            self.image_size = int(metadata["image_size"])
+        except Exception as error:  # onnxruntime has an error class for every status code
             reason = (str(error).strip() or "-").splitlines()[0][:200]
             raise ModelError(
                 "not an ONNX file that ke2nt exported",
@@ -59,7 +61,7 @@ class OnnxRecognizer:
             ) from error
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Probabilities of a batch.
+        """Compute the probabilities of a batch.
 
         Args:
             images: uint8 (B, S, S, 3), RGB.
@@ -80,7 +82,39 @@ class OnnxRecognizer:
         return self._session.run([OUTPUT], {INPUT: images})[0]
 
 
-class _Reader:
+def quantize(graph: bytes, batches: Iterable[np.ndarray], nodes: Sequence[str]) -> bytes:
+    """Quantize nodes of an ONNX file to 8-bit integers.
+
+    Weights are scaled per channel, activations by the range of their values on the batches.
+
+    Args:
+        graph: A file as `build_onnx` returns it.
+        batches: uint8 (B, S, S, 3) images, similar to those in use.
+        nodes: Names of the nodes.
+    """
+    quantization: Any = import_optional(
+        "onnxruntime.quantization", extra="export", purpose="8-bit ONNX files"
+    )
+    with tempfile.TemporaryDirectory() as folder, _quiet_root_logger():
+        source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
+        source.write_bytes(graph)
+
+        quantization.quantize_static(
+            str(source),
+            str(target),
+            _CalibrationReader(batches),
+            quant_format=quantization.QuantFormat.QDQ,
+            per_channel=True,
+            # 7-bit weights: with 8 bits, sums overflow on CPUs that have AVX2 but not VNNI
+            reduce_range=True,
+            weight_type=quantization.QuantType.QInt8,
+            activation_type=quantization.QuantType.QUInt8,
+            nodes_to_quantize=list(nodes),
+        )
+        return target.read_bytes()
+
+
+class _CalibrationReader:
     """The one method of onnxruntime's CalibrationDataReader."""
 
     def __init__(self, batches: Iterable[np.ndarray]) -> None:
@@ -91,36 +125,12 @@ class _Reader:
         return None if batch is None else {INPUT: batch}
 
 
-def quantize(graph: bytes, batches: Iterable[np.ndarray], nodes: Sequence[str]) -> bytes:
-    """An ONNX file whose named nodes compute in 8-bit integers.
-
-    Weights are scaled per channel, activations by the range that they take on the batches.
-
-    Args:
-        graph: A file as `build_onnx` gives it.
-        batches: uint8 (B, S, S, 3) images like those that will be met.
-        nodes: Names of the nodes.
-    """
-    quantization: Any = import_optional(
-        "onnxruntime.quantization", extra="export", purpose="8-bit ONNX files"
-    )
+@contextmanager
+def _quiet_root_logger() -> Iterator[None]:
+    """Hide the advice that the quantizer writes to the root logger."""
     level = logging.root.level
-    with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
-        source.write_bytes(graph)
-        logging.root.setLevel(logging.ERROR)  # it advises on the root logger
-        try:
-            quantization.quantize_static(
-                str(source),
-                str(target),
-                _Reader(batches),
-                quant_format=quantization.QuantFormat.QDQ,
-                per_channel=True,
-                reduce_range=True,  # 7-bit weights: 8 overflow on CPUs with AVX2 but not VNNI
-                weight_type=quantization.QuantType.QInt8,
-                activation_type=quantization.QuantType.QUInt8,
-                nodes_to_quantize=list(nodes),
-            )
-        finally:
-            logging.root.setLevel(level)
-        return target.read_bytes()
+    logging.root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.root.setLevel(level)

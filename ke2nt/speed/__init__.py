@@ -1,1 +1,1 @@
-"""How fast training, prediction and the text cache are on this machine."""
+"""Throughput of training, prediction and the text cache on this machine."""

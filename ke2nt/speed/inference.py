@@ -1,4 +1,4 @@
-"""What prediction costs: the bare model's forward pass, and `predict` over a split."""
+"""Throughput of the bare forward pass of a model, and of prediction over a split."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ke2nt.evaluation.predictions import compute_predictions
 from ke2nt.models.base import ExpressionModel
 from ke2nt.runtime.devices import Precision, resolve_precision
 from ke2nt.runtime.provenance import machine, package_versions
-from ke2nt.speed.measure import take_turns
+from ke2nt.speed.measure import Contestant, take_turns
 from ke2nt.speed.training import random_faces
 
 __all__ = ["measure_inference"]
@@ -28,15 +28,15 @@ def measure_inference(
     device: torch.device | str | None = None,
     precision: Precision = "auto",
 ) -> dict[str, Any]:
-    """Images a second of `bare`, the forward pass on one fixed batch, and of `predict`.
+    """Measure images per second of `bare`, the forward pass on one fixed batch, and of `predict`.
 
     Args:
         model: Any recognizer.
-        batch_size: Images a forward pass.
-        steps: Batches of one measurement.
+        batch_size: Images per forward pass.
+        steps: Batches per measurement.
         rounds: Measurements of each, in turns.
-        device: Where to compute; None: where the model is.
-        precision: As in `predict`.
+        device: Where to compute; None for the device of the model.
+        precision: As in `compute_predictions`.
 
     Returns:
         Plain JSON: the rates, `predict_over_bare`, memory, machine, settings.
@@ -44,32 +44,15 @@ def measure_inference(
     if device is not None:
         model.to(device)
     model.eval()
-    where = next(model.parameters()).device
-    size = model.preprocessing.image_size
-    split = random_faces(batch_size * steps, size)
-    tensors = FaceTensors(split, size, memory="ram")
+    model_device = next(model.parameters()).device
 
-    @contextmanager
-    def bare() -> Iterator[Callable[[], int]]:
-        images = torch.randn(batch_size, 3, size, size, device=where)
-        half = resolve_precision(precision, where) == "bf16"
+    # how much of the speed of the forward pass is left once images are read and scored
+    contestants = {
+        "bare": _bare_forward(model, model_device, batch_size, steps, precision),
+        "predict": _whole_prediction(model, batch_size, steps, precision),
+    }
+    rates = take_turns(contestants, model_device, rounds=rounds)
 
-        @torch.inference_mode()
-        def work() -> int:
-            with torch.autocast(where.type, dtype=torch.bfloat16, enabled=half):
-                for _ in range(steps):
-                    model(images)
-            return steps * batch_size
-
-        yield work
-
-    @contextmanager
-    def whole() -> Iterator[Callable[[], int]]:
-        yield lambda: len(
-            compute_predictions(model, tensors, batch_size=batch_size, precision=precision)
-        )
-
-    rates = take_turns({"bare": bare, "predict": whole}, where, rounds=rounds)
     speed = {name: rate.images_per_second for name, rate in rates.items()}
     return {
         **{name: round(value, 2) for name, value in speed.items()},
@@ -77,10 +60,10 @@ def measure_inference(
         "unit": "images/s",
         "detail": {name: rate.to_dict() for name, rate in rates.items()},
         "settings": {
-            "image_size": size,
+            "image_size": model.preprocessing.image_size,
             "batch_size": batch_size,
-            "precision": resolve_precision(precision, where),
-            "device": str(where),
+            "precision": resolve_precision(precision, model_device),
+            "device": str(model_device),
             "threads": torch.get_num_threads(),
             "steps": steps,
             "rounds": rounds,
@@ -88,3 +71,46 @@ def measure_inference(
         "machine": machine(),
         "versions": package_versions(),
     }
+
+
+def _bare_forward(
+    model: ExpressionModel,
+    device: torch.device,
+    batch_size: int,
+    steps: int,
+    precision: Precision,
+) -> Contestant:
+    """The forward pass alone, again and again on one batch."""
+
+    @contextmanager
+    def open_forward() -> Iterator[Callable[[], int]]:
+        size = model.preprocessing.image_size
+        images = torch.randn(batch_size, 3, size, size, device=device)
+        use_bf16 = resolve_precision(precision, device) == "bf16"
+
+        @torch.inference_mode()
+        def work() -> int:
+            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=use_bf16):
+                for _ in range(steps):
+                    model(images)
+            return steps * batch_size
+
+        yield work
+
+    return open_forward
+
+
+def _whole_prediction(
+    model: ExpressionModel, batch_size: int, steps: int, precision: Precision
+) -> Contestant:
+    """Prediction over as many images, from uint8 pixels to calibrated probabilities."""
+    size = model.preprocessing.image_size
+    tensors = FaceTensors(random_faces(batch_size * steps, size), size, memory="ram")
+
+    @contextmanager
+    def open_prediction() -> Iterator[Callable[[], int]]:
+        yield lambda: len(
+            compute_predictions(model, tensors, batch_size=batch_size, precision=precision)
+        )
+
+    return open_prediction

@@ -1,4 +1,4 @@
-"""Rates and peak memory of things that take turns, so that all meet the same conditions."""
+"""Throughput and peak memory of several contestants, measured in turns for equal conditions."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from typing import Any
 
 import torch
 
-__all__ = ["Rate", "take_turns"]
+__all__ = ["Contestant", "Rate", "take_turns"]
 
 Contestant = Callable[[], AbstractContextManager[Callable[[], int]]]
-"""Opens what is measured; the value does a piece of work and says how many images that was."""
+"""Opens what is measured; the value does one piece of work and returns its number of images."""
 
 
 @dataclass(frozen=True)
 class Rate:
-    """How fast one contestant was.
+    """Throughput of one contestant.
 
     Attributes:
         images_per_second: Median over the rounds.
         rounds: The rate of each round.
-        peak_mib: Most memory in use while it ran, MiB: of the accelerator where there is one,
-            otherwise of the process, what it held before included; None where that is not known.
+        peak_mib: Peak memory in use while it ran, in MiB: of the accelerator if there is one, else
+            of the process, including what it held before; None if it is unknown.
     """
 
     images_per_second: float
@@ -34,14 +34,14 @@ class Rate:
     peak_mib: float | None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON."""
+        """Convert to a plain JSON value."""
         return asdict(self)
 
 
 def take_turns(
     contestants: Mapping[str, Contestant], device: torch.device, *, rounds: int, warm_up: int = 1
 ) -> dict[str, Rate]:
-    """Measure each contestant `rounds` times, in turns, warmed up before.
+    """Measure each contestant `rounds` times, in turns, each time after a warm-up.
 
     Args:
         contestants: Name → what to measure.
@@ -51,43 +51,57 @@ def take_turns(
     """
     rates: dict[str, list[float]] = {name: [] for name in contestants}
     peaks: dict[str, list[float]] = {name: [] for name in contestants}
+
+    # in turns, so that a slow phase of the machine hits all of them
     for _ in range(rounds):
         for name, contestant in contestants.items():
-            _reset_peak(device)
-            with contestant() as work:
-                for _ in range(warm_up):
-                    work()
-                _wait(device)
-                start = time.perf_counter()
-                images = work()
-                _wait(device)
-                rates[name].append(images / (time.perf_counter() - start))
-            if (peak := _peak(device)) is not None:
+            _reset_peak_memory(device)
+            rates[name].append(_measure_once(contestant, device, warm_up))
+            peak = _read_peak_memory(device)
+            if peak is not None:
                 peaks[name].append(peak)
+
     return {
         name: Rate(statistics.median(values), tuple(values), max(peaks[name], default=None))
         for name, values in rates.items()
     }
 
 
-def _wait(device: torch.device) -> None:
+def _measure_once(contestant: Contestant, device: torch.device, warm_up: int) -> float:
+    """Images per second of one piece of work."""
+    with contestant() as work:
+        for _ in range(warm_up):
+            work()
+
+        # CUDA computes asynchronously
+        _synchronize(device)
+        start = time.perf_counter()
+        num_images = work()
+        _synchronize(device)
+        return num_images / (time.perf_counter() - start)
+
+
+def _synchronize(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
-def _reset_peak(device: torch.device) -> None:
+def _reset_peak_memory(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
         return
-    with suppress(OSError):  # Linux alone has it
+
+    # only on Linux: 5 resets the peak of the resident memory
+    with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def _peak(device: torch.device) -> float | None:
+def _read_peak_memory(device: torch.device) -> float | None:
     """MiB since the last reset."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
+
     with suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):

@@ -87,7 +87,7 @@ def test_the_hub(export, monkeypatch):
         (("--format", "hub"), "needs a name"),
         (("--format", "bundle", "--name", "../x"), "letters, digits"),
         (("--format", "hub", "--name", "faces"), "not the name of a hub repository"),
-        (("--format", "bundle", "--name", "tiny", "--metrics", "nope.json"), "the figures"),
+        (("--format", "bundle", "--name", "tiny", "--metrics", "nope.json"), "the metrics"),
         (("--format", "tflite"), "tflite"),
         (("--format", "onnx", "--half"), "--half goes with --format hub"),
     ],

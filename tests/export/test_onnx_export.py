@@ -99,7 +99,7 @@ def test_graph_with_other_predictions_is_not_written(files, text_model, tmp_path
     graph = files["text"][0].read_bytes()
     monkeypatch.setattr(onnx_export, "build_onnx", lambda model: graph)
     monkeypatch.setattr(text_model, "calibration", None)
-    with pytest.raises(ModelError, match="does not answer as the model does"):
+    with pytest.raises(ModelError, match="does not predict like the model"):
         export_onnx(text_model, tmp_path / "m.onnx")
     assert not list(tmp_path.iterdir())
 
