@@ -118,8 +118,8 @@ class PromptTrials:
         workbench = build_workbench(
             self._images, sets, text_encoder=encoder, policy="drop", cache_dir=self._folder
         )
-        hits = workbench.scorer.hits(
-            np.stack([workbench.pool.whole(s) for s in workbench.pool.sets])
+        hits = workbench.scorer.count_correct(
+            np.stack([workbench.pool.mask_of_set(s) for s in workbench.pool.sets])
         )
         scores = [
             PromptSetScore(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ke2nt.promptlab.intervals import Metrics
     from ke2nt.promptlab.mcnemar import McNemar
     from ke2nt.promptlab.ranking import Entry, Ranking
-    from ke2nt.promptlab.search_result import Search
+    from ke2nt.promptlab.search_result import SearchResult
     from ke2nt.promptlab.text_geometry import Geometry
     from ke2nt.promptlab.units import Kind
 
@@ -53,7 +53,7 @@ def show_ranking(ranking: Ranking, top: int) -> None:
             print_line(f"… and {more} more: --top {2 * top}, or --json for all")
 
 
-def show_search(search: Search, split: str, final_split: str) -> None:
+def show_search(search: SearchResult, split: str, final_split: str) -> None:
     """Contenders on both splits, and the prompts chosen."""
     rows: list[list[object]] = [
         ["prompts", *(sum(map(len, c.prompts.values())) for c in search.contenders)],
@@ -136,9 +136,9 @@ def show_geometry(found: Geometry, top: int) -> None:
                 c.nearest or "–",
                 _number(c.cosine),
                 _number(c.distance_to_neutral),
-                _number(c.prompts_apart.own if c.prompts_apart else None),
-                _number(c.prompts_apart.other if c.prompts_apart else None),
-                percent_cell(c.prompts_apart.recovered if c.prompts_apart else None),
+                _number(c.separability.within if c.separability else None),
+                _number(c.separability.between if c.separability else None),
+                percent_cell(c.separability.recovered if c.separability else None),
             ]
             for c in found.classes
         ],
@@ -151,20 +151,24 @@ def show_geometry(found: Geometry, top: int) -> None:
         title="Similarity of the classes",
     )
     print_table(
-        ["degrees", *(f"{name} #" for name in short_names(found.moves))],
-        [[n, *(f"{v:.0f}" for v in row)] for n, row in zip(found.moves, found.angles, strict=True)],
+        ["degrees", *(f"{name} #" for name in short_names(found.direction_classes))],
+        [
+            [n, *(f"{v:.0f}" for v in row)]
+            for n, row in zip(found.direction_classes, found.angles, strict=True)
+        ],
         title="Angles between the directions from each emotion to neutral",
     )
-    if found.near == ():
+    if found.near_duplicates == ():
         print_line(f"no two prompts are near-duplicates (cosine {found.threshold:g} or above)")
-    elif found.near:
+    elif found.near_duplicates:
         print_table(
             ["cosine#", "classes", "prompt", "prompt"],
             [
                 [_number(p.cosine), " / ".join(dict.fromkeys(p.classes)), p.first, p.second]
-                for p in found.near[:top]
+                for p in found.near_duplicates[:top]
             ],
-            title=f"Near-duplicates: {len(found.near)} pairs at {found.threshold:g} or above",
+            title=f"Near-duplicates: {len(found.near_duplicates)} pairs "
+            f"at {found.threshold:g} or above",
         )
     for note in found.notes:
         print_line(f"note: {note}")

@@ -1,6 +1,6 @@
-"""The prompt lab: which words make recognition better, on images that are embedded once.
+"""The prompt lab: rank, search and compare prompts on images that are embedded once.
 
-Names load on first use.
+Public names load on first use.
 """
 
 from __future__ import annotations

@@ -1,95 +1,121 @@
-"""What a search chooses from, and the prompt set that its choice becomes."""
+"""What a search chooses from, and the prompt set built from its choice."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from ke2nt.errors import PromptError
 from ke2nt.labels import LabelPolicy
+from ke2nt.promptlab.options import Share
 from ke2nt.promptlab.pool import PromptPool, template_prompts
-from ke2nt.promptlab.workbench import common_classes
+from ke2nt.promptlab.workbench import find_common_classes
 from ke2nt.prompts.prompt_set import PromptSet
 
-__all__ = ["Share", "candidate_blocks", "cross_sets", "new_set", "starting_points"]
+__all__ = [
+    "build_candidate_blocks",
+    "build_selected_set",
+    "build_starting_points",
+    "combine_sets",
+]
 
-Share = Literal["nothing", "templates"]
 
-
-def candidate_blocks(pool: PromptPool, share: Share) -> list[np.ndarray]:
-    """Blocks of candidates, each bool (C, P), as `select` takes them."""
+def build_candidate_blocks(pool: PromptPool, share: Share) -> list[np.ndarray]:
+    """Build blocks of candidates, each bool (C, P), for `select_ensemble`."""
+    # One block: each template, filled with the words of all classes, is a candidate.
     if share == "templates":
-        (crossed,) = pool.sets
-        filled = [template_prompts(crossed, template) for template in crossed.templates]
+        (combined,) = pool.sets
+        filled = [template_prompts(combined, template) for template in combined.templates]
         return [np.stack([pool.mask(prompts) for prompts in filled])]
-    each = np.eye(len(pool.rows), dtype=bool)
-    return [each[pool.owners == k] for k in range(len(pool.classes))]
+
+    # One block per class: each of its prompts is a candidate.
+    single_prompts = np.eye(len(pool.rows), dtype=bool)
+    return [single_prompts[pool.prompt_classes == k] for k in range(len(pool.classes))]
 
 
-def starting_points(pool: PromptPool, share: Share) -> np.ndarray:
-    """Ensembles that people would try first, bool (S, P).
+def build_starting_points(pool: PromptPool, share: Share) -> np.ndarray:
+    """Build the ensembles that people would try first, bool (S, P).
 
-    Every set whole, every template with all words and with the first, second, … word of each class,
-    and the first, second, … descriptions. Shared templates need none: they are one block.
+    These are every whole set, every template with all words and with the first, second, … word of
+    each class, and the first, second, … descriptions. Shared templates need no starting points:
+    they are a single block.
     """
-    found = [np.zeros((0, len(pool.rows)), dtype=bool)]
+    masks = [np.zeros(len(pool.rows), dtype=bool)]
     for prompt_set in pool.sets if share == "nothing" else ():
         filled = [template_prompts(prompt_set, template) for template in prompt_set.templates]
         described = {name: prompt_set.descriptions.get(name, ()) for name in pool.classes}
-        picks = [
-            {name: texts[min(i, len(texts) - 1) :][:1] for name, texts in group.items()}
-            for group in (*filled, described)
-            for i in range(max(map(len, group.values())))
-        ]
-        found += [pool.mask(group)[None] for group in (*filled, *picks)]
-        found.append(pool.whole(prompt_set)[None])
-    masks = np.concatenate(found)
-    return masks[[pool.covers(mask) for mask in masks]]
+
+        masks += [pool.mask(texts) for texts in filled]
+        for texts in (*filled, described):
+            masks += [pool.mask(picks) for picks in _pick_one_each(texts)]
+        masks.append(pool.mask_of_set(prompt_set))
+
+    # The empty mask, which gives the array its width, covers no class either.
+    return np.stack(masks)[[pool.covers_all_classes(mask) for mask in masks]]
 
 
-def cross_sets(sets: Sequence[PromptSet], name: str, policy: LabelPolicy) -> PromptSet:
-    """All templates with all words of some sets; their descriptions take no part.
+def _pick_one_each(texts: Mapping[str, Sequence[str]]) -> list[dict[str, Sequence[str]]]:
+    """The first, second, … text of each class; a class with fewer repeats its last one."""
+    longest = max(map(len, texts.values()))
+    return [
+        {name: options[min(i, len(options) - 1) :][:1] for name, options in texts.items()}
+        for i in range(longest)
+    ]
+
+
+def combine_sets(sets: Sequence[PromptSet], name: str, policy: LabelPolicy) -> PromptSet:
+    """Combine all templates with all words of some sets, without their descriptions.
 
     Raises:
         LabelError: The classes of the sets differ, and the policy does not drop any.
         PromptError: There are no templates, or a class has no words.
     """
     templates = dict.fromkeys(text for prompt_set in sets for text in prompt_set.templates)
-    common = common_classes(sets, policy)
-    filled = [prompt_set for prompt_set in sets if prompt_set.templates]
-    words = {
-        c: list(dict.fromkeys(w for other in filled for w in other.classes[c])) for c in common
-    }
-    empty = [c for c, found in words.items() if not found]
+    classes = find_common_classes(sets, policy)
+
+    # Words of a set without templates never become prompts.
+    with_templates = [prompt_set for prompt_set in sets if prompt_set.templates]
+    words: dict[str, list[str]] = {}
+    for class_name in classes:
+        class_words = [word for each in with_templates for word in each.classes[class_name]]
+        words[class_name] = list(dict.fromkeys(class_words))
+
+    empty = [class_name for class_name, class_words in words.items() if not class_words]
     if not templates or empty:
         raise PromptError(
             "templates cannot be shared by all classes",
             expected="templates, and words for every class",
             found="no templates" if not templates else f"no words for {', '.join(empty)}",
-            hint="Search every class on its own instead.",
+            hint="Search each class separately instead.",
         )
-    first = filled[0].with_classes(common)
-    return PromptSet(name=name, templates=list(templates), classes=words, anchor=first.anchor)
+    anchor = with_templates[0].with_classes(classes).anchor
+    return PromptSet(name=name, templates=list(templates), classes=words, anchor=anchor)
 
 
-def new_set(
+def build_selected_set(
     pool: PromptPool, mask: np.ndarray, share: Share, name: str, sources: list[str]
 ) -> PromptSet:
-    """The prompt set of a choice, which renders exactly the prompts chosen."""
-    chosen, first = pool.chosen(mask), pool.sets[0]
-    data: dict[str, Any] = {
+    """Build the prompt set that renders exactly the prompts of a mask, bool (P,)."""
+    texts, first = pool.select_texts(mask), pool.sets[0]
+    facts: dict[str, Any] = {
         "name": name,
         "description": f"Prompts of {', '.join(sources)}, chosen by score on faces.",
         "source": f"ke2nt prompts search, from {', '.join(sources)}",
         "anchor": first.anchor if first.anchor in first.classes else first.render_anchor(),
     }
+
+    # Prompts of single classes become descriptions, which are rendered unchanged.
     if share == "nothing":
-        return PromptSet(**data, classes=dict.fromkeys(chosen, ()), descriptions=chosen)
-    kept = [
+        return PromptSet(**facts, classes=dict.fromkeys(texts, ()), descriptions=texts)
+
+    # Templates are chosen for all classes at once, so any class tells which ones.
+    class_name = pool.classes[0]
+    chosen = set(texts[class_name])
+    templates = [
         template
         for template in first.templates
-        if set(template_prompts(first, template)[pool.classes[0]]) <= set(chosen[pool.classes[0]])
+        if set(template_prompts(first, template)[class_name]) <= chosen
     ]
-    return PromptSet(**data, templates=kept, classes=first.classes)
+    return PromptSet(**facts, templates=templates, classes=first.classes)

@@ -1,16 +1,15 @@
-"""Two prompt sets on the same images: which is better, and is it chance."""
+"""Two prompt sets on the same images: which is better, and whether it may be chance."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ke2nt.errors import DataError
-from ke2nt.labels import LabelPolicy
 from ke2nt.promptlab.intervals import (
     Metrics,
     compute_difference,
@@ -18,32 +17,32 @@ from ke2nt.promptlab.intervals import (
     count_paired_outcomes,
 )
 from ke2nt.promptlab.mcnemar import McNemar, mcnemar
+from ke2nt.promptlab.options import LabOptions
 from ke2nt.promptlab.workbench import build_workbench, load_prompt_sets
 from ke2nt.prompts.prompt_set import PromptSet
 
 if TYPE_CHECKING:
     from ke2nt.evaluation.embed_split import ImageEmbeddings
-    from ke2nt.vlm.base import TextEncoder
 
-__all__ = ["Comparison", "compare", "compare_answers"]
+__all__ = ["Comparison", "compare", "compare_predictions"]
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two answers to the same N images.
+    """Two predictions for the same N images.
 
     Attributes:
         names: What is compared: the first, the second.
         classes: Class names, in index order.
         support: Images of each class.
-        first: Figures of the first.
-        second: Figures of the second.
+        first: Metrics of the first.
+        second: Metrics of the second.
         difference: Second minus first, with paired bootstrap intervals.
         test: McNemar's test over all images.
-        class_tests: The same over the images of each class; not corrected for their number.
-        gained: Names of the images that only the second has right.
-        lost: Names of the images that only the first has right.
-        labels: What became of the classes of the data.
+        class_tests: McNemar's test over the images of each class; not corrected for their number.
+        gained: Names of the images that only the second gets right.
+        lost: Names of the images that only the first gets right.
+        labels: How the classes of the data were mapped.
     """
 
     names: tuple[str, str]
@@ -59,7 +58,7 @@ class Comparison:
     labels: Mapping[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON value."""
+        """Return a plain JSON value."""
         return {
             "names": list(self.names),
             "n": sum(self.support),
@@ -80,13 +79,8 @@ def compare(
     images: ImageEmbeddings,
     first: PromptSet | str | Path,
     second: PromptSet | str | Path,
-    *,
-    text_encoder: TextEncoder | str | None = None,
-    policy: LabelPolicy = "strict",
-    merge: Mapping[str, str] | None = None,
-    bootstrap: int = 1000,
-    seed: int = 0,
-    cache_dir: str | Path | None = None,
+    options: LabOptions | None = None,
+    **fields: Any,
 ) -> Comparison:
     """Compare two prompt sets on a split.
 
@@ -94,38 +88,32 @@ def compare(
         images: A split's image embeddings, from `ke2nt.evaluation.embed_split.embed_split`.
         first: A prompt set, the name of a shipped one, or a YAML file.
         second: Another one.
-        text_encoder: As in `build_workbench`, as are policy, merge and cache_dir.
-        bootstrap: Resamples for the intervals; 0 for none.
-        seed: Seed of the resamples.
+        options: How to read labels and prompts; the defaults of `LabOptions` unless given.
+        **fields: Fields of `LabOptions` to change, such as `policy="drop"`.
 
     Raises:
         Ke2ntError: As for `build_workbench`.
     """
-    workbench = build_workbench(
-        images,
-        load_prompt_sets([first, second]),
-        text_encoder=text_encoder,
-        policy=policy,
-        merge=merge,
-        cache_dir=cache_dir,
-    )
-    pool, scorer = workbench.pool, workbench.scorer
-    one, two = pool.sets
-    answers = scorer.predict(np.stack([pool.whole(one), pool.whole(two)]))
-    return compare_answers(
-        answers[0],
-        answers[1],
-        scorer.labels,
+    options = replace(options or LabOptions(), **fields)
+    workbench = build_workbench(images, load_prompt_sets([first, second]), options)
+
+    # (2, N): predictions with each whole set
+    pool = workbench.pool
+    predicted = workbench.scorer.predict(np.stack([pool.mask_of_set(each) for each in pool.sets]))
+    comparison = compare_predictions(
+        predicted[0],
+        predicted[1],
+        workbench.scorer.labels,
         pool.classes,
-        names=(one.name, two.name),
+        names=(pool.sets[0].name, pool.sets[1].name),
         images=workbench.names,
-        labels_note=workbench.label_facts,
-        bootstrap=bootstrap,
-        seed=seed,
+        bootstrap=options.bootstrap,
+        seed=options.seed,
     )
+    return replace(comparison, labels=workbench.label_facts)
 
 
-def compare_answers(
+def compare_predictions(
     first: np.ndarray,
     second: np.ndarray,
     labels: np.ndarray,
@@ -133,7 +121,6 @@ def compare_answers(
     *,
     names: tuple[str, str] = ("first", "second"),
     images: Sequence[str] | None = None,
-    labels_note: Mapping[str, Any] | None = None,
     bootstrap: int = 1000,
     seed: int = 0,
 ) -> Comparison:
@@ -146,7 +133,6 @@ def compare_answers(
         classes: K class names.
         names: What is compared.
         images: N names of the images; their positions unless given.
-        labels_note: Carried into the result.
         bootstrap: Resamples for the intervals; 0 for none.
         seed: Seed of the resamples.
 
@@ -160,21 +146,25 @@ def compare_answers(
             expected="(N,) each, N at least 1",
             found=f"{first.shape}, {second.shape} and {labels.shape}",
         )
-    listed = np.array(images if images is not None else [str(i) for i in range(len(labels))])
-    right = first == labels, second == labels
-    table = count_paired_outcomes(*right, labels, len(classes))
+    image_names = np.array(images if images is not None else [str(i) for i in range(len(labels))])
+
+    # (K, 4): both right, only the first, only the second, neither
+    first_right, second_right = first == labels, second == labels
+    table = count_paired_outcomes(first_right, second_right, labels, len(classes))
     support = table.sum(axis=1)
-    options: dict[str, Any] = {"resamples": bootstrap, "seed": seed}
+    only_first, only_second = table[:, 1], table[:, 2]
+
+    resampling: dict[str, Any] = {"resamples": bootstrap, "seed": seed}
     return Comparison(
         names=names,
         classes=tuple(classes),
         support=tuple(map(int, support)),
-        first=compute_metrics(table[:, [0, 1]].sum(axis=1), support, **options),
-        second=compute_metrics(table[:, [0, 2]].sum(axis=1), support, **options),
-        difference=compute_difference(table, **options),
-        test=mcnemar(*map(int, table[:, 1:3].sum(axis=0))),
+        first=compute_metrics(table[:, [0, 1]].sum(axis=1), support, **resampling),
+        second=compute_metrics(table[:, [0, 2]].sum(axis=1), support, **resampling),
+        difference=compute_difference(table, **resampling),
+        test=mcnemar(int(only_first.sum()), int(only_second.sum())),
         class_tests=tuple(mcnemar(int(row[1]), int(row[2])) for row in table),
-        gained=tuple(map(str, listed[~right[0] & right[1]])),
-        lost=tuple(map(str, listed[right[0] & ~right[1]])),
-        labels=dict(labels_note or {}),
+        gained=tuple(map(str, image_names[~first_right & second_right])),
+        lost=tuple(map(str, image_names[first_right & ~second_right])),
+        labels={},
     )

@@ -1,4 +1,4 @@
-"""Figures of one ensemble, and differences of two on the same images, with their intervals."""
+"""Metrics of one ensemble, and differences of two on the same images, with intervals."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import numpy as np
 from ke2nt.evaluation.metrics import Interval, percentile_interval
 from ke2nt.evaluation.rates import bootstrap_confusions
 
-__all__ = ["Metrics", "compute_metrics", "compute_difference", "count_paired_outcomes"]
+__all__ = ["Metrics", "compute_difference", "compute_metrics", "count_paired_outcomes"]
 
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """Accuracy, UAR and recalls: in [0, 1], or differences of such metrics in [−1, 1].
+    """Accuracy, UAR and recalls in [0, 1], or differences of them in [−1, 1].
 
     Attributes:
         accuracy: Share of right answers (WAR).
         uar: Mean recall over the classes that have images.
         recall: Recall of each class; None for a class without images.
         intervals: 95 % bootstrap intervals of "accuracy" and "uar"; empty without resamples.
-        recall_intervals: The same of each class's recall; None where there is none.
+        recall_intervals: 95 % bootstrap interval of each class's recall, or None.
     """
 
     accuracy: float
@@ -33,7 +33,7 @@ class Metrics:
     recall_intervals: tuple[Interval | None, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON value."""
+        """Return a plain JSON value."""
         return {
             "accuracy": self.accuracy,
             "uar": self.uar,
@@ -44,20 +44,21 @@ class Metrics:
 
 
 def compute_metrics(
-    hits: np.ndarray, support: np.ndarray, *, resamples: int = 1000, seed: int = 0
+    correct: np.ndarray, support: np.ndarray, *, resamples: int = 1000, seed: int = 0
 ) -> Metrics:
-    """Figures of an ensemble with `hits` (K,) right answers among `support` (K,) images."""
-    return _figures(np.stack([hits, support - hits], axis=1), np.array([1, 0]), resamples, seed)
+    """Compute the metrics of an ensemble with `correct` (K,) of `support` (K,) images right."""
+    counts = np.stack([correct, support - correct], axis=1)
+    return _compute_from_outcomes(counts, np.array([1, 0]), resamples, seed)
 
 
 def count_paired_outcomes(
     first: np.ndarray, second: np.ndarray, labels: np.ndarray, num_classes: int
 ) -> np.ndarray:
-    """Outcomes of two answers to the same N images, counted by class.
+    """Count the outcomes of two predictions for the same N images, by class.
 
     Args:
-        first: bool (N,), whether the first answer is right.
-        second: The same of the second.
+        first: bool (N,), whether the first prediction is right.
+        second: bool (N,), whether the second prediction is right.
         labels: (N,) class indices.
         num_classes: K.
 
@@ -69,28 +70,36 @@ def count_paired_outcomes(
 
 
 def compute_difference(table: np.ndarray, *, resamples: int = 1000, seed: int = 0) -> Metrics:
-    """Second minus first, from `count_paired_outcomes`, with intervals from a paired bootstrap.
+    """Compute second minus first from `count_paired_outcomes`, with paired bootstrap intervals.
 
-    A pair of answers to the same image is drawn as one, so what both get right or wrong does not
-    widen the interval (Koehn, "Statistical significance tests for machine translation
+    The bootstrap draws images, both predictions together, so images that both get right or wrong
+    do not widen the interval (Koehn, "Statistical significance tests for machine translation
     evaluation", EMNLP 2004, section 4).
     """
-    return _figures(table, np.array([0, -1, 1, 0]), resamples, seed)
+    return _compute_from_outcomes(table, np.array([0, -1, 1, 0]), resamples, seed)
 
 
-def _figures(counts: np.ndarray, worth: np.ndarray, resamples: int, seed: int) -> Metrics:
-    """Figures of outcomes (K, C), each worth a number (C,).
+def _compute_from_outcomes(
+    counts: np.ndarray, worth: np.ndarray, resamples: int, seed: int
+) -> Metrics:
+    """Compute metrics from outcomes counted by class (K, C), each outcome worth a number (C,).
 
     Draws with replacement fill the cells with multinomial counts, as in `bootstrap_confusions`.
     """
-    accuracy, uar, recall = _rates(counts[None], worth)
+    accuracy, uar, recall = _compute_rates(counts[None], worth)
+
     intervals: dict[str, Interval] = {}
     recall_intervals: list[Interval | None] = [None] * len(counts)
     if resamples:
-        drawn = _rates(bootstrap_confusions(counts, resamples, seed), worth)
-        found = {"accuracy": percentile_interval(drawn[0]), "uar": percentile_interval(drawn[1])}
-        intervals = {name: interval for name, interval in found.items() if interval is not None}
-        recall_intervals = [percentile_interval(column) for column in drawn[2].T]
+        # (resamples,), (resamples,) and (resamples, K)
+        resampled = bootstrap_confusions(counts, resamples, seed)
+        accuracies, uars, recalls = _compute_rates(resampled, worth)
+        for name, values in (("accuracy", accuracies), ("uar", uars)):
+            interval = percentile_interval(values)
+            if interval is not None:
+                intervals[name] = interval
+        recall_intervals = [percentile_interval(column) for column in recalls.T]
+
     return Metrics(
         accuracy=float(accuracy[0]),
         uar=float(uar[0]),
@@ -100,7 +109,10 @@ def _figures(counts: np.ndarray, worth: np.ndarray, resamples: int, seed: int) -
     )
 
 
-def _rates(counts: np.ndarray, worth: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _compute_rates(
+    counts: np.ndarray, worth: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Accuracy (B,), UAR (B,) and recall (B, K) of outcomes (B, K, C)."""
     support, gain = counts.sum(axis=-1), counts @ worth
     recall = np.divide(gain, support, out=np.full(gain.shape, np.nan), where=support > 0)
     return gain.sum(axis=-1) / support.sum(axis=-1), np.nanmean(recall, axis=-1), recall

@@ -1,4 +1,4 @@
-"""Results of the lab as pictures: file name → PNG."""
+"""Results of the lab as plots: file name → PNG."""
 
 from __future__ import annotations
 
@@ -11,80 +11,83 @@ from ke2nt.plots.heat_map import HeatPanel, plot_heat_maps
 from ke2nt.promptlab.comparison import Comparison
 from ke2nt.promptlab.intervals import Metrics
 from ke2nt.promptlab.ranking import Entry, Ranking
-from ke2nt.promptlab.search_result import Search
+from ke2nt.promptlab.search_result import SearchResult
 from ke2nt.promptlab.text_geometry import Geometry
 
 __all__ = ["plot_comparison", "plot_geometry", "plot_ranking", "plot_search"]
 
-_MOST_ROWS = 40
+_MAX_ROWS = 40
 
 
-def plot_ranking(ranking: Ranking, *, most: int = _MOST_ROWS) -> dict[str, bytes]:
-    """Bars with intervals of sets, of templates and of words, and recalls as a heat map.
+def plot_ranking(ranking: Ranking, *, most: int = _MAX_ROWS) -> dict[str, bytes]:
+    """Plot bars with intervals of sets, templates and words, and a heat map of recalls.
 
     Args:
-        ranking: What to show.
-        most: Rows of one picture at most; the best are shown, of each class as many.
+        ranking: Result of `rank`.
+        most: Maximum rows of a plot; the best are shown, equally many of each class.
     """
-    pictures: dict[str, bytes] = {}
-    whole = [
-        e for e in ranking.entries_of_kind("set", "all") if e.kind == "all"
-    ] or ranking.entries_of_kind("set")
-    only = whole[0].metrics.uar if len(whole) == 1 else None
-    several = len({e.prompt_set for e in ranking.entries_of_kind("set")}) > 1
-    each = max(1, most // len(ranking.classes))
+    sets = ranking.entries_of_kind("set")
+    several = len({entry.prompt_set for entry in sets}) > 1
+    per_class = max(1, most // len(ranking.classes))
     groups = {
         "rank_sets.png": ranking.best(most, "set", "all") if several else [],
         "rank_templates.png": ranking.best(most, "template"),
-        "rank_words.png": ranking.best(each, "word", "description"),
+        "rank_words.png": ranking.best(per_class, "word", "description"),
     }
-    for name, shown in groups.items():
-        if shown:
-            pictures[name] = plot_marginals(
-                _labels(shown),
-                [_bar(entry.metrics) for entry in shown],
-                [_bar(entry.marginal) if entry.marginal else None for entry in shown],
-                whole=only if name == "rank_sets.png" or not several else None,
-            )
-    rows = [*ranking.entries_of_kind("all", "set"), *ranking.entries_of_kind("template")][:most]
-    values = np.array([[np.nan if r is None else 100 * r for r in e.metrics.recall] for e in rows])
-    pictures["rank_recall.png"] = plot_heat_maps(
-        [
-            HeatPanel(
-                "recall, percent",
-                _labels(rows),
-                ranking.classes,
-                values,
-                [["–" if np.isnan(v) else f"{v:.0f}" for v in row] for row in values],
-                0,
-                100,
-            )
-        ]
+
+    # A line marks the whole ensemble of all rows; words of several sets have no ensemble in common.
+    whole = (ranking.entries_of_kind("all") or sets)[0].metrics.uar
+    plots = {
+        name: plot_marginals(
+            _label_rows(entries),
+            [_uar_bar(entry.metrics) for entry in entries],
+            [_uar_bar(entry.marginal) if entry.marginal else None for entry in entries],
+            whole=whole if name == "rank_sets.png" or not several else None,
+        )
+        for name, entries in groups.items()
+        if entries
+    }
+    plots["rank_recall.png"] = _plot_recalls(ranking, most)
+    return plots
+
+
+def _plot_recalls(ranking: Ranking, most: int) -> bytes:
+    """Heat map of each class's recall, for sets and templates."""
+    entries = [*ranking.entries_of_kind("all", "set"), *ranking.entries_of_kind("template")][:most]
+    recalls = [[np.nan if r is None else 100 * r for r in e.metrics.recall] for e in entries]
+    panel = HeatPanel(
+        title="recall, percent",
+        rows=_label_rows(entries),
+        columns=ranking.classes,
+        values=np.array(recalls),
+        texts=[["–" if np.isnan(v) else f"{v:.0f}" for v in row] for row in recalls],
+        low=0,
+        high=100,
     )
-    return pictures
+    return plot_heat_maps([panel])
 
 
-def plot_search(search: Search) -> dict[str, bytes]:
-    """The selected ensemble against the single best and the full one, on both splits."""
+def plot_search(search: SearchResult) -> dict[str, bytes]:
+    """Plot the selected ensemble against the single best and the full one, on both splits."""
     contenders = search.contenders
+    selected, full = contenders[0], contenders[-1]
     names = [f"{c.name} ({sum(map(len, c.prompts.values()))} prompts)" for c in contenders]
-    selected = contenders[0]
-    classes = search.prompts.class_names
-    full = contenders[-1]
+
+    # All contenders by UAR, then the two extremes class by class.
     return {
         "search.png": plot_bars(
             names,
             {
-                "selection split (optimistic)": [_bar(c.selection) for c in contenders],
-                "untouched split": [_bar(c.final) for c in contenders],
+                "selection split (optimistic)": [_uar_bar(c.selection) for c in contenders],
+                "untouched split": [_uar_bar(c.final) for c in contenders],
             },
             xlabel="UAR, percent",
         ),
         "search_classes.png": plot_differences(
-            ["UAR", "accuracy (WAR)", *classes],
-            _column(full.final),
-            _column(selected.final),
-            _column(full.gain) if full.gain else [],
+            ["UAR", "accuracy (WAR)", *search.prompts.class_names],
+            _all_bars(full.final),
+            _all_bars(selected.final),
+            _all_bars(full.gain) if full.gain else [],
             legend=(full.name, selected.name),
             title="on the untouched split",
         ),
@@ -92,13 +95,13 @@ def plot_search(search: Search) -> dict[str, bytes]:
 
 
 def plot_comparison(comparison: Comparison) -> dict[str, bytes]:
-    """Recall of every class under both, and the differences with their intervals."""
+    """Plot the recall of every class with both sets, and the differences with their intervals."""
     return {
         "compare.png": plot_differences(
             ["UAR", "accuracy (WAR)", *comparison.classes],
-            _column(comparison.first),
-            _column(comparison.second),
-            _column(comparison.difference),
+            _all_bars(comparison.first),
+            _all_bars(comparison.second),
+            _all_bars(comparison.difference),
             legend=comparison.names,
             title=f"McNemar p = {comparison.test.p_value:.2g}",
         )
@@ -106,59 +109,71 @@ def plot_comparison(comparison: Comparison) -> dict[str, bytes]:
 
 
 def plot_geometry(geometry: Geometry) -> dict[str, bytes]:
-    """Cosines of the classes, and angles between their directions towards neutral."""
+    """Plot cosines of the classes, and angles between their directions towards neutral."""
     names = [c.name for c in geometry.classes]
-    cosine, angles = geometry.similarity, geometry.angles
+    cosine = geometry.similarity
+    # The least similar classes get the background's color, so that differences show.
     panels = [
         HeatPanel(
-            "cosine of the class embeddings",
-            names,
-            names,
-            cosine,
-            [[f"{v:.2f}".replace("0.", ".", 1) for v in row] for row in cosine],
-            float(cosine.min()),
-            1.0,
+            title="cosine of the class embeddings",
+            rows=names,
+            columns=names,
+            values=cosine,
+            texts=[[f"{v:.2f}".replace("0.", ".", 1) for v in row] for row in cosine],
+            low=float(cosine.min()),
+            high=1.0,
         )
     ]
-    if len(geometry.moves) > 1:
-        off = angles[~np.eye(len(angles), dtype=bool)]
-        panels.append(
-            HeatPanel(
-                "degrees between the directions to neutral",
-                geometry.moves,
-                geometry.moves,
-                np.where(np.eye(len(angles), dtype=bool), np.nan, angles),
-                [
-                    ["" if i == j else f"{v:.0f}" for j, v in enumerate(row)]
-                    for i, row in enumerate(angles)
-                ],
-                float(off.min()) - 1,
-                float(off.max()),
-            )
-        )
+    if len(geometry.direction_classes) > 1:
+        panels.append(_build_angle_panel(geometry))
     return {"geometry.png": plot_heat_maps(panels)}
 
 
-def _labels(entries: Sequence[Entry]) -> list[str]:
-    """Names of rows, with the set where the words are of several."""
-    within = [entry.kind not in ("all", "set") for entry in entries]
-    sets = {entry.prompt_set for entry, yes in zip(entries, within, strict=True) if yes}
-    return [
-        (f"{entry.class_name}: " if entry.class_name else "")
-        + entry.text
-        + (f"  [{entry.prompt_set}]" if yes and len(sets) > 1 else "")
-        for entry, yes in zip(entries, within, strict=True)
-    ]
+def _build_angle_panel(geometry: Geometry) -> HeatPanel:
+    """Angles between directions, with an empty diagonal."""
+    angles = geometry.angles
+    diagonal = np.eye(len(angles), dtype=bool)
+    off_diagonal = angles[~diagonal]
+
+    # The angle of a direction with itself says nothing.
+    texts = [[f"{v:.0f}" for v in row] for row in angles]
+    for i in range(len(angles)):
+        texts[i][i] = ""
+
+    return HeatPanel(
+        title="degrees between the directions to neutral",
+        rows=geometry.direction_classes,
+        columns=geometry.direction_classes,
+        values=np.where(diagonal, np.nan, angles),
+        texts=texts,
+        low=float(off_diagonal.min()) - 1,
+        high=float(off_diagonal.max()),
+    )
 
 
-def _bar(metrics: Metrics) -> Bar:
+def _label_rows(entries: Sequence[Entry]) -> list[str]:
+    """Names of rows, with the set in brackets if the words come from several sets."""
+    parts = [entry for entry in entries if entry.kind not in ("all", "set")]
+    several = len({entry.prompt_set for entry in parts}) > 1
+
+    labels = []
+    for entry in entries:
+        label = f"{entry.class_name}: {entry.text}" if entry.class_name else entry.text
+        if several and entry.kind not in ("all", "set"):
+            label += f"  [{entry.prompt_set}]"
+        labels.append(label)
+    return labels
+
+
+def _uar_bar(metrics: Metrics) -> Bar:
     return Bar(metrics.uar, metrics.intervals.get("uar"))
 
 
-def _column(metrics: Metrics) -> list[Bar | None]:
+def _all_bars(metrics: Metrics) -> list[Bar | None]:
     """UAR, accuracy, and each class's recall."""
     recalls: Sequence[Bar | None] = [
         None if value is None else Bar(value, interval)
         for value, interval in zip(metrics.recall, metrics.recall_intervals, strict=True)
     ]
-    return [_bar(metrics), Bar(metrics.accuracy, metrics.intervals.get("accuracy")), *recalls]
+    accuracy = Bar(metrics.accuracy, metrics.intervals.get("accuracy"))
+    return [_uar_bar(metrics), accuracy, *recalls]

@@ -1,4 +1,4 @@
-"""All distinct prompts of some prompt sets, so that every ensemble of them is a mask."""
+"""All distinct prompts of some prompt sets; an ensemble of them is a mask over the pool."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["PromptPool", "template_prompts"]
 
 
 def template_prompts(prompt_set: PromptSet, template: str) -> dict[str, tuple[str, ...]]:
-    """Class → its words in one template."""
+    """Fill one template: class → its words in the template."""
     return {
         name: tuple(fill_template(template, word) for word in words)
         for name, words in prompt_set.classes.items()
@@ -48,13 +48,11 @@ class PromptPool:
     @cached_property
     def rows(self) -> tuple[tuple[int, str], ...]:
         """Class index and text of each prompt, class by class."""
-        found = [
-            (k, text)
-            for k, name in enumerate(self.classes)
-            for prompt_set in self.sets
-            for text in prompt_set.render(name)
-        ]
-        return tuple(dict.fromkeys(found))
+        rows: list[tuple[int, str]] = []
+        for k, name in enumerate(self.classes):
+            for prompt_set in self.sets:
+                rows += [(k, text) for text in prompt_set.render(name)]
+        return tuple(dict.fromkeys(rows))
 
     @property
     def texts(self) -> list[str]:
@@ -62,26 +60,28 @@ class PromptPool:
         return [text for _, text in self.rows]
 
     @property
-    def owners(self) -> np.ndarray:
+    def prompt_classes(self) -> np.ndarray:
         """(P,) class index of each prompt."""
         return np.array([k for k, _ in self.rows])
 
-    def mask(self, chosen: Mapping[str, Sequence[str]]) -> np.ndarray:
-        """bool (P,), True for the prompts given as class → texts."""
-        wanted = {(k, t) for k, name in enumerate(self.classes) for t in chosen.get(name, ())}
-        return np.array([row in wanted for row in self.rows])
+    def mask(self, texts: Mapping[str, Sequence[str]]) -> np.ndarray:
+        """Return bool (P,), True for the prompts given as class → texts."""
+        chosen = {(k, text) for k, name in enumerate(self.classes) for text in texts.get(name, ())}
+        return np.array([row in chosen for row in self.rows])
 
-    def whole(self, prompt_set: PromptSet) -> np.ndarray:
-        """bool (P,), the ensemble of every prompt of a set."""
+    def mask_of_set(self, prompt_set: PromptSet) -> np.ndarray:
+        """Return bool (P,), the ensemble of every prompt of a set."""
         return self.mask({name: prompt_set.render(name) for name in self.classes})
 
-    def covers(self, mask: np.ndarray) -> bool:
-        """Whether a mask leaves every class a prompt."""
-        return bool((np.bincount(self.owners[mask], minlength=len(self.classes)) > 0).all())
+    def covers_all_classes(self, mask: np.ndarray) -> bool:
+        """Whether every class has a prompt in a mask."""
+        counts = np.bincount(self.prompt_classes[mask], minlength=len(self.classes))
+        return bool((counts > 0).all())
 
-    def chosen(self, mask: np.ndarray) -> dict[str, tuple[str, ...]]:
-        """Class → the texts that a mask chooses."""
-        return {
-            name: tuple(t for (k, t), on in zip(self.rows, mask, strict=True) if on and k == index)
-            for index, name in enumerate(self.classes)
-        }
+    def select_texts(self, mask: np.ndarray) -> dict[str, tuple[str, ...]]:
+        """Return class → the texts in a mask."""
+        selected: dict[str, list[str]] = {name: [] for name in self.classes}
+        for (k, text), chosen in zip(self.rows, mask, strict=True):
+            if chosen:
+                selected[self.classes[k]].append(text)
+        return {name: tuple(texts) for name, texts in selected.items()}

@@ -4,41 +4,40 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ke2nt.labels import LabelPolicy
 from ke2nt.promptlab.intervals import (
     Metrics,
     compute_difference,
     compute_metrics,
     count_paired_outcomes,
 )
-from ke2nt.promptlab.units import Kind, units
+from ke2nt.promptlab.options import LabOptions
+from ke2nt.promptlab.units import Kind, Unit, generate_units
 from ke2nt.promptlab.workbench import Workbench, build_workbench, load_prompt_sets
 from ke2nt.prompts.prompt_set import PromptSet
 from ke2nt.runtime.renamed import warn_renamed
 
 if TYPE_CHECKING:
     from ke2nt.evaluation.embed_split import ImageEmbeddings
-    from ke2nt.vlm.base import TextEncoder
 
 __all__ = ["Entry", "Ranking", "rank", "rank_units"]
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A unit's worth.
+    """What a unit is worth.
 
     Attributes:
         kind, prompt_set, text, class_name: As in `Unit`.
         prompts: Number of prompts in the ensemble `alone`.
-        metrics: Figures of it.
+        metrics: Metrics of the ensemble `alone`.
         marginal: What the whole ensemble gains by these words (whole − without), with paired
-            intervals; None where the whole cannot do without them.
+            intervals; None if the words cannot be removed.
     """
 
     kind: Kind
@@ -56,7 +55,7 @@ class Entry:
         return self.metrics
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON value."""
+        """Return a plain JSON value."""
         return {
             "kind": self.kind,
             "set": self.prompt_set,
@@ -70,13 +69,13 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Worth of all words; words and descriptions go class by class, best UAR first.
+    """What all words are worth.
 
     Attributes:
         classes: Class names, in index order.
         support: Images of each class.
-        entries: One for each unit.
-        labels: What became of the classes of the data.
+        entries: One for each unit, best UAR first; words and descriptions are grouped by class.
+        labels: How the classes of the data were mapped.
     """
 
     classes: tuple[str, ...]
@@ -94,22 +93,22 @@ class Ranking:
         return self.entries_of_kind(*kinds)
 
     def best(self, most: int, *kinds: Kind) -> list[Entry]:
-        """At most so many entries of some kinds, or of each class where they belong to one.
+        """Return the best entries of the given kinds: at most `most`, or `most` of each class.
 
-        Words that are all that a class has are left out: they say no more than their set.
+        The only words of a class are left out: they are worth as much as their set.
         """
-        kept: list[Entry] = []
-        seen: Counter[str | None] = Counter()
+        best: list[Entry] = []
+        counts: Counter[str | None] = Counter()
         for entry in self.entries_of_kind(*kinds):
             if entry.class_name and entry.marginal is None:
                 continue
-            seen[entry.class_name] += 1
-            if seen[entry.class_name] <= most:
-                kept.append(entry)
-        return kept
+            counts[entry.class_name] += 1
+            if counts[entry.class_name] <= most:
+                best.append(entry)
+        return best
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON value."""
+        """Return a plain JSON value."""
         return {
             "n": sum(self.support),
             "classes": list(self.classes),
@@ -122,22 +121,16 @@ class Ranking:
 def rank(
     images: ImageEmbeddings,
     prompts: Sequence[PromptSet | str | Path],
-    *,
-    text_encoder: TextEncoder | str | None = None,
-    policy: LabelPolicy = "strict",
-    merge: Mapping[str, str] | None = None,
-    bootstrap: int = 1000,
-    seed: int = 0,
-    cache_dir: str | Path | None = None,
+    options: LabOptions | None = None,
+    **fields: Any,
 ) -> Ranking:
     """Judge every set, template, class word and description on a split.
 
     Args:
         images: A split's image embeddings, from `ke2nt.evaluation.embed_split.embed_split`.
         prompts: Prompt sets, names of shipped ones, or YAML files.
-        text_encoder: As in `build_workbench`, as are policy, merge and cache_dir.
-        bootstrap: Resamples for the intervals; 0 for none.
-        seed: Seed of the resamples.
+        options: How to read labels and prompts; the defaults of `LabOptions` unless given.
+        **fields: Fields of `LabOptions` to change, such as `bootstrap=0`.
 
     Raises:
         Ke2ntError: As for `build_workbench`.
@@ -145,52 +138,68 @@ def rank(
     Example:
         >>> rank(images, ["simple", "ensemble"]).entries_of_kind("template")[0].text
     """
-    workbench = build_workbench(
-        images,
-        load_prompt_sets(prompts),
-        text_encoder=text_encoder,
-        policy=policy,
-        merge=merge,
-        cache_dir=cache_dir,
-    )
-    return rank_units(workbench, bootstrap=bootstrap, seed=seed)
+    options = replace(options or LabOptions(), **fields)
+    workbench = build_workbench(images, load_prompt_sets(prompts), options)
+    return rank_units(workbench, bootstrap=options.bootstrap, seed=options.seed)
 
 
 def rank_units(workbench: Workbench, *, bootstrap: int = 1000, seed: int = 0) -> Ranking:
-    """As `rank`, on what `build_workbench` gives."""
-    scorer, count = workbench.scorer, len(workbench.pool.classes)
-    found = list(units(workbench.pool))
-    hits = scorer.hits(np.stack([unit.alone for unit in found]))
-    parts = [unit for unit in found if unit.without is not None]
-    pairs = [mask for unit in parts for mask in (unit.without, unit.whole) if mask is not None]
-    right = scorer.predict(np.array(pairs).reshape(-1, scorer.num_prompts)) == scorer.labels
-    marginals = {
-        id(unit): compute_difference(
-            count_paired_outcomes(right[2 * i], right[2 * i + 1], scorer.labels, count),
-            resamples=bootstrap,
-            seed=seed,
-        )
-        for i, unit in enumerate(parts)
-    }
+    """Rank as `rank` does, on a workbench."""
+    scorer = workbench.scorer
+    units = list(generate_units(workbench.pool))
+    correct = scorer.count_correct(np.stack([unit.alone for unit in units]))
+    marginals = _compute_marginals(workbench, units, bootstrap, seed)
+
     entries = [
         Entry(
-            unit.kind,
-            unit.prompt_set,
-            unit.text,
-            unit.class_name,
-            int(unit.alone.sum()),
-            compute_metrics(row, scorer.support, resamples=bootstrap, seed=seed),
-            marginals.get(id(unit)),
+            kind=unit.kind,
+            prompt_set=unit.prompt_set,
+            text=unit.text,
+            class_name=unit.class_name,
+            prompts=int(unit.alone.sum()),
+            metrics=compute_metrics(row, scorer.support, resamples=bootstrap, seed=seed),
+            marginal=marginal,
         )
-        for unit, row in zip(found, hits, strict=True)
+        for unit, row, marginal in zip(units, correct, marginals, strict=True)
     ]
-    order = {name: k for k, name in enumerate(workbench.pool.classes)}
+
+    # Units of all classes first, then class by class; the best first in each.
+    class_order = {name: k for k, name in enumerate(workbench.pool.classes)}
     entries.sort(
-        key=lambda e: (order.get(e.class_name or "", -1), -e.metrics.uar, -e.metrics.accuracy)
+        key=lambda entry: (
+            class_order.get(entry.class_name or "", -1),
+            -entry.metrics.uar,
+            -entry.metrics.accuracy,
+        )
     )
     return Ranking(
-        workbench.pool.classes,
-        tuple(map(int, scorer.support)),
-        tuple(entries),
-        workbench.label_facts,
+        classes=workbench.pool.classes,
+        support=tuple(map(int, scorer.support)),
+        entries=tuple(entries),
+        labels=workbench.label_facts,
     )
+
+
+def _compute_marginals(
+    workbench: Workbench, units: Sequence[Unit], bootstrap: int, seed: int
+) -> list[Metrics | None]:
+    """What each unit adds to its whole ensemble, None for a unit that cannot be removed."""
+    scorer, num_classes = workbench.scorer, len(workbench.pool.classes)
+
+    # The masks without and with each unit in turn are predicted in one call.
+    masks: list[np.ndarray] = []
+    for unit in units:
+        if unit.without is not None:
+            masks += [unit.without, unit.whole]
+    predicted = scorer.predict(np.array(masks).reshape(-1, scorer.num_prompts))
+    pairs = iter(predicted == scorer.labels)
+
+    marginals: list[Metrics | None] = []
+    for unit in units:
+        if unit.without is None:
+            marginals.append(None)
+            continue
+        without, whole = next(pairs), next(pairs)
+        table = count_paired_outcomes(without, whole, scorer.labels, num_classes)
+        marginals.append(compute_difference(table, resamples=bootstrap, seed=seed))
+    return marginals

@@ -17,7 +17,7 @@ _CHUNK = 1 << 18  # numbers in one working array: small enough for a processor's
 
 
 class Scores(NamedTuple):
-    """Figures of B ensembles, in [0, 1].
+    """Metrics of B ensembles, in [0, 1].
 
     Attributes:
         accuracy: float64 (B,), share of right answers (WAR).
@@ -31,18 +31,18 @@ class Scores(NamedTuple):
 
 
 class PromptScorer:
-    """Zero-shot answers of any ensemble of known prompts, without touching an embedding again.
+    """Zero-shot predictions of any ensemble of a pool's prompts, without embedding anything again.
 
     An ensemble is a mask over P prompts. With unit prompt embeddings u_p and a unit image
     embedding x, the class embedding is the renormalized mean of the chosen u_p, so its cosine with
-    x is Σ_p m_p (x · u_p) / √(mᵀ G m) with the Gram matrix G = u uᵀ: the similarities and the Gram
-    matrix, computed once, are all that is needed.
+    x is Σ_p m_p (x · u_p) / √(mᵀ G m) with the Gram matrix G = u uᵀ. The similarities and the Gram
+    matrix are computed once; nothing else is needed.
 
     Args:
         images: (N, D) image embeddings, any norm but 0.
         labels: (N,) integer class indices.
         prompts: (P, D) prompt embeddings, any norm but 0.
-        owners: (P,) class index of each prompt.
+        prompt_classes: (P,) class index of each prompt.
         num_classes: K.
 
     Raises:
@@ -54,12 +54,14 @@ class PromptScorer:
         images: np.ndarray,
         labels: np.ndarray,
         prompts: np.ndarray,
-        owners: np.ndarray,
+        prompt_classes: np.ndarray,
         num_classes: int,
     ) -> None:
-        images, prompts = _unit(images, "image"), _unit(prompts, "prompt")
-        self.labels = _indices(labels, len(images), num_classes, "label")
-        self.owners = _indices(owners, len(prompts), num_classes, "prompt's class")
+        images, prompts = _normalize(images, "image"), _normalize(prompts, "prompt")
+        self.labels = _check_indices(labels, len(images), num_classes, "label")
+        self.prompt_classes = _check_indices(
+            prompt_classes, len(prompts), num_classes, "prompt's class"
+        )
         if images.shape[1] != prompts.shape[1]:
             raise DataError(
                 "image and prompt embeddings have different widths",
@@ -69,20 +71,24 @@ class PromptScorer:
             )
         self.num_classes = num_classes
         self.support = np.bincount(self.labels, minlength=num_classes)
-        self._columns = [np.flatnonzero(self.owners == k) for k in range(num_classes)]
+
+        # For each class, the positions of its P_k prompts, their similarities (P_k, N) with the
+        # images, and their Gram matrix (P_k, P_k).
+        self._columns = [np.flatnonzero(self.prompt_classes == k) for k in range(num_classes)]
         similarity = (prompts @ images.T).astype(np.float32)
         self._similarity = [similarity[columns] for columns in self._columns]
         self._gram = [prompts[columns] @ prompts[columns].T for columns in self._columns]
+
         self._one_hot = np.eye(num_classes, dtype=np.float32)[self.labels]
         self._threads = ThreadpoolController()
 
     @property
     def num_prompts(self) -> int:
         """P, the width of a mask."""
-        return len(self.owners)
+        return len(self.prompt_classes)
 
     def predict(self, masks: np.ndarray) -> np.ndarray:
-        """Most similar class of every image under each ensemble; the first of equals.
+        """Predict the most similar class of every image with each ensemble; ties go to the first.
 
         Args:
             masks: bool (B, P), at least one prompt of every class.
@@ -94,33 +100,36 @@ class PromptScorer:
             DataError: A mask has another width or leaves a class without prompts or direction.
         """
         with self._one_thread():
-            parts = list(self._guesses(masks))
-        return np.concatenate(parts) if parts else np.empty((0, len(self.labels)), np.int16)
+            chunks = list(self._predict_chunks(masks))
+        return np.concatenate(chunks) if chunks else np.empty((0, len(self.labels)), np.int16)
 
-    def hits(self, masks: np.ndarray) -> np.ndarray:
-        """Right answers per class, int64 (B, K); arguments and errors as for `predict`."""
+    def count_correct(self, masks: np.ndarray) -> np.ndarray:
+        """Count right answers per class, int64 (B, K); arguments and errors as for `predict`."""
+        # float32 products count exactly below 2^24 images.
         with self._one_thread():
-            counted = [
-                (guess == self.labels).astype(np.float32) @ self._one_hot  # exact below 2^24 images
-                for guess in self._guesses(masks)
+            chunks = [
+                (predicted == self.labels).astype(np.float32) @ self._one_hot
+                for predicted in self._predict_chunks(masks)
             ]
-        counts = np.concatenate(counted) if counted else np.empty((0, self.num_classes))
+        counts = np.concatenate(chunks) if chunks else np.empty((0, self.num_classes))
         return np.rint(counts).astype(np.int64)
 
     def score(self, masks: np.ndarray) -> Scores:
-        """Accuracy, UAR and recalls; arguments and errors as for `predict`."""
-        hits = self.hits(masks)
-        shape = hits.shape
-        present = np.broadcast_to(self.support > 0, shape)
-        recall = np.divide(hits, self.support, out=np.full(shape, np.nan), where=present)
+        """Compute accuracy, UAR and recalls; arguments and errors as for `predict`."""
+        correct = self.count_correct(masks)
+        present = np.broadcast_to(self.support > 0, correct.shape)
+        nan = np.full(correct.shape, np.nan)
+        recall = np.divide(correct, self.support, out=nan, where=present)
+
         uar = recall[:, self.support > 0].mean(axis=1)
-        return Scores(hits.sum(axis=1) / len(self.labels), uar, recall)
+        return Scores(correct.sum(axis=1) / len(self.labels), uar, recall)
 
     def _one_thread(self) -> AbstractContextManager[Any]:
-        """The matrix products are too small to be worth sharing between cores."""
+        """Limit BLAS to one thread: the matrix products are too small to share between cores."""
         return self._threads.limit(limits=1, user_api="blas")
 
-    def _guesses(self, masks: np.ndarray) -> Iterator[np.ndarray]:
+    def _predict_chunks(self, masks: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield int16 (b, N) predictions of b masks at a time."""
         masks = np.asarray(masks, dtype=bool)
         if masks.ndim != 2 or masks.shape[1] != self.num_prompts:
             raise DataError(
@@ -128,27 +137,30 @@ class PromptScorer:
                 expected=f"(B, {self.num_prompts})",
                 found=masks.shape,
             )
+
         step = max(1, _CHUNK // len(self.labels))
         for start in range(0, len(masks), step):
             chunk = masks[start : start + step]
-            guess = self._argmax(chunk)
-            yield np.broadcast_to(guess, (len(chunk), guess.shape[1]))
+            predicted = self._argmax(chunk)
+            yield np.broadcast_to(predicted, (len(chunk), predicted.shape[1]))
 
     def _argmax(self, masks: np.ndarray) -> np.ndarray:
+        """Most similar class, int16 (B, N), one class at a time so that no (B, N, K) is held."""
         best = self._cosines(masks, 0)
-        guess = np.zeros(best.shape, np.int16)
+        predicted = np.zeros(best.shape, np.int16)
         for k in range(1, self.num_classes):
             cosine = self._cosines(masks, k)
-            higher = cosine > best
-            guess = np.where(higher, np.int16(k), guess)
+            predicted = np.where(cosine > best, np.int16(k), predicted)
             best = np.maximum(best, cosine)
-        return guess
+        return predicted
 
     def _cosines(self, masks: np.ndarray, k: int) -> np.ndarray:
-        """Cosines of class k, float32 (B, N), or (1, N) where all masks choose the same prompts."""
+        """Cosines of class k, float32 (B, N), or (1, N) if all masks choose the same prompts."""
         chosen = masks[:, self._columns[k]]
         if (chosen == chosen[:1]).all():
             chosen = chosen[:1]
+
+        # Norm of the sum of the chosen unit prompts: √(mᵀ G m).
         weights = chosen.astype(np.float64)
         norms = np.sqrt(np.maximum(((weights @ self._gram[k]) * weights).sum(axis=1), 0))
         if (norms < 1e-9).any():
@@ -161,7 +173,8 @@ class PromptScorer:
         return (weights / norms[:, None]).astype(np.float32) @ self._similarity[k]
 
 
-def _unit(vectors: np.ndarray, what: str) -> np.ndarray:
+def _normalize(vectors: np.ndarray, what: str) -> np.ndarray:
+    """Return float64 unit vectors (N, D), or raise DataError."""
     wide = np.asarray(vectors, dtype=np.float64)
     if wide.ndim != 2 or not wide.size:
         raise DataError(
@@ -173,12 +186,13 @@ def _unit(vectors: np.ndarray, what: str) -> np.ndarray:
     return wide / norms
 
 
-def _indices(values: np.ndarray, count: int, num_classes: int, what: str) -> np.ndarray:
-    found = np.asarray(values, dtype=np.int64)
-    if found.shape != (count,) or (found < 0).any() or (found >= num_classes).any():
+def _check_indices(values: np.ndarray, count: int, num_classes: int, what: str) -> np.ndarray:
+    """Return int64 class indices (count,), or raise DataError."""
+    indices = np.asarray(values, dtype=np.int64)
+    if indices.shape != (count,) or (indices < 0).any() or (indices >= num_classes).any():
         raise DataError(
             f"a {what} is missing or out of range",
             expected=f"{count} indices from 0 to {num_classes - 1}",
-            found=f"shape {found.shape}",
+            found=f"shape {indices.shape}",
         )
-    return found
+    return indices

@@ -12,7 +12,7 @@ from ke2nt.promptlab.intervals import Metrics
 from ke2nt.promptlab.mcnemar import McNemar
 from ke2nt.prompts.prompt_set import PromptSet
 
-__all__ = ["Contender", "Search"]
+__all__ = ["Contender", "SearchResult"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +22,11 @@ class Contender:
     Attributes:
         name: "selected", "single best" or "full ensemble".
         prompts: Class → its prompts.
-        selection: Figures on the split that was searched with; optimistic for what was chosen.
-        final: Figures on the untouched split.
-        gain: What "selected" has more than this one on the untouched split, with paired
-            intervals; None for itself.
-        test: McNemar's test of the same ("first" is this one, "second" the selected one).
+        selection: Metrics on the split that was searched with; optimistic for what was chosen.
+        final: Metrics on the untouched split.
+        gain: "selected" minus this one on the untouched split, with paired intervals; None for
+            "selected" itself.
+        test: McNemar's test of the same pair ("first" is this one, "second" the selected one).
     """
 
     name: str
@@ -37,7 +37,7 @@ class Contender:
     test: McNemar | None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON value."""
+        """Return a plain JSON value."""
         return {
             "name": self.name,
             "prompts": {name: list(texts) for name, texts in self.prompts.items()},
@@ -49,7 +49,7 @@ class Contender:
 
 
 @dataclass(frozen=True, slots=True)
-class Search:
+class SearchResult:
     """The outcome of a search.
 
     Attributes:
@@ -58,7 +58,7 @@ class Search:
         steps: Accepted changes, in order.
         blocks: What each block of a step is: a class, or "templates".
         support: Images of each class in the selection split and in the final split.
-        notes: What a reader must know.
+        notes: Caveats for the reader.
         settings: What the outcome depends on, plain JSON.
     """
 
@@ -71,31 +71,34 @@ class Search:
     settings: Mapping[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON value."""
+        """Return a plain JSON value."""
+        steps = [
+            {"block": self.blocks[step.block], "size": step.size, "score": step.score}
+            for step in self.steps
+        ]
         return {
             **self.settings,
             "classes": list(self.prompts.class_names),
             "support": {split: list(counts) for split, counts in self.support.items()},
             "contenders": [contender.to_dict() for contender in self.contenders],
-            "steps": [
-                {"block": self.blocks[s.block], "size": s.size, "score": s.score}
-                for s in self.steps
-            ],
+            "steps": steps,
             "notes": list(self.notes),
             "prompt_set": self.prompts.to_dict(),
         }
 
     def to_yaml(self) -> str:
-        """The new prompt set, under a comment that says how it was found; `load` reads it back."""
+        """Return the new prompt set as YAML for `PromptSet.load`, with its origin in comments."""
         facts: dict[str, Any] = dict(self.settings)
         for contender in self.contenders:
             facts[contender.name] = {
-                split: {"uar": round(metrics.uar, 4), "accuracy": round(metrics.accuracy, 4)}
-                for split, metrics in (
-                    ("selection split", contender.selection),
-                    ("final split", contender.final),
-                )
+                "selection split": _round_rates(contender.selection),
+                "final split": _round_rates(contender.final),
             }
-        lines = [f"# {key}: {json.dumps(value)}" for key, value in facts.items()]
-        head = "# Found by `ke2nt prompts search`; the metrics are shares of images.\n"
-        return head + "\n".join(lines) + "\n" + self.prompts.to_yaml()
+
+        head = "# Found by `ke2nt prompts search`; the numbers are shares of images.\n"
+        comments = [f"# {key}: {json.dumps(value)}" for key, value in facts.items()]
+        return head + "\n".join(comments) + "\n" + self.prompts.to_yaml()
+
+
+def _round_rates(metrics: Metrics) -> dict[str, float]:
+    return {"uar": round(metrics.uar, 4), "accuracy": round(metrics.accuracy, 4)}

@@ -1,4 +1,4 @@
-"""How the prompts of the classes lie in the text space; no image is looked at."""
+"""How the prompts of the classes lie in the text space; no images are needed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ import numpy as np
 from ke2nt.banks.prompt_embeddings import embed_prompts
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.errors import MissingExtraError, PromptError
-from ke2nt.promptlab.vectors import Separability, direction_angles, near_pairs, separability
+from ke2nt.promptlab.vectors import (
+    Separability,
+    compute_direction_angles,
+    compute_separability,
+    find_near_pairs,
+)
 from ke2nt.prompts.prompt_set import PromptSet
 from ke2nt.vlm.catalog import DEFAULT_ENCODER
 
@@ -20,6 +25,8 @@ if TYPE_CHECKING:
     from ke2nt.vlm.base import TextEncoder
 
 __all__ = ["ClassGeometry", "Geometry", "NearPair", "geometry"]
+
+_MIN_STEP = 1e-6  # relative to the anchor; a shorter difference has no direction
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +37,10 @@ class ClassGeometry:
         name: Class name.
         prompts: Number of its prompts.
         nearest: The class with the most similar embedding; None for a single class.
-        cosine: Their cosine.
+        cosine: Cosine with the nearest class.
         distance_to_neutral: Length of t_k − t_0, raw embeddings; 0 for the neutral class itself.
-        prompts_apart: How its prompts stand apart; None where single prompts were not embedded.
+        separability: How well its prompts are separated from the other classes; None if single
+            prompts were not embedded.
     """
 
     name: str
@@ -40,18 +48,29 @@ class ClassGeometry:
     nearest: str | None
     cosine: float | None
     distance_to_neutral: float
-    prompts_apart: Separability | None
+    separability: Separability | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a plain JSON value."""
+        return {
+            "name": self.name,
+            "prompts": self.prompts,
+            "nearest": self.nearest,
+            "cosine": self.cosine,
+            "distance_to_neutral": self.distance_to_neutral,
+            "prompts_apart": self.separability and self.separability.to_dict(),
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class NearPair:
-    """Two prompts that the encoder hardly tells apart.
+    """Two prompts that the encoder hardly distinguishes.
 
     Attributes:
         first: A prompt.
         second: Another one.
-        cosine: Of their embeddings.
-        classes: Their classes; two different ones are a danger, the same is a waste.
+        cosine: Cosine of their embeddings.
+        classes: Their classes. In one class the pair is redundant; in two it confuses them.
     """
 
     first: str
@@ -65,25 +84,25 @@ class Geometry:
     """Geometry of a prompt set under an encoder.
 
     Attributes:
-        prompt_set: Its name.
-        encoder: The encoder's name.
-        classes: One entry a class, in index order.
+        prompt_set: Name of the prompt set.
+        encoder: Name of the encoder.
+        classes: One entry per class, in index order.
         similarity: (K, K) cosines of the class embeddings.
-        moves: The classes that have a direction towards neutral, M of them.
+        direction_classes: The M classes that have a direction towards neutral.
         angles: (M, M) degrees between the directions t_0 − t_k, raw embeddings.
-        near: Pairs of prompts at or above `threshold`, most similar first; None where single
-            prompts were not embedded.
-        threshold: Cosine from which a pair counts.
-        notes: What a reader must know.
+        near_duplicates: Pairs of prompts at or above `threshold`, most similar first; None if
+            single prompts were not embedded.
+        threshold: Cosine from which two prompts count as near-duplicates.
+        notes: Caveats for the reader.
     """
 
     prompt_set: str
     encoder: str
     classes: tuple[ClassGeometry, ...]
     similarity: np.ndarray
-    moves: tuple[str, ...]
+    direction_classes: tuple[str, ...]
     angles: np.ndarray
-    near: tuple[NearPair, ...] | None
+    near_duplicates: tuple[NearPair, ...] | None
     threshold: float
     notes: tuple[str, ...]
 
@@ -94,17 +113,18 @@ class Geometry:
         return 1 - max(cosines) if cosines else None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON value."""
+        """Return a plain JSON value."""
+        pairs = self.near_duplicates
         return {
             "prompt_set": self.prompt_set,
             "encoder": self.encoder,
             "margin": self.margin,
-            "classes": [asdict(c) for c in self.classes],
+            "classes": [c.to_dict() for c in self.classes],
             "similarity": self.similarity.tolist(),
-            "moves": list(self.moves),
+            "moves": list(self.direction_classes),
             "angles": self.angles.tolist(),
             "threshold": self.threshold,
-            "near_duplicates": self.near and [asdict(pair) for pair in self.near],
+            "near_duplicates": pairs and [asdict(pair) for pair in pairs],
             "notes": list(self.notes),
         }
 
@@ -119,13 +139,13 @@ def geometry(
 ) -> Geometry:
     """Measure a prompt set by its text alone.
 
-    Where the embeddings of the classes come with the package and the text model is not installed,
-    everything but the metrics of single prompts is measured.
+    If the embeddings of the classes come with the package and the text model is not installed,
+    everything but the measures of single prompts is computed.
 
     Args:
         prompts: A prompt set, the name of a shipped one, or a YAML file.
         encoder: As for `TextBank.build`, as is cache_dir.
-        classes: Classes of the set in the order wanted; all of them unless given.
+        classes: Classes of the set in the requested order; all of them unless given.
         threshold: Cosine in (0, 1] from which two prompts count as near-duplicates.
 
     Raises:
@@ -137,56 +157,88 @@ def geometry(
     prompt_set = prompts if isinstance(prompts, PromptSet) else PromptSet.load(prompts)
     if classes is not None:
         prompt_set = prompt_set.with_classes(list(classes))
+
     bank = TextBank.build(prompt_set, encoder, cache_dir=cache_dir)
-    apart, near, notes = _single_prompts(prompt_set, encoder, threshold, cache_dir)
+    single = _measure_single_prompts(prompt_set, encoder, threshold, cache_dir)
+
+    # (K, K) cosines of the classes
     unit = bank.embeddings.double().numpy()
     similarity = np.clip(unit @ unit.T, -1, 1)
-    steps = (bank.neutral_raw - bank.raw).double().numpy()
-    lengths = np.linalg.norm(steps, axis=1)
-    still = lengths < 1e-6 * float(bank.neutral_raw.norm())
-    moving = [k for k in range(bank.num_classes) if k != bank.neutral_index and not still[k]]
-    others = np.where(np.eye(bank.num_classes, dtype=bool), -np.inf, similarity)
-    found = []
-    for k, name in enumerate(bank.classes):
-        near_k = int(others[k].argmax()) if bank.num_classes > 1 else None
-        found.append(
-            ClassGeometry(
-                name=name,
-                prompts=len(prompt_set.render(name)),
-                nearest=None if near_k is None else bank.classes[near_k],
-                cosine=None if near_k is None else float(similarity[k, near_k]),
-                distance_to_neutral=float(lengths[k]),
-                prompts_apart=apart[k] if apart else None,
-            )
-        )
+
+    # (K, D) differences t_0 − t_k; neutral itself, and texts equal to it, have no direction.
+    differences = (bank.neutral_raw - bank.raw).double().numpy()
+    distances = np.linalg.norm(differences, axis=1)
+    moving = distances >= _MIN_STEP * float(bank.neutral_raw.norm())
+    if bank.neutral_index is not None:
+        moving[bank.neutral_index] = False
+
     return Geometry(
         prompt_set=prompt_set.name,
         encoder=encoder if isinstance(encoder, str) else encoder.id,
-        classes=tuple(found),
+        classes=_describe_classes(prompt_set, bank.classes, similarity, distances, single),
         similarity=similarity,
-        moves=tuple(bank.classes[k] for k in moving),
-        angles=direction_angles(steps[moving]),
-        near=near,
+        direction_classes=tuple(bank.classes[k] for k in np.flatnonzero(moving)),
+        angles=compute_direction_angles(differences[moving]),
+        near_duplicates=single.near_duplicates,
         threshold=threshold,
-        notes=notes,
+        notes=single.notes,
     )
 
 
-def _single_prompts(
+@dataclass(frozen=True, slots=True)
+class _SinglePrompts:
+    """Measures of single prompts; None, with a note, if they could not be embedded."""
+
+    separability: Sequence[Separability] | None = None
+    near_duplicates: tuple[NearPair, ...] | None = None
+    notes: tuple[str, ...] = ()
+
+
+def _measure_single_prompts(
     prompt_set: PromptSet,
     encoder: str | TextEncoder,
     threshold: float,
     cache_dir: str | Path | None,
-) -> tuple[list[Separability] | None, tuple[NearPair, ...] | None, tuple[str, ...]]:
+) -> _SinglePrompts:
+    """Compare the prompts of a set one by one."""
     names = prompt_set.class_names
     rows = [(k, text) for k, name in enumerate(names) for text in prompt_set.render(name)]
     try:
         raw = embed_prompts([text for _, text in rows], encoder, cache_dir)
     except MissingExtraError as error:
-        return None, None, (f"Single prompts were not compared: {error}",)
+        return _SinglePrompts(notes=(f"Single prompts were not compared: {error}",))
+
     vectors = raw.double().numpy()
-    near = tuple(
+    pairs = tuple(
         NearPair(rows[i][1], rows[j][1], cosine, (names[rows[i][0]], names[rows[j][0]]))
-        for i, j, cosine in near_pairs(vectors, threshold)
+        for i, j, cosine in find_near_pairs(vectors, threshold)
     )
-    return separability(vectors, np.array([k for k, _ in rows]), len(names)), near, ()
+    prompt_classes = np.array([k for k, _ in rows])
+    return _SinglePrompts(compute_separability(vectors, prompt_classes, len(names)), pairs)
+
+
+def _describe_classes(
+    prompt_set: PromptSet,
+    classes: Sequence[str],
+    similarity: np.ndarray,
+    distances: np.ndarray,
+    single: _SinglePrompts,
+) -> tuple[ClassGeometry, ...]:
+    """Describe each class: its nearest neighbor by cosine (K, K), its distance to neutral (K,)."""
+    # A class is not its own neighbor.
+    others = np.where(np.eye(len(classes), dtype=bool), -np.inf, similarity)
+
+    entries = []
+    for k, name in enumerate(classes):
+        nearest = int(others[k].argmax()) if len(classes) > 1 else None
+        entries.append(
+            ClassGeometry(
+                name=name,
+                prompts=len(prompt_set.render(name)),
+                nearest=None if nearest is None else classes[nearest],
+                cosine=None if nearest is None else float(similarity[k, nearest]),
+                distance_to_neutral=float(distances[k]),
+                separability=single.separability[k] if single.separability else None,
+            )
+        )
+    return tuple(entries)

@@ -105,7 +105,7 @@ def slow_predictions(embeddings, prompts_by_class, encoder) -> np.ndarray:
     return np.array(answers)
 
 
-def slow_figures(predicted, labels, count) -> tuple[float, float, list[float]]:
+def slow_metrics(predicted, labels, count) -> tuple[float, float, list[float]]:
     """Accuracy, UAR, recalls (NaN for a class without images)."""
     recalls = []
     for k in range(count):

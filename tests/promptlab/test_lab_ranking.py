@@ -10,7 +10,7 @@ from lab_oracles import (
     CLASSES,
     described_set,
     random_faces,
-    slow_figures,
+    slow_metrics,
     slow_predictions,
     words_set,
 )
@@ -26,7 +26,7 @@ def images():
 
 def slow(images, prompts_by_class, encoder):
     predicted = slow_predictions(images.embeddings, prompts_by_class, encoder)
-    return slow_figures(predicted, images.labels, len(CLASSES))
+    return slow_metrics(predicted, images.labels, len(CLASSES))
 
 
 def check(metrics, expected):

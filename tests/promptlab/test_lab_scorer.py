@@ -8,7 +8,7 @@ from lab_oracles import (
     CLASSES,
     described_set,
     random_faces,
-    slow_figures,
+    slow_metrics,
     slow_predictions,
     words_set,
 )
@@ -30,7 +30,7 @@ def random_masks(pool, count, seed=1):
     rng = np.random.default_rng(seed)
     masks = rng.random((count, len(pool.rows))) < 0.4
     for k in range(len(pool.classes)):
-        rows = np.flatnonzero(pool.owners == k)
+        rows = np.flatnonzero(pool.prompt_classes == k)
         masks[np.arange(count), rng.choice(rows, count)] = True
     return masks
 
@@ -39,7 +39,7 @@ def test_predictions_equal_a_loop_over_images_and_classes(workbench, encoder):
     masks = random_masks(workbench.pool, 40)
     fast = workbench.scorer.predict(masks)
     for mask, row in zip(masks, fast, strict=True):
-        chosen = workbench.pool.chosen(mask)
+        chosen = workbench.pool.select_texts(mask)
         slow = slow_predictions(workbench.embeddings, chosen.values(), encoder)
         assert np.array_equal(row, slow)
 
@@ -48,7 +48,7 @@ def test_predictions_equal_those_of_a_text_bank(workbench, encoder):
     for prompt_set in workbench.pool.sets:
         bank = TextBank.build(prompt_set, encoder)
         cosines = workbench.embeddings @ bank.embeddings.numpy().T
-        fast = workbench.scorer.predict(workbench.pool.whole(prompt_set)[None])[0]
+        fast = workbench.scorer.predict(workbench.pool.mask_of_set(prompt_set)[None])[0]
         assert np.array_equal(fast, cosines.argmax(axis=1))
 
 
@@ -56,7 +56,7 @@ def test_scores_are_those_of_the_predictions(workbench):
     masks = random_masks(workbench.pool, 25)
     scores, predicted = workbench.scorer.score(masks), workbench.scorer.predict(masks)
     for i, row in enumerate(predicted):
-        accuracy, uar, recalls = slow_figures(row, workbench.scorer.labels, len(CLASSES))
+        accuracy, uar, recalls = slow_metrics(row, workbench.scorer.labels, len(CLASSES))
         assert scores.accuracy[i] == pytest.approx(accuracy, abs=1e-15)
         assert scores.uar[i] == pytest.approx(uar, abs=1e-15)
         assert scores.recall[i] == pytest.approx(recalls, abs=1e-15)
@@ -64,11 +64,15 @@ def test_scores_are_those_of_the_predictions(workbench):
 
 def test_many_sets_give_what_each_gives_alone(workbench, monkeypatch):
     masks = random_masks(workbench.pool, 30)
-    masks[:, workbench.pool.owners == 2] = masks[0, workbench.pool.owners == 2]  # a class in common
-    whole = workbench.scorer.hits(masks)
-    assert np.array_equal(whole, np.concatenate([workbench.scorer.hits(m[None]) for m in masks]))
+    masks[:, workbench.pool.prompt_classes == 2] = masks[
+        0, workbench.pool.prompt_classes == 2
+    ]  # a class in common
+    whole = workbench.scorer.count_correct(masks)
+    assert np.array_equal(
+        whole, np.concatenate([workbench.scorer.count_correct(m[None]) for m in masks])
+    )
     monkeypatch.setattr("ke2nt.promptlab.scorer._CHUNK", 7 * len(workbench.names))
-    assert np.array_equal(whole, workbench.scorer.hits(masks))
+    assert np.array_equal(whole, workbench.scorer.count_correct(masks))
 
 
 def test_a_class_without_images_is_left_out_of_uar():
@@ -84,12 +88,12 @@ def test_a_class_without_images_is_left_out_of_uar():
 def test_no_masks_give_no_answers(workbench):
     none = np.zeros((0, workbench.scorer.num_prompts), bool)
     assert workbench.scorer.predict(none).shape == (0, len(workbench.names))
-    assert workbench.scorer.hits(none).shape == (0, len(CLASSES))
+    assert workbench.scorer.count_correct(none).shape == (0, len(CLASSES))
 
 
 def test_masks_that_leave_a_class_without_direction_are_refused(workbench):
     mask = np.ones(workbench.scorer.num_prompts, bool)
-    mask[workbench.pool.owners == 1] = False
+    mask[workbench.pool.prompt_classes == 1] = False
     with pytest.raises(DataError, match="no prompt chosen"):
         workbench.scorer.predict(mask[None])
     with pytest.raises(DataError, match="does not fit"):
@@ -108,7 +112,7 @@ def test_masks_that_leave_a_class_without_direction_are_refused(workbench):
         {"images": np.full((4, 3), np.nan)},
         {"labels": np.array([0, 1, 2, 0])},
         {"labels": np.array([0, 1])},
-        {"owners": np.array([0, -1])},
+        {"prompt_classes": np.array([0, -1])},
     ],
 )
 def test_what_does_not_fit_is_refused(changes):
@@ -116,7 +120,7 @@ def test_what_does_not_fit_is_refused(changes):
         "images": np.ones((4, 3)),
         "labels": np.array([0, 1, 0, 1]),
         "prompts": np.eye(3)[:2],
-        "owners": np.array([0, 1]),
+        "prompt_classes": np.array([0, 1]),
         "num_classes": 2,
     }
     PromptScorer(**right)
@@ -127,7 +131,7 @@ def test_what_does_not_fit_is_refused(changes):
 def test_a_prompt_of_two_sets_is_in_the_pool_once(encoder):
     pool = PromptPool((words_set(), words_set(name="again", templates=["a {class} face"])))
     assert len(pool.rows) == len(set(pool.rows)) == 3 * 6
-    assert pool.whole(pool.sets[1]).sum() == 6
+    assert pool.mask_of_set(pool.sets[1]).sum() == 6
 
 
 def test_dropped_and_merged_classes(encoder):

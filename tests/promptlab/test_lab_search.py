@@ -14,7 +14,7 @@ from lab_oracles import (
     described_set,
     faces,
     random_faces,
-    slow_figures,
+    slow_metrics,
     slow_predictions,
     words_set,
 )
@@ -22,7 +22,7 @@ from lab_oracles import (
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.errors import DataError, LabelError, PromptError
 from ke2nt.promptlab import rank, search
-from ke2nt.promptlab.beam_search import select
+from ke2nt.promptlab.beam_search import select_ensemble
 from ke2nt.promptlab.scorer import PromptScorer
 from ke2nt.prompts.articles import fill_template
 from ke2nt.prompts.prompt_set import PromptSet
@@ -83,10 +83,10 @@ def test_a_wide_beam_over_shared_candidates_equals_trying_all():
     block = np.tile(np.eye(6, dtype=bool), 3)  # candidate c is the c-th prompt of every class
     subsets = [c for size in range(1, 7) for c in itertools.combinations(range(6), size)]
     best = max(scorer.score(block[list(c)].any(axis=0)[None]).uar[0] for c in subsets)
-    mask, steps = select(scorer, [block], beam=64, max_size=6)
+    mask, steps = select_ensemble(scorer, [block], beam=64, max_size=6)
     assert scorer.score(mask[None]).uar[0] == best
     assert steps[-1].score == best
-    greedy, _ = select(scorer, [block], beam=1, max_size=6)
+    greedy, _ = select_ensemble(scorer, [block], beam=1, max_size=6)
     assert scorer.score(greedy[None]).uar[0] <= best
 
 
@@ -103,7 +103,7 @@ def test_greedy_is_the_textbook_loop():
         rest = [c for c in range(6) if c not in chosen]
         chosen = max(([*chosen, c] for c in rest), key=key)
         ends.append(key(chosen))
-    mask, _ = select(scorer, [block], beam=1, max_size=4)
+    mask, _ = select_ensemble(scorer, [block], beam=1, max_size=4)
     scores = scorer.score(mask[None])
     assert (scores.uar[0], scores.accuracy[0]) == max(ends)[:2]
 
@@ -116,7 +116,7 @@ def test_a_start_is_never_made_worse_and_no_single_change_helps_at_the_end(objec
         start = np.zeros(18, bool)
         start[[0, 6, 12]] = True
         before = getattr(scorer.score(start[None]), objective)[0]
-        mask, steps = select(scorer, blocks, start=start, objective=objective, max_size=3)
+        mask, steps = select_ensemble(scorer, blocks, start=start, objective=objective, max_size=3)
         after = getattr(scorer.score(mask[None]), objective)[0]
         assert after >= before
         assert [s.score for s in steps] == sorted(s.score for s in steps)
@@ -135,7 +135,7 @@ def test_nothing_that_people_would_try_first_beats_the_choice_on_the_selection_s
         for template in sets[0].templates:
             texts = [[fill_template(template, words[0])] for words in sets[0].classes.values()]
             predicted = slow_predictions(images.embeddings, texts, encoder)
-            assert single >= slow_figures(predicted, images.labels, K)[1]
+            assert single >= slow_metrics(predicted, images.labels, K)[1]
 
 
 def test_a_seed_repeats_the_search():
@@ -171,7 +171,7 @@ def test_the_yaml_loads_and_gives_the_same_score_through_a_text_bank(tmp_path, e
         (other, found.contenders[0].final),
     ):
         predicted = (split.embeddings @ bank.embeddings.numpy().T).argmax(axis=1)
-        accuracy, uar, recalls = slow_figures(predicted, split.labels, K)
+        accuracy, uar, recalls = slow_metrics(predicted, split.labels, K)
         assert (metrics.accuracy, metrics.uar) == pytest.approx((accuracy, uar))
         assert metrics.recall == pytest.approx(recalls)
     head = [line for line in path.read_text().splitlines() if line.startswith("#")]
@@ -195,7 +195,7 @@ def test_shared_templates_take_all_words_and_need_some(encoder):
 
 def test_the_final_split_must_be_untouched(encoder):
     images = random_faces(100, 3)
-    with pytest.raises(DataError, match="has not seen"):
+    with pytest.raises(DataError, match="also in the selection split"):
         search(images, images, [words_set()], text_encoder=encoder)
     half = faces(
         np.concatenate([images.embeddings[:10], random_faces(50, 8).embeddings]),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from lab_oracles import CLASSES, random_faces, slow_figures, slow_predictions, words_set
+from lab_oracles import CLASSES, random_faces, slow_metrics, slow_predictions, words_set
 
 from ke2nt.errors import DataError
 from ke2nt.promptlab import compare
-from ke2nt.promptlab.comparison import compare_answers
+from ke2nt.promptlab.comparison import compare_predictions
 from ke2nt.promptlab.intervals import compute_difference, compute_metrics, count_paired_outcomes
 from ke2nt.promptlab.mcnemar import EXACT_UP_TO, mcnemar
 
@@ -125,7 +125,7 @@ def test_compare_equals_both_sets_scored_slowly(encoder):
     for prompt_set, metrics in ((words_set(), found.first), (other, found.second)):
         texts = [prompt_set.render(name) for name in CLASSES]
         predicted = slow_predictions(images.embeddings, texts, encoder)
-        accuracy, uar, recalls = slow_figures(predicted, images.labels, len(CLASSES))
+        accuracy, uar, recalls = slow_metrics(predicted, images.labels, len(CLASSES))
         assert (metrics.accuracy, metrics.uar) == pytest.approx((accuracy, uar))
         assert metrics.recall == pytest.approx(recalls)
         rights.append(predicted == images.labels)
@@ -143,15 +143,15 @@ def test_a_planted_difference_is_found_and_equals_are_not_told_apart():
     labels = np.repeat(np.arange(4), 50)
     good, bad = labels.copy(), labels.copy()
     bad[::5] = (bad[::5] + 1) % 4
-    found = compare_answers(bad, good, labels, CLASSES)
+    found = compare_predictions(bad, good, labels, CLASSES)
     assert found.difference.accuracy == pytest.approx(0.2)
     assert found.difference.intervals["accuracy"][0] > 0
     assert found.test.p_value < 1e-6
-    same = compare_answers(bad, bad, labels, CLASSES)
+    same = compare_predictions(bad, bad, labels, CLASSES)
     assert same.test.p_value == 1
     assert same.difference.intervals["uar"] == (0, 0)
 
 
 def test_predictions_of_other_images_are_refused():
     with pytest.raises(DataError):
-        compare_answers(np.zeros(3), np.zeros(4), np.zeros(4), CLASSES)
+        compare_predictions(np.zeros(3), np.zeros(4), np.zeros(4), CLASSES)
