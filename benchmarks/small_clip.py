@@ -3,8 +3,8 @@
     python benchmarks/small_clip.py OUT
 
 writes OUT/open_clip (open_clip_config.json, open_clip_model.safetensors) and OUT/transformers (a
-CLIP folder with the same weights), and prints the zero-shot accuracy on people it has not seen.
-Architecture, tokenizer and loss are open_clip's own; nothing is downloaded.
+CLIP folder with the same weights), and prints the zero-shot accuracy on unseen people.
+Architecture, tokenizer and loss are open_clip's; nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ from ke2nt.data.augmentation import BatchAugmentation
 from ke2nt.data.sample import FaceSplit
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.drawn.dataset import DrawnFaces
+from ke2nt.evaluation.zero_shot import zero_shot
 from ke2nt.labels import CANONICAL
 from ke2nt.prompts.articles import fill_template
 from ke2nt.prompts.prompt_set import PromptSet
@@ -48,16 +50,16 @@ class Recipe:
         size: Side of the images in pixels.
         patch: Side of a patch of the image transformer.
         width: Width of the image transformer; heads are 32 wide.
-        layers: Its layers.
+        layers: Layers of the image transformer.
         text_width: Width of the text transformer.
         text_steps: Optimizer steps on captions alone.
         steps: Optimizer steps on faces and captions.
-        people: People a step, each with one face of every class.
+        people: People in a step, each with one face of every class.
         lr: Peak learning rate of AdamW.
-        min_intensity: Least intensity of the drawn expressions.
-        occlusion: Share of faces that something covers in part.
+        min_intensity: Lowest intensity of the drawn expressions.
+        occlusion: Share of faces that are partly covered.
         classes: Expressions that are drawn.
-        seed: Names it all.
+        seed: Seed of faces, weights and training.
     """
 
     faces: int = 4000
@@ -76,27 +78,25 @@ class Recipe:
     seed: int = 0
 
     def model_config(self) -> dict[str, Any]:
-        """The architecture, as open_clip's JSON names it."""
-        return {
-            "embed_dim": 64,
-            "vision_cfg": {
-                "image_size": self.size,
-                "patch_size": self.patch,
-                "width": self.width,
-                "layers": self.layers,
-                "head_width": 32,
-            },
-            "text_cfg": {
-                "context_length": 77,
-                "vocab_size": 49408,
-                "width": self.text_width,
-                "heads": 2,
-                "layers": 2,
-            },
+        """Return the architecture as open_clip's `model_cfg`."""
+        vision = {
+            "image_size": self.size,
+            "patch_size": self.patch,
+            "width": self.width,
+            "layers": self.layers,
+            "head_width": 32,
         }
+        text = {
+            "context_length": 77,
+            "vocab_size": 49408,
+            "width": self.text_width,
+            "heads": 2,
+            "layers": 2,
+        }
+        return {"embed_dim": 64, "vision_cfg": vision, "text_cfg": text}
 
     def split(self, split: str) -> FaceSplit:
-        """Drawn faces; no person is in two splits."""
+        """Return drawn faces; no person is in two splits."""
         return DrawnFaces(
             self.faces,
             seed=self.seed,
@@ -108,18 +108,21 @@ class Recipe:
 
 
 def captions(classes: tuple[str, ...]) -> list[list[list[str]]]:
-    """Every sentence of the prompt sets that the project ships.
+    """Return every sentence of the shipped prompt sets.
 
     Returns:
         For each template, and for each set's free descriptions, the sentences of each class: the
-        template with each of the class's words in turn.
+        template with each of the class's words.
     """
     groups: list[list[list[str]]] = []
     for name in list_resources("prompts"):
         prompts = PromptSet.load(name)
         for template in prompts.templates:
-            words = [prompts.classes[name] for name in classes]
-            groups.append([[fill_template(template, word) for word in own] for own in words])
+            sentences = []
+            for class_name in classes:
+                words = prompts.classes[class_name]
+                sentences.append([fill_template(template, word) for word in words])
+            groups.append(sentences)
         if prompts.descriptions:
             groups.append([list(prompts.descriptions[name]) for name in classes])
     return groups
@@ -129,53 +132,86 @@ def train(recipe: Recipe, split: FaceSplit) -> nn.Module:
     """Train with open_clip's contrastive loss.
 
     Each group of the loss is one person with every expression, beside captions from one template,
-    so that nothing but the expression tells the pairs apart.
+    so that only the expression distinguishes the pairs.
     """
     seed_everything(recipe.seed)
     name = f"ke2nt-small-{recipe.size}-{recipe.width}"
     model = _create(name, recipe.model_config())
+
     pixels = next(FaceTensors(split, recipe.size).batches(len(split))).pixels
     people = _people(split)
     tokenizer = open_clip.get_tokenizer(name)
     tokens = [[tokenizer(texts) for texts in group] for group in captions(split.classes)]
-    mean, std = (torch.tensor(v).view(1, 3, 1, 1) * 255 for v in (MEAN, STD))
+
+    # words first: images then learn from captions that differ
+    rng = np.random.default_rng(derive_seed(recipe.seed, "small clip"))
+    model.token_embedding.requires_grad_(False)  # random vectors distinguish words just as well
+    _learn_words(model, tokens, recipe.text_steps, rng)
+
+    _learn_pairs(model, recipe, pixels, people, tokens, rng)
+    return model.eval()
+
+
+def _learn_pairs(
+    model: nn.Module,
+    recipe: Recipe,
+    pixels: Tensor,
+    people: np.ndarray,
+    tokens: list[list[Tensor]],
+    rng: np.random.Generator,
+) -> None:
+    """Train both towers on faces and captions.
+
+    Args:
+        model: A CLIP.
+        recipe: Number of steps, learning rate and so on.
+        pixels: Faces (N, 3, S, S), uint8.
+        people: Positions (P, K) of one face of each class.
+        tokens: Tokens of the captions, by template and class.
+        rng: Chooses people and captions.
+    """
+    mean, std = (torch.tensor(value).view(1, 3, 1, 1) * 255 for value in (MEAN, STD))
     augment = BatchAugmentation(
         AugmentConfig(flip=0.5, crop=0.8, crop_padding=2, erase=0.0), tuple(mean.flatten().tolist())
     )
-    loss = open_clip.ClipLoss()
-    rng = np.random.default_rng(derive_seed(recipe.seed, "small clip"))
-    model.token_embedding.requires_grad_(False)  # random vectors tell words apart as well
-    _learn_words(model, tokens, recipe.text_steps, rng)
-    trained = [p for p in model.parameters() if p.requires_grad]
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, recipe.lr, betas=(0.9, 0.98), weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, recipe.lr, total_steps=recipe.steps, pct_start=0.15
     )
+    loss = open_clip.ClipLoss()
+
     for step in range(recipe.steps):
         rows = people[rng.integers(len(people), size=recipe.people)]
         generator = torch_generator(recipe.seed, "augment", step)
         images = (augment(pixels[rows.ravel()], generator) - mean) / std
+
+        # (people, K, D) faces against (K, D) captions
         faces = model.encode_image(images, normalize=True).view(*rows.shape, -1)
         words = model.encode_text(_caption(tokens, rng), normalize=True)
         scale = model.logit_scale.exp()
         value = torch.stack([loss(group, words, scale) for group in faces]).mean()
+
         optimizer.zero_grad()
         value.backward()
         nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         schedule.step()
+
+        # CLIP's cap
         with torch.no_grad():
             model.logit_scale.clamp_(0, np.log(100))
-    return model.eval()
 
 
 def _learn_words(
     model: nn.Module, tokens: list[list[Tensor]], steps: int, rng: np.random.Generator
 ) -> None:
-    """Bring captions of one class together first: images then learn from words that differ."""
-    trained = [p for name, p in model.named_parameters() if "visual" not in name]
-    optimizer = torch.optim.AdamW([p for p in trained if p.requires_grad], 1e-3)
+    """Bring captions of one class together, before any image is seen."""
+    text_side = [p for name, p in model.named_parameters() if "visual" not in name]
+    optimizer = torch.optim.AdamW([p for p in text_side if p.requires_grad], 1e-3)
     loss = open_clip.ClipLoss()
+
+    # two captions of the same class are a pair
     for _ in range(steps):
         first, second = (model.encode_text(_caption(tokens, rng), normalize=True) for _ in range(2))
         optimizer.zero_grad()
@@ -186,21 +222,26 @@ def _learn_words(
 def _caption(tokens: list[list[Tensor]], rng: np.random.Generator) -> Tensor:
     """Tokens of one caption of each class, all from one template."""
     template = tokens[rng.integers(len(tokens))]
-    return torch.stack([own[rng.integers(len(own))] for own in template])
+    return torch.stack([texts[rng.integers(len(texts))] for texts in template])
 
 
 def _people(split: FaceSplit) -> np.ndarray:
     """Positions (P, K) of one face of each class, a row for each set of faces of one person."""
-    found: dict[str | None, list[list[int]]] = {}
+    # person → positions of each class
+    positions: dict[str | None, list[list[int]]] = {}
     for position, sample in enumerate(split.samples):
-        own = found.setdefault(sample.subject, [[] for _ in split.classes])
-        own[sample.label].append(position)
-    rows = [row for own in found.values() for row in zip(*own, strict=False)]
+        by_class = positions.setdefault(sample.subject, [[] for _ in split.classes])
+        by_class[sample.label].append(position)
+
+    # as many rows of a person as there are faces of the rarest class
+    rows = []
+    for by_class in positions.values():
+        rows.extend(zip(*by_class, strict=False))
     return np.array(rows)
 
 
 def save_open_clip(model: nn.Module, recipe: Recipe, folder: Path) -> Path:
-    """Write a folder as open_clip itself publishes models."""
+    """Write a folder in the format in which open_clip publishes models."""
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: value.contiguous() for name, value in model.state_dict().items()}
     save_file(state, folder / "open_clip_model.safetensors")
@@ -216,47 +257,56 @@ def save_open_clip(model: nn.Module, recipe: Recipe, folder: Path) -> Path:
 
 
 def save_transformers(model: nn.Module, recipe: Recipe, folder: Path) -> Path:
-    """Write the same weights as a CLIP folder of transformers, tokenizer and processor with it."""
-    vision, text = recipe.model_config()["vision_cfg"], recipe.model_config()["text_cfg"]
-    config = transformers.CLIPConfig(
-        text_config={
-            "hidden_size": text["width"],
-            "intermediate_size": 4 * text["width"],
-            "num_attention_heads": text["heads"],
-            "num_hidden_layers": text["layers"],
-            "max_position_embeddings": text["context_length"],
-            "vocab_size": text["vocab_size"],
-            "hidden_act": "gelu",
-            "bos_token_id": 49406,
-            "eos_token_id": 49407,
-        },
-        vision_config={
-            "hidden_size": vision["width"],
-            "intermediate_size": 4 * vision["width"],
-            "num_attention_heads": vision["width"] // vision["head_width"],
-            "num_hidden_layers": vision["layers"],
-            "image_size": vision["image_size"],
-            "patch_size": vision["patch_size"],
-            "hidden_act": "gelu",
-        },
-        projection_dim=recipe.model_config()["embed_dim"],
-    )
-    copy = transformers.CLIPModel(config).eval()
+    """Write the same weights as a CLIP folder of transformers, with tokenizer and processor."""
+    copy = transformers.CLIPModel(_transformers_config(recipe)).eval()
     copy.load_state_dict(_renamed(model.state_dict()), strict=True)
     copy.save_pretrained(folder)
+
     transformers.CLIPImageProcessor(
         size={"shortest_edge": recipe.size},
         crop_size={"height": recipe.size, "width": recipe.size},
         image_mean=list(MEAN),
         image_std=list(STD),
     ).save_pretrained(folder)
-    _save_tokenizer(folder, text["context_length"])
+    _save_tokenizer(folder, recipe.model_config()["text_cfg"]["context_length"])
     return folder
 
 
-def _create(name: str, config: dict[str, Any]) -> nn.Module:
-    import tempfile
+def _transformers_config(recipe: Recipe) -> transformers.CLIPConfig:
+    """The same architecture under the names of transformers."""
+    config = recipe.model_config()
+    vision, text = config["vision_cfg"], config["text_cfg"]
+    text_config = {
+        "hidden_size": text["width"],
+        "intermediate_size": 4 * text["width"],
+        "num_attention_heads": text["heads"],
+        "num_hidden_layers": text["layers"],
+        "max_position_embeddings": text["context_length"],
+        "vocab_size": text["vocab_size"],
+        "hidden_act": "gelu",
+        "bos_token_id": 49406,
+        "eos_token_id": 49407,
+    }
 
+    # heads are given by number here, by width in open_clip
+    vision_config = {
+        "hidden_size": vision["width"],
+        "intermediate_size": 4 * vision["width"],
+        "num_attention_heads": vision["width"] // vision["head_width"],
+        "num_hidden_layers": vision["layers"],
+        "image_size": vision["image_size"],
+        "patch_size": vision["patch_size"],
+        "hidden_act": "gelu",
+    }
+    return transformers.CLIPConfig(
+        text_config=text_config,
+        vision_config=vision_config,
+        projection_dim=config["embed_dim"],
+    )
+
+
+def _create(name: str, config: dict[str, Any]) -> nn.Module:
+    """A model of a new architecture, which open_clip reads from a JSON file."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.json"
         path.write_text(json.dumps(config))
@@ -264,51 +314,64 @@ def _create(name: str, config: dict[str, Any]) -> nn.Module:
     return open_clip.create_model(name)
 
 
+# open_clip's names of whole weights, and of parts of names, → those of transformers
+_WHOLE_NAMES = {
+    "logit_scale": "logit_scale",
+    "visual.class_embedding": "vision_model.embeddings.class_embedding",
+    "visual.conv1.weight": "vision_model.embeddings.patch_embedding.weight",
+    "visual.positional_embedding": "vision_model.embeddings.position_embedding.weight",
+    "token_embedding.weight": "text_model.embeddings.token_embedding.weight",
+    "positional_embedding": "text_model.embeddings.position_embedding.weight",
+}
+_PARTS_OF_NAMES = {
+    "visual.ln_pre.": "vision_model.pre_layrnorm.",
+    "visual.ln_post.": "vision_model.post_layernorm.",
+    "ln_final.": "text_model.final_layer_norm.",
+    "visual.transformer.resblocks.": "vision_model.encoder.layers.",
+    "transformer.resblocks.": "text_model.encoder.layers.",
+    ".ln_1.": ".layer_norm1.",
+    ".ln_2.": ".layer_norm2.",
+    ".attn.out_proj.": ".self_attn.out_proj.",
+    ".mlp.c_fc.": ".mlp.fc1.",
+    ".mlp.c_proj.": ".mlp.fc2.",
+}
+
+
 def _renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """open_clip's names for the weights of a CLIP → those of transformers."""
-    whole = {
-        "logit_scale": "logit_scale",
-        "visual.class_embedding": "vision_model.embeddings.class_embedding",
-        "visual.conv1.weight": "vision_model.embeddings.patch_embedding.weight",
-        "visual.positional_embedding": "vision_model.embeddings.position_embedding.weight",
-        "token_embedding.weight": "text_model.embeddings.token_embedding.weight",
-        "positional_embedding": "text_model.embeddings.position_embedding.weight",
-    }
-    parts = {
-        "visual.ln_pre.": "vision_model.pre_layrnorm.",
-        "visual.ln_post.": "vision_model.post_layernorm.",
-        "ln_final.": "text_model.final_layer_norm.",
-        "visual.transformer.resblocks.": "vision_model.encoder.layers.",
-        "transformer.resblocks.": "text_model.encoder.layers.",
-        ".ln_1.": ".layer_norm1.",
-        ".ln_2.": ".layer_norm2.",
-        ".attn.out_proj.": ".self_attn.out_proj.",
-        ".mlp.c_fc.": ".mlp.fc1.",
-        ".mlp.c_proj.": ".mlp.fc2.",
-    }
+    """Weights of an open_clip CLIP under the names of transformers."""
     renamed: dict[str, Tensor] = {}
     for name, value in state.items():
-        if name in whole:
-            renamed[whole[name]] = value
-        elif name in ("visual.proj", "text_projection"):
-            place = "visual_projection" if name == "visual.proj" else "text_projection"
-            renamed[f"{place}.weight"] = value.T
+        if name in _WHOLE_NAMES:
+            renamed[_WHOLE_NAMES[name]] = value
+        elif name == "visual.proj":
+            renamed["visual_projection.weight"] = value.T
+        elif name == "text_projection":
+            renamed["text_projection.weight"] = value.T
         elif name != "attn_mask":
-            for own, other in parts.items():
-                name = name.replace(own, other, 1)
-            if ".attn.in_proj_" in name:
-                stem, kind = name.split(".attn.in_proj_")
-                for letter, third in zip("qkv", value.chunk(3), strict=True):
-                    renamed[f"{stem}.self_attn.{letter}_proj.{kind}"] = third
-            else:
-                renamed[name] = value
+            renamed.update(_renamed_layer(name, value))
     return {name: value.contiguous() for name, value in renamed.items()}
 
 
+def _renamed_layer(name: str, value: Tensor) -> dict[str, Tensor]:
+    """One weight of a layer; open_clip keeps query, key and value in one matrix."""
+    for ours, theirs in _PARTS_OF_NAMES.items():
+        name = name.replace(ours, theirs, 1)
+    if ".attn.in_proj_" not in name:
+        return {name: value}
+
+    stem, parameter = name.split(".attn.in_proj_")
+    return {
+        f"{stem}.self_attn.{letter}_proj.{parameter}": third
+        for letter, third in zip("qkv", value.chunk(3), strict=True)
+    }
+
+
 def _save_tokenizer(folder: Path, limit: int) -> None:
-    """open_clip's byte-pair tokenizer in the files of CLIP's."""
+    """Write open_clip's byte-pair tokenizer in the files of a CLIP tokenizer."""
     with gzip.open(open_clip.tokenizer.default_bpe(), "rt", encoding="utf-8") as file:
         merges = file.read().split("\n")[1 : 49152 - 256 - 2 + 1]
+
+    # the two special tokens have other names
     vocabulary = dict(open_clip.SimpleTokenizer().encoder)
     vocabulary["<|startoftext|>"] = vocabulary.pop("<start_of_text>")
     vocabulary["<|endoftext|>"] = vocabulary.pop("<end_of_text>")
@@ -320,22 +383,23 @@ def _save_tokenizer(folder: Path, limit: int) -> None:
 
 
 def main() -> None:
-    """Train, save twice, and say how good it is."""
+    """Train, save in both formats, and print the accuracy."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    from ke2nt.evaluation.zero_shot import zero_shot
 
     recipe, start = Recipe(), time.perf_counter()
     split = recipe.split("train")
     drawn = time.perf_counter()
     model = train(recipe, split)
-    done = time.perf_counter()
+    trained = time.perf_counter()
     folder = save_open_clip(model, recipe, arguments.out / "open_clip")
     save_transformers(model, recipe, arguments.out / "transformers")
-    print(f"{len(split)} faces drawn in {drawn - start:.0f} s, trained in {done - drawn:.0f} s")
+    print(f"{len(split)} faces drawn in {drawn - start:.0f} s, trained in {trained - drawn:.0f} s")
+
+    # zero-shot on people that training has not seen
     test = recipe.split("test")
     for name in ("simple", "ensemble", "synonyms", "facs"):
         report = zero_shot(f"open_clip:{folder}", name, test, bootstrap=0).evaluation.report

@@ -69,6 +69,7 @@ class BankRecipe(Recipe):
             if not isinstance(facts.get(name), str):
                 raise ValueError(f"the provenance has no {name}")
 
+        # a class needs at least one prompt, and so does the anchor
         prompts, anchor = facts.get("prompts"), facts.get("anchor")
         if not isinstance(prompts, dict) or not all(map(_is_texts, prompts.values())):
             raise ValueError("the provenance has no prompts of each class")
@@ -135,9 +136,11 @@ class BankCache(EntryCache["TextBank"]):
 
     def find_by_words(self, recipe: BankRecipe) -> tuple[str, TextBank] | None:
         """Return key and bank of the newest entry with the same encoder name, prompts and rules."""
+        # the digests are unknown, so every entry is compared, the newest first
         for entry in sorted(self.entries(), key=lambda entry: -entry.modified):
             if entry.facts is None:
                 continue
+            # `entries` has checked these facts already
             if not BankRecipe.from_facts(entry.facts["provenance"]).same_words(recipe):
                 continue
             bank = self.find(entry.key, warn=True)

@@ -88,6 +88,7 @@ def _check_tensor(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
             f"{name} has the wrong type", expected="float32 or float64", found=tensor.dtype
         )
 
+    # (K,), or a scalar for the anchor
     norms = tensor.norm(dim=-1)
     if not bool(torch.isfinite(norms).all()) or not bool((norms > 0).all()):
         raise TextEncoderError(f"{name} has a row that is zero or not finite")

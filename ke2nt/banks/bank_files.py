@@ -45,11 +45,14 @@ def write_bank(bank: TextBank, tensors: Path, facts: Path) -> None:
 
     The JSON is written last, with the digest of the tensors and of itself.
     """
+    # float32 on the CPU, whatever the bank was moved or converted to
     stored = {
         name: getattr(bank, name).to("cpu", torch.float32).contiguous() for name in _TENSOR_NAMES
     }
     data = save_tensors(stored)
     write_bytes(tensors, data)
+
+    # last, so that an interrupted write leaves no JSON that fits
     write_sealed(
         facts,
         {
@@ -89,6 +92,7 @@ def read_bank(
         if digest_bytes(data) != stored["tensors_sha256"]:
             raise ValueError("the file was truncated or altered: its digest differs")
 
+        # the class checks shapes, types and norms
         loaded = load_tensors(data)
         if sorted(loaded) != list(_TENSOR_NAMES):
             raise ValueError(f"expected the tensors {', '.join(_TENSOR_NAMES)}")

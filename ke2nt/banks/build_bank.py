@@ -64,6 +64,8 @@ def build_bank(
     """
     prompt_set = prompts if isinstance(prompts, PromptSet) else PromptSet.load(prompts)
     encoder_id = encoder if isinstance(encoder, str) else encoder.id
+
+    # rendered first: an unknown class is reported before anything is loaded
     recipe = plan_recipe(prompt_set, encoder_id, classes)
     requested = tuple(recipe.prompts)
 
@@ -101,6 +103,8 @@ def fetch_bank(
         CacheError: The cache folder cannot be written.
     """
     classes = tuple(recipe.prompts)
+
+    # without the files there are no digests; the encoder's name and the words must do
     try:
         fingerprint = model.fingerprint()
     except (WeightsUnavailableError, MissingExtraError):
@@ -112,6 +116,7 @@ def fetch_bank(
         noted = replace(bank, provenance={**bank.provenance, "note": note})
         return BuiltBank(noted, classes, "cache", key)
 
+    # the digests complete the key
     recipe = replace(recipe, weights=fingerprint.weights, tokenizer=fingerprint.tokenizer)
     bank, hit = cache.fetch(
         recipe, lambda: encode_bank(model, recipe, prompt_set, cache.bank_class)
@@ -132,6 +137,7 @@ def plan_recipe(
     Raises:
         PromptError: The prompt set has no such class, or one is named twice.
     """
+    # the anchor is rendered from the whole set: the neutral class may not be among the chosen ones
     chosen = prompts if classes is None else prompts.with_classes(list(classes))
     return BankRecipe(
         encoder=encoder,
@@ -196,6 +202,7 @@ def _average_groups(
     vectors = embeddings.detach().to("cpu", torch.float32)
     row = {text: index for index, text in enumerate(texts)}
 
+    # (N_g, D) of each group → (D,) twice
     raw, unit_vectors = [], []
     for group in groups:
         mean, direction = average(vectors[[row[text] for text in group]])

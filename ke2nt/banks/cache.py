@@ -155,6 +155,7 @@ class EntryCache(ABC, Generic[Content]):
             if not _KEY.fullmatch(folder.name) or not folder.is_dir():
                 continue
 
+            # a damaged entry is listed with its problem
             facts, problem = None, None
             try:
                 facts = self.read_facts(folder.name)
@@ -201,6 +202,7 @@ class EntryCache(ABC, Generic[Content]):
 
     @contextmanager
     def _lock(self, key: str) -> Iterator[None]:
+        # beside the entries, because an entry is replaced as a whole folder
         lock = FileLock(self.folder / "locks" / f"{key}.lock")
         with self.writing():
             (self.folder / "locks").mkdir(parents=True, exist_ok=True)

@@ -58,6 +58,7 @@ def _compare(
 ) -> dict[str, Any]:
     (before, old), (after, new) = first, second
 
+    # both have unit norm, so the product is the cosine
     cosine = None
     if old is not None and new is not None and old.shape == new.shape:
         cosine = float(old.double() @ new.double())

@@ -81,6 +81,7 @@ def write_embedded(images: EmbeddedImages, stem: Path, recipe: dict[str, Any]) -
         stem: Path without a suffix.
         recipe: Facts of the recipe that the images belong to.
     """
+    # in memory first, because the JSON needs the digest
     data = io.BytesIO()
     np.save(data, np.ascontiguousarray(images.embeddings, dtype=np.float32))
     write_bytes(stem.with_suffix(".npy"), data.getvalue())
@@ -130,6 +131,7 @@ def read_embedded(stem: Path, recipe: dict[str, Any], count: int) -> EmbeddedIma
             raise ValueError("the embeddings were truncated or altered")
         embeddings = np.load(array_file, mmap_mode="r", allow_pickle=False)
 
+        # JSON has only text as keys
         failed = {int(position): str(reason) for position, reason in facts["failed"].items()}
         images = EmbeddedImages(embeddings, failed, float(facts["logit_scale"]))
         if embeddings.ndim != 2 or embeddings.dtype != np.float32 or images.count != count:

@@ -54,6 +54,7 @@ def arrange(bank: TextBank, geometry: Geometry) -> TextBank:
             hint=did_you_mean(str(geometry), get_args(Geometry)),
         )
 
+    # without the encoder's name: its other words would lie elsewhere
     arranged = _center(bank) if geometry == "centered" else _whiten(bank)
     provenance = {
         "geometry": geometry,
@@ -93,6 +94,7 @@ def _whiten(bank: TextBank) -> TextBank:
 
 def _nearest_orthonormal(rows: Tensor) -> Tensor:
     """(N, D) → (N, D): U Vᵀ of the singular value decomposition, which is (T Tᵀ)^(−1/2) T."""
+    # float64: close sentences have singular values that differ by orders of magnitude
     left, values, right = torch.linalg.svd(rows.double(), full_matrices=False)
     if len(rows) > len(values) or values[-1] < _LEAST * values[0]:
         raise TextEncoderError(

@@ -110,6 +110,7 @@ class ImageCache(EntryCache[EmbeddedImages]):
         stems = [unfinished / f"{start:09d}" for start in starts]
         sizes = [min(piece, recipe.count - start) for start in starts]
 
+        # continue after the pieces that an interrupted process has stored
         pieces = _read_pieces(stems, sizes, facts)
         missing = stems[len(pieces) :]
         if missing:
@@ -119,6 +120,7 @@ class ImageCache(EntryCache[EmbeddedImages]):
                     write_embedded(images, stem, facts)
                 pieces.append(images)
 
+        # readers see nothing before the whole entry is renamed into place
         whole = join_embedded(pieces)
         if not len(whole.embeddings):
             raise DataError(

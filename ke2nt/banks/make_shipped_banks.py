@@ -25,6 +25,7 @@ def make_shipped_banks() -> list[str]:
     encoder = get_text_encoder(DEFAULT_ENCODER)
     fingerprint = encoder.fingerprint()
 
+    # one bank for each shipped prompt set, all its classes
     names = list(list_resources("prompts"))
     for name in names:
         prompts = PromptSet.load(name)
@@ -36,6 +37,7 @@ def make_shipped_banks() -> list[str]:
         bank = encode_bank(encoder, recipe, prompts.name, TextBank)
         write_bank(bank, *shipped_bank_files(name))
 
+    # banks of prompt sets that were removed
     for path in SHIPPED_FOLDER.iterdir():
         if path.stem not in names:
             path.unlink()

@@ -47,6 +47,7 @@ def embed_prompts(
     model = as_text_encoder(encoder, cache_dir=cache_dir)
     texts = sorted(set(prompts))
 
+    # each prompt is a class; sorted, so that the order does not matter
     recipe = BankRecipe(
         encoder=model.id,
         weights="",
@@ -57,6 +58,7 @@ def embed_prompts(
     cache = BankCache(cache_folder(cache_dir), TextBank)
     bank = fetch_bank(model, recipe, f"{len(texts)} single prompts", cache).bank
 
+    # rows in the order of the request, repeated prompts included
     row = {text: index for index, text in enumerate(bank.classes)}
     return bank.raw[[row[text] for text in prompts]]
 

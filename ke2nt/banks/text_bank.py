@@ -123,10 +123,12 @@ class TextBank:
             LabelError: Names and rows do not match, or there is no neutral anchor.
             TextEncoderError: A number is not finite, a row is zero, or a shape is wrong.
         """
+        # float64 is kept for numeric checks; half precision is too coarse for unit vectors
         names = tuple(classes)
         check_row_count(raw, names)
         raw = raw.detach().to(torch.float64 if raw.dtype == torch.float64 else torch.float32)
 
+        # the anchor is the neutral class unless it is given
         if neutral is None:
             neutral = _neutral_row(raw, neutral_index)
         elif neutral.ndim != 1 or neutral.shape[0] != raw.shape[1]:
@@ -137,6 +139,7 @@ class TextBank:
             )
         neutral = neutral.detach().to(raw).clone()
 
+        # clones: the caller may change its tensors later
         return cls(
             embeddings=unit(raw),
             raw=raw.clone(),

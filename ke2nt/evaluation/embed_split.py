@@ -98,6 +98,8 @@ def embed_split(
     """
     if len(split) == 0:
         raise DataError("the split is empty", where=f"{split.dataset} {split.split}")
+
+    # processes of a launcher share the images
     join_group(device)
     folder = cache_folder(cache_dir)
     model = get_image_encoder(encoder, cache_dir=folder) if isinstance(encoder, str) else encoder
@@ -111,6 +113,7 @@ def embed_split(
     )
     images = _fetch(ImageCache(folder), job.recipe(folder), job.piece, job.fill)
 
+    # unreadable images have no row; labels and names follow the rows
     readable = [i for i in range(len(split)) if i not in images.failed]
     failed = ((split.samples[i].name, reason) for i, reason in sorted(images.failed.items()))
     return ImageEmbeddings(

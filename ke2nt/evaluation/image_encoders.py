@@ -52,6 +52,7 @@ def get_image_encoder(
             hint=None if name in IMAGE_ENCODERS else did_you_mean(name, IMAGE_ENCODERS),
         )
 
+    # only a run can have lost its text encoder; the others hold theirs in the same checkpoint
     digests = FileDigests(cache_folder(cache_dir))
     if name == "run":
         return TrainedEncoder(source, digests, text_encoder)

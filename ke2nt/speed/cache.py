@@ -1,4 +1,4 @@
-"""What a text bank costs: encoded anew, and from the cache."""
+"""The time a text bank takes: encoded, and read from the cache."""
 
 from __future__ import annotations
 
@@ -19,31 +19,34 @@ _TEMPLATE = "a benchmark's picture of {class}."
 def cache_speed(
     prompts: str = "paper", encoder: str = "minilm", *, hits: int = 50
 ) -> dict[str, Any]:
-    """Seconds to build one bank: the first time, in a new cache, and on `hits` later ones.
+    """Measure the seconds to build one bank: first in a new cache, then on later cache hits.
 
     Args:
-        prompts: A prompt set; it gets one more template, so that no shipped bank is of it.
-        encoder: A text encoder that is at hand.
+        prompts: A prompt set; it gets one more template, so that no shipped bank covers it.
+        encoder: A text encoder whose files are on this machine.
         hits: How often the cached bank is read.
 
     Returns:
         Plain JSON: `build_seconds`, the median `hit_seconds`, `ratio`, machine.
     """
-    words = PromptSet.load(prompts)
-    words = words.model_copy(update={"templates": (*words.templates, _TEMPLATE)})
+    prompt_set = PromptSet.load(prompts)
+    prompt_set = prompt_set.model_copy(update={"templates": (*prompt_set.templates, _TEMPLATE)})
+
     with tempfile.TemporaryDirectory() as folder:
 
-        def seconds() -> float:
+        def build_seconds() -> float:
             start = time.perf_counter()
-            TextBank.build(words, encoder=encoder, cache_dir=folder)
+            TextBank.build(prompt_set, encoder=encoder, cache_dir=folder)
             return time.perf_counter() - start
 
-        built = seconds()
-        hit = statistics.median(seconds() for _ in range(hits))
+        # the first build encodes and stores, all others read
+        first = build_seconds()
+        hit = statistics.median(build_seconds() for _ in range(hits))
+
     return {
-        "build_seconds": round(built, 4),
+        "build_seconds": round(first, 4),
         "hit_seconds": round(hit, 6),
-        "ratio": round(built / hit, 1),
+        "ratio": round(first / hit, 1),
         "settings": {"prompts": prompts, "encoder": encoder, "hits": hits},
         "machine": machine(),
         "versions": package_versions(),

@@ -55,6 +55,7 @@ def get_text_encoder(spec: str, *, cache_dir: str | Path | None = None) -> TextE
         TextEncoderError: No such encoder, or the class is not a text encoder.
         ConfigError: The dotted path cannot be imported.
     """
+    # names of this package come first, so that no module can hide them
     name, _, source = spec.partition(":")
     if name not in TEXT_ENCODERS and is_dotted_path(spec):
         return _load_extension(spec)
@@ -91,6 +92,8 @@ def as_text_encoder(
     """
     if isinstance(encoder, str):
         return get_text_encoder(encoder, cache_dir=cache_dir)
+
+    # the method name before version 0.2
     if not hasattr(encoder, "encode_text") and hasattr(encoder, "encode"):
         warn_renamed("method", "encode", "encode_text")
         encoder = _EncoderWithOldName(encoder)

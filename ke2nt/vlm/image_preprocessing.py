@@ -55,10 +55,12 @@ class ImagePreprocessing:
             ModelError: Mean or standard deviation is missing, the size is not the tower's, or a
                 value is unknown.
         """
+        # settings without a size take the tower's
         size = _pair(tower_size)
         _check_size(size, _pair(settings.get("size", tower_size)), where)
         _check_choices(settings, where)
 
+        # open_clip's own mean and std are defaults of its code, not of a saved folder
         mean = _read_statistic(settings, "mean", where)
         std = _read_statistic(settings, "std", where)
         if min(std) <= 0:

@@ -29,8 +29,10 @@ def check_processor(processor: Any, side: int, *, where: str) -> None:
     Raises:
         ModelError: Its size is not the tower's, or it does not normalize three channels.
     """
+    # without a crop the image is resized to its final size
     cropped = getattr(processor, "do_center_crop", False)
     size = dict((processor.crop_size if cropped else processor.size) or {})
+    # height and width, or one side; keys that do not apply are None
     sides = {value for value in size.values() if value}
     if sides != {side}:
         raise ModelError(
@@ -40,6 +42,7 @@ def check_processor(processor: Any, side: int, *, where: str) -> None:
             where=where,
         )
 
+    # the image tower was trained on normalized images, so a missing step is an error
     normalizes = getattr(processor, "do_normalize", False)
     for name in ("image_mean", "image_std"):
         values = getattr(processor, name, None)

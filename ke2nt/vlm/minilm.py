@@ -60,6 +60,7 @@ class MiniLM(BuiltinTextEncoder):
         return self._checked_model().encode_text(prompts)
 
     def _checked_model(self) -> TransformersModel:
+        # shipped banks were made with exactly these weights
         folder = _folder()
         weights = folder / "model.safetensors"
         digest = self._digests.of(weights) if weights.is_file() else "no such file"

@@ -75,6 +75,7 @@ class OpenClipModel(VisionLanguageModel):
         Raises:
             WeightsUnavailableError: They are not on this machine and cannot be fetched.
         """
+        # the same file under another configuration is another encoder
         weights = {
             "file": self._digests.of(self._checkpoint()),
             "config": self._source.config,
@@ -117,6 +118,7 @@ class OpenClipModel(VisionLanguageModel):
         from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 
         size = self._source.config.get("vision_cfg", {}).get("image_size", 224)
+        # open_clip's defaults hold for its own architectures, not for saved folders
         if self._source.folder is None:
             defaults = {**asdict(PreprocessCfg()), "size": size}
             settings = merge_preprocess_dict(defaults, self._source.tag)
@@ -140,6 +142,8 @@ class OpenClipModel(VisionLanguageModel):
             ModelError: The model's preprocessing is not the one of its configuration.
         """
         model = self._load_model()
+
+        # cache keys follow the configuration, so the model must agree with it
         settings = dict(model.visual.preprocess_cfg)
         loaded = ImagePreprocessing.from_open_clip(model.visual.image_size, settings, where=self.id)
         if loaded != self.preprocessing:
@@ -299,6 +303,7 @@ def _find_source(source: str) -> OpenClipSource:
         return read_folder(folder.resolve())
     import open_clip
 
+    # not a folder: an architecture of open_clip's list
     arch, _, rest = source.partition("/")
     if arch not in open_clip.list_models():
         raise TextEncoderError(
@@ -309,10 +314,12 @@ def _find_source(source: str) -> OpenClipSource:
         )
     config = open_clip.get_model_config(arch)
 
+    # a known tag wins over a file of the same name
     tag = open_clip.pretrained.get_pretrained_cfg(arch, rest)
     if tag:
         return OpenClipSource(source, arch, config, None, tag)
 
+    # the id holds the name of a checkpoint, not its folder
     path = Path(rest).expanduser()
     if rest and path.is_file():
         return OpenClipSource(f"{arch}/{path.name}", arch, config, path, {})

@@ -60,7 +60,7 @@ def read_folder(folder: Path) -> OpenClipSource:
     try:
         facts = json.loads((folder / _CONFIG).read_bytes())
         config = facts["model_cfg"]
-        config["text_cfg"].get("hf_tokenizer_name")
+        config["text_cfg"].get("hf_tokenizer_name")  # fails here if it is not an object
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise TextEncoderError(
             "the folder holds no open_clip model",
@@ -69,6 +69,7 @@ def read_folder(folder: Path) -> OpenClipSource:
             found="no such file" if isinstance(error, FileNotFoundError) else repr(error),
         ) from error
 
+    # the first name that open_clip itself would load
     checkpoint = next((folder / name for name in _CHECKPOINTS if (folder / name).is_file()), None)
     if checkpoint is None:
         raise TextEncoderError(

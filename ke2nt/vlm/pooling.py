@@ -51,6 +51,7 @@ class SentencePooling:
         Raises:
             TextEncoderError: Its pooling or its last layer is not supported.
         """
+        # newer versions write one name, older ones a switch for each mode
         pooling = _read_json(find(cls.FILE))
         switches = [
             name for name, on in pooling.items() if name.startswith("pooling_") and on is True
@@ -85,6 +86,7 @@ class SentencePooling:
         Returns:
             (N, D).
         """
+        # (N, T, D) → (N, D)
         if self.mode == "cls":
             pooled = tokens[:, 0]
         else:

@@ -131,6 +131,7 @@ class TransformersModel(VisionLanguageModel):
         if not weights or config is None:
             raise self._unavailable(expected=f"config.json and {' or '.join(_WEIGHT_FILES)}")
 
+        # None for CLIP and SigLIP, whose features are pooled by the model itself
         pooling = self._pooling.facts() if self._pooling else None
         return Fingerprint(
             digest_json({"files": self._digests.of_all([config, *weights]), "pooling": pooling}),
@@ -253,6 +254,7 @@ class TransformersModel(VisionLanguageModel):
 
     @cached_property
     def _context_length(self) -> int:
+        # the tightest of all limits that the files name
         config = self._config if self._pooling else self._config.text_config
         limits = [config.max_position_embeddings, self._tokenizer.model_max_length]
         if self._pooling and self._pooling.max_tokens:
@@ -330,6 +332,7 @@ class TransformersModel(VisionLanguageModel):
             if path is not None:
                 return [path]
 
+        # large models are saved in shards with an index
         index = _fetch(self._source, _INDEX)
         if index is None:
             return []

@@ -23,19 +23,22 @@ def oracle(texts):
 def test_every_row_equals_the_average_of_its_prompts(encoder):
     prompts = small_prompts()
     bank = TextBank.build(prompts, encoder)
+
     assert bank.classes == ("neutral", "happiness", "fear")
     assert len(prompts.render("happiness")) == 4
+
     for name, raw, embedding in zip(bank.classes, bank.raw, bank.embeddings, strict=True):
         total, direction = oracle(prompts.render(name))
         np.testing.assert_allclose(raw.numpy(), total, rtol=1e-6, atol=1e-6)
         np.testing.assert_allclose(embedding.numpy(), direction, rtol=1e-6, atol=1e-6)
     total, direction = oracle(prompts.render_anchor())
+
     np.testing.assert_allclose(bank.neutral_raw.numpy(), total, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(bank.neutral.numpy(), direction, rtol=1e-6, atol=1e-6)
     assert bank.raw.dtype == torch.float32
 
 
-def test_one_prompt_differs_from_its_embedding_by_the_norm_alone(encoder):
+def test_raw_of_one_prompt_differs_from_its_embedding_only_in_norm(encoder):
     bank = TextBank.build(small_prompts(templates=["a {class} face"]), encoder)
     row = bank.classes.index("fear")
     torch.testing.assert_close(bank.raw[row] / bank.raw[row].norm(), bank.embeddings[row])
@@ -47,7 +50,7 @@ def test_each_text_is_encoded_once(encoder):
     assert len(texts) == len(set(texts)) == 8  # the anchor is the neutral class's prompts
 
 
-def test_classes_in_the_order_asked_for(encoder):
+def test_classes_in_the_requested_order(encoder):
     bank = TextBank.build(small_prompts(), encoder, classes=["fear", "neutral"])
     whole = TextBank.build(small_prompts(), encoder)
     assert bank.classes == ("fear", "neutral")
@@ -56,7 +59,7 @@ def test_classes_in_the_order_asked_for(encoder):
     assert torch.equal(bank.raw, whole.raw[[2, 0]])
 
 
-def test_the_anchor_is_there_without_the_neutral_class(encoder):
+def test_anchor_without_the_neutral_class(encoder):
     bank = TextBank.build(small_prompts(), encoder, classes=["fear"])
     whole = TextBank.build(small_prompts(), encoder)
     assert bank.neutral_index is None
@@ -69,18 +72,18 @@ def test_another_class_can_be_the_anchor(encoder):
 
 
 @pytest.mark.parametrize("scale", [None, 12.5])
-def test_logit_scale_is_the_encoders_or_the_default(scale):
+def test_logit_scale_of_the_encoder_or_default(scale):
     bank = TextBank.build(small_prompts(), FakeEncoder(scale=scale))
     assert bank.logit_scale == (scale or DEFAULT_LOGIT_SCALE)
     assert bank.provenance["logit_scale_from"] == ("encoder" if scale else "default")
 
 
-def test_an_unknown_class_names_the_nearest(encoder):
+def test_unknown_class_suggests_the_nearest(encoder):
     with pytest.raises(PromptError, match="Did you mean 'happiness'"):
         TextBank.build(small_prompts(), encoder, classes=["happines"])
 
 
-def test_every_prompt_that_would_be_cut_is_named(encoder):
+def test_every_truncated_prompt_is_named(encoder):
     encoder.words = 3
     with pytest.raises(PromptError, match="at most 3 tokens") as caught:
         TextBank.build(small_prompts(), encoder)
@@ -91,7 +94,7 @@ def test_every_prompt_that_would_be_cut_is_named(encoder):
     assert encoder.calls == []
 
 
-def test_provenance_tells_what_the_bank_is_made_from(encoder):
+def test_provenance(encoder):
     facts = TextBank.build(small_prompts(), encoder).provenance
     assert facts["encoder"] == "fake"
     assert facts["weights"] == encoder.weights

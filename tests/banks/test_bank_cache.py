@@ -51,7 +51,7 @@ def test_the_order_of_classes_does_not_change_the_key():
     assert dataclasses.replace(RECIPE, prompts=turned).key == RECIPE.key
 
 
-def test_a_hit_never_encodes(encoder):
+def test_cache_hit_never_encodes(encoder):
     first = TextBank.build(small_prompts(), encoder)
 
     class Poisoned(FakeEncoder):
@@ -64,11 +64,12 @@ def test_a_hit_never_encodes(encoder):
     assert torch.equal(first.embeddings, second.embeddings)
     assert torch.equal(first.neutral_raw, second.neutral_raw)
     assert first.provenance == second.provenance
+
     turned = TextBank.build(small_prompts(), Poisoned(), classes=["fear", "neutral", "happiness"])
     assert torch.equal(turned.raw, first.raw[[2, 0, 1]])
 
 
-def test_equal_prompts_under_another_name_share_the_entry(encoder, cache):
+def test_equal_prompts_under_another_name_share_an_entry(encoder, cache):
     TextBank.build(small_prompts(), encoder)
     bank = TextBank.build(small_prompts(name="twin"), encoder)
     assert len(encoder.calls) == 1
@@ -76,7 +77,7 @@ def test_equal_prompts_under_another_name_share_the_entry(encoder, cache):
 
 
 @pytest.mark.parametrize("name", ["weights", "tokenizer"])
-def test_another_encoder_is_another_entry(encoder, cache, name):
+def test_another_encoder_makes_another_entry(encoder, cache, name):
     TextBank.build(small_prompts(), encoder)
     setattr(encoder, name, "0" * 64)
     TextBank.build(small_prompts(), encoder)
@@ -90,10 +91,11 @@ def only_entry(cache):
 
 @pytest.mark.parametrize("name", ["text_bank.safetensors", "text_bank.json"])
 @pytest.mark.parametrize("damage", ["remove", "truncate", "flip", "empty"])
-def test_damage_is_named_and_mended(encoder, cache, capsys, name, damage):
+def test_damaged_entry_is_reported_and_made_anew(encoder, cache, capsys, name, damage):
     first = TextBank.build(small_prompts(), encoder)
     path = only_entry(cache).path / name
     data = bytearray(path.read_bytes())
+
     if damage == "remove":
         path.unlink()
     elif damage == "flip":
@@ -101,18 +103,21 @@ def test_damage_is_named_and_mended(encoder, cache, capsys, name, damage):
         path.write_bytes(data)
     else:
         path.write_bytes(data[: len(data) // 2] if damage == "truncate" else b"")
+
     second = TextBank.build(small_prompts(), encoder)
     assert len(encoder.calls) == 2
     assert torch.equal(first.embeddings, second.embeddings)
+
     printed = capsys.readouterr()
     assert printed.out == ""
     assert name in printed.err.replace("\n", "")
     assert cache.read(only_entry(cache).key).classes == first.classes
+
     TextBank.build(small_prompts(), encoder)
     assert len(encoder.calls) == 2
 
 
-def test_a_sound_entry_under_a_wrong_key_is_not_believed(encoder, cache):
+def test_valid_entry_under_a_wrong_key_is_rejected(encoder, cache):
     TextBank.build(small_prompts(), encoder)
     stranger = TextBank.build(small_prompts(templates=["{class}"]), encoder)
     keys = {entry.facts["provenance"]["prompts"]["fear"][0]: entry.key for entry in cache.entries()}
@@ -123,9 +128,10 @@ def test_a_sound_entry_under_a_wrong_key_is_not_believed(encoder, cache):
     assert not torch.equal(bank.raw, stranger.raw)
 
 
-def test_eight_processes_end_with_one_entry_and_one_encoding(tmp_path, cache):
+def test_eight_processes_encode_once(tmp_path, cache):
     log = tmp_path / "log"
     script = tmp_path / "eight.py"
+
     script.write_text(
         "import multiprocessing, sys, pathlib, torch\n"
         "from fake_text import FakeEncoder, small_prompts\n"
@@ -142,28 +148,33 @@ def test_eight_processes_end_with_one_entry_and_one_encoding(tmp_path, cache):
         "[p.start() for p in all_]; [p.join() for p in all_]\n"
         "sys.exit(sum(p.exitcode != 0 for p in all_))\n"
     )
+
     paths = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     env = {**os.environ, "PYTHONPATH": paths}
     done = subprocess.run(
         [sys.executable, str(script), str(log)], env=env, timeout=120, capture_output=True
     )
+
     assert done.returncode == 0, done.stderr.decode()
     assert log.read_text() == "encoded\n"
+
     entry = only_entry(cache)
     cache.read(entry.key)
+
     assert cache.leftovers() == []
 
 
-def test_absent_weights_fall_back_on_an_entry_of_that_name(encoder):
+def test_absent_weights_fall_back_on_an_entry_with_the_same_name(encoder):
     known = TextBank.build(small_prompts(), encoder)
 
     class Absent(FakeEncoder):
         def fingerprint(self):
             raise WeightsUnavailableError("no weights here")
 
-    found = TextBank.build(small_prompts(), Absent(), classes=["fear", "neutral", "happiness"])
-    assert torch.equal(found.raw, known.raw[[2, 0, 1]])
-    assert "absent" in found.provenance["note"]
+    bank = TextBank.build(small_prompts(), Absent(), classes=["fear", "neutral", "happiness"])
+    assert torch.equal(bank.raw, known.raw[[2, 0, 1]])
+    assert "absent" in bank.provenance["note"]
+
     with pytest.raises(WeightsUnavailableError):
         TextBank.build(small_prompts(templates=["{class}"]), Absent())
     other = Absent()
@@ -172,7 +183,7 @@ def test_absent_weights_fall_back_on_an_entry_of_that_name(encoder):
         TextBank.build(small_prompts(), other)
 
 
-def test_an_error_of_the_encoder_leaves_nothing_behind(encoder, cache):
+def test_encoder_error_leaves_no_files(encoder, cache):
     def broken(prompts):
         raise OSError("a fault inside the encoder")
 
@@ -183,13 +194,13 @@ def test_an_error_of_the_encoder_leaves_nothing_behind(encoder, cache):
     assert cache.leftovers() == []
 
 
-def test_a_folder_that_cannot_be_used_is_named(encoder, tmp_path):
+def test_unusable_cache_folder_is_named(encoder, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(CacheError, match="--cache-dir"):
         TextBank.build(small_prompts(), encoder, cache_dir=tmp_path / "file")
 
 
-def test_place_of_the_cache(tmp_path, monkeypatch):
+def test_cache_folder(tmp_path, monkeypatch):
     assert cache_folder(tmp_path / "asked") == tmp_path / "asked"
     monkeypatch.setenv("KE2NT_CACHE", str(tmp_path / "set"))
     assert cache_folder() == tmp_path / "set"

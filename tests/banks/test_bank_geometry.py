@@ -17,6 +17,7 @@ def bank(neutral_index=0, classes=("neutral", "anger", "fear"), dim=6):
     common = torch.randn(dim, generator=generator, dtype=torch.float64) * 3
     rows = common + torch.randn(len(classes), dim, generator=generator, dtype=torch.float64)
     anchor = common + torch.randn(dim, generator=generator, dtype=torch.float64)
+
     return TextBank.from_tensors(
         rows,
         classes=classes,
@@ -26,52 +27,64 @@ def bank(neutral_index=0, classes=("neutral", "anger", "fear"), dim=6):
     )
 
 
-def test_paper_is_the_bank_itself():
-    own = bank()
-    assert arrange(own, "paper") is own
+def test_paper_returns_the_bank_unchanged():
+    original = bank()
+    assert arrange(original, "paper") is original
 
 
 @pytest.mark.parametrize("neutral_index", [0, None])
 def test_centered(neutral_index):
-    own = bank(neutral_index)
-    found = arrange(own, "centered")
-    rows = own.embeddings.tolist()
+    original = bank(neutral_index)
+    arranged = arrange(original, "centered")
+    rows = original.embeddings.tolist()
     center = [math.fsum(row[d] for row in rows) / 3 for d in range(6)]
 
     def centered(row):
         moved = [x - c for x, c in zip(row, center, strict=True)]
         return [x / math.sqrt(math.fsum(v * v for v in moved)) for x in moved]
 
-    torch.testing.assert_close(found.embeddings.tolist(), [centered(row) for row in rows])
-    torch.testing.assert_close(found.neutral.tolist(), centered(own.neutral.tolist()))
+    torch.testing.assert_close(arranged.embeddings.tolist(), [centered(row) for row in rows])
+    torch.testing.assert_close(arranged.neutral.tolist(), centered(original.neutral.tolist()))
     # the moves that L_t compares with stay as published
-    torch.testing.assert_close(found.raw - found.neutral_raw, own.raw - own.neutral_raw)
-    assert not torch.equal(found.raw, own.raw)
+    torch.testing.assert_close(
+        arranged.raw - arranged.neutral_raw, original.raw - original.neutral_raw
+    )
+    assert not torch.equal(arranged.raw, original.raw)
 
 
 @pytest.mark.parametrize("neutral_index", [0, None])
 def test_whitened_is_the_nearest_orthonormal_set(neutral_index):
-    own = bank(neutral_index)
-    found = arrange(own, "whitened")
-    before = own.embeddings if neutral_index == 0 else torch.vstack([own.embeddings, own.neutral])
-    after = (
-        found.embeddings if neutral_index == 0 else torch.vstack([found.embeddings, found.neutral])
+    original = bank(neutral_index)
+    arranged = arrange(original, "whitened")
+    before = (
+        original.embeddings
+        if neutral_index == 0
+        else torch.vstack([original.embeddings, original.neutral])
     )
+    after = (
+        arranged.embeddings
+        if neutral_index == 0
+        else torch.vstack([arranged.embeddings, arranged.neutral])
+    )
+
     torch.testing.assert_close(after @ after.T, torch.eye(len(after), dtype=torch.float64))
+
     values, vectors = torch.linalg.eigh(before @ before.T)
     inverse_root = vectors @ torch.diag(values.rsqrt()) @ vectors.T
+
     torch.testing.assert_close(after, inverse_root @ before)
-    torch.testing.assert_close(found.raw, found.embeddings)
+    torch.testing.assert_close(arranged.raw, arranged.embeddings)
+
     if neutral_index == 0:
-        assert torch.equal(found.neutral, found.embeddings[0])
+        assert torch.equal(arranged.neutral, arranged.embeddings[0])
 
 
-def test_an_arranged_bank_is_saved_and_does_not_name_an_encoder(tmp_path):
-    own = TextBank.build("paper")
-    arrange(own, "centered").save(tmp_path)
+def test_saved_arranged_bank_names_no_encoder(tmp_path):
+    original = TextBank.build("paper")
+    arrange(original, "centered").save(tmp_path)
     facts = TextBank.load(tmp_path).provenance
     assert facts["geometry"] == "centered"
-    assert facts["prompts"] == own.provenance["prompts"]
+    assert facts["prompts"] == original.provenance["prompts"]
     assert "encoder" not in facts
     assert facts["of"]["encoder"] == "minilm"
 
@@ -84,14 +97,14 @@ def test_an_arranged_bank_is_saved_and_does_not_name_an_encoder(tmp_path):
         ([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], "whitened"),
     ],
 )
-def test_classes_that_do_not_differ_enough_are_refused(rows, geometry):
-    own = TextBank.from_tensors(
+def test_too_similar_classes_are_refused(rows, geometry):
+    original = TextBank.from_tensors(
         torch.tensor(rows), classes=list("abc")[: len(rows)], neutral_index=0, logit_scale=1.0
     )
     with pytest.raises(TextEncoderError):
-        arrange(own, geometry)
+        arrange(original, geometry)
 
 
-def test_an_unknown_geometry_names_the_known_ones():
+def test_unknown_geometry_lists_the_known_ones():
     with pytest.raises(ConfigError, match=r"paper, centered, whitened.*'whitened'"):
         arrange(bank(), "whitend")

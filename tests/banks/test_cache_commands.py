@@ -59,17 +59,19 @@ def test_build_takes_shipped_banks(cache):
 def test_list(keys, cache):
     listed = call_json("list")
     assert listed["folder"] == str(cache.folder)
+
     by_key = {row["key"]: row for row in listed["entries"]}
     assert set(by_key) == set(keys)
     assert by_key[keys[1]]["classes"] == ["neutral", "fear"]
     assert by_key[keys[0]]["encoder"] == "fake"
     assert by_key[keys[0]]["bytes"] > 500
+
     text = call("list")
     assert keys[0][:12] in text
     assert "small" in text
 
 
-def test_list_of_an_absent_cache(tmp_path):
+def test_list_without_a_cache(tmp_path):
     assert call_json("list", "--cache-dir", str(tmp_path / "none"))["entries"] == []
 
 
@@ -88,7 +90,9 @@ def test_show_needs_one_key(keys):
 
 def test_diff(keys):
     changes = call_json("diff", *keys)
+
     assert changes["settings"] == {"logit_scale": [100.0, 7.0]}
+
     rows = {row["class"]: row for row in changes["classes"]}
     assert rows["fear"]["removed"] == ["the face looks afraid"]
     assert rows["fear"]["added"] == []
@@ -96,6 +100,7 @@ def test_diff(keys):
     assert rows["happiness"]["cosine"] is None
     assert len(rows["happiness"]["removed"]) == 4
     assert changes["anchor"]["removed"] == ["the face looks neutral"]
+
     same = call_json("diff", keys[0], keys[0])
     assert same["settings"] == {}
     assert [row["cosine"] for row in same["classes"]] == pytest.approx([1, 1, 1])
@@ -105,11 +110,13 @@ def test_diff(keys):
 def test_verify_and_prune(keys, cache):
     assert "all sound" in call("verify")
     assert call_json("prune") == []
+
     damage(cache, keys[1])
     with pytest.raises(CacheError, match="1 of 2"):
         call("verify")
     states = {row["key"]: row["state"] for row in rows_of(call("list"))}
     assert states == {keys[0][:12]: "", keys[1][:12]: ""}  # the list reads the JSON alone
+
     (removed,) = call_json("prune")
     assert removed["key"] == keys[1]
     assert "altered" in removed["reason"]
@@ -130,7 +137,7 @@ def test_prune_by_age_and_all(keys, cache):
     assert list(cache.entries()) == []
 
 
-def test_prune_takes_what_a_cut_off_write_left(keys, cache):
+def test_prune_removes_leftovers_of_interrupted_writes(keys, cache):
     for name, age in ((".half.old", 7200), (".half.new", 0)):
         folder = cache.folder / "banks" / name
         folder.mkdir()
@@ -140,21 +147,24 @@ def test_prune_takes_what_a_cut_off_write_left(keys, cache):
     assert [path.name for path in cache.leftovers()] == [".half.new"]
 
 
-def test_markup_in_an_entry_is_only_text(cache):
+def test_markup_in_an_entry_is_plain_text(cache):
     TextBank.build(small_prompts(name="a"), type("E", (FakeEncoder,), {"id": "[/red] [x]"})())
     assert "[/red] [x]" in call("list")
 
 
-def test_the_error_contract_of_the_command_line(keys, cache):
+def test_error_contract_of_the_command_line(keys, cache):
     damage(cache, keys[0])
     done = run_ke2nt("cache", "verify", "--json")
+
     assert done.returncode == 2
     assert {row["key"] for row in json.loads(done.stdout)["entries"] if row["problem"]} == {keys[0]}
     assert len(done.stderr.splitlines()) == 1
     assert done.stderr.startswith("error: 1 of 2 cache entries")
+
     done = run_ke2nt(
         "cache", "build", "--prompts", "paper", "--encoder", "openclip:ViT-B-16/openai"
     )
+
     assert (done.returncode, done.stdout) == (2, "")
     assert "Did you mean 'open_clip'" in done.stderr
     assert len(done.stderr.splitlines()) == 1

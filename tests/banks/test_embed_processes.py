@@ -52,15 +52,20 @@ def test_two_processes_share_embedding_and_evaluation(faces, tmp_path, monkeypat
     command += ["--split", "test", "--batch-size", "2", "--device", "cpu", "--json"]
     before = SCRIPT.format(tests=str(Path(__file__).parent), out=str(tmp_path))
     done, second = run_ke2nt_twice(*command, "--out", tmp_path / "report", before=before)
+
     assert (done.returncode, second.returncode) == (0, 0), done.stderr + second.stderr
     assert second.stdout == ""
+
     shares = [json.loads((tmp_path / f"embedded-{rank}.json").read_text()) for rank in (0, 1)]
     assert [share["embedded"] for share in shares] == [15, 12]  # pieces 0, 2, 4, 6; 1, 3, 5
+
     for share in shares:
         np.testing.assert_allclose(share["rows"], expected(random_images(27)), rtol=0, atol=1e-6)
     shared = json.loads(done.stdout)  # one document: the second process is silent
+
     assert shared["n"] == 6
     assert (tmp_path / "report" / "report.html").is_file()
+
     monkeypatch.setattr(sys, "argv", ["ke2nt", *command])
     with pytest.raises(SystemExit, match="0"):
         main()

@@ -32,13 +32,16 @@ def entries(cache):
     return [path for path in (cache / "images").iterdir() if not path.name.startswith(".")]
 
 
-def test_a_second_time_nothing_is_loaded_or_read(cache, monkeypatch):
+def test_cache_hit_loads_and_reads_nothing(cache, monkeypatch):
     split = random_images(20)
     first = embed_split(FakeImageEncoder(), split, cache_dir=cache)
+
     np.testing.assert_allclose(first.embeddings, expected(split), rtol=0, atol=1e-6)
+
     monkeypatch.setattr(FakeImageEncoder, "load", lambda *_: pytest.fail("loaded the model"))
     monkeypatch.setattr(FakeImageEncoder, "preprocess", lambda *_: pytest.fail("read an image"))
     second = embed_split(FakeImageEncoder(), split, cache_dir=cache, batch_size=7)
+
     assert isinstance(second.embeddings, np.memmap)
     assert not second.embeddings.flags.writeable
     assert np.array_equal(first.embeddings, second.embeddings)
@@ -52,9 +55,9 @@ def test_labels_are_not_part_of_the_key(cache):
     encoder = FakeImageEncoder()
     embed_split(encoder, split, cache_dir=cache)
     other = tuple(dataclasses.replace(s, label=1) for s in split.samples)
-    found = embed_split(encoder, dataclasses.replace(split, samples=other), cache_dir=cache)
+    images = embed_split(encoder, dataclasses.replace(split, samples=other), cache_dir=cache)
     assert encoder.loaded == 1
-    assert found.labels.tolist() == [1] * 6
+    assert images.labels.tolist() == [1] * 6
 
 
 @pytest.mark.parametrize(
@@ -70,7 +73,7 @@ def test_labels_are_not_part_of_the_key(cache):
     ],
     ids=["weights", "preprocessing", "images", "split", "fewer", "order", "precision"],
 )
-def test_whatever_decides_the_embeddings_makes_another_entry(cache, change):
+def test_every_change_makes_another_entry(cache, change):
     embed_split(FakeImageEncoder(), random_images(6), cache_dir=cache)
     encoder, split, options = change()
     embed_split(encoder, split, cache_dir=cache, **options)
@@ -80,7 +83,7 @@ def test_whatever_decides_the_embeddings_makes_another_entry(cache, change):
 
 @pytest.mark.parametrize("name", ["embeddings.npy", "embeddings.json"])
 @pytest.mark.parametrize("damage", ["flip", "cut", "delete", "nonsense"])
-def test_a_damaged_entry_is_named_and_made_anew(cache, capsys, name, damage):
+def test_damaged_entry_is_reported_and_made_anew(cache, capsys, name, damage):
     split = random_images(6)
     before = np.array(embed_split(FakeImageEncoder(), split, cache_dir=cache).embeddings)
     (entry,) = entries(cache)
@@ -92,42 +95,44 @@ def test_a_damaged_entry_is_named_and_made_anew(cache, capsys, name, damage):
     if damage == "delete":
         path.unlink()
     encoder = FakeImageEncoder()
-    found = embed_split(encoder, split, cache_dir=cache)
+    images = embed_split(encoder, split, cache_dir=cache)
+
     assert encoder.loaded == 1
-    assert np.array_equal(found.embeddings, before)
+    assert np.array_equal(images.embeddings, before)
     assert "damaged cache entry" in capsys.readouterr().err
     assert embed_split(encoder, split, cache_dir=cache) is not None
     assert encoder.loaded == 1
 
 
-def test_an_entry_under_a_wrong_name_is_not_believed(cache):
+def test_valid_entry_under_a_wrong_key_is_rejected(cache):
     embed_split(FakeImageEncoder(), random_images(6), cache_dir=cache)
     (first,) = entries(cache)
     embed_split(FakeImageEncoder(), random_images(6, seed=1), cache_dir=cache)
     (second,) = (path for path in entries(cache) if path != first)
     for name in ("embeddings.npy", "embeddings.json"):
         (second / name).write_bytes((first / name).read_bytes())
-    found = embed_split(FakeImageEncoder(), random_images(6, seed=1), cache_dir=cache)
+    images = embed_split(FakeImageEncoder(), random_images(6, seed=1), cache_dir=cache)
     np.testing.assert_allclose(
-        found.embeddings, expected(random_images(6, seed=1)), rtol=0, atol=1e-6
+        images.embeddings, expected(random_images(6, seed=1)), rtol=0, atol=1e-6
     )
 
 
-def test_work_that_was_cut_off_goes_on_where_it_stopped(cache, monkeypatch):
+def test_interrupted_work_is_resumed(cache, monkeypatch):
     monkeypatch.setattr(embed, "_PIECE", 8)
     split = random_images(30)
     stopped = FakeImageEncoder(stop_after=21)
     with pytest.raises(KeyboardInterrupt):
         embed_split(stopped, split, cache_dir=cache, batch_size=4)
     assert entries(cache) == []
+
     again = FakeImageEncoder()
-    found = embed_split(again, split, cache_dir=cache, batch_size=4)
+    images = embed_split(again, split, cache_dir=cache, batch_size=4)
     assert again.embedded == 30 - 16  # two pieces of 8 were kept
-    np.testing.assert_allclose(found.embeddings, expected(split), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(images.embeddings, expected(split), rtol=0, atol=1e-6)
     assert len(entries(cache)) == len(list((cache / "images").iterdir())) == 1
 
 
-def test_a_damaged_piece_is_made_anew(cache, monkeypatch):
+def test_damaged_piece_is_made_anew(cache, monkeypatch):
     monkeypatch.setattr(embed, "_PIECE", 8)
     split = random_images(30)
     with pytest.raises(KeyboardInterrupt):
@@ -137,9 +142,10 @@ def test_a_damaged_piece_is_made_anew(cache, monkeypatch):
     data[-1] ^= 1
     second.write_bytes(data)
     again = FakeImageEncoder()
-    found = embed_split(again, split, cache_dir=cache, batch_size=4)
+    images = embed_split(again, split, cache_dir=cache, batch_size=4)
+
     assert again.embedded == 30 - 8
-    np.testing.assert_allclose(found.embeddings, expected(split), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(images.embeddings, expected(split), rtol=0, atol=1e-6)
 
 
 def on_disk(root, count, bad=()):
@@ -153,22 +159,23 @@ def on_disk(root, count, bad=()):
     return FaceSplit("files", "test", CLASSES, samples)
 
 
-def test_unreadable_images_are_named_and_left_out(cache, tmp_path, monkeypatch):
+def test_unreadable_images_are_named_and_skipped(cache, tmp_path, monkeypatch):
     monkeypatch.setattr(embed, "_PIECE", 4)
     split = on_disk(tmp_path / "faces", 11, bad=(0, 4, 5, 6, 7, 10))
     (tmp_path / "faces" / "2.png").unlink()
+
     for _ in range(2):
-        found = embed_split(FakeImageEncoder(), split, cache_dir=cache, batch_size=2)
-        assert found.names == ("1.png", "3.png", "8.png", "9.png")
-        assert found.labels.tolist() == [1, 1, 0, 1]
+        images = embed_split(FakeImageEncoder(), split, cache_dir=cache, batch_size=2)
+        assert images.names == ("1.png", "3.png", "8.png", "9.png")
+        assert images.labels.tolist() == [1, 1, 0, 1]
         failed = [f"{i}.png" for i in (0, 2, 4, 5, 6, 7, 10)]
-        assert [name for name, _ in found.failed] == failed
-        assert "no such file" in dict(found.failed)["2.png"]
+        assert [name for name, _ in images.failed] == failed
+        assert "no such file" in dict(images.failed)["2.png"]
         good = split.subset([1, 3, 8, 9])
-        np.testing.assert_allclose(found.embeddings, expected(good), rtol=0, atol=1e-6)
+        np.testing.assert_allclose(images.embeddings, expected(good), rtol=0, atol=1e-6)
 
 
-def test_when_nothing_can_be_read(cache, tmp_path):
+def test_split_without_readable_images(cache, tmp_path):
     split = on_disk(tmp_path / "faces", 3, bad=range(3))
     with pytest.raises(DataError, match="no image of the split can be read"):
         embed_split(FakeImageEncoder(), split, cache_dir=cache)
@@ -177,7 +184,7 @@ def test_when_nothing_can_be_read(cache, tmp_path):
         embed_split(FakeImageEncoder(), random_images(0), cache_dir=cache)
 
 
-def test_an_image_that_changes_makes_another_entry(cache, tmp_path):
+def test_changed_image_makes_another_entry(cache, tmp_path):
     split = on_disk(tmp_path / "faces", 4)
     encoder = FakeImageEncoder()
     embed_split(encoder, split, cache_dir=cache)
@@ -185,15 +192,18 @@ def test_an_image_that_changes_makes_another_entry(cache, tmp_path):
     old, stat = path.read_bytes(), path.stat()
     Image.fromarray(np.zeros((9, 7, 3), np.uint8)).save(path)
     changed = embed_split(encoder, split, cache_dir=cache)
+
     np.testing.assert_allclose(changed.embeddings, expected(split), rtol=0, atol=1e-6)
     assert encoder.loaded == 2
+
     path.write_bytes(old)
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     embed_split(encoder, split, cache_dir=cache)
+
     assert encoder.loaded == 2
 
 
-def test_digests_of_files_are_remembered_once_they_have_settled(tmp_path, monkeypatch):
+def test_file_digests_are_remembered_once_files_have_settled(tmp_path, monkeypatch):
     split = on_disk(tmp_path / "faces", 4)
     read = []
     real = split_digest.__globals__["digest_file"]
@@ -201,30 +211,37 @@ def test_digests_of_files_are_remembered_once_they_have_settled(tmp_path, monkey
         split_digest.__globals__, "digest_file", lambda path: read.append(path) or real(path)
     )
     first = split_digest(split, tmp_path / "memo")
+
     assert split_digest(split, tmp_path / "memo") == first
     assert len(read) == 8  # files this young are read each time
+
     past = time.time() - 60
     for sample in split.samples:
         os.utime(sample.source, (past, past))
+
     assert split_digest(split, tmp_path / "memo") == first
     assert split_digest(split, tmp_path / "memo") == first
     assert len(read) == 12
+
     for note in (tmp_path / "memo" / "digests").iterdir():
         note.write_bytes(note.read_bytes()[:-3])
+
     assert split_digest(split, tmp_path / "memo") == first
     assert len(read) == 16
+
     renamed = dataclasses.replace(split.samples[0], name="x")
     moved = dataclasses.replace(split, samples=(renamed, *split.samples[1:]))
+
     assert split_digest(moved, tmp_path / "memo") != first
 
 
 def worker(cache, log, count):
     split = random_images(count)
-    found = embed_split(FakeImageEncoder(log=Path(log)), split, cache_dir=cache, batch_size=4)
-    assert np.allclose(found.embeddings, expected(split), rtol=0, atol=1e-6)
+    images = embed_split(FakeImageEncoder(log=Path(log)), split, cache_dir=cache, batch_size=4)
+    assert np.allclose(images.embeddings, expected(split), rtol=0, atol=1e-6)
 
 
-def test_of_many_processes_one_embeds(cache, tmp_path):
+def test_one_of_many_processes_embeds(cache, tmp_path):
     log = tmp_path / "log"
     context = multiprocessing.get_context("fork")
     processes = [context.Process(target=worker, args=(cache, str(log), 60)) for _ in range(6)]
@@ -237,13 +254,13 @@ def test_of_many_processes_one_embeds(cache, tmp_path):
     assert len(entries(cache)) == 1
 
 
-def test_a_cache_that_cannot_be_written(tmp_path):
+def test_unwritable_cache(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(CacheError, match="--cache-dir or KE2NT_CACHE"):
         embed_split(FakeImageEncoder(), random_images(3), cache_dir=tmp_path / "file")
 
 
-def test_an_embedding_without_a_direction_is_an_error(cache, monkeypatch):
+def test_zero_embedding_is_refused(cache, monkeypatch):
     monkeypatch.setattr(
         FakeImageEncoder, "encode_image", lambda self, pixels: pixels[:, 0, 0] * 0.0
     )
@@ -251,7 +268,7 @@ def test_an_embedding_without_a_direction_is_an_error(cache, monkeypatch):
         embed_split(FakeImageEncoder(), random_images(3), cache_dir=cache)
 
 
-def test_the_cache_command_lists_verifies_and_prunes_them(cache):
+def test_cache_command_lists_verifies_and_prunes(cache):
     def call(*words):
         done = CliRunner().invoke(app, [*words, "--cache-dir", str(cache), "--json"])
         return json.loads(done.stdout), done.exception
@@ -259,20 +276,25 @@ def test_the_cache_command_lists_verifies_and_prunes_them(cache):
     embed_split(FakeImageEncoder(), random_images(3), cache_dir=cache)
     embed_split(FakeImageEncoder(), random_images(4, split="val"), cache_dir=cache)
     listed, _ = call("list")
+
     assert listed["entries"] == []
     assert {(row["dataset"], row["split"], row["count"]) for row in listed["images"]} == {
         ("random", "test", 3),
         ("random", "val", 4),
     }
+
     table = CliRunner().invoke(app, ["list", "--cache-dir", str(cache)]).stdout
     assert "2 splits of images" in table
     assert "fake:images" in table
     assert call("prune")[0] == []
+
     bad = entries(cache)[0]
     (bad / "embeddings.npy").write_bytes(b"x")
     rows, problem = call("verify")
+
     assert [row["key"] for row in rows["entries"] if row["problem"]] == [bad.name]
     assert isinstance(problem, CacheError)
+
     (gone,), _ = call("prune")
     assert gone["key"] == bad.name
     assert len(entries(cache)) == 1
@@ -280,7 +302,7 @@ def test_the_cache_command_lists_verifies_and_prunes_them(cache):
     assert entries(cache) == []
 
 
-def test_the_facts_of_an_entry_say_what_it_is(cache):
+def test_facts_of_an_entry(cache):
     embed_split(FakeImageEncoder(), random_images(3), cache_dir=cache)
     facts = json.loads((entries(cache)[0] / "embeddings.json").read_text())
     assert facts["recipe"]["encoder"] == "fake:images"

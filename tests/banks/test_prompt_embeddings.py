@@ -15,14 +15,14 @@ from ke2nt.vlm.base import WeightsUnavailableError
 TEXTS = ["a sad face", "a happy face", "a sad face", "an angry face"]
 
 
-def test_rows_are_the_towers_own_in_the_order_asked_for(encoder):
-    found = embed_prompts(TEXTS, encoder)
-    assert found.dtype == torch.float32
-    assert np.array_equal(found.numpy(), np.stack([vector(text) for text in TEXTS]))
+def test_rows_are_unchanged_and_in_the_requested_order(encoder):
+    embeddings = embed_prompts(TEXTS, encoder)
+    assert embeddings.dtype == torch.float32
+    assert np.array_equal(embeddings.numpy(), np.stack([vector(text) for text in TEXTS]))
     assert sorted(encoder.calls[0]) == sorted(set(TEXTS))
 
 
-def test_a_hit_needs_no_text_model_whatever_the_order(encoder):
+def test_cache_hit_needs_no_text_model_in_any_order(encoder):
     first = embed_prompts(TEXTS, encoder)
     again = embed_prompts(TEXTS[::-1], encoder)
     assert len(encoder.calls) == 1
@@ -37,7 +37,7 @@ def test_other_weights_or_prompts_are_encoded_anew(encoder):
     assert len(encoder.calls) == 3
 
 
-def test_absent_weights_are_no_hindrance_for_cached_prompts(encoder, monkeypatch):
+def test_cached_prompts_need_no_weights(encoder, monkeypatch):
     first = embed_prompts(TEXTS, encoder)
 
     def absent():
@@ -45,22 +45,23 @@ def test_absent_weights_are_no_hindrance_for_cached_prompts(encoder, monkeypatch
 
     monkeypatch.setattr(encoder, "fingerprint", absent)
     assert torch.equal(embed_prompts(TEXTS, encoder), first)
+
     with pytest.raises(WeightsUnavailableError):
         embed_prompts(["something else"], encoder)
 
 
 @pytest.mark.parametrize("prompts", [[], "one text", ["fine", " "]])
-def test_what_is_no_list_of_prompts_is_refused(encoder, prompts):
+def test_invalid_lists_of_prompts_are_refused(encoder, prompts):
     with pytest.raises(PromptError):
         embed_prompts(prompts, encoder)
 
 
-def test_a_prompt_that_would_be_cut_is_refused():
+def test_truncated_prompt_is_refused():
     with pytest.raises(PromptError, match="truncated"):
         embed_prompts(["far too many words for it"], FakeEncoder(words=3))
 
 
-def test_minilm_gives_the_embeddings_of_the_shipped_bank():
+def test_minilm_equals_the_shipped_bank():
     bank = TextBank.build("simple", classes=["happiness", "fear"])
-    found = embed_prompts(["a photo of a happy face.", "a photo of a fearful face."], "minilm")
-    assert torch.allclose(found, bank.raw, atol=1e-6)
+    embeddings = embed_prompts(["a photo of a happy face.", "a photo of a fearful face."], "minilm")
+    assert torch.allclose(embeddings, bank.raw, atol=1e-6)

@@ -28,14 +28,14 @@ def no_minilm(monkeypatch):
     monkeypatch.setattr(minilm.importlib.util, "find_spec", lambda name: None)
 
 
-def test_each_shipped_prompt_set_has_one_and_nothing_else_is_there():
+def test_every_shipped_prompt_set_has_a_bank():
     files = {path.name for name in SETS for path in shipped_bank_files(name)}
     assert {path.name for path in SHIPPED_FOLDER.iterdir()} == files, MAKE
     assert sum(path.stat().st_size for path in SHIPPED_FOLDER.iterdir()) < 300_000
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_a_shipped_bank_is_up_to_date_with_its_prompts(name):
+def test_shipped_bank_is_up_to_date_with_its_prompts(name):
     stored = BankRecipe.from_facts(
         json.loads(shipped_bank_files(name)[1].read_text())["provenance"]
     )
@@ -49,6 +49,7 @@ def test_a_shipped_bank_is_up_to_date_with_its_prompts(name):
 def test_shipped_banks_equal_the_encoder():
     encoder = get_text_encoder("minilm")
     prints = encoder.fingerprint()
+
     for name in SETS:
         shipped = TextBank.build(name)
         assert (shipped.provenance["weights"], shipped.provenance["tokenizer"]) == (
@@ -64,19 +65,20 @@ def test_shipped_banks_equal_the_encoder():
 
 
 @pytest.mark.parametrize("dataset", sorted(DATASET_LABELS))
-def test_a_shipped_bank_serves_every_label_set_without_the_package(no_minilm, dataset, cache):
+def test_shipped_bank_covers_every_label_set_without_the_package(no_minilm, dataset, cache):
     classes = DATASET_LABELS[dataset]
     whole = TextBank.build("paper")
     bank = TextBank.build("paper", classes=classes)
     assert bank.classes == classes
     assert bank.neutral_index == classes.index("neutral")
+
     row = whole.classes.index("fear")
     assert torch.equal(bank.raw[classes.index("fear")], whole.raw[row])
     assert torch.equal(bank.neutral, whole.embeddings[whole.classes.index("neutral")])
     assert list(cache.entries()) == []
 
 
-def test_a_copy_of_a_shipped_set_is_served_too(no_minilm):
+def test_copy_of_a_shipped_set_uses_its_bank(no_minilm):
     copy = PromptSet(**{**PromptSet.load("paper").to_dict(), "name": "mine"})
     bank = TextBank.build(copy, classes=["sadness"])
     assert torch.equal(bank.raw[0], TextBank.build("paper", classes=["sadness"]).raw[0])
@@ -92,7 +94,7 @@ def test_new_words_need_the_encoder(no_minilm, change):
         TextBank.build(prompts)
 
 
-def test_a_shipped_bank_loads_no_text_library():
+def test_shipped_bank_loads_no_text_library():
     code = (
         "import sys\n"
         "from ke2nt import TextBank\n"

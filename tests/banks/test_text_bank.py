@@ -33,13 +33,13 @@ def test_from_tensors_normalizes_and_keeps_raw(bank, raw):
     assert (bank.dim, bank.num_classes, bank.logit_scale) == (3, 3, 50.0)
 
 
-def test_the_bank_does_not_share_memory_with_its_source(bank, raw):
+def test_bank_does_not_share_memory_with_its_source(bank, raw):
     raw.zero_()
     assert float(bank.raw.abs().sum()) > 0
     assert float(bank.neutral_raw.abs().sum()) > 0
 
 
-def test_an_anchor_of_its_own_where_no_class_is_neutral(raw):
+def test_separate_anchor_without_a_neutral_class(raw):
     anchor = torch.tensor([0.0, 2.0, 0.0])
     bank = TextBank.from_tensors(
         raw, classes=["a", "b", "c"], neutral_index=None, logit_scale=1.0, neutral=anchor
@@ -49,7 +49,7 @@ def test_an_anchor_of_its_own_where_no_class_is_neutral(raw):
     assert bank.neutral_raw.tolist() == [0.0, 2.0, 0.0]
 
 
-def test_a_bank_is_frozen(bank):
+def test_bank_is_frozen(bank):
     with pytest.raises(dataclasses.FrozenInstanceError):
         bank.logit_scale = 1.0
 
@@ -93,7 +93,7 @@ def test_embeddings_without_unit_norm_are_refused(bank):
         dataclasses.replace(bank, embeddings=bank.embeddings * 1.01)
 
 
-def test_select_gives_the_order_asked_for(bank):
+def test_select_in_the_requested_order(bank):
     chosen = bank.select(["fear", "neutral"])
     assert chosen.classes == ("fear", "neutral")
     assert chosen.neutral_index == 1
@@ -107,14 +107,14 @@ def test_select_without_neutral_keeps_the_anchor(bank):
     assert torch.equal(chosen.neutral, bank.neutral)
 
 
-def test_select_names_the_nearest_class(bank):
+def test_select_suggests_the_nearest_class(bank):
     with pytest.raises(LabelError, match="Did you mean 'happiness'"):
         bank.select(["happines"])
     with pytest.raises(LabelError, match="repeated"):
         bank.select(["fear", "fear"])
 
 
-def test_save_and_load_are_inverse(bank, tmp_path):
+def test_load_inverts_save(bank, tmp_path):
     bank.save(tmp_path)
     loaded = TextBank.load(tmp_path)
     for name in ("embeddings", "raw", "neutral", "neutral_raw"):
@@ -132,10 +132,11 @@ def test_to_moves_and_converts(bank):
 
 @pytest.mark.parametrize("name", ["text_bank.safetensors", "text_bank.json"])
 @pytest.mark.parametrize("damage", ["remove", "truncate", "flip"])
-def test_damage_is_found(bank, tmp_path, name, damage):
+def test_damage_is_detected(bank, tmp_path, name, damage):
     bank.save(tmp_path)
     path = tmp_path / name
     data = bytearray(path.read_bytes())
+
     if damage == "remove":
         path.unlink()
     elif damage == "truncate":
@@ -143,11 +144,12 @@ def test_damage_is_found(bank, tmp_path, name, damage):
     else:
         data[-9] ^= 1
         path.write_bytes(data)
+
     with pytest.raises(CheckpointError, match=name):
         TextBank.load(tmp_path)
 
 
-def test_a_changed_fact_is_found(bank, tmp_path):
+def test_changed_fact_is_detected(bank, tmp_path):
     bank.save(tmp_path)
     path = tmp_path / "text_bank.json"
     facts = json.loads(path.read_text())
@@ -157,6 +159,6 @@ def test_a_changed_fact_is_found(bank, tmp_path):
         TextBank.load(tmp_path)
 
 
-def test_a_folder_without_a_bank_is_named(tmp_path):
+def test_folder_without_a_bank_is_named(tmp_path):
     with pytest.raises(CheckpointError, match="text_bank"):
         TextBank.load(tmp_path)

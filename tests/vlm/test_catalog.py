@@ -35,13 +35,13 @@ def test_unknown_specs(spec, words):
         get_text_encoder(spec)
 
 
-def test_encoders_keep_the_protocol():
+def test_encoders_follow_the_protocol():
     assert isinstance(get_text_encoder("minilm"), TextEncoder)
     assert isinstance(FakeEncoder(), TextEncoder)
 
 
 @needs_minilm
-def test_minilm_is_the_mean_of_its_tokens_with_unit_norm():
+def test_minilm_averages_tokens_to_unit_norm():
     texts = ["a photo of a happy face.", "fear"]
     encoded = get_text_encoder("minilm").encode_text(texts)
     folder = str(minilm._folder())
@@ -80,7 +80,7 @@ def test_minilm_with_other_weights(monkeypatch, tmp_path):
         get_text_encoder("minilm").encode_text(["a face"])
 
 
-def test_digests_of_large_files_are_remembered_until_they_change(tmp_path, monkeypatch):
+def test_file_digests_are_remembered_until_the_file_changes(tmp_path, monkeypatch):
     path = tmp_path / "weights"
     path.write_bytes(b"a" * (1 << 20))
     digests = FileDigests(tmp_path / "cache")
@@ -90,8 +90,11 @@ def test_digests_of_large_files_are_remembered_until_they_change(tmp_path, monke
         patch.setattr(module, "digest_file", lambda path: pytest.fail("read again"))
         assert digests.of(path) == first
     path.write_bytes(b"b" * (1 << 20))
+
     assert digests.of(path) != first
+
     (note,) = (tmp_path / "cache" / "digests").iterdir()
     note.write_text("[]")
+
     assert digests.of(path) != first
     assert str(tmp_path) not in note.read_text()

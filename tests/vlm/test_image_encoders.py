@@ -25,7 +25,7 @@ from ke2nt.models.linear import LinearClassifier
 CLASSES = ("neutral", "happiness")
 
 
-def picture(height, width, seed):
+def smooth_image(height, width, seed):
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (height // 5, width // 5, 3), dtype=np.uint8)
     return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
@@ -34,20 +34,20 @@ def picture(height, width, seed):
 @pytest.fixture(scope="module")
 def split(tmp_path_factory):
     """Files of several sizes and kinds, one of them no image."""
-    root = tmp_path_factory.mktemp("pictures")
+    root = tmp_path_factory.mktemp("images")
     shapes = [(32, 32), (48, 48), (90, 60), (41, 100), (64, 64)]
     samples = []
     for i, shape in enumerate(shapes):
-        image = picture(*shape, seed=i)
+        image = smooth_image(*shape, seed=i)
         image = image.convert("L") if i % 2 else image
         image.save(root / f"{i}.png")
         samples.append(FaceSample(f"{i}.png", root / f"{i}.png", i % 2))
     (root / "bad.png").write_bytes(b"no image")
     samples.insert(2, FaceSample("bad.png", root / "bad.png", 0))
-    return FaceSplit("pictures", "test", CLASSES, tuple(samples))
+    return FaceSplit("images", "test", CLASSES, tuple(samples))
 
 
-def pictures(split):
+def open_images(split):
     return [Image.open(s.source) for s in split.samples if s.name != "bad.png"]
 
 
@@ -55,50 +55,52 @@ def unit(features):
     return torch.nn.functional.normalize(features.detach(), dim=-1).numpy()
 
 
-def test_an_open_clip_folder(small_clip, split):
-    found = embed_split(f"open_clip:{small_clip.open_clip}", split)
+def test_open_clip_folder(small_clip, split):
+    images = embed_split(f"open_clip:{small_clip.open_clip}", split)
     model, _, preprocess = open_clip.create_model_and_transforms(
         f"local-dir:{small_clip.open_clip}"
     )
-    images = torch.stack([preprocess(image) for image in pictures(split)])
-    expected = unit(model.eval().encode_image(images))
-    np.testing.assert_allclose(found.embeddings, expected, rtol=0, atol=1e-6)
-    assert found.embeddings.dtype == np.float32
-    assert found.names == ("0.png", "1.png", "2.png", "3.png", "4.png")
-    assert found.labels.tolist() == [0, 1, 0, 1, 0]
-    assert found.classes == CLASSES
-    assert found.failed[0][0] == "bad.png"
-    assert found.logit_scale == pytest.approx(float(model.logit_scale.exp().detach()))
-    assert found.text_encoder == f"open_clip:{small_clip.open_clip}"
-    assert found.trained_classes is None
+    inputs = torch.stack([preprocess(image) for image in open_images(split)])
+    expected = unit(model.eval().encode_image(inputs))
+
+    np.testing.assert_allclose(images.embeddings, expected, rtol=0, atol=1e-6)
+    assert images.embeddings.dtype == np.float32
+    assert images.names == ("0.png", "1.png", "2.png", "3.png", "4.png")
+    assert images.labels.tolist() == [0, 1, 0, 1, 0]
+    assert images.classes == CLASSES
+    assert images.failed[0][0] == "bad.png"
+    assert images.logit_scale == pytest.approx(float(model.logit_scale.exp().detach()))
+    assert images.text_encoder == f"open_clip:{small_clip.open_clip}"
+    assert images.trained_classes is None
 
 
-def test_an_architecture_with_a_checkpoint(small_clip, split, tmp_path):
+def test_open_clip_architecture_with_checkpoint(small_clip, split, tmp_path):
     config = json.loads((small_clip.open_clip / "open_clip_config.json").read_text())
     name = "ke2nt-test-image-arch"
     (tmp_path / f"{name}.json").write_text(json.dumps(config["model_cfg"]))
     open_clip.add_model_config(tmp_path / f"{name}.json")
     checkpoint = small_clip.open_clip / "open_clip_model.safetensors"
-    found = embed_split(f"open_clip:{name}/{checkpoint}", split)
+    images = embed_split(f"open_clip:{name}/{checkpoint}", split)
     _, _, preprocess = open_clip.create_model_and_transforms(name, pretrained=str(checkpoint))
     model = open_clip.create_model(name, pretrained=str(checkpoint)).eval()
-    images = torch.stack([preprocess(image) for image in pictures(split)])
+    inputs = torch.stack([preprocess(image) for image in open_images(split)])
+
     np.testing.assert_allclose(
-        found.embeddings, unit(model.encode_image(images)), rtol=0, atol=1e-6
+        images.embeddings, unit(model.encode_image(inputs)), rtol=0, atol=1e-6
     )
 
 
-def test_a_transformers_folder(small_clip, split):
-    found = embed_split(f"transformers:{small_clip.transformers}", split)
+def test_transformers_folder(small_clip, split):
+    images = embed_split(f"transformers:{small_clip.transformers}", split)
     model = transformers.CLIPModel.from_pretrained(small_clip.transformers).eval()
     processor = transformers.AutoImageProcessor.from_pretrained(small_clip.transformers)
     rows = [
         model.get_image_features(**processor(image.convert("RGB"), return_tensors="pt"))
-        for image in pictures(split)
+        for image in open_images(split)
     ]
     expected = unit(torch.cat([getattr(row, "pooler_output", row) for row in rows]))
-    np.testing.assert_allclose(found.embeddings, expected, rtol=0, atol=1e-6)
-    assert found.logit_scale == pytest.approx(float(model.logit_scale.exp().detach()))
+    np.testing.assert_allclose(images.embeddings, expected, rtol=0, atol=1e-6)
+    assert images.logit_scale == pytest.approx(float(model.logit_scale.exp().detach()))
 
 
 def test_both_folders_hold_the_same_model(small_clip):
@@ -111,6 +113,7 @@ def test_both_folders_hold_the_same_model(small_clip):
     encoded = transformers.AutoTokenizer.from_pretrained(small_clip.transformers)(
         texts, padding=True, return_tensors="pt"
     )
+
     with torch.no_grad():
         image = theirs.get_image_features(pixel_values=images)
         text = theirs.get_text_features(**encoded)
@@ -118,6 +121,7 @@ def test_both_folders_hold_the_same_model(small_clip):
             (ours.encode_image(images), getattr(image, "pooler_output", image)),
             (ours.encode_text(tokens), getattr(text, "pooler_output", text)),
         ]
+
     for first, second in pairs:
         torch.testing.assert_close(first, second, rtol=0, atol=1e-5)
 
@@ -140,13 +144,14 @@ def test_siglip(split, tmp_path):
     processor = transformers.SiglipImageProcessor(size={"height": 24, "width": 24})
     processor.save_pretrained(tmp_path)
     (tmp_path / "tokenizer.json").write_text("{}")
-    found = embed_split(f"transformers:{tmp_path}", split)
+    images = embed_split(f"transformers:{tmp_path}", split)
     rows = [
         model.get_image_features(**processor(image.convert("RGB"), return_tensors="pt"))
-        for image in pictures(split)
+        for image in open_images(split)
     ]
     expected = unit(torch.cat([getattr(row, "pooler_output", row) for row in rows]))
-    np.testing.assert_allclose(found.embeddings, expected, rtol=0, atol=1e-6)
+
+    np.testing.assert_allclose(images.embeddings, expected, rtol=0, atol=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -163,18 +168,18 @@ def run(tmp_path_factory):
     return folder.parent
 
 
-def test_a_trained_model(run, split):
-    found = embed_split(f"run:{run}", split)
+def test_trained_model(run, split):
+    images = embed_split(f"run:{run}", split)
     model = KE2NT.from_pretrained(run)
     expected = compute_predictions(model, decode_for_model(model, split), embeddings=True)
     vectors = expected.embeddings / np.linalg.norm(expected.embeddings, axis=1, keepdims=True)
-    np.testing.assert_allclose(found.embeddings, vectors, rtol=0, atol=1e-6)
-    assert found.logit_scale == pytest.approx(20 * np.exp(0.5), rel=1e-5)
-    assert found.trained_classes == CLASSES
-    assert found.text_encoder == "minilm"
+    np.testing.assert_allclose(images.embeddings, vectors, rtol=0, atol=1e-6)
+    assert images.logit_scale == pytest.approx(20 * np.exp(0.5), rel=1e-5)
+    assert images.trained_classes == CLASSES
+    assert images.text_encoder == "minilm"
 
 
-def test_the_text_encoder_of_a_run_can_be_named(run):
+def test_text_encoder_of_a_run_can_be_named(run):
     assert get_image_encoder(f"run:{run}", text_encoder="minilm").text_encoder == "minilm"
     moved = get_image_encoder(f"run:{run}", text_encoder="transformers:elsewhere")
     assert moved.text_encoder == "transformers:elsewhere"
@@ -182,13 +187,13 @@ def test_the_text_encoder_of_a_run_can_be_named(run):
         get_image_encoder("transformers:a/b", text_encoder="minilm")
 
 
-def test_a_run_that_does_not_name_its_text_encoder(run, tmp_path):
+def test_run_without_a_text_encoder_name(run, tmp_path):
     shutil.copytree(run / "model", tmp_path / "model")
     with pytest.raises(ModelError, match="--text-encoder"):
         get_image_encoder(f"run:{tmp_path}")
 
 
-def test_bf16_is_near_but_not_the_same(small_clip, split):
+def test_bf16_is_close_but_not_equal(small_clip, split):
     spec = f"open_clip:{small_clip.open_clip}"
     exact = embed_split(spec, split, precision="fp32")
     assert np.array_equal(exact.embeddings, embed_split(spec, split).embeddings)  # auto on the CPU
@@ -198,13 +203,13 @@ def test_bf16_is_near_but_not_the_same(small_clip, split):
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 600])
-def test_the_batch_does_not_matter(small_clip, split, tmp_path, batch_size):
+def test_batch_size_does_not_matter(small_clip, split, tmp_path, batch_size):
     spec = f"open_clip:{small_clip.open_clip}"
-    found = embed_split(spec, split, batch_size=batch_size, cache_dir=tmp_path)
+    images = embed_split(spec, split, batch_size=batch_size, cache_dir=tmp_path)
     np.testing.assert_allclose(
-        found.embeddings, embed_split(spec, split).embeddings, rtol=0, atol=1e-6
+        images.embeddings, embed_split(spec, split).embeddings, rtol=0, atol=1e-6
     )
-    assert found.names == embed_split(spec, split).names
+    assert images.names == embed_split(spec, split).names
 
 
 @pytest.mark.parametrize(
@@ -216,9 +221,7 @@ def test_the_batch_does_not_matter(small_clip, split, tmp_path, batch_size):
         ({"resize_mode": "fill"}, "unknown resize_mode"),
     ],
 )
-def test_an_open_clip_folder_whose_preprocessing_does_not_fit(
-    small_clip, split, tmp_path, change, words
-):
+def test_unsuitable_open_clip_preprocessing_is_refused(small_clip, split, tmp_path, change, words):
     folder = shutil.copytree(small_clip.open_clip, tmp_path / "changed")
     path = folder / "open_clip_config.json"
     config = json.loads(path.read_text())
@@ -228,7 +231,7 @@ def test_an_open_clip_folder_whose_preprocessing_does_not_fit(
         embed_split(f"open_clip:{folder}", split)
 
 
-def test_an_open_clip_folder_without_preprocessing(small_clip, split, tmp_path):
+def test_open_clip_folder_without_preprocessing_is_refused(small_clip, split, tmp_path):
     folder = shutil.copytree(small_clip.open_clip, tmp_path / "changed")
     path = folder / "open_clip_config.json"
     config = json.loads(path.read_text())
@@ -246,7 +249,7 @@ def test_an_open_clip_folder_without_preprocessing(small_clip, split, tmp_path):
         ({"do_normalize": False}, "no image_mean"),
     ],
 )
-def test_an_image_processor_that_does_not_fit(small_clip, split, tmp_path, change, words):
+def test_unsuitable_image_processor_is_refused(small_clip, split, tmp_path, change, words):
     folder = shutil.copytree(small_clip.transformers, tmp_path / "changed")
     path = folder / "preprocessor_config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
@@ -254,14 +257,14 @@ def test_an_image_processor_that_does_not_fit(small_clip, split, tmp_path, chang
         embed_split(f"transformers:{folder}", split)
 
 
-def test_a_folder_without_an_image_processor(small_clip, split, tmp_path):
+def test_missing_image_processor_is_refused(small_clip, split, tmp_path):
     folder = shutil.copytree(small_clip.transformers, tmp_path / "changed")
     (folder / "preprocessor_config.json").unlink()
     with pytest.raises(TextEncoderError, match="cannot load"):
         embed_split(f"transformers:{folder}", split)
 
 
-def test_a_linear_head_has_no_text_space(tmp_path):
+def test_linear_head_is_refused(tmp_path):
     LinearClassifier(CLASSES, "test_resnet", 24).save_pretrained(tmp_path / "model")
     with pytest.raises(ModelError, match="linear head"):
         get_image_encoder(f"run:{tmp_path}")
@@ -284,8 +287,7 @@ def test_wrong_names(spec, error, words):
 
 def test_text_of_another_encoder_is_refused(small_clip, split, tmp_path):
     images = embed_split(f"open_clip:{small_clip.open_clip}", split)
-    own = TextBank.build("simple", images.text_encoder)
-    check_text(images, own)
+    check_text(images, TextBank.build("simple", images.text_encoder))
     with pytest.raises(ModelError, match="width"):
         check_text(images, TextBank.build("simple"))
     twin = shutil.copytree(small_clip.open_clip, tmp_path / "twin")

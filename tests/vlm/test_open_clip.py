@@ -60,7 +60,7 @@ def library(home, **options):
 
 
 @pytest.mark.parametrize("name", ["checkpoint.pt", "checkpoint.safetensors"])
-def test_a_checkpoint_gives_the_librarys_own_features(home, name):
+def test_checkpoint_equals_open_clip(home, name):
     encoder = get_text_encoder(f"open_clip:{ARCH}/{home / name}")
     encoded = encoder.encode_text(TEXTS)
     features, scale = library(home)
@@ -71,7 +71,7 @@ def test_a_checkpoint_gives_the_librarys_own_features(home, name):
     assert str(home) not in encoder.id
 
 
-def test_a_folder_gives_the_librarys_own_features(home):
+def test_folder_equals_open_clip(home):
     encoder = get_text_encoder(f"open_clip:{home / 'local'}")
     features, _ = library(home)
     torch.testing.assert_close(encoder.encode_text(TEXTS).embeddings, features, rtol=0, atol=1e-6)
@@ -79,7 +79,7 @@ def test_a_folder_gives_the_librarys_own_features(home):
     assert len(encoder.fingerprint().weights) == 64
 
 
-def test_a_tag_trained_with_quick_gelu_gets_it(home, monkeypatch):
+def test_tag_trained_with_quick_gelu(home, monkeypatch):
     tag = {"hf_hub": "x/y/", "quick_gelu": True}
     monkeypatch.setattr(open_clip.pretrained, "get_pretrained_cfg", lambda arch, name: tag)
     monkeypatch.setattr(
@@ -92,7 +92,7 @@ def test_a_tag_trained_with_quick_gelu_gets_it(home, monkeypatch):
     assert float((quick - plain).abs().max()) > 1e-5
 
 
-def test_the_fingerprint_follows_weights_and_settings(home, tmp_path):
+def test_fingerprint_follows_weights_and_settings(home, tmp_path):
     def prints(folder):
         return get_text_encoder(f"open_clip:{folder}").fingerprint()
 
@@ -102,6 +102,7 @@ def test_the_fingerprint_follows_weights_and_settings(home, tmp_path):
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
+
     for name, part, change in (
         ("config", None, {"quick_gelu": True}),
         ("tokens", "text_cfg", {"context_length": 12}),
@@ -110,6 +111,7 @@ def test_the_fingerprint_follows_weights_and_settings(home, tmp_path):
         (config[part] if part else config).update(change)
         file = tmp_path / name / "open_clip_config.json"
         file.write_text(json.dumps({"model_cfg": config}))
+
     original = prints(home / "local")
     assert prints(tmp_path / "same") == original
     assert prints(tmp_path / "weights").weights != original.weights
@@ -118,7 +120,7 @@ def test_the_fingerprint_follows_weights_and_settings(home, tmp_path):
     assert prints(tmp_path / "tokens").tokenizer != original.tokenizer
 
 
-def test_the_tokenizers_own_limit(home):
+def test_context_length(home):
     encoder = get_text_encoder(f"open_clip:{home / 'local'}")
     fits, long = " ".join(["face"] * 14), " ".join(["face"] * 15)
     encoder.check_lengths([fits])  # 14 words, start and end
@@ -126,7 +128,7 @@ def test_the_tokenizers_own_limit(home):
         encoder.check_lengths([fits, long])
 
 
-def test_a_bank_from_a_checkpoint_is_kept(home, monkeypatch):
+def test_bank_of_a_checkpoint_is_cached(home, monkeypatch):
     spec = f"open_clip:{ARCH}/{home / 'checkpoint.pt'}"
     first = TextBank.build("paper", encoder=spec, classes=["happiness", "fear"])
     monkeypatch.setattr(open_clip, "create_model", lambda *a, **k: pytest.fail("loaded a model"))
@@ -135,7 +137,7 @@ def test_a_bank_from_a_checkpoint_is_kept(home, monkeypatch):
     assert first.logit_scale == pytest.approx(33.0, rel=1e-5)
 
 
-def test_weights_that_do_not_fit_are_an_error(home, tmp_path):
+def test_unsuitable_weights_are_refused(home, tmp_path):
     bad = tmp_path / "bad.pt"
     torch.save({"x": torch.ones(1)}, bad)
     with pytest.raises(TextEncoderError, match="cannot load"):
@@ -145,7 +147,7 @@ def test_weights_that_do_not_fit_are_an_error(home, tmp_path):
         get_text_encoder(f"open_clip:{ARCH}/{bad}").encode_text(TEXTS)
 
 
-def test_a_tag_that_is_absent_offline_says_what_to_do():
+def test_absent_tag_offline():
     with pytest.raises(WeightsUnavailableError, match=r"open_clip:ViT-B-16/PATH"):
         get_text_encoder("open_clip:ViT-B-16/openai").fingerprint()
 

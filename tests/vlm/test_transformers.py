@@ -33,6 +33,7 @@ def save_words(folder, *, limit):
     tokenizer = Tokenizer(models.WordLevel(vocab, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.TemplateProcessing("$A [SEP]", None, [("[SEP]", 1)])
+
     transformers.PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token="[PAD]",
@@ -75,6 +76,7 @@ def clip(tmp_path_factory):
 def siglip(tmp_path_factory):
     folder = tmp_path_factory.mktemp("hf") / "tiny-siglip"
     torch.manual_seed(2)
+
     config = transformers.SiglipConfig(
         text_config={
             **TOWER,
@@ -87,6 +89,7 @@ def siglip(tmp_path_factory):
         },
         vision_config=VISION,
     )
+
     model = transformers.SiglipModel(config)
     with torch.no_grad():
         model.logit_scale.fill_(math.log(90.0))
@@ -120,7 +123,7 @@ def features(model, **tokens):
     return getattr(found, "pooler_output", found)
 
 
-def test_clip_gives_the_librarys_own_features(clip):
+def test_clip_equals_transformers(clip):
     encoder = get_text_encoder(f"transformers:{clip}")
     encoded = encoder.encode_text(TEXTS)
     model = transformers.CLIPModel.from_pretrained(clip)
@@ -130,27 +133,30 @@ def test_clip_gives_the_librarys_own_features(clip):
     assert encoded.logit_scale == pytest.approx(20.0, rel=1e-5)
     assert encoded.logit_bias is None
     assert encoder.id == "transformers:tiny-clip"
+
     with pytest.raises(PromptError, match=r"at most 16 tokens.*\(17\)"):
         encoder.check_lengths([" ".join(["face"] * 14), " ".join(["face"] * 15)])
 
 
-def test_siglip_reads_padding_and_has_a_bias(siglip):
+def test_siglip_attends_to_padding_and_has_a_bias(siglip):
     encoder = get_text_encoder(f"transformers:{siglip}")
     encoded = encoder.encode_text(TEXTS)
     model = transformers.SiglipModel.from_pretrained(siglip)
     tokenizer = transformers.AutoTokenizer.from_pretrained(siglip)
     ids = tokenizer(TEXTS, padding="max_length", max_length=10, return_tensors="pt")["input_ids"]
+
     assert ids.shape == (3, 10)
     torch.testing.assert_close(
         encoded.embeddings, features(model, input_ids=ids), rtol=0, atol=1e-6
     )
+
     short = tokenizer(TEXTS, padding=True, return_tensors="pt")["input_ids"]
     assert float((features(model, input_ids=short) - encoded.embeddings).abs().max()) > 1e-4
     assert encoded.logit_scale == pytest.approx(90.0, rel=1e-5)
     assert encoded.logit_bias == -12.0
 
 
-def test_siglips_bias_is_noted_in_the_bank(siglip):
+def test_siglip_bias_is_in_the_provenance(siglip):
     bank = TextBank.build("simple", encoder=f"transformers:{siglip}", classes=["fear"])
     assert bank.provenance["logit_bias"] == -12.0
     assert bank.logit_scale == pytest.approx(90.0, rel=1e-5)
@@ -164,12 +170,13 @@ def test_siglips_bias_is_noted_in_the_bank(siglip):
         ({"pooling_mode_cls_token": True}, 3),
     ],
 )
-def test_a_sentence_encoder_pools_as_its_folder_says(sentence, tmp_path, mode, layers):
+def test_sentence_encoder_pools_as_its_folder_says(sentence, tmp_path, mode, layers):
     folder = shutil.copytree(sentence, tmp_path / "copy")
     pooling(folder, mode, ["Transformer", "Pooling", "Normalize"][:layers])
     encoded = get_text_encoder(f"transformers:{folder}").encode_text(TEXTS)
     model = transformers.BertModel.from_pretrained(folder)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+
     for text, found in zip(TEXTS, encoded.embeddings, strict=True):
         with torch.no_grad():
             states = model(**tokenizer([text], return_tensors="pt")).last_hidden_state[0]
@@ -177,10 +184,11 @@ def test_a_sentence_encoder_pools_as_its_folder_says(sentence, tmp_path, mode, l
         if layers == 3:
             expected = expected / expected.norm()
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+
     assert encoded.logit_scale is None
 
 
-def test_the_smallest_limit_of_a_sentence_encoder_counts(sentence):
+def test_smallest_limit_of_a_sentence_encoder_counts(sentence):
     encoder = get_text_encoder(f"transformers:{sentence}")
     encoder.check_lengths([" ".join(["face"] * 8)])
     with pytest.raises(PromptError, match="at most 9 tokens"):
@@ -205,30 +213,34 @@ def test_unknown_pooling_is_refused(sentence, tmp_path, mode, layers):
         get_text_encoder(f"transformers:{folder}").encode_text(TEXTS)
 
 
-def test_the_fingerprint_follows_weights_tokenizer_and_pooling(sentence, tmp_path):
+def test_fingerprint_follows_weights_tokenizer_and_pooling(sentence, tmp_path):
     def prints(folder):
         return get_text_encoder(f"transformers:{folder}").fingerprint()
 
     original = prints(sentence)
     folder = shutil.copytree(sentence, tmp_path / "copy")
+
     assert prints(folder) == original
+
     pooling(folder, {"pooling_mode": "cls"}, ["Transformer", "Pooling"])
     assert prints(folder).weights != original.weights
+
     folder = shutil.copytree(sentence, tmp_path / "tokens")
     path = folder / "tokenizer_config.json"
     path.write_text(path.read_text() + "\n")
+
     assert prints(folder).tokenizer != original.tokenizer
     assert prints(folder).weights == original.weights
 
 
-def test_a_model_without_text_features_is_refused(sentence, tmp_path):
+def test_model_without_text_features_is_refused(sentence, tmp_path):
     folder = shutil.copytree(sentence, tmp_path / "copy")
     shutil.rmtree(folder / "1_Pooling")
     with pytest.raises(TextEncoderError, match="'bert'"):
         get_text_encoder(f"transformers:{folder}").fingerprint()
 
 
-def test_broken_weights_are_an_error(sentence, tmp_path):
+def test_broken_weights_are_refused(sentence, tmp_path):
     folder = shutil.copytree(sentence, tmp_path / "copy")
     (folder / "model.safetensors").write_bytes(b"nothing")
     with pytest.raises(TextEncoderError, match="cannot load"):
@@ -238,20 +250,26 @@ def test_broken_weights_are_an_error(sentence, tmp_path):
         get_text_encoder(f"transformers:{folder}").fingerprint()
 
 
-def test_weights_in_pieces(sentence, tmp_path):
+def test_sharded_weights(sentence, tmp_path):
     folder = shutil.copytree(sentence, tmp_path / "copy")
     transformers.BertModel.from_pretrained(folder).save_pretrained(folder, max_shard_size="4KB")
     (folder / "model.safetensors").unlink(missing_ok=True)
     pieces = sorted(folder.glob("model-*.safetensors"))
+
     assert len(pieces) > 1
+
     encoder = get_text_encoder(f"transformers:{folder}")
     whole = get_text_encoder(f"transformers:{sentence}").encode_text(TEXTS)
+
     assert torch.equal(encoder.encode_text(TEXTS).embeddings, whole.embeddings)
+
     before = encoder.fingerprint()
     data = bytearray(pieces[-1].read_bytes())
     data[-1] ^= 1
     pieces[-1].write_bytes(data)
+
     assert encoder.fingerprint().weights != before.weights
+
     pieces[0].unlink()
     with pytest.raises(TextEncoderError, match="no model"):
         encoder.fingerprint()
@@ -260,7 +278,7 @@ def test_weights_in_pieces(sentence, tmp_path):
         encoder.fingerprint()
 
 
-def test_a_hub_id_that_is_absent_offline_says_what_to_do():
+def test_absent_hub_id_offline():
     with pytest.raises(WeightsUnavailableError, match="transformers:FOLDER"):
         get_text_encoder("transformers:openai/clip-vit-base-patch32").fingerprint()
     with pytest.raises(WeightsUnavailableError, match="transformers:FOLDER"):
@@ -268,6 +286,6 @@ def test_a_hub_id_that_is_absent_offline_says_what_to_do():
 
 
 @pytest.mark.parametrize("source", ["/no/such/folder", "./here", "a/b/c", "two words"])
-def test_a_folder_that_is_not_there(source):
+def test_missing_folder(source):
     with pytest.raises(TextEncoderError, match="no folder"):
         get_text_encoder(f"transformers:{source}")
