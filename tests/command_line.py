@@ -24,7 +24,6 @@ from typing import Any
 
 _IMPORTED = (
     "ke2nt.cli.main",
-    "accelerate",
     "matplotlib.pyplot",
     "onnxruntime",
     "open_clip",

@@ -22,14 +22,14 @@ from ke2nt.pages.render import write_report
 from ke2nt.runtime.distributed import barrier, is_main, join_group, together
 from ke2nt.runtime.provenance import provenance
 from ke2nt.runtime.seeding import seed_everything, set_deterministic
-from ke2nt.training.checkpoint import Progress
 from ke2nt.training.device import make_accelerator
-from ke2nt.training.recognition import Trainer
+from ke2nt.training.legacy_loop import Trainer
+from ke2nt.training.progress import Progress
 from ke2nt.training.run_directory import RunDirectory
 from ke2nt.training.train_recognizer import train
 
 if TYPE_CHECKING:
-    from accelerate import Accelerator
+    from ke2nt.training.device import Compute
 
 __all__ = ["adapt"]
 
@@ -148,7 +148,7 @@ def _adapt_model(
     run: RunDirectory,
     domains: Domains,
     model: ExpressionModel,
-    accelerator: Accelerator,
+    accelerator: Compute,
     *,
     resume: bool,
     facts: dict[str, Any],

@@ -14,7 +14,7 @@ from ke2nt.evaluation.score import Evaluation
 from ke2nt.pages.faces import changed_faces
 from ke2nt.pages.run_report import PromptMap, ReportTable, RunReport
 from ke2nt.runtime.formatting import NOTHING, percent
-from ke2nt.training.checkpoint import Progress
+from ke2nt.training.progress import Progress
 
 __all__ = ["build_adaptation_report", "build_change_tables"]
 

@@ -27,7 +27,7 @@ from ke2nt.training.setup import arranged_bank, trainer_parts
 from ke2nt.training.training_data import TrainingData
 
 if TYPE_CHECKING:
-    from accelerate import Accelerator
+    from ke2nt.training.device import Compute
 
 __all__ = ["prepare_adaptation", "prepare_entropy"]
 
@@ -38,7 +38,7 @@ def prepare_adaptation(
     source: TrainingData,
     target: FaceTensors,
     model: ExpressionModel,
-    accelerator: Accelerator,
+    accelerator: Compute,
     **options: Any,
 ) -> AdaptTrainer:
     """A trainer with both domains at the start of its run.
@@ -85,7 +85,7 @@ def prepare_entropy(
     run: RunDirectory,
     target: FaceTensors,
     model: ExpressionModel,
-    accelerator: Accelerator,
+    accelerator: Compute,
     **options: Any,
 ) -> EntropyTrainer:
     """A trainer that sees the target alone and moves scales and shifts of normalizations alone.

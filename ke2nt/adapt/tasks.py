@@ -22,9 +22,9 @@ from ke2nt.models.norms import keep_statistics
 from ke2nt.models.output import KE2NTOutput
 from ke2nt.runtime.distributed import gather_rows
 from ke2nt.runtime.l2_normalize import l2_normalize
-from ke2nt.training.checkpoint import Progress
 from ke2nt.training.device import precision_of
-from ke2nt.training.recognition import Trainer
+from ke2nt.training.legacy_loop import Trainer
+from ke2nt.training.progress import Progress
 
 __all__ = ["AdaptTrainer", "EntropyTrainer"]
 

@@ -39,7 +39,7 @@ def silent() -> bool:
 @contextmanager
 def resumable(command: str, run: object) -> Iterator[None]:
     """Where training is stopped and saved: say how to go on, and exit with 130."""
-    from ke2nt.training.engine import TrainingStopped
+    from ke2nt.training.interrupts import TrainingStopped
 
     try:
         yield

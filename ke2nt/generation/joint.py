@@ -24,9 +24,9 @@ from ke2nt.generation.synthesis import keep_synthesis
 from ke2nt.models.norms import keep_statistics
 from ke2nt.models.output import KE2NTOutput
 from ke2nt.runtime.seeding import torch_generator
-from ke2nt.training.checkpoint import Progress
 from ke2nt.training.ema import ModelEma
-from ke2nt.training.recognition import Trainer
+from ke2nt.training.legacy_loop import Trainer
+from ke2nt.training.progress import Progress
 
 __all__ = ["Fixed", "JointTrainer"]
 

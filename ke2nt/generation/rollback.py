@@ -6,8 +6,9 @@ import sys
 
 from ke2nt.errors import TrainingError
 from ke2nt.generation.guard import Guard
-from ke2nt.training.checkpoint import Progress, roll_back
-from ke2nt.training.engine import EpochLoop
+from ke2nt.training.checkpoint import roll_back
+from ke2nt.training.legacy_loop import EpochLoop
+from ke2nt.training.progress import Progress
 
 __all__ = ["act_on_fault"]
 

@@ -21,9 +21,9 @@ from ke2nt.generation.rollback import act_on_fault
 from ke2nt.generation.sample_grids import select_faces, write_sample_grids
 from ke2nt.generation.schedules import linear_ramp
 from ke2nt.runtime.seeding import derive_seed, seed_step, torch_generator
-from ke2nt.training.checkpoint import Progress
 from ke2nt.training.ema import ModelEma
-from ke2nt.training.engine import EpochLoop
+from ke2nt.training.legacy_loop import EpochLoop
+from ke2nt.training.progress import Progress
 
 __all__ = ["CRITICS", "SynthesisLoop", "adam_groups", "keep_synthesis"]
 

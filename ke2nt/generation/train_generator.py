@@ -22,10 +22,10 @@ from ke2nt.generation.networks.generator import FaceGenerator, find_generator
 from ke2nt.generation.synthesis import CRITICS, SynthesisLoop, adam_groups
 from ke2nt.runtime.provenance import provenance
 from ke2nt.runtime.seeding import seed_everything, set_deterministic
-from ke2nt.training.checkpoint import Progress
 from ke2nt.training.device import make_accelerator
 from ke2nt.training.display import Display
 from ke2nt.training.ema import ModelEma
+from ke2nt.training.progress import Progress
 from ke2nt.training.run_directory import RunDirectory
 from ke2nt.training.training_data import TrainingData, load_training_data
 

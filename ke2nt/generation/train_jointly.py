@@ -28,7 +28,7 @@ from ke2nt.training.train_recognizer import train as train_recognizer
 from ke2nt.training.training_data import TrainingData
 
 if TYPE_CHECKING:
-    from accelerate import Accelerator
+    from ke2nt.training.device import Compute
 
 __all__ = ["train"]
 
@@ -95,7 +95,7 @@ def _prepare(
     config: FesganConfig,
     run: RunDirectory,
     data: TrainingData,
-    accelerator: Accelerator,
+    accelerator: Compute,
     preprocessing: Preprocessing,
     *,
     source: str,

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch import distributed as dist
 
 from ke2nt.errors import ConfigError, Ke2ntError
@@ -21,12 +21,12 @@ from ke2nt.errors import ConfigError, Ke2ntError
 __all__ = [
     "any_process",
     "average",
-    "average_gradients",
     "barrier",
     "gather_objects",
     "gather_rows",
     "is_main",
     "join_group",
+    "process_rows",
     "rank",
     "sum_over_processes",
     "together",
@@ -53,6 +53,11 @@ def world_size() -> int:
 def is_main() -> bool:
     """Whether this process writes and prints."""
     return rank() == 0
+
+
+def process_rows() -> slice:
+    """Return the rows of a global batch that this process computes."""
+    return slice(rank(), None, world_size())
 
 
 def join_group(device: torch.device | str | None = None) -> None:
@@ -119,11 +124,6 @@ def average(values: Sequence[Tensor]) -> None:
     flat /= world_size()
     for value, mean in zip(values, flat.split([v.numel() for v in values]), strict=True):
         value.copy_(mean.view_as(value))
-
-
-def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Replace gradients by their mean over the processes."""
-    average([p.grad for p in parameters if p.grad is not None])
 
 
 @contextmanager

@@ -19,7 +19,6 @@ _PACKAGES = (
     "timm",
     "open_clip_torch",
     "transformers",
-    "accelerate",
     "numpy",
     "scikit-learn",
     "pillow",

@@ -24,11 +24,11 @@ from ke2nt.runtime.provenance import machine, package_versions
 from ke2nt.runtime.seeding import derive_seed
 from ke2nt.speed.measure import Rate, take_turns
 from ke2nt.speed.reference import reference_epochs
-from ke2nt.training.checkpoint import Progress
-from ke2nt.training.device import make_accelerator, precision_of
+from ke2nt.training.device import choose_compute
 from ke2nt.training.optimizer import make_optimizer
+from ke2nt.training.progress import Progress
 from ke2nt.training.run_directory import RunDirectory
-from ke2nt.training.setup import prepare_trainer
+from ke2nt.training.setup import prepare_engine
 from ke2nt.training.speed.compile_model import compiled_forward
 from ke2nt.training.speed.cuda_graph import CALLS_BEFORE_REPLAY, StepGraph
 from ke2nt.training.speed.small_maps import multiply_on_small_maps
@@ -58,8 +58,8 @@ def training_speed(
     Returns:
         Plain JSON: the rates, `loop_over_bare`, `loop_over_reference`, memory, machine, settings.
     """
-    accelerator = make_accelerator(config)
-    device = accelerator.device
+    compute = choose_compute(config)
+    device = compute.device
     size, batch = config.model.image_size, config.optim.batch_size
     split = random_faces(batch * steps, size)
 
@@ -74,7 +74,7 @@ def training_speed(
         images = images.contiguous(memory_format=torch.channels_last)
 
         def gradients(images: torch.Tensor) -> list[torch.Tensor]:
-            with accelerator.autocast():
+            with compute.autocast():
                 features = forward(images)
             optimizer.zero_grad(set_to_none=True)
             features.float().square().mean().backward()
@@ -95,20 +95,20 @@ def training_speed(
         tensors = FaceTensors(split, size, memory="ram")
         data = TrainingData(tensors, tensors, torch.from_numpy(split.labels()))
         with tempfile.TemporaryDirectory() as folder:
-            trainer = prepare_trainer(
+            engine = prepare_engine(
                 config,
                 RunDirectory(folder),
                 data,
-                accelerator,
+                compute,
                 Preprocessing(image_size=size, gray=config.model.gray),
                 quiet=True,
             )
             progress = Progress()
 
             def work() -> int:
-                trainer.train_epoch(progress)
+                engine.train_epoch(progress)
                 progress.next_epoch()
-                return trainer.steps_per_epoch * batch
+                return engine.steps_per_epoch * batch
 
             yield work
 
@@ -136,7 +136,7 @@ def training_speed(
         contestants["reference_style"] = published
     warm_up = math.ceil(CALLS_BEFORE_REPLAY / steps) if config.cuda_graphs else 1
     rates = take_turns(contestants, device, rounds=rounds, warm_up=warm_up)
-    return _report(rates, config, device, precision_of(accelerator), steps, rounds)
+    return _report(rates, config, device, compute.precision, steps, rounds)
 
 
 def random_faces(count: int, size: int) -> FaceSplit:

@@ -2,14 +2,14 @@
 
 RUN/pretrain/image_side.safetensors   encoder and attention, once the stage is done
 RUN/pretrain/attributes.json          values, and accuracy on the validation split
-RUN/pretrain/log.jsonl, checkpoints/  as of any run
+RUN/pretrain/log.jsonl, checkpoints/  as in any run
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,149 +18,120 @@ from ke2nt.checkpoints.tensor_files import read_safetensors, write_safetensors
 from ke2nt.config.schema import TrainConfig
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.data.tensors import FaceTensors
-from ke2nt.losses.attributes import MISSING, AttributeLoss
+from ke2nt.losses.attributes import MISSING
 from ke2nt.models.attribute_heads import AttributeHeads
-from ke2nt.runtime.distributed import barrier, gather_rows, is_main
+from ke2nt.models.base import ExpressionModel
+from ke2nt.runtime.distributed import barrier, is_main
 from ke2nt.runtime.seeding import derive_seed, seed_everything
 from ke2nt.training.attribute_labels import attribute_labels, attribute_values
-from ke2nt.training.checkpoint import Progress, latest_checkpoint
+from ke2nt.training.attribute_task import AttributeTask
+from ke2nt.training.checkpoint import latest_checkpoint
+from ke2nt.training.device import Compute
+from ke2nt.training.display import Display
+from ke2nt.training.engine import Engine
 from ke2nt.training.optimizer import parameter_groups
-from ke2nt.training.recognition import Trainer
+from ke2nt.training.progress import Progress
 from ke2nt.training.run_directory import RunDirectory
-from ke2nt.training.setup import trainer_parts, untrained_model
+from ke2nt.training.setup import augmented_images, build_state, untrained_model
 from ke2nt.training.training_data import TrainingData
 
-if TYPE_CHECKING:
-    from accelerate import Accelerator
-
-__all__ = ["AttributeTrainer", "pretrain"]
+__all__ = ["pretrain"]
 
 _WEIGHTS = "image_side.safetensors"
 _FACTS = "attributes.json"
-
-
-@dataclass
-class AttributeTrainer(Trainer):
-    """Trains the image side of a model, with heads for attributes in the place of its own."""
-
-    def losses(
-        self, images: Tensor, labels: Tensor, progress: Progress
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Mean over the stages of the loss of their attributes.
-
-        Args:
-            images: (B, 3, S, S), augmented and normalized.
-            labels: (B, A) int64, `MISSING` where not known.
-            progress: Where training stands.
-
-        Returns:
-            The scalar to minimize, and the cross-entropy of each attribute, detached.
-        """
-        assert self.extra is not None
-        with self.accelerator.autocast():
-            stages = self.extra(self.model.stage_features(images).pooled)
-        labels = gather_rows(labels)
-        found = [AttributeLoss()(output.map(gather_rows), labels) for output in stages]
-        total = torch.stack([total for total, _ in found]).mean()
-        names = found[0][1]
-        return total, {
-            name: torch.stack([parts[name] for _, parts in found]).mean() for name in names
-        }
-
-    def _record(self, progress: Progress) -> dict[str, Any]:
-        """The epoch's losses; which epoch is kept is not chosen, it is the last."""
-        return self._facts(progress)
+_IMAGE_SIDE = ("backbone.", "branches.")
 
 
 def pretrain(
     config: TrainConfig,
     run: RunDirectory,
     data: TrainingData,
-    accelerator: Accelerator,
+    compute: Compute,
     preprocessing: Preprocessing,
     *,
     quiet: bool = False,
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Train stage 1, go on with it, or read what it left; then seed anew for stage 2.
+    """Train stage 1, resume it, or read its result; then seed again for stage 2.
 
     Args:
-        config: The run's configuration, with `pretrain`.
-        run: The run's directory.
-        data: The data of stage 2; the same images and splits serve both.
-        accelerator: Device and precision.
+        config: Configuration of the run, with `pretrain`.
+        run: Directory of the run.
+        data: Data of stage 2; both stages use the same images and splits.
+        compute: Device and precision.
         preprocessing: From pixels to the input.
-        quiet: No progress on stderr.
+        quiet: Show no progress.
 
     Returns:
-        Tensors of the encoder and its attention by their names in a model, and the facts of
+        Tensors of the encoder and its attention by their names in a model, and the content of
         attributes.json.
 
     Raises:
         DataError: The faces do not have an attribute.
-        TrainingStopped: Ctrl-C; the state has been saved.
+        TrainingStopped: Ctrl-C or SIGTERM; the state is saved.
     """
-    own = RunDirectory(run.path / "pretrain")
-    if not (own.path / _FACTS).is_file():
-        _train(config, own, data, accelerator, preprocessing, quiet)
+    stage_run = RunDirectory(run.path / "pretrain")
+    if not (stage_run.path / _FACTS).is_file():
+        _train(config, stage_run, data, compute, preprocessing, quiet)
     barrier()
-    seed_everything(config.seed)  # stage 2 begins alike, whether stage 1 ran just now or long ago
-    return read_safetensors(own.path / _WEIGHTS), own.read(_FACTS)
+
+    # Stage 2 starts from the same random state, whether stage 1 ran now or earlier.
+    seed_everything(config.seed)
+    return read_safetensors(stage_run.path / _WEIGHTS), stage_run.read(_FACTS)
 
 
 def _train(
     config: TrainConfig,
-    own: RunDirectory,
+    run: RunDirectory,
     data: TrainingData,
-    accelerator: Accelerator,
+    compute: Compute,
     preprocessing: Preprocessing,
     quiet: bool,
 ) -> None:
+    """Train the stage to its end and write its files."""
     assert config.pretrain is not None
     values = attribute_values(data.train.split, config.pretrain.attributes, config.pretrain.missing)
     stage = _stage_config(config)
     seed_everything(derive_seed(config.seed, "pretrain"))
-    targets = attribute_labels(data.train.split, values)
+    data = replace(data, targets=attribute_labels(data.train.split, values))
+
+    task = _build_task(stage, data, compute, preprocessing, values)
+    engine = Engine(task, stage, run, data, Display(quiet=quiet))
+    checkpoint = latest_checkpoint(run.checkpoints)
+    progress = engine.fit(engine.restore(checkpoint) if checkpoint else Progress())
+
+    accuracy = _accuracy(task.state.model.eval(), task.heads.eval(), data.val, values)
+    if is_main():
+        _write(run, task, values, accuracy, data, progress)
+
+
+def _build_task(
+    stage: TrainConfig,
+    data: TrainingData,
+    compute: Compute,
+    preprocessing: Preprocessing,
+    values: Mapping[str, tuple[str, ...]],
+) -> AttributeTask:
     model = untrained_model(stage, data.classes, preprocessing)
-    own_data = replace(data, targets=targets)
-    parts = trainer_parts(stage, own, own_data, model, accelerator, quiet=quiet)
+    state = build_state(stage, model, compute)
     sizes = {name: len(known) for name, known in values.items()}
-    heads = AttributeHeads(model.stage_widths, sizes).to(accelerator.device)
+    heads = AttributeHeads(model.stage_widths, sizes).to(compute.device)
     for group in parameter_groups(dict(heads.named_parameters()), stage.optim):
-        parts["optimizer"].add_param_group(group)
-    trainer = AttributeTrainer(**parts, extra=heads)
-    checkpoint = latest_checkpoint(own.checkpoints)
-    progress = trainer.fit(trainer.restore(checkpoint) if checkpoint else Progress())
-    accuracy = _accuracy(trainer.model.eval(), heads.eval(), data.val, values)
-    if not is_main():
-        return
-    state = trainer.model.state_dict()
-    image_side = {k: v for k, v in state.items() if k.startswith(("backbone.", "branches."))}
-    write_safetensors(own.path / _WEIGHTS, image_side, {}, dtype=torch.float32)
-    facts = {
-        name: {
-            "values": list(known),
-            "labeled": int((targets[:, i] != MISSING).sum()),
-            "accuracy": accuracy[name],
-        }
-        for i, (name, known) in enumerate(values.items())
-    }
-    own.write(
-        _FACTS,
-        {
-            "attributes": facts,
-            "split": data.val.split.split,
-            "epochs": stage.optim.epochs,
-            "seconds": round(sum(r["seconds"] for r in progress.records), 1),
-        },
+        state.optimizer.add_param_group(group)
+    return AttributeTask(
+        config=stage,
+        state=replace(state, extra=heads),
+        compute=compute,
+        heads=heads,
+        targets=data.targets,
+        images=augmented_images(stage, model, compute),
     )
 
 
 def _stage_config(config: TrainConfig) -> TrainConfig:
-    """The configuration of stage 1: its epochs and rate, no averaging, images not mixed."""
+    """The configuration of stage 1: its epochs and learning rate, no average, no mixed images."""
     assert config.pretrain is not None
-    optim = config.optim
-    epochs = config.pretrain.epochs
-    changes = {
+    optim, epochs = config.optim, config.pretrain.epochs
+    optim_changes = {
         "epochs": epochs,
         "warmup_epochs": optim.warmup_epochs if optim.warmup_epochs < epochs else 0.0,
         "lr": config.pretrain.lr or optim.lr,
@@ -168,29 +139,63 @@ def _stage_config(config: TrainConfig) -> TrainConfig:
     }
     return config.model_copy(
         update={
-            "optim": optim.model_copy(update=changes),
+            "optim": optim.model_copy(update=optim_changes),
             "augment": config.augment.model_copy(update={"mixup": 0.0, "cutmix": 0.0}),
             "data": config.data.model_copy(update={"sampling": "natural"}),
         }
     )
 
 
+def _write(
+    run: RunDirectory,
+    task: AttributeTask,
+    values: Mapping[str, tuple[str, ...]],
+    accuracy: Mapping[str, float | None],
+    data: TrainingData,
+    progress: Progress,
+) -> None:
+    """Write the weights, then the facts, whose file says that the stage is done."""
+    tensors = task.state.model.state_dict()
+    image_side = {name: value for name, value in tensors.items() if name.startswith(_IMAGE_SIDE)}
+    write_safetensors(run.path / _WEIGHTS, image_side, {}, dtype=torch.float32)
+
+    attributes = {
+        name: {
+            "values": list(known),
+            "labeled": int((data.targets[:, i] != MISSING).sum()),
+            "accuracy": accuracy[name],
+        }
+        for i, (name, known) in enumerate(values.items())
+    }
+    facts = {
+        "attributes": attributes,
+        "split": data.val.split.split,
+        "epochs": task.optim.epochs,
+        "seconds": progress.seconds(),
+    }
+    run.write(_FACTS, facts)
+
+
 @torch.inference_mode()
 def _accuracy(
-    model: Any, heads: AttributeHeads, images: FaceTensors, values: Mapping[str, tuple[str, ...]]
+    model: ExpressionModel,
+    heads: AttributeHeads,
+    images: FaceTensors,
+    values: Mapping[str, tuple[str, ...]],
 ) -> dict[str, float | None]:
-    """Share of right answers for each attribute, the stages averaged; None without labels."""
+    """Share of correct predictions of each attribute, stages averaged; None without labels."""
     labels = attribute_labels(images.split, values)
     device = next(model.parameters()).device
-    right = dict.fromkeys(values, 0)
-    known = dict.fromkeys(values, 0)
+    correct, labeled = dict.fromkeys(values, 0), dict.fromkeys(values, 0)
+
     for batch in images.batches(256):
         inputs = model.preprocessing.normalize(batch.pixels.to(device))
         stages = heads(model.stage_features(inputs).pooled)
         for i, name in enumerate(values):
-            logits = torch.stack([output.logits[name] for output in stages]).mean(dim=0)
-            guess = logits.argmax(dim=1).cpu()
-            own = labels[batch.indices, i]
-            right[name] += int(((guess == own) & (own != MISSING)).sum())
-            known[name] += int((own != MISSING).sum())
-    return {name: right[name] / known[name] if known[name] else None for name in values}
+            mean_logits = torch.stack([output.logits[name] for output in stages]).mean(dim=0)
+            predicted = mean_logits.argmax(dim=1).cpu()
+            expected = labels[batch.indices, i]
+            correct[name] += int(((predicted == expected) & (expected != MISSING)).sum())
+            labeled[name] += int((expected != MISSING).sum())
+
+    return {name: correct[name] / n if n else None for name, n in labeled.items()}

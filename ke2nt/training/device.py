@@ -1,4 +1,4 @@
-"""Device and precision through accelerate; the only file that imports it."""
+"""Where a run computes, and in which precision."""
 
 from __future__ import annotations
 
@@ -6,19 +6,15 @@ import os
 import re
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
 
 from ke2nt.config.schema import TrainConfig
 from ke2nt.errors import TrainingError
-from ke2nt.runtime.devices import Precision, resolve_precision
+from ke2nt.runtime.devices import ComputePrecision, resolve_precision
 
-if TYPE_CHECKING:
-    from accelerate import Accelerator
-
-__all__ = ["Compute", "make_accelerator", "precision_of"]
+__all__ = ["Compute", "choose_compute", "make_accelerator", "precision_of"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +27,7 @@ class Compute:
     """
 
     device: torch.device
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: ComputePrecision = "fp32"
 
     def autocast(self) -> AbstractContextManager[object]:
         """Context for forward passes; does nothing in fp32."""
@@ -47,43 +43,38 @@ class Compute:
         return value.to(self.device, non_blocking=True)
 
 
-def make_accelerator(config: TrainConfig) -> Accelerator:
-    """An accelerator for the configured device and precision.
+def choose_compute(config: TrainConfig) -> Compute:
+    """Choose the device and precision that a configuration asks for.
 
     Raises:
-        TrainingError: The device that was asked for is not there.
+        TrainingError: The requested device is not available.
     """
-    from accelerate import Accelerator
-    from accelerate.state import AcceleratorState
+    device = _choose_device(config.device)
+    return Compute(device, resolve_precision(config.precision, device))
 
-    device = config.device
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", device):
+
+def _choose_device(name: str) -> torch.device:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", name):
+        raise TrainingError("unknown device", expected="auto, cpu, cuda, cuda:N or mps", found=name)
+    has_cuda, has_mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if name.startswith("cuda") and not has_cuda:
         raise TrainingError(
-            "unknown device", expected="auto, cpu, cuda, cuda:N or mps", found=device
+            "no CUDA device is available", found=f"device={name}", hint="Use device=cpu or auto."
         )
-    if device.startswith("cuda") and not torch.cuda.is_available():
+    if name == "mps" and not has_mps:
         raise TrainingError(
-            "no CUDA device is available", found=f"device={device}", hint="Use device=cpu or auto."
+            "no MPS device is available", found=f"device={name}", hint="Use device=cpu or auto."
         )
-    if device == "mps" and not torch.backends.mps.is_available():
-        raise TrainingError(
-            "no MPS device is available", found="device=mps", hint="Use device=cpu or auto."
-        )
-    if device.startswith("cuda:"):
-        _choose_gpu(int(device.removeprefix("cuda:")))
-    wanted = resolve_precision(config.precision, _device_of(config))
-    # accelerate keeps one state a process; a second run may want another precision.
-    AcceleratorState._reset_state(reset_partial_state=True)
-    return Accelerator(mixed_precision="bf16" if wanted == "bf16" else "no", cpu=device == "cpu")
+
+    if name.startswith("cuda:"):
+        _select_gpu(int(name.removeprefix("cuda:")))
+    if name == "auto":
+        name = "mps" if has_mps else "cuda" if has_cuda else "cpu"
+    return torch.device(name.split(":")[0])
 
 
-def precision_of(accelerator: Accelerator) -> Precision:
-    """What it computes in: "bf16" (autocast) or "fp32"."""
-    return "bf16" if accelerator.mixed_precision == "bf16" else "fp32"
-
-
-def _choose_gpu(index: int) -> None:
-    """Make it the one that "cuda" means in this process."""
+def _select_gpu(index: int) -> None:
+    """Make a GPU the one that "cuda" means in this process."""
     gpus = torch.cuda.device_count()
     launched = "LOCAL_RANK" in os.environ
     if launched or index >= gpus:
@@ -97,10 +88,10 @@ def _choose_gpu(index: int) -> None:
     torch.cuda.set_device(index)
 
 
-def _device_of(config: TrainConfig) -> torch.device:
-    """Return the device that the configuration means on this machine."""
-    if config.device != "auto":
-        return torch.device(config.device)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+make_accelerator = choose_compute
+"""The name that older callers use."""
+
+
+def precision_of(compute: Compute) -> ComputePrecision:
+    """Return the precision of a compute."""
+    return compute.precision

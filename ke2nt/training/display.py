@@ -41,7 +41,7 @@ class Display:
             )
 
     @contextmanager
-    def of(self, epochs: int, steps_per_epoch: int) -> Iterator[None]:
+    def show(self, epochs: int, steps_per_epoch: int) -> Iterator[None]:
         """Show a run of so many epochs, each of so many steps, while the context lasts."""
         self._epochs = epochs
         if self._bar is None:

@@ -1,398 +1,311 @@
-"""What every training loop shares: epochs of shuffled batches, progress, signals, checkpoints."""
+"""The training engine: epochs of steps, evaluation, checkpoints, interruption.
+
+What a step computes is up to its task, see `training/task.py`.
+"""
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor
 
 from ke2nt.config.schema import TrainConfig
 from ke2nt.data.tensors import Batch
 from ke2nt.errors import CheckpointError, TrainingError
-from ke2nt.runtime.distributed import any_process, is_main, rank, world_size
-from ke2nt.runtime.seeding import torch_generator
-from ke2nt.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from ke2nt.runtime.distributed import any_process, is_main, world_size
+from ke2nt.training.batches import EpochBatches
+from ke2nt.training.checkpoint import load_checkpoint, save_checkpoint
 from ke2nt.training.display import Display
-from ke2nt.training.ema import ModelEma
-from ke2nt.training.extra_faces import with_extra
-from ke2nt.training.faults import LateLook, not_finite, out_of_memory_explained
+from ke2nt.training.gradients import gradient_function
+from ke2nt.training.guards import (
+    PendingLosses,
+    explain_out_of_memory,
+    explain_single_image,
+    save_failed_batch,
+)
+from ke2nt.training.interrupts import StopRequest, TrainingStopped
+from ke2nt.training.loss_sums import LossSums
+from ke2nt.training.progress import Progress
 from ke2nt.training.run_directory import RunDirectory
 from ke2nt.training.speed.sync_batch_norm import average_statistics
+from ke2nt.training.task import Position, Task
 from ke2nt.training.training_data import TrainingData
 
-if TYPE_CHECKING:
-    from accelerate import Accelerator
+__all__ = ["Engine"]
 
-__all__ = ["EpochLoop", "Steps", "TrainingStopped", "epoch_order", "global_batch"]
-
-_GPU_CHECK_EVERY = 50
-_MOST_SKIPPED = 20
-_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_CHECK_EVERY = 50  # steps between two looks at losses on a GPU
+_MOST_SKIPPED = 20  # steps in a row
 
 
-class Steps(Protocol):
-    """The section of a configuration that says how long and in which batches a loop runs."""
-
-    @property
-    def epochs(self) -> int:
-        """All epochs."""
-
-    @property
-    def batch_size(self) -> int:
-        """Images of a step, over all processes."""
-
-    @property
-    def not_finite(self) -> Literal["stop", "skip"]:
-        """What a loss that is not finite does."""
-
-
-class TrainingStopped(KeyboardInterrupt):
-    """Training was interrupted; its state has been saved."""
-
-
-def global_batch(optim: Steps, images: int) -> int:
-    """Images of a step, over all processes.
-
-    Raises:
-        TrainingError: The processes cannot share them equally.
-    """
-    size, processes = optim.batch_size, world_size()
-    if size % processes or images < processes:
-        raise TrainingError(
-            "the processes cannot share a batch equally",
-            expected=f"optim.batch_size a multiple of {processes}, and as many images",
-            found=f"optim.batch_size={size}, {images} images",
-        )
-    return min(size, images - images % processes)
-
-
-def epoch_order(
-    positions: torch.Tensor, classes: torch.Tensor, sampling: str, generator: torch.Generator
-) -> torch.Tensor:
-    """Positions of an epoch's images in the order in which they are seen.
+class Engine:
+    """Trains what a task describes, and can stop after any step and continue from there.
 
     Args:
-        positions: (N,) positions in the split.
-        classes: (M,) class index of every position of the split.
-        sampling: "natural": each image once. "sqrt", "balanced": N draws with replacement, an image
-            of a class of n with weight n^-1/2 or 1/n.
-        generator: CPU generator.
-    """
-    if sampling == "natural":
-        return positions[torch.randperm(len(positions), generator=generator)]
-    own = classes[positions]
-    counts = own.bincount().double().clamp(min=1.0)
-    weights = counts.pow(-0.5 if sampling == "sqrt" else -1.0)[own]
-    return positions[
-        torch.multinomial(weights, len(positions), replacement=True, generator=generator)
-    ]
-
-
-@dataclass(kw_only=True)
-class EpochLoop(ABC):
-    """Runs epochs and keeps their state, so that a run can stop after any step and go on.
-
-    Attributes:
-        config: The run's configuration.
-        run: Where everything is written.
-        data: Training and selection images.
-        model: The model that trains.
-        ema: Its running average, or None.
-        optimizer: Its optimizer.
-        accelerator: Device and precision.
+        task: What a step computes and which epoch is kept.
+        config: Seed, sampling, checkpoints and speed options.
+        run: Where checkpoints and log are written.
+        data: Training images, and those that the task evaluates on.
         display: Progress for people.
-        extra: Trained beside the model and part of the checkpoints.
-        section: Where the configuration says what `optim` gives, for messages.
-        command: What starts and resumes such a run.
+
+    Raises:
+        TrainingError: The processes cannot share a batch, the images do not fit into the device's
+            memory, or the task does not support an option.
     """
 
-    section: ClassVar[str] = "optim"
-    command: ClassVar[str] = "ke2nt train"
+    def __init__(
+        self,
+        task: Task,
+        config: TrainConfig,
+        run: RunDirectory,
+        data: TrainingData,
+        display: Display,
+    ) -> None:
+        self.task, self.config, self.run, self.data = task, config, run, data
+        self.display = display
+        self.device = task.compute.device
+        if config.data.memory == "device":
+            with explain_out_of_memory("data.memory=device", "Use data.memory=ram."):
+                data.to(self.device)
 
-    config: TrainConfig
-    run: RunDirectory
-    data: TrainingData
-    model: nn.Module
-    ema: ModelEma[Any] | None
-    optimizer: torch.optim.Optimizer
-    accelerator: Accelerator
-    display: Display
-    extra: nn.Module | None = None
-
-    @property
-    def optim(self) -> Steps:
-        """How long and in which batches the loop runs."""
-        return self.config.optim
-
-    @abstractmethod
-    def _train_step(self, batch: Batch, progress: Progress) -> dict[str, torch.Tensor]:
-        """One step; returns the detached total and its parts, or nothing if left out."""
-
-    def _is_whole(self, progress: Progress) -> bool:
-        """Whether the step under way is one of all that learns."""
-        return True
-
-    def _after_epoch(self, progress: Progress) -> Progress:
-        """Where to go on from after an epoch, before its checkpoint is written."""
-        return progress
-
-    @abstractmethod
-    def _record(self, progress: Progress) -> dict[str, Any]:
-        """The log's record of the epoch that has just ended."""
-
-    def __post_init__(self) -> None:
-        self.device = self.accelerator.device
-        self.targets = self.data.targets.to(self.device)
-        if self.config.data.memory == "device":
-            with out_of_memory_explained("data.memory=device", "Use data.memory=ram."):
-                self.data.to(self.device)
-        self._positions, self._pool = self.data.real, self.data.pool
-        self._classes = torch.from_numpy(self.data.train.split.labels())
-        images = len(self._positions) + self.data.extra_per_epoch
-        self._batch = global_batch(self.optim, images)
-        self.steps_per_epoch = images // self._batch
-        self._taken = self.data.extra_per_epoch
-        self._stop = threading.Event()
+        self.batches = EpochBatches(data, config, task.optim.batch_size)
+        self.steps_per_epoch = self.batches.steps_per_epoch
+        self._compute_gradients = gradient_function(task, config)
+        self._stop = StopRequest()
+        self._saved_at = time.monotonic()
 
     def fit(self, progress: Progress) -> Progress:
-        """Train from where `progress` stands to the last epoch.
+        """Train from `progress` to the last epoch.
 
         Raises:
-            TrainingStopped: Ctrl-C; the state is saved and `--resume` goes on from it.
-            TrainingError: The loss is not finite any more.
+            TrainingStopped: Ctrl-C or SIGTERM; the state is saved and `--resume` continues from it.
+            TrainingError: A loss is NaN or infinite, or memory does not suffice.
         """
-        saved = time.monotonic()
-        shown = self.display.of(self.optim.epochs, self.steps_per_epoch)
-        with self._interruptible(), shown, self._memory_explained():
-            while progress.epoch < self.optim.epochs:
-                started = time.perf_counter()
-                self.train_epoch(progress)
-                record = self._record(progress)
-                record["seconds"] = round(time.perf_counter() - started, 2)
-                progress.records.append(record)
-                progress.next_epoch()
-                self.display.epoch(record)
-                progress = self._after_epoch(progress)
-                stop = any_process(self._stop.is_set(), self.device)
-                due = time.monotonic() - saved >= self.config.checkpoint_every
-                due = due or bool(record.get("kept"))  # the kept model is of no unknown epoch
-                if due or stop or progress.epoch >= self.optim.epochs:
-                    self._save(progress)
-                    saved = time.monotonic()
-                elif is_main():
-                    self.run.write_log(progress.records)
-                if stop:
-                    raise TrainingStopped
+        self._saved_at = time.monotonic()
+        shown = self.display.show(self.task.optim.epochs, self.steps_per_epoch)
+        with self._stop.listen(), shown, self._explain_memory():
+            while progress.epoch < self.task.optim.epochs:
+                progress = self._run_epoch(progress)
         return progress
 
     def restore(self, checkpoint: Path) -> Progress:
-        """Put a checkpoint's state back; where it stands.
+        """Load a checkpoint into the task's state, and return the progress to continue from.
 
         Raises:
-            CheckpointError: It is damaged, or of another run.
+            CheckpointError: The checkpoint is damaged, or belongs to another run.
         """
-        state = self.model, self.ema, self.optimizer, self.extra
-        progress = load_checkpoint(checkpoint, *state)
-        if progress.epoch > self.optim.epochs or progress.step > self.steps_per_epoch:
+        progress = load_checkpoint(checkpoint, self.task.state)
+        epochs, steps = self.task.optim.epochs, self.steps_per_epoch
+        if progress.epoch > epochs or progress.step > steps:
             raise CheckpointError(
                 "the checkpoint is beyond the end of the run",
                 where=checkpoint,
-                expected=f"up to {self.optim.epochs} epochs of {self.steps_per_epoch} steps",
+                expected=f"up to {epochs} epochs of {steps} steps",
                 found=f"epoch {progress.epoch}, step {progress.step}",
             )
         return progress
 
+    # An epoch
+
+    def _run_epoch(self, progress: Progress) -> Progress:
+        """Train, evaluate, log and save; return the progress to continue from."""
+        started = time.perf_counter()
+        self.train_epoch(progress)
+        record = self._evaluate(progress)
+        record["seconds"] = round(time.perf_counter() - started, 2)
+
+        progress.records.append(record)
+        progress.next_epoch()
+        self.display.epoch(record)
+        progress = self.task.after_epoch(progress, self.restore)
+
+        # A kept model must never come from an epoch that no checkpoint holds.
+        stopping = any_process(self._stop.received, self.device)
+        last = progress.epoch >= self.task.optim.epochs
+        overdue = time.monotonic() - self._saved_at >= self.config.checkpoint_every
+        if overdue or record.get("kept") or stopping or last:
+            self._save(progress)
+        elif is_main():
+            self.run.write_log(progress.records)
+        if stopping:
+            raise TrainingStopped
+        return progress
+
     def train_epoch(self, progress: Progress) -> None:
-        """Steps from `progress.step` to the end of the epoch."""
-        self.model.train()
-        if self.extra is not None:
-            self.extra.train()
-        epoch = progress.epoch
-        generator = torch_generator(self.config.seed, "order", epoch)
-        order = epoch_order(self._positions, self._classes, self.config.data.sampling, generator)
-        order = with_extra(order, self._pool, self._taken, generator)
-        order = order[: self.steps_per_epoch * self._batch].view(-1, self._batch)[:, self.share]
-        dtype = torch.float32 if self.device.type == "mps" else torch.float64
-        sums = {k: self.to_device(torch.tensor(v, dtype=dtype)) for k, v in progress.sums.items()}
-        unseen, stops = LateLook(), False
-        for batch in self._batches(order[progress.step :]):
-            parts = self._step_or_skip(batch, progress)
-            for name, value in parts.items():
-                sums[name] = sums[name] + value if name in sums else value.to(dtype)
-                progress.counts[name] = progress.counts.get(name, 0) + 1
+        """Train from `progress.step` to the end of the epoch."""
+        self.task.state.train()
+        order = self.batches.order(progress.epoch)
+        sums, pending = LossSums(progress, self.device), PendingLosses()
+        stopping = False
+
+        for batch in self.batches.read(order[progress.step :]):
+            sums.add(self.train_step(batch, progress))
             progress.step += 1
-            done = epoch * self.steps_per_epoch + progress.step
-            means = (
-                {k: float(v) / progress.counts[k] for k, v in sums.items()}
-                if self.display.wants_losses
-                else None
-            )
-            self.display.step(done, epoch, means)
-            stops = self._stops(progress.step)
-            if self._looks_late:
-                unseen.add(progress.step - 1, sums.values())
-                last = progress.step == self.steps_per_epoch
-                if stops or last or progress.step % _GPU_CHECK_EVERY == 0:
-                    self._look_back(unseen, order, epoch)
-            if stops:
+            done = progress.epoch * self.steps_per_epoch + progress.step
+            means = sums.means() if self.display.wants_losses else None
+            self.display.step(done, progress.epoch, means)
+
+            stopping = self._must_stop(progress.step)
+            if self._check_deferred:
+                pending.add(progress.step - 1, sums.values)
+                due = progress.step % _CHECK_EVERY == 0 or progress.step == self.steps_per_epoch
+                if due or stopping:
+                    self._check_pending(pending, order, progress.epoch)
+            if stopping:
                 break
-        progress.sums = {k: float(v) for k, v in sums.items()}
+
+        sums.store()
+        state = self.task.state
         if not self.config.optim.sync_batch_norm:
-            average_statistics(self.model, *([] if self.ema is None else [self.ema.model]))
-        if stops:
+            average_statistics(state.model, *([] if state.ema is None else [state.ema.model]))
+        if stopping:
             self._save(progress)
             raise TrainingStopped
 
-    def _step_or_skip(self, batch: Batch, progress: Progress) -> dict[str, torch.Tensor]:
-        """What `_train_step` gives; a step that is left out leaves no statistics behind."""
-        if not self._is_enough(batch):
+    def _evaluate(self, progress: Progress) -> dict[str, Any]:
+        """Return the log record of the epoch, and save its model if it is kept."""
+        epoch = progress.epoch + 1
+        last_step = self._position(progress.epoch, self.steps_per_epoch - 1)
+        record: dict[str, Any] = {
+            "epoch": epoch,
+            "lr": self.task.learning_rate(last_step),
+            "loss": progress.means(),
+        }
+        if progress.skipped:
+            record["skipped"] = progress.skipped
+
+        report = self.task.evaluate(progress)
+        if report.kept:
+            progress.best, progress.best_epoch = report.score, epoch
+            if is_main():
+                self.task.save_model(epoch, report.score)
+        return record | report.record
+
+    # A step
+
+    def train_step(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:
+        """Take one step; return its detached loss parts, or nothing if it was left out."""
+        if not self._check_batch(batch):
             progress.skipped += 1
             return {}
-        skips = self.optim.not_finite == "skip"
-        modules = [self.model] if self.extra is None else [self.model, self.extra]
-        buffers = [b for module in modules for b in module.buffers()] if skips else []
+        task, position = self.task, self._position(progress.epoch, progress.step)
+        buffers = task.state.buffers() if task.optim.not_finite == "skip" else []
         before = [buffer.clone() for buffer in buffers]
-        try:
-            parts = self._train_step(batch, progress)
-        except ValueError as error:
-            if "more than 1 value per channel" not in str(error):
-                raise
-            raise TrainingError(
-                "one image alone has no statistics to be normalized by",
-                expected=f"{self.section}.batch_size at least 2 in each process",
-                found=self._batch // world_size(),
-            ) from error
-        if parts and self._is_whole(progress):
+
+        parts: dict[str, Tensor] = {}
+        with explain_single_image(task.section, self.batches.batch_size // world_size()):
+            task.set_learning_rates(position)
+            inputs, turns = task.prepare(batch, position), task.turns(position)
+            for turn in turns:
+                loss, more = self._compute_gradients(inputs, turn)
+                if not self._is_finite(loss, progress, batch):
+                    # A step that is left out changes no running statistics.
+                    for buffer, value in zip(buffers, before, strict=True):
+                        buffer.copy_(value)
+                    return {}
+                self._update(turn, position)
+                parts |= more
+
+        if task.all_turns[-1] in turns:
             progress.skipped_in_a_row = 0
-        if not parts:
-            for buffer, value in zip(buffers, before, strict=True):
-                buffer.copy_(value)
         return parts
 
-    def _batches(self, order: torch.Tensor) -> Iterator[Batch]:
-        """This process's images of some steps, (steps, its share) positions in the split."""
-        return self.data.train.batches(order.shape[1], order=order.flatten(), keep_empty=True)
+    def _update(self, turn: str, position: Position) -> None:
+        """Clip the gradients and step the optimizer."""
+        state = self.task.state
+        if self.task.clip is not None:
+            torch.nn.utils.clip_grad_norm_(state.model.parameters(), self.task.clip)
+        state.optimizer.step()
+        self.task.after_step(position, turn)
 
-    def _is_enough(self, batch: Batch) -> bool:
-        """Whether a step can be taken: an image that is left alone in its batch has no statistics.
+    def _position(self, epoch: int, step: int) -> Position:
+        return Position(epoch, step, self.steps_per_epoch, self.task.optim.epochs)
 
-        Several processes take every step; they stop where a share is not whole.
-        """
-        return len(batch.indices) > 1 or self._batch == 1 or world_size() > 1
-
-    def _look_back(self, unseen: LateLook, order: torch.Tensor, epoch: int) -> None:
-        """Raise TrainingError where a loss of these steps was not finite, with the step's batch."""
-        if found := unseen.first_bad():
-            step, loss = found
-            (batch,) = self._batches(order[step : step + 1])
-            raise self._not_finite(batch, Progress(epoch, step), loss)
-
-    def _save(self, progress: Progress) -> None:
-        if not is_main():
-            return
-        save_checkpoint(
-            self.run.checkpoints,
-            self.model,
-            self.ema,
-            self.optimizer,
-            progress,
-            self.extra,
-            keep=self.config.keep_checkpoints,
-        )
-        self.run.write_log(progress.records)
-
-    def _memory_explained(self) -> AbstractContextManager[None]:
-        sizes = {
-            f"{self.section}.batch_size": self.optim.batch_size,
-            "model.image_size": self.config.model.image_size,
-        }
-        resume = f"{self.command} --resume {self.run.path}"
-        return out_of_memory_explained(
-            ", ".join(f"{key}={value}" for key, value in sizes.items()),
-            f"Lower {' first, then '.join(sizes)} in a new run; or free memory and go on with "
-            f"{resume} where this one has checkpoints.",
-        )
-
-    @property
-    def share(self) -> slice:
-        """This process's rows of a global batch."""
-        return slice(rank(), None, world_size())
-
-    def _stops(self, step: int) -> bool:
-        """Whether any process was asked to stop; all of them then stop after the same step."""
-        if world_size() > 1 and self.device.type == "cuda" and step % _GPU_CHECK_EVERY:
-            return False
-        return any_process(self._stop.is_set(), self.device)
-
-    @property
-    def _looks_late(self) -> bool:
-        """Whether losses are looked at now and then, as each look waits for the device."""
-        return self.optim.not_finite == "stop" and self.device.type != "cpu"
-
-    def _is_finite(self, total: torch.Tensor, progress: Progress, batch: Batch) -> bool:
-        """False where the step is to be left out; True unseen where losses are looked at late.
+    def _check_batch(self, batch: Batch) -> bool:
+        """Return whether enough images of a batch could be read.
 
         Raises:
-            TrainingError: The loss is not finite, and that is to stop the run.
+            TrainingError: Several processes share batches, and an image became unreadable.
         """
-        if self._looks_late:
-            return True
-        if torch.isfinite(total):
+        if world_size() == 1:
+            # One image alone has no batch statistics.
+            return len(batch.indices) > 1 or self.batches.batch_size == 1
+        if len(batch.indices) != self.batches.batch_size // world_size():
+            raise TrainingError(
+                "images became unreadable while several processes share them",
+                found="; ".join(f"{n}: {why}" for n, why in self.data.train.failed.items()),
+                hint=f"Restore them and type: {self.task.command} --resume {self.run.path}",
+            )
+        return True
+
+    # Losses that are not finite
+
+    @property
+    def _check_deferred(self) -> bool:
+        """Whether losses are checked every so many steps, because a check waits for the device."""
+        return self.task.optim.not_finite == "stop" and self.device.type != "cpu"
+
+    def _is_finite(self, loss: Tensor, progress: Progress, batch: Batch) -> bool:
+        """Return False if the step is to be left out; always True where checks are deferred.
+
+        Raises:
+            TrainingError: The loss is NaN or infinite, and the run is to stop.
+        """
+        if self._check_deferred or torch.isfinite(loss):
             return True
         progress.skipped += 1
         progress.skipped_in_a_row += 1
-        if self.optim.not_finite == "skip" and progress.skipped_in_a_row < _MOST_SKIPPED:
+        if self.task.optim.not_finite == "skip" and progress.skipped_in_a_row < _MOST_SKIPPED:
             return False
-        raise self._not_finite(batch, progress, float(total.detach()))
+        raise self._not_finite(batch, progress.epoch, progress.step, float(loss))
 
-    def _not_finite(self, batch: Batch, progress: Progress, loss: float) -> TrainingError:
-        """Keep the batch of the step at `progress`; the error to raise."""
-        names = [self.data.train.split.samples[int(i)].name for i in batch.indices]
+    def _check_pending(self, pending: PendingLosses, order: Tensor, epoch: int) -> None:
+        """Raise TrainingError if a loss of these steps was not finite, with that step's batch."""
+        bad = pending.first_not_finite()
+        if bad is not None:
+            step, loss = bad
+            (batch,) = self.batches.read(order[step : step + 1])
+            raise self._not_finite(batch, epoch, step, loss)
+
+    def _not_finite(self, batch: Batch, epoch: int, step: int, loss: float) -> TrainingError:
+        """Save the batch of a failed step, and return the error to raise."""
+        samples = self.data.train.split.samples
         facts = {
-            "epoch": progress.epoch + 1,
-            "step": progress.step + 1,
+            "epoch": epoch + 1,
+            "step": step + 1,
             "loss": str(loss),
             "classes": list(self.data.classes),
-            "names": names,
+            "names": [samples[int(i)].name for i in batch.indices],
         }
-        labels = self.targets.cpu()[batch.indices.cpu()]
-        pixels = self.as_seen(batch, progress)
-        return not_finite(self.run, facts, pixels, labels, section=self.section)
+        labels = self.data.targets[batch.indices.cpu()]
+        pixels = self.task.pixels_seen(batch, self._position(epoch, step))
+        return save_failed_batch(self.run, facts, pixels, labels, section=self.task.section)
 
-    def as_seen(self, batch: Batch, progress: Progress) -> torch.Tensor:
-        """Pixels of a batch in 0..255, (B, 3, S, S), to keep where the step at `progress` fails."""
-        return batch.pixels
+    # Saving and stopping
 
-    def to_device(self, value: torch.Tensor) -> torch.Tensor:
-        """Copy without waiting; a GPU reads page-locked memory while the host goes on."""
-        if self.device.type == "cuda" and value.device.type == "cpu":
-            value = value.pin_memory()
-        return value.to(self.device, non_blocking=True)
+    def _save(self, progress: Progress) -> None:
+        if is_main():
+            keep = self.config.keep_checkpoints
+            save_checkpoint(self.run.checkpoints, self.task.state, progress, keep=keep)
+            self.run.write_log(progress.records)
+        self._saved_at = time.monotonic()
 
-    @contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        """Ctrl-C or SIGTERM ends the step under way and saves; a second Ctrl-C ends at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
+    def _must_stop(self, step: int) -> bool:
+        """Whether any process was asked to stop; all of them then stop after the same step."""
+        if world_size() > 1 and self.device.type == "cuda" and step % _CHECK_EVERY:
+            return False  # asking the others waits for the GPU
+        return any_process(self._stop.received, self.device)
 
-        def stop(signum: int, frame: object) -> None:
-            if self._stop.is_set() and signum == signal.SIGINT and world_size() == 1:
-                raise KeyboardInterrupt
-            self._stop.set()
-
-        before = {number: signal.signal(number, stop) for number in _STOP_SIGNALS}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    def _explain_memory(self) -> AbstractContextManager[None]:
+        sizes = {
+            f"{self.task.section}.batch_size": self.task.optim.batch_size,
+            "model.image_size": self.config.model.image_size,
+        }
+        return explain_out_of_memory(
+            ", ".join(f"{key}={value}" for key, value in sizes.items()),
+            f"Lower {' first, then '.join(sizes)} in a new run; or free memory and continue with "
+            f"{self.task.command} --resume {self.run.path} if this run has checkpoints.",
+        )

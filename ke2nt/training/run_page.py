@@ -12,7 +12,7 @@ from ke2nt.models.base import ExpressionModel
 from ke2nt.pages.faces import pick_faces
 from ke2nt.pages.render import write_report
 from ke2nt.pages.run_report import PromptMap, RunReport
-from ke2nt.training.checkpoint import Progress
+from ke2nt.training.progress import Progress
 from ke2nt.training.run_directory import RunDirectory
 
 __all__ = ["write_run_report"]

@@ -1,11 +1,11 @@
-"""Everything that takes part in a training run, made from its configuration."""
+"""Everything that takes part in a training run, built from its configuration."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -17,90 +17,93 @@ from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.losses.build import build_objective
 from ke2nt.models.base import KNOWN_STATISTICS, ExpressionModel
 from ke2nt.models.build import build_model
-from ke2nt.runtime.distributed import world_size
+from ke2nt.training.augmented_images import AugmentedImages
+from ke2nt.training.device import Compute
 from ke2nt.training.display import Display
 from ke2nt.training.ema import ModelEma
+from ke2nt.training.engine import Engine
 from ke2nt.training.optimizer import make_optimizer
-from ke2nt.training.recognition import Trainer
+from ke2nt.training.recognition import RecognitionTask
 from ke2nt.training.run_directory import RunDirectory
-from ke2nt.training.speed.small_maps import multiply_on_small_maps
-from ke2nt.training.speed.sync_batch_norm import synchronize_batch_norm
+from ke2nt.training.speed.apply import apply_model_options
+from ke2nt.training.state import TrainingState
 from ke2nt.training.training_data import TrainingData
 
-if TYPE_CHECKING:
-    from accelerate import Accelerator
+__all__ = [
+    "arranged_bank",
+    "augmented_images",
+    "build_state",
+    "prepare_engine",
+    "trainer_parts",
+    "untrained_model",
+]
 
-__all__ = ["arranged_bank", "prepare_trainer", "trainer_parts", "untrained_model"]
 
-
-def prepare_trainer(
+def prepare_engine(
     config: TrainConfig,
     run: RunDirectory,
     data: TrainingData,
-    accelerator: Accelerator,
+    compute: Compute,
     preprocessing: Preprocessing,
     *,
     image_side: Mapping[str, torch.Tensor] | None = None,
     provenance: dict[str, Any] | None = None,
     quiet: bool = False,
-) -> Trainer:
-    """A trainer at the start of its run.
+) -> Engine:
+    """Build the engine that trains a recognizer, at the start of its run.
 
     Args:
-        config: The run's configuration.
+        config: Configuration of the run.
         run: Its directory.
         data: Its data.
-        accelerator: Device and precision.
+        compute: Device and precision.
         preprocessing: From pixels to the input.
         image_side: Weights of the encoder and its attention from a first stage.
-        provenance: Stored with the kept model.
-        quiet: No progress on stderr.
+        provenance: Saved with the kept model.
+        quiet: Show no progress.
 
     Raises:
-        Ke2ntError: The configuration asks for a model or text bank that cannot be had, or for a
-            batch that the processes cannot share.
+        Ke2ntError: The configuration names a model or text bank that is not available, or a batch
+            that the processes cannot share.
     """
     model = untrained_model(config, data.classes, preprocessing, image_side)
-    return Trainer(
-        **trainer_parts(config, run, data, model, accelerator, provenance=provenance, quiet=quiet)
+    task = RecognitionTask(
+        config=config,
+        run=run,
+        data=data,
+        state=build_state(config, model, compute),
+        compute=compute,
+        loss=build_objective(config.loss, config.model.attention),
+        images=augmented_images(config, model, compute),
+        provenance=provenance or {},
     )
+    return Engine(task, config, run, data, Display(quiet=quiet))
 
 
-def trainer_parts(
-    config: TrainConfig,
-    run: RunDirectory,
-    data: TrainingData,
-    model: ExpressionModel,
-    accelerator: Accelerator,
-    *,
-    provenance: dict[str, Any] | None = None,
-    quiet: bool = False,
-) -> dict[str, Any]:
-    """What a trainer of a given model is made of; parameters without a gradient stay as they are.
+def build_state(
+    config: TrainConfig, model: ExpressionModel, compute: Compute
+) -> TrainingState[ExpressionModel]:
+    """Move a model to the device and give it an average and an optimizer.
+
+    Parameters that require no gradient are left out of the optimizer.
 
     Raises:
-        ModelError: Learning rates are to differ by layer, and the layers are not known.
+        ModelError: Learning rates differ by layer, and the layers are not known.
+        TrainingError: The model cannot be compiled.
     """
-    model.to(accelerator.device).to(memory_format=torch.channels_last)
-    if not config.compile:
-        multiply_on_small_maps(model)
+    model.to(compute.device).to(memory_format=torch.channels_last)
     ema = ModelEma(model, config.optim.ema) if config.optim.ema is not None else None
-    if world_size() > 1 and config.optim.sync_batch_norm:
-        synchronize_batch_norm(model)
+    apply_model_options(model, ema, config)
+    return TrainingState(model, make_optimizer(model, config.optim), ema)
+
+
+def augmented_images(
+    config: TrainConfig, model: ExpressionModel, compute: Compute
+) -> AugmentedImages:
+    """Build the random changes of a model's training images."""
     red, green, blue = (value * 255 for value in model.preprocessing.mean)
-    return {
-        "config": config,
-        "run": run,
-        "data": data,
-        "model": model,
-        "ema": ema,
-        "optimizer": make_optimizer(model, config.optim),
-        "loss": build_objective(config.loss, config.model.attention),
-        "accelerator": accelerator,
-        "augment": BatchAugmentation(config.augment, (red, green, blue)),
-        "display": Display(quiet=quiet),
-        "provenance": provenance or {},
-    }
+    augment = BatchAugmentation(config.augment, (red, green, blue))
+    return AugmentedImages(augment, model.preprocessing, compute, config.seed)
 
 
 def untrained_model(
@@ -109,18 +112,18 @@ def untrained_model(
     preprocessing: Preprocessing,
     image_side: Mapping[str, torch.Tensor] | None = None,
 ) -> ExpressionModel:
-    """The model that a run starts with.
+    """Build the model that a run starts with.
 
     Args:
-        config: The run's configuration.
+        config: Configuration of the run.
         classes: The labels, in index order.
-        preprocessing: From pixels to the input, unless the initial weights bring their own.
+        preprocessing: From pixels to the input, unless the initial weights come with their own.
         image_side: Weights of the encoder and its attention from a first stage.
 
     Raises:
-        Ke2ntError: The configuration asks for a model or text bank that cannot be had.
+        Ke2ntError: The configuration names a model or text bank that is not available.
     """
-    model = _build(config, classes, preprocessing)
+    model = _build_model(config, classes, preprocessing)
     model.preprocessing = replace(model.preprocessing, gray=config.model.gray)
     if image_side is not None and config.pretrain is not None:
         model.load_state_dict({**model.state_dict(), **image_side})
@@ -128,7 +131,7 @@ def untrained_model(
     return model
 
 
-def _build(
+def _build_model(
     config: TrainConfig, classes: tuple[str, ...], preprocessing: Preprocessing
 ) -> ExpressionModel:
     options = config.model
@@ -142,21 +145,23 @@ def _build(
     }
     if options.attention is not None:
         architecture["attention"] = options.attention.architecture()
+
     labels: dict[str, Any] = {"classes": classes}
     if options.head == "text":
-        text = config.text
-        labels = {"bank": arranged_bank(text, classes)}
+        labels = {"bank": arranged_bank(config.text, classes)}
         architecture |= {
             "reduction": options.reduction,
-            "logit_scale": text.logit_scale,
-            "learn_logit_scale": text.learn_logit_scale,
+            "logit_scale": config.text.logit_scale,
+            "learn_logit_scale": config.text.learn_logit_scale,
         }
-    given = None if options.weights in KNOWN_STATISTICS else preprocessing
-    return build_model(architecture, **labels, weights=options.weights, preprocessing=given)
+
+    # Weights with known statistics are normalized by these.
+    usual = None if options.weights in KNOWN_STATISTICS else preprocessing
+    return build_model(architecture, **labels, weights=options.weights, preprocessing=usual)
 
 
 def arranged_bank(text: TextConfig, classes: tuple[str, ...]) -> TextBank:
-    """The text bank of some classes, as a configuration says."""
+    """Load or build the text bank of some classes, in the configured geometry."""
     if text.bank is not None:
         bank = TextBank.load(Path(text.bank).expanduser()).select(classes)
     else:
@@ -164,3 +169,30 @@ def arranged_bank(text: TextConfig, classes: tuple[str, ...]) -> TextBank:
             text.prompts, encoder=text.encoder, classes=classes, cache_dir=text.cache_dir
         )
     return arrange(bank, text.geometry)
+
+
+def trainer_parts(
+    config: TrainConfig,
+    run: RunDirectory,
+    data: TrainingData,
+    model: ExpressionModel,
+    compute: Compute,
+    *,
+    provenance: dict[str, Any] | None = None,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Arguments of `legacy_loop.Trainer` for a model."""
+    state = build_state(config, model, compute)
+    return {
+        "config": config,
+        "run": run,
+        "data": data,
+        "model": state.model,
+        "ema": state.ema,
+        "optimizer": state.optimizer,
+        "loss": build_objective(config.loss, config.model.attention),
+        "accelerator": compute,
+        "augment": augmented_images(config, model, compute).augment,
+        "display": Display(quiet=quiet),
+        "provenance": provenance or {},
+    }

@@ -19,12 +19,11 @@ from ke2nt.runtime.distributed import barrier, is_main, join_group
 from ke2nt.runtime.provenance import provenance
 from ke2nt.runtime.seeding import seed_everything, set_deterministic
 from ke2nt.training.attribute_stage import pretrain
-from ke2nt.training.checkpoint import Progress
-from ke2nt.training.device import make_accelerator, precision_of
-from ke2nt.training.recognition import Trainer
+from ke2nt.training.device import choose_compute
+from ke2nt.training.progress import Progress
 from ke2nt.training.run_directory import RunDirectory
 from ke2nt.training.run_page import write_run_report
-from ke2nt.training.setup import prepare_trainer
+from ke2nt.training.setup import prepare_engine
 from ke2nt.training.training_data import TrainingData, load_training_data
 
 __all__ = ["TrainResult", "train"]
@@ -53,7 +52,7 @@ def train(
     resume: bool = False,
     quiet: bool = False,
     command: str | None = None,
-    prepare: Callable[..., Trainer] = prepare_trainer,
+    prepare: Callable[..., Any] = prepare_engine,
 ) -> TrainResult:
     """Train as a configuration says; everything is written to the folder `config.out`.
 
@@ -65,7 +64,7 @@ def train(
         resume: Go on with the run that is in `config.out`.
         quiet: No progress on stderr.
         command: The command line, stored with the run.
-        prepare: Makes the trainer; takes what `prepare_trainer` takes.
+        prepare: Builds the engine; takes what `prepare_engine` takes.
 
     Raises:
         Ke2ntError: Anything a user can mend; what was computed before stays in the run directory.
@@ -85,51 +84,49 @@ def _train(
     resume: bool,
     quiet: bool,
     command: str | None,
-    prepare: Callable[..., Trainer],
+    prepare: Callable[..., Any],
 ) -> TrainResult:
     seed_everything(config.seed)
     set_deterministic(config.deterministic)
-    accelerator = make_accelerator(config)
+    compute = choose_compute(config)
     preprocessing = Preprocessing(image_size=config.model.image_size, gray=config.model.gray)
     data = load_training_data(config, preprocessing, quiet=quiet)
     facts = {
         "seed": config.seed,
         "command": command,
-        "precision": precision_of(accelerator),
+        "precision": compute.precision,
         **provenance(),
     }
     run.begin(config, data.names(), resume=resume)
     image_side, first_stage = None, None
     if config.pretrain is not None:
-        image_side, first_stage = pretrain(
-            config, run, data, accelerator, preprocessing, quiet=quiet
-        )
-    trainer = prepare(
+        image_side, first_stage = pretrain(config, run, data, compute, preprocessing, quiet=quiet)
+    engine = prepare(
         config,
         run,
         data,
-        accelerator,
+        compute,
         preprocessing,
         image_side=image_side,
         provenance=facts,
         quiet=quiet,
     )
     checkpoint = run.newest_checkpoint(resume=resume)
-    progress = trainer.restore(checkpoint) if checkpoint else Progress()
+    progress = engine.restore(checkpoint) if checkpoint else Progress()
     summary: dict[str, Any] = {
         "classes": list(data.classes),
         "samples": {"train": len(data.train), "val": len(data.val)},
         "selection": _selection(config, data),
-        "initial_weights": trainer.model.provenance.get("initial_weights"),
+        "initial_weights": engine.task.state.model.provenance.get("initial_weights"),
         "unreadable": data.failed(),
         "provenance": facts,
     }
     if first_stage is not None:
         summary["pretrain"] = first_stage
     with run.recorded(summary):
-        progress = trainer.fit(progress)
+        progress = engine.fit(progress)
     barrier()
-    return _finish(config, run, data, accelerator.device, progress, summary)
+    return _finish(config, run, data, compute.device, progress, summary)
 
 
 def _finish(

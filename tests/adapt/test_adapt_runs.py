@@ -29,8 +29,8 @@ from ke2nt.errors import CheckpointError, ConfigError, LabelError, TrainingError
 from ke2nt.models.load import load_model
 from ke2nt.models.norms import batch_norms
 from ke2nt.training.checkpoint import latest_checkpoint
-from ke2nt.training.engine import TrainingStopped
-from ke2nt.training.recognition import Trainer
+from ke2nt.training.interrupts import TrainingStopped
+from ke2nt.training.legacy_loop import Trainer
 from ke2nt.training.run_directory import RunDirectory
 from ke2nt.training.train_recognizer import train
 

@@ -26,8 +26,10 @@ from ke2nt.errors import Ke2ntError
 from ke2nt.models.linear import LinearClassifier
 from ke2nt.models.load import load_model
 from ke2nt.runtime.digest import digest_bytes, digest_json
-from ke2nt.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from ke2nt.training.checkpoint import load_checkpoint, save_checkpoint
+from ke2nt.training.progress import Progress
 from ke2nt.training.run_directory import RunDirectory
+from ke2nt.training.state import TrainingState
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
@@ -153,12 +155,12 @@ def trained():
 def checkpoint_files(tmp_path_factory):
     model, optimizer = trained()
     folder = tmp_path_factory.mktemp("run")
-    return content(save_checkpoint(folder, model, None, optimizer, PROGRESS, keep=2))
+    return content(save_checkpoint(folder, TrainingState(model, optimizer), PROGRESS, keep=2))
 
 
 def load_state(folder):
     model, optimizer = trained()
-    return load_checkpoint(folder, model, None, optimizer)
+    return load_checkpoint(folder, TrainingState(model, optimizer))
 
 
 def test_a_checkpoint_comes_back(checkpoint_files):
@@ -216,7 +218,7 @@ def test_an_optimizer_takes_nothing_that_does_not_fit(checkpoint_files, tmp_path
     facts = {**json.loads(checkpoint_files["state.json"]), "digest": digest_bytes(data)}
     (tmp_path / "state.safetensors").write_bytes(data)
     (tmp_path / "state.json").write_text(json.dumps(facts))
-    with pytest.raises(Ke2ntError, match=f"of another model.*{words}"):
+    with pytest.raises(Ke2ntError, match=f"belongs to another model.*{words}"):
         load_state(tmp_path)
 
 

@@ -18,7 +18,7 @@ from ke2nt.generation.gan_objective import GanObjective
 from ke2nt.generation.synthesis import SynthesisLoop
 from ke2nt.generation.train_generator import pretrain
 from ke2nt.training.checkpoint import latest_checkpoint
-from ke2nt.training.engine import TrainingStopped
+from ke2nt.training.interrupts import TrainingStopped
 from ke2nt.training.run_directory import RunDirectory
 
 
@@ -157,7 +157,7 @@ def test_non_finite_loss_stops_and_saves_the_batch(tiny, monkeypatch):
         lambda self, r, f: (r - f).mean() / 0.0,
     )
     config = tiny()
-    with pytest.raises(TrainingError, match=r"not finite.*gan\.optim\.lr"):
+    with pytest.raises(TrainingError, match=r"NaN or infinite.*gan\.optim\.lr"):
         pretrain(config, quiet=True)
     assert (RunDirectory(config.out).path / "not_finite.safetensors").exists()
 
@@ -172,10 +172,10 @@ def test_skipping_stops_if_no_generator_step_is_finite(tiny, monkeypatch, critic
         return total * float("nan"), parts
 
     monkeypatch.setattr(GanObjective, "generator_loss", not_finite)
-    monkeypatch.setattr("ke2nt.training.engine._MOST_SKIPPED", 3)
+    monkeypatch.setattr("ke2nt.training.legacy_loop._MOST_SKIPPED", 3)
     changes = f"gan.optim.critic_steps={critic_steps}", "gan.optim.epochs=6"
     config = tiny("gan.optim.not_finite=skip", *changes)
-    with pytest.raises(TrainingError, match="not finite"):
+    with pytest.raises(TrainingError, match="NaN or infinite"):
         pretrain(config, quiet=True)
 
 

@@ -19,8 +19,9 @@ from ke2nt.generation.train_generator import load_critics, pretrain
 from ke2nt.generation.train_jointly import train
 from ke2nt.models.load import load_model
 from ke2nt.models.norms import keep_statistics
-from ke2nt.training.checkpoint import Progress, latest_checkpoint
-from ke2nt.training.engine import TrainingStopped
+from ke2nt.training.checkpoint import latest_checkpoint
+from ke2nt.training.interrupts import TrainingStopped
+from ke2nt.training.progress import Progress
 from ke2nt.training.run_directory import RunDirectory
 
 
@@ -220,8 +221,8 @@ def test_jointly_trained_generator_is_saved_with_critics(joint):
 def test_only_gradients_of_the_recognizer_are_clipped(joint, one_step, monkeypatch):
     clipped = []
     monkeypatch.setattr(
-        "accelerate.Accelerator.clip_grad_norm_",
-        lambda self, parameters, limit: clipped.append([id(p) for p in parameters]),
+        "torch.nn.utils.clip_grad_norm_",
+        lambda parameters, limit: clipped.append([id(p) for p in parameters]),
     )
     trainer, _ = one_step(joint("optim.clip=1"))
     assert clipped == [[id(p) for p in trainer.model.parameters()]]

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from ke2nt.config.load import config_to_yaml
 from ke2nt.errors import TrainingError
-from ke2nt.training.engine import global_batch
+from ke2nt.training.batches import global_batch_size
 from ke2nt.training.train_recognizer import train
 
 TORCHRUN = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "ke2nt"]
@@ -100,11 +100,11 @@ def test_a_stop_ends_all_processes_after_the_same_step(tiny, faces, tmp_path, la
     assert epochs < 400
 
 
-def test_a_batch_that_cannot_be_shared_is_one_clear_error(tiny, monkeypatch):
-    monkeypatch.setattr("ke2nt.training.engine.world_size", lambda: 2)
+def test_a_batch_that_cannot_be_shared_is_one_clear_error(monkeypatch):
+    monkeypatch.setattr("ke2nt.training.batches.world_size", lambda: 2)
     with pytest.raises(TrainingError, match=r"optim\.batch_size a multiple of 2.*found.*=7"):
-        global_batch(tiny("optim.batch_size=7").optim, 42)
-    assert global_batch(tiny("optim.batch_size=8").optim, 7) == 6
+        global_batch_size(7, 42)
+    assert global_batch_size(8, 7) == 6
 
 
 def test_a_folder_that_is_in_use_is_one_clear_error_of_each(tiny, tmp_path):

@@ -17,8 +17,8 @@ from ke2nt.models.load import load_model
 from ke2nt.training import engine
 from ke2nt.training.attribute_labels import attribute_labels, attribute_values
 from ke2nt.training.checkpoint import latest_checkpoint
-from ke2nt.training.engine import TrainingStopped
-from ke2nt.training.recognition import Trainer
+from ke2nt.training.engine import Engine
+from ke2nt.training.interrupts import TrainingStopped
 from ke2nt.training.run_directory import RunDirectory
 from ke2nt.training.train_recognizer import train
 
@@ -68,13 +68,13 @@ def assert_same(a, b):
 
 def test_stage_one_learns_what_can_be_seen_and_stage_two_starts_from_it(two, monkeypatch):
     starts = []
-    real = Trainer.fit
+    real = Engine.fit
 
     def fit(self, progress):
-        starts.append({k: v.clone() for k, v in self.model.state_dict().items()})
+        starts.append({k: v.clone() for k, v in self.task.state.model.state_dict().items()})
         return real(self, progress)
 
-    monkeypatch.setattr(Trainer, "fit", fit)
+    monkeypatch.setattr(Engine, "fit", fit)
     result = train(two("pretrain.epochs=12"), quiet=True)
     facts = result.run.read("pretrain/attributes.json")
     place, half = (facts["attributes"][name] for name in ("place", "half"))
@@ -103,7 +103,7 @@ def test_stopped_in_either_stage_and_resumed_it_ends_with_the_same_bits(two, mon
     """42 images in steps of 8: stage 1 has 10 steps, stage 2 as many."""
     whole = train(two("model.dropout=0.1", out="whole"), quiet=True).run
     config = two("model.dropout=0.1", out="stopped")
-    steps, real = [0], Trainer._train_step
+    steps, real = [0], Engine.train_step
 
     def step_then_interrupt(self, batch, progress):
         parts = real(self, batch, progress)
@@ -112,7 +112,7 @@ def test_stopped_in_either_stage_and_resumed_it_ends_with_the_same_bits(two, mon
             os.kill(os.getpid(), signal.SIGINT)
         return parts
 
-    monkeypatch.setattr(Trainer, "_train_step", step_then_interrupt)
+    monkeypatch.setattr(Engine, "train_step", step_then_interrupt)
     with pytest.raises(TrainingStopped):
         train(config, quiet=True)
     run = RunDirectory(config.out)
@@ -148,10 +148,10 @@ def test_heads_for_attributes_decay_as_the_rest_does(two, monkeypatch):
     groups = []
 
     def look(self, progress):
-        groups.append(self.optimizer.param_groups)
+        groups.append(self.task.state.optimizer.param_groups)
         raise TrainingError("enough")
 
-    monkeypatch.setattr(Trainer, "fit", look)
+    monkeypatch.setattr(Engine, "fit", look)
     with pytest.raises(TrainingError, match="enough"):
         train(two("optim.weight_decay=0.3"), quiet=True)
     found = {(p.ndim > 1, g["weight_decay"]) for g in groups[0] for p in g["params"]}

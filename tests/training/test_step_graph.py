@@ -7,7 +7,7 @@ import torch
 
 from ke2nt.errors import TrainingError
 from ke2nt.models.load import load_model
-from ke2nt.training.speed.cuda_graph import OneCopy, StepGraph
+from ke2nt.training.speed.cuda_graph import SingleCopy, StepGraph
 from ke2nt.training.train_recognizer import train
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -33,7 +33,7 @@ class Called:
 @pytest.mark.parametrize("changes", CHANGES.values(), ids=CHANGES)
 def test_the_work_depends_on_its_tensors_alone(tiny, monkeypatch, changes):
     plain = train(tiny(*changes, out="plain"), quiet=True)
-    monkeypatch.setattr("ke2nt.training.recognition.StepGraph", Called)
+    monkeypatch.setattr("ke2nt.training.speed.cuda_graph.StepGraph", Called)
     other = train(tiny(*changes, "cuda_graphs=true", out="other"), quiet=True)
     for ours, theirs in zip(other.progress.records, plain.progress.records, strict=True):
         assert ours["loss"] == theirs["loss"]
@@ -47,7 +47,7 @@ def test_a_graph_needs_a_cuda_device(tiny):
 
 
 def test_a_graph_needs_one_process(tiny, monkeypatch):
-    monkeypatch.setattr("ke2nt.training.recognition.world_size", lambda: 2)
+    monkeypatch.setattr("ke2nt.training.gradients.world_size", lambda: 2)
     with pytest.raises(TrainingError, match=r"2 process.*cuda_graphs=false"):
         train(tiny("cuda_graphs=true"), quiet=True)
 
@@ -74,7 +74,7 @@ def test_tensors_are_copied_in_one_piece(device):
             torch.randint(9, (2,), generator=draw),
         ]
 
-    copy = OneCopy(values(0), torch.device(device))
+    copy = SingleCopy(values(0), torch.device(device))
     first = copy(values(1))
     assert len({x.untyped_storage().data_ptr() for x in first}) == 1
     for seed in (1, 2):

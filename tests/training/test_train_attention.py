@@ -17,8 +17,8 @@ from ke2nt.losses.build import build_objective
 from ke2nt.losses.objective import KE2NTLoss
 from ke2nt.models.load import load_model
 from ke2nt.training.checkpoint import latest_checkpoint
-from ke2nt.training.engine import TrainingStopped
-from ke2nt.training.recognition import Trainer
+from ke2nt.training.engine import Engine
+from ke2nt.training.interrupts import TrainingStopped
 from ke2nt.training.run_directory import RunDirectory
 from ke2nt.training.train_recognizer import train
 
@@ -47,7 +47,7 @@ def test_stopped_and_resumed_it_ends_with_the_same_bits(tiny, monkeypatch):
     changes = ("model.attention={supervise: all}", "model.dropout=0.2", "optim.ema=0.9")
     whole = train(tiny(*changes, out="whole"), quiet=True).run
     config = tiny(*changes, out="stopped")
-    steps, real = [0], Trainer._train_step
+    steps, real = [0], Engine.train_step
 
     def step_then_interrupt(self, batch, progress):
         parts = real(self, batch, progress)
@@ -56,7 +56,7 @@ def test_stopped_and_resumed_it_ends_with_the_same_bits(tiny, monkeypatch):
             os.kill(os.getpid(), signal.SIGINT)
         return parts
 
-    monkeypatch.setattr(Trainer, "_train_step", step_then_interrupt)
+    monkeypatch.setattr(Engine, "train_step", step_then_interrupt)
     with pytest.raises(TrainingStopped):
         train(config, quiet=True)
     run = RunDirectory(config.out)

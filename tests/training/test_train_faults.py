@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 
 from ke2nt.errors import CheckpointError, ConfigError, TrainingError
 from ke2nt.training import engine
-from ke2nt.training.recognition import Trainer
+from ke2nt.training.augmented_images import AugmentedImages
+from ke2nt.training.recognition import RecognitionTask
 from ke2nt.training.run_directory import RunDirectory
 from ke2nt.training.train_recognizer import train
 
@@ -86,14 +87,14 @@ def test_a_failed_start_leaves_what_was_there(tiny):
 
 
 def test_a_run_that_fails_in_its_first_steps_is_typed_again_with_less(tiny, monkeypatch):
-    real = Trainer._gradients
+    real = RecognitionTask.step
 
     def no_memory(self, *arguments):
         if self.config.optim.batch_size > 4:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return real(self, *arguments)
 
-    monkeypatch.setattr(Trainer, "_gradients", no_memory)
+    monkeypatch.setattr(RecognitionTask, "step", no_memory)
     with pytest.raises(TrainingError, match=r"Lower optim\.batch_size first.*in a new run"):
         train(tiny(), quiet=True)
     train(tiny("optim.batch_size=4"), quiet=True)
@@ -102,14 +103,13 @@ def test_a_run_that_fails_in_its_first_steps_is_typed_again_with_less(tiny, monk
 @pytest.fixture
 def eighth_step_is_infinite(monkeypatch):
     """Images of the eighth step, in the second epoch; the steps so far, to be set back."""
-    real, calls = Trainer._changed, []
+    real, calls = AugmentedImages.model_input, []
 
-    def infinite(self, *args):
-        pixels, images = real(self, *args)
+    def infinite(self, images):
         calls.append(None)
-        return pixels, images * float("inf") if len(calls) == 8 else images
+        return real(self, images) * (float("inf") if len(calls) == 8 else 1.0)
 
-    monkeypatch.setattr(Trainer, "_changed", infinite)
+    monkeypatch.setattr(AugmentedImages, "model_input", infinite)
     return calls
 
 
@@ -280,5 +280,5 @@ def test_a_checkpoint_that_names_other_parts(tiny):
     facts = json.loads((checkpoint / "state.json").read_text())
     facts["progress"]["epoch"] = -1
     (checkpoint / "state.json").write_text(json.dumps(facts))
-    with pytest.raises(CheckpointError, match="epoch is no count"):
+    with pytest.raises(CheckpointError, match="epoch must be a non-negative integer"):
         train(config, resume=True, quiet=True)

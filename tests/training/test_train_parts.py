@@ -14,11 +14,13 @@ from ke2nt.errors import CheckpointError, ConfigError, TrainingError
 from ke2nt.models.linear import LinearClassifier
 from ke2nt.runtime import distributed
 from ke2nt.runtime.seeding import torch_generator
-from ke2nt.training.checkpoint import Progress, load_checkpoint, save_checkpoint
-from ke2nt.training.device import make_accelerator
+from ke2nt.training.batches import epoch_order
+from ke2nt.training.checkpoint import load_checkpoint, save_checkpoint
+from ke2nt.training.device import Compute, choose_compute
 from ke2nt.training.ema import ModelEma
-from ke2nt.training.engine import epoch_order
 from ke2nt.training.optimizer import learning_rate, make_optimizer, set_learning_rate
+from ke2nt.training.progress import Progress
+from ke2nt.training.state import TrainingState
 
 
 def test_constant_warm_up_then_cosine_as_published():
@@ -116,26 +118,33 @@ def test_a_checkpoint_holds_what_trains_beside_the_model(tmp_path):
     optimizer = torch.optim.AdamW([*model.parameters(), *extra.parameters()], lr=0.1)
     extra(model(torch.ones(4, 3))).sum().backward()
     optimizer.step()
-    path = save_checkpoint(tmp_path, model, None, optimizer, Progress(epoch=1), extra, keep=1)
+    path = save_checkpoint(
+        tmp_path, TrainingState(model, optimizer, None, extra), Progress(epoch=1), keep=1
+    )
     again, beside = nn.Linear(3, 2), nn.Linear(2, 1)
     other = torch.optim.AdamW([*again.parameters(), *beside.parameters()], lr=0.1)
-    assert load_checkpoint(path, again, None, other, beside) == Progress(epoch=1)
+    assert load_checkpoint(path, TrainingState(again, other, None, beside)) == Progress(epoch=1)
     assert all(map(torch.equal, beside.parameters(), extra.parameters()))
     assert torch.equal(
         other.state[beside.weight]["exp_avg"], optimizer.state[extra.weight]["exp_avg"]
     )
-    with pytest.raises(CheckpointError, match="of another model"):
-        load_checkpoint(path, again, None, other, nn.Linear(5, 1))
+    with pytest.raises(CheckpointError, match="belongs to another model"):
+        load_checkpoint(path, TrainingState(again, other, None, nn.Linear(5, 1)))
 
 
 @pytest.mark.parametrize(
-    ("precision", "capable", "mixed"),
-    [("auto", True, "bf16"), ("auto", False, "no"), ("bf16", False, "bf16"), ("fp32", True, "no")],
+    ("precision", "capable", "expected"),
+    [
+        ("auto", True, "bf16"),
+        ("auto", False, "fp32"),
+        ("bf16", False, "bf16"),
+        ("fp32", True, "fp32"),
+    ],
 )
-def test_a_cpu_trains_in_bf16_where_it_computes_in_it(monkeypatch, precision, capable, mixed):
+def test_a_cpu_trains_in_bf16_where_it_computes_in_it(monkeypatch, precision, capable, expected):
     monkeypatch.setattr("ke2nt.runtime.devices.computes_in_bf16", lambda device: capable)
     config = TrainConfig(device="cpu", precision=precision)
-    assert make_accelerator(config).mixed_precision == mixed
+    assert choose_compute(config) == Compute(torch.device("cpu"), expected)
 
 
 @pytest.fixture
@@ -147,13 +156,12 @@ def two_gpus(monkeypatch):
     monkeypatch.setattr("ke2nt.runtime.devices.computes_in_bf16", lambda device: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
-    monkeypatch.setattr("accelerate.Accelerator", lambda **options: options)
     return chosen
 
 
 @pytest.mark.parametrize(("device", "chosen"), [("cuda:1", [1]), ("cuda", []), ("cpu", [])])
 def test_the_gpu_of_a_number_is_the_one_that_trains(two_gpus, device, chosen):
-    assert make_accelerator(TrainConfig(device=device))["cpu"] == (device == "cpu")
+    assert choose_compute(TrainConfig(device=device)).device == torch.device(device.split(":")[0])
     assert two_gpus == chosen
 
 
@@ -167,13 +175,13 @@ def test_the_gpu_of_a_number_is_the_one_that_trains(two_gpus, device, chosen):
 )
 def test_a_gpu_that_is_not_there(two_gpus, device, words):
     with pytest.raises(TrainingError, match=words):
-        make_accelerator(TrainConfig(device=device))
+        choose_compute(TrainConfig(device=device))
 
 
 def test_each_of_several_processes_has_its_own_gpu(two_gpus, monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "0")
     with pytest.raises(TrainingError, match="a launcher gives each process its own"):
-        make_accelerator(TrainConfig(device="cuda:1"))
+        choose_compute(TrainConfig(device="cuda:1"))
 
 
 @pytest.mark.parametrize(

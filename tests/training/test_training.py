@@ -26,13 +26,18 @@ from ke2nt.evaluation.evaluate_model import evaluate_model
 from ke2nt.labels import CANONICAL
 from ke2nt.models.ke2nt import KE2NT
 from ke2nt.models.load import load_model
-from ke2nt.training import engine, recognition
-from ke2nt.training.checkpoint import Progress, latest_checkpoint
-from ke2nt.training.device import make_accelerator
-from ke2nt.training.engine import TrainingStopped
-from ke2nt.training.recognition import Trainer
+from ke2nt.training import engine, recognition, selection
+from ke2nt.training.augmented_images import AugmentedImages
+from ke2nt.training.batches import EpochBatches
+from ke2nt.training.checkpoint import latest_checkpoint
+from ke2nt.training.device import choose_compute
+from ke2nt.training.engine import Engine
+from ke2nt.training.interrupts import TrainingStopped
+from ke2nt.training.progress import Progress
+from ke2nt.training.recognition import RecognitionTask
 from ke2nt.training.run_directory import RunDirectory
-from ke2nt.training.setup import prepare_trainer
+from ke2nt.training.setup import prepare_engine
+from ke2nt.training.task import Position
 from ke2nt.training.train_recognizer import train
 from ke2nt.training.training_data import load_training_data
 
@@ -105,13 +110,13 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(tiny):
 
 
 def test_few_checkpoints_are_written_where_few_are_wanted(tiny, monkeypatch):
-    seen, real = [], Trainer._save
+    seen, real = [], Engine._save
 
     def save(self, progress):
         seen.append(progress.epoch)
         real(self, progress)
 
-    monkeypatch.setattr(Trainer, "_save", save)
+    monkeypatch.setattr(Engine, "_save", save)
     last = "select={rule: last, every: 1}"
     each = train(tiny(last, out="each"), quiet=True).run
     few = train(tiny(last, "checkpoint_every=1000", out="few"), quiet=True).run
@@ -121,7 +126,7 @@ def test_few_checkpoints_are_written_where_few_are_wanted(tiny, monkeypatch):
 
 def test_a_kept_model_is_one_that_a_checkpoint_knows(tiny, monkeypatch):
     values = iter([0.5, 0.4, 0.6, 0.3, 0.2])
-    monkeypatch.setattr(Trainer, "judge", lambda self, model: (next(values), {}))
+    monkeypatch.setattr(RecognitionTask, "judge", lambda self, model: (next(values), {}))
     monkeypatch.setattr("ke2nt.training.display.Display.epoch", lambda self, record: None)
     changes = "checkpoint_every=1000", "keep_checkpoints=9", "optim.epochs=5"
     run = train(tiny(*changes, "select.rule=best"), quiet=True).run
@@ -136,7 +141,7 @@ def test_a_kept_model_is_one_that_a_checkpoint_knows(tiny, monkeypatch):
 def test_ctrl_c_saves_and_resume_equals_an_uninterrupted_run(tiny, monkeypatch, stop_at, options):
     whole = train(tiny(*options, "model.dropout=0.2", out="whole"), quiet=True).run
     config = tiny(*options, "model.dropout=0.2", out="stopped")
-    steps, real = [0], Trainer._train_step
+    steps, real = [0], Engine.train_step
 
     def step_then_interrupt(self, batch, progress):
         parts = real(self, batch, progress)
@@ -145,7 +150,7 @@ def test_ctrl_c_saves_and_resume_equals_an_uninterrupted_run(tiny, monkeypatch, 
             os.kill(os.getpid(), signal.SIGINT)
         return parts
 
-    monkeypatch.setattr(Trainer, "_train_step", step_then_interrupt)
+    monkeypatch.setattr(Engine, "train_step", step_then_interrupt)
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(TrainingStopped):
         train(config, quiet=True)
@@ -160,17 +165,17 @@ def test_ctrl_c_saves_and_resume_equals_an_uninterrupted_run(tiny, monkeypatch, 
 def test_a_stop_in_the_last_evaluation_is_heeded_and_nothing_is_lost(tiny, monkeypatch):
     whole = train(tiny(out="whole"), quiet=True).run
     config = tiny(out="stopped")
-    real = Trainer._record
+    real = Engine._evaluate
 
     def interrupted(self, progress):
         if progress.epoch == 2:
             os.kill(os.getpid(), signal.SIGTERM)
         return real(self, progress)
 
-    monkeypatch.setattr(Trainer, "_record", interrupted)
+    monkeypatch.setattr(Engine, "_evaluate", interrupted)
     with pytest.raises(TrainingStopped):
         train(config, quiet=True)
-    monkeypatch.setattr(Trainer, "_record", real)
+    monkeypatch.setattr(Engine, "_evaluate", real)
     assert_same_run(whole, train(config, resume=True, quiet=True).run)
 
 
@@ -189,13 +194,13 @@ def test_the_best_epoch_can_be_had_back_and_its_state_holds_all(tiny):
 
 
 def prepared(config):
-    """The trainer of a run that has not begun."""
+    """The engine of a run that has not begun."""
     preprocessing = Preprocessing(image_size=24)
-    return prepare_trainer(
+    return prepare_engine(
         config,
         RunDirectory(config.out),
         load_training_data(config, preprocessing, quiet=True),
-        make_accelerator(config),
+        choose_compute(config),
         preprocessing,
         quiet=True,
     )
@@ -212,23 +217,24 @@ def test_a_step_computes_in_the_format_and_precision_asked_for(tiny, monkeypatch
         return real(self, images)
 
     monkeypatch.setattr(KE2NT, "forward", forward)
-    trainer = prepared(tiny(f"precision={precision}"))
-    trainer.train_epoch(Progress())
+    engine = prepared(tiny(f"precision={precision}"))
+    engine.train_epoch(Progress())
+    state = engine.task.state
     assert set(seen) == {(True, precision == "bf16")}
-    filters = [p for p in trainer.model.parameters() if p.ndim == 4 and p.shape[1] * p.shape[2] > 1]
+    filters = [p for p in state.model.parameters() if p.ndim == 4 and p.shape[1] * p.shape[2] > 1]
     assert filters
     assert all(p.is_contiguous(memory_format=torch.channels_last) for p in filters)
-    assert all(group["fused"] for group in trainer.optimizer.param_groups)
+    assert all(group["fused"] for group in state.optimizer.param_groups)
 
 
 def test_several_processes_mix_alike_each_within_its_share(tiny, monkeypatch):
-    trainer = prepared(tiny("augment.mixup=1", "augment.cutmix=1"))
-    batch = next(trainer.data.train.batches(8))
+    task = prepared(tiny("augment.mixup=1", "augment.cutmix=1")).task
+    batch = next(task.data.train.batches(8))
     for step in range(4):
         found = []
         for number in (0, 1):
             monkeypatch.setattr(recognition, "rank", lambda number=number: number)
-            found.append(trainer._step_inputs(batch, Progress(step=step)).mixing)
+            found.append(task.prepare(batch, Position(0, step, 5, 3)).mixing)
         assert all(map(torch.equal, *found))
 
 
@@ -236,24 +242,23 @@ def test_an_image_that_is_lost_while_several_processes_share_batches_stops_the_r
     tiny, monkeypatch
 ):
     trainer = prepared(tiny())
-    monkeypatch.setattr(recognition, "world_size", lambda: 2)
+    monkeypatch.setattr(engine, "world_size", lambda: 2)
     trainer.data.train.failed["train/anger/3.png"] = "gone"
     few = next(trainer.data.train.batches(3))
     with pytest.raises(TrainingError, match=r"became unreadable.*3\.png: gone.*--resume"):
-        trainer._train_step(few, Progress())
+        trainer.train_step(few, Progress())
     none = few._replace(pixels=few.pixels[:0], indices=few.indices[:0])
-    monkeypatch.setattr("ke2nt.training.engine.world_size", lambda: 2)
-    monkeypatch.setattr(Trainer, "_batches", lambda self, order: iter([none]))
+    monkeypatch.setattr(EpochBatches, "read", lambda self, order: iter([none]))
     with pytest.raises(TrainingError, match=r"became unreadable"):
         trainer.train_epoch(Progress())
 
 
 @pytest.mark.parametrize("main", [True, False])
 def test_of_several_processes_the_main_one_keeps_the_batch(tiny, nan_in_steps, monkeypatch, main):
-    monkeypatch.setattr("ke2nt.training.faults.is_main", lambda: main)
+    monkeypatch.setattr("ke2nt.training.guards.is_main", lambda: main)
     nan_in_steps({1})
     config = tiny()
-    with pytest.raises(TrainingError, match="not finite"):
+    with pytest.raises(TrainingError, match="NaN or infinite"):
         train(config, quiet=True)
     assert len(list(RunDirectory(config.out).path.glob("not_finite*"))) == (2 if main else 0)
 
@@ -262,9 +267,9 @@ def test_a_batch_that_cannot_be_kept_hides_no_error(tiny, nan_in_steps, monkeypa
     def full(path, data):
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr("ke2nt.training.faults.write_bytes", full)
+    monkeypatch.setattr("ke2nt.training.guards.write_bytes", full)
     nan_in_steps({1})
-    with pytest.raises(TrainingError, match=r"not finite.*cannot be written .*No space left"):
+    with pytest.raises(TrainingError, match=r"NaN or infinite.*cannot be written .*No space left"):
         train(tiny(), quiet=True)
 
 
@@ -281,8 +286,8 @@ def test_a_batch_of_which_hardly_anything_can_be_read_is_left_out(
     order = trainer.data.train.usable[:24].view(3, 8)
     for i in order[1, readable:]:
         trainer.data.train.split.samples[int(i)].source.write_bytes(b"broken")
-    monkeypatch.setattr("ke2nt.training.engine.epoch_order", lambda *args: order.flatten())
-    trainer.steps_per_epoch = 3
+    monkeypatch.setattr("ke2nt.training.batches.epoch_order", lambda *args: order.flatten())
+    trainer.batches.steps_per_epoch = trainer.steps_per_epoch = 3
     progress = Progress()
     trainer.train_epoch(progress)
     assert (progress.step, progress.skipped) == (3, 1)
@@ -295,14 +300,14 @@ def test_votes_are_what_is_learned_where_asked_for(tiny, monkeypatch):
     trainer = prepared(tiny("data.soft_labels=true"))
     batch = next(trainer.data.train.batches(8))
     learned = []
-    real = trainer.losses
+    real = trainer.task.loss.forward
 
-    def losses(images, labels, progress):
+    def forward(output, labels, bank):
         learned.append(labels.cpu())
-        return real(images, labels, progress)
+        return real(output, labels, bank)
 
-    monkeypatch.setattr(trainer, "losses", losses)
-    trainer._train_step(batch, Progress())
+    monkeypatch.setattr(trainer.task.loss, "forward", forward)
+    trainer.train_step(batch, Progress())
     assert torch.equal(*learned, torch.from_numpy(shares)[batch.indices])
 
 
@@ -370,7 +375,7 @@ def test_the_host_does_not_wait_for_the_gpu_within_a_step(tiny, memory):
     torch.cuda.set_sync_debug_mode("error")
     try:
         for batch in batches[:3]:
-            trainer._train_step(batch, progress)
+            trainer.train_step(batch, progress)
             progress.step += 1
     finally:
         torch.cuda.set_sync_debug_mode("default")
@@ -385,17 +390,17 @@ def test_images_kept_on_the_device_are_the_same(tiny):
 def test_sgd_resumes_exactly_after_a_crash(tiny, monkeypatch):
     whole = train(tiny("optim.name=sgd", out="whole"), quiet=True).run
     config = tiny("optim.name=sgd", out="cut")
-    real = Trainer._record
+    real = Engine._evaluate
 
     def fail_in_the_second_epoch(self, progress):
         if progress.epoch == 1:
             raise OSError("the power went")
         return real(self, progress)
 
-    monkeypatch.setattr(Trainer, "_record", fail_in_the_second_epoch)
+    monkeypatch.setattr(Engine, "_evaluate", fail_in_the_second_epoch)
     with pytest.raises(OSError, match="power"):
         train(config, quiet=True)
-    monkeypatch.setattr(Trainer, "_record", real)
+    monkeypatch.setattr(Engine, "_evaluate", real)
     assert_same_run(whole, train(config, resume=True, quiet=True).run)
 
 
@@ -514,7 +519,7 @@ def nan_in_steps(monkeypatch):
 def test_a_loss_that_is_not_finite_stops_with_the_batch_saved(tiny, nan_in_steps):
     nan_in_steps({2})
     config = tiny()
-    with pytest.raises(TrainingError, match=r"not finite.*epoch 1, step 3.*optim\.lr"):
+    with pytest.raises(TrainingError, match=r"NaN or infinite.*epoch 1, step 3.*optim\.lr"):
         train(config, quiet=True)
     run = RunDirectory(config.out)
     facts = run.read("not_finite.json")
@@ -533,11 +538,11 @@ def test_a_device_that_is_looked_at_late_keeps_the_same_batch(tiny, nan_in_steps
     kept = {}
     for late in (False, True):
         if late:
-            monkeypatch.setattr(Trainer, "_looks_late", True)
-            monkeypatch.setattr(engine, "_GPU_CHECK_EVERY", 4)
+            monkeypatch.setattr(Engine, "_check_deferred", True)
+            monkeypatch.setattr(engine, "_CHECK_EVERY", 4)
         nan_in_steps({bad})
         config = tiny(*changes, out=f"late-{late}")
-        with pytest.raises(TrainingError, match=r"not finite any more.*found nan in epoch"):
+        with pytest.raises(TrainingError, match=r"NaN or infinite.*found nan in epoch"):
             train(config, quiet=True)
         run = RunDirectory(config.out)
         kept[late] = run.read("not_finite.json"), load_file(run.path / "not_finite.safetensors")
@@ -555,13 +560,12 @@ def test_steps_that_are_not_finite_can_be_skipped_and_are_counted(tiny, nan_in_s
 
 
 def test_a_step_that_is_left_out_leaves_no_statistics(tiny, monkeypatch):
-    real, count = Trainer._changed, iter(range(10**6))
+    real, count = AugmentedImages.model_input, iter(range(10**6))
 
-    def infinite(self, *args):
-        pixels, images = real(self, *args)
-        return pixels, images * float("inf") if next(count) == 2 else images
+    def infinite(self, images):
+        return real(self, images) * (float("inf") if next(count) == 2 else 1.0)
 
-    monkeypatch.setattr(Trainer, "_changed", infinite)
+    monkeypatch.setattr(AugmentedImages, "model_input", infinite)
     result = train(tiny("optim.not_finite=skip", "optim.epochs=2"), quiet=True)
     assert [r.get("skipped", 0) for r in result.progress.records] == [1, 0]
     state = load_file(latest_checkpoint(result.run.checkpoints) / "state.safetensors")
@@ -572,7 +576,7 @@ def test_a_step_that_is_left_out_leaves_no_statistics(tiny, monkeypatch):
 
 def test_skipping_ends_where_no_step_is_finite(tiny, nan_in_steps):
     nan_in_steps(set(range(1000)))
-    with pytest.raises(TrainingError, match=r"not finite"):
+    with pytest.raises(TrainingError, match="NaN or infinite"):
         train(tiny("optim.not_finite=skip", "optim.epochs=9"), quiet=True)
 
 
@@ -722,7 +726,7 @@ def test_a_model_that_has_diverged_is_said_so(tiny, monkeypatch):
     def nothing_finite(*arguments, **options):
         raise ModelError("the model gives logits that are not finite")
 
-    monkeypatch.setattr(recognition, "evaluate_model", nothing_finite)
+    monkeypatch.setattr(selection, "evaluate_model", nothing_finite)
     with pytest.raises(TrainingError, match=r"diverged \(in .*epoch 1\).*not finite.*optim\.lr"):
         train(tiny(), quiet=True)
 

@@ -1,9 +1,14 @@
-"""A model compiled for training, where the configuration asks for it."""
+"""The model compiled for training (`compile=true`).
+
+Pays for long runs: `torch.compile` fuses operations, and the first step takes minutes. On a CPU it
+needs a C++ compiler.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from types import MethodType
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -11,29 +16,25 @@ from torch import Tensor
 from ke2nt.config.schema import TrainConfig
 from ke2nt.errors import TrainingError
 from ke2nt.models.base import ExpressionModel
-from ke2nt.models.output import KE2NTOutput
 from ke2nt.runtime.distributed import world_size
 
-__all__ = ["compiled", "compiled_forward"]
+__all__ = ["compile_for_training", "compiled_forward"]
 
-Forward = Callable[[Tensor], KE2NTOutput]
 T = TypeVar("T")
 
 
-def compiled(model: ExpressionModel, config: TrainConfig) -> Forward:
-    """The model's forward pass, compiled if `config.compile`; it compiles on its first call.
+def compile_for_training(model: ExpressionModel, config: TrainConfig) -> None:
+    """Compile a model's forward pass in training mode, in place; it compiles on its first call.
 
-    Parameters stay the model's own, so that checkpoints and evaluation do not know of it.
+    Parameters, saved files and the forward pass in evaluation mode stay the same.
 
     Raises:
         TrainingError: Batch normalization waits for other processes, or there are attention heads;
             also as `compiled_forward`.
     """
-    if not config.compile:
-        return model
     if world_size() > 1 and config.optim.sync_batch_norm:
         raise TrainingError(
-            "a model whose batch normalization waits for other processes cannot be compiled",
+            "batch normalization that waits for other processes cannot be compiled",
             hint="Use optim.sync_batch_norm=false, or compile=false.",
         )
     if config.model.attention is not None:
@@ -42,11 +43,16 @@ def compiled(model: ExpressionModel, config: TrainConfig) -> Forward:
             found="compile=true and model.attention",
             hint="Use compile=false.",
         )
-    return compiled_forward(model)
+    in_training = compiled_forward(MethodType(type(model).forward, model))
+
+    def forward(self: ExpressionModel, images: Tensor) -> Any:
+        return in_training(images) if self.training else type(self).forward(self, images)
+
+    model.forward = MethodType(forward, model)  # type: ignore[method-assign]
 
 
 def compiled_forward(model: Callable[[Tensor], T]) -> Callable[[Tensor], T]:
-    """A forward pass that is compiled on its first call.
+    """Return a forward pass that is compiled on its first call.
 
     Raises:
         TrainingError: On that call: there is no compiler, or it fails.

@@ -1,19 +1,23 @@
-"""The device's work of a training step, recorded once as a CUDA graph and then replayed.
+"""A training step recorded once as a CUDA graph and then replayed (`cuda_graphs=true`).
 
-A step of a small network is some hundred kernels of a few microseconds; to launch them one by one
-from Python takes longer than to run them. A graph launches them all at once.
+Pays for small networks and small batches on a GPU: such a step is some hundred kernels of a few
+microseconds each, and launching them one by one from Python takes longer than running them. A graph
+launches them all at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from ke2nt.errors import TrainingError
+from ke2nt.training.task import StepResult
 
-__all__ = ["CALLS_BEFORE_REPLAY", "OneCopy", "StepGraph"]
+__all__ = ["CALLS_BEFORE_REPLAY", "SingleCopy", "StepGraph", "record_step"]
 
 Work = Callable[..., Sequence[Tensor]]
 
@@ -23,22 +27,56 @@ CALLS_BEFORE_REPLAY = 4
 _ALIGNMENT = 16  # bytes
 
 
-class StepGraph:
-    """Calls a function of tensors; from the fourth call on, it replays what that call did.
-
-    The function must do the same operations each time, on the device alone: numbers that change
-    from call to call are its arguments, or tensors that are written in place between the calls.
-    What it leaves in place (gradients, running statistics) is left by a replay, too. Arguments of
-    other shapes than the recorded ones, as of a smaller batch, are computed without the graph, and
-    the call after that records anew.
+def record_step(
+    compute: Callable[[Any, str], StepResult], device: torch.device
+) -> Callable[[Any, str], StepResult]:
+    """Return a function that replays a step's forward and backward pass.
 
     Args:
-        work: The function; tensors → tensors. A recorded call has all its arguments on the device;
-            given ones may be on the CPU, the same ones each time.
+        compute: Inputs and turn → detached result. The inputs are nested tuples whose tensors are
+            all that changes from step to step, and there is a single turn.
         device: A CUDA device.
 
     Raises:
-        TrainingError: It is no such device.
+        TrainingError: It is not a CUDA device.
+    """
+    names: list[str] = []
+    structure: list[Any] = []  # of the first inputs: leaves and how they are nested
+
+    def work(*tensors: Tensor) -> list[Tensor]:
+        leaves, nesting, turn = structure
+        values = iter(tensors)
+        filled = [next(values) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
+        loss, parts = compute(tree_unflatten(filled, nesting), turn)
+        names[:] = parts
+        return [loss, *parts.values()]
+
+    graph = StepGraph(work, device)
+
+    def replay(inputs: Any, turn: str) -> StepResult:
+        leaves, nesting = tree_flatten(inputs)
+        structure[:] = leaves, nesting, turn
+        loss, *values = graph(*(leaf for leaf in leaves if isinstance(leaf, Tensor)))
+        return StepResult(loss, dict(zip(names, values, strict=True)))
+
+    return replay
+
+
+class StepGraph:
+    """Calls a function of tensors; from the fourth call on, it replays what that call did.
+
+    The function must do the same operations on the device each time: numbers that change from call
+    to call are its arguments, or tensors that are written in place between the calls. What it
+    leaves in place (gradients, running statistics) is left by a replay, too. Arguments of other
+    shapes, such as a smaller batch, are computed without the graph, and the next call records anew.
+
+    Args:
+        work: The function; tensors → tensors. When recorded, all its arguments are on the device.
+            Those passed in may be on the CPU, the same ones each time.
+        device: A CUDA device.
+
+    Raises:
+        TrainingError: It is not a CUDA device.
 
     Example:
         >>> step = StepGraph(lambda images: (loss_and_backward(images),), images.device)
@@ -51,84 +89,86 @@ class StepGraph:
                 "CUDA graphs need a CUDA device", found=device, hint="Use cuda_graphs=false."
             )
         self._work, self._device = work, device
-        self._side = torch.cuda.Stream(device)
+        self._stream = torch.cuda.Stream(device)
         self._calls = 0
         self._graph: torch.cuda.CUDAGraph | None = None
         self._inputs: list[Tensor] = []
-        self._from_host: OneCopy | None = None
+        self._copy_from_host: SingleCopy | None = None
         self._outputs: Sequence[Tensor] = ()
 
     def __call__(self, *inputs: Tensor) -> Sequence[Tensor]:
-        """The function's results; the next call overwrites them."""
+        """Return the function's results; the next call overwrites them."""
         self._calls += 1
         if self._calls < CALLS_BEFORE_REPLAY:
-            return self._aside(inputs)
+            return self._run_aside(inputs)
         if self._graph is None:
             self._graph = self._record(inputs)
         if [x.shape for x in inputs] != [x.shape for x in self._inputs]:
-            self._graph = None  # its gradients are not those of the parameters any more
-            return self._aside(inputs)
-        for own, given in zip(self._inputs, inputs, strict=True):
-            if given.device.type != "cpu":
-                own.copy_(given)
-        if self._from_host is not None:
-            self._from_host([x for x in inputs if x.device.type == "cpu"])
+            self._graph = None  # its gradients are no longer those of the parameters
+            return self._run_aside(inputs)
+
+        for recorded, value in zip(self._inputs, inputs, strict=True):
+            if value.device.type != "cpu":
+                recorded.copy_(value)
+        if self._copy_from_host is not None:
+            self._copy_from_host([x for x in inputs if x.device.type == "cpu"])
         self._graph.replay()
         return self._outputs
 
-    def _aside(self, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
-        """On a stream of its own, as what is recorded; libraries choose their kernels here."""
-        self._side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(self._side):
+    def _run_aside(self, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Run on the stream that records, where libraries choose their kernels."""
+        self._stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._stream):
             outputs = self._work(*inputs)
-        torch.cuda.current_stream().wait_stream(self._side)
+        torch.cuda.current_stream().wait_stream(self._stream)
         return outputs
 
     def _record(self, inputs: Sequence[Tensor]) -> torch.cuda.CUDAGraph:
-        host = [x for x in inputs if x.device.type == "cpu"]
-        self._from_host = OneCopy(host, self._device) if host else None
-        copies = iter(self._from_host(host) if self._from_host else ())
+        on_host = [x for x in inputs if x.device.type == "cpu"]
+        self._copy_from_host = SingleCopy(on_host, self._device) if on_host else None
+        copies = iter(self._copy_from_host(on_host) if self._copy_from_host else ())
         self._inputs = [next(copies) if x.device.type == "cpu" else x.clone() for x in inputs]
+
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             self._outputs = self._work(*self._inputs)
         return graph
 
 
-class OneCopy:
-    """Tensors of the CPU, copied to a device as one piece of memory.
+class SingleCopy:
+    """Copies tensors from the CPU to a device as one piece of memory.
 
-    Each copy, however small, keeps a GPU for some microseconds. The host does not wait for it.
+    Each copy, however small, keeps a GPU busy for some microseconds. The host does not wait.
 
     Args:
         like: Tensors of the shapes and dtypes to come.
-        device: Where to.
+        device: Where to copy them.
     """
 
     def __init__(self, like: Sequence[Tensor], device: torch.device) -> None:
-        self._like = [(x.shape, x.dtype, x.nbytes) for x in like]
-        size = sum(_aligned(nbytes) for *_, nbytes in self._like)
-        self._piece = torch.empty(size, dtype=torch.uint8, device=device)
-        self._places = self._within(self._piece)
+        self._layout = [(x.shape, x.dtype, x.nbytes) for x in like]
+        size = sum(_aligned(nbytes) for *_, nbytes in self._layout)
+        self._memory = torch.empty(size, dtype=torch.uint8, device=device)
+        self._tensors = self._views(self._memory)
 
     def __call__(self, values: Sequence[Tensor]) -> list[Tensor]:
-        """The values on the device; the next call overwrites them."""
-        pinned = self._piece.device.type == "cuda"
-        piece = torch.empty(self._piece.shape, dtype=torch.uint8, pin_memory=pinned)
-        for place, value in zip(self._within(piece), values, strict=True):
-            place.copy_(value)
-        self._piece.copy_(piece, non_blocking=True)
-        return self._places
+        """Return the values on the device; the next call overwrites them."""
+        on_gpu = self._memory.device.type == "cuda"
+        packed = torch.empty(self._memory.shape, dtype=torch.uint8, pin_memory=on_gpu)
+        for view, value in zip(self._views(packed), values, strict=True):
+            view.copy_(value)
+        self._memory.copy_(packed, non_blocking=True)
+        return self._tensors
 
-    def _within(self, piece: Tensor) -> list[Tensor]:
-        """The tensors that lie in a piece of memory, one after the other."""
-        found, begin = [], 0
-        for shape, dtype, nbytes in self._like:
-            found.append(piece[begin : begin + nbytes].view(dtype).view(shape))
+    def _views(self, memory: Tensor) -> list[Tensor]:
+        """Tensors that lie in a piece of memory, one after the other."""
+        views, begin = [], 0
+        for shape, dtype, nbytes in self._layout:
+            views.append(memory[begin : begin + nbytes].view(dtype).view(shape))
             begin += _aligned(nbytes)
-        return found
+        return views
 
 
 def _aligned(nbytes: int) -> int:
-    """Rounded up, so that what comes after it may have any dtype."""
+    """Round up, so that the next tensor may have any dtype."""
     return -(-nbytes // _ALIGNMENT) * _ALIGNMENT

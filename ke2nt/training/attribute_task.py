@@ -1,0 +1,95 @@
+"""Training an image encoder on attributes of people, such as gender or age."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ke2nt.config.schema import OptimConfig, TrainConfig
+from ke2nt.data.tensors import Batch
+from ke2nt.losses.attributes import AttributeLoss
+from ke2nt.models.attribute_heads import AttributeHeads
+from ke2nt.models.base import ExpressionModel
+from ke2nt.runtime.distributed import gather_rows, rank
+from ke2nt.runtime.seeding import derive_seed, seed_step
+from ke2nt.training.augmented_images import AugmentedImages, StepImages
+from ke2nt.training.device import Compute
+from ke2nt.training.optimizer import learning_rate
+from ke2nt.training.progress import Progress
+from ke2nt.training.state import TrainingState
+from ke2nt.training.task import EpochReport, Position, StepResult, Task
+
+__all__ = ["AttributeTask"]
+
+
+@dataclass(kw_only=True)
+class AttributeTask(Task):
+    """Train the image side of a model, with heads for attributes in place of its own head.
+
+    Attributes:
+        config: Configuration of the stage.
+        state: The model; `extra` are the heads.
+        compute: Device and precision.
+        heads: `state.extra`.
+        targets: (N, A) int64 labels of the training split, `MISSING` where unknown.
+        images: Random changes of the training images.
+    """
+
+    supports_cuda_graph: ClassVar[bool] = True
+
+    config: TrainConfig
+    state: TrainingState[ExpressionModel]
+    compute: Compute
+    heads: AttributeHeads
+    targets: Tensor
+    images: AugmentedImages
+
+    def __post_init__(self) -> None:
+        self.targets = self.targets.to(self.compute.device)
+
+    @property
+    def optim(self) -> OptimConfig:
+        """Optimizer and schedule."""
+        return self.config.optim
+
+    @property
+    def clip(self) -> float | None:
+        """Largest gradient norm of the model."""
+        return self.optim.clip
+
+    def learning_rate(self, position: Position) -> float:
+        """Warm-up, then a half cosine."""
+        return learning_rate(position.done, position.steps_per_epoch, self.optim)
+
+    def prepare(self, batch: Batch, position: Position) -> StepImages:
+        """Draw the changes of the images and the seed of dropout."""
+        seed = derive_seed(self.config.seed, "step", position.epoch, position.step, rank())
+        seed_step(seed, self.compute.device)
+        return self.images.draw(batch, position)
+
+    def step(self, inputs: StepImages, turn: str = "train") -> StepResult:
+        """Compute the mean over the stages of the loss of their attributes."""
+        images = self.images.model_input(inputs)
+        labels = gather_rows(self.targets[self.compute.to_device(inputs.indices)])
+        with self.compute.autocast():
+            stages = self.heads(self.state.model.stage_features(images).pooled)
+
+        criterion, losses, parts = AttributeLoss(), [], []
+        for output in stages:
+            loss, stage_parts = criterion(output.map(gather_rows), labels)
+            losses.append(loss)
+            parts.append(stage_parts)
+
+        means = {name: torch.stack([p[name] for p in parts]).mean() for name in parts[0]}
+        return StepResult.with_total(torch.stack(losses).mean(), means)
+
+    def evaluate(self, progress: Progress) -> EpochReport:
+        """No epoch is chosen: the last one counts."""
+        return EpochReport()
+
+    def pixels_seen(self, batch: Batch, position: Position) -> Tensor:
+        """Augmented pixels."""
+        return self.images.change(self.images.draw(batch, position))

@@ -1,0 +1,98 @@
+"""Which images each step of an epoch takes, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from ke2nt.config.schema import TrainConfig
+from ke2nt.data.tensors import Batch
+from ke2nt.errors import TrainingError
+from ke2nt.runtime.distributed import process_rows, world_size
+from ke2nt.runtime.seeding import torch_generator
+from ke2nt.training.extra_faces import with_extra
+from ke2nt.training.training_data import TrainingData
+
+__all__ = ["EpochBatches", "epoch_order", "global_batch_size"]
+
+
+class EpochBatches:
+    """Shuffled batches of a training split; each process reads its share.
+
+    Args:
+        data: Training images.
+        config: Seed and sampling.
+        batch_size: Images of a step, over all processes.
+
+    Attributes:
+        batch_size: The same, or fewer where the split is smaller.
+        steps_per_epoch: Steps in an epoch. Images that do not fill a batch are left out.
+
+    Raises:
+        TrainingError: The processes cannot share a batch equally.
+    """
+
+    def __init__(self, data: TrainingData, config: TrainConfig, batch_size: int) -> None:
+        images = len(data.real) + data.extra_per_epoch
+        self.batch_size = global_batch_size(batch_size, images)
+        self.steps_per_epoch = images // self.batch_size
+        self._data = data
+        self._classes = torch.from_numpy(data.train.split.labels())
+        self._seed, self._sampling = config.seed, config.data.sampling
+
+    def order(self, epoch: int) -> Tensor:
+        """Positions (steps, share) in the split of this process's images."""
+        data, generator = self._data, torch_generator(self._seed, "order", epoch)
+        order = epoch_order(data.real, self._classes, self._sampling, generator)
+        order = with_extra(order, data.pool, data.extra_per_epoch, generator)
+
+        batches = order[: self.steps_per_epoch * self.batch_size].view(-1, self.batch_size)
+        return batches[:, process_rows()]
+
+    def read(self, order: Tensor) -> Iterator[Batch]:
+        """Read the images of some steps, given rows of `order`."""
+        return self._data.train.batches(order.shape[1], order=order.flatten(), keep_empty=True)
+
+
+def global_batch_size(batch_size: int, images: int) -> int:
+    """Return the number of images of a step, over all processes.
+
+    Args:
+        batch_size: The configured number.
+        images: Images of an epoch.
+
+    Raises:
+        TrainingError: The processes cannot share a batch equally.
+    """
+    processes = world_size()
+    if batch_size % processes or images < processes:
+        raise TrainingError(
+            "the processes cannot share a batch equally",
+            expected=f"optim.batch_size a multiple of {processes}, and as many images",
+            found=f"optim.batch_size={batch_size}, {images} images",
+        )
+    return min(batch_size, images - images % processes)
+
+
+def epoch_order(
+    positions: Tensor, classes: Tensor, sampling: str, generator: torch.Generator
+) -> Tensor:
+    """Return the positions of an epoch's images in the order in which they are read.
+
+    Args:
+        positions: (N,) positions in the split.
+        classes: (M,) class index of every position of the split.
+        sampling: "natural": each image once. "sqrt", "balanced": N draws with replacement; an image
+            of a class with n images has the weight n^-1/2 or 1/n.
+        generator: CPU generator.
+    """
+    if sampling == "natural":
+        return positions[torch.randperm(len(positions), generator=generator)]
+
+    labels = classes[positions]
+    counts = labels.bincount().double().clamp(min=1.0)
+    weights = counts.pow(-0.5 if sampling == "sqrt" else -1.0)[labels]
+    drawn = torch.multinomial(weights, len(positions), replacement=True, generator=generator)
+    return positions[drawn]

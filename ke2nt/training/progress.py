@@ -1,0 +1,92 @@
+"""Where a run stands: epochs, steps, running means of the losses, the log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Progress"]
+
+_COUNTERS = ("epoch", "step", "skipped", "skipped_in_a_row")
+
+
+@dataclass
+class Progress:
+    """Where training stands.
+
+    Attributes:
+        epoch: Completed epochs.
+        step: Completed steps of the current epoch.
+        best: Selection metric of the kept model, or None.
+        best_epoch: Epoch of the kept model, counted from 1.
+        sums: Sum of each loss part over the steps of the current epoch, in float64.
+        counts: Number of steps that each sum covers.
+        records: Log records so far, one for each epoch.
+        skipped: Steps of the current epoch that were left out, because the loss was not finite or
+            hardly any image could be read.
+        skipped_in_a_row: Steps left out since the last one whose loss was finite.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    best: float | None = None
+    best_epoch: int | None = None
+    sums: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    records: list[dict[str, Any]] = field(default_factory=list)
+    skipped: int = 0
+    skipped_in_a_row: int = 0
+
+    def means(self) -> dict[str, float]:
+        """Mean of each loss part over the steps that had it."""
+        return {name: value / self.counts[name] for name, value in self.sums.items()}
+
+    def next_epoch(self) -> None:
+        """Count the current epoch as completed."""
+        self.epoch, self.step, self.skipped = self.epoch + 1, 0, 0
+        self.sums, self.counts = {}, {}
+
+    def seconds(self) -> float:
+        """Time of all epochs so far, rounded to tenths of a second."""
+        return round(sum(record["seconds"] for record in self.records), 1)
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Progress:
+        """Read what `asdict` wrote. The file may come from anyone, so every field is checked.
+
+        Raises:
+            ValueError: A field has a wrong type or value.
+            TypeError: A field is missing or unknown.
+        """
+        progress = cls(**value)
+        for name in _COUNTERS:
+            if not _is_count(getattr(progress, name)):
+                raise ValueError(f"{name} must be a non-negative integer")
+        for best in (progress.best, progress.best_epoch):
+            if best is not None and not _is_number(best):
+                raise ValueError("the best epoch must be a number")
+
+        records = progress.records
+        if not isinstance(records, list) or not all(isinstance(r, dict) for r in records):
+            raise ValueError("the log is damaged")
+        if not all(_is_number(record.get("seconds")) for record in records):
+            raise ValueError("the log is damaged")
+
+        sums, counts = progress.sums, progress.counts
+        if not isinstance(sums, dict) or not isinstance(counts, dict):
+            raise ValueError("the loss sums have no step counts")
+        if counts.keys() != sums.keys():
+            raise ValueError("the loss sums have no step counts")
+        if not all(_is_count(count) and count > 0 for count in counts.values()):
+            raise ValueError("the loss sums have no step counts")
+        progress.sums = {str(name): float(total) for name, total in sums.items()}
+        return progress
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float)
