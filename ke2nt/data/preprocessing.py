@@ -52,6 +52,7 @@ class Preprocessing:
     gray: bool = False
 
     def __post_init__(self) -> None:
+        # Values from JSON are lists
         object.__setattr__(self, "mean", tuple(float(v) for v in self.mean))
         object.__setattr__(self, "std", tuple(float(v) for v in self.std))
 

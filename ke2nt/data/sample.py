@@ -1,4 +1,4 @@
-"""What every dataset reader gives: samples, and splits of them."""
+"""Samples and splits: what every dataset reader returns."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = [
 
 @lru_cache(maxsize=64)
 def packed_pixels(path: Path) -> np.ndarray:
-    """The array of a packed split, uint8 (N, S, S, 3) RGB, mapped into memory and not read yet."""
+    """The array of a packed split, uint8 (N, S, S, 3) RGB, mapped into memory but not read."""
     pixels: np.ndarray = np.load(path, mmap_mode="c")
     return pixels
 
@@ -34,8 +34,8 @@ class PackedImage:
 
     Attributes:
         path: The array's .npy file.
-        row: Its row there.
-        side: The longer side of such pictures before they were packed, in pixels, where known.
+        row: Row of the image in the array.
+        side: The longer side of the split's images before they were packed, in pixels, if known.
     """
 
     path: Path
@@ -53,9 +53,9 @@ class ChangedImage:
     """An image that is made from another one each time it is read.
 
     Attributes:
-        source: The other one.
-        change: uint8 (H, W, 3) RGB → the same kind of array. Its `repr` says all that its result
-            depends on.
+        source: The other image.
+        change: uint8 (H, W, 3) RGB → the same kind of array. Its `repr` holds everything that the
+            result depends on.
     """
 
     source: Path | np.ndarray | PackedImage
@@ -63,24 +63,24 @@ class ChangedImage:
 
 
 ImageSource: TypeAlias = Path | np.ndarray | PackedImage | ChangedImage
-"""An image file, pixels, uint8 (H, W) or (H, W, 3) RGB, a place in a packed split, or a change."""
+"""An image file, uint8 pixels (H, W) or (H, W, 3) RGB, a row of a packed split, or a change."""
 
 
 def origin(source: ImageSource) -> Path | np.ndarray | PackedImage:
-    """Where the pixels come from, before any change."""
+    """The source of the pixels, before any change."""
     return source.source if isinstance(source, ChangedImage) else source
 
 
 @dataclass(frozen=True, slots=True)
 class FaceSample:
-    """One face image and what is known of it; the image itself is not read yet.
+    """One face image and its annotations; the image itself is not read yet.
 
     Attributes:
         name: Unique within its split, such as a path relative to the dataset's root.
         source: Where the image is.
         label: Class index in the split's label set.
-        distribution: Share of each class, K values that sum to 1, where annotators voted.
-        subject: Identity of the person, where known.
+        distribution: Share of the votes for each class, K values that sum to 1, if there were any.
+        subject: Identity of the person, if known.
         attributes: Further facts, such as {"gender": "female", "age": "20-39"}.
     """
 
@@ -100,7 +100,7 @@ class FaceSplit:
         dataset: Reader name, such as "ferplus".
         split: "train", "val", "test" or another split of the dataset.
         classes: Label set in index order; K classes.
-        samples: The samples, N of them.
+        samples: N samples.
     """
 
     dataset: str
@@ -116,7 +116,7 @@ class FaceSplit:
         return np.array([sample.label for sample in self.samples], dtype=np.int64)
 
     def distributions(self) -> np.ndarray:
-        """Class shares, float32 (N, K), rows sum to 1; one-hot where a sample carries none."""
+        """Label distributions, float32 (N, K), rows sum to 1; one-hot where a sample has none."""
         rows = np.zeros((len(self), len(self.classes)), dtype=np.float32)
         for row, sample in zip(rows, self.samples, strict=True):
             if sample.distribution is None:
@@ -126,12 +126,12 @@ class FaceSplit:
         return rows
 
     def subset(self, indices: Iterable[int], *, split: str | None = None) -> FaceSplit:
-        """The samples at some indices, in that order, optionally under another split name."""
+        """The samples at some indices, in that order; optionally with another split name."""
         chosen = tuple(self.samples[i] for i in indices)
         return replace(self, samples=chosen, split=split or self.split)
 
     def spread(self, limit: int | None) -> FaceSplit:
-        """At most `limit` samples, at even distances over the split."""
+        """At most `limit` samples, evenly spaced over the split; all of them for None."""
         if limit is None or limit >= len(self):
             return self
         return self.subset(i * len(self) // limit for i in range(limit))
