@@ -1,7 +1,7 @@
-"""The ontology of facial expressions: canonical names, each dataset's index order, and mappings.
+"""Facial expressions: canonical names, each dataset's index order, and mappings between label sets.
 
 A label set is a tuple of class names in index order. It is stored with everything that is trained
-or embedded, and two label sets are only ever joined through `map_labels`, with an explicit policy.
+or embedded, and two label sets are only ever joined by `map_labels`, with an explicit policy.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ CANONICAL: tuple[str, ...] = (
 )
 NEUTRAL = "neutral"
 
-# Index order of each dataset, as its annotation files number the classes (RAF-DB counts from 1).
+# Index order of each dataset, as its annotation files number the classes (RAF-DB counts from 1)
 DATASET_LABELS: Mapping[str, tuple[str, ...]] = {
     "rafdb": ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral"),
     "affectnet7": ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger"),
@@ -94,7 +94,7 @@ def canonical_name(name: str) -> str:
     """Canonical expression for a class word ("Happy" → "happiness").
 
     Raises:
-        LabelError: The word is no known spelling of one of `CANONICAL`.
+        LabelError: The word is not a known spelling of one of `CANONICAL`.
     """
     word = name.strip().lower()
     if word in _SYNONYMS:
@@ -107,7 +107,7 @@ def canonical_name(name: str) -> str:
 
 
 def neutral_index(classes: Sequence[str]) -> int | None:
-    """Index of the neutral class in a label set, or None where it has none."""
+    """Index of the neutral class in a label set, or None if it has none."""
     return list(classes).index(NEUTRAL) if NEUTRAL in classes else None
 
 
@@ -125,17 +125,17 @@ def check_same_labels(expected: Sequence[str], found: Sequence[str], *, where: o
 
 @dataclass(frozen=True, slots=True)
 class LabelMapping:
-    """How the indices of one label set read in another.
+    """How the indices of one label set translate to another.
 
     Attributes:
         source: Class names of the data, in index order.
         target: Class names of the model, in index order.
-        index: For each source index its target index, or None where the class is dropped.
+        index: For each source index its target index, or None if the class is dropped.
         merged: Source class → target class, where the names differ.
-        dropped: Source classes without a counterpart; their samples are left out of the figures.
+        dropped: Source classes without a counterpart; their samples are left out of the metrics.
         unused: Target classes that no source class maps to; the model may still predict them
             (policy "keep"), or they are masked out of its predictions (policy "drop").
-        policy: The policy that made this mapping.
+        policy: The policy behind this mapping.
     """
 
     source: tuple[str, ...]
@@ -147,12 +147,12 @@ class LabelMapping:
     policy: LabelPolicy
 
     def describe(self) -> str:
-        """One line for reports: what was merged, dropped or left unused."""
+        """One line for reports: merged, dropped and unused classes."""
         parts = [f"{a} → {b}" for a, b in self.merged.items()]
         if self.dropped:
             parts.append(f"dropped from the data: {', '.join(self.dropped)}")
         if self.unused:
-            how = "masked out" if self.policy == "drop" else "kept as possible answers"
+            how = "masked out" if self.policy == "drop" else "kept as possible predictions"
             parts.append(
                 f"classes of the model that the data lacks ({how}): {', '.join(self.unused)}"
             )
@@ -171,48 +171,60 @@ def map_labels(
     Names are compared literally after `merge` has been applied to the source. The policies:
     "strict" — both sets must hold the same classes (the order may differ); "drop" — source classes
     without a counterpart are left out, and target classes that the source lacks are masked out of
-    the predictions; "keep" — as "drop", but the model may still answer with those.
+    the predictions; "keep" — like "drop", but the model may still predict those classes.
 
     Args:
         source: Class names of the data, in index order.
         target: Class names of the model, in index order.
-        policy: What to do with classes that only one side has.
-        merge: Source class → class to read it as, such as {"contempt": "disgust"}.
+        policy: What to do with classes of one side only.
+        merge: Source class → target class to read it as, such as {"contempt": "disgust"}.
 
     Raises:
         LabelError: Strict sets differ, a merge names an unknown class, a class is named twice, the
-            policy is unknown, or nothing is left.
+            policy is unknown, or no class is left.
     """
     source, target, merge = tuple(source), tuple(target), dict(merge or {})
-    if policy not in get_args(LabelPolicy):
-        raise LabelError(
-            f"unknown label policy {policy!r}",
-            expected=f"one of {', '.join(get_args(LabelPolicy))}",
-            hint=did_you_mean(str(policy), get_args(LabelPolicy)),
-        )
+    _check_policy(policy)
     for labels in (source, target):
         if len(set(labels)) < len(labels):
             raise LabelError("a label set names a class twice", found=list(labels))
-    for a, b in merge.items():
-        if a not in source or b not in target:
-            raise LabelError(
-                f"cannot merge {a!r} into {b!r}",
-                expected=f"a class of the data ({', '.join(source)}) and one of the model "
-                f"({', '.join(target)})",
-            )
+    _check_merge(merge, source, target)
+
+    # Class names of the data after merging, and their target indices
     names = [merge.get(name, name) for name in source]
     index = tuple(target.index(name) if name in target else None for name in names)
-    dropped = tuple(s for s, i in zip(source, index, strict=True) if i is None)
-    unused = tuple(t for t in target if t not in names)
+    dropped = tuple(name for name, i in zip(source, index, strict=True) if i is None)
+    unused = tuple(name for name in target if name not in names)
+
     if policy == "strict" and (dropped or unused):
         sides = (("the data", dropped), ("the model", unused))
-        alone = " and ".join(f"{side} alone has {', '.join(own)}" for side, own in sides if own)
+        extra = [f"{side} alone has {', '.join(classes)}" for side, classes in sides if classes]
         raise LabelError(
-            f"label sets differ, {alone}{' after merging' if merge else ''}",
+            f"label sets differ, {' and '.join(extra)}{' after merging' if merge else ''}",
             expected=list(target),
             found=list(source),
-            hint="Use the policy drop or keep, or merge classes, to compare them all the same.",
+            hint="Use the policy drop or keep, or merge classes, to compare them anyway.",
         )
     if len(dropped) == len(source):
         raise LabelError("the label sets share no class", expected=list(target), found=list(source))
     return LabelMapping(source, target, index, merge, dropped, unused, policy)
+
+
+def _check_policy(policy: str) -> None:
+    policies = get_args(LabelPolicy)
+    if policy not in policies:
+        raise LabelError(
+            f"unknown label policy {policy!r}",
+            expected=f"one of {', '.join(policies)}",
+            hint=did_you_mean(str(policy), policies),
+        )
+
+
+def _check_merge(merge: Mapping[str, str], source: Sequence[str], target: Sequence[str]) -> None:
+    for name, merged_name in merge.items():
+        if name not in source or merged_name not in target:
+            classes = f"a class of the data ({', '.join(source)})"
+            raise LabelError(
+                f"cannot merge {name!r} into {merged_name!r}",
+                expected=f"{classes} and one of the model ({', '.join(target)})",
+            )

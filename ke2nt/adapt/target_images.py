@@ -12,7 +12,7 @@ from ke2nt.data.sample import FaceSample, FaceSplit
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.datasets.base import Reader
 from ke2nt.datasets.catalog import get_reader
-from ke2nt.datasets.class_folders import find_class_folders, images_of
+from ke2nt.datasets.class_folders import find_class_folders, list_images
 from ke2nt.errors import DataError, LabelError
 from ke2nt.labels import LabelMapping, map_labels
 
@@ -144,7 +144,7 @@ def _find_reader(config: TargetConfig) -> Reader | None:
     if config.name == "folder" and config.root is not None:
         root = Path(config.root).expanduser()
         # class folders with loose images beside them do not count as sorted
-        by_class = config.labeled and find_class_folders(root) and not any(images_of(root))
+        by_class = config.labeled and find_class_folders(root) and not any(list_images(root))
         if not by_class and any(is_image_name(path) for path in root.rglob("*")):
             return None
     return get_reader(config.name, config.root, config.options)

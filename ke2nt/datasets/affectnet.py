@@ -9,8 +9,8 @@ import numpy as np
 
 from ke2nt.data.images import is_image_name
 from ke2nt.data.sample import FaceSample
-from ke2nt.datasets.base import Reader, entries
-from ke2nt.datasets.tables import place, portable_path, read_table, whole_number
+from ke2nt.datasets.base import Reader, list_entries
+from ke2nt.datasets.tables import location, parse_integer, portable_path, read_table
 from ke2nt.errors import DataError
 from ke2nt.labels import DATASET_LABELS
 
@@ -20,8 +20,9 @@ _LISTS = {"train": "training.csv", "val": "validation.csv"}
 _LIST_FOLDERS = ("", "Manually_Annotated_file_lists")
 _IMAGE_FOLDERS = ("Manually_Annotated_Images", "Manually_Annotated/Manually_Annotated_Images")
 _SETS = {"train": "train_set", "val": "val_set"}
+_ARRAY_SUFFIX = "_exp.npy"
 _LAST_CODE = 10  # 8 none, 9 uncertain, 10 no face
-_SCALAR_BYTES = 4096
+_MAX_SCALAR_BYTES = 4096
 
 
 class AffectNet8(Reader):
@@ -47,42 +48,48 @@ class AffectNet8(Reader):
 
     def __init__(self, root: str | Path | None) -> None:
         super().__init__(root)
-        self.splits = tuple(
-            split
-            for split in type(self).splits
-            if _annotations(self.root, split).is_dir() or _list(self.root, split)
-        )
+        self.splits = tuple(split for split in type(self).splits if _has_split(self.root, split))
 
     @classmethod
     def recognizes(cls, root: Path) -> bool:
-        return any(_annotations(root, split).is_dir() or _list(root, split) for split in _SETS)
+        return any(_has_split(root, split) for split in _SETS)
 
     def read_samples(self, split: str) -> Iterable[FaceSample]:
-        annotations = _annotations(self.root, split)
-        found = self._from_arrays(annotations) if annotations.is_dir() else self._from_list(split)
-        for path, code in found:
+        annotations = _annotation_folder(self.root, split)
+        rows = self._read_arrays(annotations) if annotations.is_dir() else self._read_list(split)
+
+        # Higher codes are not among the classes
+        for path, code in rows:
             if code < len(self.classes):
                 yield FaceSample(self.relative(path), path, code)
 
-    def _from_arrays(self, annotations: Path) -> Iterator[tuple[Path, int]]:
-        images = {p.stem: p for p in entries(annotations.parent / "images") if is_image_name(p)}
-        files = [p for p in entries(annotations) if p.name.endswith("_exp.npy")]
-        for path in sorted(files, key=lambda p: (len(p.name), p.name)):
-            stem = path.name.removesuffix("_exp.npy")
-            default = annotations.parent / "images" / f"{stem}.jpg"
-            yield images.get(stem, default), _read_code(path)
+    def _read_arrays(self, annotations: Path) -> Iterator[tuple[Path, int]]:
+        """Image and code of each `.npy` file, in the order of their numbers."""
+        folder = annotations.parent / "images"
+        images = {path.stem: path for path in list_entries(folder) if is_image_name(path)}
+        files = [p for p in list_entries(annotations) if p.name.endswith(_ARRAY_SUFFIX)]
 
-    def _from_list(self, split: str) -> Iterator[tuple[Path, int]]:
-        path = _list(self.root, split)
+        # "10_exp.npy" comes after "9_exp.npy"
+        for path in sorted(files, key=lambda p: (len(p.name), p.name)):
+            stem = path.name.removesuffix(_ARRAY_SUFFIX)
+            yield images.get(stem, folder / f"{stem}.jpg"), _read_code(path)
+
+    def _read_list(self, split: str) -> Iterator[tuple[Path, int]]:
+        """Image and code of each row of a CSV list."""
+        path = _find_list(self.root, split)
         assert path is not None
         folder = _first_folder(self.root, _IMAGE_FOLDERS)
+
         for line, row in read_table(path, ("subDirectory_filePath", "expression")):
-            code = whole_number(row["expression"], where=place(path, line), low=0, high=_LAST_CODE)
+            where = location(path, line)
+            code = parse_integer(row["expression"], where=where, low=0, high=_LAST_CODE)
+
+            # an absolute path would replace the folder
             image = folder / portable_path(row["subDirectory_filePath"])
             if not image.is_relative_to(self.root):
                 raise DataError(
                     "an image path is absolute",
-                    where=place(path, line),
+                    where=where,
                     expected=f"a path below {folder}",
                     found=repr(row["subDirectory_filePath"]),
                 )
@@ -90,23 +97,28 @@ class AffectNet8(Reader):
 
 
 class AffectNet7(AffectNet8):
-    """AffectNet without contempt; otherwise as `AffectNet8`."""
+    """AffectNet without contempt; otherwise like `AffectNet8`."""
 
     name = "affectnet7"
     summary = "AffectNet without contempt, 7 classes; no public test set, papers report on val"
     classes: tuple[str, ...] = DATASET_LABELS["affectnet7"]
 
 
-def _annotations(root: Path, split: str) -> Path:
+def _has_split(root: Path, split: str) -> bool:
+    return _annotation_folder(root, split).is_dir() or _find_list(root, split) is not None
+
+
+def _annotation_folder(root: Path, split: str) -> Path:
     return root / _SETS[split] / "annotations"
 
 
-def _list(root: Path, split: str) -> Path | None:
+def _find_list(root: Path, split: str) -> Path | None:
     paths = [root / folder / _LISTS[split] for folder in _LIST_FOLDERS]
     return next((path for path in paths if path.is_file()), None)
 
 
 def _first_folder(root: Path, names: tuple[str, ...]) -> Path:
+    """The first folder that exists, or the first name."""
     paths = [root / name for name in names]
     return next((path for path in paths if path.is_dir()), paths[0])
 
@@ -114,7 +126,7 @@ def _first_folder(root: Path, names: tuple[str, ...]) -> Path:
 def _read_code(path: Path) -> int:
     """The expression in an `_exp.npy` file: one number, stored as a number or as text."""
     try:
-        if path.stat().st_size > _SCALAR_BYTES:
+        if path.stat().st_size > _MAX_SCALAR_BYTES:
             raise ValueError("a file too large for one number")
         value = np.load(path, allow_pickle=False).reshape(()).item()
         text = value.decode("ascii") if isinstance(value, bytes) else str(value)
@@ -122,4 +134,4 @@ def _read_code(path: Path) -> int:
         raise DataError(
             "an annotation cannot be read", where=path, expected="one number", found=error
         ) from error
-    return whole_number(text.strip().removesuffix(".0"), where=path, low=0, high=_LAST_CODE)
+    return parse_integer(text.strip().removesuffix(".0"), where=path, low=0, high=_LAST_CODE)

@@ -15,7 +15,7 @@ from ke2nt.errors import DataError, LayoutError
 from ke2nt.runtime.renamed import warn_renamed
 from ke2nt.runtime.suggest import did_you_mean
 
-__all__ = ["Reader", "entries", "is_present"]
+__all__ = ["Reader", "list_entries", "is_present"]
 
 _MAX_LISTED = 8
 _RENAMED_HOOKS = {"_samples": "read_samples", "recognises": "recognizes"}
@@ -57,7 +57,7 @@ class Reader(ABC):
 
         # A common slip is to name the folder above the dataset's
         if not self.recognizes(self.root):
-            nested = [child for child in entries(self.root) if self.recognizes(child)]
+            nested = [child for child in list_entries(self.root) if self.recognizes(child)]
             hint = f"The layout was found one folder down: {nested[0]}" if nested else None
             raise self.layout_error(
                 f"the folder does not have the layout of {self.name}", hint=hint
@@ -144,7 +144,7 @@ class Reader(ABC):
         return path.relative_to(self.root).as_posix()
 
 
-def entries(folder: Path) -> list[Path]:
+def list_entries(folder: Path) -> list[Path]:
     """Entries of a folder by name, without hidden ones; none if the folder cannot be listed."""
     try:
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
@@ -165,7 +165,7 @@ def _describe_folder(root: Path) -> str:
     if not os.path.isdir(root):
         return "a file"
 
-    names = [path.name + ("/" if os.path.isdir(path) else "") for path in entries(root)]
+    names = [path.name + ("/" if os.path.isdir(path) else "") for path in list_entries(root)]
     if not names:
         return "an empty folder"
     rest = f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""

@@ -1,4 +1,4 @@
-"""Look at every image and annotation of a dataset for what would spoil training or figures."""
+"""Check every image and annotation of a dataset for what would spoil training or metrics."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from ke2nt.data.images import decode
@@ -14,13 +15,13 @@ from ke2nt.datasets.base import Reader, is_present
 from ke2nt.datasets.duplicates import difference_hash, pixel_digest
 from ke2nt.datasets.findings import (
     Finding,
-    Look,
-    balance_findings,
-    blank_findings,
-    duplicate_findings,
-    file_findings,
-    near_findings,
-    subject_findings,
+    SampleCheck,
+    find_blank,
+    find_duplicates,
+    find_imbalance,
+    find_near_duplicates,
+    find_shared_subjects,
+    find_unreadable,
 )
 from ke2nt.datasets.info import split_info
 from ke2nt.errors import ImageReadError
@@ -29,16 +30,17 @@ from ke2nt.runtime.progress import track
 __all__ = ["CheckReport", "check_dataset"]
 
 _CHUNK = 2048
+_LEVELS = ("error", "warning", "note")
 
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What a check found.
+    """Result of a check.
 
     Attributes:
         dataset: Reader name.
         root: The dataset's folder.
-        splits: Split → facts, as `split_info` gives them.
+        splits: Split → result of `split_info`.
         findings: Errors first, then warnings, then notes.
     """
 
@@ -49,7 +51,7 @@ class CheckReport:
 
     @property
     def usable(self) -> bool:
-        """Whether every split that was looked at can be used: no finding is an error."""
+        """Whether every checked split can be used: no finding is an error."""
         return all(finding.level != "error" for finding in self.findings)
 
     @property
@@ -70,56 +72,65 @@ def check_dataset(
     workers: int | None = None,
     quiet: bool = False,
 ) -> CheckReport:
-    """Decode every image of some splits and look for faults.
+    """Decode every image of some splits and look for problems.
 
     Args:
         reader: The dataset.
-        splits: Splits to look at; all by default.
+        splits: Splits to check; all by default.
         near: Also look for near-duplicates.
-        workers: Decoding threads; one for each core by default.
+        workers: Decoding threads; one per core by default.
         quiet: No progress on stderr.
 
     Raises:
-        DataError: A split is not known, or an annotation is damaged.
+        DataError: A split is unknown, or an annotation is damaged.
     """
-    found = [reader.index(name) for name in splits or reader.splits]
-    looks = list(_look_at_all(found, near, workers or os.cpu_count() or 1, quiet))
+    face_splits = [reader.index(name) for name in splits or reader.splits]
+    threads = workers or os.cpu_count() or 1
+    checks = list(_check_samples(face_splits, near=near, workers=threads, quiet=quiet))
+
+    # Sorting keeps the order within a level
     findings = [
-        *file_findings(looks),
-        *blank_findings(looks),
-        *duplicate_findings(looks),
-        *near_findings(looks),
-        *subject_findings(looks),
-        *balance_findings(found),
+        *find_unreadable(checks),
+        *find_blank(checks),
+        *find_duplicates(checks),
+        *find_near_duplicates(checks),
+        *find_shared_subjects(checks),
+        *find_imbalance(face_splits),
     ]
-    order = ("error", "warning", "note")
-    findings.sort(key=lambda finding: order.index(finding.level))
-    facts = {split.split: split_info(split) for split in found}
+    findings.sort(key=lambda finding: _LEVELS.index(finding.level))
+
+    facts = {face_split.split: split_info(face_split) for face_split in face_splits}
     return CheckReport(reader.name, str(reader.root), facts, tuple(findings))
 
 
-def _look_at_all(
-    splits: Sequence[FaceSplit], near: bool, workers: int, quiet: bool
-) -> Iterator[Look]:
+def _check_samples(
+    splits: Sequence[FaceSplit], *, near: bool, workers: int, quiet: bool
+) -> Iterator[SampleCheck]:
     samples = [(split.split, sample) for split in splits for sample in split.samples]
-
-    def looks() -> Iterator[Look]:
-        with ThreadPoolExecutor(workers) as pool:
-            for start in range(0, len(samples), _CHUNK):  # bounds the results that wait
-                chunk = samples[start : start + _CHUNK]
-                yield from pool.map(lambda item: _look(item[0], item[1], near), chunk)
-
-    return track(looks(), "checking images", total=len(samples), quiet=quiet)
+    checks = _check_in_threads(samples, near, workers)
+    return track(checks, "checking images", total=len(samples), quiet=quiet)
 
 
-def _look(split: str, sample: FaceSample, near: bool) -> Look:
+def _check_in_threads(
+    samples: Sequence[tuple[str, FaceSample]], near: bool, workers: int
+) -> Iterator[SampleCheck]:
+    check = partial(_check_sample, near=near)
+    with ThreadPoolExecutor(workers) as pool:
+        # chunks bound the number of results that wait in memory
+        for start in range(0, len(samples), _CHUNK):
+            yield from pool.map(check, samples[start : start + _CHUNK])
+
+
+def _check_sample(item: tuple[str, FaceSample], *, near: bool) -> SampleCheck:
+    split, sample = item
     if not is_present(sample):
-        return Look(split, sample, missing=True)
+        return SampleCheck(split, sample, missing=True)
     try:
         pixels = decode(sample.source)
     except ImageReadError as error:
-        return Look(split, sample, reason=str(error.found))
-    return Look(
+        return SampleCheck(split, sample, reason=str(error.found))
+
+    return SampleCheck(
         split,
         sample,
         blank=int(pixels.min()) == int(pixels.max()),

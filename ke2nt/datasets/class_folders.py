@@ -1,17 +1,25 @@
-"""Images sorted into one folder a class, with or without a folder a split above."""
+"""Images sorted into one folder per class, with or without a folder per split above."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from ke2nt.data.images import is_image_name
-from ke2nt.datasets.base import entries
+from ke2nt.datasets.base import list_entries
 from ke2nt.errors import LabelError
 from ke2nt.labels import CANONICAL, canonical_name
 from ke2nt.runtime.suggest import did_you_mean
 
-__all__ = ["ALL", "canonical_or_same", "find_class_folders", "images_of", "label_set", "split_name"]
+__all__ = [
+    "ALL",
+    "build_label_set",
+    "canonical_or_same",
+    "find_class_folders",
+    "list_images",
+    "normalize_split_name",
+]
 
 ALL = "all"
 _SPLIT_NAMES: Mapping[str, str] = {
@@ -26,57 +34,66 @@ ClassFolders = dict[str, list[Path]]
 
 
 def find_class_folders(root: Path) -> ClassFolders:
-    """Split → class folders; the one split "all" where classes lie at the top, {} for neither.
+    """Split → class folders.
 
-    A class folder holds images directly. A root with both kinds of layout gives {}.
+    A class folder holds images directly.
+
+    Returns:
+        The one split "all" where classes lie at the top; {} for a root with both kinds of layout,
+        or with neither.
     """
-    classes = [folder for folder in entries(root) if _has_images(folder)]
+    classes = [folder for folder in list_entries(root) if _has_images(folder)]
+
     splits: ClassFolders = {}
-    for folder in entries(root):
-        inside = [child for child in entries(folder) if _has_images(child)]
+    for folder in list_entries(root):
+        inside = [child for child in list_entries(folder) if _has_images(child)]
         if inside:
-            splits.setdefault(split_name(folder.name), []).extend(inside)
+            splits.setdefault(normalize_split_name(folder.name), []).extend(inside)
+
     if classes and splits:
         return {}
     return splits or ({ALL: classes} if classes else {})
 
 
-def split_name(name: str) -> str:
-    """The usual name of a split ("Validation" → "val"); another name stays as it is."""
+def normalize_split_name(name: str) -> str:
+    """The usual name of a split ("Validation" → "val"), or the name itself."""
     lower = name.strip().lower()
     if lower in ("train", "val", "test"):
         return lower
     return _SPLIT_NAMES.get(lower, name.strip())
 
 
-def label_set(names: Iterable[str]) -> tuple[str, ...]:
-    """Label set of some class words: canonical names in canonical order, if all are known.
+def build_label_set(names: Iterable[str]) -> tuple[str, ...]:
+    """Label set of some class words.
 
-    Otherwise the words as they are, sorted.
+    Returns:
+        Canonical names in canonical order if all words are known expressions; otherwise the words
+        themselves, sorted.
 
     Raises:
-        LabelError: Of those, two differ in case alone.
+        LabelError: Two of those words differ in case only.
     """
     words = set(names)
     canonical = {canonical_or_same(word, CANONICAL) for word in words}
     if canonical <= set(CANONICAL):
         return tuple(name for name in CANONICAL if name in canonical)
-    spellings: dict[str, list[str]] = {}
+
+    # "Joy" beside "joy" is most likely one class and a slip
+    spellings: dict[str, list[str]] = defaultdict(list)
     for word in sorted(words):
-        spellings.setdefault(word.casefold(), []).append(word)
-    if twice := [same for same in spellings.values() if len(same) > 1]:
-        strange = sorted(w for w in words if canonical_or_same(w, CANONICAL) not in CANONICAL)
-        hints = ((word, did_you_mean(word, CANONICAL)) for word in strange)
-        raise LabelError(
-            "names of classes differ in case alone",
-            found=", ".join(twice[0]),
-            hint=next((f"{word!r} is no expression. {hint}" for word, hint in hints if hint), None),
-        )
+        spellings[word.casefold()].append(word)
+    for same in spellings.values():
+        if len(same) > 1:
+            raise LabelError(
+                "names of classes differ in case only",
+                found=", ".join(same),
+                hint=_suggest_expression(words),
+            )
     return tuple(sorted(words))
 
 
 def canonical_or_same(word: str, classes: Collection[str]) -> str:
-    """A class word as the label set spells it ("happy" → "happiness"), or the word itself."""
+    """A class word as spelled in the label set ("happy" → "happiness"), or the word itself."""
     if word in classes:
         return word
     try:
@@ -86,10 +103,20 @@ def canonical_or_same(word: str, classes: Collection[str]) -> str:
     return name if name in classes else word
 
 
-def images_of(folder: Path) -> Iterator[Path]:
+def list_images(folder: Path) -> Iterator[Path]:
     """The image files directly in a folder, sorted by name."""
-    return (path for path in entries(folder) if is_image_name(path))
+    return (path for path in list_entries(folder) if is_image_name(path))
 
 
 def _has_images(folder: Path) -> bool:
-    return any(is_image_name(path) for path in entries(folder))
+    return any(is_image_name(path) for path in list_entries(folder))
+
+
+def _suggest_expression(words: Iterable[str]) -> str | None:
+    """A hint on the first word that resembles an expression without being one."""
+    unknown = sorted(w for w in words if canonical_or_same(w, CANONICAL) not in CANONICAL)
+    for word in unknown:
+        suggestion = did_you_mean(word, CANONICAL)
+        if suggestion:
+            return f"{word!r} is not an expression. {suggestion}"
+    return None

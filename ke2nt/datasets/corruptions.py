@@ -35,7 +35,7 @@ class Corruptions(Reader):
     """
 
     name = "corruptions"
-    summary = f"Any dataset made worse: {', '.join(KINDS)} or {MIXED}; takes its options, too"
+    summary = f"Any dataset with degraded images: {', '.join(KINDS)} or {MIXED}; takes its options"
     expected_tree = "layout of the dataset named by the option `of`"
     classes: tuple[str, ...] = ()
     splits: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Faces that are there more than once: the same pixels, or nearly the same picture."""
+"""Images that occur more than once: the same pixels, or nearly the same image."""
 
 from __future__ import annotations
 
@@ -15,23 +15,25 @@ __all__ = [
     "HASH_BITS",
     "NEAR_BITS",
     "difference_hash",
-    "groups_of_equal",
-    "near_pairs",
+    "find_near_pairs",
+    "group_equal",
     "pixel_digest",
 ]
 
 HASH_SIDE = 16
 HASH_BITS = HASH_SIDE * HASH_SIDE
+
 NEAR_BITS = 7
 """Most bits by which the hashes of near-duplicates differ."""
 
 _BANDS = NEAR_BITS + 1
-_CROWD = 64
-_ONES = np.array([i.bit_count() for i in range(256)])
+_MAX_BUCKET = 64
+_LUMA = np.array([299, 587, 114])
+_BIT_COUNTS = np.array([i.bit_count() for i in range(256)])
 
 
 def pixel_digest(pixels: np.ndarray) -> str:
-    """Digest of decoded pixels and their shape; equal for the same picture in another file format.
+    """Digest of decoded pixels and their shape; equal for the same image in another file format.
 
     Args:
         pixels: uint8 (H, W, 3).
@@ -40,9 +42,9 @@ def pixel_digest(pixels: np.ndarray) -> str:
 
 
 def difference_hash(pixels: np.ndarray) -> bytes:
-    """256 bits: whether each cell of a 16 × 17 gray thumbnail is darker than the next to its right.
+    """256 bits: whether each cell of a 16 × 17 gray thumbnail is darker than its right neighbor.
 
-    It survives resizing, compression and changes of brightness and contrast.
+    The hash survives resizing, compression and changes of brightness and contrast.
 
     Args:
         pixels: uint8 (H, W, 3).
@@ -51,11 +53,11 @@ def difference_hash(pixels: np.ndarray) -> bytes:
         32 bytes.
     """
     thumbnail = decode(pixels, size=HASH_SIDE + 1, interpolation="bilinear")
-    gray = thumbnail[:HASH_SIDE].astype(np.int32) @ np.array([299, 587, 114])
+    gray = thumbnail[:HASH_SIDE].astype(np.int32) @ _LUMA
     return np.packbits(gray[:, :-1] < gray[:, 1:]).tobytes()
 
 
-def groups_of_equal(keys: Sequence[str]) -> list[list[int]]:
+def group_equal(keys: Sequence[str]) -> list[list[int]]:
     """Positions that share a key, in groups of two or more, in order of first appearance."""
     groups: dict[str, list[int]] = defaultdict(list)
     for i, key in enumerate(keys):
@@ -63,25 +65,29 @@ def groups_of_equal(keys: Sequence[str]) -> list[list[int]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
-def near_pairs(hashes: Sequence[bytes]) -> list[tuple[int, int]]:
-    """Pairs (i < j) whose hashes differ in at most `NEAR_BITS` bits; not all are compared with all.
+def find_near_pairs(hashes: Sequence[bytes]) -> list[tuple[int, int]]:
+    """Pairs (i < j) whose hashes differ in at most `NEAR_BITS` bits, without comparing all pairs.
 
     Hashes that differ in at most 7 bits agree in at least one of eight 32-bit bands, so only
-    hashes that share a band are compared. A band that over 64 pictures share, such as that of a
-    plain background, tells nothing and is passed over.
+    hashes that share a band are compared. A band that over 64 images share, such as that of a
+    plain background, carries no information and is skipped.
 
     Args:
-        hashes: Values of `difference_hash`, one for each different picture.
+        hashes: Values of `difference_hash`, one for each distinct image.
     """
+    # (N, 32) bytes
     bits = np.frombuffer(b"".join(hashes), dtype=np.uint8).reshape(-1, HASH_BITS // 8)
+
     candidates: set[tuple[int, int]] = set()
     for band in np.split(bits, _BANDS, axis=1):
         buckets: dict[bytes, list[int]] = defaultdict(list)
         for i, row in enumerate(band):
             buckets[row.tobytes()].append(i)
         for members in buckets.values():
-            if len(members) <= _CROWD:
+            if len(members) <= _MAX_BUCKET:
                 candidates.update(combinations(members, 2))
+
+    # (P, 2) candidate pairs, and the number of bits in which they differ
     pairs = np.array(sorted(candidates), dtype=np.int64).reshape(-1, 2)
-    distance = _ONES[bits[pairs[:, 0]] ^ bits[pairs[:, 1]]].sum(axis=1)
+    distance = _BIT_COUNTS[bits[pairs[:, 0]] ^ bits[pairs[:, 1]]].sum(axis=1)
     return [(a, b) for a, b in pairs[distance <= NEAR_BITS].tolist()]

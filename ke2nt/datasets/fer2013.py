@@ -12,21 +12,21 @@ import numpy as np
 
 from ke2nt.data.sample import FaceSample
 from ke2nt.datasets.base import Reader
-from ke2nt.datasets.class_folders import canonical_or_same, find_class_folders, images_of
-from ke2nt.datasets.tables import place, read_table, split_of_usage, whole_number
+from ke2nt.datasets.class_folders import canonical_or_same, find_class_folders, list_images
+from ke2nt.datasets.tables import location, parse_integer, parse_usage, read_table
 from ke2nt.errors import DataError
 from ke2nt.labels import DATASET_LABELS
 
 __all__ = ["FER2013"]
 
-_LISTS = ("fer2013.csv", "icml_face_data.csv")
+_CSV_FILES = ("fer2013.csv", "icml_face_data.csv")
 
 
 class FER2013(Reader):
-    """FER2013 as one CSV with pixels, or as a folder a class.
+    """FER2013 as one CSV with pixels, or as one folder per class.
 
     The CSV has train, val (PublicTest) and test (PrivateTest). The usual folder release has train
-    and test only, its test being both public and private test together.
+    and test only; its test holds both the public and the private test.
 
     Args:
         root: Folder that holds the CSV, or the folders `train` and `test`.
@@ -43,57 +43,60 @@ class FER2013(Reader):
 
     def __init__(self, root: str | Path | None) -> None:
         super().__init__(root)
-        if _list(self.root) is None:
+        self._csv_file = _find_csv_file(self.root)
+        if self._csv_file is None:
             folders = find_class_folders(self.root)
             self.splits = tuple(split for split in type(self).splits if split in folders)
 
     @classmethod
     def recognizes(cls, root: Path) -> bool:
-        return _list(root) is not None or any(
-            split in find_class_folders(root) for split in cls.splits
-        )
+        if _find_csv_file(root) is not None:
+            return True
+        folders = find_class_folders(root)
+        return any(split in folders for split in cls.splits)
 
     def read_samples(self, split: str) -> Iterable[FaceSample]:
-        return self._from_folders(split) if _list(self.root) is None else self._from_list(split)
+        if self._csv_file is None:
+            return self._read_folders(split)
+        return self._read_csv(self._csv_file, split)
 
-    def _from_folders(self, split: str) -> Iterator[FaceSample]:
+    def _read_folders(self, split: str) -> Iterator[FaceSample]:
         for folder in find_class_folders(self.root)[split]:
             name = canonical_or_same(folder.name, self.classes)
             if name not in self.classes:
-                raise self.layout_error(f"the folder {folder} is no class of fer2013")
-            for path in images_of(folder):
+                raise self.layout_error(f"the folder {folder} is not a class of fer2013")
+            for path in list_images(folder):
                 yield FaceSample(self.relative(path), path, self.classes.index(name))
+
+    def _read_csv(self, path: Path, split: str) -> Iterator[FaceSample]:
+        for line, label, text in self._rows[split]:
+            pixels = _parse_pixels(text, where=location(path, line))
+            yield FaceSample(f"{path.name}:{line}", pixels, label)
 
     @cached_property
     def _rows(self) -> dict[str, list[tuple[int, int, str]]]:
-        """Split → line, label and pixel text of each row."""
-        path = _list(self.root)
+        """Split → line, label and pixel text of each row of the CSV."""
+        path = self._csv_file
         assert path is not None
         rows: dict[str, list[tuple[int, int, str]]] = {split: [] for split in self.splits}
         for line, row in read_table(path, ("emotion", "pixels", "Usage")):
-            where = place(path, line)
-            split = split_of_usage(row["Usage"], where=where)
-            label = whole_number(row["emotion"], where=where, low=0, high=len(self.classes) - 1)
+            where = location(path, line)
+            split = parse_usage(row["Usage"], where=where)
+            label = parse_integer(row["emotion"], where=where, low=0, high=len(self.classes) - 1)
             rows[split].append((line, label, row["pixels"]))
         return rows
 
-    def _from_list(self, split: str) -> Iterator[FaceSample]:
-        path = _list(self.root)
-        assert path is not None
-        for line, label, text in self._rows[split]:
-            pixels = _pixels(text, where=place(path, line))
-            yield FaceSample(f"{path.name}:{line}", pixels, label)
+
+def _find_csv_file(root: Path) -> Path | None:
+    return next((root / name for name in _CSV_FILES if (root / name).is_file()), None)
 
 
-def _list(root: Path) -> Path | None:
-    return next((root / name for name in _LISTS if (root / name).is_file()), None)
-
-
-def _pixels(text: str, *, where: str) -> np.ndarray:
-    """Square uint8 image from gray levels in a row, separated by blanks."""
+def _parse_pixels(text: str, *, where: str) -> np.ndarray:
+    """Square uint8 image (S, S) from gray levels in a row, separated by blanks."""
     values = np.empty(0, dtype=np.int64)
     if re.fullmatch(r"[0-9]{1,3}( +[0-9]{1,3})*", text):
         values = np.fromstring(text, dtype=np.int64, sep=" ")
+
     side = isqrt(len(values))
     if side == 0 or side * side != len(values) or values.max() > 255:
         raise DataError(

@@ -10,7 +10,7 @@ import numpy as np
 
 from ke2nt.data.sample import FaceSample
 from ke2nt.datasets.base import Reader
-from ke2nt.datasets.tables import place, portable_path, read_table, split_of_usage, whole_number
+from ke2nt.datasets.tables import location, parse_integer, parse_usage, portable_path, read_table
 from ke2nt.errors import DataError
 from ke2nt.labels import DATASET_LABELS
 from ke2nt.runtime.suggest import did_you_mean
@@ -18,10 +18,12 @@ from ke2nt.runtime.suggest import did_you_mean
 __all__ = ["RULES", "FERPlus", "label_from_votes"]
 
 RULES = ("majority", "plurality10", "plurality8")
+
 _VOTES_FILE = "fer2013new.csv"
 _FOLDERS = {"train": "FER2013Train", "val": "FER2013Valid", "test": "FER2013Test"}
-_COLUMNS = (*DATASET_LABELS["ferplus"], "unknown", "NF")
-_MOST_VOTES = 1000
+_EXPRESSIONS = DATASET_LABELS["ferplus"]
+_COLUMNS = (*_EXPRESSIONS, "unknown", "NF")
+_MAX_VOTES = 1000
 
 
 class FERPlus(Reader):
@@ -41,7 +43,7 @@ class FERPlus(Reader):
         "fer2013new.csv\nFER2013Train/fer0000000.png …\n"
         "FER2013Valid/fer0028638.png …\nFER2013Test/fer0032220.png …"
     )
-    classes: tuple[str, ...] = DATASET_LABELS["ferplus"]
+    classes: tuple[str, ...] = _EXPRESSIONS
     splits: tuple[str, ...] = ("train", "val", "test")
 
     def __init__(self, root: str | Path | None, *, rule: str = "majority") -> None:
@@ -58,34 +60,37 @@ class FERPlus(Reader):
     def recognizes(cls, root: Path) -> bool:
         return (root / _VOTES_FILE).is_file()
 
+    def read_samples(self, split: str) -> Iterable[FaceSample]:
+        folder = self.root / _FOLDERS[split]
+        for image, votes in self._rows[split]:
+            result = label_from_votes(votes, self.rule)
+            if result is not None:
+                label, distribution = result
+                path = folder / image
+                yield FaceSample(self.relative(path), path, label, distribution=distribution)
+
     @cached_property
     def _rows(self) -> dict[str, list[tuple[str, tuple[int, ...]]]]:
+        """Split → image name and ten votes of each row."""
         path = self.root / _VOTES_FILE
         rows: dict[str, list[tuple[str, tuple[int, ...]]]] = {split: [] for split in self.splits}
         for line, row in read_table(path, ("Usage", "Image name", *_COLUMNS)):
-            where = place(path, line)
-            split = split_of_usage(row["Usage"], where=where)
+            where = location(path, line)
+            split = parse_usage(row["Usage"], where=where)
             votes = tuple(
-                whole_number(row[name], where=f"{where}, column {name}", low=0, high=_MOST_VOTES)
+                parse_integer(row[name], where=f"{where}, column {name}", low=0, high=_MAX_VOTES)
                 for name in _COLUMNS
             )
+
+            # FER+ removed the images without a name
             if row["Image name"]:
                 image = portable_path(row["Image name"]).name
                 rows[split].append((image, votes))
         return rows
 
-    def read_samples(self, split: str) -> Iterable[FaceSample]:
-        folder = self.root / _FOLDERS[split]
-        for image, votes in self._rows[split]:
-            verdict = label_from_votes(votes, self.rule)
-            if verdict is not None:
-                label, shares = verdict
-                path = folder / image
-                yield FaceSample(self.relative(path), path, label, distribution=shares)
-
 
 def label_from_votes(votes: Sequence[int], rule: str) -> tuple[int, tuple[float, ...]] | None:
-    """Label and vote shares of one image, or None where the rule drops it.
+    """Label and label distribution of one image, or None if the rule drops it.
 
     - "majority": votes of 1 are dropped; the winner needs more than half of the rest and must be
       an expression (the rule of FER+'s authors).
@@ -105,9 +110,11 @@ def label_from_votes(votes: Sequence[int], rule: str) -> tuple[int, tuple[float,
     counts = np.asarray(votes)
     if rule == "majority":
         counts = np.where(counts > 1, counts, 0)
-    expressions = counts[:8]
+    expressions = counts[: len(_EXPRESSIONS)]
+
+    # The winner must be an expression with votes
     winner = int(np.argmax(expressions if rule == "plurality8" else counts))
-    if winner >= 8 or counts[winner] == 0:
+    if winner >= len(_EXPRESSIONS) or counts[winner] == 0:
         return None
     if rule == "majority" and 2 * counts[winner] <= counts.sum():
         return None

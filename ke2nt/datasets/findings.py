@@ -1,4 +1,4 @@
-"""What can be wrong with a dataset: one function a kind of fault, each with what to do about it."""
+"""Problems that a dataset can have: one function per kind, each with a hint what to do."""
 
 from __future__ import annotations
 
@@ -8,38 +8,38 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ke2nt.data.sample import FaceSample, FaceSplit
-from ke2nt.datasets.duplicates import groups_of_equal, near_pairs
+from ke2nt.datasets.duplicates import find_near_pairs, group_equal
 from ke2nt.datasets.info import imbalance
 
 __all__ = [
     "Finding",
-    "Look",
-    "balance_findings",
-    "blank_findings",
-    "duplicate_findings",
-    "file_findings",
-    "near_findings",
-    "subject_findings",
+    "SampleCheck",
+    "find_blank",
+    "find_duplicates",
+    "find_imbalance",
+    "find_near_duplicates",
+    "find_shared_subjects",
+    "find_unreadable",
 ]
 
-_EXAMPLES = 5
-_IMBALANCED = 10.0
+_MAX_EXAMPLES = 5
+_STRONG_IMBALANCE = 10.0
 
 Level = Literal["error", "warning", "note"]
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """One sample and what decoding it showed.
+class SampleCheck:
+    """One sample and the result of decoding it.
 
     Attributes:
         split: Its split.
         sample: The sample.
-        missing: The image file is not there.
-        reason: Why it cannot be read, or None if it can be.
+        missing: The image file does not exist.
+        reason: Why the image cannot be read, or None if it can.
         blank: All pixels are equal.
-        digest: Digest of the pixels; "" where unreadable.
-        hash: Difference hash of the picture, or None where not asked for.
+        digest: Digest of the pixels; "" if unreadable.
+        hash: Difference hash of the image, or None if not requested.
     """
 
     split: str
@@ -51,7 +51,7 @@ class Look:
     hash: bytes | None = None
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         return f"{self.split}: {self.sample.name}"
 
     @property
@@ -61,14 +61,14 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One kind of fault.
+    """One kind of problem.
 
     Attributes:
-        level: "error" where a split cannot be used at all, "warning" where figures would suffer,
-            "note" for what is good to know.
+        level: "error" if a split cannot be used at all, "warning" if metrics would suffer, "note"
+            for what is good to know.
         kind: A word for scripts, such as "unreadable".
-        message: What was found, as a sentence without a final full stop.
-        count: How many samples, groups or classes are concerned.
+        message: The problem, as a sentence without a final full stop.
+        count: Number of affected samples, groups or classes.
         examples: Some of them.
         hint: What to do.
     """
@@ -81,42 +81,34 @@ class Finding:
     hint: str
 
 
-def file_findings(looks: Sequence[Look]) -> list[Finding]:
-    """Images that are absent or cannot be read, by split."""
-    by_split: dict[str, list[Look]] = defaultdict(list)
-    for look in looks:
-        by_split[look.split].append(look)
+def find_unreadable(checks: Sequence[SampleCheck]) -> list[Finding]:
+    """Images that are missing or cannot be read, by split."""
+    by_split: dict[str, list[SampleCheck]] = defaultdict(list)
+    for check in checks:
+        by_split[check.split].append(check)
+
     findings = []
     for split, members in by_split.items():
-        level: Level = "warning" if any(look.readable for look in members) else "error"
-        missing = [look.place for look in members if look.missing]
-        broken = [f"{look.place} ({look.reason})" for look in members if look.reason is not None]
+        # A split without any readable image cannot be used
+        level: Level = "warning" if any(check.readable for check in members) else "error"
+
+        missing = [check.location for check in members if check.missing]
         if missing:
-            findings.append(
-                _finding(
-                    level,
-                    "missing",
-                    f"{len(missing)} of {len(members)} images of {split} are not on disk",
-                    missing,
-                    "Unpack the dataset's archives fully; runs leave missing images out.",
-                )
-            )
+            message = f"{len(missing)} of {len(members)} images of {split} are not on disk"
+            hint = "Unpack the dataset's archives fully; runs leave missing images out."
+            findings.append(_finding(level, "missing", message, missing, hint))
+
+        broken = [f"{c.location} ({c.reason})" for c in members if c.reason is not None]
         if broken:
-            findings.append(
-                _finding(
-                    level,
-                    "unreadable",
-                    f"{len(broken)} of {len(members)} images of {split} cannot be read",
-                    broken,
-                    "Copy these files again; runs leave unreadable images out.",
-                )
-            )
+            message = f"{len(broken)} of {len(members)} images of {split} cannot be read"
+            hint = "Copy these files again; runs leave unreadable images out."
+            findings.append(_finding(level, "unreadable", message, broken, hint))
     return findings
 
 
-def blank_findings(looks: Sequence[Look]) -> list[Finding]:
-    """Images of one color only."""
-    blank = [look.place for look in looks if look.blank]
+def find_blank(checks: Sequence[SampleCheck]) -> list[Finding]:
+    """Images of a single color."""
+    blank = [check.location for check in checks if check.blank]
     if not blank:
         return []
     message = f"{len(blank)} images show one plain color"
@@ -124,109 +116,107 @@ def blank_findings(looks: Sequence[Look]) -> list[Finding]:
     return [_finding("warning", "blank", message, blank, hint)]
 
 
-def duplicate_findings(looks: Sequence[Look]) -> list[Finding]:
-    """The same pixels more than once: across splits, under two labels, or within one split."""
-    seen = [look for look in looks if look.readable and not look.blank]
-    across, conflicting, within = [], [], []
-    for group in groups_of_equal([look.digest for look in seen]):
-        members = [seen[i] for i in group]
-        line = " = ".join(look.place for look in members)
-        if len({look.split for look in members}) > 1:
-            across.append(line)
-        if len({look.sample.label for look in members}) > 1:
+def find_duplicates(checks: Sequence[SampleCheck]) -> list[Finding]:
+    """The same pixels more than once: across splits, with different labels, or within a split."""
+    readable = [check for check in checks if check.readable and not check.blank]
+    across_splits, conflicting, within_split = [], [], []
+    for group in group_equal([check.digest for check in readable]):
+        members = [readable[i] for i in group]
+        line = " = ".join(check.location for check in members)
+
+        # One group can be a problem of all three kinds
+        splits = {check.split for check in members}
+        if len(splits) > 1:
+            across_splits.append(line)
+        if len({check.sample.label for check in members}) > 1:
             conflicting.append(line)
-        if len({look.split for look in members}) < len(members):
-            within.append(line)
-    kinds: list[tuple[Level, str, list[str], str, str]] = [
-        (
-            "warning",
-            "duplicates_across_splits",
-            across,
-            "pictures are in more than one split",
-            "Figures on the later split are too good: leave these samples out of training.",
-        ),
-        (
-            "warning",
-            "conflicting_labels",
-            conflicting,
-            "pictures are there with different labels",
-            "At most one label is right: correct them, or train on vote shares (soft labels).",
-        ),
-        (
-            "note",
-            "duplicates_within_split",
-            within,
-            "pictures are in one split more than once",
-            "They weigh more than others; harmless where they are few.",
-        ),
-    ]
-    return [
-        _finding(level, kind, f"{len(lines)} {text}", lines, hint)
-        for level, kind, lines, text, hint in kinds
-        if lines
-    ]
+        if len(splits) < len(members):
+            within_split.append(line)
+
+    findings = []
+    if across_splits:
+        message = f"{len(across_splits)} images are in more than one split"
+        hint = "Metrics on the later split are too good: leave these samples out of training."
+        kind = "duplicates_across_splits"
+        findings.append(_finding("warning", kind, message, across_splits, hint))
+    if conflicting:
+        message = f"{len(conflicting)} images have different labels"
+        hint = "At most one label is right: correct them, or train on label distributions."
+        findings.append(_finding("warning", "conflicting_labels", message, conflicting, hint))
+    if within_split:
+        message = f"{len(within_split)} images are in one split more than once"
+        hint = "They weigh more than others; harmless if they are few."
+        kind = "duplicates_within_split"
+        findings.append(_finding("note", kind, message, within_split, hint))
+    return findings
 
 
-def near_findings(looks: Sequence[Look]) -> list[Finding]:
-    """Different pixels of nearly the same picture."""
-    first = {look.digest: look for look in looks if look.hash is not None and not look.blank}
-    seen = list(first.values())
-    pairs = [(seen[a], seen[b]) for a, b in near_pairs([look.hash for look in seen if look.hash])]
+def find_near_duplicates(checks: Sequence[SampleCheck]) -> list[Finding]:
+    """Nearly the same image with different pixels."""
+    # One check for each distinct image
+    first = {check.digest: check for check in checks if check.hash is not None and not check.blank}
+    distinct = list(first.values())
+    hashes = [check.hash for check in distinct if check.hash]
+    pairs = [(distinct[a], distinct[b]) for a, b in find_near_pairs(hashes)]
     if not pairs:
         return []
-    crossing = [f"{a.place} ≈ {b.place}" for a, b in pairs if a.split != b.split]
-    inside = [f"{a.place} ≈ {b.place}" for a, b in pairs if a.split == b.split]
-    return [
-        _finding(
-            "warning" if crossing else "note",
-            "near_duplicates",
-            f"{len(pairs)} pairs of pictures are nearly the same, {len(crossing)} across splits",
-            crossing + inside,
-            "Look at some pairs; frames of one video belong in one split.",
-        )
-    ]
+
+    across_splits = [f"{a.location} ≈ {b.location}" for a, b in pairs if a.split != b.split]
+    within_split = [f"{a.location} ≈ {b.location}" for a, b in pairs if a.split == b.split]
+    level: Level = "warning" if across_splits else "note"
+    message = (
+        f"{len(pairs)} pairs of images are nearly the same, {len(across_splits)} across splits"
+    )
+    hint = "Look at some pairs; frames of one video belong in one split."
+    return [_finding(level, "near_duplicates", message, across_splits + within_split, hint)]
 
 
-def subject_findings(looks: Sequence[Look]) -> list[Finding]:
-    """People that are in more than one split."""
+def find_shared_subjects(checks: Sequence[SampleCheck]) -> list[Finding]:
+    """People who are in more than one split."""
     splits_of: dict[str, set[str]] = defaultdict(set)
-    for look in looks:
-        if look.sample.subject is not None:
-            splits_of[look.sample.subject].add(look.split)
-    shared = [f"{who}: {', '.join(sorted(s))}" for who, s in splits_of.items() if len(s) > 1]
+    for check in checks:
+        if check.sample.subject is not None:
+            splits_of[check.sample.subject].add(check.split)
+
+    shared = [
+        f"{subject}: {', '.join(sorted(splits))}"
+        for subject, splits in splits_of.items()
+        if len(splits) > 1
+    ]
     if not shared:
         return []
     message = f"{len(shared)} of {len(splits_of)} subjects are in more than one split"
-    hint = "Figures would measure known faces: divide by subject, as carve_validation does."
+    hint = "Metrics would measure known faces: divide by subject, as carve_validation does."
     return [_finding("warning", "subject_leakage", message, shared, hint)]
 
 
-def balance_findings(splits: Sequence[FaceSplit]) -> list[Finding]:
+def find_imbalance(splits: Sequence[FaceSplit]) -> list[Finding]:
     """Splits without samples, classes without samples, and strong imbalance."""
     findings = []
     for split in splits:
         counts = Counter(sample.label for sample in split.samples)
         absent = [name for i, name in enumerate(split.classes) if not counts[i]]
         ratio = imbalance(split)
+
         if ratio is None:
-            message = f"{split.split} has no sample"
+            message = f"{split.split} has no samples"
             hint = "Check the annotation files, and the reader's options."
             findings.append(_finding("error", "empty_split", message, [split.split], hint))
         elif absent:
-            message = f"{split.split} has no sample of {', '.join(absent)}"
-            hint = "Hold these classes out, or their recall cannot be learned or measured."
+            message = f"{split.split} has no samples of {', '.join(absent)}"
+            hint = "Hold these classes out: their recall can be neither learned nor measured."
             findings.append(_finding("warning", "absent_class", message, absent, hint))
-        if ratio is not None and ratio > _IMBALANCED:
+
+        if ratio is not None and ratio > _STRONG_IMBALANCE:
             sizes = [f"{name} {counts[i]}" for i, name in enumerate(split.classes)]
             message = (
                 f"{split.split} has {ratio:g} times as many samples in one class as in another"
             )
             hint = "Report mean class recall (UAR) beside accuracy."
-            findings.append(
-                Finding("note", "imbalance", message, len(split.classes), tuple(sizes), hint)
-            )
+            findings.append(Finding("note", "imbalance", message, len(sizes), tuple(sizes), hint))
     return findings
 
 
-def _finding(level: Level, kind: str, message: str, places: Sequence[str], hint: str) -> Finding:
-    return Finding(level, kind, message, len(places), tuple(places[:_EXAMPLES]), hint)
+def _finding(level: Level, kind: str, message: str, affected: Sequence[str], hint: str) -> Finding:
+    """A finding with the first few of what it affects as examples."""
+    return Finding(level, kind, message, len(affected), tuple(affected[:_MAX_EXAMPLES]), hint)

@@ -1,4 +1,4 @@
-"""Any faces sorted into one folder a class."""
+"""The reader "folder": any faces sorted into one folder per class."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ from pathlib import Path
 from ke2nt.data.sample import FaceSample
 from ke2nt.datasets.base import Reader
 from ke2nt.datasets.class_folders import (
+    build_label_set,
     canonical_or_same,
     find_class_folders,
-    images_of,
-    label_set,
+    list_images,
 )
 from ke2nt.errors import DataError
 
-__all__ = ["ImageFolder", "class_names"]
+__all__ = ["ImageFolder", "resolve_classes"]
+
+_USUAL_ORDER = ("train", "val", "test")
 
 
 class ImageFolder(Reader):
-    """Images as `SPLIT/CLASS/*.png` or `CLASS/*.png` (then the one split is `all`).
+    """Images as `SPLIT/CLASS/*.png` or `CLASS/*.png` (with the single split `all`).
 
     Folder names that are all known expressions ("happy") become canonical classes in canonical
-    order; otherwise they are the classes as they are, sorted. Images must lie directly in their
-    class folder.
+    order; otherwise the names themselves are the classes, sorted. Images must lie directly in
+    their class folder.
 
     Args:
         root: Folder above the splits or classes.
@@ -32,7 +34,7 @@ class ImageFolder(Reader):
     """
 
     name = "folder"
-    summary = "Any images in one folder a class"
+    summary = "Any images in one folder per class"
     expected_tree = "train/happiness/….png … (train, val, test)\nor: happiness/….png …"
     classes: tuple[str, ...] = ()
     splits: tuple[str, ...] = ()
@@ -44,7 +46,7 @@ class ImageFolder(Reader):
         self._folders = find_class_folders(self.root)
         self.splits = tuple(sorted(self._folders, key=_split_order))
         names = [folder.name for folders in self._folders.values() for folder in folders]
-        self.classes = class_names(classes, names, where=self.root)
+        self.classes = resolve_classes(classes, names, where=self.root)
 
     @classmethod
     def recognizes(cls, root: Path) -> bool:
@@ -53,26 +55,35 @@ class ImageFolder(Reader):
     def read_samples(self, split: str) -> Iterable[FaceSample]:
         for folder in self._folders[split]:
             label = self.classes.index(canonical_or_same(folder.name, self.classes))
-            for path in images_of(folder):
+            for path in list_images(folder):
                 yield FaceSample(self.relative(path), path, label)
 
 
-def class_names(
-    asked: str | Sequence[str] | None, found: Sequence[str], *, where: Path
+def resolve_classes(
+    requested: str | Sequence[str] | None, words: Sequence[str], *, where: Path
 ) -> tuple[str, ...]:
-    """The label set: the one asked for, or the one that the class words make.
+    """The label set of a dataset with some class words.
+
+    Args:
+        requested: The label set, as a sequence or separated by commas; by default the words make
+            it.
+        words: Class words of the data.
+        where: The dataset, for messages.
 
     Raises:
-        DataError: The label set asked for repeats a class, or lacks one that was found.
+        DataError: The requested label set repeats a class, or lacks one of the data.
     """
-    if asked is None:
-        return label_set(found)
-    if isinstance(asked, str):
-        asked = asked.split(",")
-    classes = tuple(str(name).strip() for name in asked)
+    if requested is None:
+        return build_label_set(words)
+    if isinstance(requested, str):
+        requested = requested.split(",")
+
+    classes = tuple(str(name).strip() for name in requested)
     if len(set(classes)) != len(classes) or not all(classes):
         raise DataError("classes must be different names", found=", ".join(classes))
-    unknown = sorted({name for name in found if canonical_or_same(name, classes) not in classes})
+
+    # "happy" in the data is the class "happiness"
+    unknown = sorted({word for word in words if canonical_or_same(word, classes) not in classes})
     if unknown:
         raise DataError(
             f"the class {unknown[0]!r} is not in the label set",
@@ -84,5 +95,6 @@ def class_names(
 
 
 def _split_order(name: str) -> tuple[int, str]:
-    usual = ("train", "val", "test")
-    return (usual.index(name) if name in usual else len(usual), name)
+    """Sort key: train, val, test, then others by name."""
+    position = _USUAL_ORDER.index(name) if name in _USUAL_ORDER else len(_USUAL_ORDER)
+    return position, name

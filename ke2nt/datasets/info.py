@@ -1,8 +1,8 @@
-"""What a dataset on disk holds: counts per split and class, balance, images present."""
+"""Describe a dataset on disk: counts per split and class, balance, images on disk."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,21 +14,21 @@ from ke2nt.errors import ImageReadError
 
 __all__ = ["dataset_info", "imbalance", "split_info"]
 
-_MOST_VALUES = 20
+_MAX_ATTRIBUTE_VALUES = 20
 
 
 def dataset_info(reader: Reader, splits: Sequence[str] | None = None) -> dict[str, Any]:
-    """Facts about a dataset, as plain JSON; works from the annotations, images may be absent.
+    """Describe a dataset from its annotations, as plain JSON; images may be missing.
 
     Args:
         reader: The dataset.
         splits: Splits to describe; all by default.
 
     Returns:
-        `dataset`, `root`, `classes`, and `splits`: split → `split_info`.
+        `dataset`, `root` (null for drawn faces), `classes`, and `splits`: split → `split_info`.
 
     Raises:
-        DataError: A split is not known, or an annotation is damaged.
+        DataError: A split is unknown, or an annotation is damaged.
     """
     return {
         "dataset": reader.name,
@@ -45,29 +45,23 @@ def split_info(split: FaceSplit) -> dict[str, Any]:
         `samples`, `classes` (class → samples), `imbalance` (largest class / smallest class with
         samples, null without samples), `subjects` (null if unknown), `soft_labels`, `attributes`
         (attribute → value → samples, of attributes with up to 20 values), `images_present`,
-        `images_missing`, and `image_size` ([width, height] of the first image that is present).
+        `images_missing`, and `image_size` ([width, height] of the first image on disk).
     """
     counts = Counter(sample.label for sample in split.samples)
     present = [sample for sample in split.samples if is_present(sample)]
     subjects = {sample.subject for sample in split.samples if sample.subject is not None}
-    attributes: dict[str, Counter[str]] = {}
-    for sample in split.samples:
-        for key, value in sample.attributes.items():
-            attributes.setdefault(key, Counter())[value] += 1
+
+    # null stands for what is unknown or cannot be computed
     return {
         "samples": len(split),
         "classes": {name: counts[i] for i, name in enumerate(split.classes)},
         "imbalance": imbalance(split),
         "subjects": len(subjects) or None,
         "soft_labels": any(sample.distribution is not None for sample in split.samples),
-        "attributes": {
-            key: dict(sorted(values.items()))
-            for key, values in attributes.items()
-            if len(values) <= _MOST_VALUES
-        },
+        "attributes": _count_attributes(split),
         "images_present": len(present),
         "images_missing": len(split) - len(present),
-        "image_size": _size(present[0]) if present else None,
+        "image_size": _image_size(present[0]) if present else None,
     }
 
 
@@ -77,7 +71,21 @@ def imbalance(split: FaceSplit) -> float | None:
     return round(max(counts.values()) / min(counts.values()), 2) if counts else None
 
 
-def _size(sample: FaceSample) -> list[int] | None:
+def _count_attributes(split: FaceSplit) -> dict[str, dict[str, int]]:
+    """Attribute → value → samples; attributes with many values, such as names, are left out."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for sample in split.samples:
+        for name, value in sample.attributes.items():
+            counts[name][value] += 1
+    return {
+        name: dict(sorted(values.items()))
+        for name, values in counts.items()
+        if len(values) <= _MAX_ATTRIBUTE_VALUES
+    }
+
+
+def _image_size(sample: FaceSample) -> list[int] | None:
+    """[width, height] of an image, from its header where there is one."""
     try:
         if isinstance(sample.source, Path):
             header = probe(sample.source)

@@ -1,7 +1,7 @@
-"""A dataset packed: each split's images decoded once, into one array that is mapped into memory.
+"""Pack a dataset: each split's images decoded once, into one array that is mapped into memory.
 
-FOLDER/SPLIT.npy    uint8 (N, S, S, 3), RGB, one row an image
-FOLDER/SPLIT.json   what is known of the images, column by column, and where they came from
+FOLDER/SPLIT.npy    uint8 (N, S, S, 3), RGB, one row per image
+FOLDER/SPLIT.json   annotations column by column, and where the images came from
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def pack_dataset(
         out: A folder that does not exist or is empty.
         size: Side S of the square images, pixels.
         splits: Splits to pack; all by default.
-        interpolation: As in `decode`.
+        interpolation: See `decode`.
         workers: Decoding threads.
         quiet: No progress on stderr.
 
@@ -59,43 +60,29 @@ def pack_dataset(
         DataError: The folder is in use, or no image of a split can be read.
     """
     check_new_folder(out)
-    summary, loaded = {}, {}
-    for name in splits or reader.splits:  # each is looked for before the first image is decoded
-        try:
-            loaded[name] = reader.load(name)
-        except DataError as error:
-            raise error if splits else _without(name, reader, error) from error
-    with atomic_folder(out) as aside, ThreadPoolExecutor(max(1, workers)) as pool:
-        for name, split in loaded.items():
-            array = _new_array(aside / f"{name}.npy", (len(split), size, size, 3))
-            failed: dict[str, str] = {}
-            rows = []
-            done = _decoded(pool, split.samples, size, interpolation)
-            label = f"packing {split.dataset} {name}"
-            for row, pixels in enumerate(track(done, label, total=len(split), quiet=quiet)):
-                if isinstance(pixels, str):
-                    failed[split.samples[row].name] = pixels
-                else:
-                    array[row] = pixels
-                    rows.append(row)
-            if not rows:
-                raise DataError(
-                    "no image of the split can be read", where=f"{split.dataset} {name}"
-                )
-            array.flush()
-            facts = {
-                **_columns(split, rows),
-                "side": median_side([split.samples[row].source for row in rows]),
-                "interpolation": interpolation,
-                "failed": failed,
-            }
-            write_text(aside / f"{name}.json", json.dumps(facts, ensure_ascii=False))
-            summary[name] = {"samples": len(rows), "bytes": array.nbytes, "failed": failed}
+    face_splits = _load_splits(reader, splits)
+
+    summary = {}
+    packer = _Packer(size, interpolation, max(1, workers), quiet)
+    with atomic_folder(out) as folder:
+        for name, face_split in face_splits.items():
+            summary[name] = packer.pack(face_split, folder, name)
     return summary
 
 
-def _without(name: str, reader: Reader, error: DataError) -> DataError:
-    """The error of a split that is not there, and how to pack the others."""
+def _load_splits(reader: Reader, names: Sequence[str] | None) -> dict[str, FaceSplit]:
+    """Load all splits before the first image is decoded, as one of them may be missing."""
+    face_splits = {}
+    for name in names or reader.splits:
+        try:
+            face_splits[name] = reader.load(name)
+        except DataError as error:
+            raise error if names else _suggest_other_splits(error, name, reader) from error
+    return face_splits
+
+
+def _suggest_other_splits(error: DataError, name: str, reader: Reader) -> DataError:
+    """The error of a missing split, with a hint how to pack the others."""
     others = " ".join(f"--split {other}" for other in reader.splits if other != name)
     return DataError(
         error.message,
@@ -106,8 +93,63 @@ def _without(name: str, reader: Reader, error: DataError) -> DataError:
     )
 
 
-def _new_array(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:
-    """A mapped uint8 array in a new file; OSError where the disk has no room for all of it.
+@dataclass(frozen=True)
+class _Packer:
+    """Packs splits in one size."""
+
+    size: int
+    interpolation: str
+    workers: int
+    quiet: bool
+
+    def pack(self, split: FaceSplit, folder: Path, name: str) -> dict[str, Any]:
+        """Write the two files of a split; gives its entry in the summary."""
+        shape = (len(split), self.size, self.size, 3)
+        array = _create_array(folder / f"{name}.npy", shape)
+        rows, failed = self._fill(array, split, f"packing {split.dataset} {name}")
+        if not rows:
+            raise DataError("no image of the split can be read", where=f"{split.dataset} {name}")
+        array.flush()
+
+        facts = {
+            **_columns(split, rows),
+            "side": median_side([split.samples[row].source for row in rows]),
+            "interpolation": self.interpolation,
+            "failed": failed,
+        }
+        write_text(folder / f"{name}.json", json.dumps(facts, ensure_ascii=False))
+        return {"samples": len(rows), "bytes": array.nbytes, "failed": failed}
+
+    def _fill(
+        self, array: np.ndarray, split: FaceSplit, label: str
+    ) -> tuple[list[int], dict[str, str]]:
+        """Decode into the array; gives the filled rows, and name → reason of what failed."""
+        rows, failed = [], {}
+        decoded = track(self._decode(split.samples), label, total=len(split), quiet=self.quiet)
+        for row, pixels in enumerate(decoded):
+            if isinstance(pixels, str):
+                failed[split.samples[row].name] = pixels
+            else:
+                array[row] = pixels
+                rows.append(row)
+        return rows, failed
+
+    def _decode(self, samples: Sequence[FaceSample]) -> Iterator[np.ndarray | str]:
+        """Pixels of each sample, or the reason why they cannot be read."""
+        with ThreadPoolExecutor(self.workers) as pool:
+            # chunks bound the number of images that wait in memory
+            for start in range(0, len(samples), _CHUNK):
+                yield from pool.map(self._decode_one, samples[start : start + _CHUNK])
+
+    def _decode_one(self, sample: FaceSample) -> np.ndarray | str:
+        try:
+            return decode(sample.source, size=self.size, interpolation=self.interpolation)
+        except ImageReadError as error:
+            return str(error)
+
+
+def _create_array(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:
+    """A mapped uint8 array in a new file; OSError if the disk has no room for all of it.
 
     Without the reservation, the first write that finds no room would kill the process.
     """
@@ -118,23 +160,12 @@ def _new_array(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np
     return array
 
 
-def _decoded(
-    pool: ThreadPoolExecutor, samples: Sequence[FaceSample], size: int, interpolation: str
-) -> Iterator[np.ndarray | str]:
-    def read(sample: FaceSample) -> np.ndarray | str:
-        try:
-            return decode(sample.source, size=size, interpolation=interpolation)
-        except ImageReadError as error:
-            return str(error)
-
-    for start in range(0, len(samples), _CHUNK):  # bounds the images that wait
-        yield from pool.map(read, samples[start : start + _CHUNK])
-
-
 def _columns(split: FaceSplit, rows: list[int]) -> dict[str, Any]:
-    """Plain JSON; a list has one entry a packed image, null where nothing is known."""
+    """Annotations as plain JSON; a list has one entry per packed image, null for unknown."""
     samples = [split.samples[row] for row in rows]
-    files = [origin(s.source) for s in samples]
+    files = [origin(sample.source) for sample in samples]
+
+    # Attributes in order of first appearance
     keys = dict.fromkeys(key for sample in samples for key in sample.attributes)
     return {
         "format": FORMAT,
@@ -142,10 +173,10 @@ def _columns(split: FaceSplit, rows: list[int]) -> dict[str, Any]:
         "split": split.split,
         "classes": split.classes,
         "rows": rows,
-        "names": [s.name for s in samples],
+        "names": [sample.name for sample in samples],
         "sources": [str(file) if isinstance(file, Path) else None for file in files],
-        "labels": [s.label for s in samples],
-        "distributions": [s.distribution for s in samples],
-        "subjects": [s.subject for s in samples],
-        "attributes": {key: [s.attributes.get(key) for s in samples] for key in keys},
+        "labels": [sample.label for sample in samples],
+        "distributions": [sample.distribution for sample in samples],
+        "subjects": [sample.subject for sample in samples],
+        "attributes": {key: [sample.attributes.get(key) for sample in samples] for key in keys},
     }

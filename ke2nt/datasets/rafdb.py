@@ -9,19 +9,22 @@ from pathlib import Path
 
 from ke2nt.data.sample import FaceSample
 from ke2nt.datasets.base import Reader
-from ke2nt.datasets.tables import place, portable_path, read_lines, read_text, whole_number
+from ke2nt.datasets.tables import location, parse_integer, portable_path, read_lines, read_text
 from ke2nt.errors import DataError
 from ke2nt.labels import DATASET_LABELS
 
 __all__ = ["RAFDB"]
 
-_LABELS = Path("EmoLabel/list_patition_label.txt")  # spelled so in the official release
+_LABELS = Path("EmoLabel/list_patition_label.txt")  # spelled like this in the official release
+_IMAGES = ("aligned", "original")
+
+# Attribute → names by number
 _ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
     "gender": ("male", "female", "unsure"),
     "race": ("Caucasian", "African-American", "Asian"),
     "age": ("0-3", "4-19", "20-39", "40-69", "70+"),
 }
-_IMAGES = ("aligned", "original")
+_LANDMARK_NUMBERS = 10
 
 
 class RAFDB(Reader):
@@ -58,49 +61,56 @@ class RAFDB(Reader):
     def recognizes(cls, root: Path) -> bool:
         return (root / _LABELS).is_file()
 
+    def read_samples(self, split: str) -> Iterable[FaceSample]:
+        annotations = self.root / "Annotation" / "manual"
+        has_attributes = annotations.is_dir()
+
+        for image, label in self._rows[split]:
+            aligned = f"{image.stem}_aligned{image.suffix}"
+            name = aligned if self.images == "aligned" else image.name
+            path = self.root / "Image" / self.images / name
+
+            file = annotations / f"{image.stem}_manu_attri.txt"
+            attributes = _read_attributes(file) if has_attributes and os.path.isfile(file) else {}
+            yield FaceSample(self.relative(path), path, label, attributes=attributes)
+
     @cached_property
     def _rows(self) -> dict[str, list[tuple[Path, int]]]:
+        """Split → image and class index of each line."""
         path = self.root / _LABELS
         rows: dict[str, list[tuple[Path, int]]] = {split: [] for split in self.splits}
         for line, text in read_lines(path):
             name, _, number = text.replace("\t", " ").rpartition(" ")
+
+            # The split is the first part of the image's name
             image = portable_path(name.strip())
             split = image.name.split("_")[0]
             if split not in rows:
                 raise DataError(
                     "not a line of RAF-DB's label list",
-                    where=place(path, line),
+                    where=location(path, line),
                     expected="an image name and a label, such as 'train_00001.jpg 5'",
                     found=repr(text[:80]),
                 )
-            label = whole_number(number, where=place(path, line), low=1, high=len(self.classes))
+
+            # Labels count from 1
+            label = parse_integer(number, where=location(path, line), low=1, high=len(self.classes))
             rows[split].append((image, label - 1))
         return rows
 
-    def read_samples(self, split: str) -> Iterable[FaceSample]:
-        annotations = self.root / "Annotation" / "manual"
-        annotated = annotations.is_dir()
-        for image, label in self._rows[split]:
-            name = image.name
-            if self.images == "aligned":
-                name = f"{image.stem}_aligned{image.suffix}"
-            path = self.root / "Image" / self.images / name
-            facts = annotations / f"{image.stem}_manu_attri.txt"
-            attributes = _attributes(facts) if annotated and os.path.isfile(facts) else {}
-            yield FaceSample(self.relative(path), path, label, attributes=attributes)
 
-
-def _attributes(path: Path) -> dict[str, str]:
+def _read_attributes(path: Path) -> dict[str, str]:
     """Gender, race and age group: the three numbers after the five lines of landmarks."""
-    numbers = read_text(path).split()[10:]
-    if len(numbers) != len(_ATTRIBUTES):
+    numbers = read_text(path).split()
+    codes = numbers[_LANDMARK_NUMBERS:]
+    if len(codes) != len(_ATTRIBUTES):
         raise DataError(
             "not an annotation of RAF-DB",
             where=path,
             expected="five lines of two coordinates, then gender, race and age group",
-            found=f"{len(numbers) + 10} numbers" if numbers else "too few numbers",
+            found=f"{len(numbers)} numbers" if codes else "too few numbers",
         )
     return {
-        key: names[whole_number(number, where=f"{path}, {key}", low=0, high=len(names) - 1)]
-        for (key, names), number in zip(_ATTRIBUTES.items(), numbers, strict=True)
+        key: names[parse_integer(code, where=f"{path}, {key}", low=0, high=len(names) - 1)]
+        for (key, names), code in zip(_ATTRIBUTES.items(), codes, strict=True)
     }

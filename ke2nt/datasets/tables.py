@@ -1,4 +1,4 @@
-"""Annotation text files: marks, line ends and damage, with errors that name the line."""
+"""Annotation text files: byte-order marks, line ends and damage, with errors that name the line."""
 
 from __future__ import annotations
 
@@ -12,33 +12,34 @@ from ke2nt.errors import DataError
 from ke2nt.runtime.suggest import did_you_mean
 
 __all__ = [
-    "place",
+    "location",
+    "parse_integer",
+    "parse_usage",
     "portable_path",
     "read_lines",
     "read_table",
     "read_text",
-    "split_of_usage",
-    "whole_number",
 ]
 
 _USAGES = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
 
 
-def place(path: Path, line: int) -> str:
-    """Where an error is, for messages."""
+def location(path: Path, line: int) -> str:
+    """File and line of an error, for messages."""
     return f"{path}, line {line}"
 
 
 def read_text(path: Path) -> str:
-    """A UTF-8 text file without its byte-order mark, lines ended by a plain newline.
+    """Read a UTF-8 text file, without byte-order mark and with plain newlines.
 
     Raises:
-        DataError: The file is absent or no UTF-8 text.
+        DataError: The file is missing or not UTF-8 text.
     """
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except (OSError, ValueError) as error:
         raise DataError("a text file cannot be read", where=path, found=error) from error
+
     if "\0" in text:
         raise DataError("a text file holds zero bytes", where=path, expected="UTF-8 text")
     return text.replace("\r\n", "\n").replace("\r", "\n")
@@ -55,7 +56,7 @@ def read_table(path: Path, required: Sequence[str]) -> Iterator[tuple[int, dict[
     """Rows of a comma-separated file with a header.
 
     Column names are compared without case and surrounding blanks; a required column is returned
-    under the name asked for, any other under its own.
+    under the name in `required`, any other under the name in the file.
 
     Yields:
         Line number (from 1) and column → stripped cell, for every row that is not blank.
@@ -65,51 +66,58 @@ def read_table(path: Path, required: Sequence[str]) -> Iterator[tuple[int, dict[
     """
     reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
     try:
-        header = [name.strip() for name in next(reader, [])]
-        columns = _columns(path, header, required)
+        columns = _parse_header(path, next(reader, []), required)
         for row in reader:
-            line = reader.line_num
             cells = [cell.strip() for cell in row]
             if not any(cells):
                 continue
+
+            # Spreadsheets pad rows with empty cells
             while len(cells) > len(columns) and not cells[-1]:
                 cells.pop()
             if len(cells) != len(columns):
                 raise DataError(
                     "a row has the wrong number of cells",
-                    where=place(path, line),
+                    where=location(path, reader.line_num),
                     expected=len(columns),
                     found=len(cells),
                 )
-            yield line, dict(zip(columns, cells, strict=True))
+            yield reader.line_num, dict(zip(columns, cells, strict=True))
     except csv.Error as error:
-        where = place(path, reader.line_num)
+        where = location(path, reader.line_num)
         raise DataError("a CSV file is damaged", where=where, found=error) from error
 
 
-def _columns(path: Path, header: list[str], required: Sequence[str]) -> list[str]:
-    asked = {name.lower(): name for name in required}
-    columns = [asked.get(name.lower(), name) for name in header]
+def _parse_header(path: Path, cells: Sequence[str], required: Sequence[str]) -> list[str]:
+    """Column names, the required ones as spelled in `required`."""
+    header = [name.strip() for name in cells]
+    spelling = {name.lower(): name for name in required}
+    columns = [spelling.get(name.lower(), name) for name in header]
+
+    problem, hint = None, None
     missing = [name for name in required if name not in columns]
-    twice = sorted({name for name in columns if columns.count(name) > 1})
-    if missing or twice:
+    repeated = sorted({name for name in columns if columns.count(name) > 1})
+    if missing:
+        problem, hint = f"column {missing[0]!r} is missing", did_you_mean(missing[0], header)
+    elif repeated:
+        problem = f"column {repeated[0]!r} is there twice"
+
+    if problem is not None:
         raise DataError(
-            f"column {missing[0]!r} is missing"
-            if missing
-            else f"column {twice[0]!r} is there twice",
-            where=place(path, 1),
+            problem,
+            where=location(path, 1),
             expected=f"a header with the columns {', '.join(required)}",
             found=", ".join(header) or "no header",
-            hint=did_you_mean(missing[0], header) if missing else None,
+            hint=hint,
         )
     return columns
 
 
-def whole_number(text: str, *, where: object, low: int, high: int) -> int:
+def parse_integer(text: str, *, where: object, low: int, high: int) -> int:
     """A whole number within bounds, both included.
 
     Raises:
-        DataError: The text is no such number.
+        DataError: The text is not such a number.
     """
     if re.fullmatch(r"-?[0-9]{1,9}", text) and low <= int(text) <= high:
         return int(text)
@@ -122,15 +130,15 @@ def whole_number(text: str, *, where: object, low: int, high: int) -> int:
 
 
 def portable_path(text: str) -> Path:
-    """A path from an annotation file; backslashes of Windows are read as slashes."""
+    """A path from an annotation file; Windows backslashes are read as slashes."""
     return Path(text.replace("\\", "/"))
 
 
-def split_of_usage(usage: str, *, where: str) -> str:
+def parse_usage(usage: str, *, where: str) -> str:
     """The split that FER2013 and FER+ mean by a usage.
 
     Raises:
-        DataError: It is none of theirs.
+        DataError: The usage is unknown.
     """
     if usage not in _USAGES:
         raise DataError(

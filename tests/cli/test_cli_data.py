@@ -60,7 +60,7 @@ def test_check_exits_with_1_only_where_a_split_cannot_be_used(votes):
     assert all(finding["hint"] for finding in report["findings"])
     train = run_ke2nt("data", "check", "ferplus", votes, "--split", "train")
     assert train.returncode == 0
-    assert "warning: train has no sample of surprise" in train.stdout
+    assert "warning: train has no samples of surprise" in train.stdout
     assert (
         run_ke2nt("data", "check", "ferplus", votes, "--split", "train", "--strict").returncode == 1
     )

@@ -128,7 +128,7 @@ def test_classes_that_differ_in_case_alone(tmp_path):
         Image.new("RGB", (8, 8)).save(tmp_path / name / "a.png")
     done = run_ke2nt("data", "info", "folder", tmp_path)
     assert done.returncode == 2
-    words = "found Happy, happy. 'hapiness' is no expression. Did you mean 'happiness'?"
+    words = "found Happy, happy. 'hapiness' is not an expression. Did you mean 'happiness'?"
     assert words in done.stderr
     shutil.rmtree(tmp_path / "val" / "hapiness")  # all are known: one class
     assert run_ke2nt("data", "info", "folder", tmp_path).returncode == 0

@@ -98,7 +98,7 @@ def test_keep_differs_from_drop_in_what_the_model_may_answer():
     drop = map_labels(["anger"], ["neutral", "anger"], policy="drop")
     assert (keep.index, keep.unused) == (drop.index, drop.unused)
     assert (keep.policy, drop.policy) == ("keep", "drop")
-    assert "kept as possible answers" in keep.describe()
+    assert "kept as possible predictions" in keep.describe()
 
 
 def test_merge_satisfies_strict():

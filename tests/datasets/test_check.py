@@ -8,7 +8,7 @@ from PIL import Image
 from reader_trees import picture, text
 
 from ke2nt.datasets.check import check_dataset
-from ke2nt.datasets.duplicates import NEAR_BITS, difference_hash, near_pairs
+from ke2nt.datasets.duplicates import NEAR_BITS, difference_hash, find_near_pairs
 from ke2nt.datasets.folder import ImageFolder
 from ke2nt.datasets.info import dataset_info
 from ke2nt.datasets.manifest import Manifest
@@ -107,7 +107,7 @@ def test_absent_classes_and_imbalance(root):
     for path in (root / "test/sadness").iterdir():
         path.unlink()
     findings = check(root)[1]
-    assert findings["absent_class"].message == "test has no sample of sadness"
+    assert findings["absent_class"].message == "test has no samples of sadness"
     assert findings["imbalance"].level == "note"
     assert findings["imbalance"].message.startswith("train has 16 times")
     assert findings["imbalance"].examples == ("happiness 32", "sadness 2")
@@ -141,8 +141,8 @@ def test_near_pairs_equal_a_comparison_of_all_with_all():
         if (bits[i] != bits[j]).sum() <= NEAR_BITS
     ]
     assert len(expected) == 24
-    assert near_pairs([np.packbits(row).tobytes() for row in bits]) == expected
-    assert near_pairs([]) == []
+    assert find_near_pairs([np.packbits(row).tobytes() for row in bits]) == expected
+    assert find_near_pairs([]) == []
 
 
 def test_difference_hash_of_ramps():

@@ -70,7 +70,7 @@ def test_folders(tmp_path):
         "surprise",
     ]
     picture(tmp_path / "test" / "contempt" / "a.jpg")
-    with pytest.raises(LayoutError, match="contempt is no class"):
+    with pytest.raises(LayoutError, match="contempt is not a class"):
         reader.load("test")
 
 
