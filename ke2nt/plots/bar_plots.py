@@ -1,39 +1,27 @@
-"""Bars of the prompt lab: words ranked and compared."""
+"""Bar plots of the prompt lab: prompts ranked and compared."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from ke2nt.plots.figure import ImageFormat, add_legend, encode_figure, new_figure, style_axes
-from ke2nt.plots.heat_map import wrapped
+from ke2nt.plots.bars import (
+    BAR_HEIGHT,
+    ROW_HEIGHT,
+    Bar,
+    center_at_zero,
+    draw_bars,
+    find_percent_limit,
+    label_rows,
+    lay_out_rows,
+    verdict_color,
+)
+from ke2nt.plots.figure import TEXT, ImageFormat, add_legend, encode_figure, new_figure, style_axes
 from ke2nt.plots.theme import LIGHT, Theme
 
-__all__ = [
-    "Bar",
-    "plot_bars",
-    "plot_differences",
-    "plot_marginals",
-]
-
-_SMALL, _TEXT = 7.0, 8.5
-_ROW = 0.3  # inches
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """A value with its interval.
-
-    Attributes:
-        value: A share in [0, 1], or a difference of shares in [−1, 1].
-        interval: Its 95 % interval, or None.
-    """
-
-    value: float
-    interval: tuple[float, float] | None = None
+__all__ = ["plot_bars", "plot_differences", "plot_marginals"]
 
 
 def plot_bars(
@@ -44,28 +32,30 @@ def plot_bars(
     theme: Theme = LIGHT,
     format: ImageFormat = "png",
 ) -> bytes:
-    """Bars with intervals: a group of rows for each name, in it one bar for each series.
+    """Plot bars with intervals: a group of bars for each name, one for each series.
 
     Args:
         groups: G names.
-        series: Name → G bars, in percent once drawn; None leaves a gap.
+        series: Name → G bars, drawn in percent; None leaves a gap.
         xlabel: What the values are.
         theme: Colors.
         format: "png" or "svg".
     """
-    labels = [wrapped(name) for name in groups]
-    step = _heights(labels, per_row=len(series))
-    figure = new_figure(theme, 0.95 + sum(step), 7.0)
+    rows = lay_out_rows(groups, bars_per_row=len(series))
+    figure = new_figure(theme, 0.95 + sum(rows.heights), 7.0)
     axes = style_axes(figure.add_subplot(), theme, grid="x")
-    middles = np.cumsum([0.0, *step[:-1]]) + np.array(step) / 2
-    thick = min(_ROW * 0.8, 0.8 * min(step) / len(series))
+
+    # The bars of a group lie side by side around the middle of its row.
+    thickness = min(ROW_HEIGHT * 0.8, 0.8 * min(rows.heights) / len(series))
     for n, (name, bars) in enumerate(series.items()):
-        offset = (n - (len(series) - 1) / 2) * thick
+        offset = (n - (len(series) - 1) / 2) * thickness
         color = theme.series[n % len(theme.series)]
-        shown = [(y + offset, bar) for y, bar in zip(middles, bars, strict=True) if bar]
-        _draw_bars(axes, shown, thick * 0.86, [color] * len(shown), theme, label=name)
-    _rows(axes, labels, middles, step)
-    axes.set(xlim=(0, _reach([b for bars in series.values() for b in bars])), xlabel=xlabel)
+        shown = [(y + offset, bar) for y, bar in zip(rows.middles, bars, strict=True) if bar]
+        draw_bars(axes, shown, thickness * 0.86, [color] * len(shown), theme, label=name)
+
+    label_rows(axes, rows)
+    limit = find_percent_limit([bar for bars in series.values() for bar in bars])
+    axes.set(xlim=(0, limit), xlabel=xlabel)
     if len(series) > 1:
         add_legend(axes, theme)
     return encode_figure(figure, format)
@@ -81,42 +71,35 @@ def plot_marginals(
     theme: Theme = LIGHT,
     format: ImageFormat = "png",
 ) -> bytes:
-    """Each row's score alone on the left; on the right what the ensemble gains by it.
+    """Plot each row's score alone on the left, and what the ensemble gains by it on the right.
 
     Args:
         names: R rows.
         alone: R scores.
-        marginal: R differences, drawn in percentage points; None where there is none.
+        marginal: R differences, drawn in percentage points; None if there is none.
         whole: Score of the whole ensemble, drawn as a line, or None.
         alone_label: What the scores are.
         theme: Colors.
         format: "png" or "svg".
     """
-    labels = [wrapped(name) for name in names]
-    step = _heights(labels)
-    figure = new_figure(theme, 1.0 + sum(step), 8.0)
+    rows = lay_out_rows(names)
+    figure = new_figure(theme, 1.0 + sum(rows.heights), 8.0)
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
-    middles = np.cumsum([0.0, *step[:-1]]) + np.array(step) / 2
     style_axes(left, theme, grid="x")
     style_axes(right, theme, grid="x")
-    _draw_bars(
-        left,
-        list(zip(middles, alone, strict=True)),
-        0.62 * _ROW,
-        [theme.accent] * len(alone),
-        theme,
-    )
+
+    # Left: each row alone, and the whole ensemble as a line.
+    scores = list(zip(rows.middles, alone, strict=True))
+    draw_bars(left, scores, BAR_HEIGHT, [theme.accent] * len(alone), theme)
     if whole is not None:
         left.axvline(100 * whole, color=theme.wrong, linewidth=1.2, linestyle=(0, (4, 2)))
-        left.set_title(
-            f"whole ensemble {100 * whole:.1f} %", size=_TEXT, color=theme.wrong, loc="right"
-        )
-    shown = [(y, bar) for y, bar in zip(middles, marginal, strict=True) if bar]
-    colors = [_verdict(bar, theme) for _, bar in shown]
-    _draw_bars(right, shown, 0.62 * _ROW, colors, theme, signed=True)
-    _rows(left, labels, middles, step)
-    _center(right, [bar for _, bar in shown], theme)
-    left.set(xlim=(0, _reach([*alone, Bar(whole or 0)])), xlabel=alone_label)
+        title = f"whole ensemble {100 * whole:.1f} %"
+        left.set_title(title, size=TEXT, color=theme.wrong, loc="right")
+
+    shown = _draw_differences(right, rows.middles, marginal, theme)
+    label_rows(left, rows)
+    center_at_zero(right, shown, theme)
+    left.set(xlim=(0, find_percent_limit([*alone, Bar(whole or 0)])), xlabel=alone_label)
     right.set_xlabel("gain of the ensemble by it, points")
     return encode_figure(figure, format)
 
@@ -132,116 +115,67 @@ def plot_differences(
     theme: Theme = LIGHT,
     format: ImageFormat = "png",
 ) -> bytes:
-    """Two scores a row, joined, on the left; their difference with its interval on the right.
+    """Plot two joined scores per row on the left, and their difference on the right.
 
     Args:
         names: R rows.
-        first: R scores; None where there is none.
+        first: R scores; None if there is none.
         second: R scores of the other.
-        difference: R differences, second − first.
+        difference: R differences, second − first, with intervals.
         legend: What the first and the second are.
         title: The verdict, above the right panel.
         theme: Colors.
         format: "png" or "svg".
     """
-    labels = [wrapped(name) for name in names]
-    step = [1.35 * height for height in _heights(labels)]
-    figure = new_figure(theme, 1.05 + sum(step), 8.0)
+    rows = lay_out_rows(names, stretch=1.35)
+    figure = new_figure(theme, 1.05 + sum(rows.heights), 8.0)
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
-    middles = np.cumsum([0.0, *step[:-1]]) + np.array(step) / 2
     style_axes(left, theme, grid="x")
     style_axes(right, theme, grid="x")
-    for y, one, two in zip(middles, first, second, strict=True):
+
+    # Left: a bond between the two scores, then the scores themselves, slightly apart.
+    for y, one, two in zip(rows.middles, first, second, strict=True):
         if one and two:
             xs = [100 * one.value, 100 * two.value]
             left.plot(xs, [y, y], color=theme.line, linewidth=4, solid_capstyle="round")
-    for points, shift, color, marker, name in (
-        (first, -0.045, theme.series[0], "o", legend[0]),
-        (second, 0.045, theme.series[1], "D", legend[1]),
-    ):
-        shown = [(y + shift, p) for y, p in zip(middles, points, strict=True) if p]
-        for y, point in shown:
-            if point.interval:
-                left.plot([100 * x for x in point.interval], [y, y], color=color, linewidth=1.1)
-        xs, ys = [100 * p.value for _, p in shown], [y for y, _ in shown]
-        left.plot(xs, ys, marker, color=color, markersize=5.5, label=name, clip_on=False, zorder=3)
+    styles = ((-0.045, theme.series[0], "o"), (0.045, theme.series[1], "D"))
+    for points, name, (shift, color, marker) in zip((first, second), legend, styles, strict=True):
+        _draw_points(left, rows.middles + shift, points, color, marker, name)
     add_legend(left, theme)
-    shown = [(y, bar) for y, bar in zip(middles, difference, strict=True) if bar]
-    colors = [_verdict(bar, theme) for _, bar in shown]
-    _draw_bars(right, shown, 0.62 * _ROW, colors, theme, signed=True)
-    right.set_title(title, size=_TEXT, color=theme.ink, loc="left")
-    _rows(left, labels, middles, step)
-    _center(right, [bar for _, bar in shown], theme)
-    left.set(xlim=(0, _reach([*first, *second])), xlabel="percent")
+
+    shown = _draw_differences(right, rows.middles, difference, theme)
+    right.set_title(title, size=TEXT, color=theme.ink, loc="left")
+    label_rows(left, rows)
+    center_at_zero(right, shown, theme)
+    left.set(xlim=(0, find_percent_limit([*first, *second])), xlabel="percent")
     left.tick_params(axis="y", pad=8)  # a mark at 0 must not cover the name
     right.set_xlabel(f"{legend[1]} − {legend[0]}, points")
     return encode_figure(figure, format)
 
 
-def _draw_bars(
+def _draw_differences(
+    axes: Axes, middles: np.ndarray, differences: Sequence[Bar | None], theme: Theme
+) -> list[Bar]:
+    """Draw signed bars in the colors of their verdicts, and return those that exist."""
+    shown = [(y, bar) for y, bar in zip(middles, differences, strict=True) if bar]
+    colors = [verdict_color(bar, theme) for _, bar in shown]
+    draw_bars(axes, shown, BAR_HEIGHT, colors, theme, signed=True)
+    return [bar for _, bar in shown]
+
+
+def _draw_points(
     axes: Axes,
-    bars: Sequence[tuple[float, Bar]],
-    thick: float,
-    colors: Sequence[str],
-    theme: Theme,
-    *,
-    label: str | None = None,
-    signed: bool = False,
+    positions: np.ndarray,
+    points: Sequence[Bar | None],
+    color: str,
+    marker: str,
+    name: str,
 ) -> None:
-    values = [100 * bar.value for _, bar in bars]
-    places = [y for y, _ in bars]
-    axes.barh(places, values, height=thick, color=list(colors), alpha=0.55, label=label)
-    for (y, bar), value in zip(bars, values, strict=True):
-        end = value
-        if bar.interval:
-            low, high = (100 * x for x in bar.interval)
-            axes.plot([low, high], [y, y], color=theme.ink, linewidth=1.2)
-            axes.plot([low, high], [y, y], "|", color=theme.ink, markersize=4)
-            end = high if value >= 0 or not signed else low
-        left = signed and value < 0
-        axes.annotate(
-            _points(value) if signed else f"{value:.1f}",
-            (end, y),
-            xytext=(-4 if left else 4, 0),
-            textcoords="offset points",
-            ha="right" if left else "left",
-            va="center",
-            size=_SMALL,
-            color=theme.ink,
-            bbox={"facecolor": theme.surface, "edgecolor": "none", "pad": 0.8},
-        )
+    """Draw scores as marks with intervals as lines."""
+    shown = [(y, point) for y, point in zip(positions, points, strict=True) if point]
+    for y, point in shown:
+        if point.interval:
+            axes.plot([100 * x for x in point.interval], [y, y], color=color, linewidth=1.1)
 
-
-def _points(value: float) -> str:
-    text = f"{value:+.1f}".replace("-", "−")
-    return "0" if text in ("+0.0", "−0.0") else text
-
-
-def _reach(bars: Sequence[Bar | None]) -> float:
-    """Where a percent axis ends: just beyond the longest bar and its number."""
-    ends = [100 * max((bar.value, *(bar.interval or ()))) for bar in bars if bar]
-    return float(min(100, 10 * np.ceil((1.08 * max(ends) + 2) / 10)))
-
-
-def _verdict(bar: Bar, theme: Theme) -> str:
-    """Green or vermilion where the interval leaves out 0, else gray."""
-    if bar.interval is None or bar.interval[0] <= 0 <= bar.interval[1]:
-        return theme.muted
-    return theme.right if bar.value > 0 else theme.wrong
-
-
-def _rows(axes: Axes, labels: Sequence[str], middles: np.ndarray, step: Sequence[float]) -> None:
-    axes.set_yticks(middles, labels)
-    axes.set_ylim(sum(step), 0)
-
-
-def _center(axes: Axes, bars: Sequence[Bar], theme: Theme) -> None:
-    ends = [abs(100 * x) for bar in bars for x in (bar.value, *(bar.interval or ()))]
-    reach = 1.55 * max([*ends, 0.5])  # the numbers need room too
-    axes.set_xlim(-reach, reach)
-    axes.axvline(0, color=theme.muted, linewidth=1)
-    axes.tick_params(axis="y", left=False, labelleft=False)
-
-
-def _heights(labels: Sequence[str], *, per_row: int = 1) -> list[float]:
-    return [max(_ROW * max(1.0, 0.72 * per_row), 0.15 * (t.count("\n") + 1) + 0.1) for t in labels]
+    xs, ys = [100 * point.value for _, point in shown], [y for y, _ in shown]
+    axes.plot(xs, ys, marker, color=color, markersize=5.5, label=name, clip_on=False, zorder=3)

@@ -14,7 +14,7 @@ from ke2nt.plots.theme import LIGHT, Theme
 __all__ = ["ExplainedFace", "plot_explanations"]
 
 _CELL = 1.35  # inches
-_ACROSS = 6  # pictures in a row
+_ACROSS = 6  # cells in a row
 _SMALL, _TEXT = 6.5, 7.5
 
 
@@ -23,8 +23,8 @@ class ExplainedFace:
     """One face of the sheet.
 
     Attributes:
-        name: File it comes from.
-        answer: What the model says of it.
+        name: File of the face.
+        answer: The model's answer.
         pixels: uint8 (S, S, 3), the face.
         overlays: (caption, uint8 (S, S, 3)) of each heat map.
     """
@@ -42,7 +42,7 @@ def plot_explanations(
     theme: Theme = LIGHT,
     format: ImageFormat = "png",
 ) -> bytes:
-    """Faces in rows, each followed by its overlays.
+    """Plot faces in rows, each followed by its overlays.
 
     Args:
         faces: At least one; all with the same number of overlays.
@@ -53,26 +53,30 @@ def plot_explanations(
     width = 1 + len(faces[0].overlays)
     across = max(1, _ACROSS // width)
     rows = -(-len(faces) // across)
+
     figure = new_figure(theme, rows * (_CELL + 0.42) + 0.3, across * width * _CELL)
     grid = figure.subplots(rows, across * width, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
+
+    # A face takes as many cells as it has overlays, and one for itself.
     for number, face in enumerate(faces):
-        row, place = divmod(number, across)
-        cells = grid[row, place * width : (place + 1) * width]
+        row, column = divmod(number, across)
+        cells = grid[row, column * width : (column + 1) * width]
         cells[0].imshow(face.pixels)
         cells[0].set_title(
-            f"{_short(face.name)}\n{face.answer}", size=_SMALL, color=theme.ink, loc="left", pad=3
+            f"{_shorten(face.name)}\n{face.answer}", size=_SMALL, color=theme.ink, loc="left", pad=3
         )
         for axes, (caption, pixels) in zip(cells[1:], face.overlays, strict=True):
             axes.imshow(pixels)
-            axes.set_title(_short(caption, 2), size=_SMALL, color=theme.muted, loc="left", pad=3)
+            axes.set_title(_shorten(caption, 2), size=_SMALL, color=theme.muted, loc="left", pad=3)
+
     figure.supxlabel(legend, size=_TEXT, color=theme.muted)
     return encode_figure(figure, format)
 
 
-def _short(text: str, lines: int = 1) -> str:
-    """A text on lines of at most 22 letters; the beginning goes where there are too many."""
+def _shorten(text: str, lines: int = 1) -> str:
+    """Wrap a text to lines of at most 22 letters; the start of a long text is cut off."""
     most = 22 * lines
     text = text if len(text) <= most else "…" + text[1 - most :]
     return textwrap.fill(text, 22)

@@ -1,4 +1,4 @@
-"""A grid of faces with names at its rows and columns."""
+"""A grid of faces with names for its rows and columns."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def plot_face_grid(
     theme: Theme = LIGHT,
     format: ImageFormat = "png",
 ) -> bytes:
-    """Draw a grid.
+    """Plot a grid of faces.
 
     Args:
         faces: uint8 (R, C, S, S, 3).
-        columns: C names; shown above.
-        rows: R names; none are shown if there are none.
+        columns: C names, shown above the grid.
+        rows: R names, or none.
         title: Headline.
         theme: Colors.
         format: "png" or "svg".
@@ -38,14 +38,17 @@ def plot_face_grid(
     Returns:
         The file's bytes, the same for the same arguments.
     """
-    count_rows, count_columns, side = faces.shape[:3]
-    sheet = contact_sheet(faces.reshape(-1, side, side, 3), count_columns, gap=_GAP)
-    figure = new_figure(theme, _CELL * count_rows + 0.6, _CELL * count_columns + 0.9)
+    num_rows, num_columns, side = faces.shape[:3]
+    sheet = contact_sheet(faces.reshape(-1, side, side, 3), num_columns, gap=_GAP)
+
+    figure = new_figure(theme, _CELL * num_rows + 0.6, _CELL * num_columns + 0.9)
     axes = style_axes(figure.add_subplot(), theme)
     axes.imshow(sheet, interpolation="nearest")
+
+    # Names stand at the middles of their faces.
     step = side + _GAP
     axes.set_xticks(
-        [_GAP + step * i + side / 2 for i in range(count_columns)],
+        [_GAP + step * i + side / 2 for i in range(num_columns)],
         list(columns),
         rotation=35,
         ha="left",
@@ -53,8 +56,9 @@ def plot_face_grid(
     )
     axes.xaxis.tick_top()
     axes.set_yticks(
-        [_GAP + step * i + side / 2 for i in range(count_rows)] if rows else [], list(rows)
+        [_GAP + step * i + side / 2 for i in range(num_rows)] if rows else [], list(rows)
     )
+
     if title:
         axes.set_title(title, color=theme.ink, fontsize=8, loc="left")
     return encode_figure(figure, format)

@@ -1,4 +1,4 @@
-"""Matrices of figures as heat maps: models on datasets, and a model under corruptions."""
+"""Heat maps of evaluations: models on datasets, and a model under corruptions."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ke2nt.evaluation.robustness import Robustness
 from ke2nt.plots.figure import ImageFormat
 from ke2nt.plots.heat_map import HeatPanel, plot_heat_maps
 from ke2nt.plots.theme import LIGHT, Theme
+from ke2nt.runtime.formatting import percent_cell
 
 __all__ = ["HIGHEST", "TITLES", "plot_cross_evaluation", "plot_robustness"]
 
@@ -20,7 +21,7 @@ TITLES: Mapping[str, str] = {
     "ece": "calibration error (ECE), percent",
 }
 HIGHEST: Mapping[str, float] = {"accuracy": 1.0, "uar": 1.0, "ece": 0.5}
-_HOME = "*"
+_HOME_MARK = "*"
 
 
 def plot_cross_evaluation(
@@ -30,54 +31,62 @@ def plot_cross_evaluation(
     theme: Theme = LIGHT,
     format: ImageFormat = "png",
 ) -> bytes:
-    """Accuracy, mean class recall and calibration error, a row a model and a column a dataset.
+    """Plot accuracy, mean class recall and calibration error of every model on every dataset.
 
     Args:
-        result: The matrix; cells without figures are dashes.
-        names: What the models are called.
+        result: The matrix; cells without metrics are dashes.
+        names: Names of the models.
         theme: Colors.
         format: "png" or "svg".
     """
+    columns = [target.name for target in result.targets]
     home = any(cell.home for cell in result.cells)
-    panels = []
-    for number, (figure, title) in enumerate(TITLES.items()):
-        values = np.full((len(names), len(result.targets)), np.nan)
-        texts = [["–"] * len(result.targets) for _ in names]
-        for row, model in enumerate(result.models):
-            for column, target in enumerate(result.targets):
-                cell = result.get_cell(model, target.name)
-                if cell is not None and cell.evaluation is not None:
-                    values[row, column] = getattr(cell.evaluation.report, figure)
-                    texts[row][column] = _text(values[row, column]) + _HOME * cell.home
-        note = f"\n{_HOME} the model's own dataset" if home and number == 0 else "\n" * home
-        columns = [target.name for target in result.targets]
-        panels.append(HeatPanel(title + note, names, columns, values, texts, 0, HIGHEST[figure]))
+
+    panels: list[HeatPanel] = []
+    for metric, title in TITLES.items():
+        # The first title explains the asterisk; the others get an empty line to stay level.
+        note = "\n" if home else ""
+        if home and not panels:
+            note += f"{_HOME_MARK} the model's own dataset"
+        values, texts = _collect_values(result, metric)
+        panels.append(HeatPanel(title + note, names, columns, values, texts, 0, HIGHEST[metric]))
     return plot_heat_maps(panels, theme=theme, format=format)
+
+
+def _collect_values(result: CrossEvaluation, metric: str) -> tuple[np.ndarray, list[list[str]]]:
+    """Values (models, datasets) of a metric, NaN in cells without metrics, and their texts."""
+    values = np.full((len(result.models), len(result.targets)), np.nan)
+    texts = [["–"] * len(result.targets) for _ in result.models]
+
+    for row, model in enumerate(result.models):
+        for column, target in enumerate(result.targets):
+            cell = result.get_cell(model, target.name)
+            if cell is not None and cell.evaluation is not None:
+                value = getattr(cell.evaluation.report, metric)
+                values[row, column] = value
+                texts[row][column] = percent_cell(value) + (_HOME_MARK if cell.home else "")
+    return values, texts
 
 
 def plot_robustness(
     result: Robustness, *, theme: Theme = LIGHT, format: ImageFormat = "png"
 ) -> bytes:
-    """Accuracy and mean class recall, a row a kind and a column a severity, with their means."""
-    columns = ["as it is", *(f"severity {s}" for s in result.severities), "mean"]
+    """Plot accuracy and mean class recall by kind and severity, with their means."""
+    columns = ["original", *(f"severity {s}" for s in result.severities), "mean"]
+    names = [*(kind.replace("_", " ") for kind in result.kinds), "mean"]
+
     panels = []
-    for figure in ("accuracy", "uar"):
-        clean = float(getattr(result.clean.report, figure))
-        rows = [
-            [
-                clean,
-                *(result.value(figure, kind, s) for s in result.severities),
-                result.mean(figure, kind=kind),
-            ]
-            for kind in result.kinds
-        ]
-        by_severity = [result.mean(figure, severity=s) for s in result.severities]
-        values = np.array([*rows, [clean, *by_severity, result.mean(figure)]])
-        names = [*(kind.replace("_", " ") for kind in result.kinds), "mean"]
-        texts = [[_text(value) for value in row] for row in values]
-        panels.append(HeatPanel(TITLES[figure], names, columns, values, texts, 0, HIGHEST[figure]))
+    for metric in ("accuracy", "uar"):
+        # The value without corruption is the same in every row.
+        clean = float(getattr(result.clean.report, metric))
+        rows = []
+        for kind in result.kinds:
+            by_severity = [result.value(metric, kind, s) for s in result.severities]
+            rows.append([clean, *by_severity, result.mean(metric, kind=kind)])
+        means = [result.mean(metric, severity=s) for s in result.severities]
+        rows.append([clean, *means, result.mean(metric)])
+
+        texts = [[percent_cell(value) for value in row] for row in rows]
+        values = np.array(rows)
+        panels.append(HeatPanel(TITLES[metric], names, columns, values, texts, 0, HIGHEST[metric]))
     return plot_heat_maps(panels, theme=theme, format=format)
-
-
-def _text(share: float) -> str:
-    return f"{100 * share:.1f}"

@@ -1,4 +1,4 @@
-"""Colors of the report, light and dark: one source for the pictures and the page."""
+"""Colors of the report, light and dark: one source for plots and pages."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ __all__ = ["DARK", "LIGHT", "Theme", "contrast"]
 
 @dataclass(frozen=True, slots=True)
 class Theme:
-    """Colors as #rrggbb; told apart by lightness as well as hue, for every kind of color vision.
+    """Colors as #rrggbb that differ in lightness as well as hue, for every kind of color vision.
 
     Attributes:
-        page: Behind everything.
-        surface: Behind pictures and cards.
+        page: Background of the page.
+        surface: Behind plots and cards.
         ink: Text.
         muted: Secondary text and axes.
         line: Grid lines and borders.
@@ -35,7 +35,7 @@ class Theme:
     series: tuple[str, ...]
 
     def readable_on(self, rgb: Sequence[float]) -> str:
-        """Whichever of ink and surface has more contrast with a color, RGB in [0, 1]."""
+        """Return ink or surface, whichever has more contrast with a color, RGB in [0, 1]."""
         return max((self.ink, self.surface), key=lambda name: contrast(_rgb(name), rgb))
 
 
@@ -44,7 +44,7 @@ def _rgb(name: str) -> tuple[float, ...]:
 
 
 def contrast(first: Sequence[float], second: Sequence[float]) -> float:
-    """Contrast ratio of two sRGB colors in [0, 1], from 1 to 21 (WCAG 2.2, "contrast ratio")."""
+    """Compute the contrast ratio of WCAG 2.2, from 1 to 21, of two sRGB colors in [0, 1]."""
 
     def luminance(rgb: Sequence[float]) -> float:
         linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in rgb]

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ke2nt.plots.bar_plots import Bar, plot_bars, plot_differences, plot_marginals
+from ke2nt.plots.bar_plots import plot_bars, plot_differences, plot_marginals
+from ke2nt.plots.bars import Bar
 from ke2nt.plots.heat_map import HeatPanel, plot_heat_maps
 from ke2nt.promptlab.comparison import Comparison
 from ke2nt.promptlab.intervals import Metrics

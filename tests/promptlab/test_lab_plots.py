@@ -10,7 +10,7 @@ from lab_oracles import WordEncoder, described_set, random_faces, words_set
 from PIL import Image
 
 from ke2nt.plots import bar_plots
-from ke2nt.plots.bar_plots import Bar
+from ke2nt.plots.bars import Bar
 from ke2nt.plots.heat_map import HeatPanel, plot_heat_maps
 from ke2nt.plots.theme import DARK, LIGHT
 from ke2nt.promptlab import compare, geometry, rank, search
