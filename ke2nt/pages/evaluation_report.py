@@ -18,15 +18,16 @@ __all__ = ["describe_data", "build_evaluation_report"]
 
 
 def describe_data(evaluation: Evaluation, options: Mapping[str, Any]) -> str:
-    """Which images, under which rule, and how they were shown to the model."""
+    """Say which images were evaluated, with which reader options, and whether mirrored too."""
     settings = evaluation.settings
-    rule = ", ".join(f"{key} {value}" for key, value in options.items())
-    return (
-        f"{settings['dataset']} {settings['split']}"
-        + (f" ({rule})" if rule else "")
-        + f": {evaluation.report.n:,} images"
-        + (", each averaged with its mirror image" if settings["flip_tta"] else "")
-    )
+    text = f"{settings['dataset']} {settings['split']}"
+    if options:
+        text += f" ({', '.join(f'{key} {value}' for key, value in options.items())})"
+
+    text += f": {evaluation.report.n:,} images"
+    if settings["flip_tta"]:
+        text += ", each averaged with its mirror image"
+    return text
 
 
 def build_evaluation_report(
@@ -40,33 +41,36 @@ def build_evaluation_report(
     warnings: Sequence[str] = (),
     groups: Sequence[GroupReport] = (),
 ) -> RunReport:
-    """What a page on an evaluation shows.
+    """Build the contents of a page about an evaluation.
 
     Args:
         evaluation: Result of `evaluate_model` on `images`.
         images: The evaluated split.
         model: The evaluated model.
         options: Options of the dataset reader, such as {"rule": "majority"}.
-        records: Log records of the model's training, where known.
-        command: What was typed.
+        records: Log records of the model's training, if known.
+        command: The command line.
         warnings: Shown at the top.
-        groups: Metrics of groups of people, one report an attribute.
+        groups: Metrics of groups of people, one report per attribute.
     """
-    split = images.split
+    split, predictions = images.split, evaluation.predictions
     return RunReport(
         title=f"{model.architecture['backbone']} on {split.dataset} {split.split}",
         data=describe_data(evaluation, options),
+        # Quality of the predictions.
         metrics=evaluation.report,
         uncalibrated=evaluation.uncalibrated,
-        coverage=coverage_risk(evaluation.predictions.probabilities, evaluation.predictions.labels),
+        coverage=coverage_risk(predictions.probabilities, predictions.labels),
         min_confidence=None if model.calibration is None else model.calibration.min_confidence,
+        groups=groups,
+        # Data and model.
         labels=evaluation.mapping.describe(),
         faces=pick_faces(evaluation, images),
         failed=evaluation.failed,
         records=records,
         text=None if model.bank is None else PromptMap.from_bank(model.bank),
+        # Origin of the page.
         provenance={"evaluation": provenance(), "model": model.provenance},
         command=command,
         warnings=warnings,
-        groups=groups,
     )

@@ -1,4 +1,4 @@
-"""Which faces a report shows, and what the model said of them."""
+"""The faces that a report shows, with the model's predictions."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ __all__ = ["FaceGroup", "FacePrediction", "changed_faces", "pick_faces"]
 
 @dataclass(frozen=True)
 class FacePrediction:
-    """One face with its answer.
+    """One face with its prediction.
 
     Attributes:
         pixels: uint8 (H, W, 3), RGB.
-        true: Name of the true class, None where it is not known.
+        true: Name of the true class, None if unknown.
         predicted: Name of the predicted class.
         confidence: Probability of the predicted class, in [0, 1].
         name: Name of the sample.
-        before: What another model answered, where two are compared.
+        before: Prediction of another model, if two are compared.
     """
 
     pixels: np.ndarray
@@ -38,13 +38,13 @@ class FacePrediction:
 
     @property
     def right(self) -> bool | None:
-        """Whether the answer is right; None where that is not known."""
+        """Whether the prediction is right; None if unknown."""
         return None if self.true is None else self.true == self.predicted
 
 
 @dataclass(frozen=True)
 class FaceGroup:
-    """Faces shown together, and how they were chosen."""
+    """Faces shown together, with a title that says how they were chosen."""
 
     title: str
     faces: tuple[FacePrediction, ...]
@@ -53,78 +53,89 @@ class FaceGroup:
 def pick_faces(
     evaluation: Evaluation, images: FaceTensors, *, count: int = 12, seed: int = 0
 ) -> tuple[FaceGroup, ...]:
-    """A random sample of the scored faces, and the most confident mistakes.
+    """Pick a random sample of the scored faces, and the most confident mistakes.
 
     Args:
         evaluation: Result on `images`.
         images: The evaluated split; faces are looked up by name.
-        count: Faces a group.
+        count: Faces per group.
         seed: Seed of the sample.
     """
-    p = evaluation.predictions
-    guess, confidence = p.probabilities.argmax(axis=1), p.probabilities.max(axis=1)
+    predictions = evaluation.predictions
+    predicted = predictions.probabilities.argmax(axis=1)
+    confidence = predictions.probabilities.max(axis=1)
+
     rng = np.random.default_rng(derive_seed(seed, "report faces"))
-    sample = np.sort(rng.choice(len(p), min(count, len(p)), replace=False))
-    wrong = np.flatnonzero(guess != p.labels)
+    size = min(count, len(predictions))
+    sample = np.sort(rng.choice(len(predictions), size, replace=False))
+    wrong = np.flatnonzero(predicted != predictions.labels)
     mistakes = wrong[np.argsort(-confidence[wrong], kind="stable")][:count]
-    pixels = _pictures([p.names[i] for i in (*sample, *mistakes)], images)
-    faces = {
-        int(i): FacePrediction(
-            pixels=pixels[p.names[i]],
-            true=p.classes[p.labels[i]],
-            predicted=p.classes[guess[i]],
-            confidence=float(confidence[i]),
-            name=p.names[i],
+
+    # Every face is read once, even if both groups show it.
+    names = predictions.names
+    pixels = _read_pixels([names[i] for i in (*sample, *mistakes)], images)
+    groups = []
+    for title, chosen in (("A random sample", sample), ("The most confident mistakes", mistakes)):
+        faces = tuple(
+            FacePrediction(
+                pixels=pixels[names[i]],
+                true=predictions.classes[predictions.labels[i]],
+                predicted=predictions.classes[predicted[i]],
+                confidence=float(confidence[i]),
+                name=names[i],
+            )
+            for i in chosen
+            if names[i] in pixels
         )
-        for i in (*sample, *mistakes)
-        if p.names[i] in pixels
-    }
-    groups = {"A random sample": sample, "The most confident mistakes": mistakes}
-    return tuple(
-        FaceGroup(title, tuple(faces[int(i)] for i in which if int(i) in faces))
-        for title, which in groups.items()
-        if len(which)
-    )
+        if len(chosen):
+            groups.append(FaceGroup(title, faces))
+    return tuple(groups)
 
 
 def changed_faces(
     before: Predictions, after: Predictions, images: FaceTensors, *, count: int = 12
 ) -> tuple[FaceGroup, ...]:
-    """The faces that two models answer differently, those first that the second is surest of.
+    """Pick the faces that two models predict differently, most confident first.
 
     Args:
-        before: Answers of the first model for `images`.
-        after: Answers of the second, for the same images in the same order.
+        before: Predictions of the first model for `images`.
+        after: Predictions of the second for the same images in the same order; its confidence
+            decides the order.
         images: The split; faces are looked up by name.
-        count: Most faces.
+        count: Maximum number of faces.
     """
-    old, new = before.probabilities.argmax(axis=1), after.probabilities.argmax(axis=1)
+    old = before.probabilities.argmax(axis=1)
+    new = after.probabilities.argmax(axis=1)
     confidence = after.probabilities.max(axis=1)
-    moved = np.flatnonzero(old != new)
-    chosen = moved[np.argsort(-confidence[moved], kind="stable")][:count]
-    pixels = _pictures([after.names[i] for i in chosen], images)
+    # Positions of changed predictions, the second model's most confident first.
+    changed = np.flatnonzero(old != new)
+    chosen = changed[np.argsort(-confidence[changed], kind="stable")][:count]
+
+    names = after.names
+    pixels = _read_pixels([names[i] for i in chosen], images)
     faces = tuple(
         FacePrediction(
-            pixels=pixels[after.names[i]],
+            pixels=pixels[names[i]],
             true=None,
             predicted=after.classes[new[i]],
             confidence=float(confidence[i]),
-            name=after.names[i],
+            name=names[i],
             before=before.classes[old[i]],
         )
         for i in chosen
-        if after.names[i] in pixels
+        if names[i] in pixels
     )
-    return (FaceGroup("The surest answers that changed", faces),) if faces else ()
+    return (FaceGroup("The most confident predictions that changed", faces),) if faces else ()
 
 
-def _pictures(names: Sequence[str], images: FaceTensors) -> dict[str, np.ndarray]:
-    """Name → uint8 (S, S, 3) of some images of a split, those left out that cannot be read."""
-    position = {sample.name: index for index, sample in enumerate(images.split.samples)}
-    order = torch.tensor(sorted({position[name] for name in names}), dtype=torch.int64)
-    found = {}
+def _read_pixels(names: Sequence[str], images: FaceTensors) -> dict[str, np.ndarray]:
+    """Name → uint8 (S, S, 3) of some images of a split, without those that cannot be read."""
+    positions = {sample.name: index for index, sample in enumerate(images.split.samples)}
+    order = torch.tensor(sorted({positions[name] for name in names}), dtype=torch.int64)
+
+    by_name = {}
     for batch in images.batches(max(1, len(order)), order=order):
         for pixels, index in zip(batch.pixels, batch.indices.tolist(), strict=True):
             name = images.split.samples[index].name
-            found[name] = pixels.permute(1, 2, 0).cpu().numpy().copy()
-    return found
+            by_name[name] = pixels.permute(1, 2, 0).cpu().numpy().copy()
+    return by_name

@@ -1,4 +1,4 @@
-"""Pictures in words: captions, and texts for readers who do not see them."""
+"""Plots in words: captions, and texts for readers who do not see them."""
 
 from __future__ import annotations
 
@@ -7,107 +7,140 @@ from collections.abc import Sequence
 import numpy as np
 
 from ke2nt.evaluation.coverage import CoverageRisk
+from ke2nt.evaluation.generalized import GeneralizedMetrics
 from ke2nt.evaluation.groups import GroupReport
 from ke2nt.evaluation.metrics import ClassificationReport
+from ke2nt.runtime.formatting import percent, percent_cell
 
 __all__ = [
     "describe_calibration",
     "describe_confusions",
     "describe_coverage",
+    "describe_generalized",
     "describe_groups",
     "describe_recalls",
     "describe_similarity",
+    "unbroken_percent",
 ]
 
 
-def _percent(share: float, digits: int = 0) -> str:
-    return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
+def unbroken_percent(share: float | None, digits: int = 1) -> str:
+    """Format as `percent` does, with a no-break space before the unit."""
+    return percent(share, digits).replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def describe_confusions(report: ClassificationReport, *, most: int = 3) -> str:
-    """The most frequent confusions, as shares of their true class."""
-    off = report.confusion.astype(float)
-    np.fill_diagonal(off, 0)
+    """Name the most frequent confusions, as shares of their true class."""
+    mistakes = report.confusion.astype(float)
+    np.fill_diagonal(mistakes, 0)
     support = np.maximum(report.confusion.sum(axis=1), 1)
-    cells = [divmod(int(cell), len(report.classes)) for cell in np.argsort(-off, axis=None)[:most]]
-    parts = [
-        f"{report.classes[t]} read as {report.classes[p]} "
-        f"({off[t, p]:.0f} images, {_percent(off[t, p] / support[t])} of {report.classes[t]})"
-        for t, p in cells
-        if off[t, p]
-    ]
+
+    # Flat indices of the matrix, the largest cells first.
+    largest = np.argsort(-mistakes, axis=None)[:most]
+    parts = []
+    for true, predicted in (divmod(int(cell), len(report.classes)) for cell in largest):
+        count = mistakes[true, predicted]
+        if count:
+            name = report.classes[true]
+            parts.append(
+                f"{name} read as {report.classes[predicted]} ({count:.0f} images, "
+                f"{unbroken_percent(count / support[true], 0)} of {name})"
+            )
     return f"Most frequent confusions: {'; '.join(parts)}." if parts else "No confusions."
 
 
 def describe_recalls(report: ClassificationReport) -> str:
-    """The best and the worst recognized class."""
-    known = [(c.recall, c.name) for c in report.per_class if c.recall is not None]
-    (low, worst), (high, best) = min(known), max(known)
-    return f"Best recognized: {best} ({_percent(high)}); worst: {worst} ({_percent(low)})."
+    """Name the best and the worst recognized class."""
+    recalls = [(c.recall, c.name) for c in report.per_class if c.recall is not None]
+    (low, worst), (high, best) = min(recalls), max(recalls)
+    return (
+        f"Best recognized: {best} ({unbroken_percent(high, 0)}); "
+        f"worst: {worst} ({unbroken_percent(low, 0)})."
+    )
 
 
 def describe_calibration(report: ClassificationReport) -> str:
-    """Mean confidence against accuracy."""
+    """Compare mean confidence with accuracy."""
     total = sum(b.count * b.confidence for b in report.calibration if b.confidence is not None)
     confidence = total / report.n
-    kind = "over-confident" if confidence > report.accuracy else "under-confident"
+    verdict = "over-confident" if confidence > report.accuracy else "under-confident"
     return (
-        f"Mean confidence {_percent(confidence, 1)}, accuracy {_percent(report.accuracy, 1)}: "
-        f"on the whole {kind}. "
+        f"Mean confidence {unbroken_percent(confidence)}, "
+        f"accuracy {unbroken_percent(report.accuracy)}: on the whole {verdict}. "
         f"ECE {report.ece:.3f}; log-loss {report.nll:.3f}; Brier {report.brier:.3f}."
     )
 
 
 def describe_coverage(curve: CoverageRisk, min_confidence: float | None) -> str:
-    """How many answers are wrong when the least sure ones are withheld."""
-    text = f"Of all answers {_percent(curve.risk[-1], 1)} are wrong"
+    """Say how many answers are wrong if the least confident ones are withheld."""
     half = int(np.argmax(curve.coverage >= 0.5))
-    text += (
-        f"; of the surest {_percent(curve.coverage[half])}, {_percent(curve.risk[half], 1)}. "
-        f"Mean over the curve (AURC): {_percent(curve.area, 1)}."
+    text = (
+        f"Of all answers {unbroken_percent(curve.risk[-1])} are wrong; "
+        f"of the most confident {unbroken_percent(curve.coverage[half], 0)}, "
+        f"{unbroken_percent(curve.risk[half])}. "
+        f"Mean over the curve (AURC): {unbroken_percent(curve.area)}."
     )
     if min_confidence is None:
         return text
+
+    # What the model's own threshold achieves.
     share, wrong = curve.at(min_confidence)
-    given = "" if wrong is None else f", {_percent(wrong, 1)} of them wrongly"
+    errors = "" if wrong is None else f", {unbroken_percent(wrong)} of them wrongly"
     return (
-        f"{text} The model withholds answers below {_percent(min_confidence, 1)} confidence: "
-        f"{_percent(share, 1)} of these faces are answered{given}."
+        f"{text} The model withholds answers below {unbroken_percent(min_confidence)} confidence: "
+        f"{unbroken_percent(share)} of these faces are answered{errors}."
     )
 
 
 def describe_groups(report: GroupReport) -> str:
-    """How far groups of people are apart."""
+    """Say how far groups of people are apart."""
     unknown = f" {report.unknown:,} images are in no group." if report.unknown else ""
     if report.gap is None or report.uar_gap is None:
         return f"Fewer than two groups have {report.smallest} images or more.{unknown}"
-    few = [group.name for group in report.groups if not group.compared]
-    left = f" Left out of this, with few images: {', '.join(few)}." if few else ""
-    spread = ""
+
+    # Parts that not every report has.
+    interval = ""
     if report.gap_interval is not None:
-        low, high = report.gap_interval
-        spread = f" (95 % interval {100 * low:.1f}–{100 * high:.1f})"
+        interval = f" (95 % interval {percent_cell(report.gap_interval)})"
     odds = ""
     if report.odds:
         name, value = max(report.odds.items(), key=lambda item: item[1])
-        odds = f" Largest equalized-odds difference of a class: {100 * value:.1f} points ({name})."
+        odds = (
+            f" Largest equalized-odds difference of a class: {percent_cell(value)} points ({name})."
+        )
+    small = [group.name for group in report.groups if not group.compared]
+    left_out = f" Left out of this, with few images: {', '.join(small)}." if small else ""
+
     return (
-        f"Best: {report.best}, worst: {report.worst}; {100 * report.gap:.1f} points of accuracy "
-        f"apart{spread}, {100 * report.uar_gap:.1f} points of UAR.{odds}{left}{unknown}"
+        f"Best: {report.best}, worst: {report.worst}; {percent_cell(report.gap)} points of "
+        f"accuracy apart{interval}, {percent_cell(report.uar_gap)} points of UAR."
+        f"{odds}{left_out}{unknown}"
+    )
+
+
+def describe_generalized(metrics: GeneralizedMetrics) -> str:
+    """Give seen, unseen and harmonic mean in one paragraph."""
+    seen, unseen, harmonic = metrics.seen, metrics.unseen, metrics.harmonic
+    return (
+        f"Trained on {', '.join(metrics.seen_classes)}; not on "
+        f"{', '.join(metrics.unseen_classes)}. With all of them as possible answers, mean class "
+        f"recall is {percent(seen.recall)} over the classes seen in training and "
+        f"{percent(unseen.recall)} over the unseen ones (harmonic mean "
+        f"{percent(harmonic.recall)}); accuracy is {percent(seen.accuracy)} and "
+        f"{percent(unseen.accuracy)} (harmonic mean {percent(harmonic.accuracy)})."
     )
 
 
 def describe_similarity(names: Sequence[str], embeddings: np.ndarray) -> str:
-    """The two texts that are closest to each other, and the two that are farthest apart."""
-    unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
-    cosine = unit @ unit.T
+    """Name the two texts that are closest to each other, and the two that are farthest apart."""
     rows, columns = np.triu_indices(len(names), 1)
     if not len(rows):
         return "One text only."
-    pairs = cosine[rows, columns]
-    near, far = int(pairs.argmax()), int(pairs.argmin())
+    unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    cosines = (unit @ unit.T)[rows, columns]
 
-    def pair(i: int) -> str:
-        return f"{names[rows[i]]} and {names[columns[i]]} ({pairs[i]:.2f})"
+    def name_pair(i: int) -> str:
+        return f"{names[rows[i]]} and {names[columns[i]]} ({cosines[i]:.2f})"
 
-    return f"Closest in text: {pair(near)}; farthest apart: {pair(far)}."
+    closest, farthest = name_pair(int(cosines.argmax())), name_pair(int(cosines.argmin()))
+    return f"Closest in text: {closest}; farthest apart: {farthest}."

@@ -1,4 +1,4 @@
-"""What a report page is made of; every part but the title may be left out."""
+"""The contents of a report page; every part but the title may be left out."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["PromptMap", "ReportTable", "RunReport", "training_curves"]
 
 Curves = dict[str, list[tuple[float, float]]]
-_SCORES = {"accuracy": "accuracy", "uar": "UAR", "macro_f1": "macro-F1"}
+_SCORE_LABELS = {"accuracy": "accuracy", "uar": "UAR", "macro_f1": "macro-F1"}
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,12 @@ class PromptMap:
 
     @classmethod
     def from_bank(cls, bank: TextBank) -> Self:
-        """From a model's bank; an anchor that is one of the classes is not told twice."""
-        own = (bank.embeddings @ bank.neutral > 1 - 1e-5).any()
+        """Build from a model's bank; an anchor that equals one of the classes is left out."""
+        anchor_is_class = (bank.embeddings @ bank.neutral > 1 - 1e-5).any()
         return cls(
             classes=bank.classes,
             embeddings=bank.embeddings.cpu().numpy(),
-            anchor=None if own else bank.neutral.cpu().numpy(),
+            anchor=None if anchor_is_class else bank.neutral.cpu().numpy(),
             prompts=bank.provenance.get("prompts", {}),
             anchor_prompts=bank.provenance.get("anchor", ()),
             encoder=bank.provenance.get("encoder"),
@@ -58,13 +58,13 @@ class PromptMap:
 
 @dataclass(frozen=True)
 class ReportTable:
-    """A table of texts; the first column names the rows, further ones align right.
+    """A table of texts; the first column names the rows, the others align right.
 
     Attributes:
-        title: Above it.
+        title: Headline above the table.
         columns: Names of the columns.
         rows: Cells of each row.
-        explained: Below it.
+        explained: Explanation below the table.
     """
 
     title: str
@@ -79,20 +79,20 @@ class RunReport:
 
     Attributes:
         title: Headline, such as the run's name.
-        data: Line that says which images and which labels, rule included.
+        data: Which images and labels, including the label rule.
         metrics: The metrics on those images.
-        uncalibrated: The same without the model's calibration, where it has one.
+        uncalibrated: Metrics without the model's calibration, if it has one.
         coverage: Risk against coverage on those images.
         min_confidence: Threshold below which the model's answers are withheld.
-        labels: How the label sets were joined, such as `LabelMapping.describe()`.
-        groups: Metrics of groups of people, one report an attribute.
+        labels: How the label sets were mapped, such as `LabelMapping.describe()`.
+        groups: Metrics of groups of people, one report per attribute.
         faces: Groups of faces with predictions.
         failed: (name, reason) of images that could not be read.
-        records: Log records of the training, one an epoch; see `training_curves`.
+        records: Log records of the training, one per epoch; see `training_curves`.
         text: Prompts and text embeddings.
         config: The resolved configuration, a JSON value.
         provenance: Versions, revision, seed, machine: a JSON value.
-        command: What was typed.
+        command: The command line.
         warnings: Shown at the top, such as that the best epoch was chosen on the test split.
         tables: Further tables, after the metrics.
         notes: Shown at the end.
@@ -119,11 +119,11 @@ class RunReport:
 
 
 def training_curves(records: Sequence[Mapping[str, Any]]) -> tuple[Curves, Curves]:
-    """Loss parts and validation scores as (epoch, value) points.
+    """Collect loss parts and validation scores as (epoch, value) points.
 
     Args:
         records: Each with "epoch" and any of "loss" ("total" and its parts → number) and "val"
-            (figure → number), as in a run's `log.jsonl`.
+            (metric → number), as in a run's `log.jsonl`.
 
     Returns:
         Loss part → points, and score → points (accuracy, UAR, macro-F1; in [0, 1]).
@@ -133,7 +133,8 @@ def training_curves(records: Sequence[Mapping[str, Any]]) -> tuple[Curves, Curve
     for record in records:
         for name, value in record.get("loss", {}).items():
             losses.setdefault(name.replace("_", " "), []).append((record["epoch"], value))
-        for name, label in _SCORES.items():
+
+        for name, label in _SCORE_LABELS.items():
             if name in record.get("val", {}):
                 scores.setdefault(label, []).append((record["epoch"], record["val"][name]))
     return losses, scores

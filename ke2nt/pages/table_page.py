@@ -1,4 +1,4 @@
-"""What a page of tables and pictures is made of, such as that of a cross-evaluation."""
+"""The contents of a page of plots and tables, such as that of a cross-evaluation."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class PageTable:
 
 @dataclass(frozen=True)
 class TableSection:
-    """A picture and the tables that hold the same metrics.
+    """A plot and the tables with the same metrics.
 
     Attributes:
         title: Headline.
-        draw: Draws the picture, called with `theme` and `format`.
-        alt: The picture in words.
-        caption: Below the picture.
-        tables: Below that.
+        draw: Draws the plot; called with `theme` and `format`.
+        alt: The plot in words.
+        caption: Text below the plot.
+        tables: Tables below the caption.
         notes: Sentences below the tables.
     """
 
@@ -52,7 +52,7 @@ class TablePage:
         lead: One sentence below it.
         sections: The results.
         failed: (What, why), shown at the top.
-        command: What was typed.
+        command: The command line.
         provenance: Versions and machine.
     """
 

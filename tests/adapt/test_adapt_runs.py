@@ -409,7 +409,7 @@ def test_report_shows_changes_and_trust(tiny, with_report):
         "Predictions by class",
         "Against the target&#39;s labels",
         "distance of the domains",
-        "The surest answers that changed",
+        "The most confident predictions that changed",
         "Kept: last epoch",
         "No label of the target was used",
         "ke2nt adapt x",

@@ -67,7 +67,7 @@ def test_the_page_shows_before_and_after(answers, curve):
     before = replace(after, ece=0.3456)
     page = RunReport(title="t", metrics=after, coverage=curve, min_confidence=0.7)
     text = render_report(page)
-    assert "Withholding unsure answers" in text
+    assert "Withholding low-confidence predictions" in text
     assert "Before calibration" not in text
     text = render_report(replace(page, uncalibrated=before))
     assert re.search(r"before calibration 34\.6", text)
