@@ -25,6 +25,7 @@ from ke2nt.checkpoints.model_folder import find_model_folder, read_folder
 from ke2nt.datasets.catalog import get_reader
 from ke2nt.datasets.info import split_info
 from ke2nt.errors import Ke2ntError
+from ke2nt.models.calibration import Calibration
 from ke2nt.models.load import load_model
 from ke2nt.prompts.prompt_set import PromptSet
 from ke2nt.resources import list_resources
@@ -240,7 +241,9 @@ def _prompt_sets(names: Mapping[str, Path]) -> Iterator[Finding]:
 
 
 def _sound(name: str) -> Iterator[Finding]:
-    read_folder(BUNDLED_FOLDER / name)
+    saved = read_folder(BUNDLED_FOLDER / name)
+    if saved.calibration is not None:
+        Calibration.from_dict(saved.calibration, where=saved.config_file)
     yield Finding("package files", f"ke2nt/{name}", "ok", "all files are as they were saved")
 
 

@@ -18,7 +18,7 @@ def bundled_models() -> tuple[str, ...]:
 
 
 def bundled_folder(name: str) -> Path:
-    """Folder of a model of the package.
+    """Find the folder of a model of the package.
 
     Args:
         name: Without "ke2nt/".
@@ -26,14 +26,14 @@ def bundled_folder(name: str) -> Path:
     Raises:
         CheckpointError: The package has no such model.
     """
-    known = bundled_models()
-    if name not in known:
+    names = bundled_models()
+    if name not in names:
         raise CheckpointError(
-            f"this installation of ke2nt carries no model {name!r}",
-            expected=f"one of {', '.join(known)}" if known else "a package with trained models",
-            found=None if known else "a package without any",
+            f"this installation of ke2nt has no model {name!r}",
+            expected=f"one of {', '.join(names)}" if names else "a package with trained models",
+            found=None if names else "a package without any",
             where=BUNDLED_FOLDER.name,
-            hint=did_you_mean(name, known)
+            hint=did_you_mean(name, names)
             or "Train one: ke2nt train ferplus_resnet18 data.root=DIR",
         )
     return BUNDLED_FOLDER / name

@@ -1,9 +1,9 @@
-"""EfficientNet weights as efficientnet_pytorch names them, under timm's names."""
+"""EfficientNet weights named as in efficientnet_pytorch, under timm's names."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from torch import Tensor
 
@@ -32,35 +32,50 @@ _PLAIN = {
     "_bn2": "bn2",
 } | _SQUEEZE
 
+_THEIR_NAME = re.compile(r"(.*?)(?:_blocks\.(\d+)\.)?(_\w+)\.(\w+)")
+_THEIR_EXPANSION = re.compile(r".*?_blocks\.(\d+)\._expand_conv")
+_TIMM_BLOCK = re.compile(r"blocks\.\d+\.\d+")
+
 
 def timm_efficientnet_names(
-    tensors: Mapping[str, Tensor], own: Collection[str]
+    tensors: Mapping[str, Tensor], module_names: Collection[str]
 ) -> dict[str, Tensor]:
     """Rename `_conv_stem`, `_blocks.7._expand_conv`, … to `conv_stem`, `blocks.3.1.conv_pw`, ….
 
-    That family counts its blocks through, timm by stage; the module's own names tell the stages.
+    efficientnet_pytorch numbers its blocks consecutively, timm by stage and position in the stage;
+    the names of the timm model say how many blocks a stage has.
 
     Args:
-        tensors: Name → tensor of a weights file; other families' are given back as they are.
-        own: Names of the timm model's parameters and buffers.
+        tensors: Name → tensor of a weights file; other families' are returned unchanged.
+        module_names: Names of the timm model's parameters and buffers.
     """
     if not any(name.endswith("_conv_stem.weight") for name in tensors):
         return dict(tensors)
-    places = list(dict.fromkeys(m[0] for m in map(re.compile(r"blocks\.\d+\.\d+").match, own) if m))
-    expanding = {
-        m[1] for m in map(re.compile(r".*?_blocks\.(\d+)\._expand_conv").match, tensors) if m
-    }
 
-    def renamed(name: str) -> str:
-        parts = re.fullmatch(r"(.*?)(?:_blocks\.(\d+)\.)?(_\w+)\.(\w+)", name)
-        if parts is None:
-            return name
-        prefix, block, layer, kind = parts.groups()
-        if block is None:
-            return f"{prefix}{_OUTER.get(layer, layer)}.{kind}"
-        if int(block) >= len(places):
-            return name
-        inner = (_EXPANDING if block in expanding else _PLAIN).get(layer, layer)
-        return f"{prefix}{places[int(block)]}.{inner}.{kind}"
+    block_matches = map(_TIMM_BLOCK.match, module_names)
+    blocks = list(dict.fromkeys(match[0] for match in block_matches if match))
+    expansions = map(_THEIR_EXPANSION.match, tensors)
+    expanding = {match[1] for match in expansions if match}
+    return {_timm_name(name, blocks, expanding): tensor for name, tensor in tensors.items()}
 
-    return {renamed(name): tensor for name, tensor in tensors.items()}
+
+def _timm_name(name: str, blocks: Sequence[str], expanding: Collection[str]) -> str:
+    """A name of efficientnet_pytorch as timm has it; any other name unchanged.
+
+    Args:
+        name: "_blocks.7._expand_conv.weight".
+        blocks: timm's blocks in order, such as "blocks.3.1".
+        expanding: Numbers of the blocks that begin with an expanding convolution.
+    """
+    match = _THEIR_NAME.fullmatch(name)
+    if match is None:
+        return name
+
+    prefix, number, layer, parameter = match.groups()
+    if number is None:
+        return f"{prefix}{_OUTER.get(layer, layer)}.{parameter}"
+    if int(number) >= len(blocks):
+        return name
+
+    inner = (_EXPANDING if number in expanding else _PLAIN).get(layer, layer)
+    return f"{prefix}{blocks[int(number)]}.{inner}.{parameter}"

@@ -1,4 +1,4 @@
-"""Model folders of the Hugging Face Hub. The only file that imports huggingface_hub."""
+"""Model folders on the Hugging Face Hub. The only file that imports huggingface_hub."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ke2nt.errors import CheckpointError
 
-__all__ = ["download_folder", "hub_cache", "looks_like_hub_id", "upload_folder"]
+__all__ = ["download_folder", "hub_cache", "is_downloaded", "looks_like_hub_id", "upload_folder"]
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -19,38 +19,41 @@ def looks_like_hub_id(name: str) -> bool:
 
 
 def download_folder(hub_id: str, files: Sequence[str]) -> Path:
-    """Folder with the named files of a hub repository, from the local cache where it has them.
+    """Download files of a hub repository, or take them from the local cache.
 
     HF_HUB_OFFLINE and the other settings of huggingface_hub are honored.
 
     Args:
         hub_id: "user/name".
-        files: File names to fetch; ones that the repository lacks are left out.
+        files: File names to fetch; names that the repository lacks are skipped.
+
+    Returns:
+        Folder with the files, in the cache.
 
     Raises:
-        CheckpointError: The repository cannot be had.
+        CheckpointError: The repository does not exist or cannot be reached.
     """
     from huggingface_hub import snapshot_download
 
     try:
         return Path(snapshot_download(hub_id, allow_patterns=list(files)))
-    except Exception as error:  # network, authorisation and cache errors of several libraries
+    except Exception as error:  # network, authorization and cache errors of several libraries
         raise CheckpointError(
-            f"no folder {hub_id!r}, and no such model can be had from the hub",
-            found=f"{type(error).__name__}: {(str(error).strip() or '-').splitlines()[0]}",
+            f"no folder {hub_id!r}, and the hub has no such model or cannot be reached",
+            found=_first_line(error),
             hint="Check the name, or give a folder that save_pretrained wrote.",
         ) from error
 
 
 def upload_folder(folder: Path, hub_id: str, *, private: bool, message: str) -> str:
-    """Make or update a hub repository with the files of a folder.
+    """Upload the files of a folder to a hub repository, which is created if needed.
 
-    The token is the one that `hf auth login` or HF_TOKEN gave to huggingface_hub.
+    The token is that of `hf auth login` or HF_TOKEN.
 
     Args:
         folder: A model folder.
         hub_id: "user/name".
-        private: Whether a repository that is made now is private.
+        private: Whether a new repository is private.
         message: Commit message.
 
     Returns:
@@ -67,17 +70,26 @@ def upload_folder(folder: Path, hub_id: str, *, private: bool, message: str) -> 
         commit = api.upload_folder(
             repo_id=hub_id, folder_path=folder, repo_type="model", commit_message=message
         )
-    except Exception as error:  # network, authorisation and cache errors of several libraries
+    except Exception as error:  # network, authorization and cache errors of several libraries
         raise CheckpointError(
-            f"the model cannot be sent to the hub as {hub_id!r}",
-            found=f"{type(error).__name__}: {(str(error).strip() or '-').splitlines()[0]}",
+            f"the model cannot be uploaded to the hub as {hub_id!r}",
+            found=_first_line(error),
             hint="Type: hf auth login, and check the name.",
         ) from error
     return str(commit)
 
 
 def hub_cache() -> Path:
-    """Folder in which huggingface_hub keeps what it has downloaded; it may not exist."""
+    """Download folder of huggingface_hub; it may not exist."""
     from huggingface_hub import constants
 
     return Path(constants.HF_HUB_CACHE)
+
+
+def is_downloaded(folder: Path) -> bool:
+    """Whether a folder lies in the download folder of huggingface_hub."""
+    return folder.resolve().is_relative_to(hub_cache().resolve())
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).strip() or '-').splitlines()[0]}"

@@ -12,17 +12,22 @@ import torch
 from torch import Tensor, nn
 
 from ke2nt.checkpoints.efficientnet_names import timm_efficientnet_names
+from ke2nt.checkpoints.imagenet import imagenet_weights
 from ke2nt.checkpoints.tensor_files import read_tensor_groups
 from ke2nt.errors import CheckpointError
+from ke2nt.runtime.suggest import did_you_mean
 
-__all__ = ["WeightReport", "load_initial_weights"]
+__all__ = ["NAMED_WEIGHTS", "WeightReport", "find_initial_weights", "load_initial_weights"]
+
+NAMED_WEIGHTS = ("timm", "imagenet")
+"""Initial weights by name: of timm's hub, and of the `imagenet` extra."""
 
 _EXAMPLES = 3
 
 
 @dataclass(frozen=True, slots=True)
 class WeightReport:
-    """What was taken from a weights file.
+    """Which tensors of a weights file were loaded.
 
     Attributes:
         source: Wrapping keys that lead to the tensors in the file ("state_dict"), "" for none.
@@ -50,6 +55,29 @@ class WeightReport:
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
 
+def find_initial_weights(weights: str | Path, backbone: object) -> Path:
+    """Find the file of initial weights.
+
+    Args:
+        weights: "imagenet", or the path of a local file.
+        backbone: Name of the image encoder to initialize.
+
+    Raises:
+        CheckpointError: There is no such file.
+        ModelError: The `imagenet` extra has no weights for this encoder.
+        MissingExtraError: The `imagenet` extra is not installed.
+    """
+    path = imagenet_weights(backbone) if weights == "imagenet" else Path(weights).expanduser()
+    if not path.is_file():
+        raise CheckpointError(
+            "no such initial weights",
+            expected="timm, imagenet, or a .safetensors or .pth file",
+            found=weights,
+            hint=did_you_mean(str(weights), NAMED_WEIGHTS),
+        )
+    return path
+
+
 def load_initial_weights(
     module: nn.Module, path: str | Path, *, min_match: float = 0.5
 ) -> WeightReport:
@@ -61,7 +89,7 @@ def load_initial_weights(
     EfficientNets may have the names of efficientnet_pytorch.
 
     Args:
-        module: Filled in place; left as it was where an error is raised.
+        module: Filled in place; unchanged if an error is raised.
         path: .safetensors, or a torch file such as .pth, read with weights_only=True.
         min_match: Smallest acceptable share of the module's parameters (counted as tensors) that
             the file fills, 0 to 1.
@@ -74,60 +102,91 @@ def load_initial_weights(
             few parameters; the message shows names of both sides.
     """
     path = Path(path).expanduser()
-    own = module.state_dict()
+    state = module.state_dict()
+
+    # the group of tensors that fits best, such as "ema.state_dict"
     groups = {
-        source: timm_efficientnet_names(tensors, own)
+        source: timm_efficientnet_names(tensors, state)
         for source, tensors in read_tensor_groups(path).items()
     }
-    reports = {source: _match(own, tensors, source) for source, tensors in groups.items()}
-    report = max(reports.values(), key=lambda r: len(r.matched))
+    reports = [_match(state, tensors, source) for source, tensors in groups.items()]
+    report = max(reports, key=lambda report: len(report.matched))
     tensors = groups[report.source]
+
     parameters = {name for name, _ in module.named_parameters()}
-    share = len(parameters & set(report.matched)) / max(len(parameters), 1)
-    if share < min_match:
-        raise CheckpointError(
-            "too few weights of the file fit the backbone",
-            expected=f"at least {min_match:.0%} of {len(parameters)} parameters, "
-            f"named such as {_examples(own)}",
-            found=f"{share:.0%}, {report.summary()}; the file's names are such as "
-            f"{_examples(tensors)}",
-            where=path,
-            hint="Name the backbone that the file was made with.",
-        )
-    taken = {name: tensors[report.prefix + name] for name in report.matched}
-    bad = [n for n, t in taken.items() if t.is_floating_point() and not t.isfinite().all()]
-    if bad:
-        raise CheckpointError(
-            "the weights file holds values that are not finite", where=path, found=_examples(bad)
-        )
+    _check_share(report, parameters, min_match, examples=(state, tensors), where=path)
+    matched = {name: tensors[report.prefix + name] for name in report.matched}
+    _check_finite(matched, where=path)
+
     with torch.no_grad():
-        for name, tensor in taken.items():
-            own[name].copy_(tensor)
+        for name, tensor in matched.items():
+            state[name].copy_(tensor)
     return report
 
 
-def _match(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], source: str) -> WeightReport:
+def _check_share(
+    report: WeightReport,
+    parameters: Collection[str],
+    min_match: float,
+    *,
+    examples: tuple[Collection[str], Collection[str]],
+    where: Path,
+) -> None:
+    """Refuse a file that fills too few of the parameters."""
+    share = len(set(parameters) & set(report.matched)) / max(len(parameters), 1)
+    if share < min_match:
+        ours, theirs = map(_some, examples)
+        raise CheckpointError(
+            "too few weights of the file fit the backbone",
+            expected=f"at least {min_match:.0%} of {len(parameters)} parameters, named such as "
+            f"{ours}",
+            found=f"{share:.0%}, {report.summary()}; the file's names are such as {theirs}",
+            where=where,
+            hint="Name the backbone that the file was made with.",
+        )
+
+
+def _check_finite(tensors: Mapping[str, Tensor], *, where: Path) -> None:
+    floating = {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point()}
+    broken = [name for name, tensor in floating.items() if not tensor.isfinite().all()]
+    if broken:
+        raise CheckpointError(
+            "the weights file holds NaN or infinite values", where=where, found=_some(broken)
+        )
+
+
+def _match(state: Mapping[str, Tensor], tensors: Mapping[str, Tensor], source: str) -> WeightReport:
+    """Compare a group of tensors with a module, under the prefix that fits most of them."""
+    prefix = _best_prefix(state, tensors)
+    shapes = {
+        name.removeprefix(prefix): tensor.shape
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }
+    common = [name for name in state if name in shapes]
+    used = {prefix + name for name in common}
+    return WeightReport(
+        source=source,
+        prefix=prefix,
+        matched=tuple(name for name in common if state[name].shape == shapes[name]),
+        missing=tuple(name for name in state if name not in shapes),
+        unexpected=tuple(name for name in tensors if name not in used),
+        mismatched=tuple(name for name in common if state[name].shape != shapes[name]),
+    )
+
+
+def _best_prefix(state: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> str:
+    """The dotted prefix under which most tensors have a name and shape of the module."""
     votes: Counter[str] = Counter({"": 0})
     for name, tensor in tensors.items():
         parts = name.split(".")
         for cut in range(len(parts)):
-            inner = own.get(".".join(parts[cut:]))
-            if inner is not None and inner.shape == tensor.shape:
+            target = state.get(".".join(parts[cut:]))
+            if target is not None and target.shape == tensor.shape:
                 votes["".join(f"{part}." for part in parts[:cut])] += 1
-    prefix = max(votes, key=lambda p: (votes[p], -len(p)))
-    theirs = {n.removeprefix(prefix): t.shape for n, t in tensors.items() if n.startswith(prefix)}
-    both = [name for name in own if name in theirs]
-    return WeightReport(
-        source=source,
-        prefix=prefix,
-        matched=tuple(name for name in both if own[name].shape == theirs[name]),
-        missing=tuple(name for name in own if name not in theirs),
-        unexpected=tuple(
-            n for n in tensors if not n.startswith(prefix) or n.removeprefix(prefix) not in own
-        ),
-        mismatched=tuple(name for name in both if own[name].shape != theirs[name]),
-    )
+    return max(votes, key=lambda prefix: (votes[prefix], -len(prefix)))
 
 
-def _examples(names: Collection[str]) -> str:
+def _some(names: Collection[str]) -> str:
+    """The first few names, for messages."""
     return ", ".join(list(names)[:_EXAMPLES]) or "none"

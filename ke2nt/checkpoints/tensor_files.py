@@ -12,17 +12,17 @@ from torch import Tensor
 from ke2nt.errors import CheckpointError
 from ke2nt.runtime.atomic import write_bytes
 
-__all__ = ["read_safetensors", "read_tensor_groups", "write_safetensors"]
+__all__ = ["read_metadata", "read_safetensors", "read_tensor_groups", "write_safetensors"]
 
 _TORCH_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".tar")
-_DEPTH = 3  # a state dict is looked for this many mappings deep
+_DEPTH = 3  # mappings around a state dict
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a safetensors file, on the CPU.
+    """Read all tensors of a safetensors file, to the CPU.
 
     Raises:
-        CheckpointError: The file is absent or damaged.
+        CheckpointError: The file is missing or damaged.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -31,6 +31,24 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            "the safetensors file cannot be read", where=path, found=error
+        ) from error
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Read the metadata of a safetensors file, {} if it has none.
+
+    Raises:
+        CheckpointError: The file is missing or damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    _check_is_file(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            return dict(file.metadata() or {})
+    except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(
             "the safetensors file cannot be read", where=path, found=error
         ) from error
@@ -48,21 +66,23 @@ def write_safetensors(
 
     stored = {}
     for name, tensor in tensors.items():
-        kind = dtype if tensor.is_floating_point() else tensor.dtype
+        target = dtype if tensor.is_floating_point() else tensor.dtype
         # copies, as safetensors refuses tensors that share memory
-        copied = tensor.detach().to("cpu", kind, copy=True, memory_format=torch.contiguous_format)
-        if kind != tensor.dtype and not copied.isfinite().all():
+        copied = tensor.detach().to("cpu", target, copy=True, memory_format=torch.contiguous_format)
+        if target != tensor.dtype and not copied.isfinite().all():
             raise CheckpointError(
-                f"the weight {name} is out of the range of {kind}",
+                f"the weight {name} is out of the range of {target}",
                 found=f"a largest value of {float(tensor.abs().max()):.3g}",
                 hint="Save it in float32.",
             )
         stored[name] = copied
-    write_bytes(path, save(stored, dict(metadata)))  # save_file leaves it to the owner alone
+
+    # not save_file, whose files only the owner can read
+    write_bytes(path, save(stored, dict(metadata)))
 
 
 def read_tensor_groups(path: Path) -> dict[str, dict[str, Tensor]]:
-    """Every group of named tensors in a weights file, by the keys that lead to it.
+    """Read every group of named tensors in a weights file.
 
     Args:
         path: .safetensors, or a torch file (.pth, .pt, .bin, .ckpt, .tar), read with
@@ -72,11 +92,12 @@ def read_tensor_groups(path: Path) -> dict[str, dict[str, Tensor]]:
         Dotted path of the wrapping keys ("" for the file itself, "state_dict") → name → tensor.
 
     Raises:
-        CheckpointError: The file is absent, damaged, holds more than tensors and plain values, or
-            holds no tensor.
+        CheckpointError: The file is missing or damaged, holds more than tensors and plain values,
+            or holds no tensor.
     """
     if path.suffix == ".safetensors":
         return {"": read_safetensors(path)}
+
     _check_is_file(path)
     if path.suffix not in _TORCH_SUFFIXES:
         raise CheckpointError(
@@ -85,21 +106,26 @@ def read_tensor_groups(path: Path) -> dict[str, dict[str, Tensor]]:
             found=path.suffix or "no suffix",
             where=path,
         )
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for damaged files
-        raise CheckpointError(
-            "the weights file cannot be read as plain tensors",
-            where=path,
-            found=f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200]}"
-            if str(error).strip()
-            else type(error).__name__,
-            hint="If you trust it, save its state dict alone, best as safetensors.",
-        ) from error
-    groups = dict(_groups(content, "", _DEPTH))
+    groups = dict(_groups(_load_plain(path), "", _DEPTH))
     if not groups:
         raise CheckpointError("the weights file holds no named tensors", where=path)
     return groups
+
+
+def _load_plain(path: Path) -> Any:
+    """Content of a torch file, without running its code."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for damaged files
+        found = type(error).__name__
+        if text := str(error).strip():
+            found += f": {text.splitlines()[0][:200]}"
+        raise CheckpointError(
+            "the weights file cannot be read as plain tensors",
+            where=path,
+            found=found,
+            hint="If you trust it, save its state dict alone, preferably as safetensors.",
+        ) from error
 
 
 def _check_is_file(path: Path) -> None:
@@ -107,11 +133,14 @@ def _check_is_file(path: Path) -> None:
         raise CheckpointError("no weights file", where=path)
 
 
-def _groups(value: Any, at: str, depth: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
+def _groups(value: Any, path: str, depth: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Mappings that hold tensors, each with the keys that lead to it."""
     if not isinstance(value, Mapping) or depth == 0:
         return
+
     tensors = {k: v for k, v in value.items() if isinstance(k, str) and isinstance(v, Tensor)}
     if tensors:
-        yield at, tensors
+        yield path, tensors
+
     for key, inner in value.items():
-        yield from _groups(inner, f"{at}.{key}".lstrip("."), depth - 1)
+        yield from _groups(inner, f"{path}.{key}".lstrip("."), depth - 1)

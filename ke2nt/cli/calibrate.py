@@ -25,7 +25,7 @@ from ke2nt.errors import CheckpointError, DataError
 from ke2nt.runtime.formatting import percent
 
 if TYPE_CHECKING:
-    from ke2nt.checkpoints.calibration import Calibration
+    from ke2nt.models.calibration import Calibration
 
 __all__ = ["calibrate"]
 

@@ -156,7 +156,11 @@ class ModelConfig(Section):
     head: Literal["text", "linear"] = Field(
         "text", description="text: KE2NT, matched to the bank. linear: the plain baseline."
     )
-    backbone: str = Field("resnet18", description="Any timm model name, or swin_t as published.")
+    backbone: str = Field(
+        "resnet18",
+        description="Any timm model name, swin_t as published, or the dotted path of your own "
+        "network, such as my_nets.FaceNet.",
+    )
     backbone_options: dict[str, Any] = Field(
         default_factory=dict,
         description="Passed on to the backbone, such as {drop_path_rate: 0.1}; {regions: true} "

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from ke2nt.checkpoints.calibration import Calibration, Method
 from ke2nt.errors import DataError
 from ke2nt.evaluation.calibration_metrics import (
     expected_calibration_error,
@@ -18,6 +17,7 @@ from ke2nt.evaluation.calibration_metrics import (
 )
 from ke2nt.evaluation.coverage import coverage_risk, threshold_for_coverage, threshold_for_risk
 from ke2nt.evaluation.temperature import fit_temperature, fit_vector, softmax
+from ke2nt.models.calibration import Calibration, Method
 from ke2nt.runtime.seeding import derive_seed
 
 __all__ = ["add_threshold", "cross_fit_logits", "fit_calibration"]

@@ -1,4 +1,4 @@
-"""Attention on a feature map: which channels, then which places (CBAM's form)."""
+"""Attention on a feature map: channels, then positions (the form of CBAM)."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from torch import Tensor, nn
 
 __all__ = ["AttentionBlock", "BlockKind", "ChannelAttention", "SpatialAttention"]
 
-_OPEN = 2.0  # log-odds of an untrained gate: it lets 88 % through, so that no head is starved
 BlockKind = Literal["channel_spatial", "channel", "spatial", "none"]
+
+# bias of an untrained gate: it passes σ(2) = 88 %, so that every head gets a signal
+_OPEN = 2.0
 
 
 class ChannelAttention(nn.Module):
-    """Weights of the channels: σ(MLP(mean over places) + MLP(maximum over places)).
+    """Weights of the channels: σ(MLP(mean over positions) + MLP(maximum over positions)).
 
     Woo et al., "CBAM: Convolutional Block Attention Module" (ECCV 2018,
     https://arxiv.org/abs/1807.06521), equation 2; the MLP is C → C / r → C with a ReLU.
@@ -29,7 +31,8 @@ class ChannelAttention(nn.Module):
         hidden = max(1, channels // reduction)
         self.down = nn.Linear(channels, hidden)
         self.up = nn.Linear(hidden, channels)
-        nn.init.constant_(self.up.bias, _OPEN / 2)  # it is added twice
+        # the bias is added twice, for mean and maximum
+        nn.init.constant_(self.up.bias, _OPEN / 2)
 
     def forward(self, maps: Tensor) -> Tensor:
         """(B, C, h, w) → (B, C) weights in [0, 1]."""
@@ -38,7 +41,7 @@ class ChannelAttention(nn.Module):
 
 
 class SpatialAttention(nn.Module):
-    """Weights of the places: σ(conv_k([mean over channels; maximum over channels])).
+    """Weights of the positions: σ(conv_k([mean over channels; maximum over channels])).
 
     CBAM, equation 3.
 
@@ -59,7 +62,7 @@ class SpatialAttention(nn.Module):
 
 
 class AttentionBlock(nn.Module):
-    """Channel attention, then spatial attention, each multiplied in; either may be left out.
+    """Channel attention, then spatial attention, each multiplied in; either is optional.
 
     Args:
         channels: Channels of the map.
@@ -81,7 +84,15 @@ class AttentionBlock(nn.Module):
         self.spatial = SpatialAttention(kernel) if kind.endswith("spatial") else None
 
     def forward(self, maps: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The attended map (B, C, h, w), and the spatial weights (B, h, w) where there are any."""
+        """Apply both attentions.
+
+        Args:
+            maps: (B, C, h, w).
+
+        Returns:
+            The weighted map (B, C, h, w), and the spatial weights (B, h, w), None without spatial
+            attention.
+        """
         if self.channel is not None:
             maps = maps * self.channel(maps)[:, :, None, None]
         if self.spatial is None:

@@ -19,11 +19,13 @@ from ke2nt.runtime.suggest import did_you_mean
 __all__ = ["HEADS", "build_model", "head_class"]
 
 HEADS: Mapping[str, type[ExpressionModel]] = {"text": KE2NT, "linear": LinearClassifier}
+
+# parameters of the constructors that are not part of an architecture
 _NOT_ARCHITECTURE = {"self", "bank", "classes", "weights", "preprocessing"}
 
 
 def head_class(head: object) -> type[ExpressionModel]:
-    """The model class of a head.
+    """Return the model class of a head.
 
     Raises:
         ModelError: The head is unknown.
@@ -49,10 +51,10 @@ def build_model(
     """Build a recognizer.
 
     Args:
-        architecture: What a model's `architecture` gives: "head" ("text", the default, or
-            "linear") and the options of that model's constructor.
-        bank: Text embeddings; needed for the text head, and names the classes where given.
-        classes: Class names in index order; needed for a linear head without a bank.
+        architecture: A model's `architecture`: "head" ("text", the default, or "linear") and the
+            options of that model's constructor.
+        bank: Text embeddings; required for the text head; their classes are those of the model.
+        classes: Class names in index order; required for a linear head without a bank.
         weights: Initial weights of the encoder: None, "timm", "imagenet" or a local file.
         preprocessing: From pixels to the input.
         **options: Keys of `architecture` that replace those in it.
@@ -63,20 +65,23 @@ def build_model(
     Raises:
         ModelError: An option is unknown or the model cannot be built.
         LabelError: Bank and classes disagree, or a linear head has no classes.
-        CheckpointError: Initial weights cannot be had or do not fit.
+        CheckpointError: Initial weights are not available or do not fit.
     """
-    described = {**(architecture or {}), **options}
-    cls = head_class(described.pop("head", "text"))
-    known = inspect.signature(cls.__init__).parameters.keys() - _NOT_ARCHITECTURE
-    for name in described.keys() - known:
+    description = {**(architecture or {}), **options}
+    cls = head_class(description.pop("head", "text"))
+
+    parameters = inspect.signature(cls.__init__).parameters.keys() - _NOT_ARCHITECTURE
+    for name in description.keys() - parameters:
         raise ModelError(
             f"unknown option {name!r} of a {cls.head} head",
-            expected=f"one of {', '.join(sorted(known))}",
-            hint=did_you_mean(name, known),
+            expected=f"one of {', '.join(sorted(parameters))}",
+            hint=did_you_mean(name, parameters),
         )
-    if bank is not None and classes is not None:
+
+    if classes is None:
+        classes = () if bank is None else bank.classes
+    elif bank is not None:
         check_same_labels(classes, bank.classes, where="the text bank")
-    names = tuple(classes if classes is not None else bank.classes if bank is not None else ())
     return cls.from_architecture(
-        described, classes=names, bank=bank, weights=weights, preprocessing=preprocessing
+        description, classes=tuple(classes), bank=bank, weights=weights, preprocessing=preprocessing
     )

@@ -13,9 +13,11 @@ from torch import Tensor, nn
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.errors import ModelError
-from ke2nt.models.backbones import Stem
 from ke2nt.models.base import ExpressionModel
+from ke2nt.models.encoder_options import EncoderOptions
 from ke2nt.models.output import KE2NTOutput
+from ke2nt.models.stage_options import StageOptions
+from ke2nt.models.timm_models import Stem
 from ke2nt.models.transformation import TransformationNetwork
 from ke2nt.runtime.l2_normalize import l2_normalize
 
@@ -23,24 +25,25 @@ __all__ = ["KE2NT"]
 
 
 class KE2NT(ExpressionModel):
-    """ExpressionModel of KE2NT (https://arxiv.org/abs/2409.08598).
+    """Recognizer of KE2NT (https://arxiv.org/abs/2409.08598).
 
     f_e = projection(backbone(x)), f_n = M(f_e), logits_k = s · cos(f_e, t_k). The text embeddings
-    are frozen and no part of the state dict. Projection, M and logits are computed in float32 under
-    autocast too: in bfloat16 a cosine times 100 is off by tenths.
+    are frozen and not part of the state dict. Projection, M and logits are computed in float32
+    under autocast too: in bfloat16 a cosine times 100 is off by tenths.
 
-    With attention heads, each stage i of the encoder has a projection of its own to the text space,
+    With attention heads, each stage i of the encoder has its own projection to the text space,
     f_i = projection_i(pooled_i); text embeddings, s and M are shared. The model's embedding is the
     weighted sum of the stages' directions, f_e = Σ_i w_i f_i / ‖f_i‖, so that its cosine with t_k
     ranks the classes as the weighted sum of the stages' cosines does.
 
     Args:
         bank: Text embeddings (K, D) of the classes.
-        backbone: timm name or alias of the image encoder.
+        backbone: Image encoder: timm name or alias, the dotted path of a class or factory, or a
+            module; see `create_backbone`. A model built with a module cannot be saved.
         image_size: Side of the square input in pixels.
         stem: First layers of the encoder, see `create_backbone`.
         drop_path: Rate of stochastic depth, None for the encoder's default.
-        backbone_options: Further options of the timm model, plain JSON values.
+        backbone_options: Further arguments of the encoder, plain JSON values.
         reduction: Width of M is D / reduction; 4 as published.
         logit_scale: s > 0; None for the bank's.
         learn_logit_scale: Learn log s from there, unbounded.
@@ -52,7 +55,7 @@ class KE2NT(ExpressionModel):
 
     Raises:
         ModelError: The model cannot be built from these options.
-        CheckpointError: Initial weights cannot be had or do not fit.
+        CheckpointError: Initial weights are not available or do not fit.
 
     Example:
         >>> model = KE2NT(bank, "resnet18", image_size=64, stem="small")
@@ -65,7 +68,7 @@ class KE2NT(ExpressionModel):
     def __init__(
         self,
         bank: TextBank,
-        backbone: str = "resnet18",
+        backbone: str | nn.Module = "resnet18",
         image_size: int = 112,
         *,
         stem: Stem = "standard",
@@ -79,33 +82,35 @@ class KE2NT(ExpressionModel):
         weights: str | Path | None = None,
         preprocessing: Preprocessing | None = None,
     ) -> None:
-        super().__init__(
-            backbone,
-            image_size,
+        options = EncoderOptions(
+            backbone=backbone,
+            image_size=image_size,
             stem=stem,
             drop_path=drop_path,
-            backbone_options=backbone_options,
+            backbone_options=backbone_options or {},
             dropout=dropout,
-            attention=attention,
-            weights=weights,
-            preprocessing=preprocessing,
+            attention=None if attention is None else StageOptions.from_dict(attention),
         )
+        super().__init__(options, weights=weights, preprocessing=preprocessing)
+
         scale = bank.logit_scale if logit_scale is None else logit_scale
         if not 0 < scale < math.inf:
             raise ModelError("logit_scale is out of range", expected="above 0", found=scale)
-        dim = bank.dim
+
+        # one projection for each stage; features of the right width need none
+        self.dim = dim = bank.dim
         *side, last = (
             nn.Linear(width, dim) if width != dim else nn.Identity() for width in self.stage_widths
         )
         self.side_projections = nn.ModuleList(side)
         self.projection = last
         self.transformation = TransformationNetwork(dim, reduction)
+
         self.log_logit_scale = (
             nn.Parameter(torch.tensor(math.log(scale))) if learn_logit_scale else None
         )
         self._logit_scale = logit_scale
         self._reduction = reduction
-        self.dim = dim
         self.set_bank(bank)
 
     def set_bank(self, bank: TextBank) -> None:
@@ -113,7 +118,7 @@ class KE2NT(ExpressionModel):
 
         A logit scale that was neither given nor learned follows the bank. Of a calibration, a
         temperature stays, flagged as transferred; vector scaling is dropped, and so are the
-        figures on the model card.
+        metrics on the model card.
 
         Args:
             bank: Text embeddings of the new classes, of the same encoder.
@@ -123,16 +128,19 @@ class KE2NT(ExpressionModel):
         """
         if bank.dim != self.dim:
             raise ModelError(
-                "text embeddings of another width",
+                "the text embeddings have another width",
                 expected=f"{self.dim}, as the model was built with",
                 found=bank.dim,
                 hint="Build the bank with the text encoder that the model was trained with.",
             )
         text = bank.embeddings.detach().to(self.transformation.down.weight, copy=True)
-        old = getattr(self, "text_embeddings", None)
-        if old is not None and not torch.equal(text, old):
+
+        # calibration and metrics were measured with the old texts
+        previous = getattr(self, "text_embeddings", None)
+        if previous is not None and not torch.equal(text, previous):
             self.calibration = self.calibration and self.calibration.for_other_texts()
-            self.card = {key: v for key, v in self.card.items() if key != "evaluations"}
+            self.card = {key: value for key, value in self.card.items() if key != "evaluations"}
+
         self.register_buffer("text_embeddings", text, persistent=False)
         self._bank = bank
 
@@ -157,7 +165,7 @@ class KE2NT(ExpressionModel):
 
     @property
     def architecture(self) -> dict[str, Any]:
-        """Plain JSON value that `ke2nt.models.build.build_model` makes the same model from."""
+        """Plain JSON value from which `ke2nt.models.build.build_model` builds the same model."""
         return {
             **super().architecture,
             "reduction": self._reduction,
@@ -175,7 +183,7 @@ class KE2NT(ExpressionModel):
         weights: str | Path | None = None,
         preprocessing: Preprocessing | None = None,
     ) -> Self:
-        """A model from the keys of `architecture` other than "head"; the bank names the classes.
+        """Build a model from the keys of `architecture` other than "head".
 
         Raises:
             ModelError: There is no bank.
@@ -185,21 +193,23 @@ class KE2NT(ExpressionModel):
         return cls(bank, **architecture, weights=weights, preprocessing=preprocessing)
 
     def forward(self, images: Tensor) -> KE2NTOutput:
-        """Logits and both embeddings of a batch.
+        """Compute logits and both embeddings of a batch.
 
         Args:
             images: (B, 3, image_size, image_size), floating, normalized by `preprocessing`.
 
         Returns:
-            logits (B, K) and embeddings (B, D), float32 under autocast too; with
-            attention heads also `stages` and `attention`.
+            logits (B, K) and embeddings (B, D), float32 under autocast too; with attention heads
+            also `stages` and `attention`.
 
         Raises:
             ModelError: The images have another shape or dtype.
         """
         pooled, attention = self.stage_features(images)
         projections = (*self.side_projections, self.projection)
+
         with torch.autocast(images.device.type, enabled=False):
+            # (B, D) embedding of each stage, in the dtype of the weights
             dtype = self.transformation.down.weight.dtype
             stages = [
                 project(self.dropout(features).to(dtype))
@@ -207,6 +217,7 @@ class KE2NT(ExpressionModel):
             ]
             if self.fusion is None:
                 return self._match(stages[0])
+
             directions = [l2_normalize(stage) for stage in stages]
             return self._match(self.fusion(directions)).replace(
                 stages=tuple(self._match(direction) for direction in directions),
@@ -216,6 +227,7 @@ class KE2NT(ExpressionModel):
     def _match(self, expression: Tensor) -> KE2NTOutput:
         """Embeddings (B, D) with their logits and neutral embeddings."""
         wide = torch.promote_types(expression.dtype, torch.float32)
+        # (B, K) cosine of every image with every class
         cosine = l2_normalize(expression.to(wide)) @ self.text_embeddings.to(wide).T
         neutral = self.transformation(expression)
         return KE2NTOutput(self.logit_scale * cosine, expression, neutral)

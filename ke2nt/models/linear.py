@@ -11,9 +11,11 @@ from torch import Tensor, nn
 
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.errors import LabelError
-from ke2nt.models.backbones import Stem
 from ke2nt.models.base import ExpressionModel
+from ke2nt.models.encoder_options import EncoderOptions
 from ke2nt.models.output import KE2NTOutput
+from ke2nt.models.stage_options import StageOptions
+from ke2nt.models.timm_models import Stem
 
 __all__ = ["LinearClassifier"]
 
@@ -21,16 +23,17 @@ __all__ = ["LinearClassifier"]
 class LinearClassifier(ExpressionModel):
     """Image encoder → Linear(width, K), trained with cross-entropy.
 
-    With attention heads, each stage of the encoder has a linear layer of its own, and the model's
-    logits are the weighted sum of theirs.
+    With attention heads, each stage of the encoder has its own linear layer, and the model's logits
+    are the weighted sum of theirs.
 
     Args:
         classes: Class names in index order.
-        backbone: timm name or alias of the image encoder.
+        backbone: Image encoder: timm name or alias, the dotted path of a class or factory, or a
+            module; see `create_backbone`. A model built with a module cannot be saved.
         image_size: Side of the square input in pixels.
         stem: First layers of the encoder, see `create_backbone`.
         drop_path: Rate of stochastic depth, None for the encoder's default.
-        backbone_options: Further options of the timm model, plain JSON values.
+        backbone_options: Further arguments of the encoder, plain JSON values.
         dropout: Probability of dropping a pooled feature in training.
         attention: Options of heads with attention on several stages, see `StageOptions`; None for
             one head.
@@ -38,9 +41,9 @@ class LinearClassifier(ExpressionModel):
         preprocessing: From pixels to the input; None for the usual mean and standard deviation.
 
     Raises:
-        LabelError: Class names are absent or repeated.
+        LabelError: Class names are missing or repeated.
         ModelError: The model cannot be built from these options.
-        CheckpointError: Initial weights cannot be had or do not fit.
+        CheckpointError: Initial weights are not available or do not fit.
     """
 
     head = "linear"
@@ -48,7 +51,7 @@ class LinearClassifier(ExpressionModel):
     def __init__(
         self,
         classes: Sequence[str],
-        backbone: str = "resnet18",
+        backbone: str | nn.Module = "resnet18",
         image_size: int = 112,
         *,
         stem: Stem = "standard",
@@ -61,19 +64,21 @@ class LinearClassifier(ExpressionModel):
     ) -> None:
         if not classes or len(set(classes)) < len(classes):
             raise LabelError(
-                "class names are absent or repeated", expected="distinct names", found=list(classes)
+                "class names are missing or repeated",
+                expected="distinct names",
+                found=list(classes),
             )
-        super().__init__(
-            backbone,
-            image_size,
+        options = EncoderOptions(
+            backbone=backbone,
+            image_size=image_size,
             stem=stem,
             drop_path=drop_path,
-            backbone_options=backbone_options,
+            backbone_options=backbone_options or {},
             dropout=dropout,
-            attention=attention,
-            weights=weights,
-            preprocessing=preprocessing,
+            attention=None if attention is None else StageOptions.from_dict(attention),
         )
+        super().__init__(options, weights=weights, preprocessing=preprocessing)
+
         self._classes = tuple(classes)
         *side, last = (nn.Linear(width, len(self._classes)) for width in self.stage_widths)
         self.side_classifiers = nn.ModuleList(side)
@@ -99,11 +104,11 @@ class LinearClassifier(ExpressionModel):
         weights: str | Path | None = None,
         preprocessing: Preprocessing | None = None,
     ) -> Self:
-        """A model from the keys of `architecture` other than "head"; a bank is not used."""
+        """Build a model from the keys of `architecture` other than "head"; a bank is not used."""
         return cls(classes, **architecture, weights=weights, preprocessing=preprocessing)
 
     def forward(self, images: Tensor) -> KE2NTOutput:
-        """Logits and pooled features of a batch.
+        """Compute logits and pooled features of a batch.
 
         Args:
             images: (B, 3, image_size, image_size), floating, normalized by `preprocessing`.
@@ -117,6 +122,7 @@ class LinearClassifier(ExpressionModel):
         """
         pooled, attention = self.stage_features(images)
         classifiers = (*self.side_classifiers, self.classifier)
+
         with torch.autocast(images.device.type, enabled=False):
             stages = []
             for classify, features in zip(classifiers, pooled, strict=True):
@@ -126,6 +132,7 @@ class LinearClassifier(ExpressionModel):
                 stages.append(KE2NTOutput(logits.to(wide), features))
             if self.fusion is None:
                 return stages[0]
+
             fused = self.fusion([stage.logits for stage in stages])
             return KE2NTOutput(
                 fused, stages[-1].embeddings, stages=tuple(stages), attention=attention

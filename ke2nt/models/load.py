@@ -1,4 +1,4 @@
-"""Load a saved model of any head, and send one to the hub."""
+"""Load a saved model of any head, and upload one to the hub."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ def load_model(name: str | Path) -> ExpressionModel:
         The model on the CPU, in evaluation mode.
 
     Raises:
-        CheckpointError: A file is absent, altered, or does not fit.
+        CheckpointError: A file is missing, altered, or does not fit; or a model from the hub needs
+            the code of a module that is not imported.
         LabelError: The parts of the folder disagree on the label set.
-        ModelError: The head is unknown.
+        ModelError: The head is unknown, or the image encoder cannot be built.
     """
     saved = read_folder(find_model_folder(name))
     return head_class(saved.architecture.get("head")).from_saved(saved, where=name)
@@ -43,15 +44,15 @@ def push_to_hub(
     dtype: torch.dtype = torch.float32,
     message: str = "Upload a ke2nt model",
 ) -> str:
-    """Send a model to the Hugging Face Hub: its folder as it is saved, card included.
+    """Upload a model to the Hugging Face Hub: the folder that `save_pretrained` writes, with card.
 
     `load_model(hub_id)` then loads it anywhere.
 
     Args:
-        model: The model; `model.card` is what its card states, under the name of the hub id.
+        model: The model; the card states the facts in `model.card`, under the name of the hub id.
         hub_id: "user/name".
-        private: Whether a repository that is made now is private.
-        dtype: Of the weights as they are sent.
+        private: Whether a new repository is private.
+        dtype: Type of the weights in the repository.
         message: Commit message.
 
     Returns:
@@ -66,9 +67,11 @@ def push_to_hub(
             expected='"user/name"; "ke2nt/…" are models of the package',
             found=repr(hub_id),
         )
+
     card = model.card
-    with tempfile.TemporaryDirectory() as aside:
-        folder = Path(aside) / "model"
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "model"
+        # the name is that of this upload only
         model.card = {**card, "name": hub_id}
         try:
             model.save_pretrained(folder, dtype=dtype)

@@ -19,13 +19,16 @@ def batch_norms(model: nn.Module) -> list[_BatchNorm]:
 
 @contextmanager
 def keep_statistics(model: nn.Module) -> Iterator[None]:
-    """Let batches be normalized by their own statistics without changing the kept ones."""
-    kept = [(layer, dict(layer._buffers)) for layer in batch_norms(model)]
-    for layer, buffers in kept:  # new tensors: autograd would notice a change in place
+    """Let batches be normalized by their own statistics without changing the stored ones."""
+    stored = [(layer, dict(layer._buffers)) for layer in batch_norms(model)]
+
+    # new tensors, as autograd would notice a change in place
+    for layer, buffers in stored:
         for name, value in buffers.items():
             layer._buffers[name] = None if value is None else value.clone()
+
     try:
         yield
     finally:
-        for layer, buffers in kept:
+        for layer, buffers in stored:
             layer._buffers.update(buffers)

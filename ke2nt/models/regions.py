@@ -18,7 +18,7 @@ def corner_side(side: int) -> int:
 
 
 def corner_means(features: Tensor) -> Tensor:
-    """Means over four overlapping corners of a feature map.
+    """Average a feature map over four overlapping corners.
 
     Args:
         features: (B, C, H, W).
@@ -26,30 +26,35 @@ def corner_means(features: Tensor) -> Tensor:
     Returns:
         (B, 4·C): top left, top right, bottom left, bottom right.
     """
-    high, wide = corner_side(features.shape[2]), corner_side(features.shape[3])
-    rows = (features[:, :, :high], features[:, :, -high:])
-    corners = [part for row in rows for part in (row[..., :wide], row[..., -wide:])]
-    return torch.cat([corner.mean(dim=(2, 3)) for corner in corners], dim=1)
+    height, width = corner_side(features.shape[2]), corner_side(features.shape[3])
+
+    means = []
+    for rows in (features[:, :, :height], features[:, :, -height:]):
+        for corner in (rows[..., :width], rows[..., -width:]):
+            means.append(corner.mean(dim=(2, 3)))
+    return torch.cat(means, dim=1)
 
 
 def feature_map(features: Tensor, *, channels_last: bool, prefix: int) -> Tensor:
-    """Any encoder's unpooled features as (B, C, H, W).
+    """Bring any encoder's unpooled features to the form (B, C, H, W).
 
     Args:
         features: (B, C, H, W), (B, H, W, C), or (B, prefix + H·H, C) tokens of a square grid.
         channels_last: Whether four dimensions are (B, H, W, C).
-        prefix: Tokens before the grid's.
+        prefix: Tokens before those of the grid.
 
     Raises:
-        ModelError: There is no such map in them.
+        ModelError: The features are no such map.
     """
     if features.ndim == 4:
         return features.permute(0, 3, 1, 2) if channels_last else features
+
     if features.ndim == 3:
         tokens = features[:, prefix:]
         side = round(tokens.shape[1] ** 0.5)
         if side * side == tokens.shape[1] > 0:
             return tokens.transpose(1, 2).unflatten(2, (side, side))
+
     raise ModelError(
         "the backbone has no feature map to take regions of",
         expected="(batch, channels, height, width), or the tokens of a square grid",

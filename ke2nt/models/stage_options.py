@@ -1,4 +1,4 @@
-"""What attention heads are made of: a plain description that a saved model keeps."""
+"""Options of attention heads, as a saved model keeps them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ class StageOptions:
         block: Attention on each stage's map: "channel_spatial", "channel", "spatial" or "none".
         reduction: Channels over hidden units of the channel attention.
         kernel: Side of the spatial attention's convolution, odd.
-        fusion: "learned": weights of the stages are trained, equal at first. "fixed": they stay.
+        fusion: "learned": the weights of the stages are trained, equal at first. "fixed": they are
+            constant.
         fusion_weights: Fixed weights, shallow to deep, of any positive sum; None for equal ones.
 
     Raises:
@@ -43,21 +44,22 @@ class StageOptions:
         if weights is not None:
             weights = tuple(map(float, weights))
             object.__setattr__(self, "fusion_weights", weights)
-        checks = {
+
+        requirements = {
             "stages from 1 to 6": 1 <= self.stages <= MOST_STAGES,
             f"block one of {', '.join(get_args(BlockKind))}": self.block in get_args(BlockKind),
             "reduction of at least 1": self.reduction >= 1,
             "an odd kernel": self.kernel % 2 == 1 and self.kernel > 0,
             "fusion learned or fixed": self.fusion in get_args(FusionKind),
             "no fusion_weights where fusion is learned": weights is None or self.fusion == "fixed",
-            "one fusion weight a stage, none below 0, not all 0": weights is None
+            "one fusion weight for each stage, none below 0, not all 0": weights is None
             or (len(weights) == self.stages and min(weights) >= 0 and sum(weights) > 0),
         }
-        wrong = [text for text, good in checks.items() if not good]
-        if wrong:
+        violated = [requirement for requirement, is_met in requirements.items() if not is_met]
+        if violated:
             raise ModelError(
-                "the attention heads are not valid",
-                expected="; ".join(wrong),
+                "the options of the attention heads are not valid",
+                expected="; ".join(violated),
                 found=self.to_dict(),
             )
 
@@ -78,9 +80,11 @@ class StageOptions:
         """Inverse of `to_dict`.
 
         Raises:
-            ModelError: A key is unknown or a value not valid.
+            ModelError: A key is unknown, or a value is not valid.
         """
         try:
             return cls(**value)
         except TypeError as error:
-            raise ModelError("the attention heads are not valid", found=error) from error
+            raise ModelError(
+                "the options of the attention heads are not valid", found=error
+            ) from error

@@ -17,11 +17,11 @@ __all__ = ["Fusion", "StageBranch", "StageFeatures", "StageMaps"]
 
 
 class StageFeatures(NamedTuple):
-    """What the stages of an encoder see in B images, shallow to deep.
+    """Features of the stages of an encoder for B images, shallow to deep.
 
     Attributes:
         pooled: (B, C_i) of each stage; a single one for a plain encoder.
-        attention: (B, h_i, w_i) spatial weights of each stage; empty where there are none.
+        attention: (B, h_i, w_i) spatial weights of each stage; empty without spatial attention.
     """
 
     pooled: tuple[Tensor, ...]
@@ -31,12 +31,12 @@ class StageFeatures(NamedTuple):
 class StageMaps(Backbone):
     """An image encoder that gives the feature maps of its deepest stages.
 
-    timm's own account of a family's stages is used (`feature_info`, `forward_intermediates`); what
-    lies behind the last stage is removed. A family with one resolution (ViT) has as many stages as
-    blocks, of which evenly spaced ones are taken, the last one included.
+    The stages of a family are those that timm names (`feature_info`, `forward_intermediates`);
+    layers behind the last stage are removed. A family with one resolution (ViT) has as many stages
+    as blocks, of which evenly spaced ones are used, the last one included.
 
     Args:
-        backbone: The encoder; its network is taken over.
+        backbone: The encoder; its network is changed and becomes part of this one.
         count: Number of stages.
         image_size: Side of the square input in pixels.
 
@@ -45,7 +45,7 @@ class StageMaps(Backbone):
         layered: Whether the family normalizes by layer; such maps come before any normalization.
 
     Raises:
-        ModelError: The family does not tell its stages, or has fewer.
+        ModelError: The family does not name its stages, or has fewer.
     """
 
     def __init__(self, backbone: Backbone, count: int, image_size: int) -> None:
@@ -60,6 +60,8 @@ class StageMaps(Backbone):
         self._indices = _stage_indices([info["reduction"] for info in net.feature_info], count)
         net.prune_intermediate_layers(self._indices, prune_norm=True, prune_head=True)
         self.layered = any(isinstance(module, nn.LayerNorm) for module in net.modules())
+
+        # a forward pass tells the widths, and must leave batch statistics unchanged
         training = net.training
         net.eval()
         with torch.no_grad():
@@ -81,14 +83,21 @@ class StageMaps(Backbone):
 
 
 def _stage_indices(reductions: Sequence[int], count: int) -> list[int]:
-    """Positions of the stages that are used, ascending."""
+    """Indices of the stages to use, ascending.
+
+    Args:
+        reductions: Input pixels per cell along a side, for each stage.
+        count: How many stages.
+    """
     stages = len(reductions)
     if count > stages:
         raise ModelError(
-            "the backbone has fewer stages than are to have a head",
+            "the backbone has too few stages for the requested heads",
             expected=f"model.attention.stages of at most {stages}",
             found=count,
         )
+
+    # evenly spaced blocks of a ViT; else the deepest stages
     if len(set(reductions)) == 1:
         return [stages * (i + 1) // count - 1 for i in range(count)]
     return list(range(stages - count, stages))
@@ -100,7 +109,7 @@ class StageBranch(nn.Module):
     Args:
         channels: Channels of the map.
         options: Kind and size of the attention.
-        normalize: Normalize the channels of each place first, as families do that normalize by
+        normalize: Normalize the channels of each position first, for families that normalize by
             layer.
     """
 
@@ -112,7 +121,7 @@ class StageBranch(nn.Module):
         )
 
     def forward(self, maps: Tensor) -> tuple[Tensor, Tensor | None]:
-        """(B, C, h, w) → (B, C), and the spatial weights (B, h, w) where there are any."""
+        """(B, C, h, w) → (B, C), and the spatial weights (B, h, w) or None."""
         if self.norm is not None:
             maps = self.norm(maps.movedim(1, -1)).movedim(-1, 1)
         maps, places = self.attention(maps)

@@ -11,11 +11,12 @@ import torch
 
 from ke2nt.banks.geometry import arrange
 from ke2nt.banks.text_bank import TextBank
+from ke2nt.checkpoints.initial_weights import NAMED_WEIGHTS
 from ke2nt.config.schema import TextConfig, TrainConfig
 from ke2nt.data.augmentation import BatchAugmentation
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.losses.build import build_objective
-from ke2nt.models.base import KNOWN_STATISTICS, ExpressionModel
+from ke2nt.models.base import ExpressionModel
 from ke2nt.models.build import build_model
 from ke2nt.training.augmented_images import AugmentedImages
 from ke2nt.training.device import Compute
@@ -73,7 +74,7 @@ def prepare_engine(
         data=data,
         state=build_state(config, model, compute),
         compute=compute,
-        loss=build_objective(config.loss, config.model.attention),
+        loss=build_objective(config.loss, config.model.attention).to(compute.device),
         images=augmented_images(config, model, compute),
         provenance=provenance or {},
     )
@@ -156,7 +157,7 @@ def _build_model(
         }
 
     # Weights with known statistics are normalized by these.
-    usual = None if options.weights in KNOWN_STATISTICS else preprocessing
+    usual = None if options.weights in NAMED_WEIGHTS else preprocessing
     return build_model(architecture, **labels, weights=options.weights, preprocessing=usual)
 
 
@@ -190,7 +191,7 @@ def trainer_parts(
         "model": state.model,
         "ema": state.ema,
         "optimizer": state.optimizer,
-        "loss": build_objective(config.loss, config.model.attention),
+        "loss": build_objective(config.loss, config.model.attention).to(compute.device),
         "accelerator": compute,
         "augment": augmented_images(config, model, compute).augment,
         "display": Display(quiet=quiet),

@@ -7,10 +7,10 @@ import torch
 from ke2nt.app.face_embedder import MOST_FACES, FaceEmbedder
 from ke2nt.app.face_match import match_face
 from ke2nt.app.vocabulary import Vocabulary
-from ke2nt.checkpoints.calibration import Calibration
 from ke2nt.data.images import decode
 from ke2nt.errors import ImageReadError
 from ke2nt.explain.occlusion import cover_regions
+from ke2nt.models.calibration import Calibration
 from ke2nt.predict.classify import FaceClassifier
 from ke2nt.predict.detections import Detection
 

@@ -31,7 +31,7 @@ def test_the_table_is_read_whole():
     assert RULES.layers["generation/networks"] < RULES.layers["training"]
     assert RULES.layers["training"] < RULES.layers["generation"]
     assert max(RULES.layers, key=RULES.layers.__getitem__) == "__main__"
-    assert RULES.heavy["timm"] == ("models/backbones.py",)
+    assert RULES.heavy["timm"] == ("models/timm_models.py",)
     assert RULES.heavy["PIL"][:3] == ("data/images.py", "drawn/", "predict/annotate.py")
     assert RULES.heavy["pydantic"] == ("config/", "prompts/")
     folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
@@ -125,4 +125,4 @@ def test_a_cycle_is_found(tmp_path):
 )
 def test_a_heavy_import_out_of_place_is_found(tmp_path, source):
     assert len(heavy_problems(tree(tmp_path / "a", models___x=source), RULES)) == 1
-    assert heavy_problems(tree(tmp_path / "b", models___backbones=source), RULES) == []
+    assert heavy_problems(tree(tmp_path / "b", models___timm_models=source), RULES) == []

@@ -18,6 +18,7 @@ from ke2nt.banks.text_bank import TextBank
 from ke2nt.cli import main as command_line
 from ke2nt.evaluation.image_encoders import get_image_encoder
 from ke2nt.models.ke2nt import KE2NT
+from ke2nt.models.load import load_model
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("docs/*.md"))}
@@ -123,7 +124,9 @@ def test_extending(tmp_path, monkeypatch, model):
     torch.testing.assert_close(page.loss.item(), sum(slow) / 4, atol=1e-3, rtol=1e-3)
     assert page.small(images).logits.shape == (4, 3)
     assert page.small.backbone.width == 48
-    assert (tmp_path / "tiny-model" / "config.json").is_file()
+    named = KE2NT(model.bank, f"{page.__name__}.FaceNet", 32, backbone_options={"width": 48})
+    named.save_pretrained("tiny-model")
+    assert load_model("tiny-model").backbone.width == 48
     assert [s.label for s in page.split.samples] == [1]
     assert page.letters.raw.shape == (8, 26)
 

@@ -8,10 +8,10 @@ import torch
 from warmed_models import CLASSES, SIZE, warmed
 
 from ke2nt.banks.text_bank import TextBank
-from ke2nt.checkpoints.calibration import Calibration
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.data.sample import FaceSample, FaceSplit
 from ke2nt.data.tensors import FaceTensors
+from ke2nt.models.calibration import Calibration
 from ke2nt.models.ke2nt import KE2NT
 from ke2nt.models.linear import LinearClassifier
 

@@ -172,10 +172,10 @@ def test_plain_models_keep_the_names_of_their_weights(bank):
     ("options", "words"),
     [
         ({"stages": 9}, "stages from 1 to 6"),
-        ({"stages": 6}, "fewer stages"),
+        ({"stages": 6}, "too few stages"),
         ({"kernel": 4}, "odd kernel"),
         ({"fusion_weights": [1, 1, 1]}, "where fusion is learned"),
-        ({"fusion": "fixed", "fusion_weights": [1, 1]}, "one fusion weight a stage"),
+        ({"fusion": "fixed", "fusion_weights": [1, 1]}, "one fusion weight for each stage"),
         ({"color": 1}, "color"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from safetensors.torch import load_file
 
 from ke2nt.checkpoints import bundled
 from ke2nt.checkpoints.bundled import bundled_models
+from ke2nt.checkpoints.card import model_card
 from ke2nt.errors import CheckpointError
 from ke2nt.models.load import load_model, push_to_hub
 
@@ -34,7 +36,7 @@ def test_a_model_of_the_package_is_found_by_name(package, model, images):
 
 def test_a_package_without_models_says_so_and_asks_no_hub(package, monkeypatch):
     monkeypatch.setattr(huggingface_hub, "snapshot_download", None)
-    with pytest.raises(CheckpointError, match=r"carries no model 'ferplus-resnet18'.*ke2nt train"):
+    with pytest.raises(CheckpointError, match=r"has no model 'ferplus-resnet18'.*ke2nt train"):
         load_model("ke2nt/ferplus-resnet18")
 
 
@@ -51,7 +53,9 @@ def test_the_shipped_ones_are_whole():
         assert sum(f.stat().st_size for f in folder.iterdir()) <= 25_000_000
         loaded = load_model(f"ke2nt/{name}")
         assert loaded.calibration is not None
-        assert "## Figures" in (folder / "README.md").read_text()
+        card = (folder / "README.md").read_text(encoding="utf-8")
+        assert "## Metrics" in card
+        assert card == model_card(json.loads((folder / "config.json").read_text(encoding="utf-8")))
 
 
 def test_half_precision_is_half_the_size_and_computes_in_full(model, tmp_path, images):
@@ -142,5 +146,5 @@ def test_a_refusal_of_the_hub_is_one_clear_error(hub, model, monkeypatch):
         raise OSError("401 Unauthorized")
 
     monkeypatch.setattr(LocalHub, "create_repo", refuse)
-    with pytest.raises(CheckpointError, match=r"sent to the hub.*401.*hf auth login"):
+    with pytest.raises(CheckpointError, match=r"uploaded to the hub.*401.*hf auth login"):
         push_to_hub(model, "ada/faces")

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from ke2nt.checkpoints.calibration import Calibration
 from ke2nt.checkpoints.model_folder import update_folder
 from ke2nt.data.sample import FaceSample, FaceSplit
 from ke2nt.errors import CheckpointError, ModelError
 from ke2nt.evaluation.evaluate_model import decode_for_model, evaluate_model
 from ke2nt.evaluation.predictions import compute_predictions
+from ke2nt.models.calibration import Calibration
 from ke2nt.models.load import load_model
 
 VECTOR = Calibration("vector", weight=(1.0, 2.0, 0.5, 1.0), bias=(0.0, -1.0, 3.0, 0.1))

@@ -176,7 +176,7 @@ def test_linear_head(linear, images):
     total.backward()
     assert all(p.grad is not None for p in linear.parameters())
     for classes in ((), ("fear", "fear")):
-        with pytest.raises(LabelError, match="absent or repeated"):
+        with pytest.raises(LabelError, match="missing or repeated"):
             LinearClassifier(classes, "mobilenetv3_small_050", 32)
 
 
@@ -213,7 +213,7 @@ def test_build_model_names_what_is_wrong(bank):
         build_model(small, classes=("a", "b"))
     with pytest.raises(LabelError, match="label sets differ"):
         build_model(small, bank=bank, classes=("a", "b"))
-    with pytest.raises(LabelError, match="absent"):
+    with pytest.raises(LabelError, match="missing or repeated"):
         build_model(small, head="linear")
 
 

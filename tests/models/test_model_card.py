@@ -8,12 +8,13 @@ import re
 import pytest
 import yaml
 
-from ke2nt.checkpoints.calibration import Calibration
 from ke2nt.checkpoints.card import model_card
-from ke2nt.checkpoints.card_facts import DATASETS, evaluation_facts, public_text, run_facts
+from ke2nt.checkpoints.card_facts import evaluation_facts, public_text, run_facts
+from ke2nt.checkpoints.dataset_facts import DATASETS
 from ke2nt.checkpoints.model_folder import update_folder
 from ke2nt.datasets.catalog import READERS
 from ke2nt.errors import CheckpointError
+from ke2nt.models.calibration import Calibration
 
 CONFIG = {
     "seed": 29,
@@ -77,13 +78,13 @@ def test_a_run_is_described(run):
         "FER+ (rule majority)",
         "25060 for training",
         "labels: MIT",
-        "| accuracy (WAR) | 86.1 | 85.0 to 87.0 |",
-        "| contempt | 20 | 30.0 | 10.0 to 50.0 |",
+        "| accuracy (WAR) | 86.1 | 85.0–87.0 |",
+        "| contempt | 20 | 30.0 | 10.0–50.0 |",
         "| fear | 0 | – | – |",
         "chosen on these images",
         "contempt (recall 30 %, 20 images)",
         "- **seed**: 29",
-        "- **kept epoch**: 7",
+        "- **selected epoch**: 7",
         "`ke2nt train x data.root=DIR --out DIR`",
         "ke2nt train config.yaml data.root=DIR --out runs/again",
     ):
@@ -139,7 +140,7 @@ def test_calibration_is_stated_with_its_command(run):
         "T = 1.8, fitted on ferplus val (rule majority)",
         "0.0600 before, 0.0110 after",
         "cross-fitted in 5 folds",
-        "below 0.440 should be withheld: 81.0 % of the faces were answered there, 4.9 %",
+        "confidence below 0.440: on these images 81.0 % were above it; 4.9 % of those were wrong",
         "--dataset ferplus --root DIR --split val --option rule=majority --method temperature "
         "--max-risk 0.05",
     ):

@@ -9,12 +9,12 @@ from PIL import Image
 
 import ke2nt
 from ke2nt.banks.text_bank import TextBank
-from ke2nt.checkpoints.calibration import Calibration
 from ke2nt.data.images import decode
 from ke2nt.data.sample import FaceSample, FaceSplit
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.errors import ConfigError, DataError, LabelError, ModelError, TextEncoderError
 from ke2nt.evaluation.predictions import compute_predictions
+from ke2nt.models.calibration import Calibration
 from ke2nt.models.linear import LinearClassifier
 from ke2nt.predict.intensity import compute_intensity
 from ke2nt.predict.recognizer import Recognizer

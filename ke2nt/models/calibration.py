@@ -18,29 +18,30 @@ __all__ = ["Calibration", "Method"]
 Method = Literal["temperature", "vector"]
 
 _STORED_NAMES = {"metrics": "figures"}  # attribute → key in saved models
+_ATTRIBUTES = {key: attribute for attribute, key in _STORED_NAMES.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """Maps logits z (…, K) to logits whose softmax is calibrated; fitted after training.
 
-    "temperature": z / T. "vector": w ⊙ z + b, one weight and one bias a class. Both are from Guo et
-    al., "On Calibration of Modern Neural Networks" (ICML 2017), section 4.2. Temperature scaling
-    never changes an answer; vector scaling may.
+    "temperature": z / T. "vector": w ⊙ z + b, one weight and one bias for each class. Both are from
+    Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017), section 4.2. Temperature
+    scaling never changes a prediction; vector scaling may.
 
     Attributes:
         method: "temperature" or "vector".
         temperature: T > 0; 1 for vector scaling.
-        weight: w, K values, for vector scaling alone.
-        bias: b, K values, for vector scaling alone.
-        min_confidence: Below this calibrated probability the best answer should be withheld, in
-            [0, 1]; None where no threshold was chosen.
+        weight: w, K values, only for vector scaling.
+        bias: b, K values, only for vector scaling.
+        min_confidence: Predictions with a calibrated probability below it should be withheld, in
+            [0, 1]; None if no threshold was chosen.
         threshold: What the threshold was chosen for, plain JSON, such as {"target": "risk",
             "value": 0.05, "risk": 0.049, "coverage": 0.81}.
         fitted_on: The data, plain JSON: dataset, split, reader options, n.
         metrics: ECE and log-loss before and after, plain JSON; stored as "figures".
         transferred: Whether the class texts have changed since it was fitted, so that it is only a
-            guess there.
+            guess for them.
 
     Raises:
         ModelError: A value is out of range.
@@ -57,28 +58,33 @@ class Calibration:
     transferred: bool = False
 
     def __post_init__(self) -> None:
-        vector = self.method == "vector"
-        for name in ("weight", "bias") if vector else ():
-            values = tuple(float(v) for v in getattr(self, name) or ())
-            object.__setattr__(self, name, values)
-        weight, bias = self.weight or (), self.bias or ()
-        if (
-            self.method not in get_args(Method)
-            or not 0 < self.temperature < math.inf
-            or bool(weight) != vector
-            or len(weight) != len(bias)
-            or not all(map(math.isfinite, (*weight, *bias)))
-            or not (self.min_confidence is None or 0 <= self.min_confidence <= 1)
-        ):
+        # stored as lists, and numbers of any kind
+        if self.method == "vector":
+            for name in ("weight", "bias"):
+                values = tuple(float(value) for value in getattr(self, name) or ())
+                object.__setattr__(self, name, values)
+
+        if not (self._has_valid_scaling() and self._has_valid_threshold()):
+            names = ("method", "temperature", "weight", "bias", "min_confidence")
             raise ModelError(
                 "the calibration is not valid",
                 expected="temperature above 0, or as many finite weights as biases; "
                 "min_confidence from 0 to 1",
-                found=", ".join(
-                    f"{name}={getattr(self, name)}"
-                    for name in ("method", "temperature", "weight", "bias", "min_confidence")
-                ),
+                found=", ".join(f"{name}={getattr(self, name)}" for name in names),
             )
+
+    def _has_valid_scaling(self) -> bool:
+        weight, bias = self.weight or (), self.bias or ()
+        return (
+            self.method in get_args(Method)
+            and 0 < self.temperature < math.inf
+            and bool(weight) == (self.method == "vector")
+            and len(weight) == len(bias)
+            and all(map(math.isfinite, (*weight, *bias)))
+        )
+
+    def _has_valid_threshold(self) -> bool:
+        return self.min_confidence is None or 0 <= self.min_confidence <= 1
 
     @property
     def figures(self) -> Mapping[str, Any]:
@@ -87,7 +93,7 @@ class Calibration:
         return self.metrics
 
     def apply(self, logits: Tensor) -> Tensor:
-        """Calibrated logits.
+        """Calibrate logits.
 
         Args:
             logits: (…, K), floating, as the model gives them.
@@ -100,9 +106,10 @@ class Calibration:
         """
         if self.weight is None or self.bias is None:
             return logits / self.temperature
+
         if logits.shape[-1] != len(self.weight):
             raise ModelError(
-                "the calibration is of another label set",
+                "the calibration was fitted for another label set",
                 expected=f"{len(self.weight)} classes",
                 found=logits.shape[-1],
             )
@@ -110,7 +117,7 @@ class Calibration:
         return logits * weight.to(logits) + bias.to(logits)
 
     def for_other_texts(self) -> Calibration | None:
-        """What is left of it when the class texts change.
+        """Return what remains of it when the class texts change.
 
         A temperature stays, flagged as `transferred` and without its threshold; vector scaling
         means nothing for other classes.
@@ -120,13 +127,13 @@ class Calibration:
         return replace(self, transferred=True, min_confidence=None, threshold={})
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON value."""
-        value = {
-            _STORED_NAMES.get(k, k): list(v) if isinstance(v, tuple) else v
-            for k, v in asdict(self).items()
-        }
+        """Plain JSON value, without the fields that the method does not use."""
         unused = ("weight", "bias") if self.method == "temperature" else ("temperature",)
-        return {k: v for k, v in value.items() if k not in unused}
+        return {
+            _STORED_NAMES.get(name, name): list(value) if isinstance(value, tuple) else value
+            for name, value in asdict(self).items()
+            if name not in unused
+        }
 
     @classmethod
     def from_dict(cls, value: Any, *, where: object = None) -> Self:
@@ -136,10 +143,7 @@ class Calibration:
             CheckpointError: The stored value is not a calibration.
         """
         try:
-            fields = {
-                "metrics" if k == _STORED_NAMES["metrics"] else k: v for k, v in value.items()
-            }
-            return cls(**fields)
+            return cls(**{_ATTRIBUTES.get(key, key): item for key, item in value.items()})
         except (AttributeError, TypeError, ValueError, ModelError) as error:
             raise CheckpointError(
                 "the stored calibration is not valid", found=error, where=where

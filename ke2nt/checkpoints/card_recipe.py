@@ -1,0 +1,80 @@
+"""The recipe on a model card: versions, configuration, and the commands that make it again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from ke2nt._version import __version__
+from ke2nt.checkpoints.card_sections import is_drawn
+
+__all__ = ["recipe_section"]
+
+_THRESHOLD_OPTIONS = {
+    "risk": "--max-risk",
+    "coverage": "--coverage",
+    "confidence": "--min-confidence",
+}
+
+
+def recipe_section(config: Mapping[str, Any], card: Mapping[str, Any]) -> str:
+    """How the model was made, and the commands that make it again."""
+    lines = ["## Recipe\n"]
+    for name, value in _origin(config, card).items():
+        if value is not None:
+            lines.append(f"- **{name}**: {value}")
+
+    if card.get("command"):
+        lines.append(f"\nMade with `{card['command']}`.")
+    if card.get("config"):
+        settings = yaml.safe_dump(card["config"], sort_keys=False, allow_unicode=True)
+        commands = _train_command(card) + _calibrate_command(config.get("calibration"), card)
+        lines += [
+            "\nTo make it again, save this as config.yaml:\n",
+            f"```yaml\n{settings}```\n",
+            f"```bash\n{commands}```",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _origin(config: Mapping[str, Any], card: Mapping[str, Any]) -> dict[str, Any]:
+    """Facts about how the model came to be; None for those that are not known."""
+    provenance = config.get("provenance") or {}
+    versions, machine = provenance.get("versions") or {}, provenance.get("machine") or {}
+    return {
+        "seed": card.get("seed", provenance.get("seed")),
+        "selected epoch": provenance.get("epoch"),
+        "initial weights": (provenance.get("initial_weights") or {}).get("source"),
+        "ke2nt": versions.get("ke2nt", __version__),
+        "revision": provenance.get("revision"),
+        "torch": versions.get("torch"),
+        "machine": machine.get("accelerator") or machine.get("processor"),
+    }
+
+
+def _train_command(card: Mapping[str, Any]) -> str:
+    # drawn faces have no folder
+    root = "" if is_drawn(card) else " data.root=DIR"
+    return f"ke2nt train config.yaml{root} --out runs/again\n"
+
+
+def _calibrate_command(calibration: Mapping[str, Any] | None, card: Mapping[str, Any]) -> str:
+    """The command that calibrated the model; "" if it is not known."""
+    fitted_on = (calibration or {}).get("fitted_on") or {}
+    if not calibration or not fitted_on.get("dataset"):
+        return ""
+
+    words = ["ke2nt calibrate runs/again --dataset", fitted_on["dataset"]]
+    if not is_drawn(card):
+        words += ["--root DIR"]
+    words += ["--split", fitted_on["split"]]
+    for name, value in (fitted_on.get("options") or {}).items():
+        words.append(f"--option {name}={value}")
+    words += ["--method", calibration["method"]]
+
+    threshold = calibration.get("threshold") or {}
+    if threshold:
+        words += [_THRESHOLD_OPTIONS[threshold["target"]], str(threshold["value"])]
+    return " ".join(words) + "\n"

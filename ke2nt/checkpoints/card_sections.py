@@ -1,0 +1,162 @@
+"""Sections of a model card: training data, metrics, calibration, limits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ke2nt.checkpoints.dataset_facts import DATASETS
+from ke2nt.runtime.formatting import percent, percent_cell
+
+__all__ = [
+    "calibration_section",
+    "data_section",
+    "describe_data",
+    "is_drawn",
+    "limits_section",
+    "metrics_section",
+]
+
+_LOW_RECALL = 0.5
+_FEW = 50
+_CALIBRATION_METRICS = frozenset(
+    {"n", "folds", "ece_before", "ece_after", "nll_before", "nll_after"}
+)
+_LIMITS = """\
+- It is made for single, roughly frontal, cropped faces. Masks, strong side views, small or dark
+  faces, and faces of children lower its accuracy.
+- It is not documented who is in the training images. Expect other error rates for other ages, skin
+  tones, genders and cultures, and measure them on the people you intend to serve.
+- It was evaluated on images of one dataset; with other cameras and in other places it will perform
+  worse.
+"""
+
+
+def describe_data(facts: Mapping[str, Any]) -> str:
+    """Name dataset, split and reader options: "ferplus val (rule majority)"."""
+    return f"{facts['dataset']} {facts['split']}{_describe_options(facts.get('options'))}"
+
+
+def is_drawn(card: Mapping[str, Any]) -> bool:
+    """Whether the model has only been trained on drawn faces."""
+    return (card.get("data") or {}).get("name") == "drawn" and not card.get("adapted")
+
+
+def data_section(card: Mapping[str, Any]) -> str:
+    """What the model was trained on."""
+    data = card.get("data")
+    if not data:
+        return "## Training data\n\nNot recorded.\n"
+
+    facts = DATASETS.get(data["name"])
+    samples = data.get("samples") or {}
+    options = _describe_options(data.get("options"))
+    lines = [
+        f"- **Dataset**: {facts.title if facts else data['name']}{options}",
+        f"- **Images**: {samples.get('train', '?')} for training, "
+        f"{samples.get('val', '?')} for choosing the epoch",
+    ]
+    if facts:
+        lines += [f"- **Content**: {facts.content}", f"- **License of the data**: {facts.license}"]
+    else:
+        lines.append("- **License of the data**: unknown; ask whoever supplied it")
+
+    if adapted := card.get("adapted"):
+        lines.append(
+            f"- **Adapted** to {adapted['images']} images of {adapted['dataset']} "
+            f"{adapted['split']} with the method {adapted['method']}, without their labels"
+        )
+    return "## Training data\n\n" + "\n".join(lines) + "\n"
+
+
+def metrics_section(evaluation: Mapping[str, Any], calibration: Mapping[str, Any] | None) -> str:
+    """Metrics of one evaluation, overall and for each class."""
+    intervals = evaluation["intervals"]
+    averaged = ", each averaged with its mirror image" if evaluation.get("flip_tta") else ""
+    lines = [
+        f"## Metrics: {describe_data(evaluation)}\n",
+        f"{evaluation['n']:,} images{averaged}. Intervals are 95 % bootstrap intervals over the "
+        "images.\n",
+        "| metric | % | 95 % interval |",
+        "|---|---:|---:|",
+        _row("accuracy (WAR)", evaluation["accuracy"], intervals.get("accuracy")),
+        _row("mean class recall (UAR)", evaluation["uar"], intervals.get("uar")),
+        _row("macro-F1", evaluation["macro_f1"], intervals.get("macro_f1")),
+        "\n| class | images | recall % | 95 % interval |",
+        "|---|---:|---:|---:|",
+    ]
+    for row in evaluation["per_class"]:
+        lines.append(_row(row["name"], row["recall"], row["recall_interval"], row["support"]))
+
+    lines += [f"\n{note}" for note in evaluation.get("notes") or ()]
+    if calibration and calibration["method"] == "vector" and not evaluation.get("calibrated"):
+        lines.append(
+            "\nThese metrics were measured before vector scaling, which may change predictions."
+        )
+    return "\n".join(lines) + "\n"
+
+
+def calibration_section(calibration: Mapping[str, Any] | None) -> str:
+    """How the probabilities were calibrated, and the confidence threshold."""
+    if not calibration:
+        return "## Calibration\n\nNone: the probabilities are scores, not chances.\n"
+
+    fitted_on, metrics = calibration.get("fitted_on") or {}, calibration.get("figures") or {}
+    method = "Vector scaling"
+    if calibration["method"] == "temperature":
+        method = f"Temperature scaling, T = {calibration['temperature']:.4g}"
+    origin = f", fitted on {describe_data(fitted_on)}" if fitted_on.get("dataset") else ""
+    sentences = [f"{method}{origin}."]
+
+    if calibration.get("transferred"):
+        sentences.append("The class texts have changed since, so it is only a guess for them.")
+    elif metrics.keys() >= _CALIBRATION_METRICS:
+        sentences.append(
+            f"Expected calibration error {metrics['ece_before']:.4f} before, "
+            f"{metrics['ece_after']:.4f} after; log-loss {metrics['nll_before']:.4f} before, "
+            f"{metrics['nll_after']:.4f} after ({metrics['n']:,} images; after: cross-fitted in "
+            f"{metrics['folds']} folds)."
+        )
+    if calibration.get("min_confidence") is not None:
+        sentences.append(_describe_threshold(calibration))
+    return "## Calibration\n\n" + " ".join(sentences) + "\n"
+
+
+def limits_section(card: Mapping[str, Any]) -> str:
+    """Where the model fails, with the classes it recognizes badly."""
+    drawn = ""
+    if is_drawn(card):
+        drawn = "- It was trained on drawn faces only and is of no use on photographs.\n"
+
+    weak: dict[str, str] = {}
+    for evaluation in card.get("evaluations") or ():
+        for row in evaluation["per_class"]:
+            recall, support = row["recall"], row["support"]
+            if recall is not None and (recall < _LOW_RECALL or support < _FEW):
+                described = f"{row['name']} (recall {percent(recall, 0)}, {support} images)"
+                weak[row["name"]] = described
+    weak_classes = ""
+    if weak:
+        weak_classes = f"- Weak, or evaluated on few images: {'; '.join(weak.values())}.\n"
+    return f"## Limits\n\n{drawn}{_LIMITS}{weak_classes}"
+
+
+def _row(name: str, value: float | None, interval: Sequence[float] | None, *cells: object) -> str:
+    """A table row: name, further cells, value and interval in percent."""
+    columns = (name, *cells, percent_cell(value), percent_cell(interval or None))
+    return "| " + " | ".join(map(str, columns)) + " |"
+
+
+def _describe_threshold(calibration: Mapping[str, Any]) -> str:
+    threshold = calibration.get("threshold") or {}
+    covered = percent(threshold.get("coverage", 1))
+    risk = threshold.get("risk")
+    wrong = "" if risk is None else f"; {percent(risk)} of those were wrong"
+    return (
+        f"Withhold predictions with a confidence below {calibration['min_confidence']:.3f}: "
+        f"on these images {covered} were above it{wrong}."
+    )
+
+
+def _describe_options(options: Mapping[str, Any] | None) -> str:
+    return f" ({', '.join(f'{k} {v}' for k, v in options.items())})" if options else ""

@@ -1,0 +1,77 @@
+"""config.json of a model folder: its keys, and the checks when it is read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ke2nt.errors import CheckpointError
+
+__all__ = ["CONFIG", "FORMAT_VERSION", "KIND", "check_card", "read_config"]
+
+CONFIG = "config.json"
+FORMAT_VERSION = 1
+KIND = "ke2nt-model"
+_REQUIRED: Mapping[str, type] = {
+    "classes": list,
+    "preprocessing": dict,
+    "architecture": dict,
+    "provenance": dict,
+    "digests": dict,
+}
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read a config.json.
+
+    Raises:
+        CheckpointError: It cannot be read, is of another kind or format, or lacks a key.
+    """
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError("the model's configuration cannot be read", where=path) from error
+
+    if not isinstance(config, dict) or config.get("kind") != KIND:
+        raise CheckpointError(
+            "not a saved ke2nt model",
+            expected=f'"kind": "{KIND}"',
+            found=config.get("kind") if isinstance(config, dict) else type(config).__name__,
+            where=path,
+        )
+    if config.get("format_version") != FORMAT_VERSION:
+        raise CheckpointError(
+            "unknown format of a saved model",
+            expected=f"format_version {FORMAT_VERSION}",
+            found=config.get("format_version"),
+            where=path,
+            hint="A newer ke2nt may have written it: pip install --upgrade ke2nt",
+        )
+
+    wrong = [name for name, kind in _REQUIRED.items() if not isinstance(config.get(name), kind)]
+    if wrong:
+        raise CheckpointError(
+            "the model's configuration is incomplete", expected=", ".join(wrong), where=path
+        )
+    return config
+
+
+def check_card(card: Any, *, where: Path) -> dict[str, Any]:
+    """Return the facts for the model card, {} if there are none.
+
+    Raises:
+        CheckpointError: A part of them is not a mapping.
+    """
+    if card is None:
+        return {}
+
+    parts = [card]
+    if isinstance(card, dict):
+        parts += [card[key] for key in ("data", "config", "predict") if card.get(key) is not None]
+        evaluations = card.get("evaluations") or []
+        parts += evaluations if isinstance(evaluations, list) else [evaluations]
+    if not all(isinstance(part, dict) for part in parts):
+        raise CheckpointError("the facts for the model card are damaged", where=where)
+    return dict(card)
