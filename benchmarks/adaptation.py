@@ -206,7 +206,7 @@ def source_model(args: argparse.Namespace, pair: str, seed: int, changes: Sequen
     if not run.finished:
         first = settings(args, pair, seed, [c for c in changes if c == "REGIONS"])
         begin = first.source_run().model_copy(update={"out": str(run.path)})
-        train(begin, resume=run.begun, quiet=args.quiet)
+        train(begin, resume=run.exists, quiet=args.quiet)
     return str(run.path)
 
 
@@ -220,7 +220,7 @@ def run_row(
         config = settings(args, pair, seed, changes)
         start = PAIRS[pair].start or source_model(args, pair, seed, changes)
         update = {"out": str(folder), "start": start}
-        adapt(config.model_copy(update=update), resume=run.begun, quiet=args.quiet)
+        adapt(config.model_copy(update=update), resume=run.exists, quiet=args.quiet)
     facts = run.read("adaptation.json")
     before, after = facts["figures"]["before"], facts["figures"]["after"]
     return {

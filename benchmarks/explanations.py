@@ -119,7 +119,7 @@ def trained_here(out: Path, changes: list[str]) -> ExpressionModel:
     if not run.finished:
         shared = [f"out={run.path}", "model.attention=true", "select={rule: last, every: 1000}"]
         config = load_config("quickstart", [*shared, *changes])
-        train(config, resume=run.begun)
+        train(config, resume=run.exists)
     return load_model(run.path)
 
 

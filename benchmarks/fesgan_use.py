@@ -75,14 +75,14 @@ def run_row(row: Row, folder: Path, seed: int, args: argparse.Namespace) -> None
     """Train one row; pretrain its generator first, if that is not done."""
     shared = [f"data.root={args.root}", f"seed={seed}", *row.overrides, *args.overrides]
     config = load_config(args.config, [*shared, f"out={folder}"], FesganConfig)
-    begun = RunDirectory(folder).begun
+    begun = RunDirectory(folder).exists
     if not needs_generator(row):
         train(config, resume=begun, quiet=args.quiet)
         return
     first = RunDirectory(source(args.out, row, seed))
     if not first.finished:
         stage = load_config(args.config, [*shared, f"out={first.path}"], FesganConfig)
-        pretrain(stage, resume=first.begun, quiet=args.quiet)
+        pretrain(stage, resume=first.exists, quiet=args.quiet)
     train_jointly(config, resume=begun, quiet=args.quiet)
 
 

@@ -41,7 +41,7 @@ SETTINGS = (
 
 def start(run: Path) -> subprocess.Popen[bytes]:
     """Begin a run, or go on with it."""
-    begun = RunDirectory(run).begun
+    begun = RunDirectory(run).exists
     words = ["--resume", str(run)] if begun else ["quickstart", *SETTINGS, f"out={run}"]
     return subprocess.Popen(
         [sys.executable, "-m", "ke2nt", "train", *words, "--quiet"],

@@ -70,7 +70,7 @@ def train_row(row: Row, folder: Path, seed: int, args: argparse.Namespace) -> No
     """Train one row as an ordinary run, or go on with it."""
     shared = [f"data.root={args.root}", f"out={folder}", f"seed={seed}"]
     config = load_config(args.config, [*shared, *row.overrides, *args.overrides])
-    train(config, resume=RunDirectory(folder).begun, quiet=args.quiet)
+    train(config, resume=RunDirectory(folder).exists, quiet=args.quiet)
 
 
 def run_rows(

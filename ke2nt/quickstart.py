@@ -12,8 +12,8 @@ from ke2nt.datasets.catalog import get_reader
 from ke2nt.evaluation.evaluate_model import evaluate_model
 from ke2nt.evaluation.score import Evaluation
 from ke2nt.models.load import load_model
+from ke2nt.pages.training_page import write_training_report
 from ke2nt.training.run_directory import RunDirectory
-from ke2nt.training.run_page import write_run_report
 from ke2nt.training.train_recognizer import train
 
 __all__ = ["QuickstartResult", "quickstart"]
@@ -52,14 +52,15 @@ def quickstart(
     images = FaceTensors(test, config.model.image_size)
     evaluation = evaluate_model(model, images)
     result.run.write("test_metrics.json", evaluation.to_dict())
-    write_run_report(
-        result.run,
-        config,
-        model,
-        evaluation,
-        result.progress,
-        images,
-        model.provenance,
+    write_training_report(
+        result.run.report,
+        config=config.model_dump(mode="json"),
+        model=model,
+        evaluation=evaluation,
+        images=images,
+        records=result.progress.records,
+        best_epoch=result.progress.best_epoch,
+        provenance=model.provenance,
         title="ke2nt quickstart: drawn faces, unseen people",
     )
     return QuickstartResult(result.run, evaluation, time.perf_counter() - started)

@@ -63,7 +63,7 @@ def adapt(
     # of several processes, only the main one shows progress
     quiet = quiet or not is_main()
     run = RunDirectory(config.out)
-    with run.kept_if_used():
+    with run.discard_unless_used():
         return _adapt(config, run, resume=resume, quiet=quiet, command=command)
 
 
@@ -125,7 +125,7 @@ def _train_source(config: AdaptConfig, quiet: bool) -> Path:
     settings = config.source_run()
     run = RunDirectory(settings.out)
     if not run.finished:
-        train(settings, resume=run.begun, quiet=quiet, command=_COMMAND)
+        train(settings, resume=run.exists, quiet=quiet, command=_COMMAND)
     return run.path
 
 

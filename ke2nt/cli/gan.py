@@ -71,7 +71,7 @@ def _settings(
         )
     if resume is not None:
         resumed_alone(command, resume, {"--out": out})
-        place = resume if RunDirectory(resume).begun else resume / "synthesis"
+        place = resume if RunDirectory(resume).exists else resume / "synthesis"
         settings = RunDirectory(place).load_config(FesganConfig)
         return settings.model_copy(update={"out": str(resume)})
     assert config is not None

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from ke2nt.config.schema import OptimConfig, TrainConfig
-from ke2nt.config.section import Section
+from ke2nt.config.section import FREE_ON_RESUME, MAY_MOVE, Section
 from ke2nt.runtime.extensions import is_dotted_path
 from ke2nt.runtime.suggest import did_you_mean
 
@@ -44,7 +44,9 @@ class TargetConfig(Section):
         description="Dataset of `ke2nt data list`, or dotted path to your own Reader class.",
     )
     root: str | None = Field(
-        None, description="Dataset folder; for `folder` also a folder of unsorted images."
+        None,
+        description="Dataset folder; for `folder` also a folder of unsorted images.",
+        json_schema_extra=FREE_ON_RESUME,
     )
     options: dict[str, Any] = Field(default_factory=dict, description="Options of the reader.")
     split: str | None = Field(
@@ -59,8 +61,16 @@ class TargetConfig(Section):
     limit: int | None = Field(
         None, ge=1, description="Largest number of images, spread evenly over the split."
     )
-    memory: Literal["auto", "ram", "lazy"] = Field("auto", description="As data.memory.")
-    workers: int = Field(2, ge=0, le=64, description="Decoding threads or processes.")
+    memory: Literal["auto", "ram", "lazy"] = Field(
+        "auto", description="As data.memory.", json_schema_extra=FREE_ON_RESUME
+    )
+    workers: int = Field(
+        2,
+        ge=0,
+        le=64,
+        description="Decoding threads or processes.",
+        json_schema_extra=FREE_ON_RESUME,
+    )
 
 
 class AdaptSection(Section):
@@ -117,6 +127,7 @@ class AdaptSection(Section):
         None,
         description="Prompt set for the source images, such as one that names their style; the "
         "saved model has text.prompts, which then describe the target.",
+        json_schema_extra=MAY_MOVE,
     )
     choose: Literal["last", "information", "source"] = Field(
         "last",
@@ -129,7 +140,9 @@ class AdaptConfig(TrainConfig):
     """One adaptation: a source model, trained first unless `start` is set, moved to a target."""
 
     start: str | None = Field(
-        None, description="Saved model to start from; null trains one in OUT/source."
+        None,
+        description="Saved model to start from; null trains one in OUT/source.",
+        json_schema_extra=FREE_ON_RESUME,
     )
     source_optim: OptimConfig | None = Field(
         None, description="Optimizer of the source training; null uses optim."

@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from ke2nt.config.schema import AugmentConfig, Beta, Section, TrainConfig
+from ke2nt.config.schema import AugmentConfig, Beta, TrainConfig
+from ke2nt.config.section import FREE_ON_RESUME, MAY_MOVE, Section
 
 __all__ = [
     "CriticAugmentConfig",
@@ -88,7 +89,9 @@ class GanOptimConfig(Section):
     epochs: int = Field(100, ge=1, description="Number of epochs.")
     ema: float = Field(0.995, gt=0.0, lt=1.0, description="Decay of the generator's average.")
     not_finite: Literal["stop", "skip"] = Field(
-        "stop", description="If a loss is NaN or infinite: stop and save the batch, or skip it."
+        "stop",
+        description="If a loss is NaN or infinite: stop and save the batch, or skip it.",
+        json_schema_extra=FREE_ON_RESUME,
     )
 
 
@@ -154,6 +157,7 @@ class GanConfig(Section):
         "ke2nt/ferplus-resnet18",
         description="Frozen recognizer whose features represent identity, a name or folder; or "
         "`code`: the generator's latent codes, which need no labels.",
+        json_schema_extra=MAY_MOVE,
     )
     identity_stage: int = Field(2, ge=0, description="Stage of that recognizer's image encoder.")
     flip: bool = Field(True, description="Also train on mirror images.")
@@ -165,7 +169,9 @@ class JointConfig(Section):
     """Stage 2: joint training of recognizer and generator."""
 
     generator: str | None = Field(
-        None, description="Folder of a pretraining run; null pretrains first, in OUT/synthesis."
+        None,
+        description="Folder of a pretraining run; null pretrains first, in OUT/synthesis.",
+        json_schema_extra=FREE_ON_RESUME,
     )
     frozen: bool = Field(False, description="Keep the pretrained generator unchanged.")
     share: float = Field(0.5, ge=0.0, le=4.0, description="Synthetic images per real image.")

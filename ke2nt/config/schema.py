@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from ke2nt.config.attention import AttentionConfig
 from ke2nt.config.extra_loss import ExtraLossConfig
 from ke2nt.config.pretrain import PretrainConfig
-from ke2nt.config.section import Section
+from ke2nt.config.section import FREE_ON_RESUME, MAY_MOVE, Section
 from ke2nt.runtime.extensions import is_dotted_path
 
 __all__ = [
@@ -34,10 +34,14 @@ class ExtraConfig(Section):
     """Synthetic faces added to the training images: a folder of them, or a frozen generator."""
 
     folder: str | None = Field(
-        None, description="Image folder, a folder a class, as the reader `folder` takes it."
+        None,
+        description="Image folder, a folder a class, as the reader `folder` takes it.",
+        json_schema_extra=FREE_ON_RESUME,
     )
     generator: str | None = Field(
-        None, description="Run of `ke2nt gan pretrain`, or the folder of its generator."
+        None,
+        description="Run of `ke2nt gan pretrain`, or the folder of its generator.",
+        json_schema_extra=FREE_ON_RESUME,
     )
     share: float = Field(0.3, gt=0.0, lt=1.0, description="Their share of an epoch's images.")
     count: int = Field(
@@ -58,7 +62,11 @@ class DataConfig(Section):
         "ferplus",
         description="Dataset of `ke2nt data list`, or dotted path to your own Reader class.",
     )
-    root: str | None = Field(None, description="The dataset's folder (or manifest file).")
+    root: str | None = Field(
+        None,
+        description="The dataset's folder (or manifest file).",
+        json_schema_extra=FREE_ON_RESUME,
+    )
     options: dict[str, Any] = Field(
         default_factory=dict, description="Further options of the reader, such as {rule: majority}."
     )
@@ -86,8 +94,15 @@ class DataConfig(Section):
         "auto",
         description="Decode once into RAM, or into the accelerator's memory, or each time (lazy); "
         "auto takes RAM where 4 GiB suffice.",
+        json_schema_extra=FREE_ON_RESUME,
     )
-    workers: int = Field(2, ge=0, le=64, description="Decoding threads or processes.")
+    workers: int = Field(
+        2,
+        ge=0,
+        le=64,
+        description="Decoding threads or processes.",
+        json_schema_extra=FREE_ON_RESUME,
+    )
 
 
 class AugmentConfig(Section):
@@ -129,8 +144,13 @@ class TextConfig(Section):
         "minilm",
         description="minilm, open_clip:ARCH/TAG, transformers:ID-or-folder, or the dotted path "
         "of a text encoder class.",
+        json_schema_extra=MAY_MOVE,
     )
-    prompts: str = Field("paper", description="Prompt set: a shipped name or a YAML file.")
+    prompts: str = Field(
+        "paper",
+        description="Prompt set: a shipped name or a YAML file.",
+        json_schema_extra=MAY_MOVE,
+    )
     logit_scale: float | None = Field(
         None, gt=0.0, description="Scale s of the cosine logits; null takes the encoder's own."
     )
@@ -142,12 +162,18 @@ class TextConfig(Section):
         3.0, gt=0.0, description="Epochs in which it climbs, by an equal factor each step."
     )
     bank: str | None = Field(
-        None, description="Folder of a saved TextBank, in place of encoder and prompts."
+        None,
+        description="Folder of a saved TextBank, in place of encoder and prompts.",
+        json_schema_extra=MAY_MOVE,
     )
     geometry: Literal["paper", "centered", "whitened"] = Field(
         "paper", description="Class vectors as they are, less their mean, or made orthonormal."
     )
-    cache_dir: str | None = Field(None, description="Cache folder; null takes the usual place.")
+    cache_dir: str | None = Field(
+        None,
+        description="Cache folder; null takes the usual place.",
+        json_schema_extra=FREE_ON_RESUME,
+    )
 
 
 class ModelConfig(Section):
@@ -175,6 +201,7 @@ class ModelConfig(Section):
         None,
         description="Initial weights: null, timm (its hub), imagenet (the extra of that name, for "
         "tf_efficientnet_lite0), or a local file.",
+        json_schema_extra=FREE_ON_RESUME,
     )
     reduction: int = Field(4, ge=1, description="Bottleneck of the transformation network, D/r.")
     dropout: float = Field(0.0, ge=0.0, lt=1.0)
@@ -254,7 +281,9 @@ class OptimConfig(Section):
     min_lr: float = Field(0.0, ge=0.0, description="Learning rate at the end of the cosine.")
     ema: float | None = Field(None, gt=0.0, lt=1.0, description="Decay of the weight average.")
     not_finite: Literal["stop", "skip"] = Field(
-        "stop", description="A loss that is not finite: stop with the batch saved, or skip it."
+        "stop",
+        description="A loss that is not finite: stop with the batch saved, or skip it.",
+        json_schema_extra=FREE_ON_RESUME,
     )
     sync_batch_norm: bool = Field(
         True, description="With several processes: normalize over the images of all of them."
@@ -286,28 +315,36 @@ class TrainConfig(Section):
     """One training run."""
 
     seed: int = Field(29, ge=0, lt=2**31)
-    out: str = Field("runs/run", description="Run directory.")
-    device: str = Field("auto", description="auto, cpu, cuda or mps.")
+    out: str = Field("runs/run", description="Run directory.", json_schema_extra=FREE_ON_RESUME)
+    device: str = Field(
+        "auto", description="auto, cpu, cuda or mps.", json_schema_extra=FREE_ON_RESUME
+    )
     precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="auto: bf16 autocast on CPUs and GPUs that compute in it, else fp32."
+        "auto",
+        description="auto: bf16 autocast on CPUs and GPUs that compute in it, else fp32.",
+        json_schema_extra=FREE_ON_RESUME,
     )
     deterministic: bool = Field(
         False, description="Only operations that give the same bits each time; slower on GPUs."
     )
     compile: bool = Field(
-        False, description="Compile the model with torch.compile; the first step takes minutes."
+        False,
+        description="Compile the model with torch.compile; the first step takes minutes.",
+        json_schema_extra=FREE_ON_RESUME,
     )
     cuda_graphs: bool = Field(
         False,
         description="On one GPU: record a step's forward and backward pass as a CUDA graph and "
         "replay it.",
+        json_schema_extra=FREE_ON_RESUME,
     )
-    keep_checkpoints: int = Field(2, ge=1)
+    keep_checkpoints: int = Field(2, ge=1, json_schema_extra=FREE_ON_RESUME)
     checkpoint_every: float = Field(
         0.0,
         ge=0.0,
         description="Least seconds between two checkpoints; 0: one after each epoch. The last "
         "epoch and an interruption always have one.",
+        json_schema_extra=FREE_ON_RESUME,
     )
     data: DataConfig = DataConfig()
     augment: AugmentConfig = AugmentConfig()

@@ -85,7 +85,7 @@ def pretrain(
     """
     check_single_process()
     run = RunDirectory(config.out)
-    with run.kept_if_used():
+    with run.discard_unless_used():
         return _pretrain(config, run, resume=resume, quiet=quiet, command=command)
 
 

@@ -61,11 +61,11 @@ def train(
     if source is None:
         first = RunDirectory(run.path / "synthesis")
         source = str(first.path)
-        begun = resume and first.begun
+        begun = resume and first.exists
         if not (begun and first.finished):
             stage = config.model_copy(update={"out": source})
             pretrain(stage, resume=begun, quiet=quiet, command=command)
-    begun = resume and run.begun
+    begun = resume and run.exists
     prepare = partial(_prepare, source=source)
     return train_recognizer(config, resume=begun, quiet=quiet, command=command, prepare=prepare)
 

@@ -96,8 +96,7 @@ def _train(
 
     task = _build_task(stage, data, compute, preprocessing, values)
     engine = Engine(task, stage, run, data, Display(quiet=quiet))
-    checkpoint = latest_checkpoint(run.checkpoints)
-    progress = engine.fit(engine.restore(checkpoint) if checkpoint else Progress())
+    progress = engine.fit(engine.start(latest_checkpoint(run.checkpoints)))
 
     accuracy = _accuracy(task.state.model.eval(), task.heads.eval(), data.val, values)
     if is_main():

@@ -91,6 +91,10 @@ class Engine:
                 progress = self._run_epoch(progress)
         return progress
 
+    def start(self, checkpoint: Path | None) -> Progress:
+        """Return the progress to start from: a checkpoint's, or that of a new run."""
+        return Progress() if checkpoint is None else self.restore(checkpoint)
+
     def restore(self, checkpoint: Path) -> Progress:
         """Load a checkpoint into the task's state, and return the progress to continue from.
 

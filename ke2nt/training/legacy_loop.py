@@ -154,6 +154,10 @@ class EpochLoop(ABC):
                     raise TrainingStopped
         return progress
 
+    def start(self, checkpoint: Path | None) -> Progress:
+        """As `Engine.start`."""
+        return Progress() if checkpoint is None else self.restore(checkpoint)
+
     def restore(self, checkpoint: Path) -> Progress:
         """Put a checkpoint's state back; where it stands.
 

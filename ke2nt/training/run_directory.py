@@ -1,27 +1,27 @@
 """The run directory: everything that a training run leaves behind.
 
 config.yaml     the resolved configuration
-begun.json      the same, as the run began: it is resumed as it was begun
+begun.json      the same when the run began; a resumed run must match it
 run.json        versions, revision, machine, seed, label set, sizes, unreadable images, status
 split.json      names of the training and validation samples, digests of their labels
-log.jsonl       one record an epoch
-metrics.json    figures of the kept model on the selection split
+log.jsonl       one record for each epoch
+metrics.json    metrics of the kept model on the selection split
 model/          the kept model (`KE2NT.from_pretrained`)
 checkpoints/    resumable states
 pretrain/       the first stage of two, where there is one
-report.html     the page to look at
+report.html     the report page
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, overload
 
 from ke2nt.config.load import Config, config_from_dict, config_to_yaml, read_yaml
+from ke2nt.config.resume import config_changes
 from ke2nt.config.schema import TrainConfig
 from ke2nt.errors import CheckpointError, Ke2ntError, TrainingError
 from ke2nt.runtime.atomic import write_json, write_text
@@ -30,24 +30,15 @@ from ke2nt.training.checkpoint import latest_checkpoint
 
 __all__ = ["RunDirectory"]
 
-_ABOUT_ITSELF = {"config.yaml", "begun.json", "split.json", "run.json"}
-_OF_A_FAULT = {"log.jsonl", "not_finite.json", "not_finite.safetensors"}
-_FREE = {  # where things are, how fast it goes, and what is done once, at the start
-    *("out", "device", "compile", "cuda_graphs", "keep_checkpoints", "checkpoint_every"),
-    *("data.root", "data.workers", "data.memory", "data.extra.folder", "data.extra.generator"),
-    *("text.cache_dir", "model.weights", "start", "target.root", "joint.generator"),
-    *("precision", "optim.not_finite", "gan.optim.not_finite"),  # what a failed step asks for
-}
-_FILES = {  # may lie elsewhere by now
-    *("text.prompts", "text.bank", "text.encoder", "adapt.source_prompts", "gan.identity_space"),
-}
+_DESCRIPTION_FILES = {"config.yaml", "begun.json", "split.json", "run.json"}
+_FAILURE_FILES = {"log.jsonl", "not_finite.json", "not_finite.safetensors"}
 
 
 class RunDirectory:
     """Paths and records of one run.
 
     Args:
-        path: The run's folder.
+        path: Folder of the run.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -69,13 +60,13 @@ class RunDirectory:
         return self.path / "report.html"
 
     @property
-    def begun(self) -> bool:
-        """Whether a run is here, which can be resumed."""
+    def exists(self) -> bool:
+        """Whether the folder holds a run, which can be resumed."""
         return (self.path / "config.yaml").exists()
 
     @property
     def finished(self) -> bool:
-        """Whether a run is here that went on to its end, its figures included.
+        """Whether the folder holds a run that trained to its end and was evaluated.
 
         Raises:
             CheckpointError: `run.json` is damaged.
@@ -85,96 +76,36 @@ class RunDirectory:
         facts = self.read("run.json")
         return isinstance(facts, dict) and facts.get("status") == "finished"
 
+    # Start and resume
+
     def check_free(self, *, command: str = "ke2nt train") -> None:
         """Refuse a folder that holds another run.
 
         Args:
-            command: What starts and resumes such a run, for the message.
+            command: Command that starts and resumes such a run, for the message.
 
         Raises:
-            TrainingError: It holds one.
+            TrainingError: The folder holds a run.
         """
-        if self.begun:
+        if self.exists:
             raise TrainingError(
-                "the run directory holds a run already",
+                "the run directory already holds a run",
                 where=self.path,
-                hint=f"Type: {command} --resume {self.path}, or name another with --out",
+                hint=f"Type: {command} --resume {self.path}, or name another folder with --out",
             )
 
-    @contextmanager
-    def kept_if_used(self) -> Iterator[None]:
-        """Take back a run that fails before anything is learned, so that it can be typed again.
-
-        What it wrote about itself is removed, and its folder where nothing else is in it; its log
-        and a batch that was kept for looking at stay.
-        """
-        begun, before = self.begun, self._others()
-        try:
-            yield
-        except Ke2ntError:
-            if is_main() and not begun and self._others() <= before:
-                with suppress(OSError):  # there is nothing, or the folder holds more
-                    for name in _ABOUT_ITSELF:
-                        (self.path / name).unlink(missing_ok=True)
-                    self.path.rmdir()
-            raise
-
-    def _others(self) -> set[str]:
-        """Names in the folder of what is learned, or is not of ke2nt's."""
-        found = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
-        return found - _ABOUT_ITSELF - _OF_A_FAULT
-
     def create(self, config: TrainConfig, *, command: str = "ke2nt train") -> None:
-        """Start a new run here.
+        """Start a new run in this folder.
 
         Args:
             config: Written as the run's configuration.
-            command: What starts and resumes such a run, for the message.
+            command: Command that starts and resumes such a run, for the message.
 
         Raises:
             TrainingError: The folder holds another run, or cannot be written.
         """
         self.check_free(command=command)
-        self._write_settings({"config.yaml": config_to_yaml(config)})
-
-    def _write_settings(self, texts: Mapping[str, str]) -> None:
-        try:
-            for name, text in texts.items():
-                write_text(self.path / name, text)
-        except OSError as error:
-            raise TrainingError(
-                "cannot write the run directory", where=self.path, found=error
-            ) from error
-
-    @overload
-    def load_config(self) -> TrainConfig: ...
-    @overload
-    def load_config(self, kind: type[Config]) -> Config: ...
-    def load_config(self, kind: type[Any] = TrainConfig) -> Any:
-        """The configuration of the run that is here; its `out` is this folder.
-
-        Args:
-            kind: What it configures; a training run unless given.
-
-        Raises:
-            CheckpointError: There is no run here, or a folder of it leads elsewhere.
-            ConfigError: The configuration is damaged.
-        """
-        path = self.path / "config.yaml"
-        if not path.is_file():
-            raise CheckpointError(
-                "no run to resume", expected="a folder with config.yaml", where=self.path
-            )
-        for folder in (self.checkpoints, self.model):
-            if folder.is_symlink():
-                raise CheckpointError(
-                    "a folder of the run leads elsewhere, and nothing is written there",
-                    where=folder,
-                    found=f"a link to {folder.readlink()}",
-                    hint="Move the folder itself here.",
-                )
-        value = {**read_yaml(path), "out": str(self.path)}  # wherever it has been moved to
-        return config_from_dict(value, kind, where=path)
+        self._write_description({"config.yaml": config_to_yaml(config)})
 
     def begin(
         self,
@@ -184,36 +115,85 @@ class RunDirectory:
         resume: bool,
         command: str = "ke2nt train",
     ) -> None:
-        """Start a run here, or make sure that the one that is here began with the same.
+        """Start a run in this folder, or check that the run in it started with the same settings.
 
         Args:
             config: The resolved configuration.
-            names: What tells the samples of its splits and their labels, kept in `split.json`.
-            resume: Whether the run is expected to be here.
-            command: What resumes such a run, for messages.
+            names: Names and label digests of the run's samples, kept in `split.json`.
+            resume: Whether the folder is expected to hold the run.
+            command: Command that resumes such a run, for messages.
 
         Raises:
             TrainingError: The folder holds another run, or cannot be written.
-            CheckpointError: The images, their labels or the configuration are others than when
-                the run began.
+            CheckpointError: Images, labels or configuration differ from those at the start.
         """
-        begun = resume and (self.path / "split.json").exists()
-        settings = config.model_dump(mode="json")
+        started = resume and (self.path / "split.json").exists()
         with together():
             if is_main() and not resume:
                 self.create(config, command=command)
-            if is_main() and not begun:
-                about = {"begun.json": settings, "split.json": names}
-                self._write_settings({name: json.dumps(value) for name, value in about.items()})
-        if begun:
-            self._check_same(settings, names)
+            if is_main() and not started:
+                settings = config.model_dump(mode="json")
+                description = {"begun.json": settings, "split.json": names}
+                self._write_description({k: json.dumps(v) for k, v in description.items()})
+        if started:
+            self._check_unchanged(config, names)
 
-    def _check_same(self, settings: Mapping[str, Any], names: Mapping[str, Any]) -> None:
+    def newest_checkpoint(self, *, resume: bool) -> Path | None:
+        """Return the checkpoint that a resumed run continues from; None at its start.
+
+        Raises:
+            CheckpointError: The run has ended and its checkpoints are gone: it would start again.
+        """
+        checkpoint = latest_checkpoint(self.checkpoints) if resume else None
+        if resume and checkpoint is None and self.finished:
+            raise CheckpointError(
+                "the run is finished, and its checkpoints have been removed",
+                where=self.path,
+                hint="Use its model, or start a new run in another folder.",
+            )
+        return checkpoint
+
+    @overload
+    def load_config(self) -> TrainConfig: ...
+    @overload
+    def load_config(self, kind: type[Config]) -> Config: ...
+    def load_config(self, kind: type[Any] = TrainConfig) -> Any:
+        """Load the configuration of the run in this folder; its `out` is this folder.
+
+        Args:
+            kind: Class of the configuration.
+
+        Raises:
+            CheckpointError: There is no run here, or a folder of it is a link to elsewhere.
+            ConfigError: The configuration is damaged.
+        """
+        path = self.path / "config.yaml"
+        if not path.is_file():
+            raise CheckpointError(
+                "no run to resume", expected="a folder with config.yaml", where=self.path
+            )
+
+        # The run may come from anyone: nothing is written outside of its folder.
+        for folder in (self.checkpoints, self.model):
+            if folder.is_symlink():
+                raise CheckpointError(
+                    "a folder of the run is a link to another place, and nothing is written there",
+                    where=folder,
+                    found=f"a link to {folder.readlink()}",
+                    hint="Move the folder itself here.",
+                )
+
+        # The folder may have been moved since.
+        value = {**read_yaml(path), "out": str(self.path)}
+        return config_from_dict(value, kind, where=path)
+
+    def _check_unchanged(self, config: TrainConfig, names: Mapping[str, Any]) -> None:
+        """Raise CheckpointError unless the run started with these settings and samples."""
         if not (self.path / "begun.json").is_file():
             raise CheckpointError(
-                "the run was begun by an older version of ke2nt, and cannot be gone on with",
+                "an older version of ke2nt started this run, and it cannot be resumed",
                 where=self.path,
-                hint="Start a new run, with model.weights from its model if you like.",
+                hint="Start a new run; model.weights can start it from this run's model.",
             )
         if self.read("split.json") != names:
             raise CheckpointError(
@@ -221,45 +201,58 @@ class RunDirectory:
                 where=self.path,
                 hint="Start a new run.",
             )
-        changes = _changes(self.read("begun.json"), settings)
+
+        changes = config_changes(self.read("begun.json"), config)
         if changes:
-            key, then, now = changes[0]
+            key, before, now = changes[0]
             raise CheckpointError(
                 "the configuration has changed since the run began",
                 where=self.path / "config.yaml",
-                expected=f"{key}={json.dumps(then)}",
+                expected=f"{key}={json.dumps(before)}",
                 found=json.dumps(now),
-                hint="Put it back, or start a new run.",
+                hint="Restore the value, or start a new run.",
             )
 
-    def newest_checkpoint(self, *, resume: bool) -> Path | None:
-        """Where a run that is resumed goes on from; None at its start.
+    # Failures
 
-        Raises:
-            CheckpointError: The run has ended and its checkpoints are gone: it would start anew.
+    @contextmanager
+    def discard_unless_used(self) -> Iterator[None]:
+        """Remove a run that fails before anything is learned, so that it can be started again.
+
+        Removes the files that describe the run, and the folder if nothing else is in it. The log
+        and a saved batch of a failed step stay.
         """
-        found = latest_checkpoint(self.checkpoints) if resume else None
-        if resume and found is None and self.finished:
-            raise CheckpointError(
-                "the run is finished, and its checkpoints have been removed",
-                where=self.path,
-                hint="Use its model, or start a new run in another folder.",
-            )
-        return found
+        existed, before = self.exists, self._other_files()
+        try:
+            yield
+        except Ke2ntError:
+            if is_main() and not existed and self._other_files() <= before:
+                with suppress(OSError):  # the folder does not exist, or holds more
+                    for name in _DESCRIPTION_FILES:
+                        (self.path / name).unlink(missing_ok=True)
+                    self.path.rmdir()
+            raise
+
+    def _other_files(self) -> set[str]:
+        """Names of results, and of files that are not the run's."""
+        files = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
+        return files - _DESCRIPTION_FILES - _FAILURE_FILES
 
     @contextmanager
     def recorded(self, summary: Mapping[str, Any]) -> Iterator[None]:
-        """Keep `run.json` true while the run goes on, and where it stops."""
+        """Keep the status in `run.json` up to date while the run trains, and when it stops."""
         if is_main():
             self.write("run.json", {"status": "running", **summary})
         try:
             yield
         except BaseException as error:
-            with suppress(OSError):  # a full disk, perhaps: what stopped the run is what to say
+            with suppress(OSError):  # perhaps the disk is full, which the error already says
                 if is_main():
                     stopped = {**summary, "status": f"stopped: {type(error).__name__}"}
                     self.write("run.json", stopped)
             raise
+
+    # Files
 
     def write(self, name: str, value: Any) -> None:
         """Write one JSON file of the run atomically."""
@@ -269,7 +262,7 @@ class RunDirectory:
         """Read one JSON file of the run.
 
         Raises:
-            CheckpointError: It is absent or damaged.
+            CheckpointError: The file is missing or damaged.
         """
         try:
             return json.loads((self.path / name).read_text(encoding="utf-8"))
@@ -279,19 +272,14 @@ class RunDirectory:
             ) from error
 
     def write_log(self, records: list[dict[str, Any]]) -> None:
-        """Replace the log by some records, one JSON line each."""
+        """Replace the log by these records, one JSON line each."""
         write_text(self.path / "log.jsonl", "".join(json.dumps(r) + "\n" for r in records))
 
-
-def _changes(then: Any, now: Any, key: str = "") -> list[tuple[str, Any, Any]]:
-    """Keys of a configuration that decide the result and differ, with both values."""
-    if key in _FREE:
-        return []
-    if isinstance(then, dict) and isinstance(now, dict):
-        return [
-            change
-            for name in then.keys() & now.keys()  # a newer version may have more
-            for change in _changes(then[name], now[name], f"{key}.{name}".lstrip("."))
-        ]
-    moved = key in _FILES and os.sep in str(then) and not Path(then).expanduser().exists()
-    return [] if then == now or moved else [(key, then, now)]
+    def _write_description(self, texts: Mapping[str, str]) -> None:
+        try:
+            for name, text in texts.items():
+                write_text(self.path / name, text)
+        except OSError as error:
+            raise TrainingError(
+                "cannot write the run directory", where=self.path, found=error
+            ) from error

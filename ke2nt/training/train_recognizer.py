@@ -15,6 +15,7 @@ from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.evaluation.evaluate_model import evaluate_model
 from ke2nt.evaluation.score import Evaluation
 from ke2nt.models.load import load_model
+from ke2nt.pages.training_page import write_training_report
 from ke2nt.runtime.distributed import barrier, is_main, join_group
 from ke2nt.runtime.provenance import provenance
 from ke2nt.runtime.seeding import seed_everything, set_deterministic
@@ -22,7 +23,6 @@ from ke2nt.training.attribute_stage import pretrain
 from ke2nt.training.device import choose_compute
 from ke2nt.training.progress import Progress
 from ke2nt.training.run_directory import RunDirectory
-from ke2nt.training.run_page import write_run_report
 from ke2nt.training.setup import prepare_engine
 from ke2nt.training.training_data import TrainingData, load_training_data
 
@@ -31,11 +31,11 @@ __all__ = ["TrainResult", "train"]
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a finished run gives.
+    """What a finished run returns.
 
     Attributes:
         run: The run directory.
-        evaluation: Figures of the kept model on the selection split.
+        evaluation: Evaluation of the kept model on the selection split.
         progress: Log records, best epoch.
         data: The splits, decoded.
     """
@@ -57,24 +57,30 @@ def train(
     """Train as a configuration says; everything is written to the folder `config.out`.
 
     Under `torchrun` or `accelerate launch`, the processes share each batch of `optim.batch_size`
-    images and all evaluations; the main one writes.
+    images and all evaluations; the main process writes.
 
     Args:
-        config: The run's configuration.
-        resume: Go on with the run that is in `config.out`.
-        quiet: No progress on stderr.
-        command: The command line, stored with the run.
+        config: Configuration of the run.
+        resume: Resume the run in `config.out`.
+        quiet: Show no progress.
+        command: The command line, saved with the run.
         prepare: Builds the engine; takes what `prepare_engine` takes.
 
     Raises:
-        Ke2ntError: Anything a user can mend; what was computed before stays in the run directory.
-        TrainingStopped: Ctrl-C; the state has been saved.
+        Ke2ntError: Anything a user can fix; results so far stay in the run directory.
+        TrainingStopped: Ctrl-C or SIGTERM; the state is saved.
     """
     join_group(config.device)
-    quiet = quiet or not is_main()
     run = RunDirectory(config.out)
-    with run.kept_if_used():
-        return _train(config, run, resume=resume, quiet=quiet, command=command, prepare=prepare)
+    with run.discard_unless_used():
+        return _train(
+            config,
+            run,
+            resume=resume,
+            quiet=quiet or not is_main(),
+            command=command,
+            prepare=prepare,
+        )
 
 
 def _train(
@@ -86,6 +92,7 @@ def _train(
     command: str | None,
     prepare: Callable[..., Any],
 ) -> TrainResult:
+    """Load the data, run one or two stages, and evaluate."""
     seed_everything(config.seed)
     set_deterministic(config.deterministic)
     compute = choose_compute(config)
@@ -98,35 +105,56 @@ def _train(
         **provenance(),
     }
     run.begin(config, data.names(), resume=resume)
+
+    # Stage 1 of two leaves weights of the image side.
     image_side, first_stage = None, None
     if config.pretrain is not None:
         image_side, first_stage = pretrain(config, run, data, compute, preprocessing, quiet=quiet)
-    engine = prepare(
-        config,
-        run,
-        data,
-        compute,
-        preprocessing,
-        image_side=image_side,
-        provenance=facts,
-        quiet=quiet,
-    )
-    checkpoint = run.newest_checkpoint(resume=resume)
-    progress = engine.restore(checkpoint) if checkpoint else Progress()
-    summary: dict[str, Any] = {
-        "classes": list(data.classes),
-        "samples": {"train": len(data.train), "val": len(data.val)},
-        "selection": _selection(config, data),
-        "initial_weights": engine.task.state.model.provenance.get("initial_weights"),
-        "unreadable": data.failed(),
-        "provenance": facts,
-    }
+
+    options = {"image_side": image_side, "provenance": facts, "quiet": quiet}
+    engine = prepare(config, run, data, compute, preprocessing, **options)
+    progress = engine.start(run.newest_checkpoint(resume=resume))
+    initial_weights = engine.task.state.model.provenance.get("initial_weights")
+    summary = _summary(config, data, facts, initial_weights)
     if first_stage is not None:
         summary["pretrain"] = first_stage
+
     with run.recorded(summary):
         progress = engine.fit(progress)
     barrier()
     return _finish(config, run, data, compute.device, progress, summary)
+
+
+def _summary(
+    config: TrainConfig, data: TrainingData, facts: dict[str, Any], initial_weights: Any
+) -> dict[str, Any]:
+    """What `run.json` says of a run from its start."""
+    return {
+        "classes": list(data.classes),
+        "samples": {"train": len(data.train), "val": len(data.val)},
+        "selection": _selection(config, data),
+        "initial_weights": initial_weights,
+        "unreadable": data.failed(),
+        "provenance": facts,
+    }
+
+
+def _selection(config: TrainConfig, data: TrainingData) -> dict[str, Any]:
+    """How the kept epoch is chosen, with a warning if that is on the test split."""
+    split, select = data.val.split, config.select
+    best = select.rule == "best"
+    notes = []
+    if select.on == "test" or (best and split.split == "test"):
+        notes.append(
+            "OPTIMISTIC PROTOCOL: the epoch was chosen on the test split; its metrics are too high"
+        )
+    return {
+        "dataset": split.dataset,
+        "split": split.split,
+        "rule": f"best epoch by {select.metric}" if best else "last epoch",
+        "options": dict(config.data.options),
+        "notes": notes,
+    }
 
 
 def _finish(
@@ -137,7 +165,7 @@ def _finish(
     progress: Progress,
     summary: dict[str, Any],
 ) -> TrainResult:
-    """Judge the model as it was saved, in full precision, and write all that is said of it."""
+    """Evaluate the model as it was saved, in full precision, and write metrics, card and report."""
     model = load_model(run.path)
     evaluation = evaluate_model(
         model,
@@ -151,43 +179,29 @@ def _finish(
     result = TrainResult(run, evaluation, progress, data)
     if not is_main():
         return result
-    run.write("metrics.json", {**evaluation.to_dict(), "selection": summary["selection"]})
+
+    selection = summary["selection"]
+    run.write("metrics.json", {**evaluation.to_dict(), "selection": selection})
     finished = {
         "status": "finished",
         "unreadable": data.failed(),
         "best_epoch": progress.best_epoch,
-        "seconds": round(sum(r["seconds"] for r in progress.records), 1),
+        "seconds": progress.seconds(),
     }
     run.write("run.json", {**summary, **finished})
+
     predict = {"face_pixels": data.face_pixels()}
     update_folder(run.model, card={**run_facts(run.model), "predict": predict})
-    write_run_report(
-        run,
-        config,
-        model,
-        evaluation,
-        progress,
-        data.val,
-        summary["provenance"],
+    write_training_report(
+        run.report,
+        config=config.model_dump(mode="json"),
+        model=model,
+        evaluation=evaluation,
+        images=data.val,
+        records=progress.records,
+        best_epoch=progress.best_epoch,
+        provenance=summary["provenance"],
         failed=data.train.failed,
-        warnings=summary["selection"]["notes"],
+        warnings=selection["notes"],
     )
     return result
-
-
-def _selection(config: TrainConfig, data: TrainingData) -> dict[str, Any]:
-    split = data.val.split
-    how = f"{config.select.rule} epoch by {config.select.metric}"
-    notes = []
-    chosen_there = split.split == "test" and config.select.rule == "best"
-    if config.select.on == "test" or chosen_there:
-        notes.append(
-            "OPTIMISTIC PROTOCOL: the epoch was chosen on the test split; its figures are too good"
-        )
-    return {
-        "dataset": split.dataset,
-        "split": split.split,
-        "rule": how if config.select.rule == "best" else "last epoch",
-        "options": dict(config.data.options),
-        "notes": notes,
-    }

@@ -48,7 +48,7 @@ def source_model(domains, tmp_path_factory):
         "quickstart", [f"out={out}", f"data.root={domains}/source", *SOURCE, *steps]
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ke2nt.training.train_recognizer.write_run_report", lambda *a, **k: None)
+        patch.setattr("ke2nt.training.train_recognizer.write_training_report", lambda *a, **k: None)
         train(config, quiet=True)
     return out
 

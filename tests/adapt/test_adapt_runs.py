@@ -218,12 +218,14 @@ def test_changed_target_is_refused_at_resume(tiny, tmp_path):
     next((tmp_path / "small" / "anger").iterdir()).unlink()
     with pytest.raises(CheckpointError, match="dataset has changed"):
         adapt(run.load_config(AdaptConfig), resume=True, quiet=True)
-    with pytest.raises(TrainingError, match="holds a run already"):
+    with pytest.raises(TrainingError, match="already holds a run"):
         adapt(config, quiet=True)
 
 
 def test_source_is_trained_first_without_a_start(tiny, monkeypatch):
-    monkeypatch.setattr("ke2nt.training.train_recognizer.write_run_report", lambda *a, **k: None)
+    monkeypatch.setattr(
+        "ke2nt.training.train_recognizer.write_training_report", lambda *a, **k: None
+    )
     config = tiny("start=null", "optim.epochs=1", "source_optim={epochs: 2, batch_size: 14}")
     result = adapt(config, quiet=True)
     source = RunDirectory(f"{config.out}/source")

@@ -50,7 +50,7 @@ def _without_images(request, monkeypatch):
     if "with_images" not in request.fixturenames:
         monkeypatch.setattr("ke2nt.generation.synthesis.write_sample_grids", lambda *a: None)
         monkeypatch.setattr(
-            "ke2nt.training.train_recognizer.write_run_report", lambda *a, **k: None
+            "ke2nt.training.train_recognizer.write_training_report", lambda *a, **k: None
         )
 
 

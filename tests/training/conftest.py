@@ -62,7 +62,7 @@ def _without_report(request, monkeypatch):
     """The page takes longer than such a run; tests that want it say so with `with_report`."""
     if "with_report" not in request.fixturenames:
         monkeypatch.setattr(
-            "ke2nt.training.train_recognizer.write_run_report", lambda *a, **k: None
+            "ke2nt.training.train_recognizer.write_training_report", lambda *a, **k: None
         )
 
 

@@ -113,7 +113,7 @@ def test_a_folder_that_is_in_use_is_one_clear_error_of_each(tiny, tmp_path):
     done = run_ke2nt_twice("train", path, "--quiet")
     assert [process.returncode for process in done] == [2, 2]
     first, second = (process.stderr.strip() for process in done)
-    assert first.startswith("error: the run directory holds a run already")
+    assert first.startswith("error: the run directory already holds a run")
     assert second == f"process 1: {first}"
 
 

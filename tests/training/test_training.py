@@ -438,7 +438,7 @@ def test_a_run_is_resumed_as_it_was_begun(tiny):
     run = train(tiny("optim.epochs=2"), quiet=True).run
     text = (run.path / "config.yaml").read_text()
     for old, new, words in (
-        ("batch_size: 8", "batch_size: 4", r"optim\.batch_size=8; found 4.*Put it back"),
+        ("batch_size: 8", "batch_size: 4", r"optim\.batch_size=8; found 4.*Restore the value"),
         ("prompts: paper", "prompts: facs", r'text\.prompts="paper"; found "facs"'),
         ("epochs: 2\n", "epochs: 3\n", r"optim\.epochs=2"),
     ):
