@@ -6,14 +6,20 @@ Public names load on first use, so that `import ke2nt` stays instant.
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from ke2nt._old_names import install_old_names
 from ke2nt._version import __version__
 
 if TYPE_CHECKING:
+    from ke2nt.api import evaluate, train, zero_shot
     from ke2nt.banks.text_bank import TextBank
+    from ke2nt.datasets.catalog import load_dataset
     from ke2nt.errors import Ke2ntError
     from ke2nt.models.ke2nt import KE2NT
+    from ke2nt.models.load import load_model
     from ke2nt.models.output import KE2NTOutput
     from ke2nt.predict.recognizer import Recognizer
     from ke2nt.prompts.prompt_set import PromptSet
@@ -25,6 +31,11 @@ _PUBLIC = {
     "PromptSet": "ke2nt.prompts.prompt_set",
     "Recognizer": "ke2nt.predict.recognizer",
     "TextBank": "ke2nt.banks.text_bank",
+    "evaluate": "ke2nt.api",
+    "load_dataset": "ke2nt.datasets.catalog",
+    "load_model": "ke2nt.models.load",
+    "train": "ke2nt.api",
+    "zero_shot": "ke2nt.api",
 }
 
 __all__ = [
@@ -35,7 +46,21 @@ __all__ = [
     "Recognizer",
     "TextBank",
     "__version__",
+    "evaluate",
+    "load_dataset",
+    "load_model",
+    "train",
+    "zero_shot",
 ]
+
+
+class _Package(ModuleType):
+    """A package whose public names cannot be replaced by modules with the same names."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        # importing the old module `ke2nt.train` would otherwise hide the function `ke2nt.train`
+        if not (name in _PUBLIC and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
 
 
 def __getattr__(name: str) -> Any:
@@ -46,3 +71,7 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *_PUBLIC])
+
+
+sys.modules[__name__].__class__ = _Package
+install_old_names()

@@ -31,7 +31,7 @@ def run(monkeypatch, capfd):
         app.command("work")(work)
         app.command("other")(lambda: None)
         monkeypatch.setattr(cli, "app", app)
-        monkeypatch.setattr(cli, "_add_commands", lambda: None)
+        monkeypatch.setattr(cli, "add_commands", lambda: None)
         monkeypatch.setattr(sys, "argv", ["ke2nt", *(args or ["work"])])
         with pytest.raises(SystemExit) as stop:
             cli.main()

@@ -45,7 +45,7 @@ def test_help_is_light():
 
 
 def test_public_names():
-    assert [*sorted(ke2nt._PUBLIC), "__version__"] == ke2nt.__all__
+    assert sorted([*ke2nt._PUBLIC, "__version__"]) == ke2nt.__all__
     assert set(ke2nt.__all__) <= set(dir(ke2nt))
 
 
