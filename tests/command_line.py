@@ -130,9 +130,7 @@ def serve() -> None:
         __import__(name)
     from ke2nt.cli import main as command_line
 
-    command_line._add_commands()  # imports them
-    command_line.app.registered_commands.clear()
-    command_line.app.registered_groups.clear()
+    command_line.add_commands()  # imports them
     for line in iter(sys.stdin.readline, ""):
         children = []
         for command in json.loads(line):

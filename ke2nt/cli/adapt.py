@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ke2nt.cli.options import QuietFlag, resumed_alone, yaml_text
-from ke2nt.cli.output import JsonFlag, print_json, print_line, print_table, resumable
+from ke2nt.cli.option_groups import with_option_groups
+from ke2nt.cli.option_values import quote_yaml
+from ke2nt.cli.options import OutputOptions
+from ke2nt.cli.output import (
+    command_line,
+    print_json,
+    print_line,
+    print_table,
+    print_unreadable,
+    resumable,
+)
+from ke2nt.cli.run_options import (
+    ConfigArgument,
+    ResumeOption,
+    RunFolderOption,
+    check_resumed_alone,
+)
 from ke2nt.errors import ConfigError
 from ke2nt.runtime.formatting import percent, percent_cell
 
@@ -20,144 +33,161 @@ if TYPE_CHECKING:
 
 __all__ = ["adapt"]
 
-_SHORT = "adapt"  # the shipped configuration of the short form
+_SHORT_FORM = "adapt"  # the shipped configuration for --model and --target
 
 
-def adapt(
-    config: Annotated[
-        str | None, typer.Argument(help="A YAML file or the name of a shipped configuration.")
-    ] = None,
+@dataclass(frozen=True)
+class _AdaptOptions:
+    """What to adapt to what: a configuration, or a model and a target."""
+
+    config: ConfigArgument = None
     overrides: Annotated[
         list[str] | None,
         typer.Argument(help="key=value, such as target.root=DIR adapt.method=dann"),
-    ] = None,
+    ] = None
     model: Annotated[
         str | None, typer.Option("--model", help="Run, saved model or hub id to start from.")
-    ] = None,
+    ] = None
     target: Annotated[
         str | None,
         typer.Option(
             "--target", metavar="NAME=DIR", help="Images to adapt to, such as folder=DIR."
         ),
-    ] = None,
+    ] = None
     source: Annotated[
         str | None,
-        typer.Option("--source", metavar="NAME=DIR", help="Labeled images, if they can be had."),
-    ] = None,
+        typer.Option(
+            "--source", metavar="NAME=DIR", help="Labeled images of the source, if available."
+        ),
+    ] = None
     method: Annotated[
         str | None,
         typer.Option("--method", help="dmsrl, dann, …; without a source: entropy or statistics."),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Run directory; otherwise the configuration's.")
-    ] = None,
-    resume: Annotated[
-        Path | None, typer.Option("--resume", help="Go on with the run in this directory.")
-    ] = None,
-    quiet: QuietFlag = False,
-    json: JsonFlag = False,
-) -> None:
-    """Move a recognizer to images without labels, and report what changed.
+    ] = None
+    out: RunFolderOption = None
+    resume: ResumeOption = None
+
+    def split_config(self) -> tuple[str | None, list[str]]:
+        """Return configuration and overrides; without a configuration, overrides come first."""
+        overrides = list(self.overrides or [])
+        if self.config is not None and "=" in self.config:
+            return None, [self.config, *overrides]
+        return self.config, overrides
+
+
+@with_option_groups
+def adapt(options: _AdaptOptions, output: OutputOptions) -> None:
+    """Adapt a recognizer to images without labels, and report what changed.
 
     Examples: ke2nt adapt --model runs/ferplus_resnet18 --target folder=DIR ·
     ke2nt adapt dmsrl_drawn_to_ferplus target.root=DIR · ke2nt adapt --resume runs/adapted
     """
-    settings = _settings(config, overrides, model, target, source, method, out, resume)
-    from ke2nt.adapt.adapt_model import adapt as run_adaptation
+    config = _load_config(options)
+    from ke2nt.adapt.adapt_model import adapt as adapt_model
 
-    command = shlex.join(["ke2nt", *sys.argv[1:]])
-    with resumable("ke2nt adapt", settings.out):
-        result = run_adaptation(
-            settings, resume=resume is not None, quiet=quiet or json, command=command
+    with resumable("ke2nt adapt", config.out):
+        result = adapt_model(
+            config,
+            resume=options.resume is not None,
+            quiet=output.hides_progress,
+            command=command_line(),
         )
-    if json:
+    if output.json:
         print_json({"run": str(result.run.path), **result.facts})
         return
     _show(result)
 
 
-def _settings(
-    config: str | None,
-    overrides: list[str] | None,
-    model: str | None,
-    target: str | None,
-    source: str | None,
-    method: str | None,
-    out: Path | None,
-    resume: Path | None,
-) -> AdaptConfig:
-    """The configuration that the command line asks for."""
+def _load_config(options: _AdaptOptions) -> AdaptConfig:
+    """Return the configuration of a new run, or of the one to resume."""
     from ke2nt.config.adapt import AdaptConfig
     from ke2nt.config.load import load_config
     from ke2nt.training.run_directory import RunDirectory
 
-    changes = list(overrides or [])
-    if config is not None and "=" in config:
-        changes, config = [config, *changes], None
-    if resume is not None:
-        new = {
-            "a configuration": config,
-            "key=value": changes,
-            "--model": model,
-            "--target": target,
-            "--source": source,
-            "--method": method,
-            "--out": out,
+    name, overrides = options.split_config()
+    if options.resume is not None:
+        new_run_options = {
+            "a configuration": name,
+            "key=value": overrides,
+            "--model": options.model,
+            "--target": options.target,
+            "--source": options.source,
+            "--method": options.method,
+            "--out": options.out,
         }
-        resumed_alone("ke2nt adapt", resume, new)
-        return RunDirectory(resume).load_config(AdaptConfig)
-    if config is None and (model is None or target is None):
+        check_resumed_alone("ke2nt adapt", options.resume, new_run_options)
+        return RunDirectory(options.resume).load_config(AdaptConfig)
+
+    if name is None and (options.model is None or options.target is None):
         raise ConfigError(
             "name a configuration, or a model and a target",
             hint="Type: ke2nt adapt CONFIG [key=value …], or ke2nt adapt --model RUN "
             "--target folder=DIR",
         )
-    given: dict[str, str | None] = {"start": model, "out": None if out is None else str(out)}
-    given["adapt.method"] = method or ("dmsrl" if source is not None and config is None else None)
-    for section, text in (("target", target), ("data", source)):
+    all_overrides = [*_option_overrides(options, name), *overrides]
+    config = load_config(name or _SHORT_FORM, all_overrides, AdaptConfig)
+    _check_source(config, options.source, name, overrides)
+    return config
+
+
+def _option_overrides(options: _AdaptOptions, config: str | None) -> list[str]:
+    """Return the overrides that the options stand for."""
+    values: dict[str, str | None] = {
+        "start": options.model,
+        "out": None if options.out is None else str(options.out),
+        "adapt.method": options.method,
+    }
+    if options.method is None and options.source is not None and config is None:
+        values["adapt.method"] = "dmsrl"
+
+    for section, text in (("target", options.target), ("data", options.source)):
         if text is not None:
             name, _, root = text.partition("=")
-            given |= {f"{section}.name": name, f"{section}.root": root or None}
-    words = [f"{key}={yaml_text(value)}" for key, value in given.items() if value is not None]
-    settings = load_config(config or _SHORT, [*words, *changes], AdaptConfig)
-    if source is not None and settings.source_free:
+            values |= {f"{section}.name": name, f"{section}.root": root or None}
+    return [f"{key}={quote_yaml(value)}" for key, value in values.items() if value is not None]
+
+
+def _check_source(
+    config: AdaptConfig, source: str | None, name: str | None, overrides: list[str]
+) -> None:
+    """Check that there are labeled images if, and only if, the method needs them."""
+    method = config.adapt.method
+    if source is not None and config.source_free:
         raise ConfigError(
-            f"the method {settings.adapt.method} sees no source", found=f"--source {source}"
+            f"the method {method} does not use source images", found=f"--source {source}"
         )
-    named = source is not None or any(
-        change.partition("=")[0].split(".")[0].strip() == "data" for change in changes
-    )
-    if config is None and not settings.source_free and not named:
+
+    # configurations name their source; the short form does not
+    sections = [override.partition("=")[0].split(".")[0].strip() for override in overrides]
+    if name is None and not config.source_free and source is None and "data" not in sections:
         raise ConfigError(
-            f"the method {settings.adapt.method} needs labeled images of the source",
+            f"the method {method} needs labeled images of the source",
             expected="--source NAME=DIR",
             hint="Without a source: --method entropy or --method statistics.",
         )
-    return settings
 
 
 def _show(result: AdaptResult) -> None:
     changes = result.changes
     sides = (changes.before.metrics, changes.after.metrics)
-    print_line(
-        f"the prediction changed for {percent(changes.changed_share)} of "
-        f"{changes.num_images:,} images"
-    )
-    shares = zip(changes.classes, *(s.shares for s in sides), strict=True)
+    changed = percent(changes.changed_share)
+    print_line(f"the prediction changed for {changed} of {changes.num_images:,} images")
+    shares = zip(changes.classes, *(side.shares for side in sides), strict=True)
     print_table(
         ["predictions", "before %", "after %"],
-        [(n, percent_cell(a), percent_cell(b)) for n, a, b in shares],
+        [(name, percent_cell(before), percent_cell(after)) for name, before, after in shares],
     )
-    figures = [("mean confidence", *(percent_cell(s.confidence) for s in sides))]
+
+    metrics = [("mean confidence", *(percent_cell(side.confidence) for side in sides))]
     if result.before is not None and result.after is not None:
         reports = (result.before.report, result.after.report)
-        figures += [
-            ("accuracy", *(percent_cell(r.accuracy) for r in reports)),
-            ("mean class recall (UAR)", *(percent_cell(r.uar) for r in reports)),
+        metrics += [
+            ("accuracy", *(percent_cell(report.accuracy) for report in reports)),
+            ("mean class recall (UAR)", *(percent_cell(report.uar) for report in reports)),
         ]
-    print_table(["figure", "before %", "after %"], figures)
+    print_table(["metric", "before %", "after %"], metrics)
+
     print_line(" ".join([result.trust.sentence(), *result.trust.reasons]))
-    for failed in result.facts["unreadable"]:
-        print(f"unreadable: {failed['name']}: {failed['reason']}", file=sys.stderr)
+    print_unreadable((entry["name"], entry["reason"]) for entry in result.facts["unreadable"])
     print_line(f"kept: {result.facts['selection']}")
     print_line(f"run: {result.run.path}   report: {result.run.report}")

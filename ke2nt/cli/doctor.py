@@ -2,52 +2,62 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
-from ke2nt.cli.options import ReaderOptions, RootOption, RuleOption, reader_options
-from ke2nt.cli.output import JsonFlag, print_json, print_line, print_table
+from ke2nt.cli.option_groups import with_option_groups
+from ke2nt.cli.options import JsonFlag, ReaderOptions
+from ke2nt.cli.output import print_json, print_line, print_table
 
 __all__ = ["doctor"]
 
-_SIGNS = {"ok": "ok", "note": "note", "broken": "BROKEN"}
+_LABELS = {"ok": "ok", "note": "note", "broken": "BROKEN"}
 
 
-def doctor(
-    model: Annotated[
-        str | None, typer.Argument(help="A run directory, a model's folder or its name.")
-    ] = None,
+@dataclass(frozen=True)
+class _DatasetName:
     dataset: Annotated[
         str | None,
         typer.Option("--dataset", help="Dataset of `ke2nt data list`, or package.module.Name."),
+    ] = None
+
+
+@dataclass(frozen=True)
+class _DatasetToCheck(ReaderOptions, _DatasetName):
+    """A dataset, if one is to be checked."""
+
+
+@with_option_groups
+def doctor(
+    data: _DatasetToCheck,
+    model: Annotated[
+        str | None, typer.Argument(help="A run directory, a model's folder or its name.")
     ] = None,
-    root: RootOption = None,
-    rule: RuleOption = None,
-    option: ReaderOptions = None,
     json: JsonFlag = False,
 ) -> None:
-    """Look at versions, devices, extras, caches, a model and a dataset; say what mends each fault.
+    """Find problems and say how to fix them: versions, devices, extras, caches, model, dataset.
 
-    Exits with 0 where nothing is broken (notes are not faults), and with 1 where something is.
+    Exit code: 0 if nothing is broken (notes are not problems), 1 otherwise.
 
     Example: ke2nt doctor runs/ferplus --dataset ferplus --root DIR
     """
-    from ke2nt.doctor import examine
+    from ke2nt.doctor.examine import examine
 
-    found = examine(model, dataset, root, reader_options(option, rule))
-    broken = [finding for finding in found if finding.level == "broken"]
+    findings = examine(model, data.dataset, data.root, data.reader_options())
+    broken = [finding for finding in findings if finding.level == "broken"]
     if json:
-        print_json({"sound": not broken, "findings": [finding.to_dict() for finding in found]})
+        facts = [finding.to_dict() for finding in findings]
+        print_json({"sound": not broken, "findings": facts})
     else:
         print_table(
-            ["", "area", "what", "found"],
-            [[_SIGNS[f.level], f.area, f.name, f.message] for f in found],
+            ["", "area", "what", "result"],
+            [[_LABELS[each.level], each.area, each.name, each.message] for each in findings],
         )
-        for finding in found:
-            if finding.mend is not None:
-                print_line(f"{finding.name}: {finding.mend}")
-        count = len(broken)
-        print_line("nothing is broken" if not count else f"{count} broken")
+        for finding in findings:
+            if finding.fix is not None:
+                print_line(f"{finding.name}: {finding.fix}")
+        print_line(f"{len(broken)} broken" if broken else "nothing is broken")
     if broken:
         raise typer.Exit(1)

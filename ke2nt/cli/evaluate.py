@@ -2,44 +2,31 @@
 
 from __future__ import annotations
 
-import json as json_library
-import shlex
-import sys
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ke2nt.cli.evaluation_tables import (
-    evaluation_notes,
-    show_evaluation,
-    show_groups,
-)
+from ke2nt.cli.evaluation_tables import evaluation_notes, show_evaluation, show_groups
+from ke2nt.cli.option_groups import with_option_groups
 from ke2nt.cli.options import (
-    BatchSizeOption,
-    BootstrapOption,
-    DatasetOption,
-    DeviceOption,
-    LabelChoice,
-    LabelsOption,
-    LimitOption,
-    MergeOption,
-    PrecisionChoice,
-    PrecisionOption,
-    QuietFlag,
-    ReaderOptions,
-    RootOption,
-    RuleOption,
-    SeedOption,
-    SplitOption,
-    device_name,
-    pairs,
-    reader_options,
-    spread,
-    writable,
+    ComputeOptions,
+    DatasetOptions,
+    FlipOption,
+    LabelOptions,
+    OutputOptions,
+    ReportFolderOption,
+    StatisticsOptions,
 )
-from ke2nt.cli.output import JsonFlag, print_json, print_line, silent
+from ke2nt.cli.output import (
+    command_line,
+    print_json,
+    print_unreadable,
+    print_written,
+    silent,
+)
 from ke2nt.errors import DataError
 
 if TYPE_CHECKING:
@@ -51,22 +38,15 @@ if TYPE_CHECKING:
 __all__ = ["evaluate"]
 
 
+@with_option_groups
 def evaluate(
     run: Annotated[str, typer.Argument(help="A run directory, a saved model's folder or hub id.")],
-    dataset: DatasetOption,
-    split: SplitOption,
-    root: RootOption = None,
-    rule: RuleOption = None,
-    option: ReaderOptions = None,
-    labels: LabelsOption = LabelChoice.strict,
-    merge: MergeOption = None,
-    flip_tta: Annotated[
-        bool, typer.Option("--flip-tta", help="Average each image with its mirror image.")
-    ] = False,
-    batch_size: BatchSizeOption = 128,
-    device: DeviceOption = None,
-    precision: PrecisionOption = PrecisionChoice.fp32,
-    limit: LimitOption = None,
+    data: DatasetOptions,
+    labels: LabelOptions,
+    compute: ComputeOptions,
+    statistics: StatisticsOptions,
+    output: OutputOptions,
+    flip_tta: FlipOption = False,
     by: Annotated[
         list[str] | None,
         typer.Option(
@@ -76,84 +56,76 @@ def evaluate(
             "may be repeated.",
         ),
     ] = None,
-    bootstrap: BootstrapOption = 1000,
-    seed: SeedOption = 0,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            callback=writable,
-            help="Folder for metrics.json, predictions.csv and report.html.",
-        ),
-    ] = None,
-    quiet: QuietFlag = False,
-    json: JsonFlag = False,
+    out: ReportFolderOption = None,
 ) -> None:
     """Report a recognizer on a split: accuracy, class recall, confusions, calibration, intervals.
 
     Example: ke2nt evaluate runs/ferplus --dataset ferplus --root DIR --split test --rule majority
     """
-    from ke2nt.datasets.catalog import get_reader
     from ke2nt.evaluation.evaluate_model import decode_for_model, evaluate_model
     from ke2nt.evaluation.groups import check_group_attribute, group_report
     from ke2nt.labels import map_labels
     from ke2nt.models.load import load_model
     from ke2nt.runtime.distributed import join_group
 
-    options = reader_options(option, rule)
-    merged = pairs(merge, "--merge")
-    place = device_name(device)
+    # everything that can be wrong is found before the images are decoded
+    reader = data.open_reader()
+    merge = labels.merged_classes()
+    device = compute.resolve_device()
     model = load_model(run)
-    data = spread(get_reader(dataset, root, options).load(split), limit)
-    map_labels(data.classes, model.classes, policy=labels.value, merge=merged)
-    for name in by or ():
-        check_group_attribute(data, name)
-    join_group(place)
-    images = decode_for_model(model, data, quiet=quiet or json)
+    split = reader.load(data.split).spread(data.limit)
+    map_labels(split.classes, model.classes, policy=labels.labels.value, merge=merge)
+    for attribute in by or ():
+        check_group_attribute(split, attribute)
+
+    join_group(device)
+    images = decode_for_model(model, split, quiet=output.hides_progress)
     result = evaluate_model(
         model,
         images,
-        policy=labels.value,
-        merge=merged,
-        batch_size=batch_size,
-        device=place,
-        precision=precision.value,
+        policy=labels.labels.value,
+        merge=merge,
+        batch_size=compute.batch_size,
+        device=device,
+        precision=compute.precision.value,
         flip_tta=flip_tta,
-        bootstrap=bootstrap,
-        seed=seed,
-        quiet=quiet or json,
+        bootstrap=statistics.bootstrap,
+        seed=statistics.seed,
+        quiet=output.hides_progress,
     )
-    notes = evaluation_notes(run, model, data)
-    if limit is not None:
-        notes.append(f"Only {len(data)} images, spread over the split, were evaluated.")
     groups = [
-        group_report(result.predictions, data, name, bootstrap=bootstrap, seed=seed)
-        for name in by or ()
+        group_report(
+            result.predictions,
+            split,
+            attribute,
+            bootstrap=statistics.bootstrap,
+            seed=statistics.seed,
+        )
+        for attribute in by or ()
     ]
-    facts = {"model": run, "options": options, "limit": limit, "notes": notes, **result.to_dict()}
+
+    options = data.reader_options()
+    notes = [*evaluation_notes(run, model, split), *data.limit_note(split)]
+    facts = {
+        "model": run,
+        "options": options,
+        "limit": data.limit,
+        "notes": notes,
+        **result.to_dict(),
+    }
     if groups:
         facts["groups"] = [group.to_dict() for group in groups]
     if out is not None and not silent():
-        _write(out, facts, result, images, model, Path(run), groups)
-    if json:
+        _write(out, facts, result, images, model, groups)
+    if output.json:
         print_json(facts)
         return
+
     show_evaluation(result, options, notes)
     show_groups(groups)
-    for name, reason in () if silent() else result.failed:
-        print(f"unreadable: {name}: {reason}", file=sys.stderr)
+    print_unreadable(result.failed)
     if out is not None:
-        print_line(f"written: {out / 'metrics.json'}, predictions.csv, report.html")
-
-
-def _records(run: Path) -> list[dict[str, Any]]:
-    try:
-        lines = (run / "log.jsonl").read_text(encoding="utf-8").splitlines()
-        return [json_library.loads(line) for line in lines]
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError) as error:
-        raise DataError("cannot read the log", where=run / "log.jsonl", found=error) from error
+        print_written(out, "metrics.json", "predictions.csv", "report.html")
 
 
 def _write(
@@ -162,9 +134,9 @@ def _write(
     result: Evaluation,
     images: FaceTensors,
     model: ExpressionModel,
-    run: Path,
     groups: Sequence[GroupReport],
 ) -> None:
+    """Write metrics, predictions and the HTML report."""
     from ke2nt.pages.evaluation_report import build_evaluation_report
     from ke2nt.pages.render import write_report
     from ke2nt.runtime.atomic import write_json, write_text
@@ -176,9 +148,20 @@ def _write(
         images,
         model,
         options=facts["options"],
-        records=_records(run),
-        command=shlex.join(["ke2nt", *sys.argv[1:]]),
+        records=_read_log(Path(facts["model"])),
+        command=command_line(),
         warnings=facts["notes"],
         groups=groups,
     )
     write_report(out / "report.html", page)
+
+
+def _read_log(run: Path) -> list[dict[str, Any]]:
+    """Return the records of a run's epochs; none for a model without a run."""
+    log = run / "log.jsonl"
+    try:
+        return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
+        raise DataError("cannot read the log", where=log, found=error) from error

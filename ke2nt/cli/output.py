@@ -1,14 +1,17 @@
-"""What commands print: results on stdout (tables, or JSON alone), all else on stderr."""
+"""What commands print: results on stdout (tables, or only JSON), everything else on stderr."""
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -16,87 +19,135 @@ from rich.table import Table
 from rich.text import Text
 
 __all__ = [
-    "JsonFlag",
+    "command_line",
     "is_number",
     "print_json",
     "print_line",
+    "print_notes",
     "print_table",
+    "print_unreadable",
+    "print_written",
     "resumable",
     "short_names",
     "silent",
 ]
 
-JsonFlag = Annotated[
-    bool, typer.Option("--json", help="Print only JSON on stdout, for scripts.", show_default=False)
-]
-
 
 def silent() -> bool:
-    """Whether this is not the first of a launcher's processes, the one that prints and writes."""
+    """Whether another process of the launcher prints and writes; only the first one does."""
     return os.environ.get("RANK", "0") != "0"
+
+
+def command_line() -> str:
+    """Return the command that is running, as a shell reads it."""
+    return shlex.join(["ke2nt", *sys.argv[1:]])
 
 
 @contextmanager
 def resumable(command: str, run: object) -> Iterator[None]:
-    """Where training is stopped and saved: say how to go on, and exit with 130."""
+    """When training is interrupted and saved: print how to continue, and exit with 130."""
     from ke2nt.training.interrupts import TrainingStopped
 
     try:
         yield
     except TrainingStopped:
         if not silent():
-            print(f"stopped and saved; go on with: {command} --resume {run}", file=sys.stderr)
+            print(f"stopped and saved; continue with: {command} --resume {run}", file=sys.stderr)
         raise typer.Exit(130) from None
 
 
-def _console() -> Console:
-    console = Console(highlight=False, quiet=silent())
-    if not console.is_terminal:  # a pipe or file: never cut a row to 80 columns
-        console = Console(highlight=False, width=200, quiet=silent())
-    return console
-
-
 def print_json(value: Any) -> None:
-    """One JSON document on stdout."""
+    """Print one JSON document on stdout."""
     if silent():
         return
     print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def print_line(text: str = "") -> None:
-    """A line of text on stdout; nothing in it is read as markup."""
+    """Print a line of text on stdout; nothing in it is read as markup."""
     _console().print(text, markup=False, soft_wrap=True)
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    """Print what a reader of the results must know."""
+    for note in notes:
+        print_line(f"note: {note}")
+
+
+def print_written(folder: Path, *names: str) -> None:
+    """Print which files were written; the first with its folder."""
+    first, *others = names
+    print_line(", ".join([f"written: {folder / first}", *others]))
+
+
+def print_unreadable(failed: Mapping[str, str] | Iterable[tuple[str, str]]) -> None:
+    """Print name and reason of every unreadable image on stderr."""
+    if silent():
+        return
+    for name, reason in failed.items() if isinstance(failed, Mapping) else failed:
+        print(f"unreadable: {name}: {reason}", file=sys.stderr)
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column of a table on the terminal."""
+
+    header: str
+    cells: Sequence[str]
+    is_number: bool
+
+    @property
+    def longest_cell(self) -> int:
+        return max((len(cell) for cell in self.cells), default=0)
+
+    @property
+    def full_width(self) -> int:
+        """Width with nothing broken."""
+        return max(len(self.header), self.longest_cell)
+
+    @property
+    def least_width(self) -> int:
+        """Width with texts broken between words, and numbers whole."""
+        parts = self.header.split("\n")
+        for cell in self.cells:
+            parts += [cell] if self.is_number else cell.split()
+        return max(map(len, parts))
+
+    def with_broken_header(self) -> _Column:
+        """Break the header into lines of whole words, no wider than the cells if possible."""
+        name = self.header.replace(" %", "\u00a0%")
+        lines = textwrap.wrap(name, max(self.longest_cell, 1), break_long_words=False)
+        return replace(self, header="\n".join(lines))
 
 
 def print_table(
     columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None
 ) -> None:
-    """A table on stdout; nothing in it is read as markup.
+    """Print a table on stdout; nothing in it is read as markup.
 
-    Columns whose name ends with "#" or "%", or starts with "n ", align right. Where a terminal is
-    too narrow, names and texts are broken over several lines, numbers are not.
+    Columns whose name ends with "#" or "%", or starts with "n ", align right. On a narrow terminal,
+    headers and texts are broken over several lines; numbers stay whole.
     """
     console = _console()
     cells = [[str(cell) for cell in row] for row in rows]
-    number = [is_number(name) for name in columns]
-    headers = [name.removesuffix("#").rstrip() for name in columns]
-    longest = [max((len(row[k]) for row in cells), default=0) for k in range(len(columns))]
-    borders = 3 * len(columns) + 1
-    if borders + sum(map(max, longest, map(len, headers))) > console.width:
-        headers = [_broken(*column) for column in zip(headers, longest, strict=True)]
-    least = [
-        max(map(len, header.split("\n") + [w for row in cells for w in _words(row[k], number[k])]))
-        for k, header in enumerate(headers)
+    layout = [
+        _Column(name.removesuffix("#").rstrip(), [row[k] for row in cells], is_number(name))
+        for k, name in enumerate(columns)
     ]
-    whole = borders + sum(least) <= console.width  # then no number has to be broken
+
+    borders = 3 * len(columns) + 1
+    if borders + sum(column.full_width for column in layout) > console.width:
+        layout = [column.with_broken_header() for column in layout]
+    numbers_fit = borders + sum(column.least_width for column in layout) <= console.width
+
     table = Table(
         title=None if title is None else Text(title), title_justify="left", header_style="bold"
     )
-    for header, right in zip(headers, number, strict=True):
+    for column in layout:
         table.add_column(
-            Text(header),
-            justify="right" if right else "left",
-            no_wrap=right and whole,
+            Text(column.header),
+            justify="right" if column.is_number else "left",
+            no_wrap=column.is_number and numbers_fit,
             overflow="fold",
         )
     for row in cells:
@@ -109,18 +160,16 @@ def is_number(column: str) -> bool:
     return column.startswith("n ") or column.endswith(("%", "#"))
 
 
-def _words(cell: str, whole: bool) -> list[str]:
-    return [cell] if whole else cell.split()
-
-
-def _broken(name: str, width: int) -> str:
-    """A column's name on lines of its words, none longer than its cells if that can be."""
-    return "\n".join(
-        textwrap.wrap(name.replace(" %", "\u00a0%"), max(width, 1), break_long_words=False)
-    )
-
-
 def short_names(names: Sequence[str], length: int = 5) -> Sequence[str]:
-    """Names cut to a few letters, so that a matrix fits a terminal; whole where two would agree."""
+    """Cut names to a few letters so that a matrix fits a terminal, unless two would be the same."""
     cut = [name[:length] for name in names]
     return cut if len(set(cut)) == len(names) else names
+
+
+def _console() -> Console:
+    console = Console(highlight=False, quiet=silent())
+    if console.is_terminal:
+        return console
+
+    # a pipe or file: never cut a row to 80 columns
+    return Console(highlight=False, width=200, quiet=silent())

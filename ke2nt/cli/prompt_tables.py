@@ -1,10 +1,10 @@
-"""Tables of the prompt lab's results."""
+"""Results of the prompt experiments as tables."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ke2nt.cli.output import print_line, print_table, short_names
+from ke2nt.cli.output import print_line, print_notes, print_table, short_names
 from ke2nt.runtime.formatting import percent_cell, percent_points
 
 if TYPE_CHECKING:
@@ -12,174 +12,72 @@ if TYPE_CHECKING:
     from ke2nt.promptlab.intervals import Metrics
     from ke2nt.promptlab.mcnemar import McNemar
     from ke2nt.promptlab.ranking import Entry, Ranking
-    from ke2nt.promptlab.search_result import SearchResult
-    from ke2nt.promptlab.text_geometry import Geometry
+    from ke2nt.promptlab.search_result import Contender, SearchResult
+    from ke2nt.promptlab.text_geometry import ClassGeometry, Geometry
     from ke2nt.promptlab.units import Kind
 
-_WORDS: dict[Kind, str] = {
-    "template": "Templates: alone, and what the set's UAR gains by them",
-    "word": "Class words: alone in their class, and what the set's UAR gains by them",
-    "description": "Descriptions: alone in their class, and what the set's UAR gains by them",
+__all__ = ["show_comparison", "show_geometry", "show_ranking", "show_search"]
+
+_TITLES: dict[Kind, str] = {
+    "template": "Templates: alone, and what they add to the set's UAR",
+    "word": "Class words: alone in their class, and what they add to the set's UAR",
+    "description": "Descriptions: alone in their class, and what they add to the set's UAR",
 }
+_SIGNIFICANT = 0.05  # p-values below are no longer called chance
 
 
 def show_ranking(ranking: Ranking, top: int) -> None:
-    """Sets, templates, words and descriptions, best first."""
+    """Print sets, templates, words and descriptions, best first."""
     sets = ranking.entries_of_kind("all", "set")
-    several = len(sets) > 1
     print_line(f"{sum(ranking.support)} images; labels: {ranking.labels['summary']}")
+
+    gains = ": alone, and what they add to all together" if len(sets) > 1 else ""
     print_table(
         ["set", "n prompts", "UAR %", "95 % interval #", "WAR %", "gain of all %"],
-        [[e.text, e.prompts, *_scores(e.metrics), _gain(e)] for e in sets],
-        title="Sets" + ": alone, and what all together gain by them" * several,
+        [
+            [entry.text, entry.prompts, *_metric_cells(entry.metrics), _gain(entry)]
+            for entry in sets
+        ],
+        title=f"Sets{gains}",
     )
     print_table(
         ["set", *(f"{name} #" for name in short_names(ranking.classes))],
-        [[e.text, *map(percent_cell, e.metrics.recall)] for e in sets],
+        [[entry.text, *map(percent_cell, entry.metrics.recall)] for entry in sets],
         title="Recall of each class, percent",
     )
-    for kind, title in _WORDS.items():
-        shown = ranking.best(top, kind)
-        if not shown:
-            continue
-        columns = ["set"] * (len({e.prompt_set for e in shown}) > 1)
-        columns += ["class"] * (kind != "template")
-        print_table(
-            [*columns, kind, "UAR %", "95 % interval #", "WAR %", "gain (interval) %"],
-            [[*_place(e, columns), e.text, *_scores(e.metrics), _gain(e)] for e in shown],
-            title=title,
-        )
-        if more := len(ranking.best(len(ranking.entries), kind)) - len(shown):
-            print_line(f"… and {more} more: --top {2 * top}, or --json for all")
+    for kind, title in _TITLES.items():
+        _show_best(ranking, kind, title, top)
 
 
-def show_search(search: SearchResult, split: str, final_split: str) -> None:
-    """Contenders on both splits, and the prompts chosen."""
-    rows: list[list[object]] = [
-        ["prompts", *(sum(map(len, c.prompts.values())) for c in search.contenders)],
-        [f"{split} UAR %", *(percent_cell(c.selection.uar) for c in search.contenders)],
-    ]
-    for title, name in (("UAR", "uar"), ("WAR", "accuracy")):
-        found = [(getattr(c.final, name), c.final.intervals.get(name)) for c in search.contenders]
-        rows.append([f"{final_split} {title} %", *(percent_cell(value) for value, _ in found)])
-        rows.append(["  95 % interval", *(percent_cell(interval) for _, interval in found)])
-    rows.append(
-        [
-            "selected has more %",
-            *(percent_points(c.gain.uar, c.gain.intervals.get("uar")) if c.gain else ""
-              for c in search.contenders),
-        ]
-    )  # fmt: skip
-    rows.append(
-        ["McNemar p", *(f"{c.test.p_value:.2g}" if c.test else "" for c in search.contenders)]
-    )
+def _show_best(ranking: Ranking, kind: Kind, title: str, top: int) -> None:
+    """Print the best templates, words or descriptions, if there are any."""
+    best = ranking.best(top, kind)
+    if not best:
+        return
+
+    # columns that would be the same in every row are left out
+    columns = []
+    if len({entry.prompt_set for entry in best}) > 1:
+        columns.append("set")
+    if kind != "template":
+        columns.append("class")
+    rows = []
+    for entry in best:
+        names = {"set": entry.prompt_set, "class": entry.class_name or ""}
+        owners = [names[column] for column in columns]
+        rows.append([*owners, entry.text, *_metric_cells(entry.metrics), _gain(entry)])
     print_table(
-        ["", *(f"{c.name} #" for c in search.contenders)],
+        [*columns, kind, "UAR %", "95 % interval #", "WAR %", "gain (interval) %"],
         rows,
-        title=f"Chosen on {split}, judged on {final_split}",
+        title=title,
     )
-    new = search.prompts
-    if new.templates:
-        print_table(["templates chosen"], [[text] for text in new.templates])
-    else:
-        rows = [[name, text] for name in new.class_names for text in new.render(name)]
-        print_table(["class", "prompts chosen"], rows)
-    for other in search.contenders[1:]:
-        if other.test and other.test.p_value >= 0.05:
-            print_line(
-                f"on {final_split}, what was selected and the {other.name} may differ by chance "
-                f"alone (McNemar p = {other.test.p_value:.2g})"
-            )
-    for note in search.notes:
-        print_line(f"note: {note}")
+
+    hidden = len(ranking.best(len(ranking.entries), kind)) - len(best)
+    if hidden:
+        print_line(f"… and {hidden} more: --top {2 * top}, or --json for all")
 
 
-def show_comparison(result: Comparison) -> None:
-    """Both sets, their difference, and the test."""
-    first, second = result.names
-    one, two, gap = result.first, result.second, result.difference
-    rows: list[list[object]] = [
-        ["mean class recall (UAR)", "", percent_cell(one.uar), percent_cell(two.uar),
-         percent_points(gap.uar, gap.intervals.get("uar")), ""],
-        ["accuracy (WAR)", sum(result.support),
-         percent_cell(one.accuracy), percent_cell(two.accuracy),
-         percent_points(gap.accuracy, gap.intervals.get("accuracy")), f"{result.test.p_value:.2g}"],
-    ]  # fmt: skip
-    for k, name in enumerate(result.classes):
-        change = gap.recall[k]
-        rows.append(
-            [
-                name,
-                result.support[k],
-                percent_cell(one.recall[k]),
-                percent_cell(two.recall[k]),
-                percent_points(change, gap.recall_intervals[k]),
-                f"{result.class_tests[k].p_value:.2g}",
-            ]
-        )
-    print_table(
-        ["figure", "n images", f"{first} %", f"{second} %", "difference (95 %) %", "McNemar p#"],
-        rows,
-    )
-    print_line(_verdict(result.names, result.test))
-
-
-def show_geometry(found: Geometry, top: int) -> None:
-    """Classes, angles of the directions, and near-duplicates."""
-    print_table(
-        ["class", "n #", "nearest class", "cosine#", "to neutral#", "own prompts#",
-         "other classes#", "own side %"],
-        [
-            [
-                c.name,
-                c.prompts,
-                c.nearest or "–",
-                _number(c.cosine),
-                _number(c.distance_to_neutral),
-                _number(c.separability.within if c.separability else None),
-                _number(c.separability.between if c.separability else None),
-                percent_cell(c.separability.recovered if c.separability else None),
-            ]
-            for c in found.classes
-        ],
-        title=f"{found.prompt_set} in {found.encoder}: margin {_number(found.margin)}",
-    )  # fmt: skip
-    names = [c.name for c in found.classes]
-    print_table(
-        ["cosine", *(f"{name} #" for name in short_names(names))],
-        [[n, *map(_number, row)] for n, row in zip(names, found.similarity, strict=True)],
-        title="Similarity of the classes",
-    )
-    print_table(
-        ["degrees", *(f"{name} #" for name in short_names(found.direction_classes))],
-        [
-            [n, *(f"{v:.0f}" for v in row)]
-            for n, row in zip(found.direction_classes, found.angles, strict=True)
-        ],
-        title="Angles between the directions from each emotion to neutral",
-    )
-    if found.near_duplicates == ():
-        print_line(f"no two prompts are near-duplicates (cosine {found.threshold:g} or above)")
-    elif found.near_duplicates:
-        print_table(
-            ["cosine#", "classes", "prompt", "prompt"],
-            [
-                [_number(p.cosine), " / ".join(dict.fromkeys(p.classes)), p.first, p.second]
-                for p in found.near_duplicates[:top]
-            ],
-            title=f"Near-duplicates: {len(found.near_duplicates)} pairs "
-            f"at {found.threshold:g} or above",
-        )
-    for note in found.notes:
-        print_line(f"note: {note}")
-
-
-def _place(entry: Entry, columns: list[str]) -> list[str]:
-    known = {"set": entry.prompt_set, "class": entry.class_name or ""}
-    return [known[column] for column in columns]
-
-
-def _scores(metrics: Metrics) -> list[str]:
+def _metric_cells(metrics: Metrics) -> list[str]:
     return [
         percent_cell(metrics.uar),
         percent_cell(metrics.intervals.get("uar")),
@@ -188,9 +86,96 @@ def _scores(metrics: Metrics) -> list[str]:
 
 
 def _gain(entry: Entry) -> str:
-    if entry.marginal is None:
+    return _uar_points(entry.marginal)
+
+
+def _uar_points(difference: Metrics | None) -> str:
+    if difference is None:
         return "–"
-    return percent_points(entry.marginal.uar, entry.marginal.intervals.get("uar"))
+    return percent_points(difference.uar, difference.intervals.get("uar"))
+
+
+def show_search(search: SearchResult, split: str, final_split: str) -> None:
+    """Print the contenders on both splits, and the chosen prompts."""
+    contenders = search.contenders
+    gains = ["" if each.gain is None else _uar_points(each.gain) for each in contenders]
+    p_values = ["" if each.test is None else f"{each.test.p_value:.2g}" for each in contenders]
+    rows: list[list[object]] = [
+        ["prompts", *(sum(map(len, each.prompts.values())) for each in contenders)],
+        [f"{split} UAR %", *(percent_cell(each.selection.uar) for each in contenders)],
+        *_final_rows(contenders, final_split),
+        ["gain of selected %", *gains],
+        ["McNemar p", *p_values],
+    ]
+    print_table(
+        ["", *(f"{each.name} #" for each in contenders)],
+        rows,
+        title=f"Chosen on {split}, scored on {final_split}",
+    )
+
+    new = search.prompts
+    if new.templates:
+        print_table(["templates chosen"], [[text] for text in new.templates])
+    else:
+        prompts = [[name, text] for name in new.class_names for text in new.render(name)]
+        print_table(["class", "prompts chosen"], prompts)
+
+    for other in contenders[1:]:
+        if other.test and other.test.p_value >= _SIGNIFICANT:
+            print_line(
+                f"on {final_split}, the difference between the selected prompts and "
+                f"{other.name} may be chance (McNemar p = {other.test.p_value:.2g})"
+            )
+    print_notes(search.notes)
+
+
+def _final_rows(contenders: tuple[Contender, ...], final_split: str) -> list[list[object]]:
+    """Return UAR and WAR on the final split, each with a row of intervals."""
+    rows: list[list[object]] = []
+    for title, name in (("UAR", "uar"), ("WAR", "accuracy")):
+        values = [getattr(each.final, name) for each in contenders]
+        intervals = [each.final.intervals.get(name) for each in contenders]
+        rows.append([f"{final_split} {title} %", *map(percent_cell, values)])
+        rows.append(["  95 % interval", *map(percent_cell, intervals)])
+    return rows
+
+
+def show_comparison(result: Comparison) -> None:
+    """Print both sets, their difference, and the test."""
+    first, second, gap = result.first, result.second, result.difference
+    rows: list[list[object]] = [
+        [
+            "mean class recall (UAR)",
+            "",
+            percent_cell(first.uar),
+            percent_cell(second.uar),
+            percent_points(gap.uar, gap.intervals.get("uar")),
+            "",
+        ],
+        [
+            "accuracy (WAR)",
+            sum(result.support),
+            percent_cell(first.accuracy),
+            percent_cell(second.accuracy),
+            percent_points(gap.accuracy, gap.intervals.get("accuracy")),
+            f"{result.test.p_value:.2g}",
+        ],
+    ]
+    for k, name in enumerate(result.classes):
+        rows.append(
+            [
+                name,
+                result.support[k],
+                percent_cell(first.recall[k]),
+                percent_cell(second.recall[k]),
+                percent_points(gap.recall[k], gap.recall_intervals[k]),
+                f"{result.class_tests[k].p_value:.2g}",
+            ]
+        )
+
+    sets = [f"{name} %" for name in result.names]
+    print_table(["metric", "n images", *sets, "difference (95 %) %", "McNemar p#"], rows)
+    print_line(_verdict(result.names, result.test))
 
 
 def _verdict(names: tuple[str, str], test: McNemar) -> str:
@@ -199,9 +184,71 @@ def _verdict(names: tuple[str, str], test: McNemar) -> str:
         f"McNemar ({kind}): {test.only_first} images only {names[0]} has right, "
         f"{test.only_second} only {names[1]}; p = {test.p_value:.2g}: "
     )
-    if test.p_value >= 0.05:
+    if test.p_value >= _SIGNIFICANT:
         return text + "the difference may be chance"
-    return text + f"{names[test.only_second > test.only_first]} is right more often"
+    better = names[1] if test.only_second > test.only_first else names[0]
+    return text + f"{better} is right more often"
+
+
+def show_geometry(geometry: Geometry, top: int) -> None:
+    """Print classes, angles of the directions, and near-duplicates."""
+    columns = ["class", "n #", "nearest class", "cosine#", "to neutral#"]
+    columns += ["same class#", "other classes#", "right class %"]
+    print_table(
+        columns,
+        [_class_cells(each) for each in geometry.classes],
+        title=f"{geometry.prompt_set} in {geometry.encoder}: margin {_number(geometry.margin)}",
+    )
+
+    names = [each.name for each in geometry.classes]
+    similarities = zip(names, geometry.similarity, strict=True)
+    print_table(
+        ["cosine", *(f"{name} #" for name in short_names(names))],
+        [[name, *map(_number, row)] for name, row in similarities],
+        title="Similarity of the classes",
+    )
+    angles = zip(geometry.direction_classes, geometry.angles, strict=True)
+    print_table(
+        ["degrees", *(f"{name} #" for name in short_names(geometry.direction_classes))],
+        [[name, *(f"{angle:.0f}" for angle in row)] for name, row in angles],
+        title="Angles between the directions from each emotion to neutral",
+    )
+
+    _show_near_duplicates(geometry, top)
+    print_notes(geometry.notes)
+
+
+def _class_cells(geometry: ClassGeometry) -> list[object]:
+    apart = geometry.separability
+    return [
+        geometry.name,
+        geometry.prompts,
+        geometry.nearest or "–",
+        _number(geometry.cosine),
+        _number(geometry.distance_to_neutral),
+        _number(apart.within if apart else None),
+        _number(apart.between if apart else None),
+        percent_cell(apart.recovered if apart else None),
+    ]
+
+
+def _show_near_duplicates(geometry: Geometry, top: int) -> None:
+    if geometry.near_duplicates is None:  # prompts were not embedded one by one
+        return
+    if not geometry.near_duplicates:
+        print_line(f"no near-duplicate prompts (cosine {geometry.threshold:g} or above)")
+        return
+
+    rows = []
+    for pair in geometry.near_duplicates[:top]:
+        classes = " / ".join(dict.fromkeys(pair.classes))
+        rows.append([_number(pair.cosine), classes, pair.first, pair.second])
+    print_table(
+        ["cosine#", "classes", "prompt", "prompt"],
+        rows,
+        title=f"Near-duplicates: {len(geometry.near_duplicates)} pairs at {geometry.threshold:g} "
+        "or above",
+    )
 
 
 def _number(value: float | None) -> str:

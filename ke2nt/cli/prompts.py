@@ -1,36 +1,39 @@
-"""`ke2nt prompts`: list, show and check prompt sets; experiments are in `prompt_lab`."""
+"""`ke2nt prompts`: list, show and check prompt sets, and the experiments with them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ke2nt.cli import prompt_lab
-from ke2nt.cli.output import JsonFlag, print_json, print_line, print_table
+from ke2nt.cli.option_values import read_names
+from ke2nt.cli.options import JsonFlag
+from ke2nt.cli.output import print_json, print_line, print_table
+from ke2nt.cli.prompts_compare import compare
+from ke2nt.cli.prompts_geometry import geometry
+from ke2nt.cli.prompts_rank import rank
+from ke2nt.cli.prompts_search import search
 
 if TYPE_CHECKING:
+    from ke2nt.prompts.check import PromptCheck
     from ke2nt.prompts.prompt_set import PromptSet
 
 __all__ = ["app"]
 
 app = typer.Typer(
-    help="Prompt sets: the sentences that say what each class looks like.",
+    help="Prompt sets: the sentences that describe each class.",
     no_args_is_help=True,
 )
 
 
-def _count(prompts: PromptSet) -> int:
-    return sum(len(prompts.render(name)) for name in prompts.classes)
-
-
 @app.command("list")
 def list_command(json: JsonFlag = False) -> None:
-    """List the prompt sets that come with ke2nt."""
+    """List the prompt sets of the package."""
     from ke2nt.prompts.prompt_set import PromptSet
     from ke2nt.resources import list_resources
 
-    found = [(PromptSet.load(path), path) for path in list_resources("prompts").values()]
+    sets = {path: PromptSet.load(path) for path in list_resources("prompts").values()}
     if json:
         print_json(
             [
@@ -43,13 +46,16 @@ def list_command(json: JsonFlag = False) -> None:
                     "prompts": _count(prompts),
                     "path": str(path),
                 }
-                for prompts, path in found
+                for path, prompts in sets.items()
             ]
         )
         return
     print_table(
         ["name", "n classes", "n templates", "n prompts", "description"],
-        [[p.name, len(p.classes), len(p.templates), _count(p), p.description] for p, _ in found],
+        [
+            [each.name, len(each.classes), len(each.templates), _count(each), each.description]
+            for each in sets.values()
+        ],
     )
 
 
@@ -65,17 +71,19 @@ def show_command(
     from ke2nt.prompts.prompt_set import PromptSet
 
     prompts = PromptSet.load(name)
-    if classes is not None:
-        prompts = prompts.with_classes([part.strip() for part in classes.split(",")])
-    rendered = {c: list(prompts.render(c)) for c in prompts.classes}
+    chosen = read_names(classes)
+    if chosen is not None:
+        prompts = prompts.with_classes(chosen)
+    rendered = {each: list(prompts.render(each)) for each in prompts.classes}
     anchor = list(prompts.render_anchor())
     if json:
         print_json({**prompts.to_dict(), "rendered": rendered, "rendered_anchor": anchor})
         return
+
     print_line(f"{prompts.name}: {prompts.description}".rstrip(": "))
     if prompts.source:
         print_line(f"source: {prompts.source}")
-    rows = [[c, text] for c, texts in rendered.items() for text in texts]
+    rows = [[each, text] for each, texts in rendered.items() for text in texts]
     print_table(["class", "prompt"], rows)
     if anchor == rendered.get(str(prompts.anchor)):
         print_line(f"neutral anchor: the prompts of {prompts.anchor!r}")
@@ -95,6 +103,7 @@ def check_command(
     from ke2nt.prompts.check import check_prompts
 
     checks = [check_prompts(target) for target in targets]
+    invalid = [check.target for check in checks if check.problems]
     if json:
         print_json(
             [
@@ -108,17 +117,28 @@ def check_command(
             ]
         )
     else:
-        rows = []
-        for check in checks:
-            rows += [[check.target, "problem", text] for text in check.problems]
-            rows += [[check.target, "warning", text] for text in check.warnings]
-            if check.prompts is not None:
-                summary = f"{len(check.prompts.classes)} classes, {_count(check.prompts)} prompts"
-                rows.append([check.target, "valid", summary])
-        print_table(["set", "result", "detail"], rows)
-    bad = [check.target for check in checks if check.problems]
-    if bad:
-        raise PromptError(f"not valid: {', '.join(bad)}")
+        _show_checks(checks)
+    if invalid:
+        raise PromptError(f"not valid: {', '.join(invalid)}")
 
 
-prompt_lab.add_to(app)
+def _show_checks(checks: Sequence[PromptCheck]) -> None:
+    rows = []
+    for check in checks:
+        rows += [[check.target, "problem", text] for text in check.problems]
+        rows += [[check.target, "warning", text] for text in check.warnings]
+        if check.prompts is not None:
+            summary = f"{len(check.prompts.classes)} classes, {_count(check.prompts)} prompts"
+            rows.append([check.target, "valid", summary])
+    print_table(["set", "result", "detail"], rows)
+
+
+def _count(prompts: PromptSet) -> int:
+    """Return how many prompts a set has."""
+    return sum(len(prompts.render(name)) for name in prompts.classes)
+
+
+app.command("rank")(rank)
+app.command("search")(search)
+app.command("compare")(compare)
+app.command("geometry")(geometry)

@@ -2,146 +2,128 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ke2nt.cli.evaluation_tables import selection_notes, show_evaluation
+from ke2nt.cli.option_groups import with_option_groups
+from ke2nt.cli.option_values import read_names
 from ke2nt.cli.options import (
-    BatchSizeOption,
-    BootstrapOption,
-    CacheDirOption,
-    DatasetOption,
-    DeviceOption,
-    EncoderOption,
-    LabelChoice,
-    LabelsOption,
-    LimitOption,
-    MergeOption,
-    PrecisionChoice,
-    PrecisionOption,
-    QuietFlag,
-    ReaderOptions,
-    RootOption,
-    RuleOption,
-    SeedOption,
-    SplitOption,
-    TextEncoderOption,
-    device_name,
-    pairs,
-    reader_options,
-    spread,
-    writable,
+    DatasetOptions,
+    EmbeddingOptions,
+    EncoderOptions,
+    LabelOptions,
+    OutputOptions,
+    ReportFolderOption,
+    StatisticsOptions,
 )
-from ke2nt.cli.output import JsonFlag, print_json, print_line, print_table, silent
+from ke2nt.cli.output import (
+    command_line,
+    print_json,
+    print_table,
+    print_unreadable,
+    print_written,
+    silent,
+)
 from ke2nt.runtime.formatting import percent_cell
 
 if TYPE_CHECKING:
     from ke2nt.data.sample import FaceSplit
-    from ke2nt.evaluation.generalized import PartMetrics
+    from ke2nt.evaluation.generalized import GeneralizedMetrics
     from ke2nt.evaluation.zero_shot import ZeroShot
+    from ke2nt.vlm.base import ImageEncoder
 
 __all__ = ["zero_shot"]
 
 
+@with_option_groups
 def zero_shot(
-    encoder: EncoderOption,
+    encoder: EncoderOptions,
     prompts: Annotated[
         str, typer.Option("--prompts", metavar="SET", help="A shipped prompt set or a YAML file.")
     ],
-    dataset: DatasetOption,
-    split: SplitOption,
-    root: RootOption = None,
-    rule: RuleOption = None,
-    option: ReaderOptions = None,
+    data: DatasetOptions,
+    labels: LabelOptions,
+    compute: EmbeddingOptions,
+    statistics: StatisticsOptions,
+    output: OutputOptions,
     classes: Annotated[
         str | None,
-        typer.Option("--classes", metavar="A,B,…", help="Classes of the set that may be answers."),
-    ] = None,
-    text_encoder: TextEncoderOption = None,
-    labels: LabelsOption = LabelChoice.strict,
-    merge: MergeOption = None,
-    batch_size: BatchSizeOption = 64,
-    device: DeviceOption = None,
-    precision: PrecisionOption = PrecisionChoice.fp32,
-    limit: LimitOption = None,
-    cache_dir: CacheDirOption = None,
-    bootstrap: BootstrapOption = 1000,
-    seed: SeedOption = 0,
-    out: Annotated[
-        Path | None,
         typer.Option(
-            "--out",
-            callback=writable,
-            help="Folder for metrics.json, predictions.csv and report.html.",
+            "--classes", metavar="A,B,…", help="Use only these classes of the prompt set."
         ),
     ] = None,
-    quiet: QuietFlag = False,
-    json: JsonFlag = False,
+    out: ReportFolderOption = None,
 ) -> None:
-    """Report a vision-language model on a split with no training, under any words.
+    """Report a vision-language model on a split with no training, with any words.
 
-    Images are embedded once and kept: other words on the same images are answered at once. For a
-    trained model (run:DIR) the classes it has seen in training and the others are told apart.
+    Image embeddings are cached, so other words on the same images take no time. For a trained model
+    (run:DIR), classes seen in training are reported apart from unseen ones.
 
     Example: ke2nt zero-shot --encoder open_clip:ViT-B-16/openai --prompts ensemble
     --dataset ferplus --root DIR --split test --rule majority
     """
-    from ke2nt.datasets.catalog import get_reader
-    from ke2nt.evaluation.image_encoders import get_image_encoder
-    from ke2nt.evaluation.trained_encoder import TrainedEncoder
-    from ke2nt.evaluation.zero_shot import zero_shot as evaluate
+    from ke2nt.evaluation.zero_shot import zero_shot as evaluate_zero_shot
 
-    options = reader_options(option, rule)
-    merged = pairs(merge, "--merge")
-    place = device_name(device)
-    model = get_image_encoder(encoder, cache_dir=cache_dir, text_encoder=text_encoder)
-    data = spread(get_reader(dataset, root, options).load(split), limit)
-    result = evaluate(
+    reader = data.open_reader()
+    merge = labels.merged_classes()
+    device = compute.resolve_device()
+    model = encoder.load()
+    split = reader.load(data.split).spread(data.limit)
+
+    result = evaluate_zero_shot(
         model,
         prompts,
-        data,
-        classes=None if classes is None else [name.strip() for name in classes.split(",")],
-        policy=labels.value,
-        merge=merged,
-        cache_dir=cache_dir,
-        batch_size=batch_size,
-        device=place,
-        precision=precision.value,
-        bootstrap=bootstrap,
-        seed=seed,
-        quiet=quiet or json,
+        split,
+        classes=read_names(classes),
+        policy=labels.labels.value,
+        merge=merge,
+        cache_dir=encoder.cache_dir,
+        batch_size=compute.batch_size,
+        device=device,
+        precision=compute.precision.value,
+        bootstrap=statistics.bootstrap,
+        seed=statistics.seed,
+        quiet=output.hides_progress,
     )
-    notes = []
-    if isinstance(model, TrainedEncoder):
-        notes = selection_notes(encoder.removeprefix("run:"), model.card, data)
-    if limit is not None:
-        notes.append(f"Only {len(data)} images, spread over the split, were evaluated.")
+
+    options = data.reader_options()
+    notes = [*_selection_notes(encoder.encoder, model, split), *data.limit_note(split)]
     facts = {
-        "model": encoder,
+        "model": encoder.encoder,
         "options": options,
-        "limit": limit,
+        "limit": data.limit,
         "notes": notes,
         "preprocessing": model.preprocessing_facts(),
         **result.to_dict(),
     }
     if out is not None and not silent():
-        _write(out, facts, result, data)
-    if json:
+        _write(out, facts, result, split)
+    if output.json:
         print_json(facts)
         return
+
     show_evaluation(result.evaluation, options, notes)
-    _show_generalized(result)
-    for name, reason in () if silent() else result.images.failed:
-        print(f"unreadable: {name}: {reason}", file=sys.stderr)
+    if result.generalized is not None:
+        _show_generalized(result.generalized)
+    print_unreadable(result.images.failed)
     if out is not None:
-        print_line(f"written: {out / 'metrics.json'}, predictions.csv, report.html")
+        print_written(out, "metrics.json", "predictions.csv", "report.html")
+
+
+def _selection_notes(name: str, model: ImageEncoder, split: FaceSplit) -> list[str]:
+    """Return notes on how the epoch of a trained model was chosen."""
+    from ke2nt.evaluation.trained_encoder import TrainedEncoder
+
+    if not isinstance(model, TrainedEncoder):
+        return []
+    return selection_notes(name.removeprefix("run:"), model.card, split)
 
 
 def _write(out: Path, facts: dict[str, Any], result: ZeroShot, split: FaceSplit) -> None:
+    """Write metrics, predictions and the HTML report."""
     from ke2nt.pages.render import write_report
     from ke2nt.pages.zero_shot_page import build_zero_shot_report
     from ke2nt.runtime.atomic import write_json, write_text
@@ -153,27 +135,25 @@ def _write(out: Path, facts: dict[str, Any], result: ZeroShot, split: FaceSplit)
         split,
         model=facts["model"],
         options=facts["options"],
-        command=shlex.join(["ke2nt", *sys.argv[1:]]),
+        command=command_line(),
         warnings=facts["notes"],
     )
     write_report(out / "report.html", page)
 
 
-def _show_generalized(result: ZeroShot) -> None:
-    figures = result.generalized
-    if figures is None:
-        return
-
-    def row(title: str, count: int, part: PartMetrics) -> list[object]:
-        return [title, count, percent_cell(part.accuracy), percent_cell(part.recall)]
-
-    seen, unseen = (", ".join(names) for names in (figures.seen_classes, figures.unseen_classes))
+def _show_generalized(metrics: GeneralizedMetrics) -> None:
+    """Print metrics of seen and unseen classes."""
+    seen, unseen = ", ".join(metrics.seen_classes), ", ".join(metrics.unseen_classes)
+    parts = [
+        (f"seen in training: {seen}", metrics.n_seen, metrics.seen),
+        (f"unseen: {unseen}", metrics.n_unseen, metrics.unseen),
+        ("harmonic mean", metrics.n_seen + metrics.n_unseen, metrics.harmonic),
+    ]
     print_table(
         ["classes", "n images", "accuracy %", "mean class recall %"],
         [
-            row(f"seen in training: {seen}", figures.n_seen, figures.seen),
-            row(f"unseen: {unseen}", figures.n_unseen, figures.unseen),
-            row("harmonic mean", figures.n_seen + figures.n_unseen, figures.harmonic),
+            [title, count, percent_cell(part.accuracy), percent_cell(part.recall)]
+            for title, count, part in parts
         ],
         title="Generalized zero-shot: all classes are possible answers",
     )

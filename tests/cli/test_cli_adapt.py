@@ -106,7 +106,7 @@ def test_a_mistyped_adaptation_is_typed_again(ke2nt, tmp_path, faces):
                 *("--model", "ke2nt/ferplus-resnet18", "--target", "folder=x"),
                 *("--method", "entropy", "--source", "folder=x"),
             ],
-            "the method entropy sees no source",
+            "the method entropy does not use source images",
         ),
         (
             ["--model", "ke2nt/ferplus-resnet18", "--target", "foldr=x"],

@@ -75,17 +75,17 @@ def test_a_second_calibration_is_fitted_to_the_raw_logits(calibrate):
 def test_what_a_calibration_takes_away_is_said(calibrate, model):
     assert "replaces" not in calibrate("--coverage", "0.5")[1]
     out = " ".join(calibrate("--limit", "12", "--folds", "2")[1].split())
-    assert "It replaces one that was fitted to 24 images." in out
-    assert "were withheld until now; none are from now on" in out
+    assert "It replaces a calibration fitted to 24 images." in out
+    assert "were withheld so far; none are from now on" in out
 
 
 def test_a_fit_that_makes_things_worse_is_said():
-    from ke2nt.cli.calibrate import _compared
     from ke2nt.models.calibration import Calibration
+    from ke2nt.cli.calibration_tables import compare_with_stored
 
     def notes(before, after):
         figures = {"nll_before": before, "nll_after": after}
-        return _compared(Calibration(fitted_on={"n": 5}, metrics=figures), None)
+        return compare_with_stored(Calibration(fitted_on={"n": 5}, metrics=figures), None)
 
     assert "worse" in notes(1.0, 1.1)[0]
     assert notes(1.0, 0.9) == []
@@ -95,12 +95,12 @@ def test_a_fit_that_makes_things_worse_is_said():
 def test_a_threshold_from_a_handful_of_faces_is_said(calibrate, monkeypatch, least, said):
     monkeypatch.setattr("ke2nt.cli.calibrate._RULE_OF_THREE", least)
     text = " ".join(calibrate("--max-risk", "0.9")[1].split())
-    assert "answers below" in text
-    assert ("too few to tell that at most 90.0 % of answers are wrong" in text) is said
+    assert "predictions below" in text
+    assert ("too few to tell that at most 90.0 % of predictions are wrong" in text) is said
 
 
 def test_training_images_are_warned_of(calibrate):
-    assert "trained on make it too sure" in calibrate("--split", "train")[1]
+    assert "Training images make a model overconfident" in calibrate("--split", "train")[1]
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def test_nothing_left(cross_eval, model, tmp_path):
     [
         (["--on", "fodler=/x"], "Did you mean 'folder'"),
         (["--on", "folder=/a", "--on", "folder=/b"], "two datasets have the name 'folder'"),
-        (["--on", "drawn", "--kind", "jpeg"], "belong to --robustness"),
+        (["--on", "drawn", "--kind", "jpeg"], "need --robustness"),
         ([], "Missing option"),
     ],
 )

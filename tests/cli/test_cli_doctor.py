@@ -9,8 +9,8 @@ from command_line import run_ke2nt
 from safetensors.torch import load_file, save_file
 from trust_fixtures import draw_faces, run_here, save_model
 
-from ke2nt import doctor
-from ke2nt.doctor import examine
+from ke2nt.doctor import installation
+from ke2nt.doctor.examine import examine
 from ke2nt.runtime.cache_folder import cache_folder
 from ke2nt.runtime.digest import digest_file
 
@@ -53,7 +53,7 @@ def test_every_finding_that_is_not_ok_has_a_way_out(model, tmp_path):
     (tmp_path / "rafdb").mkdir()
     for root in (None, tmp_path / "nowhere", tmp_path / "rafdb"):
         for finding in examine(str(model), "rafdb", root):
-            assert finding.level == "ok" or finding.mend, finding
+            assert finding.level == "ok" or finding.fix, finding
 
 
 def test_packages_that_are_absent_or_old(monkeypatch):
@@ -66,12 +66,12 @@ def test_packages_that_are_absent_or_old(monkeypatch):
             raise metadata.PackageNotFoundError(name)
         return found
 
-    monkeypatch.setattr(doctor.metadata, "version", version)
+    monkeypatch.setattr(installation.metadata, "version", version)
     found = of(examine(), "packages")
     broken = {f.name: f for f in found if f.level == "broken"}
     assert set(broken) == {"torch", "timm"}
     assert broken["torch"].message == "torch 1.0 does not fit >=2.11"
-    assert broken["timm"].mend == "pip install --upgrade 'timm>=1.0.15'"
+    assert broken["timm"].fix == "pip install --upgrade 'timm>=1.0.15'"
 
 
 def test_extras_that_are_absent_are_notes(monkeypatch):
@@ -82,9 +82,9 @@ def test_extras_that_are_absent_are_notes(monkeypatch):
             raise metadata.PackageNotFoundError(name)
         return real(name)
 
-    monkeypatch.setattr(doctor.metadata, "version", version)
+    monkeypatch.setattr(installation.metadata, "version", version)
     (finding,) = of(examine(), "extras", "offline")
-    assert (finding.level, finding.mend) == ("note", "pip install 'ke2nt[offline]'")
+    assert (finding.level, finding.fix) == ("note", "pip install 'ke2nt[offline]'")
 
 
 def test_damaged_cache_entries_are_found():
@@ -92,7 +92,7 @@ def test_damaged_cache_entries_are_found():
     folder.mkdir(parents=True)
     (folder / "bank.json").write_text("{")
     (finding,) = of(examine(), "caches", "bank entries")
-    assert (finding.level, finding.mend) == ("broken", "ke2nt cache prune")
+    assert (finding.level, finding.fix) == ("broken", "ke2nt cache prune")
 
 
 def test_weights_that_are_not_finite(model):
@@ -121,4 +121,4 @@ def test_missing_images_are_a_note_until_all_are(tmp_path):
     (root / "val" / "0.png").write_bytes(picture)
     (finding,) = of(examine(None, "manifest", root / "faces.csv"), "dataset")
     assert (finding.level, finding.message) == ("note", "1 images, 2 are missing")
-    assert "ke2nt data check manifest" in finding.mend
+    assert "ke2nt data check manifest" in finding.fix

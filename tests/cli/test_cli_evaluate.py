@@ -50,8 +50,6 @@ def ke2nt(monkeypatch, capfd, model_folder, faces):
     def run(*extra, model=model_folder, root=faces, split="test"):
         arguments = [model, "--dataset", "folder", "--root", root, "--split", split, *extra]
         monkeypatch.setattr(sys, "argv", ["ke2nt", "evaluate", *map(str, arguments)])
-        monkeypatch.setattr(cli.app, "registered_commands", [])
-        monkeypatch.setattr(cli.app, "registered_groups", [])
         with pytest.raises(SystemExit) as stop:
             cli.main()
         return stop.value.code, *capfd.readouterr()
@@ -185,9 +183,9 @@ def test_a_folder_that_cannot_be_is_found_before_any_work(ke2nt, tmp_path, monke
     ("extra", "message"),
     [
         (("--merge", "happiness=disgust"), "the model alone has happiness after merging"),
-        (("--option", "classes"), "--option cannot be read"),
+        (("--option", "classes"), "--option is not valid"),
         (("--option", "clases=a,b"), "has no option 'clases'"),
-        (("--merge", "contempt"), "--merge cannot be read"),
+        (("--merge", "contempt"), "--merge is not valid"),
         (("--merge", "fear=disgust"), "cannot merge 'fear'"),
         (("--device", "abacus"), "the device 'abacus' cannot be used"),
         (("--labels", "guess"), "Invalid value for '--labels'"),

@@ -54,7 +54,7 @@ def test_a_bundle(export, faces, tmp_path):
     data = ("--dataset", "folder", "--root", faces, "--quiet")
     code, out, _ = export("--format", "bundle", "--name", "tiny", "--out", tmp_path / "t", *data)
     assert code == 0
-    assert "0 of 24 answers changed" in out
+    assert "0 of 24 predictions changed" in out
     assert load_model(tmp_path / "t").card["name"] == "ke2nt/tiny"
     limits = ("--max-difference", "0", "--out", tmp_path / "u")
     code, _, err = export("--format", "bundle", "--name", "tiny", *limits, *data)
@@ -76,7 +76,7 @@ def test_the_hub(export, monkeypatch):
 
     monkeypatch.setattr(huggingface_hub, "HfApi", Hub)
     code, out, _ = export("--format", "hub", "--name", "ada/faces", "--private", "--half")
-    assert (code, out) == (0, "sent: https://hub/commit\n")
+    assert (code, out) == (0, "uploaded: https://hub/commit\n")
     assert (sent["hub_id"], sent["private"]) == ("ada/faces", True)
     assert {"README.md", "config.json", "model.safetensors"} <= set(sent["files"])
 
@@ -89,7 +89,7 @@ def test_the_hub(export, monkeypatch):
         (("--format", "hub", "--name", "faces"), "not the name of a hub repository"),
         (("--format", "bundle", "--name", "tiny", "--metrics", "nope.json"), "the metrics"),
         (("--format", "tflite"), "tflite"),
-        (("--format", "onnx", "--half"), "--half goes with --format hub"),
+        (("--format", "onnx", "--half"), "--half needs --format hub"),
     ],
 )
 def test_errors_are_one_line(export, extra, words):

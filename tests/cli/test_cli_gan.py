@@ -95,7 +95,7 @@ def test_bad_input_is_one_clear_line(monkeypatch, capsys, tmp_path, words, expec
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["ke2nt", "gan", *words])
     if command_line.app.registered_commands:
-        monkeypatch.setattr(command_line, "_add_commands", lambda: None)
+        monkeypatch.setattr(command_line, "add_commands", lambda: None)
     with pytest.raises(SystemExit) as end:
         command_line.main()
     out, err = capsys.readouterr()

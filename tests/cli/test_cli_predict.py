@@ -62,8 +62,6 @@ def ke2nt(monkeypatch, capfd, model_folder):
     def run(*arguments, model=model_folder):
         words = ["ke2nt", "predict", *map(str, arguments), "--model", str(model)]
         monkeypatch.setattr(sys, "argv", words)
-        monkeypatch.setattr(cli.app, "registered_commands", [])
-        monkeypatch.setattr(cli.app, "registered_groups", [])
         with pytest.raises(SystemExit) as stop:
             cli.main()
         return stop.value.code, *capfd.readouterr()
@@ -93,7 +91,7 @@ def test_a_folder_with_everything(ke2nt, album, tmp_path):
         assert total == pytest.approx(1)
     assert "zwei müde.jpg" in out
     assert "unreadable: an empty file" in out
-    assert "3 images, 1 video (9 pictures): 8 faces, 1 without a face, 1 unreadable" in err
+    assert "3 images, 1 video (9 frames): 8 faces, 1 without a face, 1 unreadable" in err
     assert f"unreadable: {album}/broken.jpg: an empty file" in err
     assert sorted(path.name for path in made.iterdir()) == [
         "film.annotated.mp4",
@@ -193,7 +191,7 @@ def test_own_detector_by_dotted_path(ke2nt, album, tmp_path, monkeypatch):
         (["x.png", "--classes", "bored,asleep"], "which text encoder"),
         (["x.png", "--classes", "facs"], "which text encoder"),
         (["x.png", "--out", "file/rows.csv"], "which is none"),
-        (["x.csv", "--out", "./x.csv"], "would replace what is read"),
+        (["x.csv", "--out", "./x.csv"], "would replace an input file"),
     ],
 )
 def test_errors_are_one_line(ke2nt, tmp_path, monkeypatch, arguments, message):
@@ -261,4 +259,4 @@ def test_a_camera_stops_when_interrupted(ke2nt, monkeypatch):
     assert code == 0
     assert len(json.loads(out)["faces"]) == 3
     assert Camera.shown == -1
-    assert "1 camera (3 pictures): 3 faces" in err
+    assert "1 camera (3 frames): 3 faces" in err

@@ -51,8 +51,6 @@ def ke2nt(monkeypatch, capfd, small_clip, faces):
         arguments = ["--encoder", encoder, "--prompts", prompts]
         arguments += ["--dataset", "folder", "--root", root, "--split", "test", *extra]
         monkeypatch.setattr(sys, "argv", ["ke2nt", "zero-shot", *map(str, arguments)])
-        monkeypatch.setattr(cli.app, "registered_commands", [])
-        monkeypatch.setattr(cli.app, "registered_groups", [])
         with pytest.raises(SystemExit) as stop:
             cli.main()
         return stop.value.code, *capfd.readouterr()
@@ -201,7 +199,7 @@ def test_the_split_a_run_was_chosen_on_is_named(ke2nt, run, monkeypatch):
     folder, root = run
     code, out, _ = ke2nt("--split", "val", encoder=f"run:{folder}", root=root, prompts="paper")
     assert code == 0
-    assert "its figures are optimistic" in out
+    assert "its metrics are optimistic" in out
 
 
 def test_limit_is_said(ke2nt):

@@ -38,8 +38,6 @@ def draw_faces(root, *, per_class=8):
 def run_here(monkeypatch, capfd, *arguments):
     """Run the command line in this process, as the installed command does."""
     monkeypatch.setattr(sys, "argv", ["ke2nt", *map(str, arguments)])
-    monkeypatch.setattr(cli.app, "registered_commands", [])
-    monkeypatch.setattr(cli.app, "registered_groups", [])
     with pytest.raises(SystemExit) as stop:
         cli.main()
     return stop.value.code, *capfd.readouterr()

@@ -67,8 +67,6 @@ def odd_faces(tmp_path):
 
 def run(monkeypatch, capfd, *arguments):
     monkeypatch.setattr(sys, "argv", ["ke2nt", *map(str, arguments)])
-    monkeypatch.setattr(cli.app, "registered_commands", [])
-    monkeypatch.setattr(cli.app, "registered_groups", [])
     with pytest.raises(SystemExit) as stop:
         cli.main()
     return stop.value.code, *capfd.readouterr()

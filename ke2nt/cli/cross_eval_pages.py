@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ke2nt.cli.cross_tables import clean_words, model_names, notes_of, pair_table, severity_tables
+from ke2nt.cli.cross_eval_tables import (
+    describe_clean,
+    model_names,
+    notes_of,
+    pair_table,
+    severity_tables,
+)
+from ke2nt.cli.output import command_line
 
 if TYPE_CHECKING:
     from ke2nt.evaluation.cross_dataset import CrossEvaluation
@@ -19,7 +24,7 @@ __all__ = ["cross_page", "robustness_page", "robustness_section"]
 
 
 def cross_page(result: CrossEvaluation, failed: Sequence[tuple[str, str]]) -> str:
-    """HTML: the heat map, every pair, and how labels were joined."""
+    """Return HTML: the heat map, every pair, and how labels were matched."""
     from ke2nt.pages.table_page import TableSection
     from ke2nt.plots.matrix_plots import plot_cross_evaluation
 
@@ -27,7 +32,7 @@ def cross_page(result: CrossEvaluation, failed: Sequence[tuple[str, str]]) -> st
         title="Every model on every dataset",
         draw=partial(plot_cross_evaluation, result, model_names(result.models)),
         alt="Heat maps of accuracy, mean class recall and calibration error, in the table below.",
-        caption="An asterisk marks a model's own dataset, a dash what could not be measured.",
+        caption="An asterisk marks the dataset a model was trained on, a dash a missing result.",
         tables=[pair_table(result).for_page()],
         notes=notes_of(result),
     )
@@ -36,7 +41,7 @@ def cross_page(result: CrossEvaluation, failed: Sequence[tuple[str, str]]) -> st
 
 
 def robustness_section(result: Robustness, title: str, notes: Sequence[str]) -> TableSection:
-    """A model on a dataset under corruptions."""
+    """Return the section of one model on one dataset under corruptions."""
     from ke2nt.pages.table_page import TableSection
     from ke2nt.plots.matrix_plots import plot_robustness
 
@@ -44,15 +49,15 @@ def robustness_section(result: Robustness, title: str, notes: Sequence[str]) -> 
         title=title,
         draw=partial(plot_robustness, result),
         alt="Heat maps of accuracy and mean class recall, in the tables below.",
-        caption=clean_words(result),
+        caption=describe_clean(result),
         tables=[table.for_page() for table in severity_tables(result)],
         notes=[f"Labels: {result.clean.mapping.describe()}.", *notes],
     )
 
 
 def robustness_page(sections: Sequence[TableSection], failed: Sequence[tuple[str, str]]) -> str:
-    """HTML: a heat map and two tables for each model and dataset."""
-    lead = "What is left under corruptions of severity 1 (mild) to 5 (heavy)."
+    """Return HTML: a heat map and two tables for each model and dataset."""
+    lead = "Metrics under corruptions of severity 1 (mild) to 5 (heavy)."
     return _page("Robustness", lead, sections, failed)
 
 
@@ -63,5 +68,4 @@ def _page(
     from ke2nt.pages.table_page import TablePage
     from ke2nt.runtime.provenance import provenance
 
-    command = shlex.join(["ke2nt", *sys.argv[1:]])
-    return render_tables(TablePage(title, lead, sections, failed, command, provenance()))
+    return render_tables(TablePage(title, lead, sections, failed, command_line(), provenance()))

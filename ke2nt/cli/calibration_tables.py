@@ -1,0 +1,84 @@
+"""A calibration as tables, and what changed from the one that was stored before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ke2nt.cli.output import print_line, print_notes, print_table
+from ke2nt.runtime.formatting import percent
+
+if TYPE_CHECKING:
+    from ke2nt.models.calibration import Calibration
+
+__all__ = ["compare_with_stored", "show_calibration"]
+
+_METRICS = {"ece": "calibration error (ECE)", "nll": "log-loss", "accuracy": "accuracy"}
+_TIMES = ("before", "after", "after_same_data")
+
+
+def compare_with_stored(calibration: Calibration, stored: Calibration | None) -> list[str]:
+    """Return notes on a fit that makes things worse, or replaces a better one.
+
+    Args:
+        calibration: The new calibration.
+        stored: The one that the model's folder holds, or None.
+    """
+    notes = []
+    metrics = calibration.metrics
+    if metrics["nll_after"] > metrics["nll_before"]:
+        notes.append("The fit makes probabilities worse on held-out images: too few images?")
+    if stored is None:
+        return notes
+
+    if stored.fitted_on.get("n", 0) > calibration.fitted_on["n"]:
+        notes.append(f"It replaces a calibration fitted to {stored.fitted_on['n']:,} images.")
+    if stored.min_confidence and calibration.min_confidence is None:
+        notes.append(
+            f"Predictions below {stored.min_confidence:.4f} were withheld so far; none are from "
+            "now on. --max-risk, --coverage or --min-confidence chooses a new threshold."
+        )
+    return notes
+
+
+def show_calibration(
+    calibration: Calibration, classes: tuple[str, ...], folder: str, notes: list[str]
+) -> None:
+    """Print the fit, its metrics and the threshold."""
+    fitted_on, metrics = calibration.fitted_on, calibration.metrics
+    print_line(f"{fitted_on['dataset']} {fitted_on['split']}: {fitted_on['n']:,} images")
+    _show_parameters(calibration, classes)
+
+    rows = []
+    for name, title in _METRICS.items():
+        values = [metrics[f"{name}_{time}"] for time in _TIMES]
+        rows.append([title, *(f"{value:.4f}" for value in values)])
+    print_table(
+        ["metric", "before #", "after #", "after, same images #"],
+        rows,
+        title=f"After: each of {metrics['folds']} folds with a fit to the others",
+    )
+
+    if calibration.min_confidence is not None:
+        _show_threshold(calibration)
+    print_notes(notes)
+    print_line(f"stored in {folder}")
+
+
+def _show_parameters(calibration: Calibration, classes: tuple[str, ...]) -> None:
+    if calibration.weight is None or calibration.bias is None:
+        print_line(f"temperature {calibration.temperature:.4f}")
+        return
+    parameters = zip(classes, calibration.weight, calibration.bias, strict=True)
+    print_table(
+        ["class", "weight #", "bias #"],
+        [[name, f"{weight:.3f}", f"{bias:.3f}"] for name, weight, bias in parameters],
+    )
+
+
+def _show_threshold(calibration: Calibration) -> None:
+    coverage, risk = calibration.threshold["coverage"], calibration.threshold["risk"]
+    wrong = "" if risk is None else f", {percent(risk)} of them wrong"
+    print_line(
+        f"predictions below {calibration.min_confidence:.4f} are withheld: "
+        f"{percent(coverage)} of the faces get one{wrong}"
+    )

@@ -1,0 +1,79 @@
+"""How the texts of options are read: NAME=VALUE pairs, lists of names, folders to write to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ke2nt.errors import ConfigError
+from ke2nt.runtime.atomic import check_folder
+
+__all__ = [
+    "check_writable",
+    "quote_yaml",
+    "read_names",
+    "read_pairs",
+    "read_reader_options",
+]
+
+
+def check_writable(folder: Path | None) -> Path | None:
+    """Check an output folder before any work is done; the callback of options that name one."""
+    if folder is not None:
+        check_folder(folder)
+    return folder
+
+
+def read_names(text: str | None) -> list[str] | None:
+    """Split names that are separated by commas."""
+    return None if text is None else [name.strip() for name in text.split(",")]
+
+
+def read_pairs(texts: Iterable[str] | None, flag: str, *, yaml: bool = False) -> dict[str, Any]:
+    """Read NAME=VALUE texts as a mapping.
+
+    Args:
+        texts: What was given, or None.
+        flag: The option, for messages.
+        yaml: Whether values are YAML; otherwise they are plain text.
+
+    Raises:
+        ConfigError: A text has no name or no value, or its value is not valid YAML.
+    """
+    import yaml as yaml_library
+
+    pairs: dict[str, Any] = {}
+    for text in texts or ():
+        name, _, value = (part.strip() for part in text.partition("="))
+        error = ConfigError(f"{flag} is not valid", expected="NAME=VALUE", found=repr(text))
+        if not (name and value):
+            raise error
+        try:
+            pairs[name] = yaml_library.safe_load(value) if yaml else value
+        except yaml_library.YAMLError:
+            raise error from None
+    return pairs
+
+
+def read_reader_options(option: Iterable[str] | None, rule: str | None) -> dict[str, Any]:
+    """Read the options of a dataset reader from --option and --rule.
+
+    Raises:
+        ConfigError: An option is not valid, or both name the rule.
+    """
+    options = read_pairs(option, "--option", yaml=True)
+    if rule is None:
+        return options
+    if "rule" in options:
+        raise ConfigError(
+            "the rule is given twice",
+            expected="--rule or --option rule=…",
+            found=f"{rule} and {options['rule']}",
+        )
+    return {**options, "rule": rule}
+
+
+def quote_yaml(text: str) -> str:
+    """Write a text as a YAML scalar that reads back as the same text."""
+    return "'" + text.replace("'", "''") + "'"

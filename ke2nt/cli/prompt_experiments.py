@@ -1,0 +1,134 @@
+"""What the prompt experiments share: embedded images, prompt sets, settings and output files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ke2nt.cli.option_values import check_writable
+from ke2nt.cli.options import (
+    DatasetOptions,
+    EmbeddingOptions,
+    EncoderOptions,
+    LabelOptions,
+    StatisticsOptions,
+)
+from ke2nt.cli.output import print_unreadable, print_written
+
+if TYPE_CHECKING:
+    from ke2nt.evaluation.embed_split import ImageEmbeddings
+    from ke2nt.prompts.prompt_set import PromptSet
+
+__all__ = [
+    "OutFolderOption",
+    "PromptExperiment",
+    "PromptSetsOption",
+    "load_prompt_sets",
+    "print_written_files",
+    "write_results",
+]
+
+PromptSetsOption = Annotated[
+    list[str],
+    typer.Option(
+        "--prompts",
+        metavar="SET[,SET...]",
+        help="Shipped prompt sets or YAML files; may be repeated.",
+    ),
+]
+OutFolderOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", callback=check_writable, metavar="DIR", help="Folder for JSON and plots."
+    ),
+]
+
+
+@dataclass(frozen=True)
+class PromptExperiment:
+    """Prompts on embedded images: the options of one command."""
+
+    encoder: EncoderOptions
+    data: DatasetOptions
+    labels: LabelOptions
+    compute: EmbeddingOptions
+    statistics: StatisticsOptions
+
+    def embed(self, *splits: str, quiet: bool) -> list[ImageEmbeddings]:
+        """Embed the images of some splits, or take the embeddings from the cache."""
+        from ke2nt.evaluation.embed_split import embed_split
+
+        reader = self.data.open_reader()
+        device = self.compute.resolve_device()
+        model = self.encoder.load()
+        all_embeddings = []
+        for split in splits:
+            embeddings = embed_split(
+                model,
+                reader.load(split).spread(self.data.limit),
+                cache_dir=self.encoder.cache_dir,
+                batch_size=self.compute.batch_size,
+                device=device,
+                precision=self.compute.precision.value,
+                quiet=quiet,
+            )
+            print_unreadable(embeddings.failed)
+            all_embeddings.append(embeddings)
+        return all_embeddings
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the keyword arguments that the functions of `ke2nt.promptlab` share."""
+        return {
+            "policy": self.labels.labels.value,
+            "merge": self.labels.merged_classes(),
+            "cache_dir": self.encoder.cache_dir,
+            "bootstrap": self.statistics.bootstrap,
+            "seed": self.statistics.seed,
+        }
+
+    def facts(self, embeddings: ImageEmbeddings, **settings: Any) -> dict[str, Any]:
+        """Return what the metrics depend on, as plain JSON."""
+        return {
+            "encoder": self.encoder.encoder,
+            "encoder_id": embeddings.encoder,
+            "text_encoder": embeddings.text_encoder,
+            "dataset": self.data.dataset,
+            "options": self.data.reader_options(),
+            "limit": self.data.limit,
+            "failed": len(embeddings.failed),
+            **settings,
+        }
+
+
+def load_prompt_sets(prompts: list[str]) -> list[PromptSet]:
+    """Load the prompt sets of --prompts; a file's name may have commas."""
+    from ke2nt.promptlab.workbench import load_prompt_sets as load_by_name
+
+    names: list[str] = []
+    for text in prompts:
+        names += [text] if Path(text).is_file() else text.split(",")
+    return load_by_name([name.strip() for name in names if name.strip()])
+
+
+def write_results(
+    out: Path | None, name: str, document: Mapping[str, Any], plots: Mapping[str, bytes]
+) -> list[str]:
+    """Write a JSON document and plots; return their names."""
+    from ke2nt.runtime.atomic import write_bytes, write_json
+
+    if out is None:
+        return []
+    write_json(out / name, document)
+    for file, content in plots.items():
+        write_bytes(out / file, content)
+    return [name, *plots]
+
+
+def print_written_files(out: Path | None, names: list[str]) -> None:
+    """Print which files were written, if any."""
+    if out is not None and names:
+        print_written(out, *names)

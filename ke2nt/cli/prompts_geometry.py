@@ -1,0 +1,53 @@
+"""`ke2nt prompts geometry`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ke2nt.cli.option_values import read_names
+from ke2nt.cli.options import CacheDirOption, JsonFlag
+from ke2nt.cli.output import print_json
+from ke2nt.cli.prompt_experiments import OutFolderOption, print_written_files, write_results
+
+__all__ = ["geometry"]
+
+
+def geometry(
+    prompts: Annotated[str, typer.Argument(metavar="SET", help="A shipped set, or a YAML file.")],
+    encoder: Annotated[
+        str,
+        typer.Option("--encoder", help="A text encoder; run:DIR for that of a trained model."),
+    ] = "minilm",
+    classes: Annotated[
+        str | None, typer.Option(help="Only these classes, separated by commas, in this order.")
+    ] = None,
+    threshold: Annotated[
+        float, typer.Option("--threshold", help="Least cosine of near-duplicate prompts.")
+    ] = 0.95,
+    top: Annotated[int, typer.Option("--top", min=1, help="Most rows of a table.")] = 20,
+    cache_dir: CacheDirOption = None,
+    out: OutFolderOption = None,
+    json: JsonFlag = False,
+) -> None:
+    """Measure a prompt set by its text alone: similarity, separation, directions, duplicates."""
+    from ke2nt.cli.prompt_tables import show_geometry
+    from ke2nt.evaluation.image_encoders import get_image_encoder
+    from ke2nt.promptlab.plots import plot_geometry
+    from ke2nt.promptlab.text_geometry import geometry as measure_geometry
+
+    if encoder.startswith("run:"):
+        encoder = get_image_encoder(encoder, cache_dir=cache_dir).text_encoder
+    result = measure_geometry(
+        prompts, encoder, classes=read_names(classes), threshold=threshold, cache_dir=cache_dir
+    )
+
+    document = result.to_dict()
+    plots = {} if out is None else plot_geometry(result)
+    written = write_results(out, "geometry.json", document, plots)
+    if json:
+        print_json(document)
+        return
+    show_geometry(result, top)
+    print_written_files(out, written)

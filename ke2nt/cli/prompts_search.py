@@ -1,0 +1,140 @@
+"""`ke2nt prompts search`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ke2nt.cli.option_groups import with_option_groups
+from ke2nt.cli.option_values import check_writable
+from ke2nt.cli.options import (
+    DatasetOptions,
+    EmbeddingOptions,
+    EncoderOptions,
+    LabelOptions,
+    OutputOptions,
+    StatisticsOptions,
+)
+from ke2nt.cli.output import print_json
+from ke2nt.cli.prompt_experiments import (
+    PromptExperiment,
+    PromptSetsOption,
+    load_prompt_sets,
+    print_written_files,
+    write_results,
+)
+from ke2nt.errors import ConfigError
+
+__all__ = ["search"]
+
+
+class _Share(StrEnum):
+    nothing = "nothing"
+    templates = "templates"
+
+
+class _Objective(StrEnum):
+    uar = "uar"
+    accuracy = "accuracy"
+
+
+@dataclass(frozen=True)
+class _SearchData(DatasetOptions):
+    split: Annotated[str, typer.Option("--split", help="Split to search with, such as val.")]
+
+
+@dataclass(frozen=True)
+class _SearchOptions:
+    """How prompts are chosen."""
+
+    share: Annotated[
+        _Share,
+        typer.Option(
+            "--share", help="nothing: an ensemble for each class; templates: the same for all."
+        ),
+    ] = _Share.nothing
+    beam: Annotated[
+        int, typer.Option("--beam", min=1, help="Partial choices kept; 1 is greedy.")
+    ] = 1
+    max_prompts: Annotated[
+        int, typer.Option("--max-prompts", min=1, help="Most prompts of a class, or templates.")
+    ] = 8
+    objective: Annotated[
+        _Objective, typer.Option("--objective", help="Metric to maximize: UAR or accuracy (WAR).")
+    ] = _Objective.uar
+    name: Annotated[str | None, typer.Option("--name", help="Name of the new set.")] = None
+
+
+@with_option_groups
+def search(
+    encoder: EncoderOptions,
+    prompts: PromptSetsOption,
+    data: _SearchData,
+    final_split: Annotated[
+        str, typer.Option("--final-split", help="Untouched split for the final score.")
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            callback=check_writable,
+            metavar="DIR",
+            help="Folder for the new prompt set, JSON and plots.",
+        ),
+    ],
+    options: _SearchOptions,
+    labels: LabelOptions,
+    compute: EmbeddingOptions,
+    statistics: StatisticsOptions,
+    output: OutputOptions,
+) -> None:
+    """Choose an ensemble on one split, score it on another, and write it as a prompt set.
+
+    Example: ke2nt prompts search --encoder run:runs/quickstart --prompts ensemble,synonyms
+    --dataset drawn --split val --final-split test --out words
+    """
+    from ke2nt.cli.prompt_tables import show_search
+    from ke2nt.promptlab.plots import plot_search
+    from ke2nt.promptlab.search_prompts import search as search_prompts
+    from ke2nt.runtime.atomic import write_text
+
+    if data.split == final_split:
+        raise ConfigError(
+            "--final-split must differ from --split",
+            found=f"{data.split} for both",
+            hint="Name another one with --final-split, such as test.",
+        )
+    experiment = PromptExperiment(encoder, data, labels, compute, statistics)
+    sets = load_prompt_sets(prompts)
+    arguments = experiment.arguments()
+    selection, final = experiment.embed(data.split, final_split, quiet=output.hides_progress)
+
+    facts = experiment.facts(
+        selection, split=data.split, final_split=final_split, bootstrap=statistics.bootstrap
+    )
+    result = search_prompts(
+        selection,
+        final,
+        sets,
+        share=options.share.value,
+        beam=options.beam,
+        max_size=options.max_prompts,
+        objective=options.objective.value,
+        name=options.name,
+        settings=facts,
+        **arguments,
+    )
+
+    document = result.to_dict()
+    prompt_file = f"{result.prompts.name}.yaml"
+    write_text(out / prompt_file, result.to_yaml())
+    written = write_results(out, "search.json", document, plot_search(result))
+    if output.json:
+        print_json(document)
+        return
+    show_search(result, data.split, final_split)
+    print_written_files(out, [prompt_file, *written])
