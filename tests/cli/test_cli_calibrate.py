@@ -46,7 +46,7 @@ def test_the_temperature_is_fitted_and_stored(calibrate, model, faces):
     stored = load_model(model)
     scale = FaceSettings.from_model(stored).intensity
     assert scale is None or scale.to_dict() == value["predict"]["intensity"]
-    assert (scale is None) == any("scale of intensity" in note for note in value["notes"])
+    assert (scale is None) == any("intensity scale" in note for note in value["notes"])
     assert stored.calibration.temperature == value["temperature"]
     assert stored.calibration.min_confidence is None
     assert evaluate_model(stored, images).report.nll == pytest.approx(
