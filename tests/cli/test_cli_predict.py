@@ -183,7 +183,7 @@ def test_own_detector_by_dotted_path(ke2nt, album, tmp_path, monkeypatch):
     [
         (["gone.jpg"], "nothing could be read; found gone.jpg: no such file"),
         (["."], "no image or video found"),
-        (["x.png", "--classes", "a,,b"], "--classes cannot be read"),
+        (["x.png", "--classes", "a,,b"], "--classes is not valid"),
         (["x.png", "--detector", "eyes"], "unknown face detector 'eyes'"),
         (["x.png", "--out", "rows.xls"], "no table format has the suffix '.xls'"),
         (["x.png", "--neutral", "gone.png"], "the neutral photo cannot be read"),
