@@ -26,9 +26,9 @@ from ke2nt.runtime.formatting import percent
 if TYPE_CHECKING:
     import numpy as np
 
-    from ke2nt.models.calibration import Calibration
     from ke2nt.evaluation.predictions import Predictions
     from ke2nt.models.base import ExpressionModel
+    from ke2nt.models.calibration import Calibration
     from ke2nt.predict.face_settings import FaceSettings
 
 __all__ = ["calibrate"]

@@ -22,6 +22,7 @@ from ke2nt.checkpoints.bundled import BUNDLED_FOLDER, bundled_models
 from ke2nt.checkpoints.hub import hub_cache
 from ke2nt.checkpoints.model_folder import read_folder
 from ke2nt.doctor.findings import Finding, run_check
+from ke2nt.models.calibration import Calibration
 from ke2nt.prompts.prompt_set import PromptSet
 from ke2nt.resources import list_resources
 from ke2nt.runtime.cache_folder import cache_folder
@@ -189,5 +190,7 @@ def _read_prompts(names: Mapping[str, Path]) -> Iterator[Finding]:
 
 
 def _read_model(name: str) -> Iterator[Finding]:
-    read_folder(BUNDLED_FOLDER / name)
+    saved = read_folder(BUNDLED_FOLDER / name)
+    if saved.calibration is not None:
+        Calibration.from_dict(saved.calibration, where=saved.config_file)
     yield Finding("package files", f"ke2nt/{name}", "ok", "all files match their digests")

@@ -80,8 +80,8 @@ def test_what_a_calibration_takes_away_is_said(calibrate, model):
 
 
 def test_a_fit_that_makes_things_worse_is_said():
-    from ke2nt.models.calibration import Calibration
     from ke2nt.cli.calibration_tables import compare_with_stored
+    from ke2nt.models.calibration import Calibration
 
     def notes(before, after):
         figures = {"nll_before": before, "nll_after": after}
