@@ -1,1 +1,1 @@
-"""The lab in the browser."""
+"""The app in the browser: faces under words that can be edited, prompt sets on a dataset."""

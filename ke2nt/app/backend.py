@@ -1,52 +1,53 @@
-"""What the page asks for, without any knowledge of how it is drawn in a browser."""
+"""The logic behind the page, without any knowledge of the web framework."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from ke2nt.app.face_embedder import EmbeddedFace, FaceEmbedder
 from ke2nt.app.face_match import match_face
-from ke2nt.app.html_parts import faces_html, note_html, trial_html
+from ke2nt.app.fragments import render_faces, render_note, render_trial
 from ke2nt.app.prompt_trials import PromptTrials
-from ke2nt.app.vocabulary import Vocabulary, prompt_set_of
+from ke2nt.app.vocabulary import Vocabulary, build_prompt_set
 from ke2nt.errors import Ke2ntError
 from ke2nt.models.base import ExpressionModel
 from ke2nt.predict.detections import Detector
 
-__all__ = ["Answer", "AppBackend", "Seen"]
+__all__ = ["AppBackend", "FacesView", "UploadedImage"]
 
 _WELCOME = (
-    "Drop a photo of a face, paste one, or use the camera. It is read on the machine that runs "
-    "this lab and is not kept."
+    "Drop a photo of a face, paste one, or use the camera. It is processed on the machine that "
+    "runs this app and is not stored."
 )
-_NO_FACE = "No face was found. If the picture is a face and little else, untick “Find the faces”."
+_NO_FACE = "No face was found. If the image shows little more than a face, clear “Find faces”."
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
-    """A picture that was read.
+class UploadedImage:
+    """An image that was read.
 
     Attributes:
         faces: Its largest faces, embedded.
-        left_out: How many more it has.
+        num_hidden: Number of its other faces.
         problem: Why it could not be read, or "".
     """
 
     faces: tuple[EmbeddedFace, ...] = ()
-    left_out: int = 0
+    num_hidden: int = 0
     problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What the first tab shows.
+class FacesView:
+    """The content of the first tab.
 
     Attributes:
         html: Cards of the faces, or a note.
-        classes: Classes that can be looked into.
+        classes: Classes that can be explained.
     """
 
     html: str
@@ -54,15 +55,15 @@ class Answer:
 
 
 class AppBackend:
-    """A model with words that can be edited.
+    """A model whose words can be edited.
 
     Args:
-        name: What the model is called.
+        name: Name of the model.
         model: A recognizer.
-        detector: Finds faces; None where every picture is one.
+        detector: Finds faces; None to take every image as one face.
         device: Where to compute.
         vocabulary: Turns typed words into text embeddings.
-        trials: Prompt sets on a dataset; None where the model has no text head.
+        trials: Prompt sets on a dataset; None if the model has no text head.
     """
 
     def __init__(
@@ -79,68 +80,85 @@ class AppBackend:
         self.model = model
         self.vocabulary = vocabulary
         self.trials = trials
-        self._reader = FaceEmbedder(model, detector=detector, device=device)
+        self._embedder = FaceEmbedder(model, detector=detector, device=device)
 
     @property
     def finds_faces(self) -> bool:
         """Whether there is a face detector."""
-        return self._reader.detector is not None
+        return self._embedder.detector is not None
 
-    def look(self, picture: str | None, *, find: bool) -> Seen | None:
-        """Read a picture; None where there is none."""
-        if picture is None:
+    def read_image(self, path: str | None, *, find: bool) -> UploadedImage | None:
+        """Read an image and embed its faces; None if there is no image."""
+        if path is None:
             return None
         try:
-            faces, left_out = self._reader.read(Path(picture), find=find)
+            faces, num_hidden = self._embedder.embed(Path(path), find=find)
         except Ke2ntError as error:
-            return Seen(problem=str(error).replace(f" (in {picture})", ""))
-        return Seen(tuple(faces), left_out)
+            # the page must not show where uploads are kept
+            return UploadedImage(problem=str(error).replace(f" (in {path})", ""))
+        return UploadedImage(tuple(faces), num_hidden)
 
-    def answer(self, seen: Seen | None, words: str, templates: str, target: str | None) -> Answer:
-        """Match the faces with the words; problems become a note on the page."""
-        own = self.vocabulary.own
+    def show_faces(
+        self, image: UploadedImage | None, words: str, templates: str, target: str | None
+    ) -> FacesView:
+        """Match the faces of an image with words; problems become a note.
+
+        Args:
+            image: From `read_image`.
+            words: Classes, see `parse_words`.
+            templates: Sentences with {class}, one per line.
+            target: The class to explain; None for the best class.
+        """
+        trained = self.vocabulary.trained
+        class_words = trained
         try:
-            asked = self.vocabulary.of(words, templates) if self.vocabulary.editable else own
+            if self.vocabulary.editable:
+                class_words = self.vocabulary.parse(words, templates)
         except Ke2ntError as error:
-            return Answer(note_html(str(error), kind="error"), own.classes)
-        if seen is None:
-            return Answer(note_html(_WELCOME), asked.classes)
-        if seen.problem:
-            return Answer(note_html(seen.problem, kind="error"), asked.classes)
-        if not seen.faces:
-            return Answer(note_html(_NO_FACE), asked.classes)
-        readings = [match_face(self.model, face, asked, target) for face in seen.faces]
-        html = faces_html(
-            seen.faces, readings, left_out=seen.left_out, unvalidated=asked.bank is not None
-        )
-        return Answer(html, asked.classes)
+            return FacesView(render_note(str(error), kind="error"), trained.classes)
 
-    def compare(self, names: Sequence[str], yaml: str) -> str:
+        # nothing to show yet, or why not
+        if image is None:
+            return FacesView(render_note(_WELCOME), class_words.classes)
+        if image.problem:
+            return FacesView(render_note(image.problem, kind="error"), class_words.classes)
+        if not image.faces:
+            return FacesView(render_note(_NO_FACE), class_words.classes)
+
+        html = render_faces(
+            image.faces,
+            [match_face(self.model, face, class_words, target) for face in image.faces],
+            num_hidden=image.num_hidden,
+            unvalidated=class_words.bank is not None,
+        )
+        return FacesView(html, class_words.classes)
+
+    def compare(self, names: Sequence[str], custom_yaml: str) -> str:
         """Score prompt sets on the dataset, as HTML; problems become a note."""
         if self.trials is None:
-            return note_html("This model has a linear head: no prompts can be tried.", kind="error")
-        if not names and not yaml.strip():
-            return note_html("Choose at least one prompt set.")
-        try:
-            return trial_html(self.trials.run(names, yaml))
-        except Ke2ntError as error:
-            return note_html(str(error), kind="error")
+            note = "This model has a linear head: it does not use prompts."
+            return render_note(note, kind="error")
+        if not names and not custom_yaml.strip():
+            return render_note("Choose at least one prompt set.")
 
-    def as_yaml(self, words: str, templates: str) -> str:
-        """The words of the first tab as a prompt set."""
+        # the first trial takes a while: it embeds the images
         try:
-            prompts = prompt_set_of(words, templates, name="yours")
+            return render_trial(self.trials.run(names, custom_yaml))
+        except Ke2ntError as error:
+            return render_note(str(error), kind="error")
+
+    def to_yaml(self, words: str, templates: str) -> str:
+        """Convert the words of the first tab to a prompt set; problems become a comment."""
+        try:
+            prompts = build_prompt_set(words, templates)
         except Ke2ntError as error:
             return f"# {error}"
-        return f"templates:\n{_yaml_list(prompts.templates)}classes:\n" + "".join(
-            f"  {_yaml_text(name)}: [{', '.join(map(_yaml_text, items))}]\n"
-            for name, items in prompts.classes.items()
+
+        # only the parts that were typed; `default_flow_style=None` keeps lists on one line
+        values = {
+            "templates": list(prompts.templates),
+            "classes": {name: list(items) for name, items in prompts.classes.items()},
+        }
+        return yaml.safe_dump(
+            values, sort_keys=False, allow_unicode=True, width=1000, default_flow_style=None
         )
-
-
-def _yaml_list(texts: Sequence[str]) -> str:
-    return "".join(f"  - {_yaml_text(text)}\n" for text in texts)
-
-
-def _yaml_text(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)  # JSON is YAML

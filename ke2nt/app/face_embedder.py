@@ -1,4 +1,4 @@
-"""Faces of a picture, embedded once: as they are, and with each region covered."""
+"""Faces of an image, embedded once: unchanged, and with each region covered."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ke2nt.data.images import decode
+from ke2nt.explain.heat import forward_faces
 from ke2nt.explain.occlusion import GRID, cover_regions
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.output import KE2NTOutput
@@ -17,19 +18,19 @@ from ke2nt.predict.classify import FaceClassifier
 from ke2nt.predict.detections import Detector
 from ke2nt.predict.pipeline import find_faces
 
-__all__ = ["MOST_FACES", "FaceEmbedder", "EmbeddedFace"]
+__all__ = ["MAX_FACES", "EmbeddedFace", "FaceEmbedder"]
 
-MOST_FACES = 4
-_BATCH = 64
+MAX_FACES = 4
+_BATCH_SIZE = 64
 
 
 @dataclass(frozen=True, eq=False)
 class EmbeddedFace:
-    """What a model makes of a face before any word is known.
+    """The model's output for a face, before any words are known.
 
     Attributes:
-        crop: uint8 (S, S, 3), as the model sees it.
-        output: Of 1 + G² inputs on the CPU: the face, then its copies with a region covered.
+        crop: uint8 (S, S, 3), the input of the model.
+        output: Of 1 + G² inputs, on the CPU: the face, then its copies with one region covered.
     """
 
     crop: np.ndarray
@@ -37,11 +38,11 @@ class EmbeddedFace:
 
 
 class FaceEmbedder:
-    """Embeds the faces of pictures.
+    """Finds and embeds the faces of images.
 
     Args:
-        model: A recognizer; moved to the device and put in evaluation mode.
-        detector: Finds the faces; None where every picture is one.
+        model: A recognizer; it is moved to the device and put in evaluation mode.
+        detector: Finds the faces; None to take every image as one face.
         device: Where to compute.
     """
 
@@ -49,45 +50,51 @@ class FaceEmbedder:
         self, model: ExpressionModel, *, detector: Detector | None, device: torch.device | str
     ) -> None:
         self.detector = detector
-        self._classifier = FaceClassifier(model, device=torch.device(device), batch_size=_BATCH)
-
-    def read(self, picture: Path | np.ndarray, *, find: bool) -> tuple[list[EmbeddedFace], int]:
-        """The largest faces of a picture.
-
-        Args:
-            picture: An image file, or uint8 RGB pixels.
-            find: Whether to look for faces; else the whole picture is taken as one.
-
-        Returns:
-            At most `MOST_FACES`, from left to right, and how many were left out.
-
-        Raises:
-            ImageReadError: The picture cannot be decoded.
-        """
-        pixels = decode(picture)
-        found = find_faces(pixels, self.detector if find else None, self._classifier)
-        largest = sorted(found, key=lambda face: face.box[0] - face.box[2])[:MOST_FACES]
-        chosen = sorted(largest, key=lambda face: face.box)
-        return [self._embed(face.crop) for face in chosen], len(found) - len(chosen)
-
-    @torch.inference_mode()
-    def _embed(self, crop: np.ndarray) -> EmbeddedFace:
-        model, device = self._classifier.model, self._classifier.device
-        inputs = np.concatenate([crop[None], cover_regions(crop, GRID)])
-        pixels = torch.from_numpy(inputs).permute(0, 3, 1, 2)
-        outputs = [
-            model(model.preprocessing.normalize(batch.to(device))) for batch in pixels.split(_BATCH)
-        ]
-        neutral = [o.neutral_embeddings for o in outputs if o.neutral_embeddings is not None]
-        return EmbeddedFace(
-            crop,
-            KE2NTOutput(
-                logits=_join([o.logits for o in outputs]),
-                embeddings=_join([o.embeddings for o in outputs]),
-                neutral_embeddings=_join(neutral) if neutral else None,
-            ),
+        self._classifier = FaceClassifier(
+            model, device=torch.device(device), batch_size=_BATCH_SIZE
         )
 
+    def embed(self, image: Path | np.ndarray, *, find: bool) -> tuple[list[EmbeddedFace], int]:
+        """Embed the largest faces of an image.
 
-def _join(parts: list[Tensor]) -> Tensor:
+        Args:
+            image: An image file, or uint8 RGB pixels.
+            find: Whether to find faces; else the whole image is taken as one.
+
+        Returns:
+            At most `MAX_FACES` from left to right, and the number of faces left out.
+
+        Raises:
+            ImageReadError: The image cannot be decoded.
+        """
+        detector = self.detector if find else None
+        faces = find_faces(decode(image), detector, self._classifier)
+
+        # by width, as `sorted` keeps faces of the same width from left to right
+        largest = sorted(faces, key=lambda face: face.box[0] - face.box[2])[:MAX_FACES]
+        left_to_right = sorted(largest, key=lambda face: face.box)
+        embedded = [self._embed_crop(face.crop) for face in left_to_right]
+        return embedded, len(faces) - len(embedded)
+
+    @torch.inference_mode()
+    def _embed_crop(self, crop: np.ndarray) -> EmbeddedFace:
+        # (1 + G², S, S, 3)
+        inputs = np.concatenate([crop[None], cover_regions(crop, GRID)])
+        outputs = [
+            forward_faces(self._classifier.model, inputs[start : start + _BATCH_SIZE])
+            for start in range(0, len(inputs), _BATCH_SIZE)
+        ]
+
+        neutral = [
+            output.neutral_embeddings for output in outputs if output.neutral_embeddings is not None
+        ]
+        output = KE2NTOutput(
+            logits=_concatenate([output.logits for output in outputs]),
+            embeddings=_concatenate([output.embeddings for output in outputs]),
+            neutral_embeddings=_concatenate(neutral) if neutral else None,
+        )
+        return EmbeddedFace(crop, output)
+
+
+def _concatenate(parts: list[Tensor]) -> Tensor:
     return torch.cat(parts).float().cpu()

@@ -1,4 +1,4 @@
-"""A text encoder that remembers what it has embedded, so that editing words is quick."""
+"""A text encoder that keeps its embeddings in memory, so that edited words appear at once."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ke2nt.vlm.base import EncodedText, Fingerprint, TextEncoder
 
 __all__ = ["MemoryEncoder"]
 
-_MOST = 20_000
+_MAX_PROMPTS = 20_000
 
 
 class MemoryEncoder:
-    """The same encoder, with its embeddings kept in memory alone.
+    """A text encoder whose embeddings are kept in memory only.
 
     Args:
         encoder: Any text encoder.
@@ -25,32 +25,40 @@ class MemoryEncoder:
     def __init__(self, encoder: TextEncoder) -> None:
         self.id = encoder.id
         self._encoder = encoder
-        self._known: dict[str, Tensor] = {}
-        self._scales: tuple[float | None, float | None] = (None, None)
+        self._embeddings: dict[str, Tensor] = {}
+        self._scale_and_bias: tuple[float | None, float | None] = (None, None)
 
     @cached_property
     def _fingerprint(self) -> Fingerprint:
         return self._encoder.fingerprint()
 
     def fingerprint(self) -> Fingerprint:
-        """Digests of the encoder."""
+        """Return the digests of the encoder."""
         return self._fingerprint
 
     def check_lengths(self, prompts: Sequence[str]) -> None:
-        """Raise PromptError that names every prompt that would be truncated."""
-        if new := self._new(prompts):
-            self._encoder.check_lengths(new)
+        """Raise a PromptError that names every prompt that would be truncated."""
+        new_prompts = self._find_new(prompts)
+        if new_prompts:
+            self._encoder.check_lengths(new_prompts)
 
     def encode_text(self, prompts: Sequence[str]) -> EncodedText:
         """Embed prompts: (N, D); only new ones go through the encoder."""
-        if new := self._new(prompts):
-            if len(self._known) + len(new) > _MOST:
-                self._known.clear()
-                new = list(dict.fromkeys(prompts))
-            encoded = self._encoder.encode_text(new)
-            self._known |= dict(zip(new, encoded.embeddings, strict=True))
-            self._scales = (encoded.logit_scale, encoded.logit_bias)
-        return EncodedText(torch.stack([self._known[text] for text in prompts]), *self._scales)
+        new_prompts = self._find_new(prompts)
+        if new_prompts:
+            # a full memory starts over, with these prompts
+            if len(self._embeddings) + len(new_prompts) > _MAX_PROMPTS:
+                self._embeddings.clear()
+                new_prompts = list(dict.fromkeys(prompts))
 
-    def _new(self, prompts: Sequence[str]) -> list[str]:
-        return [text for text in dict.fromkeys(prompts) if text not in self._known]
+            encoded = self._encoder.encode_text(new_prompts)
+            self._embeddings |= dict(zip(new_prompts, encoded.embeddings, strict=True))
+            self._scale_and_bias = (encoded.logit_scale, encoded.logit_bias)
+
+        # (N, D)
+        embeddings = torch.stack([self._embeddings[prompt] for prompt in prompts])
+        return EncodedText(embeddings, *self._scale_and_bias)
+
+    def _find_new(self, prompts: Sequence[str]) -> list[str]:
+        """The prompts that are not in memory, each once."""
+        return [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._embeddings]

@@ -1,4 +1,4 @@
-"""Prompt sets tried on a dataset whose images are embedded once."""
+"""Prompt sets scored on a dataset whose images are embedded once."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from ke2nt.evaluation.embed_split import ImageEmbeddings, embed_split
 from ke2nt.evaluation.image_encoders import get_image_encoder
 from ke2nt.promptlab.intervals import Metrics, compute_metrics
 from ke2nt.promptlab.text_geometry import Geometry, geometry
-from ke2nt.promptlab.workbench import build_workbench, load_prompt_sets
+from ke2nt.promptlab.workbench import Workbench, build_workbench, load_prompt_sets
 from ke2nt.prompts.prompt_set import PromptSet
 from ke2nt.resources import list_resources
 from ke2nt.vlm.base import TextEncoder
 
-__all__ = ["PromptSetScore", "Trial", "PromptTrials"]
+__all__ = ["PromptSetScore", "PromptTrials", "Trial"]
 
-_MOST_TEXT = 20_000
-_MOST_PROMPTS = 2_000
+_MAX_TEXT = 20_000  # characters
+_MAX_PROMPTS = 2_000
 
 
 @dataclass(frozen=True, eq=False)
 class PromptSetScore:
-    """A prompt set on the images.
+    """Score of a prompt set on the images.
 
     Attributes:
         name: Name of the set.
         prompts: Number of its prompts.
         metrics: WAR, UAR and recalls, with intervals.
-        geometry: Where its classes lie in the text space.
+        geometry: Similarity of its classes in the text space.
     """
 
     name: str
@@ -48,9 +48,9 @@ class Trial:
     """Prompt sets on the same images, best UAR first.
 
     Attributes:
-        classes: Classes that were scored.
+        classes: The scored classes.
         images: Number of images.
-        labels: How the classes of the data were read, where they differ.
+        labels: How the classes of the data were mapped, if they differ.
         scores: One for each set.
     """
 
@@ -65,12 +65,12 @@ class PromptTrials:
 
     Args:
         model: Name or folder of a model with a text head.
-        data: Loads the split; called once, when it is needed.
-        title: What the split is called on the page.
-        encoder: Gives the text encoder of the model.
-        folder: A folder that is thrown away, for what is typed and its embeddings.
-        device: Where images are embedded.
-        cache_dir: Where image embeddings are kept; the cache folder unless given.
+        data: Loads the split; called once, at first use.
+        title: Name of the split on the page.
+        encoder: Returns the text encoder of the model.
+        folder: A temporary folder for typed texts and their embeddings.
+        device: Where to embed images.
+        cache_dir: Where image embeddings are cached; by default the cache folder.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class PromptTrials:
         cache_dir: Path | None = None,
     ) -> None:
         self.title = title
-        self._model, self._data, self._encoder = model, data, encoder
+        self._model, self._load_data, self._get_encoder = model, data, encoder
         self._folder, self._device, self._cache_dir = folder, device, cache_dir
 
     @property
@@ -95,11 +95,13 @@ class PromptTrials:
 
     @cached_property
     def _images(self) -> ImageEmbeddings:
-        model = get_image_encoder(f"run:{self._model}", cache_dir=self._cache_dir)
-        return embed_split(model, self._data(), cache_dir=self._cache_dir, device=self._device)
+        encoder = get_image_encoder(f"run:{self._model}", cache_dir=self._cache_dir)
+        return embed_split(
+            encoder, self._load_data(), cache_dir=self._cache_dir, device=self._device
+        )
 
     def run(self, names: Sequence[str], yaml: str = "", *, bootstrap: int = 1000) -> Trial:
-        """Score shipped sets, and one that somebody wrote.
+        """Score shipped prompt sets, and a custom one.
 
         Args:
             names: Names of shipped sets.
@@ -107,53 +109,64 @@ class PromptTrials:
             bootstrap: Resamples for the intervals.
 
         Raises:
-            Ke2ntError: A set is not valid, the data cannot be read, or the two do not fit.
+            Ke2ntError: A set is not valid, the data cannot be read, or they do not fit together.
         """
         unknown = [name for name in names if name not in self.names]
         if unknown:
             raise PromptError("no such shipped prompt set", found=unknown[0])
-        own = [self._typed(yaml)] if yaml.strip() else []
-        sets = load_prompt_sets([*names, *own])
-        encoder = self._encoder()
+
+        # classes that only one side has are not scored
+        custom = [self._parse_yaml(yaml)] if yaml.strip() else []
         workbench = build_workbench(
-            self._images, sets, text_encoder=encoder, policy="drop", cache_dir=self._folder
+            self._images,
+            load_prompt_sets([*names, *custom]),
+            text_encoder=self._get_encoder(),
+            policy="drop",
+            cache_dir=self._folder,
         )
-        hits = workbench.scorer.count_correct(
-            np.stack([workbench.pool.mask_of_set(s) for s in workbench.pool.sets])
-        )
-        scores = [
-            PromptSetScore(
-                prompts.name,
-                sum(len(prompts.render(name)) for name in workbench.pool.classes),
-                compute_metrics(row, workbench.scorer.support, resamples=bootstrap),
-                geometry(prompts, encoder, cache_dir=self._folder),
-            )
-            for prompts, row in zip(workbench.pool.sets, hits, strict=True)
-        ]
-        best_first = sorted(scores, key=lambda score: -score.metrics.uar)
+        scores = self._score(workbench, bootstrap)
         return Trial(
             workbench.pool.classes,
             len(workbench.names),
             workbench.mapping.describe(),
-            tuple(best_first),
+            tuple(sorted(scores, key=lambda score: -score.metrics.uar)),
         )
 
-    def _typed(self, text: str) -> PromptSet:
-        if len(text) > _MOST_TEXT:
-            raise PromptError("the prompt set is too long", expected=f"{_MOST_TEXT:,} characters")
-        path = self._folder / "yours.yaml"
+    def _score(self, workbench: Workbench, bootstrap: int) -> list[PromptSetScore]:
+        # (sets, N) whether each image is recognized with all prompts of a set
+        pool, scorer = workbench.pool, workbench.scorer
+        correct = scorer.count_correct(np.stack([pool.mask_of_set(prompts) for prompts in pool.sets]))
+
+        scores = []
+        for prompts, set_correct in zip(pool.sets, correct, strict=True):
+            score = PromptSetScore(
+                name=prompts.name,
+                prompts=sum(len(prompts.render(name)) for name in pool.classes),
+                metrics=compute_metrics(set_correct, scorer.support, resamples=bootstrap),
+                geometry=geometry(prompts, self._get_encoder(), cache_dir=self._folder),
+            )
+            scores.append(score)
+        return scores
+
+    def _parse_yaml(self, text: str) -> PromptSet:
+        if len(text) > _MAX_TEXT:
+            raise PromptError("the prompt set is too long", expected=f"{_MAX_TEXT:,} characters")
+
+        # prompt sets are read from files; the message must not name this temporary one
+        path = self._folder / "custom.yaml"
         path.write_text(text, encoding="utf-8")
         try:
-            own = PromptSet.load(path)
+            prompts = PromptSet.load(path)
         except Ke2ntError as error:
-            raise PromptError(str(error).replace(str(path), "your own set")) from None
+            raise PromptError(str(error).replace(str(path), "the custom set")) from None
         finally:
             path.unlink()
-        count = sum(len(own.render(name)) for name in own.classes)
-        if count > _MOST_PROMPTS:
+
+        num_prompts = sum(len(prompts.render(name)) for name in prompts.classes)
+        if num_prompts > _MAX_PROMPTS:
             raise PromptError(
                 "the prompt set has too many prompts",
-                expected=f"at most {_MOST_PROMPTS:,} over all classes",
-                found=f"{count:,}",
+                expected=f"at most {_MAX_PROMPTS:,} over all classes",
+                found=f"{num_prompts:,}",
             )
-        return own
+        return prompts

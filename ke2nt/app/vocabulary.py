@@ -1,4 +1,4 @@
-"""Words that somebody types, as classes that a model can be asked for."""
+"""Typed words as classes of a model."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from ke2nt.vlm.base import TextEncoder
 from ke2nt.vlm.catalog import get_text_encoder
 
 __all__ = [
-    "MOST_CLASSES",
-    "MOST_PROMPTS",
+    "MAX_CLASSES",
+    "MAX_PROMPTS",
+    "ClassWords",
     "Vocabulary",
-    "Words",
+    "build_prompt_set",
+    "format_words",
     "parse_words",
-    "prompt_set_of",
-    "words_text",
 ]
 
-MOST_CLASSES = 40
-MOST_PROMPTS = 400
+MAX_CLASSES = 40
+MAX_PROMPTS = 400
 
 
 @dataclass(frozen=True, eq=False)
-class Words:
-    """Classes to ask for.
+class ClassWords:
+    """Classes that faces are matched with.
 
     Attributes:
         classes: K names.
-        bank: Their text embeddings; None for the model's own classes.
+        bank: Their text embeddings; None for the classes the model was trained with.
     """
 
     classes: tuple[str, ...]
@@ -43,125 +43,152 @@ class Words:
 
 
 class Vocabulary:
-    """Turns typed words into text embeddings of a model's own text encoder.
+    """Turns typed words into text embeddings of the model's text encoder.
 
     Args:
         model: A recognizer.
-        folder: Where embedded words are kept; a folder that is thrown away keeps nothing.
+        folder: Where embeddings of typed words are cached; a temporary folder keeps nothing.
+
+    Attributes:
+        trained: The classes the model was trained with.
+        default_words: Their words, as `parse_words` reads them.
+        default_templates: The templates of the model, one per line.
     """
 
     def __init__(self, model: ExpressionModel, folder: Path) -> None:
         self._bank = model.bank
         self._folder = folder
         self._encoder: TextEncoder | None = None
-        self.own = Words(model.classes)
-        shipped = _own_set(model)
-        self.default_words = words_text(
-            shipped.classes if shipped else {name: (name,) for name in model.classes}
-        )
-        self.default_templates = "\n".join(
-            (shipped.templates if shipped else ()) or (PAPER_TEMPLATE,)
-        )
+        self.trained = ClassWords(model.classes)
+
+        # a bank does not keep its templates, but the shipped prompt set does
+        shipped = _load_trained_prompts(model)
+        words = shipped.classes if shipped else {name: (name,) for name in model.classes}
+        templates = (shipped.templates if shipped else ()) or (PAPER_TEMPLATE,)
+        self.default_words = format_words(words)
+        self.default_templates = "\n".join(templates)
 
     @property
     def editable(self) -> bool:
-        """Whether the model can be asked for other words than its own."""
+        """Whether the model supports other classes than those it was trained with."""
         return self._bank is not None
 
     @property
     def encoder(self) -> TextEncoder:
-        """The text encoder that the model was trained with, loaded when it is needed.
+        """The text encoder that the model was trained with, loaded at first use.
 
         Raises:
             ModelError: The model has a linear head.
-            TextEncoderError: It is not known or cannot be had.
+            TextEncoderError: The encoder is unknown or unavailable.
         """
         if self._bank is None:
-            raise ModelError("this model has a linear head and knows no words but its classes")
+            raise ModelError("this model has a linear head, so its classes cannot be changed")
         if self._encoder is None:
             encoder = get_text_encoder(find_encoder_name(self._bank), cache_dir=self._folder)
             self._encoder = MemoryEncoder(encoder)
         return self._encoder
 
-    def of(self, words: str, templates: str) -> Words:
-        """Classes from two texts; the model's own where they are as they were at first.
+    def parse(self, words: str, templates: str) -> ClassWords:
+        """Turn two texts into classes; the trained classes if both texts are unchanged.
 
         Args:
             words: As for `parse_words`.
-            templates: One sentence with {class} a line.
+            templates: Sentences with {class}, one per line.
 
         Raises:
             PromptError: A word or template is not valid, or there are too many.
             ModelError: The model has a linear head.
-            TextEncoderError: The text encoder cannot be had, or has changed.
+            TextEncoderError: The text encoder is unavailable, or has changed.
             MissingExtraError: The text encoder is not installed.
         """
-        typed = (_lines(words), _lines(templates))
-        if typed == (_lines(self.default_words), _lines(self.default_templates)):
-            return self.own
-        prompts = prompt_set_of(words, templates)
-        count = sum(len(prompts.render(name)) for name in prompts.classes)
-        if len(prompts.classes) > MOST_CLASSES or count > MOST_PROMPTS:
-            raise PromptError(
-                "too many words at once",
-                expected=f"at most {MOST_CLASSES} classes and {MOST_PROMPTS} prompts",
-                found=f"{len(prompts.classes)} classes and {count} prompts",
-            )
+        # blank lines and spaces change nothing
+        texts = (_split_lines(words), _split_lines(templates))
+        defaults = (_split_lines(self.default_words), _split_lines(self.default_templates))
+        if texts == defaults:
+            return self.trained
+
+        prompts = build_prompt_set(words, templates)
+        _check_size(prompts)
         bank = TextBank.build(prompts, self.encoder, cache_dir=self._folder)
-        assert self._bank is not None  # else there is no encoder
+
+        # with a linear head `self.encoder` has raised
+        assert self._bank is not None
         check_same_encoder(self._bank, bank)
-        return Words(bank.classes, bank)
+        return ClassWords(bank.classes, bank)
 
 
 def parse_words(text: str) -> dict[str, list[str]]:
-    """Class → words. Classes stand on lines or between commas; "joy: happy, glad" gives words.
+    """Parse class → words. Classes are separated by lines or commas; "joy: happy, glad" sets words.
 
     Raises:
-        PromptError: There is no word, or a class is named twice.
+        PromptError: There is no word, or a class is repeated.
     """
-    found: dict[str, list[str]] = {}
-    for line in _lines(text):
-        name, colon, words = line.partition(":")
-        name = " ".join(name.split())
-        pairs = [(item, [item]) for item in _items(line)]
-        for key, value in [(name, _items(words) or [name])] if colon else pairs:
-            if key in found:
-                raise PromptError(f"the class {key!r} is named twice")
-            found[key] = value
-    if not found:
+    classes: dict[str, list[str]] = {}
+    for line in _split_lines(text):
+        for name, words in _parse_line(line):
+            if name in classes:
+                raise PromptError(f"the class {name!r} is repeated")
+            classes[name] = words
+
+    if not classes:
         raise PromptError("there are no words", expected="at least one, such as bored")
-    return found
+    return classes
 
 
-def prompt_set_of(words: str, templates: str, *, name: str = "lab") -> PromptSet:
-    """A prompt set from two texts, see `Vocabulary.of`.
+def build_prompt_set(words: str, templates: str, *, name: str = "app") -> PromptSet:
+    """Build a prompt set from two texts, see `Vocabulary.parse`.
 
     Raises:
         PromptError: A word or template is not valid.
     """
-    return PromptSet(name=name, templates=_lines(templates), classes=parse_words(words))
+    return PromptSet(name=name, templates=_split_lines(templates), classes=parse_words(words))
 
 
-def words_text(classes: Mapping[str, tuple[str, ...]]) -> str:
-    """Inverse of `parse_words`, a class a line."""
-    return "\n".join(
-        name if words in ((), (name,)) else f"{name}: {', '.join(words)}"
-        for name, words in classes.items()
-    )
+def format_words(classes: Mapping[str, tuple[str, ...]]) -> str:
+    """Inverse of `parse_words`, one class per line."""
+    lines = []
+    for name, words in classes.items():
+        is_name_alone = words in ((), (name,))
+        lines.append(name if is_name_alone else f"{name}: {', '.join(words)}")
+    return "\n".join(lines)
 
 
-def _items(text: str) -> list[str]:
+def _parse_line(line: str) -> list[tuple[str, list[str]]]:
+    """(class, words) of "joy: happy, glad", or of each class of "joy, rage"."""
+    name, colon, words = line.partition(":")
+    if colon:
+        name = " ".join(name.split())
+        return [(name, _split_items(words) or [name])]
+    return [(item, [item]) for item in _split_items(line)]
+
+
+def _split_items(text: str) -> list[str]:
     return [" ".join(part.split()) for part in text.split(",") if part.strip()]
 
 
-def _lines(text: str) -> list[str]:
+def _split_lines(text: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def _own_set(model: ExpressionModel) -> PromptSet | None:
-    """The shipped prompt set that a model's bank was made of."""
+def _check_size(prompts: PromptSet) -> None:
+    num_classes = len(prompts.classes)
+    num_prompts = sum(len(prompts.render(name)) for name in prompts.classes)
+    if num_classes > MAX_CLASSES or num_prompts > MAX_PROMPTS:
+        raise PromptError(
+            "too many words at once",
+            expected=f"at most {MAX_CLASSES} classes and {MAX_PROMPTS} prompts",
+            found=f"{num_classes} classes and {num_prompts} prompts",
+        )
+
+
+def _load_trained_prompts(model: ExpressionModel) -> PromptSet | None:
+    """Load the shipped prompt set that the bank of a model was built from."""
     shipped = find_shipped_prompts(model.bank)
+    if shipped is None:
+        return None
+
+    # a set of this name may have other classes by now
     try:
-        return shipped and shipped.with_classes(model.classes)
+        return shipped.with_classes(model.classes)
     except PromptError:
         return None

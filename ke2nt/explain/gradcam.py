@@ -89,7 +89,6 @@ def _pick_layer(model: ExpressionModel, images: Tensor) -> nn.Module:
 def _measure_sides(model: ExpressionModel, images: Tensor, names: list[str]) -> dict[str, int]:
     """Name → cells along a side of each stage that runs, shallow to deep."""
     # some modules of timm's list are not run, for example behind a pooled head
-    # some modules of timm's list may not run in this model
     net: Any = model.backbone.net
     measured: dict[str, int] = {}
 

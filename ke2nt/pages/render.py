@@ -22,14 +22,14 @@ from ke2nt.plots.theme import DARK, LIGHT
 from ke2nt.runtime.atomic import write_text
 from ke2nt.runtime.formatting import percent_cell
 
-__all__ = ["render_report", "render_tables", "write_report"]
+__all__ = ["render_report", "render_tables", "render_template", "write_report"]
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render_report(report: RunReport) -> str:
     """Return the page as HTML; class names, prompts and all other texts are escaped."""
-    return _render(
+    return render_template(
         "report.html.j2",
         title=report.title,
         report=report,
@@ -41,7 +41,7 @@ def render_report(report: RunReport) -> str:
 
 def render_tables(page: TablePage) -> str:
     """Return the page as HTML; all texts are escaped."""
-    return _render(
+    return render_template(
         "tables.html.j2",
         title=page.title,
         page=page,
@@ -63,7 +63,8 @@ def write_report(path: str | Path, report: RunReport) -> Path:
     return path
 
 
-def _render(template: str, **values: Any) -> str:
+def render_template(template: str, **values: Any) -> str:
+    """Render a file of `templates/` to HTML; all values are escaped."""
     """Render a template with the values that all pages share."""
     page = _environment().get_template(template)
     return page.render(**values, light=asdict(LIGHT), dark=asdict(DARK), version=__version__)

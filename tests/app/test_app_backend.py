@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from ke2nt.app.backend import AppBackend
+from ke2nt.app.fragments import STYLE
 from ke2nt.app.prompt_trials import PromptTrials
 from ke2nt.app.vocabulary import Vocabulary
 from ke2nt.datasets.catalog import get_reader
@@ -39,7 +40,7 @@ def data():
 
 
 @pytest.fixture
-def lab(model, data, tmp_path):
+def app(model, data, tmp_path):
     model.save_pretrained(tmp_path / "model")
     scratch = tmp_path / "scratch"
     scratch.mkdir()
@@ -61,15 +62,15 @@ def photo(tmp_path, crop):
     return str(path)
 
 
-def test_words_change_the_bars(lab, photo):
-    seen = lab.look(photo, find=False)
-    own = lab.answer(seen, lab.vocabulary.default_words, TEMPLATE, None)
-    assert own.classes == lab.model.classes
+def test_words_change_the_bars(app, photo):
+    image = app.read_image(photo, find=False)
+    own = app.show_faces(image, app.vocabulary.default_words, TEMPLATE, None)
+    assert own.classes == app.model.classes
     page = Page(own.html)
     assert page.tags.count("img") == 2
     assert page.tags.count("tr") == 1 + 8
     assert "never tested" not in page.text
-    new = lab.answer(seen, "bored\nin pain", TEMPLATE, "bored")
+    new = app.show_faces(image, "bored\nin pain", TEMPLATE, "bored")
     page = Page(new.html)
     assert new.classes == ("bored", "in pain")
     assert page.tags.count("tr") == 1 + 2
@@ -79,60 +80,64 @@ def test_words_change_the_bars(lab, photo):
     assert sum(shares) == pytest.approx(100, abs=0.02)
 
 
-def test_unit_of_the_intensity_is_shown(lab, photo):
-    seen = lab.look(photo, find=False)
+def test_unit_of_the_intensity_is_shown(app, photo):
+    image = app.read_image(photo, find=False)
     words = ("bored\nin pain", TEMPLATE, None)
-    assert "no scale is known" in lab.answer(seen, *words).html
+    assert "the model has no scale" in app.show_faces(image, *words).html
     scale = {"zero": {"happiness": 0.0}, "unit": {"happiness": 1.0}}
-    lab.model.card["predict"] = {"intensity": scale}
-    own = (lab.vocabulary.default_words, lab.vocabulary.default_templates, None)
-    assert "0 is neutral, 1 typical" in lab.answer(seen, *own).html
-    assert "no scale is known" in lab.answer(seen, *words).html
+    app.model.card["predict"] = {"intensity": scale}
+    own = (app.vocabulary.default_words, app.vocabulary.default_templates, None)
+    assert "0 is neutral, 1 typical" in app.show_faces(image, *own).html
+    assert "the model has no scale" in app.show_faces(image, *words).html
 
 
-def test_problems_become_notes(lab, photo, tmp_path):
-    assert "camera" in Page(lab.answer(None, "a", TEMPLATE, None).html).text
+def test_problems_become_notes(app, photo, tmp_path):
+    assert "camera" in Page(app.show_faces(None, "a", TEMPLATE, None).html).text
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"\x89PNG nothing")
-    page = Page(lab.answer(lab.look(str(bad), find=False), "a", TEMPLATE, None).html)
+    page = Page(app.show_faces(app.read_image(str(bad), find=False), "a", TEMPLATE, None).html)
     assert "cannot be read" in page.text
     assert str(tmp_path) not in page.text
-    wrong = lab.answer(lab.look(photo, find=False), "a", "no placeholder", None)
+    wrong = app.show_faces(app.read_image(photo, find=False), "a", "no placeholder", None)
     assert 'role="alert"' in wrong.html
     assert "{class}" in wrong.html
-    assert lab.look(None, find=True) is None
+    assert app.read_image(None, find=True) is None
 
 
-def test_typed_text_is_escaped(lab, photo):
-    seen = lab.look(photo, find=False)
+def test_style_sheet_exists():
+    assert ".ke-face" in STYLE.read_text()
+
+
+def test_typed_text_is_escaped(app, photo):
+    image = app.read_image(photo, find=False)
     evil = "<script>alert(1)</script>"
-    html = lab.answer(seen, f"{evil}\njoy", TEMPLATE, evil).html
+    html = app.show_faces(image, f"{evil}\njoy", TEMPLATE, evil).html
     assert "<script" not in html
     assert html.count("&lt;script&gt;") >= 3
-    assert "<b>" not in lab.compare([], "templates: [<b>]")
+    assert "<b>" not in app.compare([], "templates: [<b>]")
 
 
-def test_prompt_sets_are_scored_as_in_the_prompt_lab(lab, data, tmp_path):
-    trial = lab.trials.run(["simple", "paper"], bootstrap=50)
+def test_prompt_sets_are_scored_as_in_the_prompt_lab(app, data, tmp_path):
+    trial = app.trials.run(["simple", "paper"], bootstrap=50)
     images = embed_split(f"run:{tmp_path / 'model'}", data)
     ranking = rank(images, ["simple", "paper"], bootstrap=50)
     expected = {e.text: e.metrics for e in ranking.entries_of_kind("set")}
     assert {s.name: s.metrics for s in trial.scores} == expected
     assert trial.scores[0].metrics.uar >= trial.scores[1].metrics.uar
     assert trial.images == len(data)
-    page = Page(lab.compare(["simple", "paper"], ""))
+    page = Page(app.compare(["simple", "paper"], ""))
     assert page.tags.count("figure") == 2
     assert page.tags.count("table") == 3
     assert "WAR" in page.text
     assert "UAR" in page.text
 
 
-def test_custom_prompt_set(lab):
-    text = lab.as_yaml(lab.vocabulary.default_words, TEMPLATE)
+def test_custom_prompt_set(app):
+    text = app.to_yaml(app.vocabulary.default_words, TEMPLATE)
     assert yaml.safe_load(text)["classes"]["happiness"] == ["happy"]
-    page = Page(lab.compare(["simple"], text))
-    assert "yours" in page.text
-    own, shipped = lab.trials.run(["simple"], text, bootstrap=0).scores
+    page = Page(app.compare(["simple"], text))
+    assert "custom" in page.text
+    own, shipped = app.trials.run(["simple"], text, bootstrap=0).scores
     assert own.metrics.recall == shipped.metrics.recall
 
 
@@ -145,33 +150,33 @@ MANY = f"{{name: many, templates: [{', '.join(TEMPLATES)}], classes: {{anger: {W
     [
         ([], "  ", "at least one"),
         (["/etc/passwd"], "", "no such shipped"),
-        ([], "classes: [", "your own set"),
+        ([], "classes: [", "the custom set"),
         ([], "templates: [a face]\nclasses: {neutral: [calm]}", "{class}"),
-        ([], "a: *x", "your own set"),
+        ([], "a: *x", "the custom set"),
         ([], "#" * 30_000, "too long"),
         ([], MANY, "too many prompts"),
         ([], 'templates: ["a {class}"]\nclasses: {bored: [bored]}', "share"),
     ],
 )
-def test_invalid_prompt_sets_become_notes(lab, tmp_path, names, text, word):
-    html = lab.compare(names, text)
+def test_invalid_prompt_sets_become_notes(app, tmp_path, names, text, word):
+    html = app.compare(names, text)
     assert word in Page(html).text
     assert str(tmp_path) not in html
     assert not list((tmp_path / "scratch").glob("*.yaml"))
 
 
-def test_typed_text_never_reaches_the_user_cache(lab, photo, tmp_path, monkeypatch):
+def test_typed_text_never_reaches_the_user_cache(app, photo, tmp_path, monkeypatch):
     cache = tmp_path / "usual"
     monkeypatch.setenv("KE2NT_CACHE", str(cache))
-    lab.answer(lab.look(photo, find=False), "a secret word", TEMPLATE, None)
-    lab.compare(["simple"], lab.as_yaml("neutral\nhappiness: secretly happy", TEMPLATE))
+    app.show_faces(app.read_image(photo, find=False), "a secret word", TEMPLATE, None)
+    app.compare(["simple"], app.to_yaml("neutral\nhappiness: secretly happy", TEMPLATE))
     kept = b"".join(p.read_bytes() for p in cache.rglob("*") if p.is_file())
     assert kept
     assert b"secret" not in kept
 
 
 def test_a_linear_head(linear, photo, tmp_path):
-    lab = AppBackend(
+    app = AppBackend(
         "linear",
         linear,
         detector=None,
@@ -179,7 +184,7 @@ def test_a_linear_head(linear, photo, tmp_path):
         vocabulary=Vocabulary(linear, tmp_path),
         trials=None,
     )
-    answer = lab.answer(lab.look(photo, find=False), "anything", "at all", "joy")
+    answer = app.show_faces(app.read_image(photo, find=False), "anything", "at all", "joy")
     assert answer.classes == ("calm", "joy", "rage")
     assert "intensity" not in answer.html
-    assert "linear head" in lab.compare(["simple"], "")
+    assert "linear head" in app.compare(["simple"], "")

@@ -1,4 +1,4 @@
-"""The lab as a person meets it: upload a face, change the words, see the bars change."""
+"""The app in a browser: upload a face, change the words, see the bars change."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from browser_driver import open_browser
 from ke2nt.datasets.catalog import get_reader
 from ke2nt.plots.figure import encode_png
 
-pytest.importorskip("gradio", reason="the extra lab is not installed")
+pytest.importorskip("gradio", reason="the extra app is not installed")
 pytestmark = pytest.mark.timeout(600)
 _PATIENCE = 120  # seconds; a busy machine is slow
 
@@ -32,7 +32,7 @@ def face(tmp_path):
 
 @pytest.fixture
 def server(model, tmp_path):
-    """A lab that starts, on a port of its own, and its temporary folder."""
+    """A starting app on a free port, and its temporary folder."""
     model.save_pretrained(tmp_path / "model")
     scratch = tmp_path / "scratch"
     scratch.mkdir()
@@ -128,10 +128,10 @@ def test_app_in_a_browser(server, face, tmp_path):
     assert process.wait(timeout=_PATIENCE) == 0
     assert not list(scratch.iterdir())
     kept = {path.name for path in tmp_path.iterdir()}
-    assert kept <= {"model", "scratch", "profile", "ke2nt-cache", *_pictures(tmp_path)}
+    assert kept <= {"model", "scratch", "profile", "ke2nt-cache", *_images(tmp_path)}
 
 
-def _pictures(folder: Path) -> set[str]:
+def _images(folder: Path) -> set[str]:
     return {path.name for path in folder.glob("*.png")}
 
 

@@ -42,7 +42,7 @@ def test_a_port_that_is_taken(folder):
     assert done.returncode == 2
     assert done.stdout == ""
     last = done.stderr.splitlines()[-1]
-    assert last.startswith(f"error: the lab cannot listen on 127.0.0.1, port {port}")
+    assert last.startswith(f"error: the app cannot listen on 127.0.0.1, port {port}")
     assert "--port" in last
     assert "Traceback" not in done.stderr
 
