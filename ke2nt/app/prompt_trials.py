@@ -133,9 +133,11 @@ class PromptTrials:
         )
 
     def _score(self, workbench: Workbench, bootstrap: int) -> list[PromptSetScore]:
-        # (sets, N) whether each image is recognized with all prompts of a set
+        # (sets, K) number of correct images of each class, with all prompts of a set
         pool, scorer = workbench.pool, workbench.scorer
-        correct = scorer.count_correct(np.stack([pool.mask_of_set(prompts) for prompts in pool.sets]))
+        correct = scorer.count_correct(
+            np.stack([pool.mask_of_set(prompts) for prompts in pool.sets])
+        )
 
         scores = []
         for prompts, set_correct in zip(pool.sets, correct, strict=True):
