@@ -64,8 +64,10 @@ def write_report(path: str | Path, report: RunReport) -> Path:
 
 
 def render_template(template: str, **values: Any) -> str:
-    """Render a file of `templates/` to HTML; all values are escaped."""
-    """Render a template with the values that all pages share."""
+    """Render a file of `templates/` to HTML, with the values that all pages share.
+
+    All values are escaped.
+    """
     page = _environment().get_template(template)
     return page.render(**values, light=asdict(LIGHT), dark=asdict(DARK), version=__version__)
 
