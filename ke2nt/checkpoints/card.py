@@ -65,12 +65,14 @@ def _front_matter(card: Mapping[str, Any], title: str) -> dict[str, Any]:
         "tags": ["facial-expression-recognition", "ke2nt"],
     }
 
+    # the license of the model is that of its training data
     data = DATASETS.get((card.get("data") or {}).get("name", ""))
     if data is not None:
         front["license"] = "mit" if data.free else "other"
         if not data.free:
             front["license_name"] = "research-data"
 
+    # hubs list these results next to those of other models
     results = [_hub_result(evaluation) for evaluation in card.get("evaluations") or ()]
     if results:
         front["model-index"] = [{"name": title, "results": results}]

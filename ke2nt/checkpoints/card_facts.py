@@ -28,6 +28,7 @@ def evaluation_facts(metrics: Mapping[str, Any]) -> dict[str, Any]:
         CheckpointError: It is not the content of such a file.
     """
     try:
+        # a training run also says how it chose the epoch
         selection = metrics.get("selection") or {}
         notes = [*selection.get("notes", ()), *metrics.get("notes", ())]
         if selection and not notes and selection["rule"] != "last epoch":
@@ -104,9 +105,11 @@ def _public_command(command: str | None) -> str | None:
 
 
 def _public_word(word: str) -> str:
+    # a path is a word of its own, or the value of key=PATH
     key, equals, value = word.rpartition("=")
     if not _PATH.match(value):
         return shlex.quote(word)
+
     name = _last_part(value)
     return f"{key}{equals}{'DIR' if key.endswith('root') or '.' not in name else name}"
 

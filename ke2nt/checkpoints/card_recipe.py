@@ -21,6 +21,7 @@ _THRESHOLD_OPTIONS = {
 
 def recipe_section(config: Mapping[str, Any], card: Mapping[str, Any]) -> str:
     """How the model was made, and the commands that make it again."""
+    # facts that old models lack are left out
     lines = ["## Recipe\n"]
     for name, value in _origin(config, card).items():
         if value is not None:
@@ -28,6 +29,8 @@ def recipe_section(config: Mapping[str, Any], card: Mapping[str, Any]) -> str:
 
     if card.get("command"):
         lines.append(f"\nMade with `{card['command']}`.")
+
+    # without the configuration there is nothing to run again
     if card.get("config"):
         settings = yaml.safe_dump(card["config"], sort_keys=False, allow_unicode=True)
         commands = _train_command(card) + _calibrate_command(config.get("calibration"), card)
@@ -66,6 +69,7 @@ def _calibrate_command(calibration: Mapping[str, Any] | None, card: Mapping[str,
     if not calibration or not fitted_on.get("dataset"):
         return ""
 
+    # the data that it was fitted on
     words = ["ke2nt calibrate runs/again --dataset", fitted_on["dataset"]]
     if not is_drawn(card):
         words += ["--root DIR"]
@@ -74,6 +78,7 @@ def _calibrate_command(calibration: Mapping[str, Any] | None, card: Mapping[str,
         words.append(f"--option {name}={value}")
     words += ["--method", calibration["method"]]
 
+    # the threshold, as it was asked for
     threshold = calibration.get("threshold") or {}
     if threshold:
         words += [_THRESHOLD_OPTIONS[threshold["target"]], str(threshold["value"])]

@@ -48,6 +48,7 @@ def data_section(card: Mapping[str, Any]) -> str:
     if not data:
         return "## Training data\n\nNot recorded.\n"
 
+    # only the name of a user's dataset is known
     facts = DATASETS.get(data["name"])
     samples = data.get("samples") or {}
     options = _describe_options(data.get("options"))
@@ -71,6 +72,7 @@ def data_section(card: Mapping[str, Any]) -> str:
 
 def metrics_section(evaluation: Mapping[str, Any], calibration: Mapping[str, Any] | None) -> str:
     """Metrics of one evaluation, overall and for each class."""
+    # overall
     intervals = evaluation["intervals"]
     averaged = ", each averaged with its mirror image" if evaluation.get("flip_tta") else ""
     lines = [
@@ -85,6 +87,8 @@ def metrics_section(evaluation: Mapping[str, Any], calibration: Mapping[str, Any
         "\n| class | images | recall % | 95 % interval |",
         "|---|---:|---:|---:|",
     ]
+
+    # each class: the mean hides a class that the model never recognizes
     for row in evaluation["per_class"]:
         lines.append(_row(row["name"], row["recall"], row["recall_interval"], row["support"]))
 
@@ -101,6 +105,7 @@ def calibration_section(calibration: Mapping[str, Any] | None) -> str:
     if not calibration:
         return "## Calibration\n\nNone: the probabilities are scores, not chances.\n"
 
+    # method and data
     fitted_on, metrics = calibration.get("fitted_on") or {}, calibration.get("figures") or {}
     method = "Vector scaling"
     if calibration["method"] == "temperature":
@@ -108,6 +113,7 @@ def calibration_section(calibration: Mapping[str, Any] | None) -> str:
     origin = f", fitted on {describe_data(fitted_on)}" if fitted_on.get("dataset") else ""
     sentences = [f"{method}{origin}."]
 
+    # its effect, measured with the texts that it was fitted for
     if calibration.get("transferred"):
         sentences.append("The class texts have changed since, so it is only a guess for them.")
     elif metrics.keys() >= _CALIBRATION_METRICS:
@@ -128,6 +134,7 @@ def limits_section(card: Mapping[str, Any]) -> str:
     if is_drawn(card):
         drawn = "- It was trained on drawn faces only and is of no use on photographs.\n"
 
+    # a class that is weak in several evaluations is named once
     weak: dict[str, str] = {}
     for evaluation in card.get("evaluations") or ():
         for row in evaluation["per_class"]:

@@ -52,8 +52,11 @@ def timm_efficientnet_names(
     if not any(name.endswith("_conv_stem.weight") for name in tensors):
         return dict(tensors)
 
+    # "blocks.0.0", "blocks.1.0", … in the order of the network
     block_matches = map(_TIMM_BLOCK.match, module_names)
     blocks = list(dict.fromkeys(match[0] for match in block_matches if match))
+
+    # blocks that expand name their normalizations differently
     expansions = map(_THEIR_EXPANSION.match, tensors)
     expanding = {match[1] for match in expansions if match}
     return {_timm_name(name, blocks, expanding): tensor for name, tensor in tensors.items()}
@@ -71,11 +74,12 @@ def _timm_name(name: str, blocks: Sequence[str], expanding: Collection[str]) -> 
     if match is None:
         return name
 
+    # layers outside of the blocks have no number
     prefix, number, layer, parameter = match.groups()
     if number is None:
         return f"{prefix}{_OUTER.get(layer, layer)}.{parameter}"
     if int(number) >= len(blocks):
-        return name
+        return name  # of a deeper network, which will not fit
 
     inner = (_EXPANDING if number in expanding else _PLAIN).get(layer, layer)
     return f"{prefix}{blocks[int(number)]}.{inner}.{parameter}"

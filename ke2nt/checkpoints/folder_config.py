@@ -34,6 +34,7 @@ def read_config(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError("the model's configuration cannot be read", where=path) from error
 
+    # models of other libraries have a config.json too
     if not isinstance(config, dict) or config.get("kind") != KIND:
         raise CheckpointError(
             "not a saved ke2nt model",
@@ -50,6 +51,7 @@ def read_config(path: Path) -> dict[str, Any]:
             hint="A newer ke2nt may have written it: pip install --upgrade ke2nt",
         )
 
+    # keys that came later are optional: calibration, card, dtype
     wrong = [name for name, kind in _REQUIRED.items() if not isinstance(config.get(name), kind)]
     if wrong:
         raise CheckpointError(
@@ -67,6 +69,7 @@ def check_card(card: Any, *, where: Path) -> dict[str, Any]:
     if card is None:
         return {}
 
+    # the card is written from these parts, which must be mappings
     parts = [card]
     if isinstance(card, dict):
         parts += [card[key] for key in ("data", "config", "predict") if card.get(key) is not None]

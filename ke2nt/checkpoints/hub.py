@@ -33,6 +33,7 @@ def download_folder(hub_id: str, files: Sequence[str]) -> Path:
     Raises:
         CheckpointError: The repository does not exist or cannot be reached.
     """
+    # importing it takes a while, and most models are local
     from huggingface_hub import snapshot_download
 
     try:

@@ -34,6 +34,7 @@ def imagenet_weights(backbone: object) -> Path:
             hint="model.weights=timm takes those of timm's hub, a path a local file.",
         )
 
+    # located, not imported: only its file is needed
     spec = importlib.util.find_spec(_PACKAGE)
     locations = list(spec.submodule_search_locations or []) if spec else []
     if not locations:
@@ -41,6 +42,7 @@ def imagenet_weights(backbone: object) -> Path:
             _PACKAGE.replace("_", "-"), extra="imagenet", purpose="starting from ImageNet weights"
         )
 
+    # a torch file of another release could be anything
     path = Path(locations[0]) / "models" / "efficientnet-lite0-57934424.pth"
     digest = digest_file(path) if path.is_file() else "no such file"
     if digest != _SHA256:

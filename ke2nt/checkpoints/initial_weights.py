@@ -157,12 +157,14 @@ def _check_finite(tensors: Mapping[str, Tensor], *, where: Path) -> None:
 
 def _match(state: Mapping[str, Tensor], tensors: Mapping[str, Tensor], source: str) -> WeightReport:
     """Compare a group of tensors with a module, under the prefix that fits most of them."""
+    # the file's names without the prefix, as the module has them
     prefix = _best_prefix(state, tensors)
     shapes = {
         name.removeprefix(prefix): tensor.shape
         for name, tensor in tensors.items()
         if name.startswith(prefix)
     }
+
     common = [name for name in state if name in shapes]
     used = {prefix + name for name in common}
     return WeightReport(
@@ -177,6 +179,7 @@ def _match(state: Mapping[str, Tensor], tensors: Mapping[str, Tensor], source: s
 
 def _best_prefix(state: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> str:
     """The dotted prefix under which most tensors have a name and shape of the module."""
+    # each tensor votes for every prefix under which it fits
     votes: Counter[str] = Counter({"": 0})
     for name, tensor in tensors.items():
         parts = name.split(".")
@@ -184,6 +187,8 @@ def _best_prefix(state: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> 
             target = state.get(".".join(parts[cut:]))
             if target is not None and target.shape == tensor.shape:
                 votes["".join(f"{part}." for part in parts[:cut])] += 1
+
+    # of equally good prefixes the shortest
     return max(votes, key=lambda prefix: (votes[prefix], -len(prefix)))
 
 

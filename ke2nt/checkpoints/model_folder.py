@@ -58,6 +58,7 @@ def find_model_folder(name: str | Path) -> Path:
         if (folder / CONFIG).is_file():
             return folder
 
+    # a name, not a path
     if not path.exists() and str(name).startswith("ke2nt/"):
         return bundled_folder(str(name).removeprefix("ke2nt/"))
     if not path.exists() and looks_like_hub_id(str(name)):
@@ -90,6 +91,7 @@ def write_folder(folder: Path, saved: SavedModel, *, dtype: torch.dtype = torch.
         metadata = {"classes": json.dumps(saved.classes)}
         write_safetensors(temporary / _WEIGHTS, saved.state, metadata, dtype=dtype)
 
+        # digests tie the files together, so config.json comes last
         config = _folder_config(saved, dtype)
         config["digests"] = {file.name: digest_file(file) for file in sorted(temporary.iterdir())}
         _write_config_and_card(temporary, config)

@@ -62,6 +62,8 @@ def save_model(
             expected="a backbone that can be built again when the model is loaded",
             hint='Name its class instead: backbone="package.module.Net".',
         )
+
+    # facts of this call come last, so that they replace those of an earlier save
     saved = SavedModel(
         classes=model.classes,
         architecture=model.architecture,

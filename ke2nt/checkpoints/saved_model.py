@@ -67,6 +67,7 @@ class SavedModel:
         Raises:
             CheckpointError: Names or shapes differ; the module is unchanged.
         """
+        # name → shape on both sides
         shapes = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
         saved = {name: tuple(tensor.shape) for name, tensor in self.state.items()}
         names = shapes.keys() | saved.keys()

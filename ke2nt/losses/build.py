@@ -35,12 +35,15 @@ def build_objective(
         "text_smoothing": loss.text_smoothing,
         "text_temperature": loss.text_temperature,
     }
+
+    # the objective of the output, with the losses of other packages
     weights = {name: getattr(loss, name) for name in PARTS}
     extra = [_build_extra(path, settings) for path, settings in loss.extra.items()]
     whole = KE2NTLoss(weights, extra=extra, **options)
     if attention is None:
         return whole
 
+    # each stage has its own, which may be classification alone
     stage_loss = whole
     if attention.supervise == "similarity":
         stage_loss = KE2NTLoss({"similarity": loss.similarity}, **options)

@@ -72,6 +72,7 @@ class DeepSupervisionLoss(nn.Module):
         """
         weights = self._stage_weights(output)
 
+        # the fused output, then each stage
         total, parts = self.loss(output, labels, bank)
         for number, (weight, stage) in enumerate(zip(weights, output.stages, strict=True), 1):
             if weight:
@@ -89,6 +90,7 @@ class DeepSupervisionLoss(nn.Module):
                 expected="a model with attention heads",
             )
 
+        # a single weight counts for every stage
         weights = self.weights * stages if len(self.weights) == 1 else self.weights
         if len(weights) != stages:
             raise ModelError(

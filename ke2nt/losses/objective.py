@@ -58,6 +58,7 @@ class KE2NTLoss(nn.Module):
         extra: Sequence[tuple[nn.Module, float]] = (),
     ) -> None:
         super().__init__()
+        # name → weight of all losses, in the order of computation
         extra_weights = _extra_weights(extra)
         self.weights = {**_part_weights(weights), **extra_weights}
         if not any(self.weights.values()):
@@ -71,6 +72,8 @@ class KE2NTLoss(nn.Module):
             "self_contrast": SelfContrastLoss(pairing),
             **{type(loss).__name__: loss for loss, _ in extra},
         }
+
+        # a loss of weight 0 is not computed
         self.losses = nn.ModuleDict(
             {name: losses[name] for name, weight in self.weights.items() if weight}
         )
@@ -94,6 +97,7 @@ class KE2NTLoss(nn.Module):
         """
         parts = self._compute_parts(output, labels, bank)
 
+        # no sum from 0, which would add an operation to every step
         first, *others = parts
         total = self.weights[first] * parts[first]
         for name in others:

@@ -27,6 +27,7 @@ def check_labels(labels: Tensor, batch: int, classes: int) -> None:
     if batch == 0:
         raise ModelError("the batch is empty", expected="at least one sample", found=found)
 
+    # class indices, or a distribution for each sample
     is_hard = labels.shape == (batch,) and labels.dtype == torch.int64
     is_soft = labels.shape == (batch, classes) and labels.is_floating_point()
     if not (is_hard or is_soft):
@@ -37,6 +38,7 @@ def check_labels(labels: Tensor, batch: int, classes: int) -> None:
             found=found,
         )
 
+    # reading values off an accelerator would wait for its queue
     if labels.device.type == "cpu":
         if is_hard:
             _check_indices(labels, classes)
@@ -68,6 +70,7 @@ def class_distribution(labels: Tensor, classes: int, dtype: torch.dtype) -> Tens
     """(B, K) distribution per sample; one-hot for class indices."""
     if labels.is_floating_point():
         return labels.to(dtype)
+    # scatter instead of one_hot, which reads the largest index off the device
     zeros = torch.zeros(len(labels), classes, dtype=dtype, device=labels.device)
     return zeros.scatter(1, labels.unsqueeze(1), 1.0)
 

@@ -36,6 +36,7 @@ class ChannelAttention(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """(B, C, h, w) → (B, C) weights in [0, 1]."""
+        # (2, B, C): both go through the same MLP
         pooled = torch.stack([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3))])
         return self.up(self.down(pooled).relu()).sum(dim=0).sigmoid()
 
@@ -57,6 +58,7 @@ class SpatialAttention(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """(B, C, h, w) → (B, h, w) weights in [0, 1]."""
+        # (B, 2, h, w)
         pooled = torch.stack([maps.mean(dim=1), maps.amax(dim=1)], dim=1)
         return self.conv(pooled).squeeze(1).sigmoid()
 

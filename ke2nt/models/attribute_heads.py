@@ -49,6 +49,7 @@ class AttributeHeads(nn.Module):
             An output for each stage.
         """
         outputs = []
+        # float32, as for the other heads: probabilities near 0 and 1 need the digits
         for head, features in zip(self.stages, pooled, strict=True):
             with torch.autocast(features.device.type, enabled=False):
                 columns = head(features.float()).split(list(self.sizes.values()), dim=1)

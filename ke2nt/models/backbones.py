@@ -72,6 +72,7 @@ class RegionalBackbone(Backbone):
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, H, W) normalized images → (B, width): the whole, then the corners."""
         features = self.net.forward_features(images)
+        # (B, C, h, w), whatever layout the family has
         cells = feature_map(
             features,
             channels_last=getattr(self.net, "output_fmt", "NCHW") == "NHWC",
@@ -120,6 +121,8 @@ def create_backbone(
         CheckpointError: The pretrained weights are not available.
     """
     name = source if isinstance(source, str) else type(source).__name__
+
+    # options of timm models would be ignored by any other network, so they are refused
     if isinstance(source, str) and not is_custom_name(source):
         net = _build_from_timm(
             source,
@@ -134,6 +137,7 @@ def create_backbone(
         _check_plain(name, stem=stem, drop_path=drop_path, pretrained=pretrained, regions=regions)
         net = _build_from_elsewhere(source, image_size, options)
 
+    # with regions, the width is that of the whole face and its corners together
     if not regions:
         return Backbone(net, _measure_width(net, name, image_size, in_chans))
     backbone = RegionalBackbone(net, 0)
@@ -186,11 +190,12 @@ def _check_plain(
 @torch.no_grad()
 def _measure_width(net: nn.Module, name: str, image_size: int, in_chans: int) -> int:
     """Width of the features, by a forward pass that leaves batch statistics unchanged."""
+    # evaluation mode keeps batch statistics as they are
     training = net.training
     probe = torch.zeros(1, in_chans, image_size, image_size)
     try:
         features = net.eval()(probe)
-    except Exception as error:
+    except Exception as error:  # networks raise any kind for a size that does not fit
         raise ModelError(
             f"backbone {name!r} does not work at {image_size} px",
             found=(str(error).strip() or type(error).__name__).splitlines()[0],
@@ -198,6 +203,7 @@ def _measure_width(net: nn.Module, name: str, image_size: int, in_chans: int) ->
     finally:
         net.train(training)
 
+    # a network with a feature map instead would fail later, in the head
     if not isinstance(features, Tensor) or features.ndim != 2:
         is_tensor = isinstance(features, Tensor)
         raise ModelError(

@@ -75,6 +75,8 @@ class ExpressionModel(nn.Module, ABC):
                 found=preprocessing.image_size,
             )
         self._encoder_options = options
+
+        # modules are created in this order, which fixes their random initial weights
         self.backbone: Backbone = create_backbone(
             options.backbone,
             image_size=options.image_size,
@@ -89,11 +91,13 @@ class ExpressionModel(nn.Module, ABC):
             self._add_stages(options.attention)
         self.dropout = nn.Dropout(options.dropout)
 
+        # facts about the model, saved with it
         self.weight_report: WeightReport | None = None
         self.provenance: dict[str, Any] = {}
         self.calibration: Calibration | None = None
         self.card: dict[str, Any] = {}
 
+        # a weights file replaces the random weights of the encoder
         self.preprocessing = preprocessing or self._default_preprocessing(weights)
         if weights is not None:
             self.provenance["initial_weights"] = self._initialize(weights)
@@ -110,6 +114,7 @@ class ExpressionModel(nn.Module, ABC):
     def _default_preprocessing(self, weights: str | Path | None) -> Preprocessing:
         """With the statistics that the initial weights expect, if timm names them."""
         mean, std = IMAGENET_MEAN, IMAGENET_STD
+        # a local file does not say which statistics its weights expect
         if weights in NAMED_WEIGHTS:
             mean, std = self.backbone.mean or mean, self.backbone.std or std
         return Preprocessing(self._encoder_options.image_size, mean, std)
@@ -181,6 +186,7 @@ class ExpressionModel(nn.Module, ABC):
         if not isinstance(self.backbone, StageMaps):
             return StageFeatures((self.backbone(images),), ())
 
+        # (B, C_i) features and (B, h_i, w_i) weights of each stage
         pooled, attention = [], []
         for branch, maps in zip(self.branches, self.backbone.maps(images), strict=True):
             features, places = branch(maps)
@@ -243,6 +249,7 @@ class ExpressionModel(nn.Module, ABC):
     @classmethod
     def from_saved(cls, saved: SavedModel, *, where: object) -> Self:
         """Build a model from the content of its folder, in evaluation mode."""
+        # each head is a class
         architecture = dict(saved.architecture)
         head = architecture.pop("head", None)
         if head != cls.head:
@@ -253,8 +260,9 @@ class ExpressionModel(nn.Module, ABC):
                 where=where,
                 hint="ke2nt.models.load.load_model loads any head.",
             )
-        check_downloaded_backbone(architecture.get("backbone"), saved.folder)
 
+        # building may import the backbone's module, so a download is checked before
+        check_downloaded_backbone(architecture.get("backbone"), saved.folder)
         try:
             model = cls.from_architecture(
                 architecture,
@@ -262,7 +270,7 @@ class ExpressionModel(nn.Module, ABC):
                 bank=saved.bank,
                 preprocessing=saved.preprocessing,
             )
-        except TypeError as error:
+        except TypeError as error:  # an unknown key
             raise CheckpointError(
                 "the saved architecture is not valid", found=error, where=where
             ) from error

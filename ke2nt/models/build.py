@@ -67,6 +67,7 @@ def build_model(
         LabelError: Bank and classes disagree, or a linear head has no classes.
         CheckpointError: Initial weights are not available or do not fit.
     """
+    # the head decides which options there are
     description = {**(architecture or {}), **options}
     cls = head_class(description.pop("head", "text"))
 
@@ -78,6 +79,7 @@ def build_model(
             hint=did_you_mean(name, parameters),
         )
 
+    # a bank names the classes; both may be given, and must agree
     if classes is None:
         classes = () if bank is None else bank.classes
     elif bank is not None:

@@ -113,6 +113,7 @@ class Calibration:
                 expected=f"{len(self.weight)} classes",
                 found=logits.shape[-1],
             )
+        # from float64, so that the logits keep their dtype and its precision
         weight, bias = (torch.tensor(v, dtype=torch.float64) for v in (self.weight, self.bias))
         return logits * weight.to(logits) + bias.to(logits)
 

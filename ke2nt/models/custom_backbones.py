@@ -41,6 +41,7 @@ def build_custom_backbone(path: str, image_size: int, options: Mapping[str, Any]
     try:
         factory = load_object(path, kind="backbone")
     except ConfigError as error:
+        # it may be a misspelled timm model with a tag, "resnet81.a1_in1k"
         similar = similar_names(path)
         raise ModelError(
             f"unknown backbone {path!r}",
@@ -55,6 +56,7 @@ def build_custom_backbone(path: str, image_size: int, options: Mapping[str, Any]
             found=type(factory).__name__,
         )
 
+    # only a network that is built for one size has this parameter
     arguments = dict(options)
     if "image_size" in inspect.signature(factory).parameters:
         arguments["image_size"] = image_size
@@ -66,6 +68,8 @@ def build_custom_backbone(path: str, image_size: int, options: Mapping[str, Any]
             expected="arguments that it accepts, under model.backbone_options",
             found=f"{arguments}: {type(error).__name__}: {error}",
         ) from error
+
+    # an annotation may be wrong
     if not isinstance(net, nn.Module):
         raise ModelError(
             f"backbone {path!r} did not return a torch.nn.Module", found=type(net).__name__

@@ -97,7 +97,7 @@ class KE2NT(ExpressionModel):
         if not 0 < scale < math.inf:
             raise ModelError("logit_scale is out of range", expected="above 0", found=scale)
 
-        # one projection for each stage; features of the right width need none
+        # one projection for each stage; features of width D need none
         self.dim = dim = bank.dim
         *side, last = (
             nn.Linear(width, dim) if width != dim else nn.Identity() for width in self.stage_widths
@@ -106,6 +106,7 @@ class KE2NT(ExpressionModel):
         self.projection = last
         self.transformation = TransformationNetwork(dim, reduction)
 
+        # the logarithm keeps a learned scale positive
         self.log_logit_scale = (
             nn.Parameter(torch.tensor(math.log(scale))) if learn_logit_scale else None
         )
@@ -147,6 +148,7 @@ class KE2NT(ExpressionModel):
     @property
     def bank(self) -> TextBank:
         """Text embeddings of the classes, on the model's device."""
+        # moved on first use, as `model.to` moves only parameters and buffers
         if self._bank.raw.device != self.text_embeddings.device:
             self._bank = self._bank.to(self.text_embeddings.device)
         return self._bank
@@ -218,6 +220,7 @@ class KE2NT(ExpressionModel):
             if self.fusion is None:
                 return self._match(stages[0])
 
+            # the mean of unit vectors ranks the classes as the mean of the cosines does
             directions = [l2_normalize(stage) for stage in stages]
             return self._match(self.fusion(directions)).replace(
                 stages=tuple(self._match(direction) for direction in directions),

@@ -79,6 +79,7 @@ class LinearClassifier(ExpressionModel):
         )
         super().__init__(options, weights=weights, preprocessing=preprocessing)
 
+        # one classifier for each stage; the last one is that of a plain model
         self._classes = tuple(classes)
         *side, last = (nn.Linear(width, len(self._classes)) for width in self.stage_widths)
         self.side_classifiers = nn.ModuleList(side)
@@ -124,6 +125,7 @@ class LinearClassifier(ExpressionModel):
         classifiers = (*self.side_classifiers, self.classifier)
 
         with torch.autocast(images.device.type, enabled=False):
+            # (B, K) logits of each stage
             stages = []
             for classify, features in zip(classifiers, pooled, strict=True):
                 features = features.to(self.classifier.weight.dtype)
@@ -133,6 +135,7 @@ class LinearClassifier(ExpressionModel):
             if self.fusion is None:
                 return stages[0]
 
+            # (B, K) weighted sum over the stages
             fused = self.fusion([stage.logits for stage in stages])
             return KE2NTOutput(
                 fused, stages[-1].embeddings, stages=tuple(stages), attention=attention

@@ -28,6 +28,7 @@ def corner_means(features: Tensor) -> Tensor:
     """
     height, width = corner_side(features.shape[2]), corner_side(features.shape[3])
 
+    # (B, C) each
     means = []
     for rows in (features[:, :, :height], features[:, :, -height:]):
         for corner in (rows[..., :width], rows[..., -width:]):
@@ -49,6 +50,7 @@ def feature_map(features: Tensor, *, channels_last: bool, prefix: int) -> Tensor
     if features.ndim == 4:
         return features.permute(0, 3, 1, 2) if channels_last else features
 
+    # tokens of a ViT; class and register tokens stand for no position
     if features.ndim == 3:
         tokens = features[:, prefix:]
         side = round(tokens.shape[1] ** 0.5)

@@ -40,6 +40,7 @@ class StageOptions:
     fusion_weights: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
+        # saved models store the weights as a list
         weights = self.fusion_weights
         if weights is not None:
             weights = tuple(map(float, weights))
@@ -55,6 +56,8 @@ class StageOptions:
             "one fusion weight for each stage, none below 0, not all 0": weights is None
             or (len(weights) == self.stages and min(weights) >= 0 and sum(weights) > 0),
         }
+
+        # the message names every violated requirement at once
         violated = [requirement for requirement, is_met in requirements.items() if not is_met]
         if violated:
             raise ModelError(

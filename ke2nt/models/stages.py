@@ -57,6 +57,8 @@ class StageMaps(Backbone):
                 found=type(net).__name__,
             )
         super().__init__(net, backbone.width)
+
+        # layers behind the last stage would get no gradient
         self._indices = _stage_indices([info["reduction"] for info in net.feature_info], count)
         net.prune_intermediate_layers(self._indices, prune_norm=True, prune_head=True)
         self.layered = any(isinstance(module, nn.LayerNorm) for module in net.modules())
@@ -122,6 +124,7 @@ class StageBranch(nn.Module):
 
     def forward(self, maps: Tensor) -> tuple[Tensor, Tensor | None]:
         """(B, C, h, w) → (B, C), and the spatial weights (B, h, w) or None."""
+        # LayerNorm expects the channels last
         if self.norm is not None:
             maps = self.norm(maps.movedim(1, -1)).movedim(-1, 1)
         maps, places = self.attention(maps)
@@ -152,4 +155,5 @@ class Fusion(nn.Module):
     def forward(self, stages: Sequence[Tensor]) -> Tensor:
         """S tensors of one shape → their weighted sum."""
         weights = self.weights.to(stages[0].dtype)
+        # (…, S) @ (S,)
         return torch.stack(list(stages), dim=-1) @ weights

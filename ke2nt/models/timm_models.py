@@ -72,6 +72,7 @@ def build_timm_model(
     if reserved:
         raise ModelError(f"backbone options may not set {', '.join(reserved)}")
 
+    # an alias stands for a timm model with preset options, which the caller may replace
     timm_name, preset = ALIASES.get(name, (name, {}))
     if name == "swin_t":
         preset = {**preset, "window_size": _swin_window(image_size, options)}
@@ -104,6 +105,7 @@ def timm_depths(net: nn.Module) -> dict[str, int] | None:
 def _swin_window(image_size: int, options: Mapping[str, Any]) -> int:
     """The first of `_WINDOWS` that divides the grids of all stages; 7 if none does."""
     patch = options.get("patch_size", 2)
+    # cells along a side, at each stage
     grids = [image_size // (patch * 2**stage) for stage in range(_SWIN_STAGES)]
     for window in _WINDOWS:
         if all(grid <= window or grid % window == 0 for grid in grids):
@@ -176,6 +178,8 @@ def _set_stem(net: nn.Module, name: str, stem: Stem, in_chans: int) -> None:
             f"backbone {name!r} has no stem {stem!r}",
             expected=f"{', '.join(get_args(Stem))} for the ResNet family, standard for others",
         )
+
+    # the pool would halve a map that is small already
     net.maxpool = nn.Identity()
     if stem == "small":
         conv = nn.Conv2d(in_chans, net.bn1.num_features, 3, padding=1, bias=False)

@@ -23,7 +23,7 @@ def make_logits():
     }
 
 
-def test_value_and_gradient_are_those_of_plain_loops():
+def test_value_and_gradient_match_plain_loops():
     logits = make_logits()
     total, parts = AttributeLoss()(AttributeOutput(logits), LABELS)
     total.backward()
@@ -53,7 +53,7 @@ def test_gradcheck():
     assert torch.autograd.gradcheck(of, tuple(logits.values()))
 
 
-def test_an_attribute_that_nobody_has_is_zero_with_zero_gradient():
+def test_missing_attribute_is_zero_with_zero_gradient():
     logits = make_logits()
     labels = torch.full((4, 2), -1)
     total, parts = AttributeLoss()(AttributeOutput(logits), labels)
@@ -62,6 +62,6 @@ def test_an_attribute_that_nobody_has_is_zero_with_zero_gradient():
     assert all((rows.grad == 0).all() for rows in logits.values())
 
 
-def test_labels_that_do_not_fit_are_refused():
+def test_mismatched_labels_are_refused():
     with pytest.raises(ModelError, match=r"int64 of shape \(4, 2\)"):
         AttributeLoss()(AttributeOutput(make_logits()), LABELS[:, :1])

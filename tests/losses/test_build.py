@@ -93,11 +93,11 @@ def test_an_added_loss_may_be_the_only_one(make_output, make_bank):
         ({"similarity": 1}, "two losses of the objective are named similarity"),
     ],
 )
-def test_a_loss_that_cannot_be_used_is_refused(extra, words):
+def test_invalid_losses_are_refused(extra, words):
     with pytest.raises(ConfigError, match=words):
         build(**extra)
 
 
-def test_a_result_that_is_no_scalar_is_refused(make_output, make_bank):
+def test_non_scalar_loss_is_refused(make_output, make_bank):
     with pytest.raises(ModelError, match=r"RowLoss does not return a scalar.*\(7,\)"):
         build(RowLoss=1)(make_output(), LABELS, make_bank())

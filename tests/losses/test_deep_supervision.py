@@ -50,7 +50,7 @@ def oracle(out, bank, *, similarity_alone):
 
 
 @pytest.mark.parametrize("alone", [True, False])
-def test_value_and_gradients_are_those_of_plain_loops(output, bank, alone):
+def test_value_and_gradients_match_plain_loops(output, bank, alone):
     stage_loss = KE2NTLoss({"similarity": 1}) if alone else None
     weights = (0.25, 0.5)
     loss = DeepSupervisionLoss(KE2NTLoss(), stage_loss, weights=weights)
@@ -101,7 +101,7 @@ def test_linear_heads_need_no_bank(output):
     assert total.isfinite()
 
 
-def test_what_does_not_fit_is_refused(output, bank):
+def test_mismatched_weights_are_refused(output, bank):
     with pytest.raises(ConfigError, match="weights of deep supervision"):
         DeepSupervisionLoss(KE2NTLoss(), weights=(0.1, -1.0))
     with pytest.raises(ModelError, match="2 weights, one for each stage"):

@@ -57,7 +57,7 @@ def test_near_texts_get_more_than_far_ones_and_the_class_itself_most(make_bank):
     assert target.sum().item() == pytest.approx(1)
 
 
-def test_it_reaches_the_objective(make_output, make_bank):
+def test_smoothing_reaches_the_objective(make_output, make_bank):
     output, bank, labels = make_output(), make_bank(), torch.tensor([0, 1, 2, 3, 1, 0, 2])
     plain = KE2NTLoss()(output, labels, bank)[1]
     soft = KE2NTLoss(text_smoothing=0.2)(output, labels, bank)[1]
@@ -65,7 +65,7 @@ def test_it_reaches_the_objective(make_output, make_bank):
     assert soft["transformation"] == plain["transformation"]
 
 
-def test_without_texts_it_is_refused(make_output):
+def test_linear_heads_cannot_smooth_by_text(make_output):
     with pytest.raises(ModelError, match="text_smoothing"):
         SimilarityLoss(text_smoothing=0.1)(make_output(), torch.zeros(7, dtype=torch.int64), None)
 

@@ -135,7 +135,7 @@ def test_fused_linear_logits_are_the_weighted_sum_and_weights_learn(images):
 
 
 @pytest.mark.parametrize("head", ["text", "linear"])
-def test_saved_and_loaded_bit_by_bit(head, bank, images, tmp_path):
+def test_saving_and_loading_is_bit_exact(head, bank, images, tmp_path):
     model = deep(head, bank=bank if head == "text" else None, stages=4, kernel=3).eval()
     if model.fusion.scores is not None:
         model.fusion.scores.data.uniform_()
@@ -179,7 +179,7 @@ def test_plain_models_keep_the_names_of_their_weights(bank):
         ({"color": 1}, "color"),
     ],
 )
-def test_wrong_options_are_named(options, words):
+def test_invalid_options_are_named(options, words):
     with pytest.raises(ModelError, match=words):
         deep("linear", **options)
 

@@ -93,7 +93,7 @@ def test_wrong_names_and_options(name, options, message):
         create_backbone(name, **{"image_size": 32, **options})
 
 
-def test_pretrained_weights_that_cannot_be_had(tmp_path, monkeypatch):
+def test_unavailable_pretrained_weights(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     with pytest.raises(CheckpointError, match=r"weights of 'resnet18\.a1_in1k' are not available"):
         create_backbone("resnet18.a1_in1k", image_size=32, pretrained=True)

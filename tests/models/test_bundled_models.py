@@ -34,7 +34,7 @@ def test_a_model_of_the_package_is_found_by_name(package, model, images):
         load_model("ke2nt/tyny")
 
 
-def test_a_package_without_models_says_so_and_asks_no_hub(package, monkeypatch):
+def test_package_without_models_raises_without_network(package, monkeypatch):
     monkeypatch.setattr(huggingface_hub, "snapshot_download", None)
     with pytest.raises(CheckpointError, match=r"has no model 'ferplus-resnet18'.*ke2nt train"):
         load_model("ke2nt/ferplus-resnet18")
@@ -46,7 +46,7 @@ def test_a_folder_comes_first(package, model, tmp_path, monkeypatch):
     assert load_model("ke2nt/mine").classes == model.classes
 
 
-def test_the_shipped_ones_are_whole():
+def test_shipped_models_are_complete():
     assert "ferplus-resnet18" in bundled_models()
     for name in bundled_models():
         folder = bundled.BUNDLED_FOLDER / name
@@ -136,7 +136,7 @@ def test_to_the_hub_and_back(hub, model, images):
 
 
 @pytest.mark.parametrize("name", ["faces", "ke2nt/faces", "../x", "a/b/c", ""])
-def test_names_that_are_no_hub_ids_are_refused(hub, model, name):
+def test_invalid_hub_ids_are_refused(hub, model, name):
     with pytest.raises(CheckpointError, match="not the name of a hub repository"):
         push_to_hub(model, name)
 

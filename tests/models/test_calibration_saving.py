@@ -52,13 +52,13 @@ def test_temperature_divides_and_vectors_scale_and_shift():
         [1, 2],
     ],
 )
-def test_what_is_no_calibration_is_refused(value):
+def test_invalid_calibration_is_refused(value):
     with pytest.raises(CheckpointError, match="calibration is not valid"):
         Calibration.from_dict(value)
 
 
 @pytest.mark.parametrize("calibration", [WARM, VECTOR])
-def test_it_is_saved_with_the_model_and_loaded(model, tmp_path, calibration):
+def test_calibration_is_saved_and_loaded(model, tmp_path, calibration):
     model.calibration = calibration
     model.save_pretrained(tmp_path / "m")
     assert load_model(tmp_path / "m").calibration == calibration
@@ -67,7 +67,7 @@ def test_it_is_saved_with_the_model_and_loaded(model, tmp_path, calibration):
     assert ("temperature" in stored) == (calibration.method == "temperature")
 
 
-def test_models_saved_before_there_were_calibrations_load(model, tmp_path):
+def test_models_without_calibration_or_card_load(model, tmp_path):
     model.save_pretrained(tmp_path / "m")
     path = tmp_path / "m" / "config.json"
     config = json.loads(path.read_text())
@@ -77,7 +77,7 @@ def test_models_saved_before_there_were_calibrations_load(model, tmp_path):
     assert load_model(tmp_path / "m").calibration is None
 
 
-def test_a_damaged_one_is_named(model, tmp_path):
+def test_damaged_calibration_names_the_file(model, tmp_path):
     model.calibration = WARM
     model.save_pretrained(tmp_path / "m")
     path = tmp_path / "m" / "config.json"
@@ -99,7 +99,7 @@ def test_other_texts_keep_a_flagged_temperature_and_drop_vectors(model, bank, ne
     assert model.calibration is None
 
 
-def test_figures_of_the_card_go_with_the_texts(model, new_bank):
+def test_changed_texts_drop_the_metrics_of_the_card(model, new_bank):
     model.card = {"name": "a", "evaluations": [1]}
     model.set_bank(new_bank(seed=3))
     assert model.card == {"name": "a"}
@@ -152,7 +152,7 @@ def test_mirror_images_are_calibrated_before_they_are_averaged(model, faces):
     assert np.allclose(answers.probabilities, (views[0] + views[1]) / 2)
 
 
-def test_an_evaluation_has_the_figures_before(model, faces):
+def test_evaluation_reports_uncalibrated_metrics(model, faces):
     plain = evaluate_model(model, faces, bootstrap=0)
     assert plain.uncalibrated is None
     assert "uncalibrated" not in plain.to_dict()

@@ -92,7 +92,7 @@ def test_names_of_timm_come_first():
         ("user_nets.FaceNet", {"regions": True}, "does not support regions=true"),
     ],
 )
-def test_what_is_no_backbone_is_refused(path, options, words):
+def test_invalid_backbones_are_refused(path, options, words):
     with pytest.raises(ModelError, match=words):
         create_backbone(path, **{"image_size": 32, **options})
 
@@ -154,7 +154,7 @@ def test_a_download_cannot_call_a_function_of_an_imported_module(bank, tmp_path,
         load_model(folder)
 
 
-def test_a_module_is_used_as_it_is(bank, images, tmp_path):
+def test_given_module_is_used_directly(bank, images, tmp_path):
     net = nn.Sequential(nn.Conv2d(3, 7, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     model = KE2NT(bank, backbone=net, image_size=32)
     assert model.backbone.net is net

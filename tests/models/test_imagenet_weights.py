@@ -45,7 +45,7 @@ def as_published(net):
 
 @pytest.mark.parametrize("prefix", ["", "module."])
 @pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "efficientnet_b0"])
-def test_their_names_are_understood(tmp_path, name, prefix):
+def test_names_of_efficientnet_pytorch_are_mapped(tmp_path, name, prefix):
     torch.manual_seed(0)
     source = create_backbone(name, image_size=32).net
     state = {prefix + k: v + 1 for k, v in as_published(source).items()}
@@ -68,7 +68,7 @@ def test_a_file_of_a_deeper_network_is_refused(tmp_path):
         )
 
 
-def test_other_backbones_have_no_such_weights():
+def test_other_backbones_have_no_packaged_weights():
     with pytest.raises(ModelError, match=r"tf_efficientnet_lite0.*resnet18"):
         LinearClassifier(("a", "b"), "resnet18", 32, weights="imagenet")
 

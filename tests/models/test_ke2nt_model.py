@@ -160,7 +160,7 @@ def test_logit_scale_given_followed_or_learned(bank, images, new_bank):
         torch.zeros(2, 3, 32, 32, dtype=torch.uint8),
     ],
 )
-def test_images_that_do_not_fit(model, linear, wrong):
+def test_mismatched_images_are_refused(model, linear, wrong):
     for net in (model, linear):
         with pytest.raises(ModelError, match=r"\(batch, 3, 32, 32\); found"):
             net(wrong)

@@ -61,7 +61,7 @@ def front(text):
     return yaml.safe_load(re.match(r"---\n(.*?)---\n", text, re.DOTALL).group(1))
 
 
-def test_every_saved_model_has_one(model, linear, tmp_path):
+def test_every_saved_model_has_a_card(model, linear, tmp_path):
     for name, one in (("text", model), ("linear", linear)):
         one.save_pretrained(tmp_path / name)
         text = (tmp_path / name / "README.md").read_text()
@@ -71,7 +71,7 @@ def test_every_saved_model_has_one(model, linear, tmp_path):
             assert words in text, words
 
 
-def test_a_run_is_described(run):
+def test_card_describes_the_run(run):
     update_folder(run / "model", card=run_facts(run / "model"))
     text = (run / "model" / "README.md").read_text()
     for words in (
@@ -96,7 +96,7 @@ def test_a_run_is_described(run):
     assert block["data"] == {**CONFIG["data"], "root": None}
 
 
-def test_no_path_of_the_machine_is_in_it(run):
+def test_card_has_no_paths_of_the_machine(run):
     update_folder(run / "model", card=run_facts(run / "model"))
     for name in ("README.md", "config.json"):
         text = (run / "model" / name).read_text()
@@ -170,7 +170,7 @@ def test_packed_images_are_those_of_the_dataset_that_was_packed(run):
     assert run_facts(run / "model")["data"]["name"] == METRICS["dataset"] == "ferplus"
 
 
-def test_what_was_trained_on_is_told_apart_from_what_was_judged(run):
+def test_training_and_evaluation_options_are_kept_apart(run):
     config = yaml.safe_load((run / "config.yaml").read_text())
     config["data"]["train_options"] = {"rule": "plurality10"}
     (run / "config.yaml").write_text(yaml.safe_dump(config))
@@ -179,7 +179,7 @@ def test_what_was_trained_on_is_told_apart_from_what_was_judged(run):
     assert facts["evaluations"][0]["options"] == {"rule": "majority"}
 
 
-def test_a_folder_that_is_no_run_gives_nothing(model, tmp_path):
+def test_other_folders_give_no_run_facts(model, tmp_path):
     model.save_pretrained(tmp_path / "model")
     assert run_facts(tmp_path / "model") == {}
 
@@ -191,6 +191,6 @@ def test_damaged_files_of_a_run_are_errors(run, name):
         run_facts(run / "model")
 
 
-def test_every_dataset_of_others_has_its_license():
+def test_every_public_dataset_has_a_license():
     assert set(READERS) - set(DATASETS) == {"corruptions", "folder", "manifest", "packed"}
     assert [name for name, facts in DATASETS.items() if facts.free] == ["drawn"]

@@ -68,7 +68,7 @@ def test_learned_scale_and_options_come_back(bank, images, tmp_path):
     assert torch.equal(load_model(tmp_path / "m")(images).logits, model(images).logits)
 
 
-def test_the_folder_says_what_it_is(saved):
+def test_content_of_the_configuration(saved):
     config = json.loads((saved / "config.json").read_text())
     assert config["format_version"] == 1
     assert config["classes"] == ["neutral", "happiness", "anger", "fear"]
@@ -188,20 +188,20 @@ def test_head_of_another_size_is_refused(linear, tmp_path):
         ),
     ],
 )
-def test_configurations_that_are_wrong(saved, change, error, message):
+def test_invalid_configuration(saved, change, error, message):
     edit(saved, change)
     with pytest.raises(error, match=message):
         load_model(saved)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "\x00", '"model"'])
-def test_configurations_that_are_no_configuration(saved, text):
+def test_unreadable_configuration(saved, text):
     (saved / "config.json").write_text(text)
     with pytest.raises(CheckpointError, match=r"config\.json"):
         load_model(saved)
 
 
-def test_no_folder_and_no_hub(tmp_path, monkeypatch):
+def test_missing_folder_does_not_query_the_hub(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     asked = []
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *a, **k: asked.append(a))
@@ -225,7 +225,7 @@ def test_hub_ids_go_through_snapshot_download(saved, monkeypatch, images):
     assert set(seen["files"]) == {p.name for p in saved.iterdir()}
 
 
-def test_a_hub_id_that_cannot_be_had():
+def test_missing_hub_model():
     with pytest.raises(CheckpointError, match="no folder 'someone/absent'"):
         load_model("someone/absent")
     assert not hub.looks_like_hub_id("model")

@@ -23,7 +23,7 @@ def test_corner_means_are_those_of_plain_slices():
         torch.testing.assert_close(parts[:, n], slow)
 
 
-def test_all_layouts_become_one():
+def test_all_layouts_become_channels_first():
     cells = torch.randn(2, 3, 4, 4)
     last = cells.permute(0, 2, 3, 1)
     assert torch.equal(feature_map(cells, channels_last=False, prefix=0), cells)
