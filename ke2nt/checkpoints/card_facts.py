@@ -105,7 +105,7 @@ def _public_command(command: str | None) -> str | None:
 
 
 def _public_word(word: str) -> str:
-    # a path is a word of its own, or the value of key=PATH
+    # a path is a whole word, or the value of key=PATH
     key, equals, value = word.rpartition("=")
     if not _PATH.match(value):
         return shlex.quote(word)

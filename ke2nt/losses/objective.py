@@ -138,7 +138,7 @@ def _extra_weights(extra: Sequence[tuple[nn.Module, float]]) -> dict[str, float]
         if name in weights or name in PARTS:
             raise ConfigError(
                 f"two losses of the objective are named {name}",
-                expected="a class name of its own for each added loss",
+                expected="added losses with distinct class names",
             )
         if not _is_weight(weight):
             raise ConfigError(

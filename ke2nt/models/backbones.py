@@ -173,13 +173,13 @@ def _check_plain(
     name: str, *, stem: Stem, drop_path: float | None, pretrained: bool, regions: bool
 ) -> None:
     """Refuse options that only timm models have."""
-    given = {
+    settings = {
         f"stem={stem}": stem != "standard",
         f"drop_path={drop_path}": drop_path is not None,
         "weights=timm": pretrained,
         "regions=true": regions,
     }
-    refused = [option for option, is_set in given.items() if is_set]
+    refused = [option for option, is_set in settings.items() if is_set]
     if refused:
         raise ModelError(
             f"backbone {name!r} is not a timm model and does not support {', '.join(refused)}",

@@ -14,7 +14,7 @@ from ke2nt.models.timm_models import Stem
 
 __all__ = ["EncoderOptions"]
 
-# parameters of create_backbone that have an option of their own
+# parameters of create_backbone that are options of the model itself
 _RESERVED = {"name", "image_size", "in_chans", "stem", "drop_path", "pretrained"}
 
 
