@@ -104,6 +104,7 @@ def _load_config(options: _AdaptOptions) -> AdaptConfig:
     from ke2nt.config.load import load_config
     from ke2nt.training.run_directory import RunDirectory
 
+    # a resumed run has its configuration; everything else would contradict it
     name, overrides = options.split_config()
     if options.resume is not None:
         new_run_options = {
@@ -124,6 +125,7 @@ def _load_config(options: _AdaptOptions) -> AdaptConfig:
             hint="Type: ke2nt adapt CONFIG [key=value …], or ke2nt adapt --model RUN "
             "--target folder=DIR",
         )
+    # overrides that were typed come last, so that they win over the options
     all_overrides = [*_option_overrides(options, name), *overrides]
     config = load_config(name or _SHORT_FORM, all_overrides, AdaptConfig)
     _check_source(config, options.source, name, overrides)
@@ -178,6 +180,7 @@ def _show(result: AdaptResult) -> None:
         [(name, percent_cell(before), percent_cell(after)) for name, before, after in shares],
     )
 
+    # only labeled targets have an accuracy
     metrics = [("mean confidence", *(percent_cell(side.confidence) for side in sides))]
     if result.before is not None and result.after is not None:
         reports = (result.before.report, result.after.report)

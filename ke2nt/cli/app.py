@@ -67,10 +67,12 @@ def app(
     from ke2nt.app.vocabulary import Vocabulary
     from ke2nt.models.load import load_model
 
+    # device and model first: they fail before the page opens
     compute_device = resolve_device(device)
     loaded = load_model(model)
     _warn_if_public(host)
 
+    # uploads and text banks of typed words live only as long as the page
     with TemporaryDirectory(prefix="ke2nt-app-") as name:
         folder = Path(name)
         vocabulary = Vocabulary(loaded, folder)

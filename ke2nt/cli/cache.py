@@ -55,6 +55,7 @@ def build(
     from ke2nt.banks.build_bank import build_bank
     from ke2nt.banks.text_bank import TextBank
 
+    # a bank is built, taken from the cache, or shipped: `origin` says which
     rows = []
     for name in prompts:
         built = build_bank(TextBank, name, encoder, read_names(classes or None), cache_dir)
@@ -132,6 +133,7 @@ def verify(cache_dir: CacheDirOption = None, json: JsonFlag = False) -> None:
         for entry, problem in results:
             print_line(f"{entry.key[:12]} {problem or 'ok'}")
 
+    # the error comes after the list, so that every damaged entry is named
     damaged = [entry for entry, problem in results if problem]
     if damaged:
         raise CacheError(

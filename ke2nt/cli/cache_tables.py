@@ -68,6 +68,8 @@ def show_entries(banks: Sequence[dict[str, Any]], images: Sequence[dict[str, Any
                 for row in banks
             ],
         )
+
+    # image embeddings have no prompts, but a dataset
     if images:
         print_table(
             ["key", "dataset", "split", "encoder", "n images", *end],

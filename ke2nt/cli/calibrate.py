@@ -128,6 +128,7 @@ def calibrate(
     from ke2nt.evaluation.predictions import compute_predictions
     from ke2nt.models.load import load_model
 
+    # everything that can be wrong is found before the images are decoded
     _check_folder(run)
     reader = data.open_reader()
     compute_device = resolve_device(device)
@@ -136,6 +137,7 @@ def calibrate(
     split = reader.load(data.split).spread(data.limit)
     label_map = _map_labels(split.classes, model.classes)
 
+    # logits of the labeled images, in the index order of the model
     predictions = compute_predictions(
         model,
         decode_for_model(model, split, quiet=output.hides_progress),
@@ -162,6 +164,7 @@ def calibrate(
     if split.split == "train":
         notes.append("Training images make a model overconfident; use other images.")
 
+    # everything goes into the folder at once: a model is never half calibrated
     card = {**run_facts(folder), "predict": settings.to_dict()}
     update_folder(folder, calibration=calibration, card=card)
     if output.json:
@@ -228,6 +231,7 @@ def _fit_intensity(
     if model.bank is None:
         return settings, []
 
+    # (N, K) how far each face moved towards each class, on the raw scale
     assert predictions.logits is not None
     assert predictions.embeddings is not None
     embeddings = torch.from_numpy(predictions.embeddings)
@@ -249,7 +253,7 @@ def _check_evidence(calibration: Calibration, max_risk: float | None, count: int
     if answered * max_risk >= _RULE_OF_THREE:
         return []
 
-    # not even if none of them were wrong
+    # too few even if none of them were wrong
     return [
         f"The threshold is based on {answered} faces: too few to tell that at most "
         f"{percent(max_risk)} of predictions are wrong. Use more images."

@@ -48,6 +48,7 @@ def show_calibration(
     print_line(f"{fitted_on['dataset']} {fitted_on['split']}: {fitted_on['n']:,} images")
     _show_parameters(calibration, classes)
 
+    # the honest metrics after the fit are those on held-out folds
     rows = []
     for name, title in _METRICS.items():
         values = [metrics[f"{name}_{time}"] for time in _TIMES]

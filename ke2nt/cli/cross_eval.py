@@ -113,23 +113,20 @@ def cross_eval(
     if corruptions.arguments() and not corruptions.robustness:
         raise Ke2ntError("--kind and --severity need --robustness")
     settings: dict[str, Any] = {
-        "policy": labels.labels.value,
+        **labels.arguments(),
+        **compute.arguments(),
+        **statistics.arguments(),
         "flip_tta": flip_tta,
-        "batch_size": compute.batch_size,
-        "device": compute.resolve_device(),
-        "precision": compute.precision.value,
-        "bootstrap": statistics.bootstrap,
-        "seed": statistics.seed,
         "quiet": output.hides_progress,
     }
-    merge = labels.merged_classes()
 
     if corruptions.robustness:
         settings |= corruptions.arguments()
-        models = list(dict.fromkeys(runs))
-        outcome = _evaluate_robustness(models, targets, merge, settings, out, output.json)
+        outcome = _evaluate_robustness(runs, targets, settings, out, output.json)
     else:
-        outcome = _evaluate_cross(runs, targets, merge, settings, out, output.json)
+        outcome = _evaluate_cross(runs, targets, settings, out, output.json)
+
+    # failures come last, where they are seen even after long tables
 
     for what, error in outcome.failures:
         print(f"failed: {what}: {error}", file=sys.stderr)
@@ -140,7 +137,6 @@ def cross_eval(
 def _evaluate_cross(
     runs: Sequence[str],
     targets: Sequence[Target],
-    merge: dict[str, str],
     settings: dict[str, Any],
     out: Path | None,
     json: bool,
@@ -154,9 +150,7 @@ def _evaluate_cross(
             write_json(out / "cross_eval.json", result.to_dict())
 
     # results are saved after each pair, so that an interrupted comparison is not lost
-    result = cross_evaluate(
-        runs, targets, merge=merge, notes=evaluation_notes, on_cell=save, **settings
-    )
+    result = cross_evaluate(runs, targets, notes=evaluation_notes, on_cell=save, **settings)
     outcome = _cross_outcome(result)
     if out is not None:
         _write_cross_page(out, result, outcome.failures)
@@ -194,7 +188,6 @@ def _write_cross_page(
 def _evaluate_robustness(
     runs: Sequence[str],
     targets: Sequence[Target],
-    merge: dict[str, str],
     settings: dict[str, Any],
     out: Path | None,
     json: bool,
@@ -213,16 +206,19 @@ def _evaluate_robustness(
         if out is not None:
             write_json(out / "robustness.json", entries)
 
-    names = dict(zip(runs, model_names(runs), strict=True))
-    for run, target in [(run, target) for run in runs for target in targets]:
+    # a model that is named twice would only repeat its tables
+    models = list(dict.fromkeys(runs))
+    names = dict(zip(models, model_names(models), strict=True))
+    for run, target in [(run, target) for run in models for target in targets]:
         entries.append({"model": run, "target": target.to_dict(), "error": None})
         try:
-            result, notes = _evaluate_corrupted(run, target, merge, {"on_cell": save, **settings})
+            result, notes = _evaluate_corrupted(run, target, {**settings, "on_cell": save})
         except (Ke2ntError, OSError) as error:
             entries[-1]["error"] = str(error)
             outcome.failures.append((f"{run} on {target.name}", str(error)))
             continue
 
+        # plots and sections are made while the result is at hand; only numbers are kept
         outcome.count += 1
         entries[-1]["notes"] = notes
         title = f"{names[run]} on {target.name}"
@@ -244,7 +240,7 @@ def _evaluate_robustness(
 
 
 def _evaluate_corrupted(
-    run: str, target: Target, merge: dict[str, str], settings: dict[str, Any]
+    run: str, target: Target, settings: dict[str, Any]
 ) -> tuple[Robustness, list[str]]:
     """Evaluate one model on one dataset under corruptions, with notes on its metrics."""
     from ke2nt.evaluation.cross_dataset import applicable_merges
@@ -252,6 +248,6 @@ def _evaluate_corrupted(
     from ke2nt.models.load import load_model
 
     model, split = load_model(run), target.load()
-    merges = applicable_merges(merge, split, model)
-    result = evaluate_robustness(model, split, merge=merges, **settings)
+    merge = applicable_merges(settings["merge"], split, model)
+    result = evaluate_robustness(model, split, **{**settings, "merge": merge})
     return result, evaluation_notes(run, model, split)

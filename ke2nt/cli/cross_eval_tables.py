@@ -94,6 +94,7 @@ def notes_of(result: CrossEvaluation) -> list[str]:
             continue
         pair = f"{names[cell.model]} on {cell.target}"
 
+        # how many images the label policy costs, so that tables can be compared
         dropped = sum(evaluation.dropped.values())
         lost = f" ({dropped} images)" if dropped else ""
         notes.append(f"labels, {pair}: {evaluation.mapping.describe()}{lost}")

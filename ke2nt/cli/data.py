@@ -88,6 +88,7 @@ def list_command(json: JsonFlag = False) -> None:
         rows.append([facts["name"], classes, splits, options, facts["summary"]])
     print_table(["name", "n classes", "splits", "options", "description"], rows)
 
+    # the layouts come last: they are long, and the table above is what most look for
     for facts in descriptions:
         print_line(f"\n{facts['name']}")
         for line in facts["expected_tree"].splitlines():
@@ -166,6 +167,7 @@ def pack_command(
         print_json(summary)
         return
 
+    # the command ends with the keys to type, as the packed data has another name
     rows = []
     for split, facts in summary.items():
         rows.append([split, facts["samples"], len(facts["failed"]), facts["bytes"] // 2**20])
@@ -195,6 +197,7 @@ def draw_command(
     """Draw a dataset of faces; read it with the dataset name `manifest`."""
     from ke2nt.drawn.folder import write_folder
 
+    # styles cycle over the faces; photo is the one that other commands draw
     summary = write_folder(
         out,
         count=count,

@@ -70,49 +70,34 @@ def evaluate(
 
     # everything that can be wrong is found before the images are decoded
     reader = data.open_reader()
-    merge = labels.merged_classes()
-    device = compute.resolve_device()
+    label_arguments, compute_arguments = labels.arguments(), compute.arguments()
     model = load_model(run)
     split = reader.load(data.split).spread(data.limit)
-    map_labels(split.classes, model.classes, policy=labels.labels.value, merge=merge)
+    map_labels(split.classes, model.classes, **label_arguments)
     for attribute in by or ():
         check_group_attribute(split, attribute)
 
-    join_group(device)
+    # processes of a launcher share the images
+    join_group(compute_arguments["device"])
     images = decode_for_model(model, split, quiet=output.hides_progress)
     result = evaluate_model(
         model,
         images,
-        policy=labels.labels.value,
-        merge=merge,
-        batch_size=compute.batch_size,
-        device=device,
-        precision=compute.precision.value,
         flip_tta=flip_tta,
-        bootstrap=statistics.bootstrap,
-        seed=statistics.seed,
         quiet=output.hides_progress,
+        **label_arguments,
+        **compute_arguments,
+        **statistics.arguments(),
     )
     groups = [
-        group_report(
-            result.predictions,
-            split,
-            attribute,
-            bootstrap=statistics.bootstrap,
-            seed=statistics.seed,
-        )
+        group_report(result.predictions, split, attribute, **statistics.arguments())
         for attribute in by or ()
     ]
 
     options = data.reader_options()
     notes = [*evaluation_notes(run, model, split), *data.limit_note(split)]
-    facts = {
-        "model": run,
-        "options": options,
-        "limit": data.limit,
-        "notes": notes,
-        **result.to_dict(),
-    }
+    facts: dict[str, Any] = {"model": run, "options": options, "limit": data.limit, "notes": notes}
+    facts |= result.to_dict()
     if groups:
         facts["groups"] = [group.to_dict() for group in groups]
     if out is not None and not silent():
@@ -141,6 +126,7 @@ def _write(
     from ke2nt.pages.render import write_report
     from ke2nt.runtime.atomic import write_json, write_text
 
+    # numbers first: they are safe on disk before the page is drawn
     write_json(out / "metrics.json", facts)
     write_text(out / "predictions.csv", result.to_csv())
     page = build_evaluation_report(

@@ -83,6 +83,7 @@ def show_evaluation(result: Evaluation, options: dict[str, Any], notes: list[str
         title="Confusion matrix (images)",
     )
 
+    # silent when the label sets are the same
     mapping = result.mapping
     if mapping.merged or mapping.dropped or mapping.unused:
         dropped = sum(result.dropped.values())
@@ -124,6 +125,7 @@ def show_groups(reports: Sequence[GroupReport]) -> None:
     from ke2nt.pages.phrases import describe_groups
 
     for report in reports:
+        # groups of few images are shown, but not compared with the others
         rows = [
             [
                 group.name if group.compared else f"{group.name} (few)",

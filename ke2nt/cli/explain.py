@@ -95,6 +95,7 @@ def explain(
         out,
     )
 
+    # videos may be among the inputs, but are not explained
     inputs = list(expand_paths(images))
     names = [str(path) for kind, path in inputs if kind == "image"]
     explanations = _Explanations()
@@ -197,6 +198,7 @@ class _Explainer:
         predicted = model.classes[int(probabilities.argmax())]
         confidence = float(probabilities.max())
 
+        # one heat map for every target and method; the score depends on the target alone
         overlays, scores, files = [], {}, []
         for target in self.targets or [Target.from_class(model, predicted)]:
             scores[target.name] = float(score_faces(model, crop[None], target)[0])

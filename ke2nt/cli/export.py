@@ -130,6 +130,7 @@ def export(
     if sharing.name is None and format is not _Format.onnx:
         raise ConfigError(f"--format {format.value} needs a name", expected="--name NAME")
 
+    # each format checks its own options, then writes
     quiet = output.hides_progress
     if format is _Format.onnx:
         result = _export_onnx(run, out or _default_file(run), measure, int8=int8, quiet=quiet)
@@ -206,6 +207,7 @@ def _export_bundle(
             "names of bundled models consist of letters, digits, - and _", found=repr(name)
         )
 
+    # the folder is written only if the comparison stays within the limits
     folder = out or BUNDLED_FOLDER / name
     model = load_for_sharing(run, name=f"ke2nt/{name}", metrics=sharing.metrics or ())
     loss = bundle_model(

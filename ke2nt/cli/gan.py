@@ -71,6 +71,7 @@ def pretrain(run: _GanRunOptions, output: OutputOptions) -> None:
             config, resume=run.is_resumed, quiet=output.hides_progress, command=command_line()
         )
 
+    # the last epoch speaks for the run: there is no validation accuracy to choose by
     last = result.progress.records[-1]
     if output.json:
         print_json({"run": str(result.run.path), **last})
@@ -98,6 +99,7 @@ def train(run: _GanRunOptions, output: OutputOptions) -> None:
             config, resume=run.is_resumed, quiet=output.hides_progress, command=command_line()
         )
 
+    # the recognizer is what the run is for; the generator has its own command
     report, split = result.evaluation.report, result.data.val.split
     if output.json:
         print_json({"run": str(result.run.path), **result.evaluation.to_dict()})
@@ -155,6 +157,7 @@ def sample(
     from ke2nt.models.load import load_model
 
     generator = FaceGenerator.load(run)
+    # without a judge every face is kept
     accept, facts = None, {}
     if judge is not None:
         accept = ConfidenceFilter(load_model(judge), generator.classes, min_confidence)
@@ -219,6 +222,7 @@ def quality(
 
     if data.split == train_split:
         raise DataError("--split must differ from --train-split", found=f"{data.split} for both")
+    # copies are searched for among the training faces, distances measured to the others
     reader = data.open_reader()
     metrics = evaluate_generator(
         FaceGenerator.load(run),

@@ -200,13 +200,13 @@ class LabelOptions:
         ),
     ] = None
 
-    def merged_classes(self) -> dict[str, str]:
-        """Return the classes to read as others.
+    def arguments(self) -> dict[str, Any]:
+        """Return the keyword arguments of the library's functions.
 
         Raises:
             ConfigError: --merge is not valid.
         """
-        return read_pairs(self.merge, "--merge")
+        return {"policy": self.labels.value, "merge": read_pairs(self.merge, "--merge")}
 
 
 @dataclass(frozen=True)
@@ -224,9 +224,17 @@ class ComputeOptions:
         ),
     ] = PrecisionChoice.fp32
 
-    def resolve_device(self) -> str:
-        """Return the name of the device; see `resolve_device`."""
-        return resolve_device(self.device)
+    def arguments(self) -> dict[str, Any]:
+        """Return the keyword arguments of the library's functions.
+
+        Raises:
+            ConfigError: The device cannot be used here.
+        """
+        return {
+            "batch_size": self.batch_size,
+            "device": resolve_device(self.device),
+            "precision": self.precision.value,
+        }
 
 
 @dataclass(frozen=True)
@@ -244,6 +252,10 @@ class StatisticsOptions:
         int, typer.Option("--bootstrap", min=0, help="Resamples for the intervals; 0 for none.")
     ] = 1000
     seed: SeedOption = 0
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the keyword arguments of the library's functions."""
+        return {"bootstrap": self.bootstrap, "seed": self.seed}
 
 
 @dataclass(frozen=True)

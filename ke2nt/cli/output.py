@@ -135,6 +135,7 @@ def print_table(
         for k, name in enumerate(columns)
     ]
 
+    # first headers are broken, then texts; numbers only if nothing else helps
     borders = 3 * len(columns) + 1
     if borders + sum(column.full_width for column in layout) > console.width:
         layout = [column.with_broken_header() for column in layout]

@@ -210,6 +210,7 @@ def _predict(
             document = open_json_document(name, recognizer, results.totals)
             write_json_row = open_files.enter_context(document)
 
+        # rows are written as they come: a long video may be interrupted
         stream = predict_paths(
             recognizer,
             paths,

@@ -63,18 +63,17 @@ class PromptExperiment:
         from ke2nt.evaluation.embed_split import embed_split
 
         reader = self.data.open_reader()
-        device = self.compute.resolve_device()
+        arguments = self.compute.arguments()
         model = self.encoder.load()
+        # the model is loaded once for all splits, and not at all if all are cached
         all_embeddings = []
         for split in splits:
             embeddings = embed_split(
                 model,
                 reader.load(split).spread(self.data.limit),
                 cache_dir=self.encoder.cache_dir,
-                batch_size=self.compute.batch_size,
-                device=device,
-                precision=self.compute.precision.value,
                 quiet=quiet,
+                **arguments,
             )
             print_unreadable(embeddings.failed)
             all_embeddings.append(embeddings)
@@ -83,11 +82,9 @@ class PromptExperiment:
     def arguments(self) -> dict[str, Any]:
         """Return the keyword arguments that the functions of `ke2nt.promptlab` share."""
         return {
-            "policy": self.labels.labels.value,
-            "merge": self.labels.merged_classes(),
+            **self.labels.arguments(),
+            **self.statistics.arguments(),
             "cache_dir": self.encoder.cache_dir,
-            "bootstrap": self.statistics.bootstrap,
-            "seed": self.statistics.seed,
         }
 
     def facts(self, embeddings: ImageEmbeddings, **settings: Any) -> dict[str, Any]:

@@ -31,6 +31,7 @@ def show_ranking(ranking: Ranking, top: int) -> None:
     sets = ranking.entries_of_kind("all", "set")
     print_line(f"{sum(ranking.support)} images; labels: {ranking.labels['summary']}")
 
+    # with one set there is nothing to add to
     gains = ": alone, and what they add to all together" if len(sets) > 1 else ""
     print_table(
         ["set", "n prompts", "UAR %", "95 % interval #", "WAR %", "gain of all %"],
@@ -113,6 +114,7 @@ def show_search(search: SearchResult, split: str, final_split: str) -> None:
         title=f"Chosen on {split}, scored on {final_split}",
     )
 
+    # shared templates are a short list; otherwise every class has its prompts
     new = search.prompts
     if new.templates:
         print_table(["templates chosen"], [[text] for text in new.templates])
@@ -161,6 +163,7 @@ def show_comparison(result: Comparison) -> None:
             f"{result.test.p_value:.2g}",
         ],
     ]
+    # a row for each class, with its own test
     for k, name in enumerate(result.classes):
         rows.append(
             [
@@ -200,6 +203,7 @@ def show_geometry(geometry: Geometry, top: int) -> None:
         title=f"{geometry.prompt_set} in {geometry.encoder}: margin {_number(geometry.margin)}",
     )
 
+    # (K, K) cosines, then (M, M) angles of the classes that have a direction
     names = [each.name for each in geometry.classes]
     similarities = zip(names, geometry.similarity, strict=True)
     print_table(

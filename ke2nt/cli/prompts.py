@@ -33,6 +33,7 @@ def list_command(json: JsonFlag = False) -> None:
     from ke2nt.prompts.prompt_set import PromptSet
     from ke2nt.resources import list_resources
 
+    # shipped sets are always valid, so that all can be loaded
     sets = {path: PromptSet.load(path) for path in list_resources("prompts").values()}
     if json:
         print_json(
@@ -80,6 +81,7 @@ def show_command(
         print_json({**prompts.to_dict(), "rendered": rendered, "rendered_anchor": anchor})
         return
 
+    # the anchor is shown apart unless it is one of the classes
     print_line(f"{prompts.name}: {prompts.description}".rstrip(": "))
     if prompts.source:
         print_line(f"source: {prompts.source}")
@@ -102,6 +104,7 @@ def check_command(
     from ke2nt.errors import PromptError
     from ke2nt.prompts.check import check_prompts
 
+    # every file is checked before the command fails, so that all problems are shown
     checks = [check_prompts(target) for target in targets]
     invalid = [check.target for check in checks if check.problems]
     if json:

@@ -54,6 +54,7 @@ def compare(
     (embeddings,) = experiment.embed(data.split, quiet=output.hides_progress)
     result = compare_prompts(embeddings, one, two, **arguments)
 
+    # settings go into the document, so that it can be reproduced
     facts = experiment.facts(
         embeddings, split=data.split, bootstrap=statistics.bootstrap, seed=statistics.seed
     )

@@ -37,6 +37,7 @@ def geometry(
     from ke2nt.promptlab.plots import plot_geometry
     from ke2nt.promptlab.text_geometry import geometry as measure_geometry
 
+    # a trained model stands for the text encoder that taught it
     if encoder.startswith("run:"):
         encoder = get_image_encoder(encoder, cache_dir=cache_dir).text_encoder
     result = measure_geometry(

@@ -57,6 +57,7 @@ def rank(
     (embeddings,) = experiment.embed(data.split, quiet=output.hides_progress)
     ranking = rank_prompts(embeddings, sets, **arguments)
 
+    # settings go into the document, so that it can be reproduced
     facts = experiment.facts(
         embeddings, split=data.split, bootstrap=statistics.bootstrap, seed=statistics.seed
     )

@@ -113,6 +113,7 @@ def search(
     arguments = experiment.arguments()
     selection, final = experiment.embed(data.split, final_split, quiet=output.hides_progress)
 
+    # settings are stored in the new prompt set, so that it tells where it comes from
     facts = experiment.facts(
         selection, split=data.split, final_split=final_split, bootstrap=statistics.bootstrap
     )

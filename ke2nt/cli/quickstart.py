@@ -36,6 +36,7 @@ def quickstart(
         print_json({**facts, **result.evaluation.to_dict()})
         return
 
+    # people of the validation split are not in the training split
     print_table(
         ["class", "n images", "recall %"],
         [[scores.name, scores.support, percent_cell(scores.recall)] for scores in report.per_class],

@@ -67,9 +67,9 @@ def zero_shot(
     """
     from ke2nt.evaluation.zero_shot import zero_shot as evaluate_zero_shot
 
+    # everything that can be wrong is found before the images are embedded
     reader = data.open_reader()
-    merge = labels.merged_classes()
-    device = compute.resolve_device()
+    arguments = {**labels.arguments(), **compute.arguments(), **statistics.arguments()}
     model = encoder.load()
     split = reader.load(data.split).spread(data.limit)
 
@@ -78,15 +78,9 @@ def zero_shot(
         prompts,
         split,
         classes=read_names(classes),
-        policy=labels.labels.value,
-        merge=merge,
         cache_dir=encoder.cache_dir,
-        batch_size=compute.batch_size,
-        device=device,
-        precision=compute.precision.value,
-        bootstrap=statistics.bootstrap,
-        seed=statistics.seed,
         quiet=output.hides_progress,
+        **arguments,
     )
 
     options = data.reader_options()

@@ -14,19 +14,22 @@ _CONSONANT_SOUND = re.compile(
 )
 # A vowel sound without a vowel letter: the silent h, and the numbers eight, eleven and eighteen.
 _VOWEL_SOUND = re.compile(r"honest|hono|hour|heir|8|1[18](?!\d)")
-_NAMED_WITH_VOWEL = frozenset("aefhilmnorsx")  # letters whose own name opens with a vowel sound
+_NAMED_WITH_VOWEL = frozenset("aefhilmnorsx")  # letters whose name starts with a vowel sound
 _SLOT = re.compile(r"(?<![\w'’-])([Aa])n?(\s+)\{class\}")
 
 
 def article(word: str) -> str:
-    """The indefinite article of a word or phrase, "a" or "an".
+    """Return the indefinite article of a word or phrase, "a" or "an".
 
     The rule: "an" before a vowel letter. The exceptions are those above and single letters ("an
-    S-shaped", "a U-shaped"); a phrase goes by its first word. Acronyms go by their first letter.
+    S-shaped", "a U-shaped"). The first word of a phrase decides, and the first letter of an
+    acronym.
     """
+    # accents become separate characters; quotes and dashes before the word are skipped
     plain = unicodedata.normalize("NFD", word.lower())
     match = re.search(r"[^\W_]", plain)
     plain = plain[match.start() :] if match else ""
+
     if re.match(r"[a-z](?![a-z\u0300-\u036f])", plain):
         vowel = plain[0] in _NAMED_WITH_VOWEL
     elif plain[:1] in set("aeiou"):
@@ -37,10 +40,10 @@ def article(word: str) -> str:
 
 
 def fill_template(template: str, word: str) -> str:
-    """Put a word in a template's `{class}`; "a {class}" and "an {class}" take the right article."""
+    """Fill a template's `{class}` with a word; "a" or "an" before it is chosen by the word."""
 
-    def slot(match: re.Match[str]) -> str:
+    def fill_slot(match: re.Match[str]) -> str:
         capital, space = match[1], match[2]
         return f"{capital}{article(word)[1:]}{space}{word}"
 
-    return _SLOT.sub(slot, template).replace("{class}", word)
+    return _SLOT.sub(fill_slot, template).replace("{class}", word)

@@ -1,4 +1,4 @@
-"""Every problem of a prompt set in plain words, from pydantic's errors."""
+"""Problems of a prompt set as sentences, from pydantic's validation errors."""
 
 from __future__ import annotations
 
@@ -30,31 +30,43 @@ class PromptSetError(PromptError):
 
     def __init__(self, problems: Sequence[str], *, where: object = None) -> None:
         self.problems = tuple(problems)
-        found = None
-        if len(self.problems) > 1:
-            found = "; ".join(f"({i}) {text}" for i, text in enumerate(self.problems, start=1))
-        message = f"{len(self.problems)} problems in a prompt set" if found else self.problems[0]
-        super().__init__(message, found=found, where=where)
+        if len(self.problems) == 1:
+            super().__init__(self.problems[0], where=where)
+            return
+        numbered = (f"({i}) {text}" for i, text in enumerate(self.problems, start=1))
+        message = f"{len(self.problems)} problems in a prompt set"
+        super().__init__(message, found="; ".join(numbered), where=where)
 
 
 def list_problems(error: ValidationError, known: Iterable[str]) -> list[str]:
-    """One sentence for each of pydantic's errors, with the place and the nearest known key."""
-    problems: dict[str, None] = {}
+    """Return a sentence for each of pydantic's errors, with the place and the nearest valid key."""
+    problems: list[str] = []
     for item in error.errors(include_url=False):
         raised = item.get("ctx", {}).get("error")
         if isinstance(raised, Problems):
-            problems.update(dict.fromkeys(raised.problems))
-            continue
-        problems[_sentence(item, raised, known)] = None
-    return list(problems)
+            problems.extend(raised.problems)
+        else:
+            problems.append(_describe(item, raised, known))
+
+    # both sides of a union report the same problem
+    return list(dict.fromkeys(problems))
 
 
-def _sentence(item: Any, raised: object, known: Iterable[str]) -> str:
-    kind, loc, value = item["type"], item["loc"], item["input"]
+def _describe(item: Any, raised: object, known: Iterable[str]) -> str:
+    """Describe one error.
+
+    Args:
+        item: The error as pydantic reports it.
+        raised: The exception of a validator, if there was one.
+        known: The valid keys.
+    """
+    kind, location, value = item["type"], item["loc"], item["input"]
     if kind == "extra_forbidden":
-        hint = did_you_mean(str(loc[0]), known) or f"The keys are {', '.join(known)}."
-        return f"unknown key {loc[0]!r}. {hint}"
-    place = _place(loc)
+        hint = did_you_mean(str(location[0]), known) or f"The keys are {', '.join(known)}."
+        return f"unknown key {location[0]!r}. {hint}"
+
+    # the other kinds name the place, and what was found there
+    place = _describe_place(location)
     if kind == "missing":
         return f"the key {place!r} is missing"
     if kind == "string_type":
@@ -67,11 +79,15 @@ def _sentence(item: Any, raised: object, known: Iterable[str]) -> str:
     return f"{place}: {raised or item['msg']}"
 
 
-def _place(loc: tuple[int | str, ...]) -> str:
-    """The place as a user reads it: "classes.anger, entry 2"."""
-    field, *rest = loc
+def _describe_place(location: tuple[int | str, ...]) -> str:
+    """Return the place as a user reads it: "classes.anger, entry 2"."""
+    field, *rest = location
     if rest and rest[-1] == "[key]":
         return f"{field}, a class name"
-    names = [str(field)] + [part for part in rest if isinstance(part, str) and field != "anchor"]
+
+    # the tags of the anchor's union are no keys of the file
+    names = [str(field)]
+    if field != "anchor":
+        names += [part for part in rest if isinstance(part, str)]
     entries = [f", entry {part + 1}" for part in rest if isinstance(part, int)]
     return ".".join(names) + "".join(entries)

@@ -1,4 +1,4 @@
-"""A prompt set: the words, templates and descriptions that say what each class looks like."""
+"""A prompt set: words, templates and descriptions for each class."""
 
 from __future__ import annotations
 
@@ -60,14 +60,30 @@ class PromptSet(BaseModel):
     @model_validator(mode="after")
     def _check_prompts(self) -> Self:
         problems = [
-            f"descriptions name the class {name!r}, which is not among the classes"
-            + (f" ({hint})" if (hint := did_you_mean(name, self.classes)) else "")
-            for name in self.descriptions
-            if name not in self.classes
+            *self._find_unknown_descriptions(),
+            *self._find_prompt_problems(),
+            *self._find_anchor_problems(),
         ]
-        twice = [text for text, count in Counter(self.templates).items() if count > 1]
-        problems += [f"the template {text!r} is given twice" for text in twice]
-        rendered: dict[frozenset[str], str] = {}
+        if problems:
+            raise Problems(problems)
+        return self
+
+    def _find_unknown_descriptions(self) -> list[str]:
+        problems = []
+        for name in self.descriptions:
+            if name not in self.classes:
+                hint = did_you_mean(name, self.classes)
+                suffix = f" ({hint})" if hint else ""
+                problems.append(
+                    f"descriptions name the class {name!r}, which is not among the classes{suffix}"
+                )
+        return problems
+
+    def _find_prompt_problems(self) -> list[str]:
+        """List repeated templates and prompts, and classes that have none or the same prompts."""
+        repeated_templates = _find_repeated(self.templates)
+        problems = [f"the template {text!r} is given twice" for text in repeated_templates]
+        class_of: dict[frozenset[str], str] = {}
         for name in self.classes:
             prompts = self._render(name)
             if not prompts:
@@ -75,51 +91,48 @@ class PromptSet(BaseModel):
                     f"no prompts for {name!r}: give words and templates, or descriptions"
                 )
                 continue
-            again = [text for text, count in Counter(prompts).items() if count > 1]
-            if not twice:
-                problems += [f"{name!r} has the prompt {text!r} twice" for text in again]
-            same = rendered.setdefault(frozenset(prompts), name)
-            if same != name:
-                problems.append(f"{same!r} and {name!r} have the same prompts")
-        problems += self._anchor_problems()
-        if problems:
-            raise Problems(problems)
-        return self
 
-    def _anchor_problems(self) -> list[str]:
+            # a repeated template would repeat the prompts of every class
+            if not repeated_templates:
+                repeated = _find_repeated(prompts)
+                problems += [f"{name!r} has the prompt {text!r} twice" for text in repeated]
+            first = class_of.setdefault(frozenset(prompts), name)
+            if first != name:
+                problems.append(f"{first!r} and {name!r} have the same prompts")
+        return problems
+
+    def _find_anchor_problems(self) -> list[str]:
         if isinstance(self.anchor, tuple):
             if not self.anchor:
                 return ["the anchor is an empty list"]
             return [
-                f"the anchor has the prompt {text!r} twice"
-                for text, count in Counter(self.anchor).items()
-                if count > 1
+                f"the anchor has the prompt {text!r} twice" for text in _find_repeated(self.anchor)
             ]
         if self.anchor in self.classes or (self.anchor == NEUTRAL and self.templates):
             return []
-        hint = did_you_mean(self.anchor, self.classes) or "free prompts are given as a list"
+        hint = did_you_mean(self.anchor, self.classes) or "write full prompts as a list"
         return [f"the anchor {self.anchor!r} is not among the classes ({hint})"]
 
     @classmethod
     def load(cls, name_or_path: str | Path) -> Self:
-        """Read a shipped set by name ("paper") or a YAML file of the user's.
+        """Read a shipped set by name ("paper"), or a YAML file.
 
         Raises:
-            PromptError: No such name or file, or the file is not a valid prompt set.
+            PromptError: There is no such name or file, or the file is not a valid prompt set.
         """
         path = find_resource("prompts", name_or_path)
         return cls.from_dict({"name": path.stem, **read_yaml(path)}, where=path)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], *, where: object = None) -> Self:
-        """A prompt set from plain values, as `to_dict` gives them.
+        """Build a prompt set from plain values, as `to_dict` returns them.
 
         Args:
             data: Field → value.
             where: The file or key to name in errors.
 
         Raises:
-            PromptError: The values are no valid prompt set.
+            PromptError: The values are not a valid prompt set.
         """
         unnamed = [key for key in data if not isinstance(key, str)]
         if unnamed:
@@ -137,50 +150,55 @@ class PromptSet(BaseModel):
         *,
         name: str = "words",
     ) -> Self:
-        """A prompt set whose classes are any words, such as ["bored", "in pain"].
+        """Build a prompt set whose classes are any words, such as ["bored", "in pain"].
 
         Args:
             words: One class each, in label order.
-            template: One or more sentences with `{class}`; the default is the KE2NT prompt, which a
-                model trained on the set `paper` knows best.
+            template: One or more sentences with `{class}`. The default is the KE2NT prompt, which
+                fits a model trained with the set `paper` best.
             name: Name of the set.
 
         Raises:
-            PromptError: No words, a word given twice, or a template without `{class}`.
+            PromptError: There are no words, a word is repeated, or a template has no `{class}`.
         """
         if isinstance(words, str):
             raise PromptError("words must be a list", found=repr(words))
-        bad = [word for word in words if not isinstance(word, str)]
-        if bad:
-            raise PromptError("words must be text", found=repr(bad[0]))
-        words = [" ".join(word.split()) for word in words]
+        for word in words:
+            if not isinstance(word, str):
+                raise PromptError("words must be text", found=repr(word))
         if not words:
             raise PromptError("no words given", expected='at least one, such as ["bored"]')
-        twice = [word for word, count in Counter(words).items() if count > 1]
-        if twice:
-            raise PromptError(f"the word {twice[0]!r} is given twice")
+
+        # words that differ only in spaces are the same word
+        words = [" ".join(word.split()) for word in words]
+        repeated = _find_repeated(words)
+        if repeated:
+            raise PromptError(f"the word {repeated[0]!r} is given twice")
         templates = [template] if isinstance(template, str) else list(template)
         return cls(name=name, templates=templates, classes={word: [word] for word in words})
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The classes, in label order."""
+        """The class names, in label order."""
         return tuple(self.classes)
 
     def with_classes(self, classes: Sequence[str]) -> Self:
-        """The same set with some of its classes, in the order given; the anchor stays as it is.
+        """Return the set with only some of its classes, in this order; the anchor is kept.
 
         Raises:
-            PromptError: A class is unknown or given twice, or none is given.
+            PromptError: A class is unknown or repeated, or there is none.
         """
         if isinstance(classes, str):
             raise PromptError(
                 "classes must be a list", expected=f"[{classes!r}]", found=repr(classes)
             )
-        for name, count in Counter(classes).items():
-            self._known(name)
-            if count > 1:
-                raise PromptError(f"the class {name!r} is given twice")
+        for name in classes:
+            self._check_class(name)
+        repeated = _find_repeated(classes)
+        if repeated:
+            raise PromptError(f"the class {repeated[0]!r} is given twice")
+
+        # an anchor that names a class which is left out becomes a list of its prompts
         data = self.to_dict()
         data["classes"] = {name: self.classes[name] for name in classes}
         data["descriptions"] = {k: v for k, v in self.descriptions.items() if k in classes}
@@ -189,16 +207,16 @@ class PromptSet(BaseModel):
         return type(self)(**data)
 
     def render(self, class_name: str) -> tuple[str, ...]:
-        """Every prompt of a class: each word in each template, then the descriptions.
+        """Return every prompt of a class: each word in each template, then the descriptions.
 
         Raises:
             PromptError: The class is unknown; the message names the nearest one.
         """
-        self._known(class_name)
+        self._check_class(class_name)
         return self._render(class_name)
 
     def render_anchor(self) -> tuple[str, ...]:
-        """Every prompt of the neutral anchor."""
+        """Return every prompt of the neutral anchor."""
         if isinstance(self.anchor, tuple):
             return self.anchor
         if self.anchor in self.classes:
@@ -206,14 +224,14 @@ class PromptSet(BaseModel):
         return tuple(fill_template(template, self.anchor) for template in self.templates)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values; `from_dict` reads them back."""
+        """Return plain JSON values; `from_dict` reads them back."""
         return self.model_dump(mode="json")
 
     def to_yaml(self) -> str:
-        """YAML text; `load` reads it back from a file."""
+        """Return YAML text; `load` reads it back from a file."""
         return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True, width=1000)
 
-    def _known(self, name: str) -> None:
+    def _check_class(self, name: str) -> None:
         if name not in self.classes:
             raise PromptError(
                 f"unknown class {name!r}",
@@ -228,3 +246,8 @@ class PromptSet(BaseModel):
             fill_template(template, word) for word in words for template in self.templates
         )
         return filled + self.descriptions.get(name, ())
+
+
+def _find_repeated(texts: Sequence[str]) -> list[str]:
+    """Return every text that occurs more than once."""
+    return [text for text, count in Counter(texts).items() if count > 1]

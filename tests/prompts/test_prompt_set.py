@@ -150,7 +150,7 @@ def test_with_wrong_classes(classes, text):
         ),
         (
             {"classes": {"anger": ["a"], "b ": ["b"]}},
-            ["classes, a class name: 'b ' has a space too many"],
+            ["classes, a class name: 'b ' has superfluous spaces"],
         ),
         (
             {"classes": {"anger": ["a"], True: ["b"]}},
@@ -190,7 +190,7 @@ def test_with_wrong_classes(classes, text):
             {"anchor": "a calm person's face"},
             [
                 'the anchor "a calm person\'s face" is not among the classes '
-                "(free prompts are given as a list)"
+                "(write full prompts as a list)"
             ],
         ),
         ({"anchor": []}, ["the anchor is an empty list"]),

@@ -105,7 +105,7 @@ def test_warnings(doubtful):
         "and 'the face looks Mad.' (fear) and 'a face looks Mad' (fear)",
         "nearly the same prompts: 'the face looks cross.' (angry) and 'a face looks cross' (angry)",
         "nearly the same prompts: 'the face looks afraid.' (fear) and 'a face looks afraid' (fear)",
-        "the class 'angry' is not called 'anger', as in the datasets",
+        "the class 'angry' is called 'anger' in the datasets",
         "the file is called 'doubtful', but the set 'other'",
     ]
 
