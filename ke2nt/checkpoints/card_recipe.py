@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,8 @@ import yaml
 
 from ke2nt._version import __version__
 from ke2nt.checkpoints.card_sections import is_drawn
+from ke2nt.config.renamed_keys import use_new_names
+from ke2nt.runtime.renamed import RenamedWarning
 
 __all__ = ["recipe_section"]
 
@@ -32,7 +35,7 @@ def recipe_section(config: Mapping[str, Any], card: Mapping[str, Any]) -> str:
 
     # without the configuration there is nothing to run again
     if card.get("config"):
-        settings = yaml.safe_dump(card["config"], sort_keys=False, allow_unicode=True)
+        settings = yaml.safe_dump(_current(card["config"]), sort_keys=False, allow_unicode=True)
         commands = _train_command(card) + _calibrate_command(config.get("calibration"), card)
         lines += [
             "\nTo make it again, save this as config.yaml:\n",
@@ -55,6 +58,13 @@ def _origin(config: Mapping[str, Any], card: Mapping[str, Any]) -> dict[str, Any
         "torch": versions.get("torch"),
         "machine": machine.get("accelerator") or machine.get("processor"),
     }
+
+
+def _current(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's configuration under the names of this version, which can train with it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RenamedWarning)
+        return use_new_names(config)
 
 
 def _train_command(card: Mapping[str, Any]) -> str:

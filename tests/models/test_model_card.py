@@ -194,3 +194,13 @@ def test_damaged_files_of_a_run_are_errors(run, name):
 def test_every_public_dataset_has_a_license():
     assert set(READERS) - set(DATASETS) == {"corruptions", "folder", "manifest", "packed"}
     assert [name for name, facts in DATASETS.items() if facts.free] == ["drawn"]
+
+
+def test_recipe_of_an_older_run_has_the_current_names(run):
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["model"] = {"grey": True}
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    update_folder(run / "model", card=run_facts(run / "model"))
+    text = (run / "model" / "README.md").read_text()
+    block = yaml.safe_load(re.search(r"```yaml\n(.*?)```", text, re.DOTALL).group(1))
+    assert block["model"] == {"gray": True}
