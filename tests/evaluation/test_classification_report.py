@@ -98,7 +98,7 @@ def test_classes_without_samples_are_null_and_left_out_of_means():
     assert json.loads(text)["per_class"][2]["recall"] is None
 
 
-def test_bootstrap_equals_resampling_of_the_samples():
+def test_bootstrap_matches_resampling_of_samples():
     """Same spread as drawing sample indices one resample at a time."""
     p, y = make(n=300, seed=5)
     report = classification_report(p, y, CLASSES, bootstrap=4000, seed=1)
@@ -154,6 +154,6 @@ def test_no_bootstrap_means_no_intervals():
         (np.array([[0.5, 0.5]]), [-1], "outside the label set"),
     ],
 )
-def test_bad_input_is_named(p, y, message):
+def test_bad_input_is_an_error(p, y, message):
     with pytest.raises(DataError, match=message):
         classification_report(p, np.array(y, dtype=np.int64), ("a", "b"))

@@ -15,11 +15,12 @@ from ke2nt.datasets.catalog import get_reader
 from ke2nt.errors import ConfigError, DataError
 from ke2nt.evaluation.cross_dataset import cross_evaluate
 from ke2nt.evaluation.evaluate_model import evaluate_model
-from ke2nt.evaluation.robustness import decode_to_memory, evaluate_robustness
+from ke2nt.evaluation.robustness import decode_to_memory, evaluate_robustness, robustness
 from ke2nt.evaluation.targets import Target, disambiguate_targets
 from ke2nt.models.linear import LinearClassifier
 from ke2nt.models.load import load_model
 from ke2nt.plots.matrix_plots import plot_cross_evaluation, plot_robustness
+from ke2nt.runtime.renamed import RenamedWarning
 
 PNG = b"\x89PNG"
 
@@ -69,7 +70,7 @@ def on(root, **more):
         ("drawn,style=[ink, photo]", Target("drawn", options={"style": ["ink", "photo"]})),
     ],
 )
-def test_targets_are_read(text, target):
+def test_valid_targets(text, target):
     assert Target.parse(text) == target
 
 
@@ -83,12 +84,12 @@ def test_targets_are_read(text, target):
         ("", "names no dataset"),
     ],
 )
-def test_what_is_no_target(text, words):
+def test_invalid_targets(text, words):
     with pytest.raises(ConfigError, match=words):
         Target.parse(text)
 
 
-def test_the_split_that_is_meant(faces, tmp_path):
+def test_default_split(faces, tmp_path):
     assert on(faces).load().split == "val"
     assert on(faces, split="train", limit=4).load().labels().tolist() == [2, 2, 1, 0]
     for name in ("anger", "fear"):
@@ -102,7 +103,7 @@ def test_the_split_that_is_meant(faces, tmp_path):
         on(tmp_path / "more").load()
 
 
-def test_targets_are_told_apart():
+def test_targets_are_disambiguated():
     kinds = [Target("corruptions", "x", "val", {"kind": kind}) for kind in ("jpeg", "contrast")]
     names = [target.name for target in disambiguate_targets([*kinds, Target("folder")])]
     assert names == ["corruptions val (kind jpeg)", "corruptions val (kind contrast)", "folder"]
@@ -110,7 +111,7 @@ def test_targets_are_told_apart():
         disambiguate_targets([Target("folder", "a"), Target("folder", "b")])
 
 
-def test_cells_are_those_of_evaluate(models, faces):
+def test_cells_match_evaluate_model(models, faces):
     targets = [on(faces, label="all"), on(faces, label="few", limit=4)]
     result = cross_evaluate(models, targets, device="cpu", bootstrap=50)
     assert not result.failed
@@ -131,7 +132,7 @@ def test_cells_are_those_of_evaluate(models, faces):
     assert json.loads(json.dumps(result.to_dict()))["targets"][1]["limit"] == 4
 
 
-def test_merging_where_a_pair_has_both(models, faces):
+def test_merge_applies_to_pairs_with_both_classes(models, faces):
     result = cross_evaluate(
         models, [on(faces)], merge={"contempt": "anger"}, device="cpu", bootstrap=0
     )
@@ -140,7 +141,7 @@ def test_merging_where_a_pair_has_both(models, faces):
     assert result.cells[1].evaluation.mapping.merged == {"contempt": "anger"}
 
 
-def test_a_failure_costs_its_own_cells_alone(models, faces, tmp_path):
+def test_failure_affects_only_its_cells(models, faces, tmp_path):
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "config.json").write_text("{")
     seen = []
@@ -164,12 +165,12 @@ def test_a_failure_costs_its_own_cells_alone(models, faces, tmp_path):
     assert plot_cross_evaluation(result, ["a", "b", "c"]).startswith(PNG)
 
 
-def test_a_mistake_in_the_program_is_not_hidden(models, faces):
+def test_programming_errors_are_not_hidden(models, faces):
     with pytest.raises(TypeError):
         cross_evaluate(models, [on(faces)], no_such_option=1)
 
 
-def test_the_own_dataset_is_marked(models, faces):
+def test_home_dataset_is_marked(models, faces):
     model = load_model(models[0])
     model.card = {"data": {"name": "folder"}}
     with pytest.MonkeyPatch.context() as patch:
@@ -180,7 +181,7 @@ def test_the_own_dataset_is_marked(models, faces):
     assert "own dataset" in svg
 
 
-def test_robustness_is_evaluation_under_each_corruption(models, faces):
+def test_robustness_matches_evaluation_under_each_corruption(models, faces):
     model, split = load_model(models[0]), on(faces).load()
     options = {"policy": "drop", "device": "cpu", "bootstrap": 0}
     seen = []
@@ -206,7 +207,7 @@ def test_robustness_is_evaluation_under_each_corruption(models, faces):
     assert plot_robustness(result).startswith(PNG)
 
 
-def test_small_sets_are_held_and_large_ones_are_not(faces, tmp_path):
+def test_only_small_sets_are_decoded_to_memory(faces, tmp_path):
     (tmp_path / "anger").mkdir()
     source = faces / "val" / "neutral" / "0.png"
     (tmp_path / "anger" / "a.png").write_bytes(source.read_bytes())
@@ -217,3 +218,17 @@ def test_small_sets_are_held_and_large_ones_are_not(faces, tmp_path):
     assert np.array_equal(small, decode(source))
     assert (broken, large) == (split.samples[1].source, split.samples[2].source)
     assert decode_to_memory(split, limit=1000) is split
+
+
+def test_old_name_of_robustness_warns_and_works(models, faces):
+    options = {
+        "kinds": ["jpeg"],
+        "severities": [1],
+        "policy": "drop",
+        "device": "cpu",
+        "bootstrap": 0,
+    }
+    model, split = load_model(models[0]), on(faces).load()
+    with pytest.warns(RenamedWarning, match="evaluate_robustness"):
+        result = robustness(model, split, **options)
+    assert result.to_dict() == evaluate_robustness(model, split, **options).to_dict()

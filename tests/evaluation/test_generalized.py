@@ -31,7 +31,7 @@ def slow(labels, guesses, chosen):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_against_counting(seed):
+def test_generalized_metrics_match_counting(seed):
     rng = np.random.default_rng(seed)
     labels = rng.choice(5, 80, p=[0.4, 0.2, 0.2, 0.15, 0.05])
     guesses = np.where(rng.random(80) < 0.6, labels, rng.integers(0, 5, 80))
@@ -56,18 +56,18 @@ def test_accuracy_weighs_images_and_recall_weighs_classes():
     assert metrics.harmonic.recall == 0.5
 
 
-def test_never_right_on_the_unseen_gives_zero():
+def test_no_unseen_hits_give_a_harmonic_mean_of_zero():
     metrics = compute_generalized_metrics(report([0, 1, 3], [0, 1, 0]), SEEN, resamples=20)
     assert metrics.harmonic.accuracy == metrics.harmonic.recall == 0.0
     assert metrics.unseen.accuracy_interval == (0.0, 0.0)
 
 
 @pytest.mark.parametrize("labels", [[0, 1, 2], [3, 4, 3]])
-def test_without_images_of_both_kinds_there_are_none(labels):
+def test_no_metrics_without_images_of_both_kinds(labels):
     assert compute_generalized_metrics(report(labels, labels), SEEN) is None
 
 
-def test_intervals_are_those_of_resampled_images():
+def test_intervals_match_resampled_images():
     rng = np.random.default_rng(1)
     labels = rng.integers(0, 5, 300)
     guesses = np.where(rng.random(300) < 0.6, labels, rng.integers(0, 5, 300))
@@ -85,7 +85,7 @@ def test_intervals_are_those_of_resampled_images():
     assert again == metrics
 
 
-def test_one_sentence_for_the_page():
+def test_description_for_the_page():
     text = describe_generalized(
         compute_generalized_metrics(report([0, 1, 3, 3], [0, 1, 3, 0]), SEEN)
     )

@@ -45,7 +45,7 @@ def random_case():
     return groups, labels, guesses
 
 
-def test_figures_and_differences_equal_slow_counts(random_case):
+def test_metrics_and_gaps_match_slow_counts(random_case):
     groups, labels, guesses = random_case
     report = group_report(*make(*random_case), "sex")
     rows = list(zip(groups, labels, guesses, strict=True))
@@ -85,7 +85,7 @@ def test_figures_and_differences_equal_slow_counts(random_case):
     assert f"{groups.count(None)} images are in no group" in words
 
 
-def test_the_interval_is_that_of_resampled_groups(random_case):
+def test_intervals_match_resampled_groups(random_case):
     """As wide as the binomial says, within a few percent."""
     report = group_report(*make(*random_case), "sex", bootstrap=4000)
     for group in report.groups:
@@ -117,14 +117,14 @@ def test_one_group_has_no_gap():
     assert "Fewer than two groups" in describe_groups(report)
 
 
-def test_a_class_that_one_group_hardly_has_is_not_compared():
+def test_class_with_few_images_is_not_compared():
     groups = ["a"] * 24 + ["b"] * 20
     labels = [0, 1] * 10 + [2] * 4 + [0, 1, 2, 2] * 5
     report = group_report(*make(groups, labels, labels), "sex")
     assert set(report.odds) == {"neutral", "happiness"}
 
 
-def test_an_attribute_that_the_faces_lack_is_named():
+def test_unknown_attribute_is_an_error():
     case = make(["a"] * 5, [0] * 5, [0] * 5)
     with pytest.raises(DataError, match=r"'age'.*these faces have sex"):
         group_report(*case, "age")

@@ -9,7 +9,7 @@ from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.data.sample import FaceSample, FaceSplit
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.errors import DataError, LabelError, ModelError
-from ke2nt.evaluation.evaluate_model import decode_for_model, evaluate_model
+from ke2nt.evaluation.evaluate_model import EvaluationOptions, decode_for_model, evaluate_model
 from ke2nt.evaluation.predictions import compute_predictions
 from ke2nt.models.output import KE2NTOutput
 
@@ -66,7 +66,7 @@ def slow(model, split, flip=False):
 
 @pytest.mark.parametrize("flip", [False, True])
 @pytest.mark.parametrize("batch_size", [1, 4, 128])
-def test_equals_one_image_at_a_time(flip, batch_size):
+def test_batches_match_one_image_at_a_time(flip, batch_size):
     model, split = Tiny(), make_split()
     result = compute_predictions(
         model, decode_for_model(model, split), batch_size=batch_size, flip_tta=flip
@@ -113,7 +113,7 @@ def test_nothing_readable_is_an_error():
         compute_predictions(model, decode_for_model(model, split, memory="lazy", workers=0))
 
 
-def test_modes_and_statistics_are_left_as_they_were():
+def test_modes_and_statistics_are_unchanged():
     model = Tiny()
     model.train()
     model.norm.eval()
@@ -125,7 +125,7 @@ def test_modes_and_statistics_are_left_as_they_were():
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
-def test_a_model_that_is_moved_can_still_be_trained():
+def test_moved_model_can_still_be_trained():
     """Parameters that are made within inference mode cannot."""
 
     class Moved(Tiny):
@@ -140,7 +140,7 @@ def test_a_model_that_is_moved_can_still_be_trained():
     assert model.weight.grad.dtype is torch.float32
 
 
-def test_modes_come_back_after_an_error():
+def test_modes_are_restored_after_an_error():
     class Failing(Tiny):
         def forward(self, images):
             assert not self.training
@@ -153,7 +153,7 @@ def test_modes_come_back_after_an_error():
     assert model.dropout.training
 
 
-def test_embeddings_are_those_of_the_plain_image():
+def test_embeddings_ignore_the_mirror_image():
     model, tensors = Tiny(), decode_for_model(Tiny(), make_split())
     plain = compute_predictions(model, tensors, embeddings=True).embeddings
     flipped = compute_predictions(model, tensors, embeddings=True, flip_tta=True).embeddings
@@ -198,10 +198,23 @@ def test_evaluate_model_takes_a_split_or_tensors():
     assert (value["flip_tta"], value["precision"], value["device"]) == (True, "fp32", "cpu")
 
 
-def test_label_sets_are_compared_before_anything_is_predicted():
+def test_labels_are_checked_before_predicting():
     class Never(Tiny):
         def forward(self, images):
             raise AssertionError("predicted")
 
     with pytest.raises(LabelError, match="label sets differ"):
         evaluate_model(Never(), make_split(classes=("neutral", "anger", "joy")))
+
+
+def test_evaluation_options_as_an_object_or_as_fields():
+    model, split = Tiny(), make_split()
+    options = EvaluationOptions(flip_tta=True, bootstrap=20, seed=5)
+    as_object = evaluate_model(model, split, options)
+    assert (
+        as_object.to_dict()
+        == evaluate_model(model, split, flip_tta=True, bootstrap=20, seed=5).to_dict()
+    )
+    assert evaluate_model(model, split, options, seed=6).report.seed == 6
+    with pytest.raises(TypeError, match="no_such_option"):
+        evaluate_model(model, split, no_such_option=1)

@@ -39,7 +39,7 @@ def test_strict_refuses_other_classes():
         score_predictions(make(("neutral", "happiness", "disgust"), [0], [[1, 0, 0, 0]]))
 
 
-def test_merge_reads_a_class_as_another():
+def test_merge_maps_a_class_to_another():
     data = (*MODEL, "contempt")
     p = make(data, [4, 2, 0], [[0, 0, 1, 0], [0, 0, 1, 0], [1, 0, 0, 0]])
     result = score_predictions(p, merge={"contempt": "disgust"}, bootstrap=0)
@@ -49,7 +49,7 @@ def test_merge_reads_a_class_as_another():
     assert "contempt → disgust" in result.to_dict()["labels"]["summary"]
 
 
-def test_drop_leaves_samples_out_and_masks_answers():
+def test_drop_removes_samples_and_masks_predictions():
     data = ("contempt", "happiness", "neutral")
     rows = [[1, 0, 0, 0], [0.1, 0.3, 0.2, 0.4], [0.4, 0.1, 0.5, 0], [0, 0, 1, 0]]
     embeddings = np.arange(8.0).reshape(4, 2)
@@ -67,7 +67,7 @@ def test_drop_leaves_samples_out_and_masks_answers():
     assert result.report.accuracy == 1
 
 
-def test_keep_counts_other_answers_as_wrong():
+def test_keep_counts_other_predictions_as_wrong():
     data = ("happiness", "neutral")
     rows = [[0.1, 0.3, 0.2, 0.4], [0.6, 0.1, 0.3, 0]]
     result = score_predictions(make(data, [0, 1], rows), policy="keep", bootstrap=20)

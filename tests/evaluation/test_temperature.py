@@ -35,7 +35,7 @@ def overconfident(n=400, k=4, factor=3.0, seed=0):
 
 
 @pytest.mark.parametrize("factor", [0.05, 0.5, 3.0, 20.0])
-def test_the_temperature_is_that_of_a_grid_search(factor):
+def test_temperature_matches_a_grid_search(factor):
     logits, labels = overconfident(120, factor=factor)
     fitted = fit_temperature(logits, labels)
 
@@ -49,7 +49,7 @@ def test_the_temperature_is_that_of_a_grid_search(factor):
     assert loss(fitted) <= loss(fine) + 1e-12
 
 
-def test_a_known_temperature_is_found():
+def test_known_temperature_is_found():
     logits, labels = overconfident(40_000, factor=3.0)
     assert fit_temperature(logits, labels) == pytest.approx(3.0, rel=0.02)
     assert fit_temperature(logits + 1e4, labels) == pytest.approx(3.0, rel=0.02)
@@ -60,7 +60,7 @@ def test_scaling_the_logits_scales_the_temperature():
     assert fit_temperature(logits * 7, labels) == pytest.approx(7 * fit_temperature(logits, labels))
 
 
-def test_the_ends_of_the_range():
+def test_temperature_at_the_ends_of_the_range():
     logits = np.eye(3)
     assert fit_temperature(logits, np.arange(3)) == pytest.approx(TEMPERATURES[0])
     assert fit_temperature(logits, np.array([1, 2, 0])) == pytest.approx(TEMPERATURES[1])
@@ -86,7 +86,7 @@ def test_vector_scaling_is_a_minimum_of_the_slow_loss():
                 which[index] -= move
 
 
-def test_vector_scaling_mends_a_biased_class():
+def test_vector_scaling_corrects_a_biased_class():
     logits, labels = overconfident(20_000, k=3, factor=1.0)
     logits[:, 1] = 2 * logits[:, 1] + 1.5
     weight, bias = fit_vector(logits, labels)
@@ -107,13 +107,13 @@ def test_vector_scaling_mends_a_biased_class():
         (np.zeros((2, 2)), np.array([0, -1])),
     ],
 )
-def test_what_does_not_fit_is_refused(logits, labels):
+def test_invalid_arrays_are_refused(logits, labels):
     for fit in (fit_temperature, fit_vector):
         with pytest.raises(DataError):
             fit(logits, labels)
 
 
-def test_a_calibration_lowers_ece_and_keeps_answers():
+def test_calibration_lowers_ece_and_keeps_predictions():
     logits, labels = overconfident(2000)
     calibration = fit_calibration(logits, labels, fitted_on={"dataset": "made up"})
     metrics = calibration.metrics
@@ -125,7 +125,7 @@ def test_a_calibration_lowers_ece_and_keeps_answers():
     assert fit_calibration(logits, labels, fitted_on={"dataset": "made up"}) == calibration
 
 
-def test_figures_after_are_from_samples_the_fit_has_not_seen():
+def test_metrics_after_come_from_held_out_samples():
     """Labels that are noise: the fit to its own samples looks better than it is."""
     rng = np.random.default_rng(0)
     logits, labels = rng.normal(size=(60, 6)), np.arange(60) % 6
@@ -134,7 +134,7 @@ def test_figures_after_are_from_samples_the_fit_has_not_seen():
 
 
 def test_folds_by_hand():
-    """As many folds as samples: the figure after is the mean over leave-one-out fits."""
+    """As many folds as samples: the metric after is the mean over leave-one-out fits."""
     logits = np.array([[2.0, 0.0], [0.0, 1.0], [1.0, 2.0], [3.0, 1.0], [0.5, 0.0], [0.0, 2.0]])
     labels = np.array([0, 0, 1, 1, 0, 1])
     calibration = fit_calibration(logits, labels, folds=6)
@@ -163,7 +163,7 @@ def some_probabilities(n=80, seed=0):
     return np.round(softmax(logits), 1) + 1e-9, labels  # rounded: many ties
 
 
-def test_the_curve_is_that_of_a_slow_loop():
+def test_curve_matches_a_slow_loop():
     probabilities, labels = some_probabilities()
     curve, slow = coverage_risk(probabilities, labels), slow_curve(probabilities, labels)
     assert np.allclose(np.stack([curve.thresholds, curve.coverage, curve.risk], 1), slow)
@@ -176,7 +176,7 @@ def test_the_curve_is_that_of_a_slow_loop():
 
 
 @pytest.mark.parametrize("target", [0.0, 0.05, 0.1, 0.2, 0.9])
-def test_the_threshold_for_a_risk_answers_most(target):
+def test_threshold_for_risk_answers_most_faces(target):
     probabilities, labels = some_probabilities()
     curve, slow = coverage_risk(probabilities, labels), slow_curve(probabilities, labels)
     possible = [coverage for _, coverage, risk in slow if risk <= target]
@@ -190,7 +190,7 @@ def test_the_threshold_for_a_risk_answers_most(target):
 
 
 @pytest.mark.parametrize("target", [0.01, 0.5, 0.8, 1.0])
-def test_the_threshold_for_a_coverage_answers_no_more_than_needed(target):
+def test_threshold_for_coverage_is_the_highest(target):
     probabilities, labels = some_probabilities()
     curve, slow = coverage_risk(probabilities, labels), slow_curve(probabilities, labels)
     coverage, _ = curve.at(threshold_for_coverage(curve, target))
@@ -209,7 +209,7 @@ def test_targets_out_of_range_are_refused():
         coverage_risk(np.zeros((0, 3)), np.zeros(0, int))
 
 
-def test_a_threshold_is_stored_with_what_it_was_chosen_for():
+def test_threshold_is_stored_with_its_target():
     logits, labels = overconfident()
     plain = fit_calibration(logits, labels)
     for target, value in (("risk", 0.2), ("coverage", 0.7), ("confidence", 0.6)):

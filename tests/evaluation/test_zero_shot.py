@@ -39,7 +39,7 @@ def accuracy(encoder, split, prompts="ensemble", **options):
     return zero_shot(encoder, prompts, split, bootstrap=0, **options).evaluation.report.accuracy
 
 
-def test_it_knows_expressions_of_people_it_has_not_seen(small_clip, spec, cache):
+def test_expressions_of_new_people_are_recognized(small_clip, spec, cache):
     split = small_clip.split
     for prompts in ("simple", "ensemble", "synonyms"):
         assert accuracy(spec, split, prompts, cache_dir=cache) > 2 * CHANCE
@@ -56,7 +56,7 @@ def test_it_knows_expressions_of_people_it_has_not_seen(small_clip, spec, cache)
     assert accuracy(spec, split, shuffled, cache_dir=cache) < CHANCE
 
 
-def test_both_libraries_give_the_same_answers(small_clip, spec, cache):
+def test_both_libraries_predict_the_same(small_clip, spec, cache):
     first = zero_shot(spec, "ensemble", small_clip.split, cache_dir=cache, bootstrap=0)
     other = f"transformers:{small_clip.transformers}"
     second = zero_shot(other, "ensemble", small_clip.split, cache_dir=cache, bootstrap=0)
@@ -70,7 +70,7 @@ def test_both_libraries_give_the_same_answers(small_clip, spec, cache):
 
 
 @pytest.mark.parametrize("prompts", ["ensemble", "simple"])
-def test_the_classifier_is_open_clips_own(small_clip, spec, prompts):
+def test_classifier_matches_open_clip(small_clip, spec, prompts):
     words = PromptSet.load(prompts)
     classes = small_clip.split.classes
     model = open_clip.create_model(f"local-dir:{small_clip.open_clip}").eval()
@@ -85,7 +85,7 @@ def test_the_classifier_is_open_clips_own(small_clip, spec, prompts):
 
 
 def padded(split, factor):
-    """The same faces in the middle of wide pictures."""
+    """The same faces in the middle of wide images."""
     samples = []
     for sample in split.samples:
         side = sample.source.shape[0]
@@ -119,7 +119,7 @@ def test_a_wrong_normalization_lowers_the_accuracy(small_clip, spec, cache, tmp_
     assert wrong < accuracy(spec, small_clip.split, cache_dir=cache) - 0.1
 
 
-def test_the_figures_are_those_of_the_logits(small_clip, spec, cache):
+def test_metrics_match_the_logits(small_clip, spec, cache):
     result = zero_shot(spec, "simple", small_clip.split, cache_dir=cache, bootstrap=50)
     images, bank = result.images, result.bank
     logits = np.stack(
@@ -142,7 +142,7 @@ def test_the_figures_are_those_of_the_logits(small_clip, spec, cache):
     assert "generalized" not in value
 
 
-def test_other_words_load_no_image_encoder(small_clip, spec, tmp_path, monkeypatch):
+def test_second_prompt_set_loads_no_image_encoder(small_clip, spec, tmp_path, monkeypatch):
     split = small_clip.split
     first = zero_shot(spec, "simple", split, cache_dir=tmp_path, bootstrap=0)
     for name in ("load", "preprocess"):
@@ -244,7 +244,7 @@ def noise():
     return FaceSplit("noise", "test", (*SEEN, "fear", "contempt"), samples)
 
 
-def test_a_trained_model_under_its_own_words_is_evaluated_as_ever(run, noise, cache):
+def test_trained_model_with_its_own_words_matches_evaluate_model(run, noise, cache):
     split = dataclasses.replace(
         noise, classes=SEEN, samples=tuple(s for s in noise.samples if s.label < 3)
     )
@@ -256,7 +256,7 @@ def test_a_trained_model_under_its_own_words_is_evaluated_as_ever(run, noise, ca
     assert ours.generalized is None
 
 
-def test_a_trained_model_answers_classes_it_has_not_seen(run, noise, cache):
+def test_trained_model_predicts_unseen_classes(run, noise, cache):
     result = zero_shot(f"run:{run}", "simple", noise, cache_dir=cache, bootstrap=200)
     assert result.bank.classes == noise.classes
     metrics = result.generalized
@@ -270,7 +270,7 @@ def test_a_trained_model_answers_classes_it_has_not_seen(run, noise, cache):
     assert result.to_dict()["generalized"]["unseen_classes"] == ["fear", "contempt"]
 
 
-def test_words_of_another_text_encoder_are_refused(run, noise, spec, cache):
+def test_text_of_another_encoder_is_refused(run, noise, spec, cache):
     images = zero_shot(f"run:{run}", "simple", noise, cache_dir=cache, bootstrap=0).images
     with pytest.raises(ModelError, match="differ in width"):
         score_text_bank(images, TextBank.build("simple", spec, noise.classes))

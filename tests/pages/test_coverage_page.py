@@ -1,4 +1,4 @@
-"""Risk against coverage, and calibration before and after, as the page shows them."""
+"""Risk against coverage, and calibration before and after, on the page."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from ke2nt.evaluation.metrics import classification_report
 from ke2nt.pages.phrases import describe_coverage
 from ke2nt.pages.render import render_report
 from ke2nt.pages.run_report import RunReport
-from ke2nt.plots.coverage_plot import plot_coverage
-from ke2nt.plots.theme import DARK, LIGHT
 
 
 @pytest.fixture(scope="module")
@@ -30,28 +28,12 @@ def curve(answers):
     return coverage_risk(*answers)
 
 
-def test_both_formats_and_themes_are_drawn(curve):
-    assert plot_coverage(curve).startswith(b"\x89PNG")
-    light, dark = (plot_coverage(curve, 0.7, theme=t, format="svg") for t in (LIGHT, DARK))
-    assert LIGHT.accent.encode() in light
-    assert DARK.accent.encode() in dark
-    assert light == plot_coverage(curve, 0.7, format="svg")
-
-
-def test_a_threshold_is_marked_where_it_answers_anything(curve):
-    plain = plot_coverage(curve, format="svg")
-    assert plot_coverage(curve, 0.7, format="svg") != plain
-    assert plot_coverage(curve, 1.0, format="svg") == plain
-
-
-def test_no_mistake_at_all_is_drawn_too():
-    probabilities = np.eye(2)[[0, 1, 1]]
-    curve = coverage_risk(probabilities, np.array([0, 1, 1]))
-    assert plot_coverage(curve).startswith(b"\x89PNG")
+def test_description_of_a_curve_without_mistakes():
+    curve = coverage_risk(np.eye(2)[[0, 1, 1]], np.array([0, 1, 1]))
     assert "Of all answers 0.0\u00a0% are wrong" in describe_coverage(curve, None)
 
 
-def test_the_words_have_the_numbers(curve, answers):
+def test_description_has_the_numbers(curve, answers):
     probabilities, labels = answers
     wrong = probabilities.argmax(axis=1) != labels
     text = describe_coverage(curve, 0.7)

@@ -21,7 +21,7 @@ def page(tmp_path):
     y = rng.integers(0, 8, 600)
     p = rng.dirichlet(np.full(8, 0.4), 600) + 0.7 * np.eye(8)[y]
     p /= p.sum(axis=1, keepdims=True)
-    figures = classification_report(p, y, CANONICAL, bootstrap=50)
+    metrics = classification_report(p, y, CANONICAL, bootstrap=50)
     faces = tuple(
         FacePrediction(
             rng.integers(0, 256, (48, 48, 3), dtype=np.uint8),
@@ -36,8 +36,8 @@ def page(tmp_path):
     report = RunReport(
         title="runs/a_rather_long_name_of_a_run_on_real_faces on ferplus test",
         data="ferplus test (rule majority): 600 images",
-        metrics=figures,
-        uncalibrated=figures,
+        metrics=metrics,
+        uncalibrated=metrics,
         coverage=coverage_risk(p, y),
         min_confidence=0.5,
         faces=(FaceGroup("The most confident mistakes", faces),),

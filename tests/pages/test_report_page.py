@@ -56,19 +56,19 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def figures():
+def metrics():
     rng = np.random.default_rng(0)
     p = rng.dirichlet(np.ones(3), 200)
     return classification_report(p, rng.integers(0, 3, 200), ("neutral", "joy", EVIL))
 
 
 @pytest.fixture(scope="module")
-def full(figures):
+def full(metrics):
     pixels = np.zeros((8, 8, 3), np.uint8)
     return RunReport(
         title=f"Run {EVIL}",
         data="ferplus val, rule majority",
-        metrics=figures,
+        metrics=metrics,
         labels="contempt → disgust",
         faces=(
             FaceGroup(
@@ -108,7 +108,7 @@ def html(full):
     return render_report(full)
 
 
-def test_nothing_comes_from_outside_and_nothing_runs(html):
+def test_page_is_self_contained_and_runs_no_script(html):
     page = Page(html)
     assert not {"script", "link", "iframe", "object", "form"} & set(page.tags)
     sources = page.values("img", "src") + page.values("source", "srcset")
@@ -120,7 +120,7 @@ def test_nothing_comes_from_outside_and_nothing_runs(html):
     assert not [n for _, n, _ in page.attributes if n.startswith("on")]
 
 
-def test_a_page_of_tables():
+def test_table_page():
     calls = []
 
     def draw(*, theme, format):
@@ -150,13 +150,13 @@ def test_user_text_is_escaped(html):
         assert part in text
 
 
-def test_numbers_are_on_the_page(html, figures):
+def test_numbers_are_on_the_page(html, metrics):
     text = Page(html).text.replace("\N{NO-BREAK SPACE}", " ")
-    for value in (figures.accuracy, figures.uar, figures.macro_f1, figures.ece):
+    for value in (metrics.accuracy, metrics.uar, metrics.macro_f1, metrics.ece):
         assert f"{100 * value:.1f} %" in text
-    for low, high in figures.intervals.values():
+    for low, high in metrics.intervals.values():
         assert f"{100 * low:.1f} % to {100 * high:.1f} %" in text
-    for c in figures.per_class:
+    for c in metrics.per_class:
         assert f"{100 * c.recall_interval[0]:.1f}–{100 * c.recall_interval[1]:.1f}" in text
     assert "200 images" in text
     for part in (
@@ -174,7 +174,7 @@ def test_numbers_are_on_the_page(html, figures):
     assert "revision" not in text
 
 
-def test_pictures_have_words_and_both_color_schemes(html):
+def test_plots_have_alt_texts_and_both_color_schemes(html):
     page = Page(html)
     alts = page.values("img", "alt")
     assert len(alts) == len(page.values("img", "src"))
@@ -207,7 +207,7 @@ def test_each_part_alone(full):
         assert page.tags.count("section") == (2 if name == "text" else 1), name
 
 
-def test_figures_that_do_not_exist_are_dashes():
+def test_undefined_metrics_are_dashes():
     p = np.eye(3)[[0, 1, 0]]
     report = classification_report(p, np.array([0, 1, 0]), ("a", "b", "c"), bootstrap=0)
     text = Page(render_report(RunReport(title="t", metrics=report))).text
@@ -226,7 +226,7 @@ def test_training_curves_read_the_log():
     assert scores == {"accuracy": [(2, 0.5)], "UAR": [(2, 0.4)]}
 
 
-def test_words_name_the_extremes():
+def test_descriptions_name_the_extremes():
     y = np.array([0] * 10 + [1] * 4)
     guess = np.array([0] * 7 + [1] * 3 + [0] + [1] * 3)
     p = np.full((14, 2), 0.1)
@@ -244,7 +244,7 @@ def test_words_name_the_extremes():
     assert words == "Closest in text: a and b (1.00); farthest apart: a and c (-1.00)."
 
 
-def test_an_anchor_that_is_a_class_is_not_told_twice():
+def test_anchor_equal_to_a_class_is_left_out():
     rows, own = torch.eye(3), {"logit_scale": 1.0}
     bank = TextBank.from_tensors(rows, classes=("calm", "joy", "rage"), neutral_index=0, **own)
     assert PromptMap.from_bank(bank).anchor is None

@@ -92,14 +92,14 @@ def test_separability_by_hand():
     assert (only.between, only.recovered) == (None, None)
 
 
-def test_prompts_in_the_wrong_place_are_not_recovered():
+def test_prompts_near_another_class_are_not_recovered():
     vectors = np.stack([flat(0), flat(5), flat(88), flat(90), flat(95)])
     first, second = compute_separability(vectors, np.array([0, 0, 0, 1, 1]), 2)
     assert first.recovered == pytest.approx(2 / 3)
     assert second.recovered == 1
 
 
-def test_angles_and_pairs_of_arrays():
+def test_angles_and_near_pairs_by_hand():
     angles = compute_direction_angles(np.array([[1.0, 0], [0, 2.0], [-3.0, 0]]))
     assert np.allclose(angles, [[0, 90, 180], [90, 0, 90], [180, 90, 0]])
     vectors = np.array([[1.0, 0], [2.0, 0.1], [0, 1.0], [1.0, 0.001]])
@@ -108,7 +108,7 @@ def test_angles_and_pairs_of_arrays():
     assert find_near_pairs(vectors, 1.0) == []
 
 
-def test_one_class_alone():
+def test_single_class():
     found = geometry(PROMPTS, WordEncoder(VECTORS), classes=["happiness"])
     assert found.margin is None
     assert found.classes[0].nearest is None

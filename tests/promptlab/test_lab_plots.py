@@ -1,4 +1,4 @@
-"""The lab's pictures are real, show the data, and keep to the theme."""
+"""The lab's plots are real, show the data, and keep to the theme."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def draw(name, shift=0.0, **options):
 
 
 @pytest.mark.parametrize("name", ["bars", "marginal", "differences", "heat"])
-def test_a_figure_shows_its_numbers_in_the_themes_colors(name):
+def test_plots_show_their_numbers_in_the_colors_of_the_theme(name):
     first, second = open_png(draw(name)), open_png(draw(name, 0.15))
     assert 700 <= first.shape[1] <= 1700
     assert 0.2 < (first == first[0, 0]).all(-1).mean() < 0.97
@@ -93,7 +93,7 @@ def results(tmp_path_factory):
     }
 
 
-def test_every_result_has_its_pictures(results):
+def test_every_result_has_plots(results):
     assert {name: sorted(found) for name, found in results.items()} == {
         "rank": ["rank_recall.png", "rank_sets.png", "rank_templates.png", "rank_words.png"],
         "search": ["search.png", "search_classes.png"],
@@ -106,7 +106,7 @@ def test_every_result_has_its_pictures(results):
             assert len(np.unique(pixels @ (65536, 256, 1))) > 20
 
 
-def test_results_without_intervals_or_some_classes_are_drawn(encoder):
+def test_plots_without_intervals_or_some_classes(encoder):
     images = random_faces(30)
     few = type(images)(**{**vars(images), "labels": images.labels % 2})
     assert plot_ranking(rank(few, [described_set()], text_encoder=encoder, bootstrap=0))

@@ -16,7 +16,9 @@ from lab_oracles import (
 )
 
 from ke2nt.promptlab import rank
+from ke2nt.promptlab.options import LabOptions
 from ke2nt.prompts.articles import fill_template
+from ke2nt.runtime.renamed import RenamedWarning
 
 
 @pytest.fixture
@@ -35,7 +37,7 @@ def check(metrics, expected):
     assert metrics.recall == pytest.approx(recalls)
 
 
-def test_a_template_alone_and_left_out(images, encoder):
+def test_template_alone_and_marginal(images, encoder):
     prompts = words_set()
     found = rank(images, [prompts], text_encoder=encoder, bootstrap=100)
     whole = slow(images, [prompts.render(name) for name in CLASSES], encoder)
@@ -58,7 +60,7 @@ def test_a_template_alone_and_left_out(images, encoder):
         assert entry.prompts == 6
 
 
-def test_a_word_alone_and_left_out(images, encoder):
+def test_word_alone_and_marginal(images, encoder):
     prompts = words_set()
     found = rank(images, [prompts], text_encoder=encoder, bootstrap=0)
     whole = slow(images, [prompts.render(name) for name in CLASSES], encoder)
@@ -77,7 +79,7 @@ def test_a_word_alone_and_left_out(images, encoder):
         assert entry.marginal.uar == pytest.approx(whole[1] - without[1])
 
 
-def test_sets_together_and_each_left_out(images, encoder):
+def test_sets_together_and_marginal(images, encoder):
     one, two = words_set(), described_set()
     found = rank(images, [one, two], text_encoder=encoder, bootstrap=0)
     together = slow(images, [one.render(c) + two.render(c) for c in CLASSES], encoder)
@@ -111,3 +113,21 @@ def test_the_best_come_first_and_json_is_plain(images, encoder):
     assert document == json.loads(
         json.dumps(rank(images, [words_set()], text_encoder=encoder, bootstrap=20).to_dict())
     )
+
+
+def test_old_names_warn_and_work(images, encoder):
+    ranking = rank(images, [words_set()], text_encoder=encoder, bootstrap=0)
+    with pytest.warns(RenamedWarning, match="entries_of_kind"):
+        (entry,) = ranking.of("set")
+    with pytest.warns(RenamedWarning, match="metrics"):
+        assert entry.figures == entry.metrics
+
+
+def test_options_as_an_object_or_as_fields(images, encoder):
+    options = LabOptions(text_encoder=encoder, bootstrap=50, seed=3)
+    as_object = rank(images, [words_set()], options)
+    as_fields = rank(images, [words_set()], text_encoder=encoder, bootstrap=50, seed=3)
+    assert as_object == as_fields
+    assert rank(images, [words_set()], options, seed=4) != as_object
+    with pytest.raises(TypeError, match="no_such_option"):
+        rank(images, [words_set()], no_such_option=1)

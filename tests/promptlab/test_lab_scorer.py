@@ -35,7 +35,7 @@ def random_masks(pool, count, seed=1):
     return masks
 
 
-def test_predictions_equal_a_loop_over_images_and_classes(workbench, encoder):
+def test_predictions_match_a_slow_loop(workbench, encoder):
     masks = random_masks(workbench.pool, 40)
     fast = workbench.scorer.predict(masks)
     for mask, row in zip(masks, fast, strict=True):
@@ -44,7 +44,7 @@ def test_predictions_equal_a_loop_over_images_and_classes(workbench, encoder):
         assert np.array_equal(row, slow)
 
 
-def test_predictions_equal_those_of_a_text_bank(workbench, encoder):
+def test_predictions_match_a_text_bank(workbench, encoder):
     for prompt_set in workbench.pool.sets:
         bank = TextBank.build(prompt_set, encoder)
         cosines = workbench.embeddings @ bank.embeddings.numpy().T
@@ -52,7 +52,7 @@ def test_predictions_equal_those_of_a_text_bank(workbench, encoder):
         assert np.array_equal(fast, cosines.argmax(axis=1))
 
 
-def test_scores_are_those_of_the_predictions(workbench):
+def test_scores_match_the_predictions(workbench):
     masks = random_masks(workbench.pool, 25)
     scores, predicted = workbench.scorer.score(masks), workbench.scorer.predict(masks)
     for i, row in enumerate(predicted):
@@ -62,7 +62,7 @@ def test_scores_are_those_of_the_predictions(workbench):
         assert scores.recall[i] == pytest.approx(recalls, abs=1e-15)
 
 
-def test_many_sets_give_what_each_gives_alone(workbench, monkeypatch):
+def test_many_masks_score_like_single_masks(workbench, monkeypatch):
     masks = random_masks(workbench.pool, 30)
     masks[:, workbench.pool.prompt_classes == 2] = masks[
         0, workbench.pool.prompt_classes == 2
@@ -85,7 +85,7 @@ def test_a_class_without_images_is_left_out_of_uar():
     assert scores.uar[0] == pytest.approx(scores.recall[0, :2].mean())
 
 
-def test_no_masks_give_no_answers(workbench):
+def test_no_masks_give_no_predictions(workbench):
     none = np.zeros((0, workbench.scorer.num_prompts), bool)
     assert workbench.scorer.predict(none).shape == (0, len(workbench.names))
     assert workbench.scorer.count_correct(none).shape == (0, len(CLASSES))
@@ -115,7 +115,7 @@ def test_masks_that_leave_a_class_without_direction_are_refused(workbench):
         {"prompt_classes": np.array([0, -1])},
     ],
 )
-def test_what_does_not_fit_is_refused(changes):
+def test_invalid_arrays_are_refused(changes):
     right = {
         "images": np.ones((4, 3)),
         "labels": np.array([0, 1, 0, 1]),
@@ -128,7 +128,7 @@ def test_what_does_not_fit_is_refused(changes):
         PromptScorer(**{**right, **changes})
 
 
-def test_a_prompt_of_two_sets_is_in_the_pool_once(encoder):
+def test_shared_prompt_is_in_the_pool_once(encoder):
     pool = PromptPool((words_set(), words_set(name="again", templates=["a {class} face"])))
     assert len(pool.rows) == len(set(pool.rows)) == 3 * 6
     assert pool.mask_of_set(pool.sets[1]).sum() == 6
@@ -153,7 +153,7 @@ def test_dropped_and_merged_classes(encoder):
     assert wide.label_facts["merged"] == {"pain": "fear"}
 
 
-def test_sets_with_other_classes_fit_only_where_classes_are_dropped(encoder):
+def test_sets_with_different_classes_need_the_drop_policy(encoder):
     images = random_faces(classes=CLASSES[:3])
     sets = [words_set(), described_set().with_classes(["anger", "neutral", "happiness"])]
     with pytest.raises(LabelError):
@@ -162,14 +162,14 @@ def test_sets_with_other_classes_fit_only_where_classes_are_dropped(encoder):
     assert found.pool.classes == CLASSES[:3]
 
 
-def test_a_foreign_text_encoder_is_refused(encoder):
+def test_text_encoder_of_another_space_is_refused(encoder):
     images = random_faces()
     foreign = type(images)(**{**vars(images), "text_weights": "x" * 64})
     with pytest.raises(ModelError, match="shares"):
         build_workbench(foreign, [words_set()], text_encoder=encoder)
 
 
-def test_sets_need_names_of_their_own():
+def test_sets_need_different_names():
     assert [s.name for s in load_prompt_sets(["simple", words_set()])] == ["simple", "words"]
     with pytest.raises(PromptError, match="same name"):
         load_prompt_sets(["simple", "simple"])
@@ -177,7 +177,7 @@ def test_sets_need_names_of_their_own():
         load_prompt_sets([])
 
 
-def test_the_prompts_are_encoded_once(encoder):
+def test_prompts_are_encoded_once(encoder):
     for seed in range(3):
         build_workbench(random_faces(seed=seed), [words_set()], text_encoder=encoder)
     assert encoder.calls == 1

@@ -55,7 +55,7 @@ def planted_faces(seed, n):
 
 
 @pytest.mark.parametrize("beam", [1, 3])
-def test_the_planted_ensemble_is_found_and_wins_on_faces_it_never_saw(beam):
+def test_planted_ensemble_is_found_and_wins_on_the_final_split(beam):
     prompts, encoder, (selection, final) = planted()
     found = search(selection, final, [prompts], beam=beam, text_encoder=encoder, bootstrap=200)
     selected, single, full = found.contenders
@@ -78,7 +78,7 @@ def random_scorer(seed, candidates=6):
     return PromptScorer(images, labels, vectors, owners, 3), owners
 
 
-def test_a_wide_beam_over_shared_candidates_equals_trying_all():
+def test_wide_beam_matches_exhaustive_search():
     scorer, _ = random_scorer(2)
     block = np.tile(np.eye(6, dtype=bool), 3)  # candidate c is the c-th prompt of every class
     subsets = [c for size in range(1, 7) for c in itertools.combinations(range(6), size)]
@@ -90,7 +90,7 @@ def test_a_wide_beam_over_shared_candidates_equals_trying_all():
     assert scorer.score(greedy[None]).uar[0] <= best
 
 
-def test_greedy_is_the_textbook_loop():
+def test_greedy_matches_a_slow_loop():
     scorer, _ = random_scorer(5)
     block = np.tile(np.eye(6, dtype=bool), 3)
 
@@ -109,7 +109,7 @@ def test_greedy_is_the_textbook_loop():
 
 
 @pytest.mark.parametrize("objective", ["uar", "accuracy"])
-def test_a_start_is_never_made_worse_and_no_single_change_helps_at_the_end(objective):
+def test_result_is_a_local_optimum_no_worse_than_the_start(objective):
     for seed in range(5):
         scorer, owners = random_scorer(seed)
         blocks = [np.eye(18, dtype=bool)[owners == k] for k in range(3)]
@@ -123,7 +123,7 @@ def test_a_start_is_never_made_worse_and_no_single_change_helps_at_the_end(objec
         assert all(1 <= mask[owners == k].sum() <= 3 for k in range(3))
 
 
-def test_nothing_that_people_would_try_first_beats_the_choice_on_the_selection_split(encoder):
+def test_no_starting_point_beats_the_result_on_the_selection_split(encoder):
     for seed in range(3):
         images, other = random_faces(100, 2 * seed), random_faces(100, 2 * seed + 1)
         sets = [words_set(), described_set()]
@@ -138,7 +138,7 @@ def test_nothing_that_people_would_try_first_beats_the_choice_on_the_selection_s
             assert single >= slow_metrics(predicted, images.labels, K)[1]
 
 
-def test_a_seed_repeats_the_search():
+def test_same_seed_gives_the_same_search():
     images, other = random_faces(150, 3), random_faces(150, 4)
     options = {"text_encoder": WordEncoder(), "bootstrap": 50, "beam": 2}
     first, again = (search(images, other, [words_set()], seed=7, **options) for _ in range(2))
@@ -147,7 +147,7 @@ def test_a_seed_repeats_the_search():
 
 
 @pytest.mark.parametrize("share", ["nothing", "templates"])
-def test_the_yaml_loads_and_gives_the_same_score_through_a_text_bank(tmp_path, encoder, share):
+def test_yaml_gives_the_same_score_through_a_text_bank(tmp_path, encoder, share):
     images, other = random_faces(150, 3), random_faces(150, 4)
     sets = [words_set(), words_set(name="more", templates=["so {class}", "one {class} look"])]
     found = search(
@@ -179,7 +179,7 @@ def test_the_yaml_loads_and_gives_the_same_score_through_a_text_bank(tmp_path, e
     assert '# sets: ["words", "more"]' in head
 
 
-def test_shared_templates_take_all_words_and_need_some(encoder):
+def test_shared_templates_use_all_words(encoder):
     images, other = random_faces(100, 3), random_faces(100, 4)
     more = words_set(name="more", classes={name: [f"{name} word"] for name in CLASSES})
     found = search(
@@ -193,7 +193,7 @@ def test_shared_templates_take_all_words_and_need_some(encoder):
         search(images, other, [described_set()], share="templates", text_encoder=encoder)
 
 
-def test_the_final_split_must_be_untouched(encoder):
+def test_final_split_must_be_new(encoder):
     images = random_faces(100, 3)
     with pytest.raises(DataError, match="also in the selection split"):
         search(images, images, [words_set()], text_encoder=encoder)

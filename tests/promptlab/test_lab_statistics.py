@@ -52,7 +52,7 @@ def outcomes(n=400, seed=0, gap=0.1):
     return luck < 0.6, luck < 0.6 + gap, labels
 
 
-def test_the_table_counts_outcomes_by_class():
+def test_outcomes_are_counted_by_class():
     first, second, labels = outcomes()
     table = count_paired_outcomes(first, second, labels, 3)
     for k in range(3):
@@ -65,7 +65,7 @@ def test_the_table_counts_outcomes_by_class():
         ]
 
 
-def test_the_interval_is_that_of_drawing_images_in_pairs():
+def test_interval_matches_paired_resampling():
     first, second, labels = outcomes()
     found = compute_difference(
         count_paired_outcomes(first, second, labels, 3), resamples=4000, seed=3
@@ -83,7 +83,7 @@ def test_the_interval_is_that_of_drawing_images_in_pairs():
     assert found.accuracy == pytest.approx(second.mean() - first.mean())
 
 
-def test_pairing_makes_the_interval_narrower_than_two_apart():
+def test_pairing_narrows_the_interval():
     first, second, labels = outcomes()
     table = count_paired_outcomes(first, second, labels, 3)
     low, high = compute_difference(table).intervals["accuracy"]
@@ -91,7 +91,7 @@ def test_pairing_makes_the_interval_narrower_than_two_apart():
     assert high - low < 0.8 * (one[1] - one[0])
 
 
-def test_intervals_cover_the_truth_about_as_often_as_they_say():
+def test_intervals_have_nominal_coverage():
     covered = 0
     for seed in range(200):
         first, second, labels = outcomes(300, seed)
@@ -117,7 +117,7 @@ def test_a_class_without_images_has_no_recall():
     assert found.uar == 0.75
 
 
-def test_compare_equals_both_sets_scored_slowly(encoder):
+def test_compare_matches_slow_scores(encoder):
     images = random_faces(200)
     other = words_set(name="other", templates=["so {class}", "{class} indeed"])
     found = compare(images, words_set(), other, text_encoder=encoder, bootstrap=50)
@@ -139,7 +139,7 @@ def test_compare_equals_both_sets_scored_slowly(encoder):
     assert sum(t.only_first for t in found.class_tests) == found.test.only_first
 
 
-def test_a_planted_difference_is_found_and_equals_are_not_told_apart():
+def test_planted_difference_is_found_and_equal_predictions_do_not_differ():
     labels = np.repeat(np.arange(4), 50)
     good, bad = labels.copy(), labels.copy()
     bad[::5] = (bad[::5] + 1) % 4
