@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ke2nt.cli.cross_eval_tables import model_names, show_cross, show_robustness
+from ke2nt.cli.cross_eval_tables import show_cross, show_robustness
 from ke2nt.cli.evaluation_tables import evaluation_notes
 from ke2nt.cli.option_groups import with_option_groups
 from ke2nt.cli.option_values import check_writable
@@ -22,7 +22,7 @@ from ke2nt.cli.options import (
     OutputOptions,
     StatisticsOptions,
 )
-from ke2nt.cli.output import print_json, print_line, print_written
+from ke2nt.cli.output import command_line, print_json, print_line, print_written
 from ke2nt.errors import Ke2ntError
 
 if TYPE_CHECKING:
@@ -127,7 +127,6 @@ def cross_eval(
         outcome = _evaluate_cross(runs, targets, settings, out, output.json)
 
     # failures come last, where they are seen even after long tables
-
     for what, error in outcome.failures:
         print(f"failed: {what}: {error}", file=sys.stderr)
     if outcome.failures:
@@ -176,13 +175,16 @@ def _cross_outcome(result: CrossEvaluation) -> _Outcome:
 def _write_cross_page(
     out: Path, result: CrossEvaluation, failures: Sequence[tuple[str, str]]
 ) -> None:
-    from ke2nt.cli.cross_eval_pages import cross_page
+    from ke2nt.pages.cross_page import build_cross_page
+    from ke2nt.pages.cross_tables import shorten_model_names
+    from ke2nt.pages.render import render_tables
     from ke2nt.plots.matrix_plots import plot_cross_evaluation
     from ke2nt.runtime.atomic import write_bytes, write_text
 
-    plot = plot_cross_evaluation(result, model_names(result.models))
+    plot = plot_cross_evaluation(result, shorten_model_names(result.models))
     write_bytes(out / "cross_eval.png", plot)
-    write_text(out / "report.html", cross_page(result, failures))
+    page = build_cross_page(result, failures, command=command_line())
+    write_text(out / "report.html", render_tables(page))
 
 
 def _evaluate_robustness(
@@ -193,7 +195,9 @@ def _evaluate_robustness(
     json: bool,
 ) -> _Outcome:
     """Evaluate every model on every dataset under corruptions, print and write the results."""
-    from ke2nt.cli.cross_eval_pages import robustness_page, robustness_section
+    from ke2nt.pages.cross_page import build_robustness_page, build_robustness_section
+    from ke2nt.pages.cross_tables import shorten_model_names
+    from ke2nt.pages.render import render_tables
     from ke2nt.plots.matrix_plots import plot_robustness
     from ke2nt.runtime.atomic import write_bytes, write_json, write_text
 
@@ -208,7 +212,7 @@ def _evaluate_robustness(
 
     # a model that is named twice would only repeat its tables
     models = list(dict.fromkeys(runs))
-    names = dict(zip(models, model_names(models), strict=True))
+    names = dict(zip(models, shorten_model_names(models), strict=True))
     for run, target in [(run, target) for run in models for target in targets]:
         entries.append({"model": run, "target": target.to_dict(), "error": None})
         try:
@@ -225,13 +229,14 @@ def _evaluate_robustness(
         if out is not None:
             entries[-1]["picture"] = f"robustness-{len(entries)}.png"
             write_bytes(out / entries[-1]["picture"], plot_robustness(result))
-            sections.append(robustness_section(result, title, notes))
+            sections.append(build_robustness_section(result, title, notes))
         if not json:
             show_robustness(result, title, notes)
 
     if out is not None:
         write_json(out / "robustness.json", entries)
-        write_text(out / "report.html", robustness_page(sections, outcome.failures))
+        page = build_robustness_page(sections, outcome.failures, command=command_line())
+        write_text(out / "report.html", render_tables(page))
     if json:
         print_json(entries)
     elif out is not None:

@@ -16,10 +16,12 @@ class PageTable:
     Attributes:
         columns: Name, and whether the column holds numbers.
         rows: Cells as text.
+        title: Title on a terminal; a page has the headline of its section instead.
     """
 
     columns: Sequence[tuple[str, bool]]
     rows: Sequence[Sequence[str]]
+    title: str | None = None
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from ke2nt.evaluation.evaluate_model import decode_for_model, evaluate_model
 from ke2nt.evaluation.predictions import compute_predictions
 from ke2nt.models.calibration import Calibration
 from ke2nt.models.load import load_model
+from ke2nt.runtime.renamed import RenamedWarning
 
 VECTOR = Calibration("vector", weight=(1.0, 2.0, 0.5, 1.0), bias=(0.0, -1.0, 3.0, 0.1))
 WARM = Calibration(
@@ -161,3 +162,10 @@ def test_evaluation_reports_uncalibrated_metrics(model, faces):
     assert warm.uncalibrated.ece == pytest.approx(plain.report.ece)
     assert warm.report.ece != pytest.approx(plain.report.ece)
     assert warm.to_dict()["uncalibrated"]["nll"] == pytest.approx(plain.report.nll)
+
+
+def test_old_name_of_the_metrics_warns_and_is_stored():
+    with pytest.warns(RenamedWarning, match="metrics"):
+        assert WARM.figures == WARM.metrics
+    assert WARM.to_dict()["figures"] == WARM.metrics
+    assert Calibration.from_dict(WARM.to_dict()) == WARM
