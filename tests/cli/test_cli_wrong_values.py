@@ -11,7 +11,7 @@ import sys
 import pytest
 from command_line import run_ke2nt
 from PIL import Image
-from reader_trees import ferplus
+from reader_trees import write_ferplus
 
 NOTHING_DECODED = "import ke2nt.datasets.pack as pack; pack.decode = None"
 
@@ -102,7 +102,7 @@ def test_what_is_printed_finds_no_room(tmp_path, line, code, words):
 def test_a_split_that_is_not_there_is_found_before_any_image_is_decoded(tmp_path):
     usages = ("Training", "PublicTest", "PrivateTest")
     rows = [f"{usage},fer{i}.png,0,10,0,0,0,0,0,0,0,0" for i, usage in enumerate(usages)]
-    root = ferplus(tmp_path / "ferplus", rows)
+    root = write_ferplus(tmp_path / "ferplus", rows)
     shutil.rmtree(root / "FER2013Test")
     words = "ferplus", root, "--out", tmp_path / "packed"
     done = run_ke2nt("data", "pack", *words, before=NOTHING_DECODED)

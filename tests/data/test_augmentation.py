@@ -26,19 +26,19 @@ def augment(pixels, seed=0, **options):
     return BatchAugmentation(config, (1.0, 2.0, 3.0))(pixels, torch_generator(seed))
 
 
-def test_with_everything_off_pixels_stay_as_they_are():
+def test_pixels_are_unchanged_with_everything_off():
     pixels = batch()
     assert torch.equal(augment(pixels), pixels.float())
 
 
-def test_the_same_generator_gives_the_same_images_and_another_gives_others():
+def test_images_depend_on_the_generator_only():
     pixels = batch()
     options = {"flip": 0.5, "rotate": 20, "scale": 0.2, "erase": 0.5, "brightness": 0.3}
     assert torch.equal(augment(pixels, 1, **options), augment(pixels, 1, **options))
     assert not torch.equal(augment(pixels, 1, **options), augment(pixels, 2, **options))
 
 
-def test_flip_mirrors_whole_samples_and_about_the_share_asked_for():
+def test_flip_mirrors_about_the_requested_share_of_samples():
     pixels = batch(400, 4)
     out = augment(pixels, flip=0.25)
     same = (out == pixels.float()).flatten(1).all(dim=1)
@@ -47,14 +47,14 @@ def test_flip_mirrors_whole_samples_and_about_the_share_asked_for():
     assert 0.15 < mirrored.float().mean() < 0.35
 
 
-def test_a_flip_through_the_resampling_is_the_same_mirror():
+def test_resampled_flip_is_the_same_mirror():
     pixels = batch()
     # rotate > 0 takes the affine path; an angle of zero leaves only the mirror
     out = augment(pixels, flip=1.0, rotate=1e-6)
     assert torch.allclose(out, pixels.float().flip(-1), atol=0.05)
 
 
-def test_the_padded_crop_shifts_by_whole_pixels_and_fills_with_zeros():
+def test_padded_crop_shifts_by_whole_pixels_and_fills_with_zeros():
     pixels = batch(64).clamp(min=1)
     out = augment(pixels, crop=1.0, crop_padding=2)
     shifts = set()
@@ -84,10 +84,13 @@ def test_erasing_fills_one_rectangle_within_the_area_range():
     pixels = torch.full((200, 3, 20, 20), 90, dtype=torch.uint8)
     out = augment(pixels, erase=1.0, erase_area=(0.05, 0.2))
     gone = (out == torch.tensor([1.0, 2.0, 3.0]).view(1, 3, 1, 1)).all(dim=1)
+
     assert bool(((out == 90).all(dim=1) | gone).all())
+
     share = gone.flatten(1).float().mean(dim=1)
     assert 0.03 < share.min() < 0.09
     assert 0.15 < share.max() < 0.25
+
     for mask in gone[:20]:
         rows, columns = mask.any(dim=1), mask.any(dim=0)
         assert int(mask.sum()) == int(rows.sum()) * int(columns.sum())  # a rectangle
@@ -97,8 +100,10 @@ def test_erasing_fills_one_rectangle_within_the_area_range():
 def test_brightness_and_contrast_stay_in_range_and_differ_by_sample():
     pixels = batch(32)
     out = augment(pixels, brightness=0.5, contrast=0.5)
+
     assert out.min() >= 0
     assert out.max() <= 255
+
     ratio = out.mean(dim=(1, 2, 3)) / pixels.float().mean(dim=(1, 2, 3))
     assert 0.4 < ratio.min() < 0.9
     assert 1.1 < ratio.max() < 1.6
@@ -160,7 +165,7 @@ ONE_BY_ONE = {
 
 
 @pytest.mark.parametrize("option", ONE_BY_ONE)
-def test_a_batch_is_changed_as_images_are_one_by_one(option):
+def test_batches_match_torchvision_image_by_image(option):
     """Over 1,500 images means agree within four standard errors, spreads within a tenth.
 
     A fiftieth more is for rounding and for the interpolation, which differ by a little.
@@ -177,12 +182,13 @@ def test_a_batch_is_changed_as_images_are_one_by_one(option):
     theirs = figures(torch.stack(single)).double()
     mean, spread = theirs.mean(dim=0), theirs.std(dim=0)
     error = spread * (2 / count) ** 0.5
+
     assert spread.max() > 0.01  # it does something
     assert bool(((ours.mean(dim=0) - mean).abs() < 4 * error + 0.02 * mean.abs()).all())
     assert bool(((ours.std(dim=0) - spread).abs() < 0.1 * spread + 0.02).all())
 
 
-def test_one_option_does_not_change_the_random_choices_of_another():
+def test_options_do_not_reseed_each_other():
     pixels = batch(64)
     with_flip = augment(pixels, flip=0.5)
     flipped = (with_flip != pixels.float()).flatten(1).any(dim=1)
@@ -192,13 +198,13 @@ def test_one_option_does_not_change_the_random_choices_of_another():
 
 
 @pytest.mark.parametrize("fill", ["zeros", "border", "reflection"])
-def test_what_lies_outside_is_filled_as_asked(fill):
+def test_fill_outside_the_image(fill):
     pixels = torch.full((8, 3, 16, 16), 77, dtype=torch.uint8)
     out = augment(pixels, translate=0.5, fill=fill)
     assert bool((out < 1).any()) == (fill == "zeros")
 
 
-def test_constants_of_a_traced_model_are_not_kept():
+def test_constants_of_a_traced_model_are_not_cached():
     values = (0.25, 0.5, 17.0)
     with FakeTensorMode():
         assert type(device_constant(values, torch.zeros(1))) is not torch.Tensor

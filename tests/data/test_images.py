@@ -40,7 +40,7 @@ def test_arrays_pass_through_and_gray_is_repeated(rgb):
     assert np.array_equal(decode(gray[:, :, None]), decode(gray))
 
 
-def test_the_result_can_be_written_to_and_is_no_view(rgb):
+def test_result_is_a_writable_copy(rgb):
     out = decode(rgb)
     out[:] = 0
     assert rgb.any()
@@ -49,9 +49,12 @@ def test_the_result_can_be_written_to_and_is_no_view(rgb):
 def test_gray_bilevel_and_palette(tmp_path, rgb):
     gray = Image.fromarray(rgb[:, :, 1])
     out = decode(save(tmp_path / "l.png", gray))
+
     assert np.array_equal(out, decode(rgb[:, :, 1]))
+
     bits = decode(save(tmp_path / "1.png", gray.convert("1")))
     assert set(np.unique(bits)) <= {0, 255}
+
     colors = Image.fromarray(rgb // 64 * 64).quantize(256, dither=Image.Dither.NONE)
     out = decode(save(tmp_path / "p.png", colors))
     assert np.array_equal(out, np.array(colors.convert("RGB")))
@@ -63,13 +66,18 @@ def test_transparency_lies_over_mid_gray(tmp_path):
     pixels[0, 1] = (255, 0, 0, 0)
     pixels[1, 0] = (255, 255, 255, 128)
     out = decode(save(tmp_path / "rgba.png", Image.fromarray(pixels)))
+
     assert out[0, 0].tolist() == [255, 0, 0]
     assert out[0, 1].tolist() == [128, 128, 128]
     assert abs(int(out[1, 0, 0]) - (255 * 128 + 128 * 127) / 255) <= 1
+
+    # With gray, and with a palette
     la = Image.fromarray(np.array([[[200, 255], [200, 0]]], np.uint8), mode="LA")
     assert decode(save(tmp_path / "la.png", la))[0, :, 0].tolist() == [200, 128]
+
     p = Image.fromarray(np.array([[0, 1]], np.uint8), mode="P")
     p.putpalette([10, 20, 30, 40, 50, 60])
+
     assert decode(save(tmp_path / "pt.png", p, transparency=1)).tolist() == [
         [[10, 20, 30], [128, 128, 128]]
     ]
@@ -83,7 +91,7 @@ def test_16_bit_is_scaled_not_clipped(tmp_path):
         assert out[:, :, 0].tolist() == expected
 
 
-def test_values_without_a_known_range_are_refused(tmp_path):
+def test_values_without_a_fixed_range_are_refused(tmp_path):
     for name, values in (
         ("f.tif", np.array([[0.5, 0.7]], np.float32)),
         ("i.tif", np.array([[0, 1 << 20]], np.int32)),
@@ -102,7 +110,7 @@ def test_cmyk(tmp_path):
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
 def test_exif_orientation(tmp_path, orientation, suffix):
-    """Upright, the picture is dark at the top left only; stored, it is turned the other way."""
+    """Upright, the image is dark at the top left only; stored, it is turned the other way."""
     upright = np.full((32, 48), 240, np.uint8)
     upright[:16, :24] = 10
     undo = {
@@ -115,6 +123,8 @@ def test_exif_orientation(tmp_path, orientation, suffix):
         7: lambda a: a.T[::-1, ::-1],
         8: lambda a: np.rot90(a, -1),
     }
+
+    # The stored image undoes the rotation that its tag asks for
     exif = Image.Exif()
     exif[0x0112] = orientation
     stored = Image.fromarray(np.ascontiguousarray(undo[orientation](upright)))
@@ -135,7 +145,7 @@ def test_first_frame_of_an_animation(tmp_path):
     assert decode(path)[0, 0].tolist() == [255, 0, 0]
 
 
-def test_content_decides_not_the_name(tmp_path, rgb):
+def test_content_decides_the_format(tmp_path, rgb):
     path = tmp_path / "really_a_png.jpg"
     Image.fromarray(rgb).save(path, format="PNG")
     assert np.array_equal(decode(path), rgb)
@@ -149,6 +159,7 @@ def test_resize_averages_instead_of_picking(tmp_path):
         assert small.shape == (8, 8, 3)
         assert abs(small - 127.5).max() < 16
     picked = decode(board, size=8, interpolation="nearest")
+
     assert set(np.unique(picked)) <= {0, 255}
     with pytest.raises(DataError, match="interpolation"):
         decode(board, size=8, interpolation="cubic")
@@ -157,15 +168,17 @@ def test_resize_averages_instead_of_picking(tmp_path):
 def test_large_jpeg_is_decoded_at_a_reduced_scale(tmp_path, monkeypatch):
     path = save(tmp_path / "big.jpg", Image.new("RGB", (1600, 1600), (200, 100, 50)))
     monkeypatch.setattr(images, "MAX_PIXELS", 1000 * 1000)
+
     with pytest.raises(ImageReadError, match="1600 x 1600 pixels"):
         decode(path)
+
     out = decode(path, size=64)
     assert out.shape == (64, 64, 3)
     assert abs(out.astype(int) - [200, 100, 50]).max() < 6
 
 
 @pytest.mark.parametrize("side", [8_500, 60_000])
-def test_a_bomb_is_refused_before_it_is_decoded(tmp_path, side):
+def test_bombs_are_refused_before_decoding(tmp_path, side):
     def chunk(kind, content):
         crc = zlib.crc32(kind + content)
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", crc)
@@ -173,6 +186,7 @@ def test_a_bomb_is_refused_before_it_is_decoded(tmp_path, side):
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
     path = tmp_path / "bomb.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b""))
+
     with pytest.raises(ImageReadError, match="pixels") as caught:
         decode(path, size=64)
     assert "bomb.png" in str(caught.value)
@@ -188,9 +202,10 @@ def test_truncated(tmp_path, suffix):
         decode(path)
 
 
-def test_each_reason_is_told(tmp_path):
+def test_errors_name_the_reason(tmp_path):
     (tmp_path / "empty.png").touch()
     (tmp_path / "text.png").write_text("no image at all")
+
     for name, reason in (
         ("empty.png", "an empty file"),
         ("text.png", "content that is no"),
@@ -213,12 +228,12 @@ def test_each_reason_is_told(tmp_path):
         np.zeros((0, 4), np.uint8),
     ],
 )
-def test_arrays_that_are_no_image(pixels):
+def test_arrays_that_are_not_images(pixels):
     with pytest.raises(ImageReadError):
         decode(pixels)
 
 
-def test_a_change_that_fails_is_the_one_error_too(tmp_path, rgb):
+def test_failing_change_is_an_image_read_error(tmp_path, rgb):
     def fail(pixels):
         raise ZeroDivisionError("no contrast")
 
@@ -244,7 +259,7 @@ _NOISE = np.random.default_rng(1).integers(0, 256, (16, 16, 3), dtype=np.uint8)
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_damaged_bytes_give_pixels_or_the_one_error(tmp_path, data, kind):
+def test_damaged_bytes_give_pixels_or_an_image_read_error(tmp_path, data, kind):
     buffer = io.BytesIO()
     Image.fromarray(_NOISE).save(buffer, format=kind)
     content = bytearray(buffer.getvalue())
@@ -256,6 +271,7 @@ def test_damaged_bytes_give_pixels_or_the_one_error(tmp_path, data, kind):
         out = decode(path, size=8)
     except ImageReadError:
         return
+
     assert out.shape == (8, 8, 3)
     assert out.dtype == np.uint8
 

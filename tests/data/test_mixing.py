@@ -26,7 +26,7 @@ def test_off_draws_nothing():
     assert draw_mixing(8, 20, AugmentConfig(), torch_generator(0)) is None
 
 
-def test_mixup_is_the_same_mean_of_images_and_of_labels(batch):
+def test_mixup_weighs_images_and_labels_equally(batch):
     images, labels = batch
     shares = set()
     for seed in range(20):
@@ -40,7 +40,7 @@ def test_mixup_is_the_same_mean_of_images_and_of_labels(batch):
     assert len(shares) > 10
 
 
-def test_cutmix_counts_the_pixels_that_stayed(batch):
+def test_cutmix_labels_count_the_remaining_pixels(batch):
     images, labels = batch
     for seed in range(20):
         mixed, soft = mixed_as(AugmentConfig(cutmix=1.0), images, labels, 8, seed)
@@ -52,7 +52,7 @@ def test_cutmix_counts_the_pixels_that_stayed(batch):
             assert values == set(row.nonzero().flatten().tolist())
 
 
-def test_with_both_on_batches_take_one_of_them(batch):
+def test_each_batch_takes_one_method_if_both_are_on(batch):
     images, labels = batch
     config = AugmentConfig(mixup=1.0, cutmix=1.0)
     kinds = set()

@@ -37,6 +37,7 @@ def test_every_kind_of_image_gives_the_same_input(tmp_path, pixels, expected):
         torch.from_numpy(pixels).permute(2, 0, 1),
         ChangedImage(255 - pixels, lambda array: 255 - array),
     ]
+
     for image in kinds:
         assert torch.equal(PREPROCESSING(image), expected)
     assert torch.equal(PREPROCESSING(kinds), expected.expand(len(kinds), -1, -1, -1))
@@ -101,7 +102,7 @@ def test_unusable_images_are_image_read_errors(tmp_path):
         PREPROCESSING(np.zeros((SIDE, SIDE, 3)))
 
 
-def test_the_old_name_of_normalize_still_works():
+def test_old_name_of_normalize():
     batch = torch.zeros(1, 3, 4, 4, dtype=torch.uint8)
     with pytest.warns(RenamedWarning, match="normalize"):
         assert torch.equal(PREPROCESSING.to_input(batch), PREPROCESSING.normalize(batch))

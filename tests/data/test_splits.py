@@ -45,9 +45,10 @@ def counts(split):
     st.integers(0, 5),
 )
 @settings(max_examples=50, deadline=None)
-def test_without_subjects_each_class_gives_its_share(sizes, fraction, seed):
+def test_each_class_gives_its_share_without_subjects(sizes, fraction, seed):
     split = make(np.repeat(range(3), sizes))
     train, val = carve_validation(split, fraction, seed)
+
     assert sorted(names(train) + names(val)) == names(split)
     assert (train.split, val.split) == ("train", "val")
     for size, held in zip(sizes, counts(val), strict=True):
@@ -55,10 +56,11 @@ def test_without_subjects_each_class_gives_its_share(sizes, fraction, seed):
         assert abs(held - fraction * size) <= 0.5 or held in (1, size - 1)
 
 
-def test_seed_decides_and_order_does_not():
+def test_division_depends_on_the_seed_and_not_on_the_order():
     split = make(np.arange(90) % 3)
     train, val = carve_validation(split, 0.2, 7)
     again = carve_validation(split.subset(reversed(range(90))), 0.2, 7)[1]
+
     assert set(names(again)) == set(names(val))
     assert names(val) == sorted(names(val))
     assert set(names(carve_validation(split, 0.2, 8)[1])) != set(names(val))
@@ -76,6 +78,7 @@ def test_subjects_stay_whole_and_classes_near_their_share(seed, fraction):
             subjects += [f"S{person:03d}"] * 3
     split = make(labels, subjects, classes="abcd")
     train, val = carve_validation(split, fraction, seed)
+
     assert not {s.subject for s in train.samples} & {s.subject for s in val.samples}
     assert len(train) + len(val) == len(split)
     assert np.all(np.abs(counts(val) / counts(split) - fraction) < 0.05)
@@ -83,7 +86,7 @@ def test_subjects_stay_whole_and_classes_near_their_share(seed, fraction):
 
 @given(st.data())
 @settings(max_examples=60, deadline=None)
-def test_any_subjects_give_both_parts_every_class_or_an_error(data):
+def test_both_parts_have_every_class_or_it_is_an_error(data):
     size = data.draw(st.integers(1, 24))
     labels = data.draw(st.lists(st.integers(0, 2), min_size=size, max_size=size))
     people = st.one_of(st.none(), st.sampled_from("pqrstu"))
@@ -92,8 +95,10 @@ def test_any_subjects_give_both_parts_every_class_or_an_error(data):
         train, val = carve_validation(split, data.draw(st.floats(0.05, 0.95)), 0)
     except DataError:
         return
+
     assert sorted(names(train) + names(val)) == names(split)
     assert set(train.labels()) == set(val.labels()) == set(labels)
+
     known = [{s.subject for s in part.samples} - {None} for part in (train, val)]
     assert not known[0] & known[1]
 
@@ -106,11 +111,12 @@ def test_rows_of_one_image_stay_together():
     )
     train, val = carve_validation(FaceSplit("demo", "train", ("a", "b"), samples), 0.25, 0)
     stems = [{s.name.removesuffix("#2") for s in part.samples} for part in (train, val)]
+
     assert not stems[0] & stems[1]
     assert len(val) == 20
 
 
-def test_too_few_is_an_error_that_names_the_class():
+def test_error_names_the_class_with_too_few_samples():
     with pytest.raises(DataError, match=r"split: c.*at least two samples"):
         carve_validation(make([0, 0, 1, 1, 2]), 0.5, 0)
     with pytest.raises(DataError, match=r"split: a.*at least two subjects"):
@@ -125,6 +131,9 @@ def test_too_few_is_an_error_that_names_the_class():
 def test_limited_labels_are_stratified_and_nested():
     split = make(np.repeat(range(3), (100, 40, 3)))
     parts = [limit_fraction(split, fraction, 0) for fraction in (0.01, 0.1, 0.5, 1)]
+
+    # At least one sample of every class
+
     assert [counts(part).tolist() for part in parts] == [
         [1, 1, 1],
         [10, 4, 1],
@@ -140,14 +149,17 @@ def test_limited_labels_are_stratified_and_nested():
             limit_fraction(split, fraction, 0)
 
 
-def test_held_out_classes_leave_and_the_rest_is_numbered_anew():
+def test_held_out_classes_are_removed_and_the_rest_renumbered():
     shares = [(0.5, 0.25, 0.25), (0.0, 1.0, 0.0), (0.2, 0.2, 0.6), (1.0, 0.0, 0.0)]
+
+    # The last sample has votes for the held-out class only
     samples = tuple(
         FaceSample(str(i), Path(str(i)), label, distribution=share)
         for i, (label, share) in enumerate(zip((0, 1, 2, 2), shares, strict=True))
     )
     split = FaceSplit("demo", "train", ("a", "b", "c"), samples)
     rest = hold_out(split, ["a"])
+
     assert rest.classes == ("b", "c")
     assert rest.labels().tolist() == [0, 1, 1]
     assert [s.distribution for s in rest.samples] == [
@@ -162,10 +174,11 @@ def test_held_out_classes_leave_and_the_rest_is_numbered_anew():
         hold_out(split, ["a", "b", "c"])
 
 
-def test_counts_of_a_split_that_is_like_ferplus():
+def test_counts_for_a_split_like_ferplus():
     sizes = (8740, 7287, 3149, 3014, 2100, 119, 532, 119)
     split = make(np.repeat(range(8), sizes), classes="abcdefgh")
     val = carve_validation(split, 0.1, 29)[1]
+
     assert Counter(val.labels().tolist()) == {
         0: 874,
         1: 729,

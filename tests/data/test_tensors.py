@@ -31,10 +31,11 @@ def split(tmp_path):
 
 
 @pytest.mark.parametrize("memory", ["ram", "lazy"])
-def test_batches_hold_the_images_that_their_indices_name(split, memory):
+def test_pixels_match_the_indices(split, memory):
     tensors = FaceTensors(split, 16, memory=memory, workers=0)
     order = torch.tensor([6, 0, 5, 2, 1, 4])
     batches = list(tensors.batches(4, order=order))
+
     assert [len(b.indices) for b in batches] == [4, 2]
     assert torch.cat([b.indices for b in batches]).tolist() == order.tolist()
     for batch in batches:
@@ -44,18 +45,20 @@ def test_batches_hold_the_images_that_their_indices_name(split, memory):
 
 
 @pytest.mark.parametrize("memory", ["ram", "lazy"])
-def test_an_unreadable_image_is_left_out_and_named(split, memory):
+def test_unreadable_image_is_left_out_and_named(split, memory):
     tensors = FaceTensors(split, 16, memory=memory, workers=0)
     seen = torch.cat([b.indices for b in tensors.batches(2)]).tolist()
+
     assert seen == [0, 1, 2, 4, 5, 6]
     assert list(tensors.failed) == ["3.png"]
     assert tensors.usable.tolist() == seen
+
     asked = torch.cat([b.indices for b in tensors.batches(2, order=torch.tensor([3, 5, 3]))])
     assert asked.tolist() == [5]
 
 
 @pytest.mark.parametrize("memory", ["ram", "lazy"])
-def test_an_order_gives_the_same_batches_each_time(split, memory):
+def test_an_order_gives_the_same_batches_every_time(split, memory):
     tensors = FaceTensors(split, 16, memory=memory, workers=0)
     order = torch.tensor([5, 3, 0, 1, 3, 3, 6])
     for keep_empty, expected in ((True, [[5], [0, 1], [], [6]]), (False, [[5], [0, 1], [6]])):
@@ -66,7 +69,7 @@ def test_an_order_gives_the_same_batches_each_time(split, memory):
             assert batch.pixels[:, 0, 8, 8].tolist() == (10 * batch.indices).tolist()
 
 
-def test_images_that_another_process_could_not_read_are_left_out(split, monkeypatch):
+def test_images_that_failed_in_another_process_are_left_out(split, monkeypatch):
     others = {"3.png": "broken", "5.png": "gone"}
     monkeypatch.setattr("ke2nt.data.tensors.gather_objects", lambda mine: [mine, others])
     tensors = FaceTensors(split, 16, memory="lazy", workers=0)
@@ -76,7 +79,7 @@ def test_images_that_another_process_could_not_read_are_left_out(split, monkeypa
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_reading_leaves_the_random_numbers_alone(split, workers):
+def test_reading_does_not_use_the_global_generator(split, workers):
     before = torch.get_rng_state()
     list(FaceTensors(split, 16, memory="lazy", workers=workers).batches(2))
     assert torch.equal(torch.get_rng_state(), before)
@@ -109,13 +112,13 @@ def test_drop_last_keeps_whole_batches_only(split):
     assert [len(b.indices) for b in tensors.batches(100, drop_last=True)] == [6]
 
 
-def test_a_split_without_a_readable_image_is_an_error(tmp_path):
+def test_split_without_a_readable_image_is_an_error(tmp_path):
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"")
     with pytest.raises(DataError, match=r"none of the 1 images.*bad\.png"):
         FaceTensors(make_split([FaceSample("bad.png", bad, 0)]), 16)
 
 
-def test_an_empty_split_is_an_error():
+def test_empty_split_is_an_error():
     with pytest.raises(DataError, match="empty"):
         FaceTensors(make_split([]), 16)

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from reader_trees import picture, text
+from reader_trees import write_image, write_text
 
 from ke2nt.datasets.check import check_dataset
 from ke2nt.datasets.duplicates import NEAR_BITS, difference_hash, find_near_pairs
@@ -21,7 +21,7 @@ def root(tmp_path):
     for split in ("train", "test"):
         for name in ("happiness", "sadness"):
             for i in range(2):
-                picture(tmp_path / split / name / f"{i}.png", seed, 32)
+                write_image(tmp_path / split / name / f"{i}.png", seed, 32)
                 seed += 1
     return tmp_path
 
@@ -31,7 +31,7 @@ def check(root, **options):
     return report, {finding.kind: finding for finding in report.findings}
 
 
-def test_a_good_dataset_has_no_finding(root):
+def test_good_dataset_has_no_findings(root):
     report, findings = check(root, near=True)
     assert findings == {}
     assert report.usable
@@ -40,11 +40,12 @@ def test_a_good_dataset_has_no_finding(root):
 
 
 def test_unreadable_and_blank_images(root):
-    text(root / "train/sadness/broken.png", "no image")
-    text(root / "train/sadness/empty.jpg", "")
+    write_text(root / "train/sadness/broken.png", "no image")
+    write_text(root / "train/sadness/empty.jpg", "")
     Image.new("RGB", (8, 8), "black").save(root / "test/happiness/black.png")
     report, findings = check(root)
     broken = findings["unreadable"]
+
     assert broken.level == "warning"
     assert broken.count == 2
     assert broken.examples[0].startswith("train: train/sadness/broken.png (content that is no")
@@ -54,17 +55,18 @@ def test_unreadable_and_blank_images(root):
     assert not report.clean
 
 
-def test_a_split_without_any_readable_image_is_an_error(root):
+def test_split_without_any_readable_image_is_an_error(root):
     for path in (root / "test").rglob("*.png"):
         path.write_bytes(b"")
     report, findings = check(root)
+
     assert findings["unreadable"].level == "error"
     assert report.findings[0].level == "error"
     assert not report.usable
     assert check(root, splits=["train"])[0].usable
 
 
-def test_the_same_pixels_are_found_in_any_file_format(root):
+def test_duplicates_are_found_across_file_formats(root):
     original = Image.open(root / "train/happiness/0.png")
     original.save(root / "test/happiness/copy.bmp")
     original.save(root / "train/sadness/copy.tif")
@@ -73,13 +75,14 @@ def test_the_same_pixels_are_found_in_any_file_format(root):
         "train: train/happiness/0.png = train: train/sadness/copy.tif"
         " = test: test/happiness/copy.bmp"
     )
+
     for kind in ("duplicates_across_splits", "conflicting_labels", "duplicates_within_split"):
         assert findings[kind].count == 1
         assert findings[kind].examples == (line,)
     assert all(finding.hint.endswith(".") for finding in report.findings)
 
 
-def test_a_copy_in_one_class_of_one_split_is_only_a_note(root):
+def test_copy_within_a_class_is_only_a_note(root):
     Image.open(root / "train/happiness/0.png").save(root / "train/happiness/copy.png")
     report, findings = check(root)
     assert set(findings) == {"duplicates_within_split"}
@@ -90,9 +93,10 @@ def test_missing_images_and_subjects_in_two_splits(root):
     rows = ["path,label,split,subject"]
     rows += ["train/happiness/0.png,happy,train,p", "train/sadness/0.png,sad,train,q"]
     rows += ["test/happiness/0.png,happy,test,p", "test/sadness/absent.png,sad,test,r"]
-    text(root / "manifest.csv", "\n".join(rows))
+    write_text(root / "manifest.csv", "\n".join(rows))
     report = check_dataset(Manifest(root), quiet=True)
     findings = {finding.kind: finding for finding in report.findings}
+
     assert findings["missing"].examples == ("test: test/sadness/absent.png",)
     assert findings["missing"].level == "warning"
     assert findings["subject_leakage"].examples == ("p: test, train",)
@@ -103,17 +107,18 @@ def test_missing_images_and_subjects_in_two_splits(root):
 
 def test_absent_classes_and_imbalance(root):
     for i in range(30):
-        picture(root / "train/happiness" / f"more{i}.png", 100 + i)
+        write_image(root / "train/happiness" / f"more{i}.png", 100 + i)
     for path in (root / "test/sadness").iterdir():
         path.unlink()
     findings = check(root)[1]
+
     assert findings["absent_class"].message == "test has no samples of sadness"
     assert findings["imbalance"].level == "note"
     assert findings["imbalance"].message.startswith("train has 16 times")
     assert findings["imbalance"].examples == ("happiness 32", "sadness 2")
 
 
-def test_near_duplicates_only_when_asked(root):
+def test_near_duplicates_only_on_request(root):
     smooth = np.asarray(
         Image.fromarray(
             np.random.default_rng(5).integers(0, 256, (6, 6, 3), dtype=np.uint8)
@@ -122,7 +127,9 @@ def test_near_duplicates_only_when_asked(root):
     Image.fromarray(smooth).save(root / "train/sadness/x.png")
     brighter = np.clip(smooth.astype(int) * 0.8 + 20, 0, 255).astype(np.uint8)
     Image.fromarray(brighter).resize((80, 80)).save(root / "test/sadness/x.jpg", quality=85)
+
     assert check(root)[1] == {}
+
     near = check(root, near=True)[1]["near_duplicates"]
     assert near.level == "warning"
     assert near.examples == ("train: train/sadness/x.png ≈ test: test/sadness/x.jpg",)
@@ -140,6 +147,7 @@ def test_near_pairs_equal_a_comparison_of_all_with_all():
         for j in range(i + 1, 60)
         if (bits[i] != bits[j]).sum() <= NEAR_BITS
     ]
+
     assert len(expected) == 24
     assert find_near_pairs([np.packbits(row).tobytes() for row in bits]) == expected
     assert find_near_pairs([]) == []

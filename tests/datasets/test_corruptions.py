@@ -1,4 +1,4 @@
-"""Corruptions: what each does to pixels, the same each time, through every door of the readers."""
+"""Corruptions: effect on pixels, determinism, and the reader that applies them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from reader_trees import picture
+from reader_trees import write_image
 
 from ke2nt.banks.split_digest import split_digest
 from ke2nt.data.corruption import KINDS, LONGEST_SIDE, SEVERITIES, Corruption, corrupt
@@ -30,7 +30,7 @@ def folder(tmp_path):
     for split in ("train", "val"):
         for seed, name in enumerate(("anger", "happiness")):
             for i in range(3):
-                picture(tmp_path / "faces" / split / name / f"{i}.png", 10 * seed + i, 20)
+                write_image(tmp_path / "faces" / split / name / f"{i}.png", 10 * seed + i, 20)
     return tmp_path / "faces"
 
 
@@ -48,7 +48,7 @@ def test_each_severity_is_worse_than_the_one_before(face, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_same_picture_each_time_and_another_for_another_seed(face, kind):
+def test_result_depends_on_the_seed(face, kind):
     first, again, other = (Corruption(kind, 3, seed)(face) for seed in (1, 1, 2))
     assert first.dtype == np.uint8
     assert first.shape == face.shape
@@ -59,14 +59,14 @@ def test_the_same_picture_each_time_and_another_for_another_seed(face, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("shape", [(1, 1), (3, 40), (48, 48)])
-def test_gray_pictures_of_any_shape_stay_gray(kind, shape):
+def test_gray_images_of_any_shape_stay_gray(kind, shape):
     gray = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     changed = Corruption(kind, 5, 0)(np.repeat(gray[:, :, None], 3, axis=2))
     assert changed.shape == (*shape, 3)
     assert (changed == changed[:, :, :1]).all()
 
 
-def test_large_pictures_are_shrunk_first():
+def test_large_images_are_shrunk_first():
     pixels = np.zeros((200, 448, 3), np.uint8)
     assert Corruption("contrast", 1, 0)(pixels).shape == (50, LONGEST_SIDE, 3)
 
@@ -88,7 +88,7 @@ def test_gaussian_blur_against_a_slow_sum():
         assert found[row, column, channel] == pytest.approx(total / weight, abs=0.51)
 
 
-def test_noise_has_the_strength_that_is_named():
+def test_noise_has_the_documented_strength():
     gray = np.full((112, 112, 3), 128, np.uint8)
     noisy = Corruption("gaussian_noise", 2, 0)(gray)[:, :, 0] / 255
     assert noisy.std() == pytest.approx(0.08, rel=0.05)
@@ -97,15 +97,19 @@ def test_noise_has_the_strength_that_is_named():
     assert shot.mean() == pytest.approx(128 / 255, abs=0.005)
 
 
-def test_contrast_light_and_cover_have_the_strength_that_is_named(face):
+def test_contrast_light_and_cover_have_the_documented_strength(face):
     flat = Corruption("contrast", 5, 0)(face).astype(float)
     assert flat.std(axis=(0, 1)) == pytest.approx(0.05 * face.std(axis=(0, 1)), abs=0.3)
     assert flat.mean(axis=(0, 1)) == pytest.approx(face.mean(axis=(0, 1)), abs=0.6)
+
     white = np.full((112, 112, 3), 255, np.uint8)
     dark = Corruption("low_light", 2, 0)(white)[:, :, 0].mean() / 255
+
     assert dark == pytest.approx(1.055 * 0.25 ** (1 / 2.4) - 0.055, abs=0.01)
+
     covered = (Corruption("occlusion", 4, 0)(white) != 255).any(axis=2)
     assert covered.mean() == pytest.approx(0.3, abs=0.01)
+
     rows, columns = np.nonzero(covered)
     assert covered[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1].all()
 
@@ -114,40 +118,45 @@ def test_motion_blur_keeps_light_and_goes_one_way():
     dot = np.zeros((64, 64, 3), np.uint8)
     dot[32, 32] = 255
     trail = Corruption("motion_blur", 3, 5)(dot)[:, :, 0].astype(float)
+
     assert trail.sum() == pytest.approx(255, rel=0.1)
+
     columns = np.nonzero(trail)[1]
     assert columns.min() < 32 < columns.max() + 1
     assert np.ptp(columns) >= 3
 
 
-def test_low_resolution_is_what_a_smaller_picture_keeps():
+def test_low_resolution_loses_detail():
     board = np.indices((64, 64)).sum(axis=0) % 2 * 255
     board = np.repeat(board[:, :, None], 3, axis=2).astype(np.uint8)
     assert Corruption("low_resolution", 3, 0)(board).std() < 40 < board.std()
 
 
-def test_jpeg_is_that_of_pillow(face, tmp_path):
+def test_jpeg_equals_pillow(face, tmp_path):
     Image.fromarray(face).save(tmp_path / "x.jpg", quality=25)
     assert np.array_equal(Corruption("jpeg", 5, 0)(face), decode(tmp_path / "x.jpg"))
 
 
-def test_the_reader_changes_pictures_and_nothing_else(folder):
+def test_reader_changes_pixels_only(folder):
     plain = get_reader("folder", folder).load("val")
     reader = get_reader("corruptions", folder, of="folder", kind="gaussian_noise", severity=2)
     worse = reader.load("val")
+
     assert reader.splits == ("train", "val")
     assert reader.classes == plain.classes == worse.classes
     assert worse.dataset == "folder gaussian_noise 2"
     assert [(s.name, s.label) for s in worse.samples] == [(s.name, s.label) for s in plain.samples]
+
     pixels = [decode(s.source) for s in worse.samples]
     assert not np.array_equal(pixels[0], decode(plain.samples[0].source))
+
     for split in (reader.load("val"), worse.subset([3])):  # whatever is around a picture
         last = split.samples[-1]
         position = [s.name for s in worse.samples].index(last.name)
         assert np.array_equal(decode(last.source), pixels[position])
 
 
-def test_options_reach_the_other_reader(folder):
+def test_options_reach_the_wrapped_reader(folder):
     options = {"of": "folder", "kind": "jpeg", "classes": "happiness,anger"}
     assert get_reader("corruptions", folder, **options).classes == ("happiness", "anger")
     with pytest.raises(DataError, match="folder has no option 'severty'"):
@@ -165,20 +174,21 @@ def test_options_reach_the_other_reader(folder):
         ({"of": "folder", "severity": True}, "expected int; found True"),
     ],
 )
-def test_wrong_options_are_named(folder, options, words):
+def test_errors_name_the_option(folder, options, words):
     with pytest.raises(DataError, match=words):
         get_reader("corruptions", folder, **options)
 
 
-def test_a_wrong_folder_is_named(tmp_path):
+def test_error_names_the_wrapped_dataset(tmp_path):
     with pytest.raises(LayoutError, match="layout of folder"):
         get_reader("corruptions", tmp_path, of="folder", kind="jpeg")
 
 
-def test_mixed_gives_each_picture_one_kind(face):
+def test_mixed_gives_each_image_one_kind(face):
     samples = tuple(FaceSample(f"{i}.png", face, 0) for i in range(60))
     split = FaceSplit("x", "test", ("neutral",), samples)
     kinds = [s.source.change.kind for s in corrupt(split, "mixed", 3).samples]
+
     assert set(kinds) == set(KINDS)
     assert kinds == [s.source.change.kind for s in corrupt(split, "mixed", 5).samples]
     with pytest.raises(DataError, match="changed already"):
@@ -186,14 +196,17 @@ def test_mixed_gives_each_picture_one_kind(face):
 
 
 @pytest.mark.parametrize(("memory", "workers"), [("ram", 2), ("lazy", 0), ("lazy", 2)])
-def test_batches_and_broken_pictures(folder, memory, workers):
+def test_batches_and_broken_images(folder, memory, workers):
     (folder / "val" / "anger" / "1.png").write_bytes(b"broken")
     split = get_reader("corruptions", folder, of="folder", kind="gaussian_noise").load("val")
     images = FaceTensors(split, 16, memory=memory, workers=workers)
     batches = list(images.batches(4))
+
     assert list(images.failed) == ["val/anger/1.png"]
+
     found = torch.cat([batch.pixels for batch in batches])
     assert found.shape == (5, 3, 16, 16)
+
     first = decode(split.samples[0].source, size=16)
     assert np.array_equal(found[0].numpy(), first.transpose(2, 0, 1))
     with pytest.raises(ImageReadError, match=r"1\.png"):
@@ -203,12 +216,17 @@ def test_batches_and_broken_pictures(folder, memory, workers):
 def test_info_packing_and_digests(folder, tmp_path):
     reader = get_reader("corruptions", folder, of="folder", kind="jpeg", severity=5)
     facts = dataset_info(reader)["splits"]["val"]
+
     assert (facts["samples"], facts["images_missing"], facts["image_size"]) == (6, 0, [20, 20])
+
     pack_dataset(reader, tmp_path / "packed", 20, splits=["val"], quiet=True)
     packed = get_reader("packed", tmp_path / "packed").load("val")
     split = reader.load("val")
+
     for a, b in zip(packed.samples, split.samples, strict=True):
         assert np.array_equal(decode(a.source), decode(b.source))
+
+    # The plain dataset and every severity have digests of their own
     digests = {
         split_digest(s, tmp_path)
         for s in (
@@ -217,6 +235,7 @@ def test_info_packing_and_digests(folder, tmp_path):
             get_reader("corruptions", folder, of="folder", kind="jpeg", severity=4).load("val"),
         )
     }
+
     assert len(digests) == 3
     assert split_digest(reader.load("val"), tmp_path) in digests
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from command_line import run_ke2nt
-from reader_trees import picture
+from reader_trees import write_image
 
 from ke2nt.data.sample import FaceSample, FaceSplit
 from ke2nt.datasets.base import Reader
@@ -71,7 +71,7 @@ def diary(tmp_path, monkeypatch):
     for i in range(24):
         split = "train" if i < 16 else "val"
         lines.append(f"{split}/{i}.png,{i % 2}")
-        picture(tmp_path / "photos" / split / f"{i}.png", seed=i, size=32)
+        write_image(tmp_path / "photos" / split / f"{i}.png", seed=i, size=32)
     (tmp_path / "photos" / "diary.txt").write_text("\n".join(lines))
 
     (tmp_path / "diary_readers.py").write_text(MODULE)
@@ -88,6 +88,7 @@ def test_every_reader_is_a_reader():
 def test_a_reader_or_one_of_its_splits():
     reader = load_dataset("drawn", count=24, size=16)
     assert isinstance(reader, DrawnReader)
+
     split = load_dataset("drawn", split="val", count=24, size=16)
     assert isinstance(split, FaceSplit)
     assert [s.name for s in split.samples] == [s.name for s in reader.load("val").samples]
@@ -162,7 +163,9 @@ def test_dotted_path_in_training_and_evaluation(diary):
         "optim: {epochs: 1, batch_size: 8, warmup_epochs: 0}\n"
     )
     done = run_ke2nt("train", "tiny.yaml", "--out", "run", "--json", cwd=diary)
+
     assert done.returncode == 0, done.stderr
+
     words = ["--dataset", "diary_readers.Diary", "--root", "photos", "--split", "val", "--json"]
     scored = run_ke2nt("evaluate", "run", *words, cwd=diary)
     assert scored.returncode == 0, scored.stderr
@@ -170,6 +173,7 @@ def test_dotted_path_in_training_and_evaluation(diary):
 
 
 def test_old_names_of_the_hooks(tmp_path):
+    # The warnings come when the class is defined
     with pytest.warns(RenamedWarning) as warned:
 
         class Old(Reader):
@@ -190,6 +194,7 @@ def test_old_names_of_the_hooks(tmp_path):
     ]
     with pytest.raises(LayoutError):
         Old(tmp_path)
+
     (tmp_path / "old.txt").touch()
     assert len(Old(tmp_path).load("all")) == 1
 

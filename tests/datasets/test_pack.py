@@ -1,4 +1,4 @@
-"""Packed datasets: the same samples and pixels, read without decoding; damage is named."""
+"""Packed datasets: same samples and pixels without decoding; clear errors for damage."""
 
 from __future__ import annotations
 
@@ -43,23 +43,30 @@ def packed(manifest, tmp_path):
     return get_reader("packed", tmp_path / "packed")
 
 
-def test_samples_and_pixels_are_those_of_the_dataset(manifest, packed):
+def test_samples_equal_the_dataset(manifest, packed):
     assert packed.splits == manifest.splits == ("train", "val")
     assert packed.classes == manifest.classes
+
+    # One image cannot be read, all others keep their annotations
     for name in packed.splits:
-        before, after = manifest.load(name), packed.load(name)
-        assert after.dataset == "manifest"
-        kept = [s for s in before.samples if s.name != "3.png"]
-        assert len(after) == len(kept) == (7 if name == "train" else 4)
-        for old, new in zip(kept, after.samples, strict=True):
-            facts = ("name", "label", "distribution", "subject")
-            assert [getattr(old, f) for f in facts] == [getattr(new, f) for f in facts]
+        samples = [s for s in manifest.load(name).samples if s.name != "3.png"]
+        split = packed.load(name)
+        assert split.dataset == "manifest"
+        assert len(split) == len(samples) == (7 if name == "train" else 4)
+        for old, new in zip(samples, split.samples, strict=True):
+            fields = ("name", "label", "distribution", "subject")
+            assert [getattr(old, f) for f in fields] == [getattr(new, f) for f in fields]
             assert dict(old.attributes) == dict(new.attributes)
-        for memory in ("ram", "lazy"):
-            first = FaceTensors(before, 20, memory=memory, workers=0)
-            second = FaceTensors(after, 20, memory=memory, workers=0)
-            ours = torch.cat([b.pixels for b in second.batches(3)])
-            assert torch.equal(torch.cat([b.pixels for b in first.batches(3)]), ours)
+
+
+@pytest.mark.parametrize("memory", ["ram", "lazy"])
+@pytest.mark.parametrize("name", ["train", "val"])
+def test_pixels_equal_the_dataset(manifest, packed, name, memory):
+    decoded, mapped = (
+        torch.cat([b.pixels for b in FaceTensors(split, 20, memory=memory, workers=0).batches(3)])
+        for split in (manifest.load(name), packed.load(name))
+    )
+    assert torch.equal(decoded, mapped)
 
 
 def test_another_size_is_resized_from_the_packed_one(packed):
@@ -72,6 +79,7 @@ def test_another_size_is_resized_from_the_packed_one(packed):
 def test_parts_of_a_packed_split_keep_their_rows(packed):
     part = hold_out(packed.load("val"), ["anger"]).subset([1])
     (batch,) = FaceTensors(part, 20, memory="lazy").batches(4)
+
     assert part.samples[0].name == "11.png"
     assert np.array_equal(
         batch.pixels[0].permute(1, 2, 0).numpy(), np.load(packed.root / "val.npy")[3]
@@ -89,27 +97,28 @@ def anonymous_memory() -> int:
     return 1024 * int(line.split()[1])
 
 
-def test_a_pack_as_large_as_affectnet_is_not_held_in_memory(packed):
-    rows, seen = 290_000, 1_500  # 11 GB, nearly all of it a hole in the file
+def test_pack_as_large_as_affectnet_is_not_held_in_memory(packed):
+    rows, count = 290_000, 1_500  # 11 GB, nearly all of it a hole in the file
     path = packed.root / "train.npy"
     shape = (rows, 112, 112, 3)
     array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
-    places = [rows // seen * i for i in range(seen)]
+    places = [rows // count * i for i in range(count)]
     array[places[-1]] = 7
     del array
     facts = json.loads((packed.root / "train.json").read_text())
-    columns = {key: [None] * seen for key in ("sources", "distributions", "subjects")}
-    columns |= {"rows": places, "names": [str(i) for i in range(seen)], "labels": [0] * seen}
+    columns = {key: [None] * count for key in ("sources", "distributions", "subjects")}
+    columns |= {"rows": places, "names": [str(i) for i in range(count)], "labels": [0] * count}
     facts |= {**columns, "attributes": {}}
     (packed.root / "train.json").write_text(json.dumps(facts))
     split = get_reader("packed", packed.root).load("train")
     before = anonymous_memory()
     faces = FaceTensors(split, 112, memory="lazy")
-    order = torch.randperm(seen, generator=torch.Generator().manual_seed(0))
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
     last = 0
     for batch in faces.batches(64, order=order):
         last += int((batch.pixels[:, 0, 0, 0] == 7).sum())
         assert anonymous_memory() - before < 50 * 2**20
+
     assert last == 1
     assert path.stat().st_size > 10 * 2**30
 
@@ -136,7 +145,7 @@ def test_unreadable_images_are_named(manifest, tmp_path):
         lambda root: np.save(root / "val.npy", np.zeros((4, 20, 20, 3))),
     ],
 )
-def test_damage_is_one_clear_error(packed, damage):
+def test_damage_is_a_clear_error(packed, damage):
     damage(packed.root)
     with pytest.raises(DataError, match="packed split is damaged"):
         get_reader("packed", packed.root)
@@ -147,7 +156,7 @@ def change(root, key, value):
     (root / "val.json").write_text(json.dumps({**facts, key: value}))
 
 
-def test_the_command_packs_and_the_reader_is_listed(manifest, tmp_path):
+def test_pack_command(manifest, tmp_path):
     out = tmp_path / "out"
     command = ["data", "pack", "manifest", manifest.root]
     done = run_ke2nt(*command, "--out", out, "--size", "16", "--json")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from reader_trees import picture, text
+from reader_trees import write_image, write_text
 
 from ke2nt.datasets.affectnet import AffectNet7, AffectNet8
 from ke2nt.datasets.catalog import get_reader
@@ -28,10 +28,10 @@ def row(code, name=None):
 def csv_root(tmp_path):
     root = tmp_path / "affectnet"
     lists = root / "Manually_Annotated_file_lists"
-    text(lists / "training.csv", "\n".join([HEADER, *(row(code) for code in range(11))]))
-    text(lists / "validation.csv", "\n".join([HEADER, row(6), row(7)]))
+    write_text(lists / "training.csv", "\n".join([HEADER, *(row(code) for code in range(11))]))
+    write_text(lists / "validation.csv", "\n".join([HEADER, row(6), row(7)]))
     for code in range(11):
-        picture(root / "Manually_Annotated_Images" / str(code) / f"{code}.jpg", code)
+        write_image(root / "Manually_Annotated_Images" / str(code) / f"{code}.jpg", code)
     return root
 
 
@@ -40,7 +40,7 @@ def npy_root(tmp_path):
     root = tmp_path / "affectnet"
     for split, codes in (("train_set", range(11)), ("val_set", (6, 7))):
         for number, code in enumerate(codes, start=5):
-            picture(root / split / "images" / f"{number}.jpg", number)
+            write_image(root / split / "images" / f"{number}.jpg", number)
             folder = root / split / "annotations"
             folder.mkdir(exist_ok=True)
             stored = [np.array(str(code)), np.int64(code), np.array([float(code)])][number % 3]
@@ -56,6 +56,7 @@ def test_both_layouts(request, layout, kind):
     reader = kind(request.getfixturevalue(layout))
     count = len(reader.classes)
     train, val = reader.load("train"), reader.load("val")
+
     assert train.dataset == f"affectnet{count}"
     assert [train.classes[s.label] for s in train.samples] == list(CODES.values())[:count]
     assert [val.classes[s.label] for s in val.samples] == ["anger", "contempt"][: count - 6]
@@ -75,7 +76,7 @@ def test_annotations_are_in_the_order_of_their_numbers(npy_root):
     assert names == [str(n) for n in range(5, 13)]
 
 
-def test_only_the_splits_that_are_there(csv_root):
+def test_only_existing_splits_are_listed(csv_root):
     (csv_root / "Manually_Annotated_file_lists" / "training.csv").unlink()
     reader = AffectNet8(csv_root)
     assert reader.splits == ("val",)
@@ -85,14 +86,14 @@ def test_only_the_splits_that_are_there(csv_root):
 
 def test_missing_images_and_windows_paths(csv_root):
     lists = csv_root / "Manually_Annotated_file_lists"
-    text(lists / "validation.csv", f"{HEADER}\r\n{row(6).replace('/', chr(92))}\r\n")
+    write_text(lists / "validation.csv", f"{HEADER}\r\n{row(6).replace('/', chr(92))}\r\n")
     assert AffectNet8(csv_root).load("val").samples[0].source.is_file()
-    text(lists / "validation.csv", f"{HEADER}\n{row(6, 'absent.jpg')}\n")
+    write_text(lists / "validation.csv", f"{HEADER}\n{row(6, 'absent.jpg')}\n")
     with pytest.raises(LayoutError, match=r"absent\.jpg"):
         AffectNet8(csv_root).load("val")
 
 
-def test_image_without_a_file_is_kept_to_be_counted(npy_root):
+def test_missing_image_stays_in_the_split(npy_root):
     (npy_root / "train_set/images/6.jpg").unlink()
     train = AffectNet8(npy_root).load("train")
     assert len(train) == 8
@@ -108,13 +109,13 @@ def test_image_without_a_file_is_kept_to_be_counted(npy_root):
     ],
 )
 def test_damaged_lists(csv_root, line, reason):
-    text(csv_root / "Manually_Annotated_file_lists/validation.csv", f"{HEADER}\n{line}\n")
+    write_text(csv_root / "Manually_Annotated_file_lists/validation.csv", f"{HEADER}\n{line}\n")
     with pytest.raises(DataError, match=reason):
         AffectNet8(csv_root).index("val")
 
 
-def test_a_list_without_its_header(csv_root):
-    text(csv_root / "Manually_Annotated_file_lists/validation.csv", row(6))
+def test_list_without_a_header(csv_root):
+    write_text(csv_root / "Manually_Annotated_file_lists/validation.csv", row(6))
     with pytest.raises(DataError, match="'subDirectory_filePath' is missing"):
         AffectNet8(csv_root).index("val")
 
@@ -133,7 +134,7 @@ def test_damaged_annotation_files(npy_root, value):
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_any_annotation_bytes_read_or_give_an_error_of_ours(npy_root, data):
+def test_fuzzed_annotations_raise_only_ke2nt_errors(npy_root, data):
     path = npy_root / "val_set/annotations/5_exp.npy"
     np.save(path, np.int64(6))
     content = bytearray(path.read_bytes())

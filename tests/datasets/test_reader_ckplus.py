@@ -5,7 +5,7 @@ import contextlib
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from reader_trees import ckplus, text
+from reader_trees import write_ckplus, write_text
 
 from ke2nt.datasets.ckplus import CKPlus
 from ke2nt.errors import DataError, Ke2ntError, LayoutError
@@ -23,7 +23,7 @@ SEQUENCES = {
 
 @pytest.fixture
 def root(tmp_path):
-    return ckplus(tmp_path / "ck", SEQUENCES)
+    return write_ckplus(tmp_path / "ck", SEQUENCES)
 
 
 def faces(split):
@@ -48,7 +48,7 @@ def test_last_three_frames_and_the_first_as_neutral(root):
     assert split.classes == DATASET_LABELS["ckplus"]
 
 
-def test_without_neutral_the_label_set_has_none(root):
+def test_label_set_without_neutral(root):
     split = CKPlus(root, neutral=False).load("all")
     assert split.classes == DATASET_LABELS["ckplus"][1:]
     assert faces(split) == [f for f in faces(CKPlus(root).load("all")) if f[1] != "neutral"]
@@ -82,16 +82,16 @@ def test_folder_variants(root):
     assert faces(CKPlus(root).load("all")) == expected
 
 
-def test_mac_and_stray_files_are_passed_over(root):
+def test_mac_and_stray_files_are_ignored(root):
     expected = CKPlus(root).load("all")
     for place in ("", "/S005", "/S005/001"):
-        text(root / f"cohn-kanade-images{place}/.DS_Store", b"\0")
-        text(root / f"Emotion{place}/.DS_Store", b"\0")
-    text(root / "cohn-kanade-images/S005/001/._S005_001_00000001.png", b"\0")
+        write_text(root / f"cohn-kanade-images{place}/.DS_Store", b"\0")
+        write_text(root / f"Emotion{place}/.DS_Store", b"\0")
+    write_text(root / "cohn-kanade-images/S005/001/._S005_001_00000001.png", b"\0")
     assert CKPlus(root).load("all") == expected
 
 
-def test_sequence_without_frames_is_kept_to_be_counted(root):
+def test_sequence_without_frames_stays_in_the_split(root):
     for path in (root / "cohn-kanade-images/S010/001").iterdir():
         path.unlink()
     split = CKPlus(root).load("all")
@@ -102,11 +102,12 @@ def test_sequence_without_frames_is_kept_to_be_counted(root):
 def test_damaged_labels(root):
     path = root / "Emotion/S005/001/S005_001_00000006_emotion.txt"
     for content in ("9", "2.5", "fear", "", "nan"):
-        text(path, content)
+        write_text(path, content)
         with pytest.raises(DataError, match=r"S005_001_00000006_emotion\.txt"):
             CKPlus(root).load("all")
-    text(path, "3.0")
-    text(path.with_name("S005_001_00000007_emotion.txt"), "3.0")
+    write_text(path, "3.0")
+    write_text(path.with_name("S005_001_00000007_emotion.txt"), "3.0")
+
     with pytest.raises(DataError, match="more than one label"):
         CKPlus(root).load("all")
 
@@ -119,7 +120,7 @@ def test_damaged_labels(root):
 @settings(
     max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_any_label_file_reads_or_gives_an_error_of_ours(root, content):
+def test_fuzzed_labels_raise_only_ke2nt_errors(root, content):
     (root / "Emotion/S005/001/S005_001_00000006_emotion.txt").write_bytes(content)
     with contextlib.suppress(Ke2ntError):
         CKPlus(root).load("all")

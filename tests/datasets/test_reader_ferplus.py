@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from reader_trees import VOTE_COLUMNS, ferplus, text
+from reader_trees import VOTE_COLUMNS, write_ferplus, write_text
 
 from ke2nt.datasets.catalog import get_reader
 from ke2nt.datasets.ferplus import RULES, FERPlus, label_from_votes
@@ -31,7 +31,7 @@ ROWS = [
 
 @pytest.fixture
 def root(tmp_path):
-    return ferplus(tmp_path / "ferplus", ROWS)
+    return write_ferplus(tmp_path / "ferplus", ROWS)
 
 
 def labels(reader, split):
@@ -57,12 +57,14 @@ def test_distribution_drops_single_votes_under_majority_only(root):
 
 
 @given(st.lists(st.integers(0, 10), min_size=10, max_size=10))
-def test_rules_against_their_words(votes):
+def test_rules_against_a_slow_oracle(votes):
     """Each rule restated as a search over candidates."""
     kept = [v if v > 1 else 0 for v in votes]
     winners = [i for i in range(8) if kept[i] / max(sum(kept), 1) > 0.5]
     verdict = label_from_votes(votes, "majority")
+
     assert (None if verdict is None else [verdict[0]]) == (winners or None)
+
     for rule, columns in (("plurality10", 10), ("plurality8", 8)):
         best = max(range(columns), key=lambda i: (votes[i], -i))
         expected = best if best < 8 and votes[best] > 0 else None
@@ -73,7 +75,7 @@ def test_rules_against_their_words(votes):
 
 
 def test_rows_of_the_same_image_stay_apart(tmp_path):
-    root = ferplus(tmp_path, [ROWS[0], ROWS[0], ROWS[0]])
+    root = write_ferplus(tmp_path, [ROWS[0], ROWS[0], ROWS[0]])
     names = [sample.name for sample in FERPlus(root).load("train").samples]
     assert names == [f"FER2013Train/a.png{suffix}" for suffix in ("", "#2", "#3")]
 
@@ -89,6 +91,7 @@ def test_byte_order_mark_windows_line_ends_and_blank_lines(root):
 def test_split_without_its_images(root):
     (root / "FER2013Valid" / "e.png").unlink()
     reader = FERPlus(root)
+
     assert len(reader.index("val")) == 1
     with pytest.raises(LayoutError, match=r"FER2013Valid/e\.png"):
         reader.load("val")
@@ -98,13 +101,13 @@ def test_split_without_its_images(root):
         reader.load("valid")
 
 
-def test_a_single_missing_image_does_not_stop_a_split(tmp_path):
-    root = ferplus(tmp_path, [ROWS[0], ROWS[0].replace("a.png", "z.png")])
+def test_single_missing_image_does_not_stop_a_split(tmp_path):
+    root = write_ferplus(tmp_path, [ROWS[0], ROWS[0].replace("a.png", "z.png")])
     (root / "FER2013Train" / "z.png").unlink()
     assert len(FERPlus(root).load("train")) == 2
 
 
-def test_wrong_layout_shows_what_is_expected_and_found(root, tmp_path):
+def test_layout_error_shows_expected_and_found(root, tmp_path):
     with pytest.raises(LayoutError) as caught:
         FERPlus(root / "FER2013Train")
     assert "fer2013new.csv | FER2013Train" in str(caught.value)
@@ -116,6 +119,7 @@ def test_wrong_layout_shows_what_is_expected_and_found(root, tmp_path):
         FERPlus(tmp_path / "absent")
     with pytest.raises(LayoutError, match="found a file"):
         FERPlus(root / "fer2013new.csv")
+
     (tmp_path / "void").mkdir()
     with pytest.raises(LayoutError, match="an empty folder"):
         FERPlus(tmp_path / "void")
@@ -133,13 +137,13 @@ def test_wrong_layout_shows_what_is_expected_and_found(root, tmp_path):
     ],
 )
 def test_damaged_rows_name_their_line(root, row, reason):
-    text(root / "fer2013new.csv", f"Usage,Image name,{VOTE_COLUMNS}\n{ROWS[0]}\n{row}\n")
+    write_text(root / "fer2013new.csv", f"Usage,Image name,{VOTE_COLUMNS}\n{ROWS[0]}\n{row}\n")
     with pytest.raises(DataError, match=reason):
         FERPlus(root).index("train")
 
 
-def test_missing_column_is_named_with_the_nearest(root):
-    text(root / "fer2013new.csv", f"Usage,Image nam,{VOTE_COLUMNS}\n")
+def test_missing_column_error_suggests_the_nearest_name(root):
+    write_text(root / "fer2013new.csv", f"Usage,Image nam,{VOTE_COLUMNS}\n")
     with pytest.raises(DataError, match=r"'Image name' is missing.*Did you mean 'Image nam'"):
         FERPlus(root).index("train")
 
@@ -168,7 +172,7 @@ def test_unknown_rule_and_option(root):
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_any_votes_file_reads_or_gives_an_error_of_ours(root, content, headed):
+def test_fuzzed_votes_raise_only_ke2nt_errors(root, content, headed):
     header = f"Usage,Image name,{VOTE_COLUMNS}\n".encode() if headed else b""
     (root / "fer2013new.csv").write_bytes(header + content)
     with contextlib.suppress(Ke2ntError):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from reader_trees import picture, text
+from reader_trees import write_image, write_text
 
 from ke2nt.data.images import decode
 from ke2nt.datasets.manifest import Manifest
@@ -21,9 +21,9 @@ def root(tmp_path):
         "a/2.png,neutral,validation,,male,20-39",
         'a/3.png,happiness,train,p1,"x, y",',
     ]
-    text(tmp_path / "manifest.csv", "\n".join(rows))
+    write_text(tmp_path / "manifest.csv", "\n".join(rows))
     for seed in (1, 2, 3):
-        picture(tmp_path / "a" / f"{seed}.png", seed)
+        write_image(tmp_path / "a" / f"{seed}.png", seed)
     return tmp_path
 
 
@@ -31,10 +31,12 @@ def test_columns(root):
     reader = Manifest(root)
     assert reader.splits == ("train", "val")
     assert reader.classes == ("neutral", "happiness")
+
     first, third = reader.load("train").samples
     assert (first.name, first.label, first.subject) == ("a/1.png", 1, "p1")
     assert first.attributes == {"gender": "female"}
     assert third.attributes == {"gender": "x, y"}
+
     second = reader.load("val").samples[0]
     assert second.subject is None
     assert second.attributes == {"gender": "male", "age": "20-39"}
@@ -49,8 +51,9 @@ def test_root_may_be_the_file(root):
 def test_relative_absolute_and_windows_paths(root):
     other = root / "lists" / "manifest.csv"
     paths = ["..\\a\\1.png", "../a/1.png", str(root / "a" / "1.png")]
-    text(other, "\ufeffPath,Label\r\n" + "\r\n".join(f"{p},sad" for p in paths))
+    write_text(other, "\ufeffPath,Label\r\n" + "\r\n".join(f"{p},sad" for p in paths))
     split = Manifest(other).load("all")
+
     assert [s.name for s in split.samples] == [
         "../a/1.png",
         "../a/1.png#2",
@@ -73,8 +76,8 @@ def test_relative_absolute_and_windows_paths(root):
         ("", "'path' is missing.*no header"),
     ],
 )
-def test_faults_are_named(root, content, reason):
-    text(root / "manifest.csv", content)
+def test_errors_name_the_problem(root, content, reason):
+    write_text(root / "manifest.csv", content)
     with pytest.raises(DataError, match=reason) as caught:
         Manifest(root)
     assert "manifest.csv" in str(caught.value)
@@ -103,8 +106,8 @@ def test_no_manifest(tmp_path):
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_any_manifest_reads_or_gives_an_error_of_ours(root, content, headed):
-    text(root / "manifest.csv", ("path,label,split\n" if headed else "") + content)
+def test_fuzzed_manifest_raises_only_ke2nt_errors(root, content, headed):
+    write_text(root / "manifest.csv", ("path,label,split\n" if headed else "") + content)
     with contextlib.suppress(Ke2ntError):
         reader = Manifest(root)
         for split in reader.splits:

@@ -27,13 +27,15 @@ def test_two_runs_draw_equal_pixels():
     assert digest(DrawnFaces(100, seed=5), order) != digest(DrawnFaces(100, seed=6), order)
 
 
-def test_a_sample_does_not_depend_on_the_others():
+def test_samples_are_independent():
     alone = DrawnFaces(100, seed=5).render_sample(37)
     faces = DrawnFaces(100, seed=5)
     for index in (90, 3, 37):
         last = faces.render_sample(index)
+
     assert np.array_equal(alone.image, last.image)
     assert alone.attributes == last.attributes
+
     longer = DrawnFaces(200, seed=5, identities=10).render_sample(37)
     assert np.array_equal(
         longer.image, DrawnFaces(100, seed=5, identities=10).render_sample(37).image
@@ -58,6 +60,7 @@ def test_workers_do_not_change_the_images():
 def test_splits_share_no_identity_and_hold_every_face():
     faces = DrawnFaces(480, seed=1)
     people = {s: {faces.identity_of(i) for i in faces.indices(s)} for s in SPLITS}
+
     assert sum(len(faces.indices(s)) for s in SPLITS) == 480
     assert not people["train"] & people["val"]
     assert not people["train"] & people["test"]
@@ -104,8 +107,10 @@ def test_identities_cover_groups_and_respect_nature():
         assert set(counts) == set(values)
         assert min(counts.values()) > 30
     bearded = [p.attributes for p in people if p.attributes["beard"] != "none"]
+
     assert bearded
     assert all(p["gender"] == "male" and p["age"] != "child" for p in bearded)
+
     old = [p.wrinkles for p in people if p.attributes["age"] == "old"]
     young = [p.wrinkles for p in people if p.attributes["age"] == "child"]
     assert min(old) > max(young)
@@ -114,7 +119,9 @@ def test_identities_cover_groups_and_respect_nature():
 def test_intensity_range():
     faces = DrawnFaces(240, size=16, min_intensity=0.6)
     samples = [faces.render_sample(i) for i in range(64)]
+
     assert all(f.intensity == 0 for f in samples if f.expression == "neutral")
+
     levels = [f.intensity for f in samples if f.expression != "neutral"]
     assert min(levels) >= 0.6
     assert max(levels) <= 1
@@ -143,6 +150,7 @@ def test_reader_draws_the_faces_of_the_set():
     reader = DrawnReader(count=64, size=24, seed=3, style="sketch")
     assert (reader.name, reader.splits) == ("drawn", ("train", "val", "test"))
     assert reader.classes == CANONICAL
+
     split = reader.load("test")
     faces = DrawnFaces(64, size=24, seed=3, styles=("sketch",))
     index = faces.indices("test")[0]

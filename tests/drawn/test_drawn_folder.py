@@ -33,8 +33,11 @@ def rows(out):
 def test_files_hold_the_drawn_faces(written):
     out, _, faces = written
     table = {row["path"]: row for row in rows(out)}
+
     assert len(table) == 48
     assert {str(p.relative_to(out)) for p in out.rglob("*.png")} == set(table)
+
+    # Image, manifest row and masks of every face
     for index in range(48):
         face = faces.render_sample(index, masks=True)
         split = faces.split_of(faces.identity_of(index))
@@ -66,7 +69,9 @@ def test_summary_is_plain_json_and_counts_the_files(written):
 def test_manifest_reader_reads_the_folder(written, split):
     out, summary, faces = written
     loaded = get_reader("manifest", out / "manifest.csv").load(split)
+
     assert len(loaded) == summary["splits"][split]["faces"]
+
     drawn = faces.to_split(split)
     assert [loaded.classes[s.label] for s in loaded.samples] == [
         CANONICAL[s.label] for s in drawn.samples

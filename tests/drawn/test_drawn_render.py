@@ -67,6 +67,7 @@ def test_change_lies_in_the_regions(faces, name):
         regions = (active | neutral).any(axis=0)
         inside.append(delta[regions].sum() / delta.sum())
         area.append(regions.mean())
+
     assert np.mean(area) < 0.35
     assert np.mean(inside) > 0.6
 
@@ -97,12 +98,15 @@ def test_contempt_changes_one_half_of_the_mouth():
 def test_styles_differ_and_keep_the_face(faces):
     images = {style: faces.render_sample(9, style=style).image.astype(float) for style in STYLES}
     names = list(images)
+
     for i, a in enumerate(names):
         for b in names[i + 1 :]:
             assert np.abs(images[a] - images[b]).mean() > 8, (a, b)
+
     spread = images["gray48"].max(axis=2) - images["gray48"].min(axis=2)
     assert spread.max() == 0
     assert images["night"].mean() < 0.65 * images["photo"].mean()
+
     units = {
         style: faces.render_sample(9, style=style).action_units.values.tobytes() for style in STYLES
     }

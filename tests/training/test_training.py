@@ -12,7 +12,7 @@ import signal
 import numpy as np
 import pytest
 import torch
-from reader_trees import ferplus
+from reader_trees import write_ferplus
 from safetensors.torch import load_file
 
 from ke2nt.data.preprocessing import Preprocessing
@@ -318,7 +318,7 @@ def disputed(tmp_path):
     votes.append("0,0,0,0,0,0,0,0,0,10")
     usages = ("Training", "PublicTest")
     rows = [f"{usage},{usage}{i}.png,{v}" for usage in usages for i, v in enumerate(votes)]
-    root = ferplus(tmp_path / "fer", rows)
+    root = write_ferplus(tmp_path / "fer", rows)
     return ["data.name=ferplus", f"data.root={root}", "data.options={rule: majority}"]
 
 
