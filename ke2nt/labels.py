@@ -66,6 +66,7 @@ DATASET_LABELS: Mapping[str, tuple[str, ...]] = {
     "drawn": CANONICAL,
 }
 
+# Spelling in a dataset, a folder or a prompt → canonical name
 _SYNONYMS: Mapping[str, str] = {
     "neutral": "neutral",
     "calm": "neutral",

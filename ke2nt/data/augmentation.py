@@ -19,6 +19,7 @@ from ke2nt.data.constants import device_constant
 
 __all__ = ["BatchAugmentation", "Draws"]
 
+# Largest ratio of height to width of an erased rectangle, and of width to height
 _MAX_ASPECT = 3.3
 
 
@@ -140,6 +141,7 @@ class BatchAugmentation:
             return images
         brightness = draws.brightness.view(-1, 1, 1, 1)
         factor = draws.contrast.view(-1, 1, 1, 1) * brightness
+        # (B, 1, 1, 1) mean over pixels and channels
         mean = images.mean(dim=(1, 2, 3), keepdim=True)
 
         # ((x − mean) · contrast + mean) · brightness, in one pass over the pixels
@@ -148,6 +150,7 @@ class BatchAugmentation:
     def _erase(self, images: Tensor, draws: Draws) -> Tensor:
         if not self.config.erase:
             return images
+        # (B, 1, S, S), true inside the rectangles
         mask = (draws.erase[:, 0, :, None] & draws.erase[:, 1, None])[:, None]
         value = device_constant(self.erase_value, images).view(1, 3, 1, 1)
         return torch.where(mask, value, images)
@@ -155,6 +158,7 @@ class BatchAugmentation:
 
 def _affine(flip: Tensor, angle: Tensor, zoom: Tensor, shift: Tensor) -> Tensor:
     """Maps (B, 2, 3) of a mirror, an angle in radians, a factor and a shift (B, 2) in x and y."""
+    # rotation and zoom, with the mirror applied first
     cos, sin = torch.cos(angle) * zoom, torch.sin(angle) * zoom
     mirror = torch.where(flip, -1.0, 1.0)
     x_row = torch.stack([cos * mirror, -sin, shift[:, 0]], dim=1)

@@ -126,6 +126,7 @@ def decode_batches(
     )
     size = decoder.image_size
     for items in loader:
+        # an item holds pixels, or the reason why there are none
         failed = {index: item for index, item in items if isinstance(item, str)}
         readable = [item for item in items if not isinstance(item[1], str)]
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 __all__ = ["device_constant"]
 
+# (values, device) → tensor
 _CACHE: dict[tuple[tuple[float, ...], torch.device], Tensor] = {}
 
 

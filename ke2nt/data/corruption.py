@@ -59,6 +59,7 @@ class Corruption:
 
         A gray image stays gray.
         """
+        # one channel for gray images, or noise would color them
         gray = bool((pixels == pixels[:, :, :1]).all())
         small = shrink(pixels[:, :, :1] if gray else pixels, LONGEST_SIDE)
 

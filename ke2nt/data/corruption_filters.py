@@ -63,6 +63,7 @@ def _sigma(image: np.ndarray, strength: float) -> float:
 
 
 def _gaussian_blur(image: np.ndarray, strength: float, _: np.random.Generator) -> np.ndarray:
+    # a kernel cut at three standard deviations
     sigma = _sigma(image, strength)
     reach = int(np.ceil(3 * sigma))
     offsets = np.arange(-reach, reach + 1)
@@ -107,6 +108,7 @@ def _low_light(image: np.ndarray, strength: float, rng: np.random.Generator) -> 
 
 
 def _contrast(image: np.ndarray, strength: float, _: np.random.Generator) -> np.ndarray:
+    # of each channel
     mean = image.mean(axis=(0, 1))
     return mean + strength * (image - mean)
 

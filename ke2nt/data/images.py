@@ -40,7 +40,9 @@ ImageLike: TypeAlias = str | Path | np.ndarray | Image.Image
 MAX_PIXELS = 64 * 1024 * 1024
 """Most pixels that are decoded; a larger image is refused as a decompression bomb."""
 
+# Formats that Pillow may try, whatever the name of a file
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000")
+# Suffixes of the files that a folder of images is searched for
 _SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".png", ".bmp", ".gif"),
     *(".tif", ".tiff", ".webp", ".ppm", ".pgm"),
@@ -48,6 +50,7 @@ _SUFFIXES = (
 _MEDIAN_SAMPLES = 100
 _TRANSPARENCY_GRAY = (128, 128, 128, 255)
 _ORIENTATION_TAG = 0x0112
+# EXIF orientation → how to turn the stored pixels upright
 _TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -133,6 +136,7 @@ def median_side(sources: Sequence[ImageSource]) -> int | None:
         The side, or None if no image can be read.
     """
     sides = []
+    # evenly spaced over the images
     for source in sources[:: max(1, len(sources) // _MEDIAN_SAMPLES)]:
         with suppress(ImageReadError):
             side = max(decode(source).shape[:2])
@@ -199,6 +203,7 @@ def decode(
 
 def encode_png(pixels: np.ndarray) -> bytes:
     """uint8 (H, W, 3) RGB pixels as a PNG file, gray if the three channels are equal."""
+    # one channel makes a smaller file with the same pixels
     gray = (pixels == pixels[:, :, :1]).all()
     buffer = io.BytesIO()
     Image.fromarray(pixels[:, :, 0] if gray else pixels).save(buffer, format="PNG")
@@ -215,6 +220,7 @@ def jpeg_compressed(pixels: np.ndarray, quality: int) -> np.ndarray:
     Returns:
         uint8, same shape.
     """
+    # one channel stays one channel
     file = io.BytesIO()
     gray = pixels.shape[2] == 1
     Image.fromarray(pixels[:, :, 0] if gray else pixels).save(file, "JPEG", quality=quality)
@@ -256,6 +262,7 @@ def _refuse_bomb(image: Image.Image) -> None:
 
 
 def _from_array(pixels: np.ndarray) -> Image.Image:
+    # one channel may come with or without its axis
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[:, :, 0]
     gray = pixels.ndim == 2
@@ -298,6 +305,7 @@ def _finish(
     image: Image.Image, orientation: int, size: int | None, interpolation: str
 ) -> np.ndarray:
     """Resize to a square, if one is asked for, and turn upright."""
+    # this may come first, as a square stays a square when it is turned
     if size is not None and image.size != (size, size):
         image = image.resize((size, size), _FILTERS[interpolation])
     if orientation in _TRANSPOSES:
@@ -320,6 +328,7 @@ def _failure(source: ImageSource | ImageLike, error: Exception) -> ImageReadErro
 
 
 def _reason(path: Path, error: Exception) -> object:
+    # Pillow's messages name byte offsets and modules; these name what to look for
     if isinstance(error, FileNotFoundError):
         return "no such file"
     if isinstance(error, IsADirectoryError):

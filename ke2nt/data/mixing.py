@@ -53,6 +53,7 @@ def draw_mixing(
     lam = float(np.random.default_rng(seed).beta(alpha, alpha))
 
     partner = torch.randperm(count, generator=generator)
+    # (S, S) remaining share of each pixel
     share = torch.full((side, side), lam)
     if name == "cutmix":
         share.fill_(1.0)
@@ -80,6 +81,7 @@ def mix(images: Tensor, labels: Tensor, classes: int, mixing: Mixing) -> tuple[T
     Returns:
         Images and (B, K) labels.
     """
+    # for mixup λ itself, for CutMix the remaining share of the area
     lam = mixing.share.mean()
     mixed = torch.lerp(images[mixing.partner], images, mixing.share.to(images.dtype))
     if not labels.is_floating_point():

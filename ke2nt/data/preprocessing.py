@@ -23,6 +23,7 @@ ModelImage: TypeAlias = ImageLike | Tensor | ImageSource
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+# Rec. 601
 _LUMA = (0.299, 0.587, 0.114)
 
 
@@ -114,6 +115,7 @@ class Preprocessing:
         Returns:
             float32 (B, 3, H, W), (pixels / 255 − mean) / std.
         """
+        # (pixels / 255 − mean) / std as one multiplication and one addition
         scale = tuple(1 / (255 * std) for std in self.std)
         offset = tuple(-mean / std for mean, std in zip(self.mean, self.std, strict=True))
         factor, shift, luma = (
@@ -159,6 +161,7 @@ class Preprocessing:
         """uint8 (3, image_size, image_size) of one image."""
         if not isinstance(image, Tensor):
             return torch.from_numpy(np.ascontiguousarray(self.resize(image).transpose(2, 0, 1)))
+        # nothing to decode or to resize
         if self._fits(image) and image.ndim == 3:
             return image
 

@@ -117,6 +117,7 @@ class FaceSplit:
 
     def distributions(self) -> np.ndarray:
         """Label distributions, float32 (N, K), rows sum to 1; one-hot where a sample has none."""
+        # one row per sample
         rows = np.zeros((len(self), len(self.classes)), dtype=np.float32)
         for row, sample in zip(rows, self.samples, strict=True):
             if sample.distribution is None:

@@ -64,6 +64,7 @@ def limit_fraction(split: FaceSplit, fraction: float, seed: int) -> FaceSplit:
     for name in shuffled(position, seed, "fraction"):
         by_class[split.samples[position[name]].label].append(position[name])
 
+    # the first of each class in that order
     kept: list[int] = []
     for positions in by_class.values():
         kept += positions[: max(1, round(fraction * len(positions)))]

@@ -47,6 +47,7 @@ def choose_groups(groups: Groups, fraction: float, seed: int) -> set[str]:
     while helpful := [group for group in order if division.change(group) < -_TINY]:
         division.move(min(helpful, key=division.change))
 
+    # A class on one side only cannot be measured, or cannot be learned
     for label in sorted(division.total):
         division.fill_lack(label, order)
     if any(not division.has_both(label) for label in division.total):
@@ -70,6 +71,7 @@ class _Division:
     def __init__(self, groups: Groups, fraction: float) -> None:
         self.groups = groups
         self.fraction = fraction
+        # what is on the chosen side, and its samples per class
         self.chosen: set[str] = set()
         self.taken: Counter[int] = Counter()
         self.total: Counter[int] = Counter()
@@ -84,6 +86,7 @@ class _Division:
             goal: Samples per class to take the share of; all of them by default.
         """
         goal = self.total if goal is None else goal
+        # (taken ± n − goal)² − (taken − goal)², each class relative to its size
         sign = -1 if group in self.chosen else 1
         return sum(
             n * (n + sign * 2 * (self.taken[k] - self.fraction * goal[k])) / self.total[k] ** 2

@@ -134,6 +134,7 @@ class FaceTensors:
             keep_empty: Also give batches without any readable image.
             workers: Replaces the split's number of workers; 0 is best for few images.
         """
+        # chunks of positions, one for each batch
         order = self.usable if order is None else order
         chunks = list(order.split(batch_size)) if len(order) else []
         if drop_last and len(chunks) > 1 and len(chunks[-1]) < batch_size:
@@ -173,6 +174,7 @@ class FaceTensors:
                 yield batch
 
     def _leave_out(self, failed: Mapping[str, str]) -> None:
+        # the split is searched only if another process found something new
         new = failed.keys() - self.failed.keys()
         if not new:
             return

@@ -65,6 +65,7 @@ class AffectNet8(Reader):
 
     def _read_arrays(self, annotations: Path) -> Iterator[tuple[Path, int]]:
         """Image and code of each `.npy` file, in the order of their numbers."""
+        # images may have any suffix
         folder = annotations.parent / "images"
         images = {path.stem: path for path in list_entries(folder) if is_image_name(path)}
         files = [p for p in list_entries(annotations) if p.name.endswith(_ARRAY_SUFFIX)]

@@ -18,6 +18,7 @@ from ke2nt.runtime.suggest import did_you_mean
 __all__ = ["Reader", "list_entries", "is_present"]
 
 _MAX_LISTED = 8
+# Names of the hooks in version 0.1
 _RENAMED_HOOKS = {"_samples": "read_samples", "recognises": "recognizes"}
 
 
@@ -106,6 +107,7 @@ class Reader(ABC):
                 where=self.root,
                 hint=did_you_mean(split, self.splits),
             )
+        # read at once: a generator would raise its errors far from here
         samples = tuple(_with_unique_names(self.read_samples(split)))
         return FaceSplit(self.name, split, self.classes, samples)
 
@@ -174,6 +176,7 @@ def _describe_folder(root: Path) -> str:
 
 def _with_unique_names(samples: Iterable[FaceSample]) -> Iterator[FaceSample]:
     """Add the suffix "#2" to the second sample of a name, "#3" to the third."""
+    # name → samples so far
     counts: Counter[str] = Counter()
     for sample in samples:
         counts[sample.name] += 1

@@ -95,6 +95,7 @@ def describe_reader(name: str) -> dict[str, Any]:
         ConfigError: The dotted path does not lead to a reader.
     """
     reader_class = find_reader(name, READERS)
+    # users' readers may leave most attributes out
     docstring = inspect.getdoc(reader_class) or ""
     return {
         "name": name,

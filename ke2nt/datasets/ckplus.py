@@ -145,6 +145,7 @@ def _find_folder(root: Path, names: tuple[str, ...]) -> Path | None:
 
 
 def _read_class(path: Path) -> str:
+    # one number, written as 3.0000000e+00
     text = read_text(path).strip()
     names = DATASET_LABELS["ckplus"]
     try:

@@ -22,6 +22,7 @@ __all__ = [
 ]
 
 ALL = "all"
+# Other names of the usual splits
 _SPLIT_NAMES: Mapping[str, str] = {
     "training": "train",
     "valid": "val",
@@ -50,6 +51,7 @@ def find_class_folders(root: Path) -> ClassFolders:
         if inside:
             splits.setdefault(normalize_split_name(folder.name), []).extend(inside)
 
+    # images beside split folders: it is unclear which layout is meant
     if classes and splits:
         return {}
     return splits or ({ALL: classes} if classes else {})

@@ -55,6 +55,7 @@ class DrawnReader(Reader):
                 hint="Leave the root out, or read a written folder with the reader manifest.",
             )
 
+        # nothing is drawn yet, but all values are checked
         self.faces = DrawnFaces(
             count,
             seed=seed,

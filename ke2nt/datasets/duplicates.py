@@ -52,6 +52,7 @@ def difference_hash(pixels: np.ndarray) -> bytes:
     Returns:
         32 bytes.
     """
+    # 17 × 17, of which the last row is not used
     thumbnail = decode(pixels, size=HASH_SIDE + 1, interpolation="bilinear")
     gray = thumbnail[:HASH_SIDE].astype(np.int32) @ _LUMA
     return np.packbits(gray[:, :-1] < gray[:, 1:]).tobytes()
@@ -59,6 +60,7 @@ def difference_hash(pixels: np.ndarray) -> bytes:
 
 def group_equal(keys: Sequence[str]) -> list[list[int]]:
     """Positions that share a key, in groups of two or more, in order of first appearance."""
+    # key → positions
     groups: dict[str, list[int]] = defaultdict(list)
     for i, key in enumerate(keys):
         groups[key].append(i)
@@ -83,6 +85,7 @@ def find_near_pairs(hashes: Sequence[bytes]) -> list[tuple[int, int]]:
         buckets: dict[bytes, list[int]] = defaultdict(list)
         for i, row in enumerate(band):
             buckets[row.tobytes()].append(i)
+        # a bucket holds the hashes that agree in this band
         for members in buckets.values():
             if len(members) <= _MAX_BUCKET:
                 candidates.update(combinations(members, 2))

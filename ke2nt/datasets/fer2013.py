@@ -44,6 +44,7 @@ class FER2013(Reader):
     def __init__(self, root: str | Path | None) -> None:
         super().__init__(root)
         self._csv_file = _find_csv_file(self.root)
+        # the folder release has no val
         if self._csv_file is None:
             folders = find_class_folders(self.root)
             self.splits = tuple(split for split in type(self).splits if split in folders)
@@ -93,6 +94,7 @@ def _find_csv_file(root: Path) -> Path | None:
 
 def _parse_pixels(text: str, *, where: str) -> np.ndarray:
     """Square uint8 image (S, S) from gray levels in a row, separated by blanks."""
+    # checked first, as NumPy would read the numbers before a stray character
     values = np.empty(0, dtype=np.int64)
     if re.fullmatch(r"[0-9]{1,3}( +[0-9]{1,3})*", text):
         values = np.fromstring(text, dtype=np.int64, sep=" ")

@@ -118,6 +118,7 @@ def find_blank(checks: Sequence[SampleCheck]) -> list[Finding]:
 
 def find_duplicates(checks: Sequence[SampleCheck]) -> list[Finding]:
     """The same pixels more than once: across splits, with different labels, or within a split."""
+    # blank images are all equal, and reported elsewhere
     readable = [check for check in checks if check.readable and not check.blank]
     across_splits, conflicting, within_split = [], [], []
     for group in group_equal([check.digest for check in readable]):
@@ -173,6 +174,7 @@ def find_near_duplicates(checks: Sequence[SampleCheck]) -> list[Finding]:
 
 def find_shared_subjects(checks: Sequence[SampleCheck]) -> list[Finding]:
     """People who are in more than one split."""
+    # subject → splits
     splits_of: dict[str, set[str]] = defaultdict(set)
     for check in checks:
         if check.sample.subject is not None:
@@ -194,6 +196,7 @@ def find_imbalance(splits: Sequence[FaceSplit]) -> list[Finding]:
     """Splits without samples, classes without samples, and strong imbalance."""
     findings = []
     for split in splits:
+        # class index → samples
         counts = Counter(sample.label for sample in split.samples)
         absent = [name for i, name in enumerate(split.classes) if not counts[i]]
         ratio = imbalance(split)

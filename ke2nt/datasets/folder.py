@@ -45,6 +45,7 @@ class ImageFolder(Reader):
         super().__init__(root)
         self._folders = find_class_folders(self.root)
         self.splits = tuple(sorted(self._folders, key=_split_order))
+        # all splits share one label set
         names = [folder.name for folders in self._folders.values() for folder in folders]
         self.classes = resolve_classes(classes, names, where=self.root)
 

@@ -87,6 +87,7 @@ def _count_attributes(split: FaceSplit) -> dict[str, dict[str, int]]:
 def _image_size(sample: FaceSample) -> list[int] | None:
     """[width, height] of an image, from its header where there is one."""
     try:
+        # a header is read much faster than an image is decoded
         if isinstance(sample.source, Path):
             header = probe(sample.source)
             return [header.width, header.height]

@@ -34,6 +34,7 @@ def find_reader(name: str, readers: Mapping[str, type[Reader]]) -> type[Reader]:
         warn_renamed("dataset", name, _RENAMED[name])
         name = _RENAMED[name]
 
+    # a name in the table comes before a module of the same name
     if name in readers:
         return readers[name]
     if is_dotted_path(name):
@@ -80,6 +81,7 @@ def open_reader(
 
 def default_options(reader_class: type[Reader]) -> dict[str, Any]:
     """Option → default value of a reader, as plain JSON values."""
+    # options are the keyword-only arguments
     parameters = inspect.signature(reader_class).parameters.values()
     return {
         p.name: list(p.default) if isinstance(p.default, tuple) else p.default
@@ -97,6 +99,7 @@ def _import_reader(path: str) -> type[Reader]:
             found=repr(reader_class),
         )
 
+    # an abstract method would only be noticed when the reader is built, as a TypeError
     missing = sorted(getattr(reader_class, "__abstractmethods__", ()))
     if missing:
         raise ConfigError(

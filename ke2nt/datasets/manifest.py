@@ -57,6 +57,7 @@ class Manifest(Reader):
 
     def read_samples(self, split: str) -> Iterable[FaceSample]:
         for row in self._rows[split]:
+            # an absolute path replaces the folder of the manifest
             path = portable_path(row["path"])
             yield FaceSample(
                 name=path.as_posix(),

@@ -106,11 +106,13 @@ class _Packer:
         """Write the two files of a split; gives its entry in the summary."""
         shape = (len(split), self.size, self.size, 3)
         array = _create_array(folder / f"{name}.npy", shape)
+        # rows of unreadable images stay zero, and no sample names them
         rows, failed = self._fill(array, split, f"packing {split.dataset} {name}")
         if not rows:
             raise DataError("no image of the split can be read", where=f"{split.dataset} {name}")
         array.flush()
 
+        # annotations, then how the images were made
         facts = {
             **_columns(split, rows),
             "side": median_side([split.samples[row].source for row in rows]),

@@ -38,6 +38,7 @@ def read_facts(path: Path) -> dict[str, Any]:
         facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if facts["format"] != FORMAT:
             raise ValueError(f"format {facts['format']}, not {FORMAT}")
+        # the array is mapped, not read
         _check_array(facts, np.load(path.with_suffix(".npy"), mmap_mode="r"))
         _check_columns(facts)
         _check_texts(facts)
@@ -70,6 +71,7 @@ def _check_columns(facts: dict[str, Any]) -> None:
     if {len(column) for column in columns} != {len(facts["rows"])}:
         raise ValueError("columns of different lengths")
 
+    # class indices of the label set
     if not all(_is_integer(label, len(facts["classes"])) for label in facts["labels"]):
         raise ValueError("labels that are not class indices")
 

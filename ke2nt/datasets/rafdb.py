@@ -101,6 +101,7 @@ class RAFDB(Reader):
 
 def _read_attributes(path: Path) -> dict[str, str]:
     """Gender, race and age group: the three numbers after the five lines of landmarks."""
+    # ten landmark coordinates, then three codes
     numbers = read_text(path).split()
     codes = numbers[_LANDMARK_NUMBERS:]
     if len(codes) != len(_ATTRIBUTES):

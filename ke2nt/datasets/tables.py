@@ -21,6 +21,7 @@ __all__ = [
     "read_text",
 ]
 
+# FER2013's names of its splits
 _USAGES = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
 
 
@@ -94,6 +95,7 @@ def _parse_header(path: Path, cells: Sequence[str], required: Sequence[str]) -> 
     spelling = {name.lower(): name for name in required}
     columns = [spelling.get(name.lower(), name) for name in header]
 
+    # a missing column explains more than a repeated one
     problem, hint = None, None
     missing = [name for name in required if name not in columns]
     repeated = sorted({name for name in columns if columns.count(name) > 1})
