@@ -134,6 +134,7 @@ def _make_getattr(module: ModuleType) -> Callable[[str], Any]:
                 return default(name)
             raise AttributeError(f"module {old_module!r} has no attribute {name!r}")
 
+        # stored in the module, so that each name warns once
         value = getattr(importlib.import_module(new_module), new_name)
         warn_renamed("name", f"{old_module}.{name}", f"{new_module}.{new_name}")
         module.__dict__[name] = value

@@ -1,4 +1,4 @@
-"""The one family of errors that users meet: what was expected and found, where, what to do."""
+"""Errors for users: what was expected and found, where, and what to do."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class Ke2ntError(Exception):
     The command line prints it as one clear line and exits with `exit_code`.
 
     Args:
-        message: What went wrong, as a sentence without a final full stop.
-        expected: What would have been right.
-        found: What was there instead.
-        where: The file, key or place.
+        message: What is wrong, as a sentence without a final period.
+        expected: What would be right.
+        found: What is there instead.
+        where: The file, key or position.
         hint: What to type or change next.
     """
 
@@ -52,7 +52,8 @@ class Ke2ntError(Exception):
         self.hint = hint
         super().__init__(self._text())
 
-    def __reduce__(self) -> tuple[Any, ...]:  # errors cross process borders whole
+    # worker processes send errors to the main process
+    def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.args, self.__dict__)
 
     def _text(self) -> str:
@@ -80,15 +81,15 @@ class ConfigError(Ke2ntError):
 
 
 class LabelError(Ke2ntError):
-    """Class names or label sets do not fit together."""
+    """Class names or label sets do not match."""
 
 
 class PromptError(Ke2ntError):
-    """A prompt set is not valid, or a prompt cannot be encoded whole."""
+    """A prompt set is not valid, or a prompt is too long for the text encoder."""
 
 
 class TextEncoderError(Ke2ntError):
-    """A text encoder cannot be found, loaded or trusted."""
+    """A text encoder cannot be found, loaded or verified."""
 
 
 class CacheError(Ke2ntError):
@@ -96,11 +97,11 @@ class CacheError(Ke2ntError):
 
 
 class DataError(Ke2ntError):
-    """A dataset or split cannot be used as asked."""
+    """A dataset or split cannot be used as requested."""
 
 
 class LayoutError(DataError):
-    """A folder does not have the layout of the dataset that was named."""
+    """A folder does not have the layout of the named dataset."""
 
 
 class ImageReadError(DataError):
@@ -108,7 +109,7 @@ class ImageReadError(DataError):
 
 
 class ModelError(Ke2ntError):
-    """A model cannot be built or its input does not fit."""
+    """A model cannot be built, or its input does not fit."""
 
 
 class CheckpointError(Ke2ntError):
@@ -116,15 +117,15 @@ class CheckpointError(Ke2ntError):
 
 
 class TrainingError(Ke2ntError):
-    """Training cannot start or go on."""
+    """Training cannot start or continue."""
 
 
 class MissingExtraError(Ke2ntError):
-    """An optional package is needed; the message has the line to type.
+    """An optional package is missing; the message has the command that installs it.
 
     Args:
         package: The package that could not be imported.
-        extra: The extra of ke2nt that brings it.
+        extra: The extra of ke2nt that installs it.
         purpose: What it is needed for.
     """
 

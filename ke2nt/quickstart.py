@@ -21,12 +21,12 @@ __all__ = ["QuickstartResult", "quickstart"]
 
 @dataclass(frozen=True)
 class QuickstartResult:
-    """What the quickstart made.
+    """Result of the quickstart.
 
     Attributes:
-        run: The run directory, report included.
-        evaluation: Figures on faces of people that were in no other split.
-        seconds: Wall time.
+        run: The run directory, with the report.
+        evaluation: Metrics on faces of people that are in no other split.
+        seconds: Wall-clock time.
     """
 
     run: RunDirectory
@@ -37,21 +37,25 @@ class QuickstartResult:
 def quickstart(
     out: Path, *, quiet: bool = False, overrides: tuple[str, ...] = ()
 ) -> QuickstartResult:
-    """Train `configs/quickstart.yaml` and evaluate it on the synthetic test split.
+    """Train `configs/quickstart.yaml` and evaluate it on the drawn test split.
 
     Args:
         out: Run directory; it must not hold a run yet.
-        quiet: No progress on stderr.
+        quiet: Whether no progress is shown on stderr.
         overrides: `key=value` changes of the configuration.
     """
     started = time.perf_counter()
     config = load_config("quickstart", overrides).model_copy(update={"out": str(out)})
     result = train(config, quiet=quiet, command="ke2nt quickstart")
+
+    # the selection split chose the epoch, so the score comes from an untouched one
     model = load_model(result.run.model)
     test = get_reader(config.data.name, None, config.data.options).load("test")
     images = FaceTensors(test, config.model.image_size)
     evaluation = evaluate_model(model, images)
     result.run.write("test_metrics.json", evaluation.to_dict())
+
+    # replaces the page that training wrote, which is about the selection split
     write_training_report(
         result.run.report,
         config=config.model_dump(mode="json"),

@@ -1,7 +1,7 @@
-"""Prompt sets and configs that come with the project, found by name.
+"""Shipped prompt sets and configurations by name.
 
-In a checkout they are the top-level folders `prompts/` and `configs/`; in an installed wheel they
-are carried inside the package.
+In a checkout they are in the top-level folders `prompts/` and `configs/`; an installed wheel has
+them inside the package.
 """
 
 from __future__ import annotations
@@ -19,32 +19,36 @@ Kind = Literal["prompts", "configs"]
 
 
 def resource_folder(kind: Kind) -> Path:
-    """Folder of the shipped YAML files of one kind."""
+    """Return the folder of the shipped YAML files of one kind."""
     package = Path(__file__).resolve().parent
-    carried = package / "_resources" / kind
-    return carried if carried.is_dir() else package.parent / kind
+    installed = package / "_resources" / kind
+    return installed if installed.is_dir() else package.parent / kind
 
 
 def list_resources(kind: Kind) -> dict[str, Path]:
-    """Name → file of every shipped YAML of one kind, sorted by name."""
+    """Return name → file of every shipped YAML of one kind, sorted by name."""
     return {path.stem: path for path in sorted(resource_folder(kind).glob("*.yaml"))}
 
 
 def find_resource(kind: Kind, name: str | Path) -> Path:
-    """File for a name ("paper"), a shipped path ("configs/quickstart.yaml") or a user's path.
+    """Find a file by name ("paper"), shipped path ("configs/quickstart.yaml") or a user's path.
 
-    A file that exists is taken as it is; otherwise the name is looked up among the shipped ones.
+    An existing file comes first; otherwise the name is looked up among the shipped ones.
 
     Raises:
-        PromptError or ConfigError: No such file or name; the message lists the known names.
+        PromptError or ConfigError: There is no such file or name; the message lists the names.
     """
     path = Path(os.path.expanduser(name))
     if os.path.isfile(path):  # unlike Path.is_file, False for a name that is too long
         return path
+
+    # "paper", "paper.yaml" and "prompts/paper.yaml" all name a shipped file
     known = list_resources(kind)
-    bare = path.parent in (Path(), Path(kind))
-    if bare and path.suffix in ("", ".yaml", ".yml") and path.stem in known:
+    has_shipped_folder = path.parent in (Path(), Path(kind))
+    has_yaml_suffix = path.suffix in ("", ".yaml", ".yml")
+    if has_shipped_folder and has_yaml_suffix and path.stem in known:
         return known[path.stem]
+
     error: type[Ke2ntError] = PromptError if kind == "prompts" else ConfigError
     raise error(
         f"no {kind[:-1]} file or shipped name {str(name)!r}",

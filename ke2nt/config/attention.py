@@ -14,34 +14,36 @@ _OBJECTIVE = {"supervision", "supervise"}
 
 
 class AttentionConfig(Section):
-    """Heads on the deepest stages, each with its own attention and its own supervision."""
+    """Heads on the deepest stages, each with its own attention and loss."""
 
     stages: int = Field(3, ge=1, le=6, description="How many of the deepest stages have a head.")
     block: Literal["channel_spatial", "channel", "spatial", "none"] = Field(
         "channel_spatial", description="Attention on each stage's feature map."
     )
-    reduction: int = Field(16, ge=1, description="Channels over hidden units of the channels' MLP.")
-    kernel: int = Field(7, ge=1, description="Side of the spatial attention's filter, odd.")
+    reduction: int = Field(16, ge=1, description="Channels per hidden unit in the channel MLP.")
+    kernel: int = Field(7, ge=1, description="Size of the spatial attention filter, odd.")
     fusion: Literal["learned", "fixed"] = Field(
-        "learned", description="Weights of the stages in the answer: trained, or as given."
+        "learned", description="Weights of the stages in the logits: trained, or fixed."
     )
     fusion_weights: tuple[float, ...] | None = Field(
         None, description="Fixed weights, shallow to deep; null: equal."
     )
     supervision: float | tuple[float, ...] = Field(
-        0.5, description="Weight of each stage's own loss: one for all, or shallow to deep."
+        0.5, description="Weight of each stage's loss: one number, or shallow to deep."
     )
     supervise: Literal["similarity", "all"] = Field(
-        "similarity", description="A stage's own loss: classification alone, or all KE2NT losses."
+        "similarity", description="Loss of a stage: only classification, or all KE2NT losses."
     )
 
     @model_validator(mode="after")
-    def _check(self) -> AttentionConfig:
+    def _check_stages(self) -> AttentionConfig:
         weights, supervision = self.fusion_weights, self.supervision
         if self.kernel % 2 == 0:
             raise ValueError("kernel must be odd")
         if weights is not None and self.fusion == "learned":
             raise ValueError("fusion_weights need fusion: fixed")
+
+        # one number for each stage, shallow to deep
         for name, values in (("fusion_weights", weights), ("supervision", supervision)):
             if isinstance(values, tuple) and (len(values) != self.stages or min(values) < 0):
                 raise ValueError(f"{name} needs {self.stages} numbers, none below 0")
@@ -52,5 +54,5 @@ class AttentionConfig(Section):
         return self
 
     def architecture(self) -> dict[str, Any]:
-        """What the model is made of, without the objective; plain JSON."""
+        """Return the keys that describe the model, without the objective, as plain JSON."""
         return self.model_dump(mode="json", exclude=_OBJECTIVE)

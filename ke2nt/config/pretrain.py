@@ -17,8 +17,8 @@ class PretrainConfig(Section):
     )
     epochs: int = Field(10, ge=1, description="Epochs of this stage.")
     lr: float | None = Field(
-        None, gt=0.0, description="Its peak learning rate; null: that of optim.lr."
+        None, gt=0.0, description="Peak learning rate of this stage; null uses optim.lr."
     )
     missing: tuple[str, ...] = Field(
-        ("unsure", "unknown", ""), description="Values that mean that an attribute is not known."
+        ("unsure", "unknown", ""), description="Values that mean that an attribute is unknown."
     )

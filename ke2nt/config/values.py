@@ -1,4 +1,4 @@
-"""Single values checked against a type."""
+"""Check single values against a type."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-__all__ = ["is_of", "type_words"]
+__all__ = ["describe_type", "has_type"]
 
 
-def is_of(value: Any, kind: Any) -> bool:
-    """Whether a value is of a type as annotated; true is no number, and 3 is no text."""
+def has_type(value: Any, annotation: Any) -> bool:
+    """Whether a value has the annotated type; true is not a number, and 3 is not text."""
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     try:
-        TypeAdapter(kind).validate_python(value, strict=True)
+        TypeAdapter(annotation).validate_python(value, strict=True)
     except ValidationError:
         return False
     return True
 
 
-def type_words(kind: Any) -> str:
-    """A type as people write it."""
-    return kind.__name__ if isinstance(kind, type) else str(kind).replace("collections.abc.", "")
+def describe_type(annotation: Any) -> str:
+    """Write a type as people write it."""
+    if isinstance(annotation, type):
+        return annotation.__name__
+    return str(annotation).replace("collections.abc.", "")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from ke2nt.config.values import is_of, type_words
+from ke2nt.config.values import describe_type, has_type
 from ke2nt.datasets.base import Reader
 from ke2nt.errors import ConfigError, DataError
 from ke2nt.runtime.extensions import is_dotted_path, load_object
@@ -65,10 +65,10 @@ def open_reader(
     defaults, types = default_options(reader_class), _option_types(reader_class)
     for option, value in options.items():
         if option in defaults:
-            if not is_of(value, types.get(option, Any)):
+            if not has_type(value, types.get(option, Any)):
                 raise DataError(
                     f"invalid {option} for {name}",
-                    expected=type_words(types[option]),
+                    expected=describe_type(types[option]),
                     found=repr(value),
                 )
         elif option == "root" or not _accepts_any_option(reader_class):

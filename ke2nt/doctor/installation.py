@@ -56,6 +56,7 @@ def _check_packages() -> Iterator[Finding]:
         yield Finding("packages", "ke2nt", "note", message, "pip install -e .")
         return
 
+    # one line if all fit, one for each that does not
     problems = [(each, _find_problem(each)) for each in required]
     for requirement, problem in problems:
         if problem is not None:
@@ -99,6 +100,7 @@ def _check_devices() -> Iterator[Finding]:
     for name in names:
         yield _check_device(name)
 
+    # a GPU that torch cannot see is the most common surprise
     if not names and shutil.which("nvidia-smi"):
         state = "a CPU build" if torch.version.cuda is None else "unable to use it"
         yield Finding(

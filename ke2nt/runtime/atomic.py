@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 
-# Reading the umask means setting it, which is not safe between threads: once, at import.
+# The umask can only be read by setting it, which is not safe between threads: once, at import
 _UMASK = os.umask(0o022)
 os.umask(_UMASK)
 
@@ -38,8 +38,8 @@ def _fsync(path: Path) -> None:
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Errors of the system that name no file, or the one aside, name this one."""
+def _name_in_errors(path: Path) -> Iterator[None]:
+    """Let system errors name this file, if they name none or the temporary file beside it."""
     try:
         yield
     except OSError as error:
@@ -52,18 +52,20 @@ def _named(path: Path) -> Iterator[None]:
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file so that readers see the old content or the new, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _named(path):
-        handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    with _name_in_errors(path):
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(aside, 0o666 & ~_UMASK)
-            os.replace(aside, path)
+            os.chmod(temporary, 0o666 & ~_UMASK)
+            os.replace(temporary, path)
         except BaseException:
-            Path(aside).unlink(missing_ok=True)
+            Path(temporary).unlink(missing_ok=True)
             raise
+
+        # the new name of the file is on disk only after this
         _fsync(path.parent)
 
 
@@ -73,81 +75,85 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file atomically, indented, keys in the given order. NaN is refused."""
+    """Write a JSON file atomically, indented, with keys in their order. NaN is an error."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def check_folder(path: Path) -> None:
-    """Make sure that files can be written to a folder, which need not be there yet.
+    """Check that files can be written to a folder, which need not exist yet.
 
     Raises:
-        ConfigError: A file is in its place, or nothing may be written there.
+        ConfigError: There is a file of that name, or the folder is not writable.
     """
-    there = path.absolute()
-    while not (there.exists() or there.is_symlink()) and there != there.parent:
-        there = there.parent
-    if not there.is_dir():
+    existing = path.absolute()
+    while not (existing.exists() or existing.is_symlink()) and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
         raise ConfigError(
-            "no folder can be here", expected="a folder", found=f"{there}, which is none"
+            "cannot create the output folder",
+            expected="a folder",
+            found=f"{existing}, which is not a folder",
         )
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise ConfigError("nothing may be written here", where=there)
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise ConfigError("the output folder is not writable", where=existing)
 
 
 def check_new_folder(path: Path) -> None:
-    """Refuse to write into a folder that holds something.
+    """Refuse to write into a folder that is not empty.
 
     Raises:
-        DataError: It does, or is a file.
+        DataError: The folder is not empty, or is a file.
     """
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise DataError(
             "the output folder is in use",
             expected="a new or empty folder",
             where=path,
-            hint="Name another folder, or remove this one first.",
+            hint="Choose another folder, or remove this one first.",
         )
 
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Fill a folder aside, then put it in place of `path`.
+    """Fill a temporary folder, then rename it to `path`.
 
-    An older folder is replaced; a reader may for a moment find none, but never a half-filled one.
-    Where several writers finish at once, the last one's folder stays.
+    An older folder is replaced; for a moment a reader may find none, but never a half-filled one.
+    If several writers finish at once, the folder of the last one stays.
 
     Yields:
-        A new empty folder beside `path`; it is renamed to `path` if the block ends without an
+        A new empty folder beside `path`. It is renamed to `path` if the block ends without an
         error, and removed otherwise.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _named(path):
-        aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    with _name_in_errors(path):
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
         try:
-            yield aside
-            for entry in (*aside.rglob("*"), aside):
+            yield temporary
+            for entry in (*temporary.rglob("*"), temporary):
                 _fsync(entry)
-            os.chmod(aside, 0o777 & ~_UMASK)
-            _put_in_place(aside, path)
+            os.chmod(temporary, 0o777 & ~_UMASK)
+            _replace_folder(temporary, path)
         except BaseException:
-            shutil.rmtree(aside, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)
             raise
         _fsync(path.parent)
 
 
-def _put_in_place(aside: Path, path: Path) -> None:
-    """Rename a folder to `path`, moving aside what is there, while others may do the same."""
+def _replace_folder(temporary: Path, path: Path) -> None:
+    """Rename a folder to `path` and remove the old one, while others may do the same."""
     trash = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
     old = trash / "x"
+
     try:
+        # a folder cannot replace one that is not empty: the old one is moved away first
         while True:
             try:
-                os.replace(aside, path)
+                os.replace(temporary, path)
                 break
             except OSError as error:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                     raise
-            shutil.rmtree(old, ignore_errors=True)  # another writer's newer folder is in place
+            shutil.rmtree(old, ignore_errors=True)  # of an earlier round: another writer was faster
             with suppress(FileNotFoundError):
                 os.replace(path, old)
     except BaseException:

@@ -1,4 +1,4 @@
-"""Objects of other packages by dotted path, so that an extension needs no change to ke2nt."""
+"""Load objects of other packages by dotted path, so that extensions need no change to ke2nt."""
 
 from __future__ import annotations
 

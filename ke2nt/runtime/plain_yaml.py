@@ -1,4 +1,4 @@
-"""YAML of plain values in which no key is given twice."""
+"""YAML of plain values in which no key is repeated."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ __all__ = ["PlainLoader"]
 
 
 class PlainLoader(yaml.SafeLoader):
-    """SafeLoader that refuses duplicate keys, of which YAML libraries take the last one."""
+    """SafeLoader that refuses repeated keys, of which other loaders keep the last one."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
-        seen = set()
-        for key, _ in node.value:  # before "<<" is filled in from elsewhere
-            if isinstance(key, yaml.ScalarNode):
-                if (key.tag, key.value) in seen:
-                    raise yaml.MarkedYAMLError(
-                        problem=f"the key {key.value!r} is given twice",
-                        problem_mark=key.start_mark,
-                    )
-                seen.add((key.tag, key.value))
+        keys = set()
+
+        # merge keys ("<<") are resolved later, and may repeat keys
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            if (key.tag, key.value) in keys:
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {key.value!r} is given twice", problem_mark=key.start_mark
+                )
+            keys.add((key.tag, key.value))
         return node

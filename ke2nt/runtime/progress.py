@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar on a terminal, plain lines otherwise, nothing if asked to be quiet."""
+"""Progress on stderr: a bar on a terminal, plain lines otherwise, nothing with --quiet."""
 
 from __future__ import annotations
 
@@ -17,25 +17,35 @@ _PLAIN_SECONDS = 15.0
 
 
 def stderr_console() -> Console:
-    """The console for everything that is not a result."""
+    """Return the console for everything that is not a result."""
     return Console(stderr=True, highlight=False)
 
 
 def track(
     items: Iterable[T], description: str, *, total: int | None = None, quiet: bool = False
 ) -> Iterator[T]:
-    """Iterate with progress on stderr; on a pipe, a plain line at most every 15 seconds."""
-    if total is None and isinstance(items, Sized):
-        total = len(items)
+    """Iterate with progress on stderr; on a pipe, a plain line at most every 15 seconds.
+
+    Args:
+        items: What to iterate over.
+        description: What is being done.
+        total: Number of items; by default their length, if they have one.
+        quiet: Whether no progress is shown.
+    """
     if quiet:
         yield from items
         return
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+
     console = stderr_console()
     if console.is_terminal:
         yield from rich_track(
             items, description=description, total=total, console=console, transient=True
         )
         return
+
+    # log files of long runs stay short
     last = time.monotonic()
     for count, item in enumerate(items, start=1):
         yield item

@@ -1,4 +1,4 @@
-"""What made a result: versions, revision, machine. Written into every run and every bank."""
+"""Versions, revision and machine behind a result; written into every run and every bank."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PACKAGES = (
 
 
 def package_versions() -> dict[str, str]:
-    """Versions of ke2nt, Python and the packages that decide results; absent ones are left out."""
+    """Return versions of ke2nt, Python and the packages that affect results, if installed."""
     versions = {"ke2nt": __version__, "python": platform.python_version()}
     for name in _PACKAGES:
         try:
@@ -38,7 +38,7 @@ def package_versions() -> dict[str, str]:
 
 
 def revision() -> str | None:
-    """Git revision of the ke2nt checkout ("-dirty" if changed), or None outside one."""
+    """Return the git revision of the checkout ("-dirty" if changed), or None outside one."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
@@ -56,7 +56,7 @@ def revision() -> str | None:
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores and accelerator, without any name of the host."""
+    """Return processor, cores and accelerator, without the name of the host."""
     import torch
 
     info: dict[str, Any] = {
@@ -71,5 +71,5 @@ def machine() -> dict[str, Any]:
 
 
 def provenance() -> dict[str, Any]:
-    """Versions, revision and machine as one JSON value."""
+    """Return versions, revision and machine as one JSON value."""
     return {"versions": package_versions(), "revision": revision(), "machine": machine()}

@@ -15,7 +15,7 @@ def warn_renamed(kind: str, old: str, new: str) -> None:
     """Warn that a name has changed.
 
     Args:
-        kind: What the name is of, such as "dataset" or "configuration key".
+        kind: What has the name, such as "dataset" or "configuration key".
         old: The name that was used.
         new: The name to use from now on.
     """

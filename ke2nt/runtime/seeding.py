@@ -1,4 +1,4 @@
-"""Randomness that is a function of named numbers, so that any step can be made again alone."""
+"""Randomness derived from named numbers, so that any step can be repeated alone."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["derive_seed", "seed_everything", "seed_step", "set_deterministic", "
 
 
 def derive_seed(*parts: int | str) -> int:
-    """A 63-bit seed from numbers and names, such as (seed, "augment", epoch, step)."""
+    """Derive a 63-bit seed from numbers and names, such as (seed, "augment", epoch, step)."""
     text = "\x1f".join(str(part) for part in parts).encode()
     return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 1
 
 
 def torch_generator(*parts: int | str, device: str = "cpu") -> torch.Generator:
-    """A torch generator seeded by `derive_seed(*parts)`."""
+    """Return a torch generator seeded by `derive_seed(*parts)`."""
     import torch
 
     return torch.Generator(device=device).manual_seed(derive_seed(*parts))
@@ -37,10 +37,10 @@ def seed_everything(seed: int) -> None:
 
 
 def seed_step(seed: int, device: torch.device) -> None:
-    """Seed torch's generators of the CPU and of one device, as `torch.manual_seed` does for all.
+    """Seed torch's generators of the CPU and of one device; `torch.manual_seed` seeds all devices.
 
-    That one also takes down the whole Python stack for each kind of device that has not been used
-    yet, which a training step has no time for.
+    It also records the whole Python stack for each kind of device that has not been used yet, which
+    is too slow for a training step.
     """
     import torch
 
@@ -53,10 +53,10 @@ def seed_step(seed: int, device: torch.device) -> None:
 
 
 def set_deterministic(on: bool) -> None:
-    """Whether torch may only use operations that give the same bits each time.
+    """Set whether torch may only use operations with bit-identical results.
 
-    On a CPU ke2nt does so anyway. On CUDA this costs speed, and an operation without such a form is
-    an error.
+    On a CPU, all operations in use are deterministic anyway. On CUDA this costs speed, and an
+    operation without a deterministic version is an error.
     """
     import torch
 

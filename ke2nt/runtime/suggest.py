@@ -1,4 +1,4 @@
-"""The nearest known name, for error messages."""
+"""Suggest the nearest known name in error messages."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ __all__ = ["did_you_mean"]
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
-    """A hint such as "Did you mean 'ferplus'?", or None where nothing is near."""
+    """Return a hint such as "Did you mean 'ferplus'?", or None if no name is near."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"Did you mean {near[0]!r}?" if near else None

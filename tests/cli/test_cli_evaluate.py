@@ -176,7 +176,7 @@ def test_a_folder_that_cannot_be_is_found_before_any_work(ke2nt, tmp_path, monke
     monkeypatch.setattr("ke2nt.models.load.load_model", None)
     code, _, err = ke2nt("--out", tmp_path / "file" / "deeper")
     assert code == 2
-    assert f"no folder can be here; expected a folder; found {tmp_path / 'file'}" in err
+    assert f"cannot create the output folder; expected a folder; found {tmp_path / 'file'}" in err
 
 
 @pytest.mark.parametrize(

@@ -45,9 +45,12 @@ OTHERS = [
     ),
     ("data info ferplus . --rule majority --option rule=plurality8", "the rule is given twice"),
     ("train --resume packed", "no run to resume"),
-    ("prompts geometry paper --out packed/train.json", "no folder can be here"),
-    ("explain ke2nt/ferplus-resnet18 x.png --out packed/train.json", "no folder can be here"),
-    ("predict x.png --annotate packed/train.json", "no folder can be here"),
+    ("prompts geometry paper --out packed/train.json", "cannot create the output folder"),
+    (
+        "explain ke2nt/ferplus-resnet18 x.png --out packed/train.json",
+        "cannot create the output folder",
+    ),
+    ("predict x.png --annotate packed/train.json", "cannot create the output folder"),
     ("cross-eval ke2nt/ferplus-resnet18 --on folder=x,split=val,root=y", "has no option 'root'"),
 ]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-from ke2nt.config.values import is_of
+from ke2nt.config.values import has_type
 from ke2nt.datasets import catalog
 from ke2nt.datasets.base import Reader
 from ke2nt.datasets.catalog import get_reader
@@ -32,7 +32,7 @@ from ke2nt.runtime.plain_yaml import PlainLoader
     ],
 )
 def test_values_of_a_type(value, kind, right):
-    assert is_of(value, kind) is right
+    assert has_type(value, kind) is right
 
 
 def test_custom_readers_need_no_annotations(monkeypatch):

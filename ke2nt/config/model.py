@@ -1,0 +1,132 @@
+"""Configuration of the model and its objective: `text`, `model` and `loss`."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from ke2nt.config.attention import AttentionConfig
+from ke2nt.config.extra_loss import ExtraLossConfig
+from ke2nt.config.section import FREE_ON_RESUME, MAY_MOVE, Section
+from ke2nt.runtime.extensions import is_dotted_path
+
+__all__ = ["LossConfig", "ModelConfig", "TextConfig"]
+
+
+class TextConfig(Section):
+    """Prompts, text encoder, and the scale of the logits."""
+
+    encoder: str = Field(
+        "minilm",
+        description="minilm, open_clip:ARCH/TAG, transformers:ID-or-folder, or the dotted path "
+        "of a text encoder class.",
+        json_schema_extra=MAY_MOVE,
+    )
+    prompts: str = Field(
+        "paper",
+        description="Prompt set: a shipped name or a YAML file.",
+        json_schema_extra=MAY_MOVE,
+    )
+    logit_scale: float | None = Field(
+        None, gt=0.0, description="Scale s of the cosine logits; null uses the encoder's scale."
+    )
+    learn_logit_scale: bool = Field(False, description="Train the scale of the logits.")
+    logit_scale_start: float | None = Field(
+        None, gt=0.0, description="Scale of the first step, for a scale that rises to logit_scale."
+    )
+    logit_scale_epochs: float = Field(
+        3.0, gt=0.0, description="Epochs in which it rises, by an equal factor each step."
+    )
+    bank: str | None = Field(
+        None,
+        description="Folder of a saved TextBank, in place of encoder and prompts.",
+        json_schema_extra=MAY_MOVE,
+    )
+    geometry: Literal["paper", "centered", "whitened"] = Field(
+        "paper",
+        description="Class vectors: unchanged, with their mean subtracted, or made orthonormal.",
+    )
+    cache_dir: str | None = Field(
+        None,
+        description="Cache folder; null uses the default.",
+        json_schema_extra=FREE_ON_RESUME,
+    )
+
+
+class ModelConfig(Section):
+    """Image encoder and head."""
+
+    head: Literal["text", "linear"] = Field(
+        "text", description="text: KE2NT, images are matched to text. linear: the baseline."
+    )
+    backbone: str = Field(
+        "resnet18",
+        description="Any timm model name, swin_t as published, or the dotted path of your own "
+        "network, such as my_nets.FaceNet.",
+    )
+    backbone_options: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Arguments of the backbone, such as {drop_path_rate: 0.1}; {regions: true} "
+        "adds the features of four corners of the last feature map.",
+    )
+    stem: Literal["standard", "no_pool", "small"] = Field(
+        "standard",
+        description="For ResNets on small images: no_pool leaves out max-pooling; small also has "
+        "stride 1.",
+    )
+    image_size: int = Field(112, ge=16, le=1024, description="Side of the square input, pixels.")
+    gray: bool = Field(False, description="Convert images to gray first.")
+    weights: str | None = Field(
+        None,
+        description="Initial weights: null, timm (its hub), imagenet (the extra of that name, for "
+        "tf_efficientnet_lite0), or a local file.",
+        json_schema_extra=FREE_ON_RESUME,
+    )
+    reduction: int = Field(4, ge=1, description="Bottleneck of the transformation network, D/r.")
+    dropout: float = Field(0.0, ge=0.0, lt=1.0, description="Dropout of the pooled features.")
+    attention: AttentionConfig | None = Field(
+        None, description="Heads with attention on several stages; true for the default ones."
+    )
+
+    @field_validator("attention", mode="before")
+    @classmethod
+    def _expand_switch(cls, value: Any) -> Any:
+        """Read true as the default attention, and false as none."""
+        return {True: {}, False: None}[value] if isinstance(value, bool) else value
+
+
+class LossConfig(Section):
+    """Weights of the KE2NT objective, λ_s L_s + λ_t L_t + λ_c L_c."""
+
+    similarity: float = Field(1.0, ge=0.0, description="Weight λ_s of image–text similarity.")
+    transformation: float = Field(
+        1.0, ge=0.0, description="Weight λ_t of the transformation to the neutral face."
+    )
+    self_contrast: float = Field(1.0, ge=0.0, description="Weight λ_c of the self-contrast loss.")
+    pairing: Literal["batch", "paired"] = Field(
+        "batch",
+        description="Pairs of the self-contrast loss: all in the batch (published), or i = j.",
+    )
+    label_smoothing: float = Field(
+        0.0, ge=0.0, lt=1.0, description="Share of a label given to all classes equally."
+    )
+    text_smoothing: float = Field(
+        0.0, ge=0.0, lt=1.0, description="Share of a label given to classes of similar text."
+    )
+    text_temperature: float = Field(
+        0.1, gt=0.0, description="Temperature of those similarities; low: only the nearest class."
+    )
+    extra: dict[str, ExtraLossConfig] = Field(
+        default_factory=dict,
+        description="Losses of other packages to add: {package.module.MyLoss: 0.5}, or with "
+        "arguments {package.module.MyLoss: {weight: 0.5, margin: 1.0}}.",
+    )
+
+    @field_validator("extra")
+    @classmethod
+    def _check_paths(cls, value: dict[str, ExtraLossConfig]) -> dict[str, ExtraLossConfig]:
+        for path in value:
+            if not is_dotted_path(path):
+                raise ValueError(f"{path!r} is not of the form package.module.MyLoss")
+        return value
