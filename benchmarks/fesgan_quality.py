@@ -24,7 +24,7 @@ from ke2nt.generation.networks.generator import FaceGenerator
 from ke2nt.models.load import load_model
 from ke2nt.runtime.atomic import write_json, write_text
 from ke2nt.training.run_directory import RunDirectory
-from ke2nt.training.training_data import training_split
+from ke2nt.training.training_data import load_training_split
 
 FERPLUS_JUDGE = "ke2nt/ferplus-resnet18"  # knows all training labels, so no generator may use it
 
@@ -39,7 +39,7 @@ def row(run: Path, judge: str, root: str | None, args: argparse.Namespace) -> di
         FaceGenerator.load(run),
         load_model(judge),
         real=reader.load(config.data.val_split or "val"),
-        training=training_split(config),
+        training=load_training_split(config),
         count=args.count,
         seed=args.seed,
     )

@@ -23,7 +23,7 @@ from ke2nt.models.base import ExpressionModel
 from ke2nt.models.ke2nt import KE2NT
 from ke2nt.training.optimizer import parameter_groups
 from ke2nt.training.run_directory import RunDirectory
-from ke2nt.training.setup import arranged_bank, trainer_parts
+from ke2nt.training.setup import build_arranged_bank, trainer_parts
 from ke2nt.training.training_data import TrainingData
 
 if TYPE_CHECKING:
@@ -135,8 +135,8 @@ def _source_bank(
             found=f"adapt.source_prompts={config.adapt.source_prompts}",
         )
     text = config.text.model_copy(update={"prompts": config.adapt.source_prompts, "bank": None})
-    source = arranged_bank(text, model.classes)
-    target = arranged_bank(config.text, model.classes)
+    source = build_arranged_bank(text, model.classes)
+    target = build_arranged_bank(config.text, model.classes)
     scale = model.bank.logit_scale
     model.set_bank(replace(target, logit_scale=scale))
     return source.to(device)

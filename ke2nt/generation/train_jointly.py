@@ -22,7 +22,7 @@ from ke2nt.generation.synthesis import adam_groups
 from ke2nt.generation.train_generator import load_critics, pretrain
 from ke2nt.training.ema import ModelEma
 from ke2nt.training.run_directory import RunDirectory
-from ke2nt.training.setup import trainer_parts, untrained_model
+from ke2nt.training.setup import build_untrained_model, trainer_parts
 from ke2nt.training.train_recognizer import TrainResult
 from ke2nt.training.train_recognizer import train as train_recognizer
 from ke2nt.training.training_data import TrainingData
@@ -102,7 +102,7 @@ def _prepare(
     image_side: Mapping[str, torch.Tensor] | None = None,
     **options: Any,
 ) -> JointTrainer:
-    model = untrained_model(config, data.classes, preprocessing, image_side)
+    model = build_untrained_model(config, data.classes, preprocessing, image_side)
     parts = trainer_parts(config, run, data, model, accelerator, **options)
     device = accelerator.device
     generator = FaceGenerator.load(source).to(device)

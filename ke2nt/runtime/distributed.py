@@ -1,7 +1,7 @@
 """Several processes that work on one run, as `torchrun` or `accelerate launch` start them.
 
-Every process runs the same code on its share; process 0, the main one, writes and prints. Where a
-process is alone, each function here does nothing.
+Every process runs the same code on its share; process 0, the main one, writes and prints. With a
+single process, each function here does nothing.
 """
 
 from __future__ import annotations
@@ -36,18 +36,14 @@ __all__ = [
 T = TypeVar("T")
 
 
-def _joined() -> bool:
-    return dist.is_available() and dist.is_initialized()
-
-
 def rank() -> int:
-    """Number of this process, from 0."""
-    return dist.get_rank() if _joined() else 0
+    """Return the number of this process, from 0."""
+    return dist.get_rank() if _has_joined() else 0
 
 
 def world_size() -> int:
-    """Number of processes."""
-    return dist.get_world_size() if _joined() else 1
+    """Return the number of processes."""
+    return dist.get_world_size() if _has_joined() else 1
 
 
 def is_main() -> bool:
@@ -63,7 +59,8 @@ def process_rows() -> slice:
 def join_group(device: torch.device | str | None = None) -> None:
     """Join the processes that the launcher started with this one, until this one ends.
 
-    Joining again does nothing: a group that is left and formed anew may meet addresses of the old.
+    Joining again does nothing: a group that is left and formed again may meet addresses of the
+    first one.
 
     Args:
         device: "cpu" to compute there; otherwise each process has a GPU, where there are any.
@@ -71,25 +68,34 @@ def join_group(device: torch.device | str | None = None) -> None:
     Raises:
         ConfigError: The launcher started more processes than this machine has GPUs.
     """
-    if _joined() or int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if _has_joined() or int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return
     on_gpu = torch.cuda.is_available() and str(device) != "cpu"
     if on_gpu:
-        local, gpus = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
-        if local >= gpus:
-            raise ConfigError(
-                "there are more processes than GPUs on this machine",
-                expected=f"at most {gpus}",
-                found=f"process {local}, counted from 0",
-                hint="Start fewer processes, or compute on the CPU.",
-            )
-        torch.cuda.set_device(local)
+        _select_local_gpu()
     dist.init_process_group("nccl" if on_gpu else "gloo")
     atexit.register(_leave_group)
 
 
+def _select_local_gpu() -> None:
+    """Give each process of this machine a GPU of its own."""
+    local, gpus = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if local >= gpus:
+        raise ConfigError(
+            "there are more processes than GPUs on this machine",
+            expected=f"at most {gpus}",
+            found=f"process {local}, counted from 0",
+            hint="Start fewer processes, or compute on the CPU.",
+        )
+    torch.cuda.set_device(local)
+
+
+def _has_joined() -> bool:
+    return dist.is_available() and dist.is_initialized()
+
+
 def _leave_group() -> None:
-    if _joined():
+    if _has_joined():
         dist.destroy_process_group()
 
 
@@ -109,7 +115,7 @@ def any_process(flag: bool, device: torch.device) -> bool:
 
 
 def sum_over_processes(value: Tensor) -> Tensor:
-    """Add a tensor up over all processes, in place; no gradient."""
+    """Add up a tensor over all processes, in place; no gradient."""
     if world_size() > 1:
         dist.all_reduce(value)
     return value
@@ -119,6 +125,7 @@ def average(values: Sequence[Tensor]) -> None:
     """Replace tensors by their mean over the processes, which must have the same ones."""
     if world_size() == 1 or not values:
         return
+    # one message for all of them
     flat = torch.cat([value.flatten() for value in values])
     dist.all_reduce(flat)
     flat /= world_size()
@@ -128,19 +135,19 @@ def average(values: Sequence[Tensor]) -> None:
 
 @contextmanager
 def together() -> Iterator[None]:
-    """An error of ke2nt's in any process becomes an error of all, so that none waits in vain."""
-    own: Ke2ntError | None = None
+    """Turn a `Ke2ntError` of any process into an error of all, so that none waits in vain."""
+    error: Ke2ntError | None = None
     try:
         yield
-    except Ke2ntError as error:
-        own = error
-    for each in gather_objects(own):
+    except Ke2ntError as caught:
+        error = caught
+    for each in gather_objects(error):
         if each is not None:
             raise each
 
 
 def gather_objects(value: T) -> list[T]:
-    """The value of every process, in order of their numbers; it must be picklable."""
+    """Return the value of every process, in order of their numbers; it must be picklable."""
     if world_size() == 1:
         return [value]
     values: list[Any] = [None] * world_size()
@@ -148,11 +155,22 @@ def gather_objects(value: T) -> list[T]:
     return values
 
 
+def gather_rows(value: Tensor) -> Tensor:
+    """Concatenate (B, ...) tensors of equal shape over all processes: (W·B, ...).
+
+    Differentiable, for a loss that every process computes on the result.
+    """
+    if world_size() == 1:
+        return value
+    gathered: Tensor = _GatherRows.apply(value)
+    return gathered
+
+
 class _GatherRows(torch.autograd.Function):
     """Rows of all processes; every process then computes the same loss on them.
 
-    The gradient is that of this process's own rows, times the number of processes, so that the mean
-    of the processes' parameter gradients is the gradient of the loss.
+    The gradient is that of this process's rows, times the number of processes, so that the mean of
+    the processes' parameter gradients is the gradient of the loss.
     """
 
     @staticmethod
@@ -166,14 +184,3 @@ class _GatherRows(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
         start = rank() * ctx.rows
         return grads[0][start : start + ctx.rows] * world_size()
-
-
-def gather_rows(value: Tensor) -> Tensor:
-    """Concatenate (B, ...) tensors of equal shape over all processes: (W·B, ...).
-
-    Differentiable for a loss that every process computes on the result.
-    """
-    if world_size() == 1:
-        return value
-    gathered: Tensor = _GatherRows.apply(value)
-    return gathered

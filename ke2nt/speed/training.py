@@ -25,7 +25,7 @@ from ke2nt.runtime.seeding import derive_seed
 from ke2nt.speed.measure import Rate, take_turns
 from ke2nt.speed.reference import reference_epochs
 from ke2nt.training.device import choose_compute
-from ke2nt.training.optimizer import make_optimizer
+from ke2nt.training.optimizer import build_optimizer
 from ke2nt.training.progress import Progress
 from ke2nt.training.run_directory import RunDirectory
 from ke2nt.training.setup import prepare_engine
@@ -69,7 +69,7 @@ def training_speed(
         if not config.compile:
             multiply_on_small_maps(net)
         forward = compiled_forward(net) if config.compile else net
-        optimizer = make_optimizer(net, config.optim)
+        optimizer = build_optimizer(net, config.optim)
         images = torch.randn(batch, 3, size, size, device=device)
         images = images.contiguous(memory_format=torch.channels_last)
 

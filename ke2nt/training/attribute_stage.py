@@ -23,7 +23,7 @@ from ke2nt.models.attribute_heads import AttributeHeads
 from ke2nt.models.base import ExpressionModel
 from ke2nt.runtime.distributed import barrier, is_main
 from ke2nt.runtime.seeding import derive_seed, seed_everything
-from ke2nt.training.attribute_labels import attribute_labels, attribute_values
+from ke2nt.training.attribute_labels import encode_attributes, find_attribute_values
 from ke2nt.training.attribute_task import AttributeTask
 from ke2nt.training.checkpoint import latest_checkpoint
 from ke2nt.training.device import Compute
@@ -32,7 +32,7 @@ from ke2nt.training.engine import Engine
 from ke2nt.training.optimizer import parameter_groups
 from ke2nt.training.progress import Progress
 from ke2nt.training.run_directory import RunDirectory
-from ke2nt.training.setup import augmented_images, build_state, untrained_model
+from ke2nt.training.setup import augmented_images, build_state, build_untrained_model
 from ke2nt.training.training_data import TrainingData
 
 __all__ = ["pretrain"]
@@ -89,10 +89,12 @@ def _train(
 ) -> None:
     """Train the stage to its end and write its files."""
     assert config.pretrain is not None
-    values = attribute_values(data.train.split, config.pretrain.attributes, config.pretrain.missing)
+    values = find_attribute_values(
+        data.train.split, config.pretrain.attributes, config.pretrain.missing
+    )
     stage = _stage_config(config)
     seed_everything(derive_seed(config.seed, "pretrain"))
-    data = replace(data, targets=attribute_labels(data.train.split, values))
+    data = replace(data, targets=encode_attributes(data.train.split, values))
 
     task = _build_task(stage, data, compute, preprocessing, values)
     engine = Engine(task, stage, run, data, Display(quiet=quiet))
@@ -110,7 +112,7 @@ def _build_task(
     preprocessing: Preprocessing,
     values: Mapping[str, tuple[str, ...]],
 ) -> AttributeTask:
-    model = untrained_model(stage, data.classes, preprocessing)
+    model = build_untrained_model(stage, data.classes, preprocessing)
     state = build_state(stage, model, compute)
     sizes = {name: len(known) for name, known in values.items()}
     heads = AttributeHeads(model.stage_widths, sizes).to(compute.device)
@@ -183,7 +185,7 @@ def _accuracy(
     values: Mapping[str, tuple[str, ...]],
 ) -> dict[str, float | None]:
     """Share of correct predictions of each attribute, stages averaged; None without labels."""
-    labels = attribute_labels(images.split, values)
+    labels = encode_attributes(images.split, values)
     device = next(model.parameters()).device
     correct, labeled = dict.fromkeys(values, 0), dict.fromkeys(values, 0)
 

@@ -12,7 +12,7 @@ from ke2nt.data.tensors import Batch
 from ke2nt.errors import TrainingError
 from ke2nt.runtime.distributed import process_rows, world_size
 from ke2nt.runtime.seeding import torch_generator
-from ke2nt.training.extra_faces import with_extra
+from ke2nt.training.extra_faces import mix_in_extra
 from ke2nt.training.training_data import TrainingData
 
 __all__ = ["EpochBatches", "epoch_order", "global_batch_size"]
@@ -46,7 +46,7 @@ class EpochBatches:
         """Positions (steps, share) in the split of this process's images."""
         data, generator = self._data, torch_generator(self._seed, "order", epoch)
         order = epoch_order(data.real, self._classes, self._sampling, generator)
-        order = with_extra(order, data.pool, data.extra_per_epoch, generator)
+        order = mix_in_extra(order, data.pool, data.extra_per_epoch, generator)
 
         batches = order[: self.steps_per_epoch * self.batch_size].view(-1, self.batch_size)
         return batches[:, process_rows()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +14,7 @@ from ke2nt.runtime.progress import stderr_console
 
 __all__ = ["Display"]
 
-_READ_EVERY = 1.0  # seconds
+_LOSSES_EVERY = 1.0  # seconds
 
 
 class Display:
@@ -29,7 +29,7 @@ class Display:
         self._quiet = quiet
         self._epochs = 0
         self._bar: Progress | None = None
-        self._read = 0.0
+        self._losses_shown_at = 0.0
         if self._console.is_terminal and not quiet:
             self._bar = Progress(
                 TextColumn("epoch {task.fields[epoch]}"),
@@ -42,7 +42,7 @@ class Display:
 
     @contextmanager
     def show(self, epochs: int, steps_per_epoch: int) -> Iterator[None]:
-        """Show a run of so many epochs, each of so many steps, while the context lasts."""
+        """Show a run of so many epochs and steps while the context lasts."""
         self._epochs = epochs
         if self._bar is None:
             yield
@@ -54,36 +54,48 @@ class Display:
 
     @property
     def wants_losses(self) -> bool:
-        """Whether the mean losses are to be shown now: once a second, as reading them waits."""
-        return self._bar is not None and time.monotonic() - self._read >= _READ_EVERY
+        """Whether to show the mean losses now: once a second, as reading them waits for a GPU."""
+        due = time.monotonic() - self._losses_shown_at >= _LOSSES_EVERY
+        return self._bar is not None and due
 
-    def step(self, done: int, epoch: int, losses: dict[str, float] | None) -> None:
-        """Show that `done` steps of the whole run are done."""
-        if self._bar:
-            self._bar.update(self._task, completed=done, epoch=f"{epoch + 1}/{self._epochs}")
-            if losses is not None:
-                self._bar.update(self._task, note=_parts(losses))
-                self._read = time.monotonic()
+    def step(self, done: int, epoch: int, losses: Mapping[str, float] | None) -> None:
+        """Show how many steps of the whole run are done.
 
-    def epoch(self, record: dict[str, Any]) -> None:
-        """Show an epoch's record as one line."""
+        Args:
+            done: Steps so far.
+            epoch: Completed epochs.
+            losses: Mean losses of the epoch, or None to leave those that are shown.
+        """
+        if self._bar is None:
+            return
+        self._bar.update(self._task, completed=done, epoch=f"{epoch + 1}/{self._epochs}")
+        if losses is not None:
+            self._bar.update(self._task, note=_format_losses(losses))
+            self._losses_shown_at = time.monotonic()
+
+    def epoch(self, record: Mapping[str, Any]) -> None:
+        """Show an epoch's log record as one line."""
         if self._quiet:
             return
-        line = f"epoch {record['epoch']}/{self._epochs}  {_parts(record['loss'])}"
-        if "val" in record:
-            val = record["val"]
-            line += (
-                f"  | {record['val_split']} accuracy {val['accuracy']:.2%}  UAR {val['uar']:.2%}"
-            )
-        if "target" in record:
-            line += f"  | target {_parts(record['target'])}"
-        line += "  *" if record.get("kept") else ""
-        line += f"  ({record['seconds']:.0f} s)"
+        line = _format_record(record, self._epochs)
         if self._bar:
             self._console.print(line, markup=False)
         else:
             print(line, file=sys.stderr, flush=True)
 
 
-def _parts(losses: dict[str, float]) -> str:
+def _format_record(record: Mapping[str, Any], epochs: int) -> str:
+    line = f"epoch {record['epoch']}/{epochs}  {_format_losses(record['loss'])}"
+    if "val" in record:
+        val = record["val"]
+        line += f"  | {record['val_split']} accuracy {val['accuracy']:.2%}  UAR {val['uar']:.2%}"
+    if "target" in record:
+        line += f"  | target {_format_losses(record['target'])}"
+
+    # A star marks the epoch whose model is kept.
+    line += "  *" if record.get("kept") else ""
+    return f"{line}  ({record['seconds']:.0f} s)"
+
+
+def _format_losses(losses: Mapping[str, float]) -> str:
     return "  ".join(f"{name} {value:.3f}" for name, value in losses.items())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,10 +13,17 @@ __all__ = ["ModelEma"]
 M = TypeVar("M", bound=nn.Module)
 
 
+class _Pairs(NamedTuple):
+    """Tensors of the average and of the model that it follows, in the same order."""
+
+    averaged: list[Tensor]
+    current: list[Tensor]
+
+
 class ModelEma(Generic[M]):
     """Average of a model's weights over steps.
 
-    The decay climbs with the number of updates, min(decay, (1 + n) / (10 + n)), so that the first
+    The decay grows with the number of updates n, min(decay, (1 + n) / (10 + n)), so that the first
     random weights are soon forgotten.
 
     Args:
@@ -24,7 +31,7 @@ class ModelEma(Generic[M]):
         decay: Largest decay, in (0, 1).
 
     Attributes:
-        model: The averaged model, in eval mode, without gradients.
+        model: The averaged model, in evaluation mode, without gradients.
         updates: Number of updates so far.
     """
 
@@ -32,30 +39,34 @@ class ModelEma(Generic[M]):
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
         self.decay = decay
         self.updates = 0
-        self._followed: tuple[M, list[tuple[list[Tensor], list[Tensor]]]] | None = None
+        self._followed: M | None = None
+        self._floating = _Pairs([], [])
+        self._counters = _Pairs([], [])
 
     @torch.no_grad()
     def update(self, model: M) -> None:
         """Move the average towards the model's current state."""
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         self.updates += 1
-        floating, others = self._tensors(model)
-        torch._foreach_lerp_(*floating, 1.0 - decay)
-        if others[0]:
-            torch._foreach_copy_(*others)
 
-    def _tensors(self, model: M) -> list[tuple[list[Tensor], list[Tensor]]]:
-        """The average's tensors and the model's: floating ones, then counts.
+        self._follow(model)
+        torch._foreach_lerp_(*self._floating, 1.0 - decay)
+        if self._counters.averaged:
+            torch._foreach_copy_(*self._counters)
 
-        Found once: training changes them in place, and to walk a model takes as long as to average.
+    def _follow(self, model: M) -> None:
+        """Collect the tensors of average and model.
+
+        Once, since training changes them in place: walking through a model takes as long as
+        averaging it.
         """
-        if self._followed is None or self._followed[0] is not model:
-            pairs = list(
-                zip(self.model.state_dict().values(), model.state_dict().values(), strict=True)
-            )
-            parts = [
-                [p for p in pairs if p[0].is_floating_point() is kind] for kind in (True, False)
-            ]
-            found = [([own for own, _ in part], [new for _, new in part]) for part in parts]
-            self._followed = model, found
-        return self._followed[1]
+        if self._followed is model:
+            return
+        self._followed = model
+        self._floating, self._counters = _Pairs([], []), _Pairs([], [])
+
+        averaged, current = self.model.state_dict().values(), model.state_dict().values()
+        for average, value in zip(averaged, current, strict=True):
+            pairs = self._floating if average.is_floating_point() else self._counters
+            pairs.averaged.append(average)
+            pairs.current.append(value)

@@ -33,10 +33,10 @@ from ke2nt.training.checkpoint import load_checkpoint, save_checkpoint
 from ke2nt.training.device import Compute
 from ke2nt.training.display import Display
 from ke2nt.training.ema import ModelEma
-from ke2nt.training.extra_faces import with_extra
+from ke2nt.training.extra_faces import mix_in_extra
 from ke2nt.training.guards import PendingLosses, explain_out_of_memory, save_failed_batch
 from ke2nt.training.interrupts import TrainingStopped
-from ke2nt.training.optimizer import learning_rate, scale_factor, set_learning_rate
+from ke2nt.training.optimizer import learning_rate, logit_scale_factor, set_learning_rate
 from ke2nt.training.progress import Progress
 from ke2nt.training.run_directory import RunDirectory
 from ke2nt.training.speed.cuda_graph import StepGraph
@@ -182,7 +182,7 @@ class EpochLoop(ABC):
         epoch = progress.epoch
         generator = torch_generator(self.config.seed, "order", epoch)
         order = epoch_order(self._positions, self._classes, self.config.data.sampling, generator)
-        order = with_extra(order, self._pool, self._taken, generator)
+        order = mix_in_extra(order, self._pool, self._taken, generator)
         order = order[: self.steps_per_epoch * self._batch].view(-1, self._batch)[:, self.share]
         dtype = torch.float32 if self.device.type == "mps" else torch.float64
         sums = {k: self.to_device(torch.tensor(v, dtype=dtype)) for k, v in progress.sums.items()}
@@ -547,7 +547,7 @@ class Trainer(EpochLoop):
         text, bank = self.config.text, self.model.bank
         if bank is not None and text.logit_scale_start is not None:
             scale = text.logit_scale or bank.logit_scale
-            self._scale_factor.fill_(scale_factor(done, self.steps_per_epoch, text, scale))
+            self._scale_factor.fill_(logit_scale_factor(done, self.steps_per_epoch, text, scale))
 
     def _facts(self, progress: Progress) -> dict[str, Any]:
         """What the log says of every epoch."""

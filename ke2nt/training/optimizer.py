@@ -13,34 +13,30 @@ from ke2nt.config.schema import OptimConfig, TextConfig
 from ke2nt.models.backbones import Backbone
 
 __all__ = [
+    "build_optimizer",
     "learning_rate",
-    "make_optimizer",
+    "logit_scale_factor",
     "parameter_groups",
-    "scale_factor",
     "set_learning_rate",
 ]
 
 
-def make_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
-    """SGD or AdamW; weight matrices with decay, biases and norms without.
+def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
+    """Build SGD or AdamW; weight matrices decay, biases and norms do not.
 
-    Groups carry `lr_scale`, the factor of the schedule's learning rate: `layer_decay` to the power
-    of how many layers stand between a parameter of the backbone and its features, 1 for the head.
+    Groups carry `lr_scale`, a factor of the schedule's learning rate: `layer_decay` to the power of
+    the number of layers between a parameter of the backbone and its features, 1 for the head.
 
     Raises:
-        ModelError: Layers are to differ, and the backbone's are not known.
+        ModelError: `layer_decay` is set, and the layers of the backbone are not known.
     """
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    depths: dict[str, int] = {}
-    if config.layer_decay is not None and isinstance(backbone := model.backbone, Backbone):
-        depths = {f"backbone.{name}": depth for name, depth in backbone.layer_depths().items()}
-    scales = {name: (config.layer_decay or 1.0) ** depth for name, depth in depths.items()}
-    settings = parameter_groups(named, config, scales)
+    groups = parameter_groups(named, config, _layer_scales(model, config))
     fused = {p.device.type for p in named.values()} <= {"cpu", "cuda"}
     if config.name == "adamw":
-        return torch.optim.AdamW(settings, lr=config.lr, betas=config.betas, fused=fused)
+        return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=fused)
     return torch.optim.SGD(
-        settings, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov, fused=fused
+        groups, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov, fused=fused
     )
 
 
@@ -49,11 +45,11 @@ def parameter_groups(
     config: OptimConfig,
     scales: Mapping[str, float] | None = None,
 ) -> list[dict[str, Any]]:
-    """Groups of parameters with decay and without, for an optimizer.
+    """Group parameters by weight decay and learning-rate scale, for an optimizer.
 
     Args:
-        named: Parameters by their names.
-        config: Says which have decay.
+        named: Parameters by name.
+        config: Says which parameters decay.
         scales: Name → `lr_scale`, where it is not 1.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
@@ -68,24 +64,31 @@ def parameter_groups(
 
 
 def learning_rate(step: int, steps_per_epoch: int, config: OptimConfig) -> float:
-    """Learning rate of one step: warm-up, then a half cosine from `lr` to `min_lr`.
+    """Return the learning rate of a step: warm-up, then a half cosine from `lr` to `min_lr`.
 
     Args:
         step: Steps done so far, 0 for the first.
         steps_per_epoch: Steps in an epoch.
         config: Peak, warm-up and end of the schedule.
     """
-    warm = config.warmup_epochs * steps_per_epoch
+    warmup_steps = config.warmup_epochs * steps_per_epoch
     total = config.epochs * steps_per_epoch
-    if step < warm:
-        share = step / warm if config.warmup == "linear" else 0.0
+    if step < warmup_steps:
+        share = step / warmup_steps if config.warmup == "linear" else 0.0
         return config.warmup_lr + share * (config.lr - config.warmup_lr)
-    done = (step - warm) / max(1.0, total - warm)
+
+    done = (step - warmup_steps) / max(1.0, total - warmup_steps)
     return config.min_lr + 0.5 * (config.lr - config.min_lr) * (1.0 + math.cos(math.pi * done))
 
 
-def scale_factor(step: int, steps_per_epoch: int, config: TextConfig, scale: float) -> float:
-    """What the logits of one step are multiplied by, so that their scale climbs to its value.
+def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
+    """Set the learning rate of every group, times its scale."""
+    for group in optimizer.param_groups:
+        group["lr"] = value * group.get("lr_scale", 1.0)
+
+
+def logit_scale_factor(step: int, steps_per_epoch: int, config: TextConfig, scale: float) -> float:
+    """Return the factor of the logits of a step, so that their scale grows to its value.
 
     s(p) = s_0^(1 − p) · s^p for the share p of `logit_scale_epochs` that is done, over s.
 
@@ -97,11 +100,14 @@ def scale_factor(step: int, steps_per_epoch: int, config: TextConfig, scale: flo
     """
     if config.logit_scale_start is None:
         return 1.0
-    left = 1.0 - min(1.0, step / (config.logit_scale_epochs * steps_per_epoch))
-    return (config.logit_scale_start / scale) ** left
+    remaining = 1.0 - min(1.0, step / (config.logit_scale_epochs * steps_per_epoch))
+    return (config.logit_scale_start / scale) ** remaining
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
-    """Set the learning rate of every group, times its scale."""
-    for group in optimizer.param_groups:
-        group["lr"] = value * group.get("lr_scale", 1.0)
+def _layer_scales(model: nn.Module, config: OptimConfig) -> dict[str, float]:
+    """Learning-rate scale of each backbone parameter; empty without `layer_decay`."""
+    backbone = getattr(model, "backbone", None)
+    if config.layer_decay is None or not isinstance(backbone, Backbone):
+        return {}
+    depths = backbone.layer_depths()
+    return {f"backbone.{name}": config.layer_decay**depth for name, depth in depths.items()}

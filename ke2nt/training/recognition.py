@@ -19,7 +19,7 @@ from ke2nt.runtime.distributed import gather_rows, rank
 from ke2nt.runtime.seeding import derive_seed, seed_step, torch_generator
 from ke2nt.training.augmented_images import AugmentedImages, StepImages
 from ke2nt.training.device import Compute
-from ke2nt.training.optimizer import learning_rate, scale_factor
+from ke2nt.training.optimizer import learning_rate, logit_scale_factor
 from ke2nt.training.progress import Progress
 from ke2nt.training.run_directory import RunDirectory
 from ke2nt.training.selection import EpochSelection, evaluate_epoch
@@ -154,4 +154,6 @@ class RecognitionTask(Task):
         if bank is None or text.logit_scale_start is None:
             return None
         scale = text.logit_scale or bank.logit_scale
-        return torch.tensor(scale_factor(position.done, position.steps_per_epoch, text, scale))
+        return torch.tensor(
+            logit_scale_factor(position.done, position.steps_per_epoch, text, scale)
+        )

@@ -23,7 +23,7 @@ from ke2nt.training.device import Compute
 from ke2nt.training.display import Display
 from ke2nt.training.ema import ModelEma
 from ke2nt.training.engine import Engine
-from ke2nt.training.optimizer import make_optimizer
+from ke2nt.training.optimizer import build_optimizer
 from ke2nt.training.recognition import RecognitionTask
 from ke2nt.training.run_directory import RunDirectory
 from ke2nt.training.speed.apply import apply_model_options
@@ -31,12 +31,12 @@ from ke2nt.training.state import TrainingState
 from ke2nt.training.training_data import TrainingData
 
 __all__ = [
-    "arranged_bank",
+    "build_arranged_bank",
     "augmented_images",
     "build_state",
     "prepare_engine",
     "trainer_parts",
-    "untrained_model",
+    "build_untrained_model",
 ]
 
 
@@ -67,7 +67,7 @@ def prepare_engine(
         Ke2ntError: The configuration names a model or text bank that is not available, or a batch
             that the processes cannot share.
     """
-    model = untrained_model(config, data.classes, preprocessing, image_side)
+    model = build_untrained_model(config, data.classes, preprocessing, image_side)
     task = RecognitionTask(
         config=config,
         run=run,
@@ -95,7 +95,7 @@ def build_state(
     model.to(compute.device).to(memory_format=torch.channels_last)
     ema = ModelEma(model, config.optim.ema) if config.optim.ema is not None else None
     apply_model_options(model, ema, config)
-    return TrainingState(model, make_optimizer(model, config.optim), ema)
+    return TrainingState(model, build_optimizer(model, config.optim), ema)
 
 
 def augmented_images(
@@ -107,7 +107,7 @@ def augmented_images(
     return AugmentedImages(augment, model.preprocessing, compute, config.seed)
 
 
-def untrained_model(
+def build_untrained_model(
     config: TrainConfig,
     classes: tuple[str, ...],
     preprocessing: Preprocessing,
@@ -149,7 +149,7 @@ def _build_model(
 
     labels: dict[str, Any] = {"classes": classes}
     if options.head == "text":
-        labels = {"bank": arranged_bank(config.text, classes)}
+        labels = {"bank": build_arranged_bank(config.text, classes)}
         architecture |= {
             "reduction": options.reduction,
             "logit_scale": config.text.logit_scale,
@@ -161,7 +161,7 @@ def _build_model(
     return build_model(architecture, **labels, weights=options.weights, preprocessing=usual)
 
 
-def arranged_bank(text: TextConfig, classes: tuple[str, ...]) -> TextBank:
+def build_arranged_bank(text: TextConfig, classes: tuple[str, ...]) -> TextBank:
     """Load or build the text bank of some classes, in the configured geometry."""
     if text.bank is not None:
         bank = TextBank.load(Path(text.bank).expanduser()).select(classes)

@@ -119,7 +119,7 @@ def test_a_folder_that_is_in_use_is_one_clear_error_of_each(tiny, tmp_path):
 
 def test_an_image_that_one_process_alone_cannot_read_is_left_out_by_all(tiny, faces, tmp_path):
     """As where a network drive fails for one of them, with all images in RAM."""
-    monkey = "import os, ke2nt.data.tensors as t; from ke2nt.errors import ImageReadError; "
+    monkey = "import os, ke2nt.data.batches as t; from ke2nt.errors import ImageReadError; "
     monkey += "real = t.decode; gone = ('train/anger/3.png', 'val/neutral/2.png')\n"
     monkey += "def decode(source, **o):\n"
     monkey += "    if os.environ['RANK'] == '1' and str(source).endswith(gone):\n"

@@ -15,7 +15,7 @@ from ke2nt.data.sample import FaceSample, FaceSplit
 from ke2nt.errors import ConfigError, DataError, TrainingError
 from ke2nt.models.load import load_model
 from ke2nt.training import engine
-from ke2nt.training.attribute_labels import attribute_labels, attribute_values
+from ke2nt.training.attribute_labels import encode_attributes, find_attribute_values
 from ke2nt.training.checkpoint import latest_checkpoint
 from ke2nt.training.engine import Engine
 from ke2nt.training.interrupts import TrainingStopped
@@ -178,9 +178,9 @@ def split_of(*attributes):
 
 def test_labels_and_what_is_missing():
     split = split_of({"sex": "f", "age": "20"}, {"sex": "unsure"}, {"sex": "m", "age": "3"}, {})
-    values = attribute_values(split, ["age", "sex"], ("unsure",))
+    values = find_attribute_values(split, ["age", "sex"], ("unsure",))
     assert values == {"age": ("20", "3"), "sex": ("f", "m")}
-    assert attribute_labels(split, values).tolist() == [[0, 0], [-1, -1], [1, 1], [-1, -1]]
+    assert encode_attributes(split, values).tolist() == [[0, 0], [-1, -1], [1, 1], [-1, -1]]
 
 
 def test_attributes_that_cannot_be_learned_are_named(two, tiny):
@@ -188,6 +188,6 @@ def test_attributes_that_cannot_be_learned_are_named(two, tiny):
         train(two("pretrain.attributes=[height]"), quiet=True)
     one = split_of({"sex": "f"}, {"sex": "f"})
     with pytest.raises(DataError, match="1 values"):
-        attribute_values(one, ["sex"], ())
+        find_attribute_values(one, ["sex"], ())
     with pytest.raises(ConfigError, match="pretrain"):
         tiny("pretrain={attributes: []}")

@@ -12,7 +12,7 @@ from ke2nt.config.schema import TextConfig
 from ke2nt.errors import CheckpointError, ModelError
 from ke2nt.evaluation.image_encoders import get_image_encoder
 from ke2nt.models.load import load_model
-from ke2nt.training.optimizer import scale_factor
+from ke2nt.training.optimizer import logit_scale_factor
 from ke2nt.training.train_recognizer import train
 
 
@@ -48,10 +48,10 @@ def test_an_arranged_bank_is_part_of_the_model_and_other_words_are_refused(tiny)
 
 def test_the_scale_climbs_by_an_equal_factor_each_step():
     config = TextConfig(logit_scale=20, logit_scale_start=5, logit_scale_epochs=2)
-    factors = [scale_factor(step, 4, config, 20.0) for step in range(10)]
+    factors = [logit_scale_factor(step, 4, config, 20.0) for step in range(10)]
     expected = [5 ** (1 - s / 8) * 20 ** (s / 8) / 20 for s in range(8)]
     assert factors == pytest.approx([*expected, 1.0, 1.0])
-    assert scale_factor(0, 4, TextConfig(), 20.0) == 1.0
+    assert logit_scale_factor(0, 4, TextConfig(), 20.0) == 1.0
 
 
 def test_a_climbing_scale_changes_the_loss_until_it_is_there(tiny):

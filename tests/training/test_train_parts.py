@@ -18,7 +18,7 @@ from ke2nt.training.batches import epoch_order
 from ke2nt.training.checkpoint import load_checkpoint, save_checkpoint
 from ke2nt.training.device import Compute, choose_compute
 from ke2nt.training.ema import ModelEma
-from ke2nt.training.optimizer import learning_rate, make_optimizer, set_learning_rate
+from ke2nt.training.optimizer import build_optimizer, learning_rate, set_learning_rate
 from ke2nt.training.progress import Progress
 from ke2nt.training.state import TrainingState
 
@@ -45,17 +45,17 @@ def test_linear_warm_up_climbs_and_the_end_is_min_lr():
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
 def test_biases_and_norms_are_not_decayed_unless_asked(name):
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Linear(2, 2))
-    groups = make_optimizer(model, OptimConfig(name=name, weight_decay=0.3)).param_groups
+    groups = build_optimizer(model, OptimConfig(name=name, weight_decay=0.3)).param_groups
     assert [g["weight_decay"] for g in groups] == [0.3, 0.0]
     assert {id(p) for p in groups[0]["params"]} == {id(model[0].weight), id(model[2].weight)}
     assert sum(len(g["params"]) for g in groups) == len(list(model.parameters()))
-    (group,) = make_optimizer(model, OptimConfig(name=name, decay_all=True)).param_groups
+    (group,) = build_optimizer(model, OptimConfig(name=name, decay_all=True)).param_groups
     assert len(group["params"]) == len(list(model.parameters()))
 
 
 def test_layers_far_from_the_features_learn_more_slowly():
     model = LinearClassifier(("a", "b"), backbone="test_resnet", image_size=32)
-    optimizer = make_optimizer(model, OptimConfig(layer_decay=0.5, lr=0.8))
+    optimizer = build_optimizer(model, OptimConfig(layer_decay=0.5, lr=0.8))
     set_learning_rate(optimizer, 0.8)
     rates = {id(p): g["lr"] for g in optimizer.param_groups for p in g["params"]}
     named = dict(model.named_parameters())

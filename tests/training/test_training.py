@@ -677,9 +677,9 @@ def test_a_validation_split_is_carved_when_there_is_none(tiny):
 def test_choosing_on_the_training_split_is_refused(tiny, faces, tmp_path):
     root = shutil.copytree(faces, tmp_path / "three")
     shutil.copytree(root / "val", root / "test")
-    with pytest.raises(DataError, match="own training images"):
+    with pytest.raises(DataError, match="chosen on the training images"):
         train(tiny("data.val_split=train"), quiet=True)
-    with pytest.raises(DataError, match="own training images"):
+    with pytest.raises(DataError, match="chosen on the training images"):
         train(tiny("select.on=test", "data.train_split=test", f"data.root={root}"), quiet=True)
 
 
