@@ -101,6 +101,8 @@ def _import_reader(path: str) -> type[Reader]:
 
     # an abstract method would only be noticed when the reader is built, as a TypeError
     missing = sorted(getattr(reader_class, "__abstractmethods__", ()))
+    if not hasattr(reader_class, "name"):  # messages of the base class use it
+        missing.append("name")
     if missing:
         raise ConfigError(
             f"the dataset reader {path!r} is incomplete",
@@ -110,8 +112,8 @@ def _import_reader(path: str) -> type[Reader]:
 
 
 def _check_attributes(name: str, reader: Reader) -> None:
-    """Raise DataError unless a reader says what it is called and what it holds."""
-    for attribute in ("name", "classes", "splits"):
+    """Raise DataError unless a reader says what it holds; on the class this is optional."""
+    for attribute in ("classes", "splits"):
         if not hasattr(reader, attribute):
             raise DataError(
                 f"the reader of {name} has no attribute {attribute!r}",

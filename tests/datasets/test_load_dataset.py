@@ -59,6 +59,14 @@ class Nameless(Reader):
         return []
 
 
+class NoSplits(Reader):
+    name = "no splits"
+    classes = ("a",)
+
+    def read_samples(self, split):
+        return []
+
+
 not_a_class = Diary.read_samples
 NotAReader = dict
 '''
@@ -124,7 +132,8 @@ def test_dotted_path_under_corruptions(diary):
         ("diary_readers.Dairy", "no attribute 'Dairy'"),
         ("diary_readers.not_a_class", "not a dataset reader; expected a subclass of ke2nt"),
         ("diary_readers.NotAReader", "not a dataset reader"),
-        ("diary_readers.Incomplete", "incomplete; expected a definition of read_samples"),
+        ("diary_readers.Incomplete", "incomplete; expected a definition of read_samples, name"),
+        ("diary_readers.Nameless", "incomplete; expected a definition of name"),
     ],
 )
 def test_wrong_dotted_paths(diary, name, words):
@@ -141,8 +150,8 @@ def test_wrong_use_of_a_dotted_path(diary):
         load_dataset("diary_readers.Diary")
     with pytest.raises(LayoutError, match=r"layout of diary.*one folder down: \S*photos"):
         load_dataset("diary_readers.Diary", ".")
-    with pytest.raises(DataError, match="has no attribute 'name'"):
-        load_dataset("diary_readers.Nameless", "photos")
+    with pytest.raises(DataError, match="has no attribute 'splits'"):
+        load_dataset("diary_readers.NoSplits", "photos")
     with pytest.raises(DataError, match="or a dotted path to a Reader class"):
         load_dataset("diary", "photos")
 
