@@ -55,6 +55,7 @@ MODULES = {
 NAMES: dict[str, dict[str, str]] = {
     "ke2nt.data.synth.dataset": {"SyntheticFaces": "DrawnFaces"},
     "ke2nt.evaluation.evaluate": {"tensors_for": "decode_for_model"},
+    "ke2nt.evaluation.robustness": {"robustness": "evaluate_robustness"},
     "ke2nt.models.recogniser": {"Recogniser": "ExpressionModel"},
     "ke2nt.predict.use": {"ModelUse": "FaceSettings"},
     "ke2nt.text.encoder": {

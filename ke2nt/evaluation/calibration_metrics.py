@@ -70,6 +70,7 @@ def expected_calibration_error(bins: tuple[CalibrationBin, ...]) -> float:
 
     Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017), equation 3.
     """
+    # Empty bins have neither accuracy nor confidence.
     total = sum(b.count for b in bins)
     return sum(
         b.count * abs(b.accuracy - b.confidence)

@@ -119,6 +119,7 @@ def cross_evaluate(
         **fields: Fields of `EvaluationOptions`. The default policy here is "drop", and `merge`
             applies to each pair that has both of its classes.
     """
+    # Datasets rarely have the same classes, so those that do not match are dropped.
     options = replace(EvaluationOptions(policy="drop"), **fields)
     result = CrossEvaluation(tuple(dict.fromkeys(models)), tuple(targets))
     loaded = {name: _attempt(load_model, name) for name in result.models}
@@ -149,6 +150,7 @@ class _DecodedTarget:
         self._decoded: dict[tuple[int, str], FaceTensors] = {}
 
     def decode_for(self, model: ExpressionModel) -> FaceTensors:
+        # All that decoding depends on.
         key = (model.preprocessing.image_size, model.preprocessing.interpolation)
         if key not in self._decoded:
             self._decoded[key] = decode_for_model(model, self.split, quiet=self._quiet)

@@ -139,6 +139,7 @@ def add_threshold(
         )
     ((target, value),) = requested.items()
 
+    # Risk and coverage are targets to meet; a confidence is taken as it is.
     curve = coverage_risk(probabilities, labels)
     if target == "risk":
         threshold = threshold_for_risk(curve, value)

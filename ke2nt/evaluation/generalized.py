@@ -132,6 +132,7 @@ def _compute_part_rates(confusions: np.ndarray, trained: np.ndarray) -> np.ndarr
     seen = _compute_rates_of(confusions, trained)
     unseen = _compute_rates_of(confusions, ~trained)
 
+    # Zero if both are zero.
     total = seen + unseen
     harmonic = np.divide(2 * seen * unseen, total, out=np.zeros_like(total), where=total != 0)
     return np.stack([seen, unseen, harmonic])
@@ -142,6 +143,7 @@ def _compute_rates_of(confusions: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     hits = np.diagonal(confusions, axis1=-2, axis2=-1).astype(np.float64)[:, chosen]
     support = confusions.sum(axis=-1)[:, chosen]
 
+    # Accuracy weighs images equally, mean recall weighs classes equally.
     images, right = support.sum(axis=-1), hits.sum(axis=-1)
     accuracy = np.divide(right, images, out=np.full(right.shape, np.nan), where=images > 0)
 

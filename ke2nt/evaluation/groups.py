@@ -167,6 +167,7 @@ def _count_group(
 
 
 def _compute_group_metrics(group: _CountedGroup, smallest: int) -> GroupMetrics:
+    # Metrics of the group, and their spread over its resamples.
     point, n = rates(group.confusion), int(group.confusion.sum())
     spread = rates(group.resampled) if len(group.resampled) else None
 
@@ -189,6 +190,7 @@ def _compute_gaps(
     if len(compared) < 2:
         return dict.fromkeys(names)
 
+    # Of equally good groups, the order of names decides.
     ranked = sorted((group for group in groups if group.compared), key=lambda group: group.accuracy)
     worst, best = ranked[0], ranked[-1]
 

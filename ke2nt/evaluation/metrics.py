@@ -101,6 +101,7 @@ class ClassificationReport:
         ]
 
         return {
+            # Metrics over all samples.
             "n": self.n,
             "accuracy": self.accuracy,
             "uar": self.uar,
@@ -114,6 +115,7 @@ class ClassificationReport:
                 "seed": self.seed,
                 **intervals,
             },
+            # By class, and by confidence.
             "classes": list(self.classes),
             "per_class": per_class,
             "confusion": self.confusion.tolist(),
@@ -154,6 +156,8 @@ def classification_report(
     confusion = confusion_matrix(labels, probabilities.argmax(axis=1), len(classes))
     point = rates(confusion)
     intervals, recall_intervals = _compute_intervals(confusion, bootstrap, seed)
+
+    # The calibration metrics need the probabilities.
     calibration = reliability_bins(probabilities, labels, bins=bins)
 
     return ClassificationReport(
@@ -186,6 +190,7 @@ def classification_report(
 
 def percentile_interval(values: np.ndarray) -> Interval | None:
     """Return the middle 95 % of resampled values, ignoring NaN; None if nothing is left."""
+    # A resample without samples of a class has no recall of it.
     values = values[~np.isnan(values)]
     if not values.size:
         return None

@@ -172,6 +172,7 @@ def _predict_share(
     predict: _BatchPredictor, images: FaceTensors, batch_size: int, quiet: bool
 ) -> _Outputs:
     """Predict this process's share of the batches."""
+    # Every world_size-th batch, starting at this process's rank.
     chunks = images.usable.split(batch_size)[rank() :: world_size()]
     batches = images.batches(batch_size, order=torch.cat(chunks)) if chunks else iter(())
     label = f"predicting {images.split.dataset} {images.split.split}"

@@ -20,7 +20,6 @@ from ke2nt.evaluation.evaluate_model import evaluate_model
 from ke2nt.evaluation.score import Evaluation
 from ke2nt.models.base import ExpressionModel
 from ke2nt.runtime.progress import track
-from ke2nt.runtime.renamed import warn_renamed
 
 __all__ = [
     "LEVELS",
@@ -28,7 +27,6 @@ __all__ = [
     "Robustness",
     "decode_to_memory",
     "evaluate_robustness",
-    "robustness",
 ]
 
 LEVELS = (1, 2, 3, 4, 5)
@@ -69,6 +67,7 @@ class Robustness:
 
     def to_dict(self) -> dict[str, Any]:
         """Return a plain JSON value."""
+        # Only what is finished, as documents are also written in between.
         kinds = dict.fromkeys(kind for kind, _ in self.cells)
         severities = sorted({severity for _, severity in self.cells})
 
@@ -125,12 +124,6 @@ def evaluate_robustness(
     return result
 
 
-def robustness(model: ExpressionModel, split: FaceSplit, **options: Any) -> Robustness:
-    """Deprecated name of `evaluate_robustness`."""
-    warn_renamed("function", "robustness", "evaluate_robustness")
-    return evaluate_robustness(model, split, **options)
-
-
 def decode_to_memory(split: FaceSplit, *, limit: int = RAM_LIMIT, quiet: bool = True) -> FaceSplit:
     """Decode a split into memory at its original size if it fits; otherwise return it unchanged.
 
@@ -141,6 +134,7 @@ def decode_to_memory(split: FaceSplit, *, limit: int = RAM_LIMIT, quiet: bool = 
         limit: Maximum bytes to hold, if no side is longer than corruptions leave it.
         quiet: Show no progress on stderr.
     """
+    # Upper bound: three bytes per pixel of square images with the longest side.
     if 3 * len(split) * LONGEST_SIDE**2 > limit:
         return split
     label = f"reading {split.dataset} {split.split}"

@@ -64,6 +64,7 @@ class Evaluation:
                 "summary": self.mapping.describe(),
             },
             "failed": [{"name": name, "reason": reason} for name, reason in self.failed],
+            # The metrics themselves, at the top level.
             **self.report.to_dict(),
             **({"uncalibrated": before} if before else {}),
         }
@@ -172,6 +173,7 @@ def _select_classes(predictions: Predictions, columns: list[int]) -> Predictions
 
 def _renormalize(probabilities: np.ndarray, columns: list[int]) -> np.ndarray:
     """Keep some columns, rows summing to 1; a row without any mass there becomes uniform."""
+    # (N, len(columns))
     kept = probabilities[:, columns]
     total = kept.sum(axis=1, keepdims=True)
     uniform = np.full_like(kept, 1 / len(columns))

@@ -121,6 +121,7 @@ def disambiguate_targets(targets: Sequence[Target]) -> list[Target]:
             target = replace(target, label=f"{target.name} ({options})" if options else None)
         renamed.append(target)
 
+    # Targets with the same options, or with names chosen by hand, may still be equal.
     counts = Counter(target.name for target in renamed)
     duplicates = [name for name, count in counts.items() if count > 1]
     if duplicates:
@@ -145,6 +146,7 @@ def _parse_pairs(pairs: Sequence[str]) -> dict[str, Any]:
 
 def _choose_split(dataset: str, splits: Sequence[str]) -> str:
     """Choose test, else val, else the only split."""
+    # Test and validation data, never training data unless it is all there is.
     if len(splits) == 1:
         return splits[0]
     for name in _DEFAULT_SPLITS:

@@ -31,6 +31,7 @@ def build_cross_page(
         failed: (what, why), shown at the top.
         command: The command line.
     """
+    # The same numbers as a plot and as a table.
     section = TableSection(
         title="Every model on every dataset",
         draw=partial(plot_cross_evaluation, result, shorten_model_names(result.models)),
@@ -39,6 +40,7 @@ def build_cross_page(
         tables=[build_pair_table(result)],
         notes=describe_pairs(result),
     )
+
     return TablePage(
         title="Across datasets",
         lead=f"Models: {len(result.models)}, datasets: {len(result.targets)}.",

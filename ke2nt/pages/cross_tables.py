@@ -124,6 +124,7 @@ def _build_severity_table(result: Robustness, metric: str, name: str) -> PageTab
         mean = result.mean(metric, kind=kind)
         rows.append([kind.replace("_", " "), *map(percent_cell, values), percent_cell(mean)])
 
+    # Last row: means over kinds, and over everything.
     means = [result.mean(metric, severity=severity) for severity in result.severities]
     rows.append(["mean", *map(percent_cell, means), percent_cell(result.mean(metric))])
     severities = [(str(severity), True) for severity in result.severities]

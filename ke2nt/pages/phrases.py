@@ -61,6 +61,7 @@ def describe_recalls(report: ClassificationReport) -> str:
 
 def describe_calibration(report: ClassificationReport) -> str:
     """Compare mean confidence with accuracy."""
+    # The bins hold the mean confidences of all samples.
     total = sum(b.count * b.confidence for b in report.calibration if b.confidence is not None)
     confidence = total / report.n
     verdict = "over-confident" if confidence > report.accuracy else "under-confident"
@@ -73,6 +74,7 @@ def describe_calibration(report: ClassificationReport) -> str:
 
 def describe_coverage(curve: CoverageRisk, min_confidence: float | None) -> str:
     """Say how many answers are wrong if the least confident ones are withheld."""
+    # First point that answers at least half of the faces.
     half = int(np.argmax(curve.coverage >= 0.5))
     text = (
         f"Of all answers {unbroken_percent(curve.risk[-1])} are wrong; "
@@ -133,6 +135,7 @@ def describe_generalized(metrics: GeneralizedMetrics) -> str:
 
 def describe_similarity(names: Sequence[str], embeddings: np.ndarray) -> str:
     """Name the two texts that are closest to each other, and the two that are farthest apart."""
+    # Each pair once.
     rows, columns = np.triu_indices(len(names), 1)
     if not len(rows):
         return "One text only."

@@ -45,6 +45,7 @@ class PromptMap:
     @classmethod
     def from_bank(cls, bank: TextBank) -> Self:
         """Build from a model's bank; an anchor that equals one of the classes is left out."""
+        # Unit vectors: equal ones have a cosine of 1.
         anchor_is_class = (bank.embeddings @ bank.neutral > 1 - 1e-5).any()
         return cls(
             classes=bank.classes,
@@ -128,6 +129,7 @@ def training_curves(records: Sequence[Mapping[str, Any]]) -> tuple[Curves, Curve
     Returns:
         Loss part → points, and score → points (accuracy, UAR, macro-F1; in [0, 1]).
     """
+    # An epoch may lack any of the parts.
     losses: Curves = {}
     scores: Curves = {}
     for record in records:

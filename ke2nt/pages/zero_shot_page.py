@@ -50,6 +50,7 @@ def build_zero_shot_report(
         faces=pick_faces(evaluation, images),
         failed=evaluation.failed,
         text=PromptMap.from_bank(result.bank),
+        # Origin of the page.
         provenance={"evaluation": provenance()},
         command=command,
         warnings=warnings,

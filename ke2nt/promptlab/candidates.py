@@ -44,6 +44,7 @@ def build_starting_points(pool: PromptPool, share: Share) -> np.ndarray:
     """
     masks = [np.zeros(len(pool.rows), dtype=bool)]
     for prompt_set in pool.sets if share == "nothing" else ():
+        # Class → texts, for each template and for the descriptions.
         filled = [template_prompts(prompt_set, template) for template in prompt_set.templates]
         described = {name: prompt_set.descriptions.get(name, ()) for name in pool.classes}
 
@@ -99,6 +100,7 @@ def build_selected_set(
 ) -> PromptSet:
     """Build the prompt set that renders exactly the prompts of a mask, bool (P,)."""
     texts, first = pool.select_texts(mask), pool.sets[0]
+    # The neutral anchor of the first set is kept, as prompts if it is not one of the classes.
     facts: dict[str, Any] = {
         "name": name,
         "description": f"Prompts of {', '.join(sources)}, chosen by score on faces.",

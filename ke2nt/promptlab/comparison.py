@@ -146,6 +146,7 @@ def compare_predictions(
             expected="(N,) each, N at least 1",
             found=f"{first.shape}, {second.shape} and {labels.shape}",
         )
+    # Positions stand in for names that are unknown.
     image_names = np.array(images if images is not None else [str(i) for i in range(len(labels))])
 
     # (K, 4): both right, only the first, only the second, neither

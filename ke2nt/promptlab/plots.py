@@ -125,6 +125,8 @@ def plot_geometry(geometry: Geometry) -> dict[str, bytes]:
             high=1.0,
         )
     ]
+
+    # A single direction has no angle to another.
     if len(geometry.direction_classes) > 1:
         panels.append(_build_angle_panel(geometry))
     return {"geometry.png": plot_heat_maps(panels)}

@@ -48,6 +48,7 @@ class PromptPool:
     @cached_property
     def rows(self) -> tuple[tuple[int, str], ...]:
         """Class index and text of each prompt, class by class."""
+        # A prompt that several sets have is in the pool once.
         rows: list[tuple[int, str]] = []
         for k, name in enumerate(self.classes):
             for prompt_set in self.sets:

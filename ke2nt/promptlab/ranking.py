@@ -100,6 +100,7 @@ class Ranking:
         best: list[Entry] = []
         counts: Counter[str | None] = Counter()
         for entry in self.entries_of_kind(*kinds):
+            # Words that cannot be removed are all that their class has.
             if entry.class_name and entry.marginal is None:
                 continue
             counts[entry.class_name] += 1
@@ -146,6 +147,7 @@ def rank(
 def rank_units(workbench: Workbench, *, bootstrap: int = 1000, seed: int = 0) -> Ranking:
     """Rank as `rank` does, on a workbench."""
     scorer = workbench.scorer
+    # (units, K) right answers of each unit alone
     units = list(generate_units(workbench.pool))
     correct = scorer.count_correct(np.stack([unit.alone for unit in units]))
     marginals = _compute_marginals(workbench, units, bootstrap, seed)

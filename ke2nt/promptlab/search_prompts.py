@@ -137,6 +137,7 @@ def _search_from_starts(
     keys = compute_sort_keys(scorer, small, objective)
     best_first = sorted(range(len(small)), key=lambda i: keys[i], reverse=True)
 
+    # From everything, and from the best starts.
     results = [
         select_ensemble(
             scorer,
@@ -160,6 +161,7 @@ def _judge_contenders(
     options: SearchOptions,
 ) -> tuple[Contender, ...]:
     """Compute the metrics of all contenders, and compare each with the first, the selected one."""
+    # (contenders, P)
     stacked = np.stack(list(masks.values()))
     scorer = untouched.scorer
     right = scorer.predict(stacked) == scorer.labels
@@ -194,6 +196,7 @@ def _check_overlap(selection: np.ndarray, final: np.ndarray) -> tuple[str, ...]:
     Raises:
         DataError: All images of the final split are in the selection split.
     """
+    # Equal embeddings mean equal images.
     selected_rows = {row.tobytes() for row in selection}
     shared = sum(row.tobytes() in selected_rows for row in final)
     if shared == len(final):

@@ -158,6 +158,7 @@ def geometry(
     if classes is not None:
         prompt_set = prompt_set.with_classes(list(classes))
 
+    # The class embeddings, and the prompts one by one.
     bank = TextBank.build(prompt_set, encoder, cache_dir=cache_dir)
     single = _measure_single_prompts(prompt_set, encoder, threshold, cache_dir)
 
@@ -231,6 +232,7 @@ def _describe_classes(
     entries = []
     for k, name in enumerate(classes):
         nearest = int(others[k].argmax()) if len(classes) > 1 else None
+
         entries.append(
             ClassGeometry(
                 name=name,

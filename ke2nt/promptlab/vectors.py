@@ -88,6 +88,7 @@ def find_near_pairs(vectors: np.ndarray, threshold: float) -> list[tuple[int, in
     Returns:
         (i, j, cosine) of each pair, highest cosine first.
     """
+    # Each pair once, without the diagonal.
     unit = _normalize(vectors)
     cosine = np.clip(unit @ unit.T, -1, 1)
 

@@ -59,6 +59,7 @@ def load_prompt_sets(prompts: Sequence[PromptSet | str | Path]) -> list[PromptSe
     Raises:
         PromptError: There are none, one is not valid, or two have the same name.
     """
+    # A single set is accepted, too.
     if isinstance(prompts, str | Path | PromptSet):
         prompts = [prompts]
 
@@ -129,6 +130,7 @@ def find_common_classes(sets: Sequence[PromptSet], policy: LabelPolicy) -> tuple
     if policy == "drop":
         return tuple(c for c in classes if all(c in other.class_names for other in sets))
 
+    # The order of the classes may differ between sets.
     for other in sets[1:]:
         check_same_labels(sorted(classes), sorted(other.class_names), where=other.name)
     return classes
@@ -148,6 +150,7 @@ def _embed_pool(pool: PromptPool, images: ImageEmbeddings, options: LabOptions) 
     requested = images.text_encoder if options.text_encoder is None else options.text_encoder
     encoder = as_text_encoder(requested, cache_dir=options.cache_dir)
 
+    # An encoder of other weights has another space, even if its name is the same.
     check_text_weights(images, encoder.id, _find_weights_digest(encoder))
     return embed_prompts(pool.texts, encoder, options.cache_dir).numpy()
 
