@@ -17,7 +17,7 @@ from ke2nt.models.linear import LinearClassifier
 from ke2nt.speed import measure, training
 from ke2nt.speed.inference import measure_inference
 from ke2nt.speed.measure import take_turns
-from ke2nt.speed.reference import reference_epochs
+from ke2nt.speed.reference import ReferenceSettings, reference_epochs
 from ke2nt.speed.training import random_faces, training_speed
 
 
@@ -127,10 +127,7 @@ def test_reference_runs_its_text_tower_on_every_batch_and_trains(tmp_path, monke
         files,
         split.labels().tolist(),
         {name: name for name in split.classes},
-        size=16,
-        batch_size=4,
-        workers=0,
-        device=torch.device("cpu"),
+        ReferenceSettings(size=16, batch_size=4, workers=0, device=torch.device("cpu")),
     ) as epoch:
         assert epoch() == 8
     assert tower.calls == 2
