@@ -1,11 +1,11 @@
-"""Kill training at random moments, resume it, and compare with a run that was left alone.
+"""Kill training at random moments, resume it, and compare it with an uninterrupted run.
 
     python benchmarks/kill_drill.py [--runs 20] [--seed 0] [--out DIR]
 
 Each drill starts `ke2nt train` on drawn faces and kills it with SIGKILL one to three times, half of
-the time while a checkpoint is being written, otherwise after a random time; then it lets it finish.
-Weights, averages, optimizer state and log (but for the times) must equal those of the run that was
-left alone, bit for bit.
+the time while a checkpoint is being written, otherwise after a random time; then it lets the run
+finish. Weights, averages, optimizer state and log (except for the times) must equal those of the
+uninterrupted run, bit for bit.
 """
 
 from __future__ import annotations
@@ -37,12 +37,13 @@ SETTINGS = (
     "optim.ema=0.99",
     "device=cpu",
 )
+EPOCHS_BEFORE_A_KILL = 7
 
 
 def start(run: Path) -> subprocess.Popen[bytes]:
-    """Begin a run, or go on with it."""
-    begun = RunDirectory(run).exists
-    words = ["--resume", str(run)] if begun else ["quickstart", *SETTINGS, f"out={run}"]
+    """Start a run, or resume it."""
+    resume = RunDirectory(run).exists
+    words = ["--resume", str(run)] if resume else ["quickstart", *SETTINGS, f"out={run}"]
     return subprocess.Popen(
         [sys.executable, "-m", "ke2nt", "train", *words, "--quiet"],
         stdout=subprocess.DEVNULL,
@@ -52,44 +53,56 @@ def start(run: Path) -> subprocess.Popen[bytes]:
 
 
 def finish(run: Path) -> None:
-    """Let a run end."""
+    """Start or resume a run and let it end."""
     process = start(run)
     _, err = process.communicate()
     if process.returncode:
         sys.exit(f"the run failed:\n{err.decode()}")
 
 
-def epochs(run: Path) -> int:
+def count_epochs(run: Path) -> int:
+    """Return the number of epochs in a run's log."""
     log = run / "log.jsonl"
     return len(log.read_text().splitlines()) if log.exists() else 0
 
 
-def writes_checkpoint(run: Path) -> bool:
-    """Whether a checkpoint is being written: its folder has not got its name yet."""
+def is_writing_checkpoint(run: Path) -> bool:
+    """Whether a checkpoint is being written: its folder does not have its final name yet."""
     folder = run / "checkpoints"
     return folder.is_dir() and any(path.name.startswith(".") for path in folder.iterdir())
 
 
 def kill(run: Path, rng: random.Random, seconds: float) -> str | None:
-    """Kill a run at a random moment; what it was doing, or None where it came to its end first."""
+    """Kill a run at a random moment.
+
+    Args:
+        run: Folder of the run, started or resumed here.
+        rng: Chooses the moment.
+        seconds: Time of an uninterrupted run.
+
+    Returns:
+        What the run was doing, or None if it ended first.
+    """
     during_write = rng.random() < 0.5
-    after = rng.uniform(0.0, seconds)
-    earliest = rng.randrange(7)  # epochs that the log holds before a write is waited for
+    delay = rng.uniform(0.0, seconds)
+    earliest = rng.randrange(EPOCHS_BEFORE_A_KILL)
     process = start(run)
-    begin = time.monotonic()
+    started = time.monotonic()
+
     while process.poll() is None:
-        writing = writes_checkpoint(run)
-        late = time.monotonic() - begin > after
-        if (writing and epochs(run) >= earliest) if during_write else late:
+        writing = is_writing_checkpoint(run)
+        overdue = time.monotonic() - started > delay
+        if (writing and count_epochs(run) >= earliest) if during_write else overdue:
             process.send_signal(signal.SIGKILL)
             process.wait()
-            return f"{'writing a checkpoint' if writing else 'running'} after {epochs(run)} epochs"
-        time.sleep(0.0002)
+            activity = "writing a checkpoint" if writing else "running"
+            return f"{activity} after {count_epochs(run)} epochs"
+        time.sleep(0.0002)  # a checkpoint is written in milliseconds
     return None
 
 
-def facts(run: Path) -> dict[str, Any]:
-    """What must be equal."""
+def read_results(run: Path) -> dict[str, Any]:
+    """Return what must be equal in both runs."""
     log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     for record in log:
         record.pop("seconds")
@@ -102,41 +115,55 @@ def facts(run: Path) -> dict[str, Any]:
     }
 
 
+def kill_and_finish(run: Path, rng: random.Random, seconds: float) -> list[str]:
+    """Kill a run one to three times and let it finish; return what it was doing each time."""
+    moments: list[str] = []
+    kills = rng.randint(1, 3)
+    while len(moments) < kills:
+        moment = kill(run, rng, seconds)
+        if moment is not None:
+            moments.append(moment)
+        elif moments:
+            break
+        else:
+            shutil.rmtree(run)  # a run that was never killed proves nothing
+    finish(run)
+    return moments
+
+
 def main() -> None:
+    """Run all drills, print a line for each, and exit with 1 if a run differs."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=20, help="runs that are killed")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("runs/kill-drill"))
     args = parser.parse_args()
     rng = random.Random(args.seed)
+
+    # The uninterrupted run also says how long a run takes.
     shutil.rmtree(args.out, ignore_errors=True)
     whole = args.out / "whole"
-    begin = time.monotonic()
+    started = time.monotonic()
     finish(whole)
-    seconds = time.monotonic() - begin
-    expected, equal, kills = facts(whole), 0, 0
+    seconds = time.monotonic() - started
+    expected = read_results(whole)
+
+    num_equal, num_kills = 0, 0
     for number in range(1, args.runs + 1):
         run = args.out / f"killed-{number:02d}"
-        moments: list[str] = []
-        wanted = rng.randint(1, 3)
-        while len(moments) < wanted:
-            moment = kill(run, rng, seconds)
-            if moment is not None:
-                moments.append(moment)
-            elif moments:
-                break
-            else:
-                shutil.rmtree(run)  # a run that nothing befell proves nothing
-        finish(run)
-        kills += len(moments)
-        found = facts(run)
-        same = [key for key, value in expected.items() if found[key] == value]
-        equal += len(same) == len(expected)
-        verdict = "equal" if len(same) == len(expected) else f"only {same} equal"
+        moments = kill_and_finish(run, rng, seconds)
+        num_kills += len(moments)
+
+        results = read_results(run)
+        same = [key for key, value in expected.items() if results[key] == value]
+        equal = len(same) == len(expected)
+        num_equal += equal
+        verdict = "equal" if equal else f"only {same} equal"
         print(f"{number:2d}  {verdict}  killed while {'; '.join(moments)}", flush=True)
         shutil.rmtree(run)
-    print(f"{equal} of {args.runs} runs equal, after {kills} kills")
-    sys.exit(equal < args.runs)
+
+    print(f"{num_equal} of {args.runs} runs equal, after {num_kills} kills")
+    sys.exit(num_equal < args.runs)
 
 
 if __name__ == "__main__":

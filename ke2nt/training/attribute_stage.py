@@ -160,6 +160,7 @@ def _write(
     image_side = {name: value for name, value in tensors.items() if name.startswith(_IMAGE_SIDE)}
     write_safetensors(run.path / _WEIGHTS, image_side, {}, dtype=torch.float32)
 
+    # for each attribute: its classes, how many faces have it, and how well it was learned
     attributes = {
         name: {
             "values": list(known),

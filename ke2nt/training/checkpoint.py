@@ -56,6 +56,7 @@ def save_checkpoint(
             are untouched.
     """
     tensors = _named_tensors(state)
+    # sorted by name, checkpoints are in order
     target = folder / f"{progress.epoch:05d}-{progress.step:08d}"
     try:
         with atomic_folder(target) as unfinished:
@@ -156,6 +157,8 @@ def _read(path: Path) -> tuple[dict[str, Any], Progress, dict[str, Tensor]]:
                 hint="Another version of ke2nt wrote it; resume the run with that version.",
             )
         progress = Progress.from_dict(facts["progress"])
+
+        # before the tensors are used: a damaged file may still be readable
         if digest_file(path / _TENSORS) != facts["digest"]:
             raise CheckpointError(
                 "the checkpoint is damaged: its digest does not match",

@@ -66,6 +66,7 @@ def _choose_device(name: str) -> torch.device:
             "no MPS device is available", found=f"device={name}", hint="Use device=cpu or auto."
         )
 
+    # "cuda" means the current GPU of this process
     if name.startswith("cuda:"):
         _select_gpu(int(name.removeprefix("cuda:")))
     if name == "auto":

@@ -145,6 +145,7 @@ class Engine:
         sums, pending = LossSums(progress, self.device), PendingLosses()
         stopping = False
 
+        # an interrupted epoch continues with the images that it has not used yet
         for batch in self.batches.read(order[progress.step :]):
             sums.add(self.train_step(batch, progress))
             progress.step += 1
@@ -152,6 +153,7 @@ class Engine:
             means = sums.means() if self.display.wants_losses else None
             self.display.step(done, progress.epoch, means)
 
+            # before anything is saved, pending losses must be checked
             stopping = self._must_stop(progress.step)
             if self._check_deferred:
                 pending.add(progress.step - 1, sums.values)
@@ -181,6 +183,7 @@ class Engine:
         if progress.skipped:
             record["skipped"] = progress.skipped
 
+        # all processes evaluate, the main one saves
         report = self.task.evaluate(progress)
         if report.kept:
             progress.best, progress.best_epoch = report.score, epoch

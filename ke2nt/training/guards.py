@@ -68,6 +68,7 @@ def save_failed_batch(
         labels: Labels of the batch.
         section: Section of the configuration whose keys the message names.
     """
+    # a full disk must not hide the error that matters
     saved = "The batch is in not_finite.safetensors; "
     try:
         if is_main():

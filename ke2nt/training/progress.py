@@ -67,20 +67,9 @@ class Progress:
             if best is not None and not _is_number(best):
                 raise ValueError("the best epoch must be a number")
 
-        records = progress.records
-        if not isinstance(records, list) or not all(isinstance(r, dict) for r in records):
-            raise ValueError("the log is damaged")
-        if not all(_is_number(record.get("seconds")) for record in records):
-            raise ValueError("the log is damaged")
-
-        sums, counts = progress.sums, progress.counts
-        if not isinstance(sums, dict) or not isinstance(counts, dict):
-            raise ValueError("the loss sums have no step counts")
-        if counts.keys() != sums.keys():
-            raise ValueError("the loss sums have no step counts")
-        if not all(_is_count(count) and count > 0 for count in counts.values()):
-            raise ValueError("the loss sums have no step counts")
-        progress.sums = {str(name): float(total) for name, total in sums.items()}
+        _check_records(progress.records)
+        _check_sums(progress.sums, progress.counts)
+        progress.sums = {str(name): float(total) for name, total in progress.sums.items()}
         return progress
 
 
@@ -90,3 +79,19 @@ def _is_count(value: object) -> bool:
 
 def _is_number(value: object) -> bool:
     return type(value) in (int, float)
+
+
+def _check_records(records: object) -> None:
+    """Raise ValueError unless these are log records with their times."""
+    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+        raise ValueError("the log is damaged")
+    if not all(_is_number(record.get("seconds")) for record in records):
+        raise ValueError("the log is damaged")
+
+
+def _check_sums(sums: object, counts: object) -> None:
+    """Raise ValueError unless each sum of losses has a number of steps."""
+    if not isinstance(sums, dict) or not isinstance(counts, dict) or counts.keys() != sums.keys():
+        raise ValueError("the loss sums have no step counts")
+    if not all(_is_count(count) and count > 0 for count in counts.values()):
+        raise ValueError("the loss sums have no step counts")

@@ -202,6 +202,7 @@ class RunDirectory:
                 hint="Start a new run.",
             )
 
+        # one change is enough to refuse; the first is named
         changes = config_changes(self.read("begun.json"), config)
         if changes:
             key, before, now = changes[0]

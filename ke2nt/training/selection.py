@@ -52,6 +52,7 @@ class EpochSelection:
         if not last and epoch % self.config.every:
             return EpochReport()
 
+        # values that are not finite come from weights that have diverged
         try:
             score, record = evaluate()
         except ModelError as error:

@@ -175,7 +175,7 @@ def _finish(
         precision="fp32",
         flip_tta=config.select.flip_tta,
     )
-    model.to("cpu")
+    model.to("cpu")  # where the report is made
     result = TrainResult(run, evaluation, progress, data)
     if not is_main():
         return result
@@ -190,6 +190,7 @@ def _finish(
     }
     run.write("run.json", {**summary, **finished})
 
+    # facts that prediction reads, beside those that the card shows
     predict = {"face_pixels": data.face_pixels()}
     update_folder(run.model, card={**run_facts(run.model), "predict": predict})
     write_training_report(

@@ -21,11 +21,9 @@ WIDE_PAGES = {  # still to be wrapped
     "adapt.md",
     "attention.md",
     "design.md",
-    "faults.md",
     "predict.md",
     "share.md",
     "synthesis.md",
-    "train.md",
 }
 MAX_PLAIN_BODY = 15  # longer functions are set in paragraphs
 
