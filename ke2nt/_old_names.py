@@ -31,7 +31,7 @@ MODULES = {
     "ke2nt.evaluation.cross": "ke2nt.evaluation.cross_dataset",
     "ke2nt.evaluation.evaluate": "ke2nt.evaluation.evaluate_model",
     "ke2nt.gan.pretrain": "ke2nt.generation.train_generator",
-    "ke2nt.gan.quality": "ke2nt.generation.quality",
+    "ke2nt.gan.quality": "ke2nt.generation.evaluate_generator",
     "ke2nt.gan.train": "ke2nt.generation.train_jointly",
     "ke2nt.lab": "ke2nt.promptlab",
     "ke2nt.lab.scorer": "ke2nt.promptlab.scorer",
@@ -42,7 +42,6 @@ MODULES = {
     "ke2nt.synthesis.generator": "ke2nt.generation.networks.generator",
     "ke2nt.text.bank": "ke2nt.banks.text_bank",
     "ke2nt.text.encoder": "ke2nt.vlm.catalog",
-    "ke2nt.text.make_seeds": "ke2nt.banks.make_shipped_banks",
     "ke2nt.train.data": "ke2nt.training.training_data",
     "ke2nt.train.run": "ke2nt.training.run_directory",
     "ke2nt.train.train": "ke2nt.training.train_recognizer",
@@ -53,10 +52,24 @@ MODULES = {
 
 # module (old or still there) → old name → new name, or "module:name" if it moved elsewhere
 NAMES: dict[str, dict[str, str]] = {
+    "ke2nt.bench.inference": {"inference_speed": "measure_inference"},
     "ke2nt.data.synth.dataset": {"SyntheticFaces": "DrawnFaces"},
     "ke2nt.evaluation.evaluate": {"tensors_for": "decode_for_model"},
-    "ke2nt.evaluation.robustness": {"robustness": "evaluate_robustness"},
+    "ke2nt.evaluation.robustness": {
+        "FIGURES": "METRICS",
+        "held": "decode_to_memory",
+        "robustness": "evaluate_robustness",
+    },
+    "ke2nt.explain.checks": {
+        "deletion_insertion": "compute_deletion_insertion",
+        "random_map": "draw_random_map",
+        "region_share": "compute_region_share",
+    },
+    "ke2nt.gan.quality": {"judge_generator": "evaluate_generator"},
+    "ke2nt.models.output": {"DeepOutput": "KE2NTOutput"},
     "ke2nt.models.recogniser": {"Recogniser": "ExpressionModel"},
+    "ke2nt.predict.detection": {"get_detector": "ke2nt.predict.detectors:get_detector"},
+    "ke2nt.predict.intensity": {"intensity": "compute_intensity"},
     "ke2nt.predict.use": {"ModelUse": "FaceSettings"},
     "ke2nt.text.encoder": {
         "EncodedText": "ke2nt.vlm.base:EncodedText",

@@ -76,7 +76,7 @@ def test_json_is_the_evaluation(small_clip, faces):
 
 
 def test_an_error_is_one_line(small_clip, faces):
-    arguments = ["--encoder", "open_clip:ViT-B-61/x", "--prompts", "simple", "--dataset", "folder"]
+    arguments = ["--encoder", "open_clip:ViT-B-61/x", "--prompts", "simple", "--dataset", "drawn"]
     done = run_ke2nt("zero-shot", *arguments, "--split", "test")
     assert done.returncode == 2
     assert done.stdout == ""

@@ -30,7 +30,9 @@ SMALL_TRAINING = (
     "optim.epochs=1 optim.warmup_epochs=0 optim.batch_size=32 select.every=1"
 )
 SMALL_BACKBONE = "model.backbone=test_resnet model.backbone_options={} model.stem=standard"
-SMALL_ADAPTATION = "target.options={count: 64, size: 32, style: sketch} target.workers=0"
+SMALL_ADAPTATION = (
+    "model.weights=null target.options={count: 64, size: 32, style: sketch} target.workers=0"
+)
 
 
 def blocks(language):
