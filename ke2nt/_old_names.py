@@ -75,6 +75,7 @@ NAMES: dict[str, dict[str, str]] = {
         "EncodedText": "ke2nt.vlm.base:EncodedText",
         "Fingerprint": "ke2nt.vlm.base:Fingerprint",
     },
+    "ke2nt.train.data": {"training_split": "load_training_split"},
 }
 
 _PACKAGES = {module.rpartition(".")[0] for module in MODULES} - {"ke2nt"}
