@@ -2,13 +2,13 @@
 
     python benchmarks/adaptation.py --root FERPLUS --seeds 1 2
 
-Every row starts from the same source model of its pair and seed, sees the same target images
-without labels, and is scored on other images of the target's domain, whose labels nothing else
-reads. Two pairs start from the recognizer that comes with the package, which knows FER+'s training
-usage: their target images and those that they are scored on are halves of the validation usage.
-The others train a small source model first. A row that is done is kept, one that was cut short is
-resumed. The table is written to `OUT/table.md` and `OUT/table.json` after every row; it holds the
-rows that the call names.
+Every row starts from the same source model of its pair and seed, adapts to the same unlabeled
+target images, and is scored on other images of the target domain, whose labels are used for nothing
+else. Two pairs start from the recognizer that comes with the package, which was trained on FER+'s
+training usage: their target images and those they are scored on are halves of the validation usage.
+The others train a small source model first. A finished row is kept, an interrupted one is resumed.
+The table is written to `OUT/table.md` and `OUT/table.json` after every row; it holds the rows of
+the call.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from markdown_tables import format_mean, format_table
 
 from ke2nt.adapt.adapt_model import adapt
 from ke2nt.config.adapt import AdaptConfig
@@ -36,13 +38,13 @@ from ke2nt.training.train_recognizer import train
 SIZE = 48
 SOURCE, TARGET = 1500, 1500  # images
 SHIPPED = "ke2nt/ferplus-resnet18"
-JUDGED = 120  # images of a class at most, so that the rare ones weigh more
+JUDGED = 120  # most images of a class that are scored, so that rare classes weigh more
 KEPT = ("neutral", "happiness", "surprise", "sadness")  # of the class subset
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Splits made in memory, as `pack_dataset` reads them."""
+    """Splits in memory, with what `pack_dataset` needs of a reader."""
 
     parts: Mapping[str, FaceSplit]
 
@@ -54,62 +56,86 @@ class Pool:
         return self.parts[name]
 
 
-def spread(split: FaceSplit, count: int, keep: Callable[[str], bool] | None = None) -> FaceSplit:
-    """At most `count` samples at even distances, of some classes."""
-    rows = [i for i, s in enumerate(split.samples) if keep is None or keep(split.classes[s.label])]
-    return split.subset(rows[i * len(rows) // count] for i in range(min(count, len(rows))))
+def take_classes(split: FaceSplit, names: Collection[str]) -> FaceSplit:
+    """Take the samples of some classes."""
+    return split.subset(
+        i for i, sample in enumerate(split.samples) if split.classes[sample.label] in names
+    )
 
 
-def even(split: FaceSplit, most: int, seed: int = 0) -> FaceSplit:
-    """At most so many samples of every class."""
+def take_even(split: FaceSplit, most: int, seed: int = 0) -> FaceSplit:
+    """Take at most so many random samples of every class."""
     order, labels = np.random.default_rng(seed).permutation(len(split)), split.labels()
-    rows = [i for k in range(len(split.classes)) for i in order[labels[order] == k][:most]]
-    return split.subset(sorted(int(i) for i in rows))
+    chosen = [order[labels[order] == k][:most] for k in range(len(split.classes))]
+    return split.subset(sorted(int(i) for i in np.concatenate(chosen)))
 
 
-def pools(root: str) -> dict[str, Callable[[], Pool]]:
-    """Name → how its images are found; the halves of a dataset share no image."""
+def take_half(split: FaceSplit, which: int) -> FaceSplit:
+    """Take every second sample, starting at 0 or 1; the two halves share no image."""
+    return split.subset(range(which, len(split), 2))
 
-    def drawn(count: int, seed: int, *styles: str) -> Pool:
-        faces = get_reader("drawn", count=count, seed=seed, size=SIZE, style=styles)
-        return Pool({name: faces.load(name) for name in faces.splits})
 
-    def real(name: str, **options: Any) -> FaceSplit:
-        kind = "corruptions" if options else "ferplus"
-        more = {"of": "ferplus", **options} if options else {}
-        return get_reader(kind, root, rule="majority", **more).load(name)
+def draw(count: int, seed: int, *styles: str) -> Pool:
+    """Draw faces in some styles."""
+    faces = get_reader("drawn", count=count, seed=seed, size=SIZE, style=styles)
+    return Pool({name: faces.load(name) for name in faces.splits})
 
-    def half(split: FaceSplit, which: int) -> FaceSplit:
-        return split.subset(range(which, len(split), 2))
 
-    def labeled() -> Pool:
-        return Pool({"train": spread(real("train"), SOURCE), "val": spread(real("val"), 500)})
+@dataclass(frozen=True)
+class FerplusPools:
+    """Pools of FER+ images.
 
-    def balanced() -> Pool:
-        few = even(half(real("train"), 0), SOURCE // 8)
-        return Pool({"train": few, "val": spread(real("val"), 500)})
+    Attributes:
+        root: Folder of FER+.
+    """
 
-    def natural() -> Pool:
-        target = spread(half(real("train"), 1), TARGET)
-        return Pool({"train": target, "test": even(real("val"), JUDGED)})
+    root: str
 
-    def noisy() -> Pool:
-        whole = real("val", kind="gaussian_noise", severity=3)
-        return Pool({"train": half(whole, 0), "test": even(half(whole, 1), JUDGED)})
+    def labeled(self) -> Pool:
+        train, val = self._load("train"), self._load("val")
+        return Pool({"train": train.spread(SOURCE), "val": val.spread(500)})
 
-    def subset() -> Pool:
-        whole = real("val")
-        chosen = spread(whole, len(whole), KEPT.__contains__)
-        return Pool({"train": half(chosen, 0), "test": even(half(chosen, 1), JUDGED)})
+    def balanced(self) -> Pool:
+        train = take_even(take_half(self._load("train"), 0), SOURCE // 8)
+        return Pool({"train": train, "val": self._load("val").spread(500)})
 
+    def natural(self) -> Pool:
+        target = take_half(self._load("train"), 1).spread(TARGET)
+        return Pool({"train": target, "test": take_even(self._load("val"), JUDGED)})
+
+    def noisy(self) -> Pool:
+        reader = get_reader(
+            "corruptions",
+            self.root,
+            of="ferplus",
+            rule="majority",
+            kind="gaussian_noise",
+            severity=3,
+        )
+        return self._split_target(reader.load("val"))
+
+    def four_classes(self) -> Pool:
+        return self._split_target(take_classes(self._load("val"), KEPT))
+
+    def _load(self, split: str) -> FaceSplit:
+        return get_reader("ferplus", self.root, rule="majority").load(split)
+
+    def _split_target(self, split: FaceSplit) -> Pool:
+        """One half without labels, the other to score on."""
+        return Pool({"train": take_half(split, 0), "test": take_even(take_half(split, 1), JUDGED)})
+
+
+def list_pools(root: str) -> dict[str, Callable[[], Pool]]:
+    """Name → how its images are loaded."""
+    ferplus = FerplusPools(root)
     return {
-        "synthetic": lambda: drawn(2200, 7, "photo", "gray48", "night"),
-        "sketch": lambda: drawn(2200, 8, "sketch"),
-        "ferplus": labeled,
-        "ferplus-even": balanced,
-        "ferplus-target": natural,
-        "ferplus-noise": noisy,
-        "ferplus-subset": subset,
+        "synthetic": lambda: draw(2200, 7, "photo", "gray48", "night"),
+        "sketch": lambda: draw(2200, 8, "sketch"),
+        "ferplus": ferplus.labeled,
+        "ferplus-even": ferplus.balanced,
+        "ferplus-target": ferplus.natural,
+        "ferplus-noise": ferplus.noisy,
+        "ferplus-subset": ferplus.four_classes,
     }
 
 
@@ -121,7 +147,7 @@ class Pair(NamedTuple):
         target: Pool of images without labels.
         source_words: Prompts that name the source's domain.
         target_words: Prompts that name the target's domain.
-        start: The model before; one is trained on the source where it is None.
+        start: The model to start from; None to train one on the source.
     """
 
     source: str
@@ -159,7 +185,7 @@ METHODS = {
     "DMSRL": ["adapt.method=dmsrl"],
     "DMSRL + text": TEXT,
 }
-# Each part of the last row off (or, with the prompts, on) by itself.
+# the last method with one part changed
 ABLATION = {
     "without metric": [*TEXT, "adapt.weights.metric=0"],
     "metric at the published weight": [*TEXT, "adapt.weights.metric=0.01"],
@@ -177,50 +203,57 @@ ABLATION = {
 REGIONS = "model.backbone_options.regions=true"
 
 
-def settings(args: argparse.Namespace, pair: str, seed: int, changes: Sequence[str]) -> AdaptConfig:
-    """The configuration of one row; OUT is left to the caller."""
-    chosen = PAIRS[pair]
-    words = [f"adapt.source_prompts={chosen.source_words}", f"text.prompts={chosen.target_words}"]
-    named = {"PROMPTS": words, "REGIONS": [REGIONS]}
+def build_config(
+    args: argparse.Namespace, pair: str, seed: int, changes: Sequence[str]
+) -> AdaptConfig:
+    """Build the configuration of one row; `out` is left to the caller."""
+    domains = PAIRS[pair]
+    prompts = [
+        f"adapt.source_prompts={domains.source_words}",
+        f"text.prompts={domains.target_words}",
+    ]
+
+    # two changes stand for overrides that depend on the pair
+    placeholders = {"PROMPTS": prompts, "REGIONS": [REGIONS]}
+    overrides = [word for change in changes for word in placeholders.get(change, [change])]
+
+    # a larger learning rate harms a good model
+    learning_rate = ["optim.lr=0.0001"] if domains.start else []
     data = args.out / "data"
-    return load_config(
-        args.config,
-        [
-            f"seed={seed}",
-            "data={name: packed, val_split: val, memory: ram, workers: 0}",
-            f"data.root={data / chosen.source}",
-            "target={name: packed, split: train, report_split: test, workers: 0}",
-            *(["optim.lr=0.0001"] if chosen.start else []),  # more harms what is good already
-            f"target.root={data / chosen.target}",
-            *args.overrides,
-            *(word for change in changes for word in named.get(change, [change])),
-        ],
-        AdaptConfig,
-    )
+    shared = [
+        f"seed={seed}",
+        "data={name: packed, val_split: val, memory: ram, workers: 0}",
+        f"data.root={data / domains.source}",
+        "target={name: packed, split: train, report_split: test, workers: 0}",
+        *learning_rate,
+        f"target.root={data / domains.target}",
+    ]
+    return load_config(args.config, [*shared, *args.overrides, *overrides], AdaptConfig)
 
 
-def source_model(args: argparse.Namespace, pair: str, seed: int, changes: Sequence[str]) -> str:
-    """Run directory of the model before, trained unless it is there."""
-    kind = PAIRS[pair].source + ("-regions" if "REGIONS" in changes else "")
-    run = RunDirectory(args.out / "source" / f"{kind}-seed{seed}")
+def train_source(args: argparse.Namespace, pair: str, seed: int, changes: Sequence[str]) -> str:
+    """Train the model to start from unless it is trained, and return its run directory."""
+    suffix = "-regions" if "REGIONS" in changes else ""
+    run = RunDirectory(args.out / "source" / f"{PAIRS[pair].source}{suffix}-seed{seed}")
     if not run.finished:
-        first = settings(args, pair, seed, [c for c in changes if c == "REGIONS"])
-        begin = first.source_run().model_copy(update={"out": str(run.path)})
-        train(begin, resume=run.exists, quiet=args.quiet)
+        config = build_config(args, pair, seed, [c for c in changes if c == "REGIONS"])
+        source_config = config.source_run().model_copy(update={"out": str(run.path)})
+        train(source_config, resume=run.exists, quiet=args.quiet)
     return str(run.path)
 
 
 def run_row(
     args: argparse.Namespace, pair: str, name: str, changes: list[str], seed: int
 ) -> dict[str, Any]:
-    """Figures of one row, computed unless they are there."""
+    """Adapt a model unless that has been done, and read its metrics."""
     folder = args.out / pair.replace(" ", "") / f"seed{seed}" / name.replace(" ", "_")
     run = RunDirectory(folder)
     if not run.finished:
-        config = settings(args, pair, seed, changes)
-        start = PAIRS[pair].start or source_model(args, pair, seed, changes)
+        config = build_config(args, pair, seed, changes)
+        start = PAIRS[pair].start or train_source(args, pair, seed, changes)
         update = {"out": str(folder), "start": start}
         adapt(config.model_copy(update=update), resume=run.exists, quiet=args.quiet)
+
     facts = run.read("adaptation.json")
     before, after = facts["figures"]["before"], facts["figures"]["after"]
     return {
@@ -239,30 +272,45 @@ def run_row(
 
 
 def write_table(rows: Sequence[dict[str, Any]], out: Path) -> None:
-    """Mean ± standard deviation over seeds, in percent; the gain is over the pair's source only."""
-    write_json(out / "table.json", list(rows))
-    base = {(r["pair"], r["seed"]): r["uar"] for r in rows if r["method"] == "source only"}
-    columns = ["pair", "method", "seeds", "start UAR", "UAR", "gain", "accuracy", "distance"]
-    lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
+    """Write mean ± standard deviation over seeds; the gain is relative to source only."""
+    baselines = {(r["pair"], r["seed"]): r["uar"] for r in rows if r["method"] == "source only"}
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows:
         groups.setdefault((row["pair"], row["method"]), []).append(row)
-    for (pair, method), found in groups.items():
-        gains = [r["uar"] - base[pair, r["seed"]] for r in found if (pair, r["seed"]) in base]
-        distances = [r["distance"] for r in found if r["distance"] is not None]
-        cells = [pair, method, ", ".join(str(r["seed"]) for r in found)]
-        cells += [_mean([r[key] for r in found]) for key in ("uar_before", "uar")]
-        cells += [_mean(gains), _mean([r["accuracy"] for r in found])]
-        cells.append(f"{statistics.mean(distances):.2f}" if distances else "–")
-        lines.append("| " + " | ".join(cells) + " |")
-    write_text(out / "table.md", "\n".join(lines) + "\n")
+
+    table = []
+    for (pair, method), runs in groups.items():
+        gains = [
+            run["uar"] - baselines[pair, run["seed"]]
+            for run in runs
+            if (pair, run["seed"]) in baselines
+        ]
+        distances = [run["distance"] for run in runs if run["distance"] is not None]
+        cells = [
+            pair,
+            method,
+            ", ".join(str(run["seed"]) for run in runs),
+            format_mean([run["uar_before"] for run in runs], digits=1),
+            format_mean([run["uar"] for run in runs], digits=1),
+            format_mean(gains, digits=1) if gains else "–",
+            format_mean([run["accuracy"] for run in runs], digits=1),
+            f"{statistics.mean(distances):.2f}" if distances else "–",
+        ]
+        table.append(cells)
+
+    columns = ["pair", "method", "seeds", "start UAR", "UAR", "gain", "accuracy", "distance"]
+    write_json(out / "table.json", list(rows))
+    write_text(out / "table.md", format_table(columns, table))
 
 
-def _mean(values: Sequence[float]) -> str:
-    if not values:
-        return "–"
-    spread_ = f" ± {100 * statistics.stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{100 * statistics.mean(values):.1f}{spread_}"
+def pack_pools(args: argparse.Namespace) -> None:
+    """Pack the images of all pairs, unless that has been done."""
+    pools = list_pools(args.root)
+    names = [name for pair in args.pairs for name in (PAIRS[pair].source, PAIRS[pair].target)]
+    for name in dict.fromkeys(names):
+        folder = args.out / "data" / name
+        if not folder.exists():
+            pack_dataset(pools[name](), folder, SIZE, quiet=args.quiet)
 
 
 def main() -> None:
@@ -281,19 +329,17 @@ def main() -> None:
     parser.add_argument("--quiet", action="store_true")
     parser.add_argument("overrides", nargs="*", help="key=value for every row")
     args = parser.parse_args()
-    found = pools(args.root)
-    for name in dict.fromkeys(pool for pair in args.pairs for pool in PAIRS[pair][:2]):
-        if not (args.out / "data" / name).exists():
-            pack_dataset(found[name](), args.out / "data" / name, SIZE, quiet=args.quiet)
-    first = next(iter(PAIRS))
+    pack_pools(args)
+
+    changes = {**METHODS, **ABLATION}
+    first_pair = next(iter(PAIRS))
     rows = []
     for pair in args.pairs:
-        for name in args.methods or [*METHODS, *(ABLATION if pair == first else ())]:
-            for seed in args.seeds:
-                changes = {**METHODS, **ABLATION}[name]
-                rows.append(run_row(args, pair, name, changes, seed))
-                print(json.dumps(rows[-1], ensure_ascii=False), flush=True)
-                write_table(rows, args.out)
+        names = args.methods or (changes if pair == first_pair else METHODS)
+        for name, seed in product(names, args.seeds):
+            rows.append(run_row(args, pair, name, changes[name], seed))
+            print(json.dumps(rows[-1], ensure_ascii=False), flush=True)
+            write_table(rows, args.out)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
     python benchmarks/attention_cost.py [--backbones resnet18 …] [--size 48] [--out DIR]
 
-Training is the whole of `ke2nt train` on noise, prediction the bare forward pass; models take
-turns by rounds. FLOPs are those of one image's forward pass, as torch counts them.
+Training is the whole of `ke2nt train` on noise, prediction the bare forward pass; the models take
+turns in each round. FLOPs are those of the forward pass of one image, as torch counts them.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from markdown_tables import format_table
 from torch.utils.flop_counter import FlopCounterMode
 
 from ke2nt.banks.text_bank import TextBank
@@ -30,9 +31,11 @@ VARIANTS = {
     "+ heads and attention": "true",
 }
 
+Speed = tuple[float, float]  # images/s in training and in prediction
 
-def model_of(overrides: list[str]) -> ExpressionModel:
-    """An untrained model of the configuration, with a text head."""
+
+def build_untrained(overrides: list[str]) -> ExpressionModel:
+    """Build an untrained model of a configuration, with a text head."""
     model = load_config("ferplus_resnet18", overrides).model
     architecture: dict[str, Any] = {"backbone": model.backbone, "image_size": model.image_size}
     if model.attention is not None:
@@ -40,12 +43,53 @@ def model_of(overrides: list[str]) -> ExpressionModel:
     return build_model(architecture, bank=TextBank.build("paper")).eval()
 
 
-def flops(model: ExpressionModel) -> int:
-    """Floating-point operations of one image."""
+def count_flops(model: ExpressionModel) -> int:
+    """Count the floating-point operations of one image."""
     size = model.preprocessing.image_size
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         model(torch.zeros(1, 3, size, size))
     return counter.get_total_flops()
+
+
+def measure_speed(overrides: list[str], batch: int, steps: int) -> Speed:
+    """Measure training and prediction once."""
+    config = load_config("ferplus_resnet18", overrides)
+    training = training_speed(config, steps=steps, rounds=1, reference=False)
+
+    model = build_untrained(overrides)
+    prediction = measure_inference(model, batch_size=batch, steps=steps, rounds=1)
+    return training["loop"], prediction["bare"]
+
+
+def measure_backbone(backbone: str, args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Measure all variants of a backbone: one row for each."""
+    shared = [
+        f"model.backbone={backbone}",
+        f"model.image_size={args.size}",
+        f"optim.batch_size={args.batch}",
+    ]
+    overrides = {name: [*shared, f"model.attention={v}"] for name, v in VARIANTS.items()}
+
+    # in turns, so that a slow phase of the machine hits all of them
+    speeds: dict[str, list[Speed]] = {name: [] for name in VARIANTS}
+    for _ in range(args.rounds):
+        for name in VARIANTS:
+            speeds[name].append(measure_speed(overrides[name], args.batch, args.steps))
+
+    rows = []
+    for name in VARIANTS:
+        model = build_untrained(overrides[name])
+        training, prediction = zip(*speeds[name], strict=True)
+        row = {
+            "backbone": f"{backbone}, {args.size} px",
+            "heads": name,
+            "parameters": sum(p.numel() for p in model.parameters()),
+            "MFLOPs": round(count_flops(model) / 1e6, 1),
+            "training images/s": round(statistics.median(training), 1),
+            "prediction images/s": round(statistics.median(prediction), 1),
+        }
+        rows.append(row)
+    return rows
 
 
 def main() -> None:
@@ -57,48 +101,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("runs/attention_cost"))
     args = parser.parse_args()
-    rows = []
+
+    # written after every backbone, as each takes a while
+    rows: list[dict[str, Any]] = []
     for backbone in args.backbones:
-        shared = [f"model.backbone={backbone}", f"model.image_size={args.size}"]
-        shared.append(f"optim.batch_size={args.batch}")
-        speeds: dict[str, list[tuple[float, float]]] = {name: [] for name in VARIANTS}
-        for _ in range(args.rounds):
-            for name, value in VARIANTS.items():
-                changes = [*shared, f"model.attention={value}"]
-                trained = training_speed(
-                    load_config("ferplus_resnet18", changes),
-                    steps=args.steps,
-                    rounds=1,
-                    reference=False,
-                )
-                bare = measure_inference(
-                    model_of(changes), batch_size=args.batch, steps=args.steps, rounds=1
-                )
-                speeds[name].append((trained["loop"], bare["bare"]))
-        for name, value in VARIANTS.items():
-            model = model_of([*shared, f"model.attention={value}"])
-            loop, forward = (
-                statistics.median(column) for column in zip(*speeds[name], strict=True)
-            )
-            rows.append(
-                {
-                    "backbone": f"{backbone}, {args.size} px",
-                    "heads": name,
-                    "parameters": sum(p.numel() for p in model.parameters()),
-                    "MFLOPs": round(flops(model) / 1e6, 1),
-                    "training images/s": round(loop, 1),
-                    "prediction images/s": round(forward, 1),
-                }
-            )
-            write_table(args.out, rows)
-
-
-def write_table(out: Path, rows: list[dict[str, Any]]) -> None:
-    """`table.json` and `table.md`."""
-    lines = ["| " + " | ".join(rows[0]) + " |", "|---" * len(rows[0]) + "|"]
-    lines += ["| " + " | ".join(map(str, row.values())) + " |" for row in rows]
-    write_json(out / "table.json", rows)
-    write_text(out / "table.md", "\n".join(lines) + "\n")
+        rows += measure_backbone(backbone, args)
+        table = format_table(list(rows[0]), [list(map(str, row.values())) for row in rows])
+        write_json(args.out / "table.json", rows)
+        write_text(args.out / "table.md", table)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 
 Every row has the same backbone, images, epochs and seeds. The last epoch is reported, so nothing is
 chosen on the split that is reported, FER+'s validation usage. A second table, `stages.md`, compares
-the fused answer of each model that has stages with that of each stage alone.
+the fused output of each model that has stages with that of each stage alone.
 
 About 4 minutes of one slow CPU core a run with data.fraction=0.05 model.image_size=40
 optim.epochs=16.
@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from markdown_tables import format_table
 from training_rows import Row, make_parser, run_rows
 
 from ke2nt.config.load import load_config
@@ -48,55 +49,66 @@ def rows(seed: int) -> list[Row]:
 
 
 @torch.inference_mode()
-def stage_accuracies(folder: Path) -> dict[str, float]:
-    """Accuracy of the fused answer and of each stage's, on the run's own validation split."""
-    config = RunDirectory(folder).load_config()
-    data = config.data
+def compute_stage_accuracies(folder: Path) -> dict[str, float]:
+    """Compute the accuracy of the fused output and of each stage, on the run's validation split."""
+    data = RunDirectory(folder).load_config().data
     split = get_reader(data.name, data.root, data.options).load(data.val_split or "val")
+    labels = torch.from_numpy(split.labels())
     model = load_model(folder)
-    images, right = decode_for_model(model, split), []
-    for batch in images.batches(256):
-        output = model(model.preprocessing.normalize(batch.pixels))
+
+    correct = []
+    for batch in decode_for_model(model, split).batches(256):
+        output = model(model.preprocessing(batch.pixels))
         if len(output.stages) < 2:
             return {}
-        labels = torch.from_numpy(split.labels())[batch.indices]
-        answers = [output.logits, *(stage.logits for stage in output.stages)]
-        right.append(np.stack([(a.argmax(dim=1) == labels).numpy() for a in answers]))
-    shares = np.concatenate(right, axis=1).mean(axis=1).tolist()
-    weights = [round(float(w), 3) for w in model.fusion.weights]
-    named = {f"stage {i}": share for i, share in enumerate(shares[1:], 1)}
-    return {"fused": shares[0], **named, **{f"weight {i}": w for i, w in enumerate(weights, 1)}}
+
+        # (1 + stages, B) fused output first
+        logits = torch.stack([output.logits, *(stage.logits for stage in output.stages)])
+        correct.append((logits.argmax(dim=2) == labels[batch.indices]).numpy())
+
+    fused, *stages = np.concatenate(correct, axis=1).mean(axis=1).tolist()
+    weights = [round(float(weight), 3) for weight in model.fusion.weights]
+    return {
+        "fused": fused,
+        **{f"stage {i}": accuracy for i, accuracy in enumerate(stages, 1)},
+        **{f"weight {i}": weight for i, weight in enumerate(weights, 1)},
+    }
 
 
-def stage_table(out: Path, seeds: list[int]) -> None:
-    """Write `stages.json` and `stages.md` of the runs that are done."""
-    found: list[dict[str, Any]] = []
+def write_stage_table(out: Path, seeds: list[int]) -> None:
+    """Write `stages.json` and `stages.md` of the finished runs."""
+    table: list[dict[str, Any]] = []
     for row in rows(0):
         folders = [row.folder(out, seed) for seed in seeds]
-        figures = [stage_accuracies(f) for f in folders if RunDirectory(f).finished]
-        if figures := [f for f in figures if f]:
-            mean = {key: statistics.mean(f[key] for f in figures) for key in figures[0]}
-            found.append({**row.names, "seeds": len(figures), **mean})
-    if not found:
+        finished = [folder for folder in folders if RunDirectory(folder).finished]
+
+        # a run without stages has no accuracies
+        runs = [metrics for metrics in map(compute_stage_accuracies, finished) if metrics]
+        if runs:
+            mean = {key: statistics.mean(run[key] for run in runs) for key in runs[0]}
+            table.append({**row.names, "seeds": len(runs), **mean})
+    if not table:
         return
-    columns = list(max(found, key=len))
-    lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
-    for row in found:
-        cells = [
-            f"{100 * row[c]:.2f}"
-            if c == "fused" or c.startswith("stage ")
-            else f"{row[c]:.3f}"
-            if c.startswith("weight ")
-            else str(row.get(c, ""))
-            for c in columns
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
-    write_json(out / "stages.json", found)
-    write_text(out / "stages.md", "\n".join(lines) + "\n")
+
+    columns = list(max(table, key=len))
+    cells = [[format_cell(column, line.get(column)) for column in columns] for line in table]
+    write_json(out / "stages.json", table)
+    write_text(out / "stages.md", format_table(columns, cells))
+
+
+def format_cell(column: str, value: Any) -> str:
+    """Accuracies in percent, weights as they are."""
+    if value is None:
+        return ""
+    if column == "fused" or column.startswith("stage "):
+        return f"{100 * value:.2f}"
+    if column.startswith("weight "):
+        return f"{value:.3f}"
+    return str(value)
 
 
 if __name__ == "__main__":
     arguments = make_parser(__doc__, config="ferplus_resnet18", out="runs/attention").parse_args()
-    load_config(arguments.config, arguments.overrides)  # a wrong key is said before anything runs
+    load_config(arguments.config, arguments.overrides)  # reports a wrong key before anything runs
     run_rows(rows, arguments)
-    stage_table(arguments.out, arguments.seeds)
+    write_stage_table(arguments.out, arguments.seeds)

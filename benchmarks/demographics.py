@@ -3,17 +3,17 @@
     python benchmarks/demographics.py [--out DIR] [--seeds 1 2] [key=value …]
 
 Drawn faces with known gender, age and skin. The test split, whose people are in no other split, is
-used for nothing but the reported figures. "one stage, more epochs" has as many epochs as the two
-stages together. `table.md` has the validation figures, `groups.md` those of the test split.
+used for nothing but the reported metrics. "one stage, more epochs" has as many epochs as the two
+stages together. `table.md` has the validation metrics, `groups.md` those of the test split.
 """
 
 from __future__ import annotations
 
-import statistics
 import sys
 from pathlib import Path
 from typing import Any
 
+from markdown_tables import format_mean, format_table
 from training_rows import Row, make_parser, run_rows
 
 from ke2nt.datasets.catalog import get_reader
@@ -47,41 +47,41 @@ def rows(seed: int) -> list[Row]:
     return [Row({"training": name}, [*shared, *changes]) for name, changes in STAGES.items()]
 
 
-def test_figures(folder: Path, faces: Path) -> dict[str, float]:
-    """Accuracy on the test split, and gaps between its groups."""
+def compute_test_metrics(folder: Path, faces: Path) -> dict[str, float]:
+    """Compute the accuracy on the test split, and the gaps between its groups."""
     split = get_reader("packed", faces).load("test")
     result = evaluate_model(load_model(folder), split, bootstrap=0)
-    figures = {"accuracy": result.report.accuracy, "uar": result.report.uar}
+    metrics = {"accuracy": result.report.accuracy, "uar": result.report.uar}
+
     for name in ATTRIBUTES:
         report = group_report(result.predictions, split, name, bootstrap=0)
         if report.gap is not None:
-            figures[f"gap by {name}"] = report.gap
-            figures[f"odds by {name}"] = max(report.odds.values())
-    return figures
+            metrics[f"gap by {name}"] = report.gap
+            metrics[f"odds by {name}"] = max(report.odds.values())
+    return metrics
 
 
-def group_table(out: Path, faces: Path, seeds: list[int]) -> None:
-    """Write `groups.json` and `groups.md` of the runs that are done."""
-    found: list[dict[str, Any]] = []
-    lines: list[str] = []
+def write_group_table(out: Path, faces: Path, seeds: list[int]) -> None:
+    """Write `groups.json` and `groups.md` of the finished runs."""
+    results: list[dict[str, Any]] = []
+    columns: list[str] = []
+    table: list[list[str]] = []
     for row in rows(0):
-        done = [s for s in seeds if RunDirectory(row.folder(out, s)).finished]
-        each = [{"seed": s, **test_figures(row.folder(out, s), faces)} for s in done]
-        if not each:
+        finished = [seed for seed in seeds if RunDirectory(row.folder(out, seed)).finished]
+        runs = [compute_test_metrics(row.folder(out, seed), faces) for seed in finished]
+        if not runs:
             continue
-        names = [name for name in each[0] if name != "seed"]
-        if not lines:
-            columns = [*row.names, "seeds", *names]
-            lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
-        cells = [*row.names.values(), ", ".join(map(str, done))]
-        for name in names:
-            values = [100 * figures[name] for figures in each]
-            spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
-            cells.append(f"{statistics.mean(values):.1f}{spread}")
-        lines.append("| " + " | ".join(cells) + " |")
-        found += [{**row.names, **figures} for figures in each]
-    write_json(out / "groups.json", found)
-    write_text(out / "groups.md", "\n".join(lines) + "\n")
+
+        # one line: mean and deviation over the seeds
+        columns = columns or [*row.names, "seeds", *runs[0]]
+        means = [format_mean([run[name] for run in runs], digits=1) for name in runs[0]]
+        table.append([*row.names.values(), ", ".join(map(str, finished)), *means])
+        results += [
+            {**row.names, "seed": seed, **run} for seed, run in zip(finished, runs, strict=True)
+        ]
+
+    write_json(out / "groups.json", results)
+    write_text(out / "groups.md", format_table(columns, table))
 
 
 if __name__ == "__main__":
@@ -94,4 +94,4 @@ if __name__ == "__main__":
         pack_dataset(drawn, arguments.root, arguments.size)
     arguments.overrides.append(f"model.image_size={arguments.size}")
     run_rows(rows, arguments)
-    group_table(arguments.out, arguments.root, arguments.seeds)
+    write_group_table(arguments.out, arguments.root, arguments.seeds)

@@ -3,13 +3,14 @@
     python benchmarks/explanations.py [--out DIR] [--count 100]
     python benchmarks/explanations.py --model ke2nt/ferplus-resnet18 --root DIR [--out DIR]
 
-The first command trains a model with attention heads on drawn faces (`OUT/run`, if it is not there;
-a few minutes) and asks it about faces of people it has not seen, whose regions are known. The same
-network with random weights is the control: a map that looks at eyes and mouth there, too, shows the
-picture and not the model. The second one has no regions: curves alone, on FER+'s validation usage.
+The first command trains a model with attention heads on drawn faces (`OUT/run`, unless it exists; a
+few minutes) and explains its predictions for new people, whose regions are known. The same network
+with random weights is the control: a map that shows eyes and mouth there, too, depends on the image
+and not on the model. The second command has no regions: only curves, on FER+'s validation usage.
 
-The target is the model's own answer. Area under deletion: low is good; under insertion: high is
-good. Mass is the share of a map inside the regions, over what their area would give by chance.
+The target is the predicted class. A small area under the deletion curve is good, a large one under
+the insertion curve. Mass is the share of a map inside the regions over what their area would give
+by chance.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from markdown_tables import format_table
 
 from ke2nt.config.load import load_config
 from ke2nt.data.images import decode
@@ -45,8 +47,8 @@ LOOKED_AT = ("brows", "eyes", "mouth")
 Face = tuple[str, np.ndarray, np.ndarray | None]  # name, uint8 (S, S, 3), bool (4, S, S)
 
 
-def drawn_faces(model: ExpressionModel, count: int) -> Iterator[Face]:
-    """Faces that are not neutral of people in no training split."""
+def draw_faces(model: ExpressionModel, count: int) -> Iterator[Face]:
+    """Draw faces that are not neutral, of people in no training split."""
     size = model.preprocessing.image_size
     faces = DrawnFaces(2400, seed=7, size=size, min_intensity=0.7, occlusion=0.0)
     neutral = faces.classes.index("neutral")
@@ -55,8 +57,8 @@ def drawn_faces(model: ExpressionModel, count: int) -> Iterator[Face]:
         yield face.name, face.image, face.masks
 
 
-def real_faces(model: ExpressionModel, root: Path, count: int) -> Iterator[Face]:
-    """Faces of FER+'s validation usage, spread over it."""
+def read_real_faces(model: ExpressionModel, root: Path, count: int) -> Iterator[Face]:
+    """Read faces of FER+'s validation usage, evenly spaced."""
     split = get_reader("ferplus", root, rule="majority").load("val")
     for i in range(count):
         sample = split.samples[i * len(split) // count]
@@ -64,35 +66,50 @@ def real_faces(model: ExpressionModel, root: Path, count: int) -> Iterator[Face]
         yield sample.name, decode(sample.source, size=size), None
 
 
-def figures(model: ExpressionModel, faces: list[Face], title: str) -> list[dict[str, Any]]:
-    """One row for each method that the model allows, and one for random maps."""
-    found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+def compute_maps(
+    model: ExpressionModel, crop: np.ndarray, target: Target, name: str
+) -> dict[str, np.ndarray]:
+    """Compute the map of each method that the model supports, and a random map."""
+    maps = {"random": draw_random_map(crop.shape[0], name)}
+    for method, compute_map in METHODS.items():
+        try:
+            maps[method] = compute_map(model, crop, target)
+        except ModelError:
+            continue  # a model without attention
+    return maps
+
+
+def compute_shares(heat: np.ndarray, masks: np.ndarray) -> dict[str, float]:
+    """Compute the share of a map in the regions, and in each region over what chance gives."""
+    indices = [REGIONS.index(region) for region in LOOKED_AT]
+    whole = masks[indices].any(axis=0)
+    shares = {"share": compute_region_share(heat, whole), "chance": float(whole.mean())}
+
+    for region, index in zip(LOOKED_AT, indices, strict=True):
+        mask = masks[index]
+        if mask.any():
+            shares[region] = compute_region_share(heat, mask) / float(mask.mean())
+    return shares
+
+
+def score_methods(model: ExpressionModel, faces: list[Face], title: str) -> list[dict[str, Any]]:
+    """Score every method on all faces: one row for each."""
+    scores: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for name, crop, masks in faces:
-        logits = forward_faces(model, crop[None]).logits[0]
-        index = int(logits.argmax())
+        # the target is the predicted class
+        index = int(forward_faces(model, crop[None]).logits[0].argmax())
         target = Target(model.classes[index], index=index)
-        maps = {"random": draw_random_map(crop.shape[0], name)}
-        for method, explain in METHODS.items():
-            try:
-                maps[method] = explain(model, crop, target)
-            except ModelError:
-                continue  # a model without attention
-        for method, heat in maps.items():
+
+        for method, heat in compute_maps(model, crop, target, name).items():
             curves = compute_deletion_insertion(model, crop, target, heat)
-            row = found[method]
-            row["deletion"].append(curves.deletion_area)
-            row["insertion"].append(curves.insertion_area)
-            if masks is None:
-                continue
-            whole = masks[[REGIONS.index(region) for region in LOOKED_AT]].any(axis=0)
-            row["share"].append(compute_region_share(heat, whole))
-            row["chance"].append(float(whole.mean()))
-            for region in LOOKED_AT:
-                own = masks[REGIONS.index(region)]
-                if own.any():
-                    row[region].append(compute_region_share(heat, own) / own.mean())
+            scores[method]["deletion"].append(curves.deletion_area)
+            scores[method]["insertion"].append(curves.insertion_area)
+            if masks is not None:
+                for key, value in compute_shares(heat, masks).items():
+                    scores[method][key].append(value)
+
     rows = []
-    for method, values in found.items():
+    for method, values in scores.items():
         means = {key: float(np.mean(value)) for key, value in values.items()}
         if "share" in means:
             means["over chance"] = means["share"] / means["chance"]
@@ -101,50 +118,62 @@ def figures(model: ExpressionModel, faces: list[Face], title: str) -> list[dict[
 
 
 def write_table(out: Path, rows: list[dict[str, Any]]) -> None:
-    """`table.json` and `table.md`."""
+    """Write `table.json` and `table.md`, and print the latter."""
     columns = list(rows[0])
-    lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
-    for row in rows:
-        cells = (row.get(c, "") for c in columns)
-        texts = (f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in cells)
-        lines.append("| " + " | ".join(texts) + " |")
+    table = format_table(columns, [[format_cell(row.get(c, "")) for c in columns] for row in rows])
     write_json(out / "table.json", rows)
-    write_text(out / "table.md", "\n".join(lines) + "\n")
-    print("\n".join(lines))
+    write_text(out / "table.md", table)
+    print(table, end="")
 
 
-def trained_here(out: Path, changes: list[str]) -> ExpressionModel:
-    """The model of the first command."""
+def format_cell(value: Any) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def train_on_drawn_faces(out: Path, overrides: list[str]) -> ExpressionModel:
+    """Train the model of the first command, or load it if it is trained."""
     run = RunDirectory(out / "run")
     if not run.finished:
         shared = [f"out={run.path}", "model.attention=true", "select={rule: last, every: 1000}"]
-        config = load_config("quickstart", [*shared, *changes])
+        config = load_config("quickstart", [*shared, *overrides])
         train(config, resume=run.exists)
     return load_model(run.path)
 
 
+def build_control(model: ExpressionModel, faces: list[Face]) -> ExpressionModel:
+    """Build the same network with random weights."""
+    seed_everything(0)
+    control = build_model(model.architecture, bank=model.bank, classes=model.classes)
+
+    # batch statistics of the faces, which a trained network has, too
+    crops = np.stack([crop for _, crop, _ in faces])
+    with torch.no_grad():
+        control.train()(control.preprocessing(torch.from_numpy(crops).permute(0, 3, 1, 2)))
+    return control.eval()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", help="any model; without it one is trained on drawn faces")
+    parser.add_argument("--model", help="any model; by default one is trained on drawn faces")
     parser.add_argument("--root", type=Path, help="folder of FER+, for --model")
     parser.add_argument("--out", type=Path, default=Path("runs/explanations"))
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("overrides", nargs="*", help="key=value of the training")
     args = parser.parse_args()
-    model = load_model(args.model) if args.model else trained_here(args.out, args.overrides)
-    faces = list(
-        real_faces(model, args.root, args.count) if args.root else drawn_faces(model, args.count)
-    )
-    seed_everything(0)
-    fresh = build_model(model.architecture, bank=model.bank, classes=model.classes)
-    with torch.no_grad():  # batch statistics of the faces, as any network would have them
-        fresh.train()(fresh.preprocessing.normalize(_batch(faces)))
-    rows = figures(model.eval(), faces, "trained") + figures(fresh.eval(), faces, "random weights")
+
+    if args.model:
+        model = load_model(args.model)
+    else:
+        model = train_on_drawn_faces(args.out, args.overrides)
+    if args.root:
+        faces = list(read_real_faces(model, args.root, args.count))
+    else:
+        faces = list(draw_faces(model, args.count))
+
+    control = build_control(model, faces)
+    rows = score_methods(model.eval(), faces, "trained")
+    rows += score_methods(control, faces, "random weights")
     write_table(args.out, rows)
-
-
-def _batch(faces: list[Face]) -> torch.Tensor:
-    return torch.from_numpy(np.stack([crop for _, crop, _ in faces])).permute(0, 3, 1, 2)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@
     python benchmarks/fesgan_quality.py --synthetic runs/fesgan_drawn --judge runs/quickstart
     python benchmarks/fesgan_quality.py --ferplus runs/fesgan_ferplus --root DIR
 
-Drawn faces of other people than those that the generator learned from, or FER+'s validation usage.
-A row a generator; rows of earlier calls stay in the table, OUT/table.md and OUT/table.json. Figures
+Drawn faces of other people than those the generator was trained on, or FER+'s validation usage. One
+row per generator; rows of earlier calls stay in the table, OUT/table.md and OUT/table.json. Metrics
 are explained in `ke2nt.generation.evaluate_generator.evaluate_generator`.
 """
 
@@ -16,6 +16,8 @@ import argparse
 import json
 from pathlib import Path
 from typing import Any
+
+from markdown_tables import format_table
 
 from ke2nt.config.gan import FesganConfig
 from ke2nt.datasets.catalog import get_reader
@@ -29,13 +31,16 @@ from ke2nt.training.training_data import load_training_split
 FERPLUS_JUDGE = "ke2nt/ferplus-resnet18"  # knows all training labels, so no generator may use it
 
 
-def row(run: Path, judge: str, root: str | None, args: argparse.Namespace) -> dict[str, Any]:
-    """Figures of one run; the faces that it learned from are looked up in its configuration."""
+def evaluate_run(
+    run: Path, judge: str, root: str | None, args: argparse.Namespace
+) -> dict[str, Any]:
+    """Evaluate the generator of a run; its configuration names the faces it was trained on."""
     config = RunDirectory(run).load_config(FesganConfig)
     if root is not None:
         config = config.model_copy(update={"data": config.data.model_copy(update={"root": root})})
+
     reader = get_reader(config.data.name, config.data.root, config.data.options)
-    figures = evaluate_generator(
+    metrics = evaluate_generator(
         FaceGenerator.load(run),
         load_model(judge),
         real=reader.load(config.data.val_split or "val"),
@@ -43,25 +48,34 @@ def row(run: Path, judge: str, root: str | None, args: argparse.Namespace) -> di
         count=args.count,
         seed=args.seed,
     )
-    return {"data": config.data.name, "run": run.name, "judge": judge, **figures}
+    return {"data": config.data.name, "run": run.name, "judge": judge, **metrics}
+
+
+def write_table(out: Path, rows: list[dict[str, Any]]) -> None:
+    """Write `table.json` and `table.md`."""
+    columns = [name for name in rows[-1] if name != "judge"]
+    table = format_table(columns, [[format_cell(row[c]) for c in columns] for row in rows])
+    write_json(out / "table.json", rows)
+    write_text(out / "table.md", table)
+
+
+def format_cell(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def main(args: argparse.Namespace) -> None:
-    place = args.out / "table.json"
-    rows = json.loads(place.read_text()) if place.exists() else []
-    wanted = [(run, args.judge, None) for run in args.synthetic]
-    wanted += [(run, FERPLUS_JUDGE, args.root) for run in args.ferplus]
-    for run, judge, root in wanted:
-        found = row(run, judge, root, args)
-        rows = [r for r in rows if (r["data"], r["run"]) != (found["data"], found["run"])] + [found]
-        write_json(place, rows)
-        columns = [name for name in found if name != "judge"]
-        lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
-        for r in rows:
-            cells = [f"{r[c]:.3g}" if isinstance(r[c], float) else str(r[c]) for c in columns]
-            lines.append("| " + " | ".join(cells) + " |")
-        write_text(args.out / "table.md", "\n".join(lines) + "\n")
-        print(json.dumps(found), flush=True)
+    # rows of earlier calls stay, except those of the same run
+    table = args.out / "table.json"
+    rows = json.loads(table.read_text()) if table.exists() else []
+
+    jobs = [(run, args.judge, None) for run in args.synthetic]
+    jobs += [(run, FERPLUS_JUDGE, args.root) for run in args.ferplus]
+    for run, judge, root in jobs:
+        new_row = evaluate_run(run, judge, root, args)
+        key = (new_row["data"], new_row["run"])
+        rows = [row for row in rows if (row["data"], row["run"]) != key] + [new_row]
+        write_table(args.out, rows)
+        print(json.dumps(new_row), flush=True)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@
     python benchmarks/fesgan_use.py --root DIR --only labels=5% variant="standard augmentation"
 
 A share of the labels is a fixed, stratified part of the training usage for every seed (names in
-each run's split.json); nothing else of it is seen, by the generator neither. A generator is
-pretrained once for a share and seed, and all rows start from it. The last epoch is reported, so
+each run's split.json); the rest is not used, not even by the generator. A generator is pretrained
+once for each share and seed, and all rows start from it. The last epoch is reported, so
 nothing is chosen on the split that is reported, FER+'s validation usage.
 """
 
@@ -26,7 +26,7 @@ from ke2nt.training.train_recognizer import train
 EPOCHS = {"1%": (80, 240), "5%": (40, 30), "10%": (30, 20), "100%": (6, 4)}  # recognizer, generator
 PLAIN = "augment={flip: 0, crop: 0, erase: 0}"
 BALANCED = "data.sampling=sqrt"
-VARIANTS: dict[str, list[str] | None] = {
+VARIANTS: dict[str, list[str]] = {
     "recognizer alone": [PLAIN],
     "standard augmentation": [],
     "standard augmentation, rare classes oftener": [BALANCED],
@@ -42,48 +42,51 @@ VARIANTS: dict[str, list[str] | None] = {
 
 
 def needs_generator(row: Row) -> bool:
-    """Whether a row learns from synthetic faces."""
+    """Check whether a row is trained on synthetic faces."""
     return row.names["variant"].startswith(("frozen", "joint"))
 
 
-def source(out: Path, row: Row, seed: int) -> Path:
-    """Run directory of the generator that a row starts from."""
+def get_generator_run(out: Path, row: Row, seed: int) -> Path:
+    """Return the run directory of the generator that a row starts from."""
     return out / f"synthesis-{row.names['labels']}-seed{seed}"
 
 
 def rows(out: Path, seed: int) -> list[Row]:
-    """The table's rows for one seed."""
-    found = []
-    for labels, (epochs, synthesis) in EPOCHS.items():
+    """Build the rows of the table for one seed."""
+    table = []
+    for labels, (epochs, generator_epochs) in EPOCHS.items():
         shared = [
             f"data.fraction={float(labels[:-1]) / 100}",
             f"optim.epochs={epochs}",
-            f"gan.optim.epochs={synthesis}",
+            f"gan.optim.epochs={generator_epochs}",
             "gan.min_images=1",
             "gan.guard.action=log",
             "select={rule: last, every: 1000}",
         ]
+
+        # all variants of a share start from the same generator
         for variant, changes in VARIANTS.items():
             row = Row({"labels": labels, "variant": variant}, [*shared, *changes])
             if needs_generator(row):
-                row.overrides.append(f"joint.generator={source(out, row, seed)}")
-            found.append(row)
-    return found
+                row.overrides.append(f"joint.generator={get_generator_run(out, row, seed)}")
+            table.append(row)
+    return table
 
 
 def run_row(row: Row, folder: Path, seed: int, args: argparse.Namespace) -> None:
-    """Train one row; pretrain its generator first, if that is not done."""
+    """Train one row; pretrain its generator first if that has not been done."""
     shared = [f"data.root={args.root}", f"seed={seed}", *row.overrides, *args.overrides]
     config = load_config(args.config, [*shared, f"out={folder}"], FesganConfig)
-    begun = RunDirectory(folder).exists
+    resume = RunDirectory(folder).exists
     if not needs_generator(row):
-        train(config, resume=begun, quiet=args.quiet)
+        train(config, resume=resume, quiet=args.quiet)
         return
-    first = RunDirectory(source(args.out, row, seed))
-    if not first.finished:
-        stage = load_config(args.config, [*shared, f"out={first.path}"], FesganConfig)
-        pretrain(stage, resume=first.exists, quiet=args.quiet)
-    train_jointly(config, resume=begun, quiet=args.quiet)
+
+    generator = RunDirectory(get_generator_run(args.out, row, seed))
+    if not generator.finished:
+        pretraining = load_config(args.config, [*shared, f"out={generator.path}"], FesganConfig)
+        pretrain(pretraining, resume=generator.exists, quiet=args.quiet)
+    train_jointly(config, resume=resume, quiet=args.quiet)
 
 
 if __name__ == "__main__":

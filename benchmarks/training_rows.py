@@ -1,9 +1,9 @@
-"""What the training benchmarks share: rows that are trained, resumed or only read, and their table.
+"""Shared by the training benchmarks: rows that are trained, resumed or only read, and their table.
 
-A script names its rows and calls `run_rows`. Every row is a run directory; one that is done is
-kept, and one that was cut short is resumed, so each command can be repeated. The table is written
-to `OUT/table.md` and `OUT/table.json` after every row. A small network leaves most of a GPU idle:
-`--jobs N` trains N rows at once, each in a process of its own.
+A script lists its rows and calls `run_rows`. Every row is a run directory; a finished one is kept
+and an interrupted one is resumed, so each command can be repeated. The table is written to
+`OUT/table.md` and `OUT/table.json` after every row. A small network leaves most of a GPU idle:
+`--jobs N` trains N rows at once, each in its own process.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import json
 import multiprocessing
 import os
 import re
-import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from markdown_tables import format_mean, format_table
 
 from ke2nt.config.load import load_config
 from ke2nt.runtime.atomic import write_json, write_text
@@ -39,7 +39,7 @@ class Row:
     """One line of a table.
 
     Attributes:
-        names: Column → what stands in it.
+        names: Column → content.
         overrides: `key=value` of the run.
     """
 
@@ -47,13 +47,13 @@ class Row:
     overrides: list[str]
 
     def folder(self, out: Path, seed: int) -> Path:
-        """Run directory of one seed."""
+        """Return the run directory of one seed."""
         words = "-".join([*self.names.values(), f"seed{seed}"])
         return out / re.sub(r"[^\w.=%+-]+", "-", words)
 
 
 def make_parser(description: str, *, config: str, out: str) -> argparse.ArgumentParser:
-    """Options of every training benchmark."""
+    """Build the options that every training benchmark has."""
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("--root", required=True, help="folder of FER+")
     parser.add_argument("--out", type=Path, default=Path(out))
@@ -67,78 +67,100 @@ def make_parser(description: str, *, config: str, out: str) -> argparse.Argument
 
 
 def train_row(row: Row, folder: Path, seed: int, args: argparse.Namespace) -> None:
-    """Train one row as an ordinary run, or go on with it."""
+    """Train one row as an ordinary run, or resume it."""
     shared = [f"data.root={args.root}", f"out={folder}", f"seed={seed}"]
     config = load_config(args.config, [*shared, *row.overrides, *args.overrides])
     train(config, resume=RunDirectory(folder).exists, quiet=args.quiet)
 
 
 def run_rows(
-    rows_of: Callable[[int], Sequence[Row]],
+    build_rows: Callable[[int], Sequence[Row]],
     args: argparse.Namespace,
     *,
     run_row: RunRow = train_row,
 ) -> None:
-    """Train what is not done yet, seed by seed, and keep the table up to date.
+    """Train the rows that are not finished, seed by seed, and keep the table up to date.
 
     Args:
-        rows_of: Seed → the table's rows; they are named alike for every seed.
-        args: What `make_parser` reads.
-        run_row: Trains a row of a seed into a folder, or goes on with it; of a module, so that
-            another process finds it.
+        build_rows: Seed → rows of the table, with the same names for every seed.
+        args: The options of `make_parser`.
+        run_row: Trains a row of a seed into a folder, or resumes it; a function of a module, so
+            that another process finds it.
     """
-    wanted: dict[str, set[str]] = {}
-    for text in args.only:
-        column, _, name = text.partition("=")
-        wanted.setdefault(column, set()).add(name)
-    rows = {
-        seed: [r for r in rows_of(seed) if all(r.names.get(c) in wanted[c] for c in wanted)]
-        for seed in args.seeds
-    }
-    todo = [(row, seed) for seed in args.seeds for row in rows[seed]]
-    for row, seed in _done(todo, args, run_row):
-        if os.environ.get("RANK", "0") == "0":
-            print(json.dumps(_figures(row, seed, row.folder(args.out, seed))), flush=True)
+    rows = {seed: select_rows(build_rows(seed), args.only) for seed in args.seeds}
+    jobs = [(row, seed) for seed in args.seeds for row in rows[seed]]
+
+    # one process of a distributed run writes
+    is_main_process = os.environ.get("RANK", "0") == "0"
+    for row, seed in _finish_jobs(jobs, args, run_row):
+        if is_main_process:
+            print(json.dumps(_read_metrics(row, seed, row.folder(args.out, seed))), flush=True)
             _write_table(rows[seed], args)
 
 
-def _done(
-    todo: Sequence[tuple[Row, int]], args: argparse.Namespace, run_row: RunRow
+def select_rows(rows: Sequence[Row], only: Sequence[str]) -> list[Row]:
+    """Select the rows that match every column named in `only`, such as "labels=5%"."""
+    selected: dict[str, set[str]] = {}
+    for text in only:
+        column, _, name = text.partition("=")
+        selected.setdefault(column, set()).add(name)
+    return [
+        row
+        for row in rows
+        if all(row.names.get(column) in names for column, names in selected.items())
+    ]
+
+
+def _finish_jobs(
+    jobs: Sequence[tuple[Row, int]], args: argparse.Namespace, run_row: RunRow
 ) -> Iterator[tuple[Row, int]]:
-    """Each row and seed, once it is trained. With several jobs a row that fails stops no other."""
-
-    def missing(row: Row, seed: int) -> bool:
-        return not RunDirectory(row.folder(args.out, seed)).finished
-
+    """Yield each row and seed once it is trained."""
     if args.jobs == 1:
-        for row, seed in todo:
-            if missing(row, seed):
+        for row, seed in jobs:
+            if not _is_finished(row, seed, args):
                 run_row(row, row.folder(args.out, seed), seed, args)
             yield row, seed
         return
-    failed = []
+
+    # the finished ones first: they need no waiting
+    unfinished = [job for job in jobs if not _is_finished(*job, args)]
+    yield from (job for job in jobs if job not in unfinished)
+    yield from _finish_in_parallel(unfinished, args, run_row)
+
+
+def _finish_in_parallel(
+    jobs: Sequence[tuple[Row, int]], args: argparse.Namespace, run_row: RunRow
+) -> Iterator[tuple[Row, int]]:
+    """Train several rows at once; a row that fails does not stop the others."""
+    failures = []
     with ProcessPoolExecutor(args.jobs, multiprocessing.get_context("spawn")) as pool:
-        work = {
+        futures = {
             pool.submit(run_row, row, row.folder(args.out, seed), seed, args): (row, seed)
-            for row, seed in todo
-            if missing(row, seed)
+            for row, seed in jobs
         }
-        yield from (item for item in todo if item not in work.values())
-        for future in as_completed(work):
-            row, seed = work[future]
-            if error := future.exception():
-                failed.append(f"{row.folder(args.out, seed).name}: {error}")
-            else:
+        for future in as_completed(futures):
+            row, seed = futures[future]
+            error = future.exception()
+            if error is None:
                 yield row, seed
-    if failed:
-        sys.exit("\n".join(["rows that failed:", *sorted(failed)]))
+            else:
+                failures.append(f"{row.folder(args.out, seed).name}: {error}")
+
+    if failures:
+        sys.exit("\n".join(["rows that failed:", *sorted(failures)]))
 
 
-def _figures(row: Row, seed: int, folder: Path) -> dict[str, Any]:
+def _is_finished(row: Row, seed: int, args: argparse.Namespace) -> bool:
+    return RunDirectory(row.folder(args.out, seed)).finished
+
+
+def _read_metrics(row: Row, seed: int, folder: Path) -> dict[str, Any]:
+    """Read the metrics of a finished run."""
     run = RunDirectory(folder)
     metrics, facts = run.read("metrics.json"), run.read("run.json")
-    recalls = [c["recall"] for c in metrics["per_class"] if c["recall"] is not None]
-    figures = {**metrics, "worst_recall": min(recalls)}
+    recalls = [entry["recall"] for entry in metrics["per_class"] if entry["recall"] is not None]
+    metrics = {**metrics, "worst_recall": min(recalls)}
+
     return {
         **row.names,
         "seed": seed,
@@ -146,32 +168,22 @@ def _figures(row: Row, seed: int, folder: Path) -> dict[str, Any]:
         "seconds": facts["seconds"],
         "best_epoch": facts["best_epoch"],
         "n": metrics["n"],
-        **{name: figures[name] for name in METRICS},
+        **{name: metrics[name] for name in METRICS},
     }
 
 
 def _write_table(rows: Sequence[Row], args: argparse.Namespace) -> None:
-    """Of the rows that are done: mean ± standard deviation over seeds, in percent."""
-    done = [
-        [
-            _figures(row, seed, row.folder(args.out, seed))
-            for seed in args.seeds
-            if RunDirectory(row.folder(args.out, seed)).finished
-        ]
-        for row in rows
-    ]
+    """Write the finished rows: mean ± standard deviation over seeds, in percent."""
+    results: list[dict[str, Any]] = []
+    table = []
+    for row in rows:
+        seeds = [seed for seed in args.seeds if _is_finished(row, seed, args)]
+        runs = [_read_metrics(row, seed, row.folder(args.out, seed)) for seed in seeds]
+        results += runs
+        if runs:
+            means = [format_mean([run[name] for run in runs], digits=2) for name in METRICS]
+            table.append([*row.names.values(), ", ".join(map(str, seeds)), *means])
+
+    write_json(args.out / "table.json", results)
     columns = [*rows[0].names, "seeds", *METRICS]
-    lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
-    for found in filter(None, done):
-        cells = [found[0][name] for name in rows[0].names]
-        cells.append(", ".join(str(figures["seed"]) for figures in found))
-        cells += [_mean(figure, found) for figure in METRICS]
-        lines.append("| " + " | ".join(cells) + " |")
-    write_json(args.out / "table.json", [figures for found in done for figures in found])
-    write_text(args.out / "table.md", "\n".join(lines) + "\n")
-
-
-def _mean(figure: str, found: list[dict[str, Any]]) -> str:
-    values = [100 * figures[figure] for figures in found]
-    spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.2f}{spread}"
+    write_text(args.out / "table.md", format_table(columns, table))

@@ -1,12 +1,12 @@
-"""`ke2nt zero-shot` beside the independent package clip-benchmark: the same answers, less waiting.
+"""`ke2nt zero-shot` compared with the independent package clip-benchmark: agreement and time.
 
     pip install clip-benchmark webdataset pycocoevalcap requests 'numpy<2.4'
     python benchmarks/zero_shot_vs_clip_benchmark.py [--model OPEN_CLIP_FOLDER] [--images N]
 
 Both read the same drawn faces with the same checkpoint, float32, batches of 64, two threads.
-Agreement is checked in one process, on the numbers before any rounding. Times are those of the two
-commands as a user types them, from start to printed figures; they take turns. Without a model it
-makes one of open_clip's architecture ViT-B-32 with random weights: the arithmetic is the same.
+Agreement is checked in one process, on unrounded numbers. Times are those of the two commands as a
+user types them, from start to printed metrics; they take turns. Without `--model` it creates
+open_clip's architecture ViT-B-32 with random weights: the arithmetic is the same.
 """
 
 from __future__ import annotations
@@ -27,9 +27,8 @@ from typing import Any
 import numpy as np
 import open_clip
 import torch
-from clip_benchmark.metrics import zeroshot_classification as peer
 from PIL import Image
-from zero_shot_speed import faces_on_disk, random_model
+from zero_shot_speed import create_random_model, write_faces
 
 from ke2nt.data.sample import FaceSplit
 from ke2nt.datasets.catalog import get_reader
@@ -47,7 +46,7 @@ WORDS = {
     "fear": "fearful",
     "contempt": "contemptuous",
 }
-# No article before the word, as the peer does not inflect it.
+# no article before the word, because the peer does not choose between a and an
 TEMPLATES = (
     "a photo of the {class} face.",
     "a picture of somebody who looks {class}.",
@@ -58,86 +57,116 @@ TEMPLATES = (
 )
 
 
-def prompt_set(name: str, templates: tuple[str, ...], classes: tuple[str, ...]) -> PromptSet:
-    """One adjective for each class."""
+def build_prompt_set(name: str, templates: tuple[str, ...], classes: tuple[str, ...]) -> PromptSet:
+    """Build a prompt set with one adjective for each class."""
     words = {c: [WORDS[c]] for c in classes}
     return PromptSet(name=name, templates=list(templates), classes=words, anchor="neutral")
 
 
-def web_dataset(split: FaceSplit, words: PromptSet, root: Path) -> None:
-    """The files of a split as the peer reads them: two tar files, class names, templates."""
+def convert_templates(prompts: PromptSet) -> list[str]:
+    """Convert the templates to those of the peer."""
+    return [template.replace("{class}", "{c}") for template in prompts.templates]
+
+
+def write_web_dataset(split: FaceSplit, prompts: PromptSet, root: Path) -> None:
+    """Write a split as the peer reads it: two tar files, class names, templates."""
     (root / "test").mkdir(parents=True, exist_ok=True)
+    label = root / "label.cls"
     for shard in range(2):
         with tarfile.open(root / "test" / f"{shard}.tar", "w") as tar:
             for i in range(shard, len(split), 2):
                 sample = split.samples[i]
-                tar.add(sample.source, f"{i:06d}.png")
-                label = root / "label.cls"
                 label.write_text(str(sample.label))
+                tar.add(str(sample.source), f"{i:06d}.png")
                 tar.add(label, f"{i:06d}.cls")
+
     (root / "test" / "nshards.txt").write_text("2")
     (root / "classnames.txt").write_text("\n".join(WORDS[c] for c in split.classes))
-    lines = [template.replace("{class}", "{c}") for template in words.templates]
-    (root / "zeroshot_classification_templates.txt").write_text("\n".join(lines))
+    templates = "\n".join(convert_templates(prompts))
+    (root / "zeroshot_classification_templates.txt").write_text(templates)
 
 
-def agreement(folder: Path, split: FaceSplit, words: PromptSet, home: Path) -> None:
-    """Print how far logits, predictions and figures are apart."""
-    spec = f"open_clip:{folder}"
-    ours = zero_shot(spec, words, split, cache_dir=home, precision="fp32", bootstrap=0)
+class PeerFaces(torch.utils.data.Dataset[Any]):
+    """A split as the peer's dataset."""
+
+    def __init__(self, split: FaceSplit, transform: Any) -> None:
+        self.classes = tuple(WORDS[c] for c in split.classes)
+        self.split, self.transform = split, transform
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, i: int) -> tuple[torch.Tensor, int]:
+        sample = self.split.samples[i]
+        return self.transform(Image.open(str(sample.source))), sample.label
+
+
+def run_peer(
+    folder: Path, split: FaceSplit, prompts: PromptSet
+) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
+    """Run the peer: its logits, labels and metrics."""
+    from clip_benchmark.metrics import zeroshot_classification as peer
+
     model, _, transform = open_clip.create_model_and_transforms(f"local-dir:{folder}")
     tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
+    faces = PeerFaces(split, transform)
+    loader = torch.utils.data.DataLoader(faces, batch_size=64)
+    templates = convert_templates(prompts)
 
-    class Faces(torch.utils.data.Dataset[Any]):
-        classes = tuple(WORDS[c] for c in split.classes)
-
-        def __len__(self) -> int:
-            return len(split)
-
-        def __getitem__(self, i: int) -> tuple[torch.Tensor, int]:
-            return transform(Image.open(split.samples[i].source)), split.samples[i].label
-
-    loader = torch.utils.data.DataLoader(Faces(), batch_size=64)
-    lines = [template.replace("{class}", "{c}") for template in words.templates]
+    # the peer shows progress bars
     with open(os.devnull, "w") as bars, contextlib.redirect_stderr(bars):
         classifier = peer.zero_shot_classifier(
-            model.eval(), tokenizer, Faces.classes, lines, "cpu", amp=False
+            model.eval(), tokenizer, faces.classes, templates, "cpu", amp=False
         )
-        logits, target = peer.run_classification(model, classifier, loader, "cpu", amp=False)
-        figures = peer.evaluate(model, loader, tokenizer, Faces.classes, lines, "cpu", amp=False)
-    own = class_logits(ours.images, ours.bank) * (100.0 / ours.images.logit_scale)
+        logits, labels = peer.run_classification(model, classifier, loader, "cpu", amp=False)
+        metrics = peer.evaluate(
+            model, loader, tokenizer, faces.classes, templates, "cpu", amp=False
+        )
+    return logits.numpy(), labels.numpy(), metrics
+
+
+def check_agreement(folder: Path, split: FaceSplit, prompts: PromptSet, scratch: Path) -> None:
+    """Print how much logits, predictions and metrics differ."""
+    spec = f"open_clip:{folder}"
+    ours = zero_shot(spec, prompts, split, cache_dir=scratch, precision="fp32", bootstrap=0)
+    our_logits = class_logits(ours.images, ours.bank) * (100.0 / ours.images.logit_scale)
+    logits, labels, metrics = run_peer(folder, split, prompts)
+    assert np.array_equal(labels, ours.images.labels)
+
+    same = our_logits.argmax(axis=1) == logits.argmax(axis=1)
     report = ours.evaluation.report
-    same = own.argmax(axis=1) == logits.numpy().argmax(axis=1)
-    assert np.array_equal(target.numpy(), ours.images.labels)
-    print(f"largest difference of a logit at scale 100: {np.abs(own - logits.numpy()).max():.2g}")
+    print(f"largest difference of a logit at scale 100: {np.abs(our_logits - logits).max():.2g}")
     print(f"equal predictions: {same.sum()} of {len(same)}")
     print(
-        f"accuracy {report.accuracy:.6f} and {figures['acc1']:.6f}, "
-        f"mean class recall {report.uar:.6f} and {figures['mean_per_class_recall']:.6f}"
+        f"accuracy {report.accuracy:.6f} and {metrics['acc1']:.6f}, "
+        f"mean class recall {report.uar:.6f} and {metrics['mean_per_class_recall']:.6f}"
     )
 
 
-def timed(command: list[str], environment: dict[str, str], name: str) -> tuple[float, float]:
-    """Seconds of a command, and the accuracy that it reports; its processor time is printed."""
+def time_command(command: list[str], environment: dict[str, str], name: str) -> tuple[float, float]:
+    """Return the seconds of a command and the accuracy that it reports; print processor time."""
     start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
-    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    print(f"  {name}: {seconds:.1f} s, {spent:.1f} s of processor time", flush=True)
+
+    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    print(f"  {name}: {seconds:.1f} s, {processor:.1f} s of processor time", flush=True)
     if done.returncode:
         sys.exit(f"{name} failed:\n{done.stderr[-2000:]}")
+
+    # the peer writes a file, ke2nt prints
     if "--output" in command:
         value = json.loads(Path(command[command.index("--output") + 1]).read_text())
         return seconds, value["metrics"]["acc1"]
     return seconds, json.loads(done.stdout)["accuracy"]
 
 
-def _own_command(home: Path, i: int, folder: Path) -> list[str]:
+def _build_command(scratch: Path, i: int, folder: Path) -> list[str]:
     options = {
         "--encoder": f"open_clip:{folder}",
-        "--prompts": home / f"set{i}.yaml",
+        "--prompts": scratch / f"set{i}.yaml",
         "--dataset": "folder",
-        "--root": home / "faces",
+        "--root": scratch / "faces",
         "--split": "test",
         "--device": "cpu",
     }
@@ -145,66 +174,83 @@ def _own_command(home: Path, i: int, folder: Path) -> list[str]:
     return [sys.executable, "-m", "ke2nt", "zero-shot", *pairs, "--json"]
 
 
-def _peer_command(home: Path, i: int, folder: Path) -> list[str]:
+def _build_peer_command(scratch: Path, i: int, folder: Path) -> list[str]:
     options = {
         "--dataset": "wds/faces",
-        "--dataset_root": home / f"wds{i}",
+        "--dataset_root": scratch / f"wds{i}",
         "--model": f"local-dir:{folder}",
         "--pretrained": "",
         "--task": "zeroshot_classification",
         "--num_workers": 2,
         "--batch_size": 64,
-        "--output": home / f"peer{i}.json",
+        "--output": scratch / f"peer{i}.json",
     }
     pairs = [str(part) for pair in options.items() for part in pair]
     command = [sys.executable, "-m", "clip_benchmark.cli", "eval", *pairs]
     return [*command, "--no_amp", "--quiet"]
 
 
-def timing(folder: Path, split: FaceSplit, home: Path, repeats: int, sets: int) -> None:
-    """Print the seconds of both commands, first and further prompt sets."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "2", "KE2NT_CACHE": str(home / "cache")}
-    classes = split.classes
-    for i in range(sets):
-        words = prompt_set(f"set{i}", TEMPLATES[i : i + 1], classes)
-        (home / f"set{i}.yaml").write_text(json.dumps(words.model_dump(mode="json")))
-        web_dataset(split, words, home / f"wds{i}")
-    theirs = [_peer_command(home, i, folder) for i in range(sets)]
-    ours = [_own_command(home, i, folder) for i in range(sets)]
-    first, peers = [], []
-    for repeat in range(repeats):
-        environment["KE2NT_CACHE"] = str(home / f"cache-{repeat}")
-        own, accuracy = timed(ours[0], environment, "ke2nt")
-        other, same = timed(theirs[0], environment, "clip_benchmark")
-        first.append(own)
-        peers.append(other)
-        print(f"first evaluation: ke2nt {own:.1f} s, clip_benchmark {other:.1f} s "
-              f"(accuracy {accuracy:.4f} and {same:.4f})")  # fmt: skip
-    further = [timed(command, environment, "ke2nt")[0] for command in ours[1:]]
-    again = [timed(command, environment, "clip_benchmark")[0] for command in theirs[1:2]]
-    base = float(np.median([*peers, *again]))
-    command = float(np.median(further))
-    print(f"a further set, each a new process: ke2nt {command:.2f} s, clip_benchmark "
-          f"{again[0]:.1f} s: {base / command:.0f} times")  # fmt: skip
+def time_commands(folder: Path, split: FaceSplit, scratch: Path, repeats: int, sets: int) -> float:
+    """Print the seconds of both commands, for first and further prompt sets.
 
+    Returns:
+        Seconds of one evaluation by the peer.
+    """
+    for i in range(sets):
+        prompts = build_prompt_set(f"set{i}", TEMPLATES[i : i + 1], split.classes)
+        (scratch / f"set{i}.yaml").write_text(json.dumps(prompts.model_dump(mode="json")))
+        write_web_dataset(split, prompts, scratch / f"wds{i}")
+    our_commands = [_build_command(scratch, i, folder) for i in range(sets)]
+    peer_commands = [_build_peer_command(scratch, i, folder) for i in range(sets)]
+
+    # the first evaluation, in turns, each with an empty cache
+    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
+    peer_seconds = []
+    for repeat in range(repeats):
+        environment["KE2NT_CACHE"] = str(scratch / f"cache-{repeat}")
+        ours, accuracy = time_command(our_commands[0], environment, "ke2nt")
+        theirs, peer_accuracy = time_command(peer_commands[0], environment, "clip_benchmark")
+        peer_seconds.append(theirs)
+        print(
+            f"first evaluation: ke2nt {ours:.1f} s, clip_benchmark {theirs:.1f} s "
+            f"(accuracy {accuracy:.4f} and {peer_accuracy:.4f})"
+        )
+
+    # further sets, with the images in the cache
+    further = [time_command(command, environment, "ke2nt")[0] for command in our_commands[1:]]
+    peer_further, _ = time_command(peer_commands[1], environment, "clip_benchmark")
+    peer_median = float(np.median([*peer_seconds, peer_further]))
+    median = float(np.median(further))
+    print(
+        f"a further set, each a new process: ke2nt {median:.2f} s, clip_benchmark "
+        f"{peer_further:.1f} s: {peer_median / median:.0f} times"
+    )
     os.environ["KE2NT_CACHE"] = environment["KE2NT_CACHE"]
+    return peer_median
+
+
+def time_session(folder: Path, scratch: Path, sets: int, peer_seconds: float) -> None:
+    """Print the seconds of further prompt sets in one process."""
     encoder = get_image_encoder(f"open_clip:{folder}")
-    held = encoder.load(torch.device("cpu"))
-    data = get_reader("folder", home / "faces").load("test")
+    tower = encoder.load(torch.device("cpu"))  # held, so that it is not loaded again
+    data = get_reader("folder", scratch / "faces").load("test")
+
     seconds = []
     for template in TEMPLATES[sets:]:
-        words = prompt_set("further", (template,), classes)
+        prompts = build_prompt_set("further", (template,), data.classes)
         start = time.perf_counter()
-        zero_shot(encoder, words, data)
+        zero_shot(encoder, prompts, data)
         seconds.append(time.perf_counter() - start)
-    del held
-    inside = float(np.median(seconds))
-    print(f"a further set in one session, text embedding and intervals included: "
-          f"{1000 * inside:.0f} ms: {base / inside:.0f} times")  # fmt: skip
+    del tower
+
+    median = float(np.median(seconds))
+    print(
+        f"a further set in one session, text embedding and intervals included: "
+        f"{1000 * median:.0f} ms: {peer_seconds / median:.0f} times"
+    )
 
 
 def main() -> None:
-    """Compare and print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model", type=Path)
     parser.add_argument("--architecture", default="ViT-B-32")
@@ -212,20 +258,25 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=48, help="of the images on disk, in pixels")
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--agreement-images", type=int, default=512)
-    arguments = parser.parse_args()
+    args = parser.parse_args()
     torch.set_num_threads(2)
-    with tempfile.TemporaryDirectory() as scratch:
-        home = Path(scratch)
-        model = arguments.model and arguments.model.resolve()
-        folder = model or random_model(arguments.architecture, home / "model")
-        print(f"{arguments.model or arguments.architecture}: {arguments.images} images of "
-              f"{arguments.side} px")  # fmt: skip
-        faces_on_disk(arguments.images, arguments.side, home / "faces")
-        split = get_reader("folder", home / "faces").load("test")
-        words = prompt_set("six", TEMPLATES, split.classes)
-        part = split.subset(range(0, len(split), max(1, len(split) // arguments.agreement_images)))
-        agreement(folder, part, words, home / "agreement")
-        timing(folder, split, home, arguments.repeats, sets=3)
+
+    with tempfile.TemporaryDirectory() as temporary_folder:
+        scratch = Path(temporary_folder)
+        folder = args.model and args.model.resolve()
+        folder = folder or create_random_model(args.architecture, scratch / "model")
+        print(f"{args.model or args.architecture}: {args.images} images of {args.side} px")
+        write_faces(args.images, args.side, scratch / "faces")
+        split = get_reader("folder", scratch / "faces").load("test")
+
+        # agreement on evenly spaced images
+        prompts = build_prompt_set("six", TEMPLATES, split.classes)
+        step = max(1, len(split) // args.agreement_images)
+        part = split.subset(range(0, len(split), step))
+        check_agreement(folder, part, prompts, scratch / "agreement")
+
+        peer_seconds = time_commands(folder, split, scratch, args.repeats, sets=3)
+        time_session(folder, scratch, sets=3, peer_seconds=peer_seconds)
 
 
 if __name__ == "__main__":
