@@ -8,7 +8,6 @@ from typing import Any, Self
 from ke2nt.errors import CheckpointError
 from ke2nt.models.base import ExpressionModel
 from ke2nt.predict.intensity import IntensityScale
-from ke2nt.runtime.renamed import warn_renamed
 
 __all__ = ["DEFAULT_MARGIN", "FaceSettings"]
 
@@ -73,10 +72,3 @@ class FaceSettings:
             "face_pixels": self.face_pixels,
             "intensity": self.intensity and self.intensity.to_dict(),
         }
-
-
-def __getattr__(name: str) -> Any:
-    if name == "ModelUse":
-        warn_renamed("class", "ModelUse", "FaceSettings")
-        return FaceSettings
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

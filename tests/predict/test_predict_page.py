@@ -25,8 +25,9 @@ def test_python_examples_run(model, tmp_path, monkeypatch, capsys):
         exec(compile(body, "docs/predict.md", "exec"), names)
     assert names["face"].box == (160, 120, 480, 360)
     assert names["results"][0].status == "no_face"
+    assert names["rows"][0].status == "no_face"
     assert list(names["frame"]["status"]) == ["no_face"]
-    assert "no_face None" in capsys.readouterr().out
+    assert "image 0 no_face" in capsys.readouterr().out
 
 
 def test_column_table_is_complete():
