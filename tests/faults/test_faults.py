@@ -72,7 +72,7 @@ def run(monkeypatch, capfd, *arguments):
     return stop.value.code, *capfd.readouterr()
 
 
-def test_odd_pictures_are_read_and_bad_ones_named(monkeypatch, capfd, model, odd_faces):
+def test_unusual_images_are_read_and_bad_ones_named(monkeypatch, capfd, model, odd_faces):
     code, out, err = run(
         *(monkeypatch, capfd, "evaluate", model, "--dataset", "folder", "--root", odd_faces),
         *("--split", "test", "--bootstrap", 0, "--device", "cpu", "--quiet"),
@@ -86,7 +86,7 @@ def test_odd_pictures_are_read_and_bad_ones_named(monkeypatch, capfd, model, odd
         assert any(name in line and reason in line for line in lines)
 
 
-def test_a_huge_picture_is_refused_before_its_pixels_are_read(odd_faces):
+def test_huge_image_is_refused_before_its_pixels_are_read(odd_faces):
     with pytest.raises(ImageReadError, match=r"400000000 pixels.*Reduce its size first"):
         decode(odd_faces / "test" / "anger" / "huge.bmp")
 
@@ -100,7 +100,7 @@ def refuse(number):
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
 @pytest.mark.parametrize("command", ["evaluate", "cross-eval", "pack", "synth"])
-def test_a_folder_that_cannot_be_written(
+def test_folder_that_cannot_be_written(
     monkeypatch, capfd, model, odd_faces, tmp_path, command, number
 ):
     out = tmp_path / "out"
@@ -121,7 +121,7 @@ def test_a_folder_that_cannot_be_written(
     assert "Traceback" not in err
 
 
-def test_a_full_disk_names_the_file(monkeypatch, capfd, model, odd_faces, tmp_path):
+def test_full_disk_names_the_file(monkeypatch, capfd, model, odd_faces, tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (300, hard))
     try:
@@ -136,7 +136,7 @@ def test_a_full_disk_names_the_file(monkeypatch, capfd, model, odd_faces, tmp_pa
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_packing_asks_for_its_room_before_it_begins(odd_faces, tmp_path):
+def test_packing_reserves_its_space_first(odd_faces, tmp_path):
     """A mapped file on a full disk would kill the process at the first write without room."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     reader = get_reader("folder", odd_faces)
@@ -155,7 +155,7 @@ class Payload:
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "text_bank.safetensors", "config.json"])
-def test_a_pickle_in_a_models_folder_is_not_opened(model, tmp_path, name):
+def test_pickle_in_a_model_folder_is_not_opened(model, tmp_path, name):
     for path in model.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / name).write_bytes(pickle.dumps(Payload()))
@@ -174,7 +174,7 @@ def test_pickles_in_packed_data_are_not_opened(odd_faces, tmp_path):
         get_reader("packed", tmp_path / "packed")
 
 
-def test_a_strangers_model_writes_nothing(model, tmp_path):
+def test_model_of_a_stranger_writes_nothing(model, tmp_path):
     """Names in its files that lead out of the folder are not followed, and loading writes none."""
     home = tmp_path / "stranger"
     home.mkdir()
@@ -188,7 +188,7 @@ def test_a_strangers_model_writes_nothing(model, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
-def test_facts_for_prediction_that_are_no_numbers(model):
+def test_prediction_facts_must_be_numbers(model):
     from ke2nt.predict.face_settings import FaceSettings
 
     stranger = load_model(model)

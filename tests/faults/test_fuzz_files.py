@@ -89,7 +89,7 @@ def test_any_override(text):
 
 
 @pytest.mark.parametrize("value", ["2024-13-45", "[" * 400, "!!python/object:os.system x"])
-def test_values_that_yaml_stumbles_over(value):
+def test_values_that_break_yaml(value):
     with pytest.raises(Ke2ntError):
         load_config("quickstart", [f"optim.lr={value}"])
 
@@ -163,7 +163,7 @@ def load_state(folder):
     return load_checkpoint(folder, TrainingState(model, optimizer))
 
 
-def test_a_checkpoint_comes_back(checkpoint_files):
+def test_checkpoint_is_restored(checkpoint_files):
     with copy_of(checkpoint_files) as folder:
         assert load_state(folder) == PROGRESS
         return
@@ -211,7 +211,7 @@ def test_forged_checkpoint_tensors(checkpoint_files, header, length, body):
     ],
     ids=str,
 )
-def test_an_optimizer_takes_nothing_that_does_not_fit(checkpoint_files, tmp_path, changes, words):
+def test_optimizer_refuses_state_of_another_shape(checkpoint_files, tmp_path, changes, words):
     """Its kernels would write where they should not."""
     tensors = {**load(checkpoint_files["state.safetensors"]), **changes}
     data = save({name: value for name, value in tensors.items() if value is not None})
@@ -255,7 +255,7 @@ def test_forged_cache_entries(entry_files, field, value, numbers):
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"recipe": 1}', "null", ""])
-def test_cache_entries_that_are_no_facts(entry_files, text):
+def test_cache_entries_that_are_not_mappings(entry_files, text):
     with copy_of({**entry_files, "images.json": text.encode()}) as folder:
         read_embedded(folder / "images", RECIPE, 3)
         pytest.fail("it was believed")

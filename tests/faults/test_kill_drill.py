@@ -13,7 +13,7 @@ DRILL = Path(__file__).resolve().parents[2] / "benchmarks" / "kill_drill.py"
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-def test_runs_that_were_killed_equal_one_that_was_not(tmp_path):
+def test_killed_runs_equal_an_uninterrupted_one(tmp_path):
     words = [sys.executable, str(DRILL), "--runs", "20", "--out", str(tmp_path / "drill")]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -68,7 +68,7 @@ def test_two_processes_equal_one(tiny, tmp_path, launch):
         assert value.float().allclose(theirs[name].float(), atol=2e-3), name
 
 
-def test_a_stop_ends_all_processes_after_the_same_step(tiny, faces, tmp_path, launch):
+def test_sigterm_stops_all_processes_after_the_same_step(tiny, faces, tmp_path, launch):
     broken = tmp_path / "broken"
     shutil.copytree(faces, broken)
     (broken / "train" / "anger" / "3.png").write_bytes(b"not a picture")
@@ -100,14 +100,14 @@ def test_a_stop_ends_all_processes_after_the_same_step(tiny, faces, tmp_path, la
     assert epochs < 400
 
 
-def test_a_batch_that_cannot_be_shared_is_one_clear_error(monkeypatch):
+def test_batch_that_cannot_be_shared_is_refused(monkeypatch):
     monkeypatch.setattr("ke2nt.training.batches.world_size", lambda: 2)
     with pytest.raises(TrainingError, match=r"optim\.batch_size a multiple of 2.*found.*=7"):
         global_batch_size(7, 42)
     assert global_batch_size(8, 7) == 6
 
 
-def test_a_folder_that_is_in_use_is_one_clear_error_of_each(tiny, tmp_path):
+def test_existing_run_is_one_error_in_each_process(tiny, tmp_path):
     path = configuration(tiny, tmp_path, "optim.epochs=2", out="two")
     train(tiny("optim.epochs=2", out="two"), quiet=True)
     done = run_ke2nt_twice("train", path, "--quiet")
@@ -117,7 +117,7 @@ def test_a_folder_that_is_in_use_is_one_clear_error_of_each(tiny, tmp_path):
     assert second == f"process 1: {first}"
 
 
-def test_an_image_that_one_process_alone_cannot_read_is_left_out_by_all(tiny, faces, tmp_path):
+def test_image_unreadable_in_one_process_is_left_out_by_all(tiny, faces, tmp_path):
     """As where a network drive fails for one of them, with all images in RAM."""
     monkey = "import os, ke2nt.data.batches as t; from ke2nt.errors import ImageReadError; "
     monkey += "real = t.decode; gone = ('train/anger/3.png', 'val/neutral/2.png')\n"
@@ -142,7 +142,7 @@ def test_an_image_that_one_process_alone_cannot_read_is_left_out_by_all(tiny, fa
     assert json.loads((tmp_path / "two/metrics.json").read_text())["n"] == 17
 
 
-def test_processes_that_normalize_alone_judge_one_model(tiny, tmp_path):
+def test_processes_that_normalize_alone_evaluate_one_model(tiny, tmp_path):
     changes = "optim.sync_batch_norm=false", "optim.ema=0.9", "optim.lr=0.05"
     last = "select={rule: last, every: 1}"
     path = configuration(tiny, tmp_path, *changes, last, "optim.epochs=2", out="two")
@@ -155,9 +155,7 @@ def test_processes_that_normalize_alone_judge_one_model(tiny, tmp_path):
     assert json.loads(log[-1])["val"]["nll"] == pytest.approx(saved["nll"], abs=1e-6)
 
 
-def test_an_image_that_one_process_cannot_read_is_left_out_of_every_evaluation(
-    tiny, faces, tmp_path
-):
+def test_unreadable_validation_image_is_left_out_of_every_evaluation(tiny, faces, tmp_path):
     root = tmp_path / "faces"
     shutil.copytree(faces, root)
     (root / "val" / "neutral" / "2.png").write_bytes(b"broken")

@@ -32,7 +32,7 @@ def user_module(tmp_path, monkeypatch):
     sys.modules.pop("my_losses", None)
 
 
-def test_it_is_trained_with_and_logged_under_its_name(tiny, user_module):
+def test_extra_loss_is_trained_and_logged(tiny, user_module):
     config = tiny("loss.extra={my_losses.NormLoss: {weight: 0.1, target: 2.0}}", "optim.epochs=2")
     result = train(config, quiet=True)
     first, last = (record["loss"] for record in result.progress.records)
@@ -44,7 +44,7 @@ def test_it_is_trained_with_and_logged_under_its_name(tiny, user_module):
 
 
 @pytest.mark.parametrize("head", ["text", "linear"])
-def test_attention_heads_and_linear_heads_take_it_too(tiny, user_module, head):
+def test_extra_loss_with_attention_and_linear_heads(tiny, user_module, head):
     changes = ("loss.extra={my_losses.NormLoss: 0.1}", "model.attention=true", "optim.epochs=2")
     losses = train(tiny(*changes, f"model.head={head}"), quiet=True).progress.records[0]["loss"]
     assert {"similarity", "NormLoss", "stage_1"} <= set(losses)
@@ -58,6 +58,6 @@ def test_attention_heads_and_linear_heads_take_it_too(tiny, user_module, head):
         ("{my_losses.NormLoss: {target: 1}}", "loss.extra.my_losses.NormLoss.weight"),
     ],
 )
-def test_an_entry_that_is_not_valid_is_refused(tiny, value, words):
+def test_invalid_extra_loss_is_refused(tiny, value, words):
     with pytest.raises(ConfigError, match=words):
         tiny(f"loss.extra={value}")

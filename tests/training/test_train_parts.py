@@ -9,21 +9,19 @@ import pytest
 import torch
 from torch import nn
 
-from ke2nt.config.schema import OptimConfig, TrainConfig
-from ke2nt.errors import CheckpointError, ConfigError, TrainingError
+from ke2nt.config.schema import OptimConfig
+from ke2nt.errors import CheckpointError
 from ke2nt.models.linear import LinearClassifier
-from ke2nt.runtime import distributed
 from ke2nt.runtime.seeding import torch_generator
 from ke2nt.training.batches import epoch_order
 from ke2nt.training.checkpoint import load_checkpoint, save_checkpoint
-from ke2nt.training.device import Compute, choose_compute
 from ke2nt.training.ema import ModelEma
 from ke2nt.training.optimizer import build_optimizer, learning_rate, set_learning_rate
 from ke2nt.training.progress import Progress
 from ke2nt.training.state import TrainingState
 
 
-def test_constant_warm_up_then_cosine_as_published():
+def test_constant_warmup_then_cosine_as_published():
     config = OptimConfig(lr=0.002, epochs=50, warmup_epochs=1, warmup_lr=1e-4, warmup="constant")
     assert {learning_rate(s, 10, config) for s in range(10)} == {1e-4}
     assert learning_rate(10, 10, config) == pytest.approx(0.002)
@@ -32,7 +30,7 @@ def test_constant_warm_up_then_cosine_as_published():
     assert learning_rate(499, 10, config) < 1e-6
 
 
-def test_linear_warm_up_climbs_and_the_end_is_min_lr():
+def test_linear_warmup_and_final_learning_rate():
     config = OptimConfig(
         lr=1.0, epochs=4, warmup_epochs=2, warmup_lr=0.5, warmup="linear", min_lr=0.1
     )
@@ -43,7 +41,7 @@ def test_linear_warm_up_climbs_and_the_end_is_min_lr():
 
 
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
-def test_biases_and_norms_are_not_decayed_unless_asked(name):
+def test_biases_and_norms_do_not_decay_by_default(name):
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Linear(2, 2))
     groups = build_optimizer(model, OptimConfig(name=name, weight_decay=0.3)).param_groups
     assert [g["weight_decay"] for g in groups] == [0.3, 0.0]
@@ -53,7 +51,7 @@ def test_biases_and_norms_are_not_decayed_unless_asked(name):
     assert len(group["params"]) == len(list(model.parameters()))
 
 
-def test_layers_far_from_the_features_learn_more_slowly():
+def test_layer_decay_lowers_the_rates_of_early_layers():
     model = LinearClassifier(("a", "b"), backbone="test_resnet", image_size=32)
     optimizer = build_optimizer(model, OptimConfig(layer_decay=0.5, lr=0.8))
     set_learning_rate(optimizer, 0.8)
@@ -91,7 +89,7 @@ def test_natural_sampling_shows_each_image_once():
     assert sorted(order.tolist()) == [2, 5, 9]
 
 
-def test_the_average_follows_its_formula_for_weights_and_buffers():
+def test_ema_follows_its_formula_for_weights_and_buffers():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
     ema = ModelEma(model, 0.9)
@@ -113,7 +111,7 @@ def test_the_average_follows_its_formula_for_weights_and_buffers():
     assert not any(p.requires_grad for p in ema.model.parameters())
 
 
-def test_a_checkpoint_holds_what_trains_beside_the_model(tmp_path):
+def test_checkpoint_holds_extra_modules(tmp_path):
     model, extra = nn.Linear(3, 2), nn.Linear(2, 1)
     optimizer = torch.optim.AdamW([*model.parameters(), *extra.parameters()], lr=0.1)
     extra(model(torch.ones(4, 3))).sum().backward()
@@ -130,73 +128,3 @@ def test_a_checkpoint_holds_what_trains_beside_the_model(tmp_path):
     )
     with pytest.raises(CheckpointError, match="belongs to another model"):
         load_checkpoint(path, TrainingState(again, other, None, nn.Linear(5, 1)))
-
-
-@pytest.mark.parametrize(
-    ("precision", "capable", "expected"),
-    [
-        ("auto", True, "bf16"),
-        ("auto", False, "fp32"),
-        ("bf16", False, "bf16"),
-        ("fp32", True, "fp32"),
-    ],
-)
-def test_a_cpu_trains_in_bf16_where_it_computes_in_it(monkeypatch, precision, capable, expected):
-    monkeypatch.setattr("ke2nt.runtime.devices.computes_in_bf16", lambda device: capable)
-    config = TrainConfig(device="cpu", precision=precision)
-    assert choose_compute(config) == Compute(torch.device("cpu"), expected)
-
-
-@pytest.fixture
-def two_gpus(monkeypatch):
-    """Stand in for them; the numbers that are chosen."""
-    chosen = []
-    monkeypatch.delenv("LOCAL_RANK", raising=False)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr("ke2nt.runtime.devices.computes_in_bf16", lambda device: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
-    return chosen
-
-
-@pytest.mark.parametrize(("device", "chosen"), [("cuda:1", [1]), ("cuda", []), ("cpu", [])])
-def test_the_gpu_of_a_number_is_the_one_that_trains(two_gpus, device, chosen):
-    assert choose_compute(TrainConfig(device=device)).device == torch.device(device.split(":")[0])
-    assert two_gpus == chosen
-
-
-@pytest.mark.parametrize(
-    ("device", "words"),
-    [
-        ("cuda:2", r"this GPU cannot be chosen; expected cuda:0 to cuda:1; found device=cuda:2"),
-        ("cuda:", "unknown device; expected auto, cpu, cuda, cuda:N or mps; found cuda:"),
-        ("gpu", "unknown device"),
-    ],
-)
-def test_a_gpu_that_is_not_there(two_gpus, device, words):
-    with pytest.raises(TrainingError, match=words):
-        choose_compute(TrainConfig(device=device))
-
-
-def test_each_of_several_processes_has_its_own_gpu(two_gpus, monkeypatch):
-    monkeypatch.setenv("LOCAL_RANK", "0")
-    with pytest.raises(TrainingError, match="a launcher gives each process its own"):
-        choose_compute(TrainConfig(device="cuda:1"))
-
-
-@pytest.mark.parametrize(
-    ("device", "backend", "chosen"),
-    [("auto", "nccl", [1]), (None, "nccl", [1]), ("cpu", "gloo", [])],
-)
-def test_processes_meet_where_they_compute(two_gpus, monkeypatch, device, backend, chosen):
-    joined = []
-    monkeypatch.setenv("WORLD_SIZE", "3")
-    monkeypatch.setenv("LOCAL_RANK", "1")
-    monkeypatch.setattr(distributed.dist, "init_process_group", joined.append)
-    monkeypatch.setattr(distributed.atexit, "register", lambda function: None)
-    distributed.join_group(device)
-    assert (joined, two_gpus) == ([backend], chosen)
-    monkeypatch.setenv("LOCAL_RANK", "2")
-    if backend == "nccl":
-        with pytest.raises(ConfigError, match=r"more processes than GPUs.*expected at most 2"):
-            distributed.join_group(device)

@@ -14,7 +14,7 @@ from ke2nt.training.speed.sync_batch_norm import synchronize_batch_norm
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("make", [nn.BatchNorm2d, BatchNormAct2d])
-def test_alone_it_equals_torch(make, memory_format):
+def test_single_process_equals_torch(make, memory_format):
     torch.manual_seed(0)
     ours = make(5)
     nn.init.normal_(ours.weight)
@@ -37,7 +37,7 @@ def test_alone_it_equals_torch(make, memory_format):
 
 
 @pytest.mark.parametrize("momentum", [None, 0.0, 0.3])
-def test_every_momentum_is_torchs(momentum):
+def test_momentum_equals_torch(momentum):
     torch.manual_seed(0)
     ours = nn.BatchNorm2d(4, momentum=momentum)
     theirs = copy.deepcopy(ours)

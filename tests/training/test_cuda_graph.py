@@ -31,7 +31,7 @@ class Called:
 
 
 @pytest.mark.parametrize("changes", CHANGES.values(), ids=CHANGES)
-def test_the_work_depends_on_its_tensors_alone(tiny, monkeypatch, changes):
+def test_recorded_work_depends_on_its_tensors_only(tiny, monkeypatch, changes):
     plain = train(tiny(*changes, out="plain"), quiet=True)
     monkeypatch.setattr("ke2nt.training.speed.cuda_graph.StepGraph", Called)
     other = train(tiny(*changes, "cuda_graphs=true", out="other"), quiet=True)
@@ -41,12 +41,12 @@ def test_the_work_depends_on_its_tensors_alone(tiny, monkeypatch, changes):
     assert all(torch.equal(mine[name], its[name]) for name in its)
 
 
-def test_a_graph_needs_a_cuda_device(tiny):
+def test_cuda_graph_needs_a_cuda_device(tiny):
     with pytest.raises(TrainingError, match=r"CUDA graphs need a CUDA device.*cuda_graphs=false"):
         train(tiny("cuda_graphs=true", "device=cpu"), quiet=True)
 
 
-def test_a_graph_needs_one_process(tiny, monkeypatch):
+def test_cuda_graph_needs_one_process(tiny, monkeypatch):
     monkeypatch.setattr("ke2nt.training.gradients.world_size", lambda: 2)
     with pytest.raises(TrainingError, match=r"2 process.*cuda_graphs=false"):
         train(tiny("cuda_graphs=true"), quiet=True)
@@ -54,7 +54,7 @@ def test_a_graph_needs_one_process(tiny, monkeypatch):
 
 @needs_cuda
 @pytest.mark.parametrize("changes", CHANGES.values(), ids=CHANGES)
-def test_replaying_gives_the_same_losses(tiny, changes):
+def test_replay_gives_the_same_losses(tiny, changes):
     changes = (*changes, "device=cuda", "model.dropout=0")
     plain = train(tiny(*changes, out="plain"), quiet=True)
     other = train(tiny(*changes, "cuda_graphs=true", out="other"), quiet=True)
@@ -63,7 +63,7 @@ def test_replaying_gives_the_same_losses(tiny, changes):
 
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_cuda)])
-def test_tensors_are_copied_in_one_piece(device):
+def test_single_copy_moves_tensors_in_one_piece(device):
     def values(seed):
         draw = torch.Generator().manual_seed(seed)
         return [
@@ -86,7 +86,7 @@ def test_tensors_are_copied_in_one_piece(device):
 
 
 @needs_cuda
-def test_a_replay_sees_new_inputs_new_sizes_and_leaves_gradients():
+def test_replay_handles_new_inputs_and_sizes_and_leaves_gradients():
     weight = torch.ones(3, device="cuda", requires_grad=True)
 
     def work(x, factor):
@@ -103,7 +103,7 @@ def test_a_replay_sees_new_inputs_new_sizes_and_leaves_gradients():
 
 
 @needs_cuda
-def test_a_run_whose_images_are_on_the_device_is_whole(tiny):
+def test_run_with_images_on_the_device_finishes(tiny):
     result = train(tiny("device=cuda", "data.memory=device", "cuda_graphs=true"), quiet=True)
     assert result.run.read("run.json")["status"] == "finished"
     assert (result.run.path / "report.html").is_file()

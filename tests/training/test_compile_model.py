@@ -20,7 +20,7 @@ def needs_compiler() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_compiling_gives_the_same_losses(tiny, monkeypatch):
+def test_compiled_training_gives_the_same_losses(tiny, monkeypatch):
     needs_compiler()
     monkeypatch.setenv("TORCHINDUCTOR_COMPILE_THREADS", "1")
     changes = ("model.dropout=0", "optim.ema=0.9")
@@ -32,7 +32,7 @@ def test_compiling_gives_the_same_losses(tiny, monkeypatch):
     assert names[0] == names[1]
 
 
-def test_the_forward_pass_is_compiled_where_asked_for(tiny, compile_calls):
+def test_compile_option_compiles_the_forward_pass(tiny, compile_calls):
     one_epoch = ("optim.epochs=1", "optim.warmup_epochs=0")
     train(tiny(*one_epoch, "compile=true", out="one"), quiet=True)
     assert compile_calls == ["default", 8, 8, 8, 8, 8]
@@ -40,7 +40,7 @@ def test_the_forward_pass_is_compiled_where_asked_for(tiny, compile_calls):
     assert len(compile_calls) == 6
 
 
-def test_a_model_that_cannot_be_compiled_is_one_clear_error(tiny, monkeypatch):
+def test_failed_compilation_is_a_training_error(tiny, monkeypatch):
     from torch._dynamo.exc import Unsupported
 
     def compile_(model, **options):
@@ -54,7 +54,7 @@ def test_a_model_that_cannot_be_compiled_is_one_clear_error(tiny, monkeypatch):
         train(tiny("compile=true"), quiet=True)
 
 
-def test_an_error_without_words_has_its_name(monkeypatch):
+def test_compile_error_without_a_message_is_named(monkeypatch):
     from torch._dynamo.exc import ResetRequired
 
     def compile_(model, **options):
@@ -73,7 +73,7 @@ def test_attention_heads_cannot_be_compiled(tiny):
         train(tiny("compile=true", "model.attention=true"), quiet=True)
 
 
-def test_what_cannot_be_together_is_said_before_training(tiny, monkeypatch):
+def test_compile_refuses_synchronized_batch_norm(tiny, monkeypatch):
     monkeypatch.setattr("ke2nt.training.speed.compile_model.world_size", lambda: 2)
     with pytest.raises(TrainingError, match=r"sync_batch_norm=false"):
         train(tiny("compile=true", out="shared"), quiet=True)

@@ -39,7 +39,7 @@ def data(tiny):
     return load
 
 
-def test_an_epoch_takes_the_share_and_every_extra_image_alike_often():
+def test_epoch_uses_extra_images_equally_often():
     order, pool = torch.arange(10), torch.arange(10, 14)
     found = mix_in_extra(order, pool, 10, torch_generator(0))
     counts = found.bincount(minlength=14)
@@ -51,7 +51,7 @@ def test_an_epoch_takes_the_share_and_every_extra_image_alike_often():
     assert torch.equal(mix_in_extra(order, pool, 0, torch_generator(0)), order)
 
 
-def test_a_folder_of_any_generator(data, made):
+def test_extra_faces_from_a_folder(data, made):
     found = data(f"{{folder: {made / 'faces'}, share: 0.25}}")
     assert (found.extra, len(found.real), len(found.pool)) == (12, 42, 12)
     assert found.extra_per_epoch == 14
@@ -61,7 +61,7 @@ def test_a_folder_of_any_generator(data, made):
     assert [CLASSES[y] for y in labels] == [name.split("/")[2] for name in names]
 
 
-def test_a_frozen_generator(data, made):
+def test_extra_faces_from_a_generator(data, made):
     found = data(f"{{generator: {made}, count: 7, share: 0.5}}")
     assert (found.extra, found.extra_per_epoch) == (7, 42)
     assert found.targets[-7:].tolist() == [0, 1, 2, 0, 1, 2, 0]
@@ -70,7 +70,7 @@ def test_a_frozen_generator(data, made):
     assert torch.equal(*pixels)
 
 
-def test_a_run_trains_on_them_and_resumes_from_them(tiny, made):
+def test_run_trains_on_extra_faces_and_resumes(tiny, made):
     config = tiny(f"data.extra={{folder: {made / 'faces'}, share: 0.4}}", "optim.epochs=2")
     run = train(config, quiet=True).run
     assert run.read("run.json")["samples"]["train"] == 54
@@ -80,7 +80,7 @@ def test_a_run_trains_on_them_and_resumes_from_them(tiny, made):
     train(config, resume=True, quiet=True)
 
 
-def test_unreadable_extra_images_are_named_and_left_out(tiny, made, tmp_path):
+def test_unreadable_extra_images_are_left_out(tiny, made, tmp_path):
     folder = tmp_path / "copy"
     shutil.copytree(made / "faces", folder)
     bad = sorted((folder / "train" / "anger").iterdir())[0]
@@ -100,12 +100,12 @@ def test_unreadable_extra_images_are_named_and_left_out(tiny, made, tmp_path):
         ("{generator: nowhere}", CheckpointError, "no saved generator"),
     ],
 )
-def test_what_is_not_there_is_one_clear_error(data, extra, error, words):
+def test_wrong_extra_settings_are_refused(data, extra, error, words):
     with pytest.raises(error, match=words):
         data(extra)
 
 
-def test_faces_of_a_class_that_is_not_learned_are_refused(tiny, made):
+def test_extra_faces_of_unknown_classes_are_refused(tiny, made):
     config = tiny(f"data.extra={{folder: {made / 'faces'}}}", "data.hold_out=[anger]")
     with pytest.raises(LabelError, match="'anger', which is not one of the classes"):
         train(config, quiet=True)

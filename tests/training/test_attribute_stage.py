@@ -66,7 +66,7 @@ def assert_same(a, b):
     assert [name for name in first if not torch.equal(first[name], second[name])] == []
 
 
-def test_stage_one_learns_what_can_be_seen_and_stage_two_starts_from_it(two, monkeypatch):
+def test_stage_two_starts_from_what_stage_one_learned(two, monkeypatch):
     starts = []
     real = Engine.fit
 
@@ -99,7 +99,7 @@ def test_stage_one_learns_what_can_be_seen_and_stage_two_starts_from_it(two, mon
 
 
 @pytest.mark.parametrize("stop_at", [3, 10, 12])
-def test_stopped_in_either_stage_and_resumed_it_ends_with_the_same_bits(two, monkeypatch, stop_at):
+def test_two_stage_run_resumes_bit_for_bit(two, monkeypatch, stop_at):
     """42 images in steps of 8: stage 1 has 10 steps, stage 2 as many."""
     whole = train(two("model.dropout=0.1", out="whole"), quiet=True).run
     config = two("model.dropout=0.1", out="stopped")
@@ -122,9 +122,7 @@ def test_stopped_in_either_stage_and_resumed_it_ends_with_the_same_bits(two, mon
     assert_same(whole.path, resumed.path)
 
 
-def test_an_image_that_stage_one_finds_unreadable_moves_no_other(
-    two, people, tmp_path, monkeypatch
-):
+def test_image_found_unreadable_in_stage_one_moves_no_other(two, people, tmp_path, monkeypatch):
     """A run that is resumed in stage 2 has not met it."""
     root = shutil.copytree(people.parent, tmp_path / "faces")
     (root / "train" / "anger" / "3.png").write_bytes(b"broken")
@@ -144,7 +142,7 @@ def test_an_image_that_stage_one_finds_unreadable_moves_no_other(
     assert_same(whole.path, train(config, resume=True, quiet=True).run.path)
 
 
-def test_heads_for_attributes_decay_as_the_rest_does(two, monkeypatch):
+def test_attribute_heads_have_weight_decay(two, monkeypatch):
     groups = []
 
     def look(self, progress):
@@ -158,7 +156,7 @@ def test_heads_for_attributes_decay_as_the_rest_does(two, monkeypatch):
     assert found == {(True, 0.3), (False, 0.0)}
 
 
-def test_its_encoder_serves_other_runs(two, tiny):
+def test_stage_one_weights_start_other_runs(two, tiny):
     run = train(two(), quiet=True).run
     weights = run.path / "pretrain" / "image_side.safetensors"
     other = train(tiny(f"model.weights={weights}", "optim.epochs=2", out="other"), quiet=True)
@@ -176,14 +174,14 @@ def split_of(*attributes):
     )
 
 
-def test_labels_and_what_is_missing():
+def test_attribute_labels_and_missing_values():
     split = split_of({"sex": "f", "age": "20"}, {"sex": "unsure"}, {"sex": "m", "age": "3"}, {})
     values = find_attribute_values(split, ["age", "sex"], ("unsure",))
     assert values == {"age": ("20", "3"), "sex": ("f", "m")}
     assert encode_attributes(split, values).tolist() == [[0, 0], [-1, -1], [1, 1], [-1, -1]]
 
 
-def test_attributes_that_cannot_be_learned_are_named(two, tiny):
+def test_attributes_that_cannot_be_learned_are_refused(two, tiny):
     with pytest.raises(DataError, match=r"'height'.*these faces have code, half, place"):
         train(two("pretrain.attributes=[height]"), quiet=True)
     one = split_of({"sex": "f"}, {"sex": "f"})
