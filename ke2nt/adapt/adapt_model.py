@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
 
 from ke2nt.adapt.adapt_result import AdaptResult
 from ke2nt.adapt.adaptation_page import build_adaptation_report
@@ -22,14 +24,10 @@ from ke2nt.pages.render import write_report
 from ke2nt.runtime.distributed import barrier, is_main, join_group, together
 from ke2nt.runtime.provenance import provenance
 from ke2nt.runtime.seeding import seed_everything, set_deterministic
-from ke2nt.training.device import make_accelerator
-from ke2nt.training.legacy_loop import Trainer
+from ke2nt.training.device import Compute, choose_compute
 from ke2nt.training.progress import Progress
 from ke2nt.training.run_directory import RunDirectory
 from ke2nt.training.train_recognizer import train
-
-if TYPE_CHECKING:
-    from ke2nt.training.device import Compute
 
 __all__ = ["adapt"]
 
@@ -79,9 +77,10 @@ def _adapt(
             run.create(config, command=_COMMAND)
     start = Path(config.start) if config.start is not None else _train_source(config, quiet)
 
+    # the adaptation starts from the same random state, whether the source was trained now or not
     seed_everything(config.seed)
     set_deterministic(config.deterministic)
-    accelerator = make_accelerator(config)
+    compute = choose_compute(config)
     model = _load_start(start)
     domains = Domains(load_source_images(config, model, quiet), target)
     run.begin(config, domains.names(), resume=True)
@@ -96,27 +95,10 @@ def _adapt(
     }
     with run.recorded(summary):
         progress = _adapt_model(
-            config, run, domains, model, accelerator, resume=resume, facts=facts, quiet=quiet
+            config, run, domains, model, compute, resume=resume, facts=facts, quiet=quiet
         )
     barrier()
-
-    # compare the model as it was saved, not as it is in memory
-    adapted = load_model(run.path)
-    models = (_load_uncalibrated(start), adapted)
-    result = compare_models(config, run, models, domains, summary, accelerator.device)
-    if is_main():
-        _write_results(config, run, result, progress, summary)
-        report = build_adaptation_report(
-            config,
-            result,
-            progress,
-            target.report_images,
-            facts,
-            start_name=start.name,
-            bank=adapted.bank,
-        )
-        write_report(run.report, report)
-    return result
+    return _finish(config, run, start, domains, progress, summary, compute.device)
 
 
 def _train_source(config: AdaptConfig, quiet: bool) -> Path:
@@ -148,7 +130,7 @@ def _adapt_model(
     run: RunDirectory,
     domains: Domains,
     model: ExpressionModel,
-    accelerator: Compute,
+    compute: Compute,
     *,
     resume: bool,
     facts: dict[str, Any],
@@ -161,21 +143,50 @@ def _adapt_model(
     options: dict[str, Any] = {"provenance": {**facts, "adapted": adapted}}
     # AdaBN is one pass without training
     if config.adapt.method == "statistics":
-        recompute_statistics(model.to(accelerator.device), images)
+        recompute_statistics(model.to(compute.device), images)
         if is_main():
             model.save_pretrained(run.model, **options)
         return Progress()
 
     options["quiet"] = quiet
     if domains.source is None:
-        trainer: Trainer = prepare_entropy(config, run, images, model, accelerator, **options)
+        engine = prepare_entropy(config, run, images, model, compute, **options)
     else:
-        trainer = prepare_adaptation(
-            config, run, domains.source, images, model, accelerator, **options
-        )
+        engine = prepare_adaptation(config, run, domains.source, images, model, compute, **options)
     checkpoint = run.newest_checkpoint(resume=resume)
-    progress = trainer.restore(checkpoint) if checkpoint else Progress()
-    return trainer.fit(progress)
+    return engine.fit(engine.restore(checkpoint) if checkpoint else Progress())
+
+
+def _finish(
+    config: AdaptConfig,
+    run: RunDirectory,
+    start: Path,
+    domains: Domains,
+    progress: Progress,
+    summary: Mapping[str, Any],
+    device: torch.device,
+) -> AdaptResult:
+    """Compare both models and write the results."""
+    # the model as it was saved, not as it is in memory
+    adapted = load_model(run.path)
+    models = (_load_uncalibrated(start), adapted)
+    result = compare_models(config, run, models, domains, summary, device)
+    if not is_main():
+        return result
+
+    # the page comes last: it is not needed to use the model
+    _write_results(config, run, result, progress, summary)
+    report = build_adaptation_report(
+        config,
+        result,
+        progress,
+        domains.target.report_images,
+        summary["provenance"],
+        start_name=start.name,
+        bank=adapted.bank,
+    )
+    write_report(run.report, report)
+    return result
 
 
 def _write_results(
@@ -189,8 +200,11 @@ def _write_results(
     run.write("adaptation.json", result.facts)
 
     # the run is complete
-    seconds = round(sum(record["seconds"] for record in progress.records), 1)
-    status = {"status": "finished", "best_epoch": progress.best_epoch, "seconds": seconds}
+    status = {
+        "status": "finished",
+        "best_epoch": progress.best_epoch,
+        "seconds": progress.seconds(),
+    }
     run.write("run.json", {**summary, **status})
 
     # the model card names the target, and its metrics where there are labels

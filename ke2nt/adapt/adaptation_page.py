@@ -87,6 +87,8 @@ def build_change_tables(changes: PredictionChanges) -> tuple[ReportTable, ...]:
     ]
     # only the most frequent transitions
     transitions = [(a, b, f"{n:,}") for (a, b), n in changes.transitions[:_MAX_TRANSITIONS]]
+
+    # in the order of the page
     return (
         _label_free_table(changes),
         ReportTable("Predictions by class", ("class", "before", "after"), shares),
@@ -111,6 +113,7 @@ def _label_free_table(changes: PredictionChanges) -> ReportTable:
             *(percent(m.source_uar) for m in models),
         ),
     ]
+
     # rows without values are left out
     return ReportTable(
         "Without labels",

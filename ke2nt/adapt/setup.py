@@ -1,35 +1,40 @@
-"""From a configuration, a model and images to the trainer of an adaptation."""
+"""From a configuration, a model and images to the engine of an adaptation."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from torch import nn
 
+from ke2nt.adapt.adaptation_task import AdaptationTask
+from ke2nt.adapt.entropy_task import EntropyTask
 from ke2nt.adapt.methods import resolve_part_classes
 from ke2nt.adapt.normalization_statistics import normalization_parameters
 from ke2nt.adapt.objective import AdaptationLoss
 from ke2nt.adapt.part import PartContext
 from ke2nt.adapt.target_images import UNLABELED
 from ke2nt.adapt.target_stream import TargetStream
-from ke2nt.adapt.tasks import AdaptTrainer, EntropyTrainer
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.config.adapt import AdaptConfig
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.errors import ConfigError, ModelError
+from ke2nt.losses.build import build_objective
+from ke2nt.losses.deep_supervision import DeepSupervisionLoss
+from ke2nt.losses.objective import KE2NTLoss
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.ke2nt import KE2NT
+from ke2nt.training.device import Compute
+from ke2nt.training.display import Display
+from ke2nt.training.engine import Engine
 from ke2nt.training.optimizer import parameter_groups
 from ke2nt.training.run_directory import RunDirectory
-from ke2nt.training.setup import build_arranged_bank, trainer_parts
+from ke2nt.training.setup import augmented_images, build_arranged_bank, build_state
 from ke2nt.training.training_data import TrainingData
 
-if TYPE_CHECKING:
-    from ke2nt.training.device import Compute
-
 __all__ = ["prepare_adaptation", "prepare_entropy"]
+
+Objective = KE2NTLoss | DeepSupervisionLoss
 
 
 def prepare_adaptation(
@@ -38,46 +43,50 @@ def prepare_adaptation(
     source: TrainingData,
     target: FaceTensors,
     model: ExpressionModel,
-    accelerator: Compute,
-    **options: Any,
-) -> AdaptTrainer:
-    """A trainer with both domains at the start of its run.
+    compute: Compute,
+    *,
+    provenance: dict[str, Any] | None = None,
+    quiet: bool = False,
+) -> Engine:
+    """Build the engine of an adaptation with both domains, at the start of its run.
 
     Args:
-        config: The run's configuration.
-        run: Where it is written.
+        config: Configuration of the run.
+        run: Its directory.
         source: Labeled images.
-        target: Images without labels.
-        model: The model to move; changed in place.
-        accelerator: Device and precision.
-        **options: provenance and quiet, as for `trainer_parts`.
+        target: Unlabeled images.
+        model: The model to adapt; changed in place.
+        compute: Device and precision.
+        provenance: Saved with the kept model.
+        quiet: Show no progress.
 
     Raises:
-        Ke2ntError: The configuration asks for parts that the model or its text cannot have.
+        Ke2ntError: The configuration asks for parts that the model or its text bank cannot have.
     """
     part_classes = resolve_part_classes(config.adapt).values()
     needs_single_labels = any(getattr(c, "needs_single_labels", False) for c in part_classes)
     settings = config.adaptation_run(mixes=not needs_single_labels)
-    source_bank = _source_bank(config, model, accelerator.device)
-    shared = trainer_parts(settings, run, source, model, accelerator, **options)
-    width = model.dim if isinstance(model, KE2NT) else model.backbone.width
-    space = PartContext(len(model.classes), width, model.bank, shared["loss"], config.seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        parts = AdaptationLoss(config.adapt, space).to(accelerator.device)
-    optimizer: torch.optim.Optimizer = shared["optimizer"]
-    for group in parameter_groups(parts.other_parameters(), config.optim):
-        optimizer.add_param_group(group)
-    if centers := parts.center_parameters():
-        _add_centers(optimizer, centers, config)
-    return AdaptTrainer(
-        **shared,
-        extra=parts,
-        adapt=config,
-        stream=TargetStream(target, config.optim.batch_size, config.seed),
-        parts=parts,
-        source_bank=source_bank,
-    )
+
+    # the model gets the target's bank before it is moved and averaged
+    source_bank = _set_target_bank(config, model, compute.device)
+    state = build_state(settings, model, compute)
+    shared: dict[str, Any] = {
+        "config": settings,
+        "run": run,
+        "data": source,
+        "compute": compute,
+        "loss": build_objective(settings.loss, settings.model.attention).to(compute.device),
+        "images": augmented_images(settings, model, compute),
+        "provenance": provenance or {},
+    }
+
+    # checkpoints hold the parts as `extra`; the method "source" has none
+    parts = _build_parts(config, model, shared["loss"], compute.device)
+    _add_parameters(state.optimizer, parts, config)
+    shared["state"] = replace(state, extra=parts)
+    stream = TargetStream(target, config.optim.batch_size, config.seed)
+    task = AdaptationTask(**shared, stream=stream, parts=parts, source_bank=source_bank)
+    return Engine(task, settings, run, source, Display(quiet=quiet))
 
 
 def prepare_entropy(
@@ -85,58 +94,98 @@ def prepare_entropy(
     run: RunDirectory,
     target: FaceTensors,
     model: ExpressionModel,
-    accelerator: Compute,
-    **options: Any,
-) -> EntropyTrainer:
-    """A trainer that sees the target alone and moves scales and shifts of normalizations alone.
+    compute: Compute,
+    *,
+    provenance: dict[str, Any] | None = None,
+    quiet: bool = False,
+) -> Engine:
+    """Build the engine of entropy minimization, which trains normalization parameters alone.
+
+    Arguments as for `prepare_adaptation`.
 
     Raises:
         ModelError: The model has no normalization layers.
     """
-    learn = normalization_parameters(model)
-    if not learn:
+    trained = normalization_parameters(model)
+    if not trained:
         raise ModelError(
-            "the model has no normalization that entropy minimization could move",
+            "the model has no normalization layers for entropy minimization to train",
             found=model.architecture.get("backbone"),
         )
+
+    # the optimizer takes only parameters that require a gradient
     model.requires_grad_(False)
-    for parameter in learn:
+    for parameter in trained:
         parameter.requires_grad_(True)
-    nothing = torch.full((len(target),), UNLABELED)
-    data = TrainingData(target, target, nothing)
+
+    # the target takes the place of the labeled images, with placeholders as labels
     settings = config.adaptation_run(mixes=False)
-    shared = trainer_parts(settings, run, data, model, accelerator, **options)
-    stream = TargetStream(target, config.optim.batch_size, config.seed)
-    return EntropyTrainer(**shared, adapt=config, stream=stream)
+    data = TrainingData(target, target, torch.full((len(target),), UNLABELED))
+    task = EntropyTask(
+        config=settings,
+        run=run,
+        data=data,
+        state=build_state(settings, model, compute),
+        compute=compute,
+        loss=build_objective(settings.loss, settings.model.attention).to(compute.device),
+        images=augmented_images(settings, model, compute),
+        provenance=provenance or {},
+    )
+    return Engine(task, settings, run, data, Display(quiet=quiet))
 
 
-def _add_centers(
-    optimizer: torch.optim.Optimizer, centers: list[nn.Parameter], config: AdaptConfig
+def _build_parts(
+    config: AdaptConfig, model: ExpressionModel, loss: Objective, device: torch.device
+) -> AdaptationLoss:
+    """Build the adaptation objective; its initial values depend on the seed alone."""
+    width = model.dim if isinstance(model, KE2NT) else model.backbone.width
+    context = PartContext(len(model.classes), width, model.bank, loss, config.seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return AdaptationLoss(config.adapt, context).to(device)
+
+
+def _add_parameters(
+    optimizer: torch.optim.Optimizer, parts: AdaptationLoss, config: AdaptConfig
 ) -> None:
-    """A group of their own: their rate follows the schedule, without momentum and decay."""
-    usual = 1.0 if config.optim.name == "sgd" else 0.01
-    scale = (config.adapt.center_lr or usual) / config.optim.lr
-    group: dict[str, Any] = {"params": centers, "lr_scale": scale, "weight_decay": 0.0}
+    """Add the parameters of the parts to the optimizer."""
+    for group in parameter_groups(parts.other_parameters(), config.optim):
+        optimizer.add_param_group(group)
+    centers = parts.center_parameters()
+    if not centers:
+        return
+
+    # the learning rate of class centers follows the schedule, without momentum and weight decay
+    default_lr = 1.0 if config.optim.name == "sgd" else 0.01
+    scale = (config.adapt.center_lr or default_lr) / config.optim.lr
+    settings: dict[str, Any] = {"lr_scale": scale, "weight_decay": 0.0}
     if config.optim.name == "sgd":
-        group |= {"momentum": 0.0, "nesterov": False}
-    optimizer.add_param_group(group)
+        settings |= {"momentum": 0.0, "nesterov": False}
+    optimizer.add_param_group({"params": centers, **settings})
 
 
-def _source_bank(
+def _set_target_bank(
     config: AdaptConfig, model: ExpressionModel, device: torch.device
 ) -> TextBank | None:
-    """The bank of the source's prompts; the model takes that of the target's where they differ."""
+    """Give the model the bank of the target's prompts and return that of the source's prompts.
+
+    Returns:
+        None where both domains have the same prompts.
+    """
     if config.adapt.source_prompts is None:
         return None
     if not isinstance(model, KE2NT):
         raise ConfigError(
-            "a linear head has no prompts that could name the domain",
+            "a linear head has no prompts that could describe the source domain",
             expected="a model with a text head",
             found=f"adapt.source_prompts={config.adapt.source_prompts}",
         )
-    text = config.text.model_copy(update={"prompts": config.adapt.source_prompts, "bank": None})
-    source = build_arranged_bank(text, model.classes)
+
+    # the logit scale is that of the model, not of the prompts
+    source_text = config.text.model_copy(
+        update={"prompts": config.adapt.source_prompts, "bank": None}
+    )
+    source = build_arranged_bank(source_text, model.classes)
     target = build_arranged_bank(config.text, model.classes)
-    scale = model.bank.logit_scale
-    model.set_bank(replace(target, logit_scale=scale))
+    model.set_bank(replace(target, logit_scale=model.bank.logit_scale))
     return source.to(device)

@@ -37,6 +37,7 @@ def build_generator(config: FesganConfig, classes: Sequence[str]) -> FaceGenerat
 
 def build_critics(config: GanConfig, generator: FaceGenerator) -> Critics:
     """Build untrained critics for the images of a generator."""
+    # only the hinge loss normalizes the weights of the critic
     network, num_classes = config.network, len(generator.classes)
     adversary = ADVERSARIES[config.loss.adversary](config.loss.penalty)
     sizes = (generator.channels, generator.image_size, network.critic_width, num_classes)
@@ -53,5 +54,7 @@ def load_identity_space(
     """Load the frozen identity space; None stands for the generator's latent codes."""
     if config.identity_space == "code" or not config.loss.identity:
         return None
+
+    # its features are frozen, so they need no labels of this run
     recognizer = load_model(config.identity_space)
     return FrozenFeatures(recognizer, config.identity_stage).to(device)

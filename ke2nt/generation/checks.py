@@ -18,10 +18,12 @@ def check_class_counts(images: FaceTensors, min_images: int) -> None:
     Raises:
         DataError: A class has fewer than `min_images` readable images.
     """
+    # unreadable images do not count
     split = images.split
     labels = torch.from_numpy(split.labels())[images.usable]
     counts = torch.bincount(labels, minlength=len(split.classes)).tolist()
 
+    # name every class that is affected, not only the first
     too_few = [
         f"{name} has {count}"
         for name, count in zip(split.classes, counts, strict=True)
@@ -75,6 +77,8 @@ def check_generator_fits(generator: FaceGenerator, classes: tuple[str, ...], cha
             expected=", ".join(classes),
             found=", ".join(generator.classes),
         )
+
+    # RGB faces can be turned gray, not the other way round
     if generator.channels < channels:
         raise DataError(
             "the generator makes gray faces, but the recognizer uses color",

@@ -56,6 +56,7 @@ def write_edits(
                     write_bytes(folder / name / f"{expression}.png", encode_png(face))
             grid_rows.extend(rows[: max(0, _GRID_ROWS - len(grid_rows))])
 
+        # an overview of the first images
         columns = ["source", *generator.classes]
         grid = plot_face_grid(np.stack(grid_rows), columns, title="Edits")
         write_bytes(folder / "grid.png", grid)
@@ -71,6 +72,7 @@ def _read_images(
         try:
             face = decode(path, size=size)
         except ImageReadError as error:
+            # one unreadable file must not prevent the others
             failed[str(path)] = str(error)
             continue
         names.append(f"{number:03d}-{path.stem}")
@@ -83,6 +85,7 @@ def _edit_batch(generator: FaceGenerator, pixels: torch.Tensor) -> np.ndarray:
     faces = from_pixels(pixels, generator.channels)
     edits = generate_all_expressions(generator, generator.encode(faces))
 
+    # (B, 1 + K, C, S, S), the source first
     rows = torch.cat([faces[:, None], edits], dim=1)
     flat: np.ndarray = to_uint8(rows.flatten(0, 1)).numpy()
     return flat.reshape(*rows.shape[:2], *rows.shape[3:], 3)

@@ -73,10 +73,13 @@ def evaluate_generator(
     """
     check_generator_fits(generator, real.classes, 1)
     check_generator_fits(generator, judge.classes, 1)
+
+    # the same faces serve all metrics
     judge.eval()
     real_faces, training_faces = _read_faces(generator, real), _read_faces(generator, training)
     new_faces, edits = _generate_faces(generator, real_faces, count, seed)
 
+    # (N, D) features of the judge for the distances
     features = {
         name: _in_batches(lambda x: _pooled_features(judge, x), faces.images).numpy()
         for name, faces in (("real", real_faces), ("training", training_faces), ("new", new_faces))
@@ -104,6 +107,7 @@ def _read_faces(generator: FaceGenerator, split: FaceSplit) -> _LabeledFaces:
     pixels = torch.cat([batch.pixels for batch in batches])
     indices = torch.cat([batch.indices for batch in batches])
 
+    # batches skip unreadable images, so labels are looked up by position
     labels = torch.from_numpy(split.labels())[indices]
     return _LabeledFaces(from_pixels(pixels, generator.channels), labels)
 
@@ -115,6 +119,7 @@ def _generate_faces(
     classes = len(generator.classes)
     random = torch_generator(seed, "quality")
 
+    # expressions alternate, so that all are equally frequent
     codes = generator.sample_codes(count, random)
     expressions = torch.arange(count) % classes
     new = _in_batches(generator.decode, codes, expressions)
@@ -137,6 +142,7 @@ def _pooled_features(judge: ExpressionModel, images: Tensor) -> Tensor:
 
 
 def _accuracy(judge: ExpressionModel, faces: _LabeledFaces) -> float:
+    # (N, K)
     probabilities = _in_batches(lambda x: predict_probabilities(judge, x), faces.images)
     return float((probabilities.argmax(1) == faces.expressions).float().mean())
 
@@ -152,11 +158,13 @@ def _identity_kept(judge: ExpressionModel, edits: Tensor, sources: Tensor) -> fl
 
 
 def _relative_diversity(new: _LabeledFaces, real: _LabeledFaces, classes: int) -> float:
+    # mean over expressions, relative to real faces of all expressions
     diversities = [compute_diversity(new.images[new.expressions == k]) for k in range(classes)]
     return sum(diversities) / classes / compute_diversity(real.images)
 
 
 def _median_nearest(images: Tensor, others: Tensor) -> float:
     """Median over images of the distance to the nearest of the others."""
+    # (N,) distance to the nearest other image, from [−1, 1] to root mean square in [0, 1]
     distances = torch.cdist(images.flatten(1), others.flatten(1)).amin(dim=1)
     return float(distances.median()) / 2.0 / images[0].numel() ** 0.5

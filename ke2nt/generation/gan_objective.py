@@ -32,6 +32,7 @@ _SECONDARY_AUGMENTATION_KEYS = ("crop_padding", "erase_area", "fill")  # change 
 @contextmanager
 def frozen(*modules: nn.Module) -> Iterator[None]:
     """Compute without gradients for the modules' parameters; gradients still pass through."""
+    # restore each parameter as it was, frozen ones included
     before = [(p, p.requires_grad) for module in modules for p in module.parameters()]
     for parameter, _ in before:
         parameter.requires_grad_(False)

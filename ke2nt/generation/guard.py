@@ -15,6 +15,7 @@ _IDENTITIES = 32
 
 def compute_diversity(images: Tensor) -> float:
     """Mean absolute difference of two different images of a set, (N, C, S, S), N ≥ 2."""
+    # (N, N) mean absolute differences; the diagonal is 0
     flat = images.flatten(1)
     count = len(flat)
     total = torch.cdist(flat, flat, p=1).sum() / flat.shape[1]
@@ -43,6 +44,7 @@ def compute_diversity_ratio(
         expressions = torch.full((_IDENTITIES,), expression, device=codes.device)
         diversities.append(compute_diversity(generator.decode(codes, expressions)))
 
+    # identical real faces would divide by 0
     mean = sum(diversities) / len(diversities)
     return mean / max(compute_diversity(real), 1e-9)
 
@@ -85,6 +87,7 @@ class Guard(nn.Module):
             self.bad_epochs.zero_()
             return None
 
+        # a single bad epoch may be noise
         self.bad_epochs += 1
         return problem if int(self.bad_epochs) >= self.config.patience else None
 

@@ -34,6 +34,7 @@ def generate_all_expressions(generator: FaceGenerator, codes: Tensor) -> Tensor:
     """Map (R, code_dim) codes to (R, K, C, S, S): every identity with every expression."""
     rows, classes = len(codes), len(generator.classes)
     expressions = torch.arange(classes, device=codes.device).repeat(rows)
+    # each code K times, with expressions 0 to K − 1
     faces = generator.decode(codes.repeat_interleave(classes, dim=0), expressions)
     return faces.view(rows, classes, *faces.shape[1:])
 
@@ -64,6 +65,7 @@ def write_sample_grids(
     identities = _interpolate_identities(generator, new_codes, new_codes.roll(1, dims=0))
     _write_grid(folder / "identity.png", identities, steps, "From one new identity to another")
 
+    # intensity grids start at neutral where the classes have it
     start = names.index("neutral") if "neutral" in names else 0
     others = [i for i in range(len(names)) if i != start]
     _write_grid(
@@ -113,6 +115,7 @@ def _write_grid(
     rows: Sequence[str] = (),
 ) -> None:
     """Write (R, C, …) faces as one image."""
+    # uint8 (R, C, S, S, 3)
     pixels = to_uint8(faces.flatten(0, 1)).numpy()
     grid: np.ndarray = pixels.reshape(*faces.shape[:2], *pixels.shape[1:])
     write_bytes(path, plot_face_grid(grid, columns, rows, title=title))

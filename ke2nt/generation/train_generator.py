@@ -1,40 +1,39 @@
-"""Stage 1 from a configuration to a generator on disk."""
+"""Stage 1: from a configuration to a generator on disk."""
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
-from ke2nt.checkpoints.tensor_files import read_safetensors
 from ke2nt.config.gan import FesganConfig
 from ke2nt.data.preprocessing import Preprocessing
-from ke2nt.errors import CheckpointError
 from ke2nt.generation.build_networks import build_critics, build_generator, load_identity_space
 from ke2nt.generation.checks import check_class_counts, check_colors, check_single_process
 from ke2nt.generation.gan_objective import GanObjective
+from ke2nt.generation.gan_optimizer import gan_parameter_groups
 from ke2nt.generation.guard import Guard
-from ke2nt.generation.networks.critics import Critics
-from ke2nt.generation.networks.generator import FaceGenerator, find_generator
-from ke2nt.generation.synthesis import CRITICS, SynthesisLoop, adam_groups
+from ke2nt.generation.networks.generator import FaceGenerator
+from ke2nt.generation.synthesis_task import SynthesisTask
 from ke2nt.runtime.provenance import provenance
 from ke2nt.runtime.seeding import seed_everything, set_deterministic
-from ke2nt.training.device import make_accelerator
+from ke2nt.training.device import Compute, choose_compute
 from ke2nt.training.display import Display
 from ke2nt.training.ema import ModelEma
+from ke2nt.training.engine import Engine
 from ke2nt.training.progress import Progress
 from ke2nt.training.run_directory import RunDirectory
+from ke2nt.training.state import TrainingState
 from ke2nt.training.training_data import TrainingData, load_training_data
 
-__all__ = ["PretrainResult", "load_critics", "pretrain"]
+__all__ = ["PretrainResult", "pretrain"]
 
 
 @dataclass(frozen=True)
 class PretrainResult:
-    """What stage 1 gives.
+    """The result of stage 1.
 
     Attributes:
         run: The run directory, with `generator/` and `samples/`.
@@ -47,40 +46,19 @@ class PretrainResult:
     progress: Progress
 
 
-def load_critics(critics: Critics, source: Path) -> None:
-    """Go on with the critics beside a saved generator; where there are none, say so.
-
-    Raises:
-        CheckpointError: They are others than the configuration asks for.
-    """
-    path = find_generator(source).parent / CRITICS
-    if not path.is_file():
-        print(f"no critics beside the generator in {source}: they start untrained", file=sys.stderr)
-        return
-    try:
-        critics.load_state_dict(read_safetensors(path))
-    except RuntimeError as error:
-        raise CheckpointError(
-            "the pretrained critics do not fit the configuration",
-            where=path,
-            found=str(error).splitlines()[0],
-            hint="Set gan.network and gan.loss.adversary as in that run.",
-        ) from error
-
-
 def pretrain(
     config: FesganConfig, *, resume: bool = False, quiet: bool = False, command: str | None = None
 ) -> PretrainResult:
-    """Train a generator; everything is written to the folder `config.out`.
+    """Train a generator, and write everything to the folder `config.out`.
 
     Args:
-        config: The run's configuration; of the recognizer's sections, data and model count.
-        resume: Go on with the run that is in `config.out`.
+        config: The run's configuration; of the recognizer's sections, it uses data and model.
+        resume: Continue the run in `config.out`.
         quiet: No progress on stderr.
         command: The command line, stored with the run.
 
     Raises:
-        Ke2ntError: Anything a user can mend; what was computed before stays in the run directory.
+        Ke2ntError: A mistake that the user can fix; results up to then stay in the run directory.
         TrainingStopped: Ctrl-C; the state has been saved.
     """
     check_single_process()
@@ -92,21 +70,19 @@ def pretrain(
 def _pretrain(
     config: FesganConfig, run: RunDirectory, *, resume: bool, quiet: bool, command: str | None
 ) -> PretrainResult:
+    # data first: a mistake there must not leave a run behind
     seed_everything(config.seed)
     set_deterministic(config.deterministic)
-    preprocessing = Preprocessing(image_size=config.gan_size, gray=config.model.gray)
-    without = config.data.model_copy(update={"extra": None})  # that is for the recognizer
-    data = load_training_data(
-        config.model_copy(update={"data": without}), preprocessing, quiet=quiet
-    )
-    data = replace(data, targets=torch.from_numpy(data.train.split.labels()))
-    check_class_counts(data.train, config.gan.min_images)
-    check_colors(data.train, config.channels)
+    data = _load_data(config, quiet)
     facts = {"seed": config.seed, "command": command, **provenance()}
-    run.begin(config, data.names(), resume=resume, command=SynthesisLoop.command)
-    loop = _prepare(config, run, data, facts, quiet)
+    run.begin(config, data.names(), resume=resume, command=SynthesisTask.command)
+
+    # a resumed run continues from its newest checkpoint
+    task = _build_task(config, run, data, choose_compute(config), facts)
+    engine = Engine(task, config, run, data, Display(quiet=quiet))
     checkpoint = run.newest_checkpoint(resume=resume)
-    progress = loop.restore(checkpoint) if checkpoint else Progress()
+    progress = engine.restore(checkpoint) if checkpoint else Progress()
+
     summary: dict[str, Any] = {
         "stage": "synthesis",
         "classes": list(data.classes),
@@ -115,42 +91,57 @@ def _pretrain(
         "provenance": facts,
     }
     with run.recorded(summary):
-        progress = loop.fit(progress)
-    seconds = round(sum(record["seconds"] for record in progress.records), 1)
-    finished = {"status": "finished", "unreadable": data.failed(), "seconds": seconds}
-    run.write("run.json", {**summary, **finished})
+        progress = engine.fit(progress)
+
+    # more images may have turned out to be unreadable
+    status = {"status": "finished", "unreadable": data.failed(), "seconds": progress.seconds()}
+    run.write("run.json", {**summary, **status})
     return PretrainResult(run, FaceGenerator.load(run.path), progress)
 
 
-def _prepare(
+def _load_data(config: FesganConfig, quiet: bool) -> TrainingData:
+    """Load and check the real faces, labeled with class indices."""
+    # extra synthetic faces are for the recognizer
+    settings = config.model_copy(update={"data": config.data.model_copy(update={"extra": None})})
+    preprocessing = Preprocessing(image_size=config.gan_size, gray=config.model.gray)
+    data = load_training_data(settings, preprocessing, quiet=quiet)
+
+    # a GAN can neither use soft labels nor classes that are almost empty
+    check_class_counts(data.train, config.gan.min_images)
+    check_colors(data.train, config.channels)
+    return replace(data, targets=torch.from_numpy(data.train.split.labels()))
+
+
+def _build_task(
     config: FesganConfig,
     run: RunDirectory,
     data: TrainingData,
+    compute: Compute,
     facts: dict[str, Any],
-    quiet: bool,
-) -> SynthesisLoop:
-    gan, accelerator = config.gan, make_accelerator(config)
-    device = accelerator.device
+) -> SynthesisTask:
+    # channels last is faster for convolutions on GPUs and CPUs
+    gan, device = config.gan, compute.device
     generator = build_generator(config, data.classes).to(device)
     generator.to(memory_format=torch.channels_last)
     critics = build_critics(gan, generator).to(device).to(memory_format=torch.channels_last)
-    game = GanObjective(gan, generator, critics, load_identity_space(gan, device))
-    guard = Guard(gan.guard)
-    optim = gan.optim
-    return SynthesisLoop(
+    objective = GanObjective(gan, generator, critics, load_identity_space(gan, device))
+
+    # one optimizer for both sides, so that a checkpoint has one optimizer state
+    guard, optim = Guard(gan.guard), gan.optim
+    groups = gan_parameter_groups(objective, optim.lr, optim.critic_lr, optim.betas)
+    state = TrainingState(
+        generator,
+        torch.optim.Adam(groups, fused=device.type in ("cpu", "cuda")),
+        ModelEma(generator, optim.ema),
+        extra=nn.ModuleDict({"critics": critics, "guard": guard}),
+    )
+    return SynthesisTask(
         config=config,
         run=run,
         data=data,
-        model=generator,
-        ema=ModelEma(generator, optim.ema),
-        optimizer=torch.optim.Adam(
-            adam_groups(game, optim.lr, optim.critic_lr, optim.betas),
-            fused=device.type in ("cpu", "cuda"),
-        ),
-        accelerator=accelerator,
-        display=Display(quiet=quiet),
-        extra=torch.nn.ModuleDict({"critics": critics, "guard": guard}),
-        game=game,
+        state=state,
+        compute=compute,
+        objective=objective,
         guard=guard,
         provenance=facts,
     )

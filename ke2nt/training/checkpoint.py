@@ -25,7 +25,6 @@ from ke2nt.training.progress import Progress
 from ke2nt.training.state import TrainingState
 
 __all__ = [
-    "Progress",
     "latest_checkpoint",
     "load_checkpoint",
     "roll_back",

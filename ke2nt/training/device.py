@@ -14,7 +14,7 @@ from ke2nt.config.schema import TrainConfig
 from ke2nt.errors import TrainingError
 from ke2nt.runtime.devices import ComputePrecision, resolve_precision
 
-__all__ = ["Compute", "choose_compute", "make_accelerator", "precision_of"]
+__all__ = ["Compute", "choose_compute"]
 
 
 @dataclass(frozen=True)
@@ -87,12 +87,3 @@ def _select_gpu(index: int) -> None:
             found=f"device=cuda:{index}",
         )
     torch.cuda.set_device(index)
-
-
-make_accelerator = choose_compute
-"""The name that older callers use."""
-
-
-def precision_of(compute: Compute) -> ComputePrecision:
-    """Return the precision of a compute."""
-    return compute.precision

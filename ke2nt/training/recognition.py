@@ -107,15 +107,23 @@ class RecognitionTask(Task):
 
     def step(self, inputs: RecognitionInputs, turn: str = "train") -> StepResult:
         """Compute the objective on the global batch."""
+        images, labels = self.mixed_images(inputs)
+        output = self.forward(images, inputs.scale)
+        loss, parts = self.loss(output, gather_rows(labels), self.model.bank)
+        return StepResult.with_total(loss, parts)
+
+    def mixed_images(self, inputs: RecognitionInputs) -> tuple[Tensor, Tensor]:
+        """Return augmented, mixed and normalized images, and their labels.
+
+        Returns:
+            (B, 3, S, S), this process's share, and (B,) class indices or (B, K) class shares.
+        """
         images = self.images.model_input(inputs.images)
         labels = self.targets[self.compute.to_device(inputs.images.indices)]
         if inputs.mixing is not None:
             mixing = Mixing(*map(self.compute.to_device, inputs.mixing))
             images, labels = mix(images, labels, len(self.data.classes), mixing)
-
-        output = self.forward(images, inputs.scale)
-        loss, parts = self.loss(output, gather_rows(labels), self.model.bank)
-        return StepResult.with_total(loss, parts)
+        return images, labels
 
     def forward(self, images: Tensor, scale: Tensor | None = None) -> KE2NTOutput:
         """Return the model's output for the images of all processes.

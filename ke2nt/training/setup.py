@@ -35,7 +35,6 @@ __all__ = [
     "augmented_images",
     "build_state",
     "prepare_engine",
-    "trainer_parts",
     "build_untrained_model",
 ]
 
@@ -170,30 +169,3 @@ def build_arranged_bank(text: TextConfig, classes: tuple[str, ...]) -> TextBank:
             text.prompts, encoder=text.encoder, classes=classes, cache_dir=text.cache_dir
         )
     return arrange(bank, text.geometry)
-
-
-def trainer_parts(
-    config: TrainConfig,
-    run: RunDirectory,
-    data: TrainingData,
-    model: ExpressionModel,
-    compute: Compute,
-    *,
-    provenance: dict[str, Any] | None = None,
-    quiet: bool = False,
-) -> dict[str, Any]:
-    """Arguments of `legacy_loop.Trainer` for a model."""
-    state = build_state(config, model, compute)
-    return {
-        "config": config,
-        "run": run,
-        "data": data,
-        "model": state.model,
-        "ema": state.ema,
-        "optimizer": state.optimizer,
-        "loss": build_objective(config.loss, config.model.attention).to(compute.device),
-        "accelerator": compute,
-        "augment": augmented_images(config, model, compute).augment,
-        "display": Display(quiet=quiet),
-        "provenance": provenance or {},
-    }

@@ -6,7 +6,6 @@ import copy
 import json
 import os
 import signal
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,10 +15,10 @@ from safetensors.torch import load_file
 
 from ke2nt.adapt import adapt_model as driver
 from ke2nt.adapt.adapt_model import adapt
+from ke2nt.adapt.adaptation_task import AdaptationTask
 from ke2nt.adapt.adversarial import DomainDiscriminator
 from ke2nt.adapt.methods import METHODS
 from ke2nt.adapt.setup import prepare_adaptation
-from ke2nt.adapt.tasks import AdaptTrainer
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.config.adapt import AdaptConfig
 from ke2nt.config.load import config_to_yaml
@@ -29,8 +28,9 @@ from ke2nt.errors import CheckpointError, ConfigError, LabelError, TrainingError
 from ke2nt.models.load import load_model
 from ke2nt.models.norms import batch_norms
 from ke2nt.training.checkpoint import latest_checkpoint
+from ke2nt.training.device import Compute
+from ke2nt.training.engine import Engine
 from ke2nt.training.interrupts import TrainingStopped
-from ke2nt.training.legacy_loop import Trainer
 from ke2nt.training.run_directory import RunDirectory
 from ke2nt.training.train_recognizer import train
 
@@ -96,7 +96,7 @@ def test_source_prompts_are_on_the_training_device(tiny, monkeypatch):
 
     def on_another_device(*args, **options):
         *args, _ = args
-        other = SimpleNamespace(device=torch.device("meta"), mixed_precision="no")
+        other = Compute(torch.device("meta"))
         prepared.append(prepare_adaptation(*args, other, **options))
         raise KeyboardInterrupt
 
@@ -104,9 +104,9 @@ def test_source_prompts_are_on_the_training_device(tiny, monkeypatch):
     monkeypatch.setattr("ke2nt.banks.text_bank.check_tensors", lambda *_: None)  # asks for values
     with pytest.raises(KeyboardInterrupt):
         adapt(tiny("adapt.source_prompts=simple"), quiet=True)
-    (trainer,) = prepared
-    assert next(trainer.model.parameters()).device.type == "meta"
-    for bank in (trainer.source_bank, trainer.model.bank):
+    task = prepared[0].task
+    assert next(task.model.parameters()).device.type == "meta"
+    for bank in (task.source_bank, task.model.bank):
         assert {bank.embeddings.device.type, bank.raw.device.type} == {"meta"}
 
 
@@ -186,7 +186,7 @@ def test_other_target_labels_give_the_same_weights(tiny, domains, tmp_path, meth
 def test_stopped_run_resumes_bit_for_bit(tiny, monkeypatch, stop_at, options):
     whole = adapt(tiny(*options, out="whole"), quiet=True).run
     config = tiny(*options, out="stopped")
-    steps, real = [0], Trainer._train_step
+    steps, real = [0], Engine.train_step
 
     def step_then_interrupt(self, batch, progress):
         parts = real(self, batch, progress)
@@ -195,7 +195,7 @@ def test_stopped_run_resumes_bit_for_bit(tiny, monkeypatch, stop_at, options):
             os.kill(os.getpid(), signal.SIGINT)
         return parts
 
-    monkeypatch.setattr(Trainer, "_train_step", step_then_interrupt)
+    monkeypatch.setattr(Engine, "train_step", step_then_interrupt)
     with pytest.raises(TrainingStopped):
         adapt(config, quiet=True)
     run = RunDirectory(config.out)
@@ -246,7 +246,7 @@ def test_joint_and_separate_normalization_differ(tiny):
 
 def test_separate_normalization_keeps_target_statistics(tiny, monkeypatch):
     seen = []
-    real = AdaptTrainer._outputs
+    real = AdaptationTask._forward_domains
 
     def watch(self, source, target):
         alone = copy.deepcopy(self.model)
@@ -258,7 +258,7 @@ def test_separate_normalization_keeps_target_statistics(tiny, monkeypatch):
             seen.append(int(a.num_batches_tracked) == int(b.num_batches_tracked))
         return outputs
 
-    monkeypatch.setattr(AdaptTrainer, "_outputs", watch)
+    monkeypatch.setattr(AdaptationTask, "_forward_domains", watch)
     adapt(tiny("adapt.batch_norm=target", "optim.epochs=1"), quiet=True)
     assert seen
     assert all(seen)
@@ -296,13 +296,13 @@ def test_entropy_ignores_settings_that_need_labels(tiny, key):
 
 
 def test_adaptation_keeps_the_logit_scale_and_does_not_mix_classes(tiny, monkeypatch):
-    seen, real = [], AdaptTrainer.__post_init__
+    seen, real = [], AdaptationTask.__post_init__
 
     def look(self):
         seen.append((self.config.text.logit_scale_start, self.config.augment.mixup))
         real(self)
 
-    monkeypatch.setattr(AdaptTrainer, "__post_init__", look)
+    monkeypatch.setattr(AdaptationTask, "__post_init__", look)
     for i, method in enumerate(("dmsrl", "dann")):
         changes = "text.logit_scale_start=2", "augment.mixup=0.2", f"adapt.method={method}"
         config = tiny(*changes, "optim.epochs=1", out=str(i))
@@ -419,8 +419,8 @@ def test_report_shows_changes_and_trust(tiny, with_report):
         assert words in page, words
     assert result.run.read("adaptation.json")["figures"]["after"]["n"] == 30
     card = (result.run.model / "README.md").read_text(encoding="utf-8")
-    assert "**Adapted** to 30 images of folder all, method dmsrl, without their labels" in card
-    assert "Figures: folder all" in card
+    assert "**Adapted** to 30 images of folder all with the method dmsrl, without" in card
+    assert "Metrics: folder all" in card
 
 
 def test_source_prompts_apply_to_attention_heads(tiny, domains, tmp_path):

@@ -18,12 +18,10 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 MAX_PROSE = 120
 WIDE_PAGES = {  # still to be wrapped
     "README.md",
-    "adapt.md",
     "attention.md",
     "design.md",
     "predict.md",
     "share.md",
-    "synthesis.md",
 }
 MAX_PLAIN_BODY = 15  # longer functions are set in paragraphs
 
@@ -31,11 +29,13 @@ MAX_PLAIN_BODY = 15  # longer functions are set in paragraphs
 ROOMS_IN_PARAGRAPHS = {
     "__init__.py",
     "_old_names.py",
+    "adapt",
     "api.py",
     "cli",
     "config",
     "doctor",
     "errors.py",
+    "generation",
     "prompts",
     "quickstart.py",
     "resources.py",

@@ -48,7 +48,7 @@ def tiny(faces, tmp_path):
 def _without_images(request, monkeypatch):
     """Skip grids and reports, which take longer than such a run, except with `with_images`."""
     if "with_images" not in request.fixturenames:
-        monkeypatch.setattr("ke2nt.generation.synthesis.write_sample_grids", lambda *a: None)
+        monkeypatch.setattr("ke2nt.generation.saved_gan.write_sample_grids", lambda *a: None)
         monkeypatch.setattr(
             "ke2nt.training.train_recognizer.write_training_report", lambda *a, **k: None
         )

@@ -15,9 +15,9 @@ from safetensors.torch import load_file
 from ke2nt.config.gan import FesganConfig
 from ke2nt.errors import ConfigError, DataError, TrainingError
 from ke2nt.generation.gan_objective import GanObjective
-from ke2nt.generation.synthesis import SynthesisLoop
 from ke2nt.generation.train_generator import pretrain
 from ke2nt.training.checkpoint import latest_checkpoint
+from ke2nt.training.engine import Engine
 from ke2nt.training.interrupts import TrainingStopped
 from ke2nt.training.run_directory import RunDirectory
 
@@ -78,7 +78,7 @@ def test_generator_learns_to_reconstruct(tiny):
 def test_resumed_run_equals_an_uninterrupted_run(tiny, monkeypatch):
     options = ("gan.loss.adversary=wgan-gp", "gan.optim.critic_steps=2")
     whole = pretrain(tiny(*options, out="whole"), quiet=True).run
-    real, steps = SynthesisLoop._train_step, [0]
+    real, steps = Engine.train_step, [0]
 
     def step_then_interrupt(self, batch, progress):
         parts = real(self, batch, progress)
@@ -87,7 +87,7 @@ def test_resumed_run_equals_an_uninterrupted_run(tiny, monkeypatch):
             os.kill(os.getpid(), signal.SIGINT)
         return parts
 
-    monkeypatch.setattr(SynthesisLoop, "_train_step", step_then_interrupt)
+    monkeypatch.setattr(Engine, "train_step", step_then_interrupt)
     config = tiny(*options, out="stopped")
     with pytest.raises(TrainingStopped):
         pretrain(config, quiet=True)
@@ -105,7 +105,7 @@ def test_critics_step_more_often_than_the_generator(tiny):
 
 
 def fake_diversity(monkeypatch, ratio):
-    monkeypatch.setattr("ke2nt.generation.synthesis.compute_diversity_ratio", lambda *a: ratio)
+    monkeypatch.setattr("ke2nt.generation.synthesis_task.compute_diversity_ratio", lambda *a: ratio)
 
 
 GUARD = "gan.guard={action: %s, grace: 1, patience: 1, max_rollbacks: 2}"
@@ -131,7 +131,7 @@ def test_collapse_can_be_logged_only(tiny, monkeypatch, capsys):
 def test_collapse_can_roll_back_at_half_the_learning_rates(tiny, monkeypatch):
     ratios = iter([0.5, 0.001, 0.5, 0.5])
     monkeypatch.setattr(
-        "ke2nt.generation.synthesis.compute_diversity_ratio", lambda *a: next(ratios)
+        "ke2nt.generation.synthesis_task.compute_diversity_ratio", lambda *a: next(ratios)
     )
     config = tiny(GUARD % "rollback", "gan.optim.epochs=3", "gan.optim.decay_from=1")
     result = pretrain(config, quiet=True)
@@ -172,7 +172,7 @@ def test_skipping_stops_if_no_generator_step_is_finite(tiny, monkeypatch, critic
         return total * float("nan"), parts
 
     monkeypatch.setattr(GanObjective, "generator_loss", not_finite)
-    monkeypatch.setattr("ke2nt.training.legacy_loop._MOST_SKIPPED", 3)
+    monkeypatch.setattr("ke2nt.training.engine._MOST_SKIPPED", 3)
     changes = f"gan.optim.critic_steps={critic_steps}", "gan.optim.epochs=6"
     config = tiny("gan.optim.not_finite=skip", *changes)
     with pytest.raises(TrainingError, match="NaN or infinite"):

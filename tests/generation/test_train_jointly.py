@@ -13,13 +13,16 @@ from safetensors.torch import load_file
 from ke2nt.errors import CheckpointError, ConfigError, DataError
 from ke2nt.generation import train_jointly as stage_two
 from ke2nt.generation.build_networks import build_critics
-from ke2nt.generation.joint import JointTrainer
+from ke2nt.generation.joint_task import JointTask
 from ke2nt.generation.networks.generator import FaceGenerator
-from ke2nt.generation.train_generator import load_critics, pretrain
+from ke2nt.generation.saved_gan import load_critics
+from ke2nt.generation.train_generator import pretrain
 from ke2nt.generation.train_jointly import train
 from ke2nt.models.load import load_model
 from ke2nt.models.norms import keep_statistics
+from ke2nt.runtime.renamed import RenamedWarning
 from ke2nt.training.checkpoint import latest_checkpoint
+from ke2nt.training.engine import Engine
 from ke2nt.training.interrupts import TrainingStopped
 from ke2nt.training.progress import Progress
 from ke2nt.training.run_directory import RunDirectory
@@ -45,24 +48,22 @@ def joint(tiny, source, monkeypatch):
 
 @pytest.fixture
 def one_step(monkeypatch):
-    """Run the first step of a run; return the trainer and the loss parts."""
+    """Run the first step of a run; return the engine and the loss parts."""
 
     def run(config):
-        found = []
+        results = []
 
         def fit(self, progress):
-            progress = Progress()
-            self.model.train()
-            self.extra.train()
+            self.task.state.train()
             batch = next(self.data.train.batches(8))
-            self.optimizer.step = lambda: None  # gradients stay to be looked at
-            found.append((self, self._train_step(batch, progress)))
+            self.task.state.optimizer.step = lambda: None  # gradients remain for inspection
+            results.append((self, self.train_step(batch, Progress())))
             raise TrainingStopped
 
-        monkeypatch.setattr(JointTrainer, "fit", fit)
+        monkeypatch.setattr(Engine, "fit", fit)
         with pytest.raises(TrainingStopped):
             train(config, quiet=True)
-        return found[0]
+        return results[0]
 
     return run
 
@@ -78,19 +79,19 @@ ALONE = ("joint.gan_weight=0", "joint.intra_class=0", "joint.weight=0")
     "term", ["joint.weight=1", "joint.intra_class=1", "joint.consistency=1", "joint.gan_weight=1"]
 )
 def test_every_term_trains_the_generator(joint, one_step, term):
-    trainer, parts = one_step(joint(*ALONE, term))
-    assert has_gradient(trainer.game.generator.decoder)
-    assert has_gradient(trainer.model)
-    assert has_gradient(trainer.game.critics) is (term == "joint.gan_weight=1")
-    assert not has_gradient(trainer.average.model)
+    engine, parts = one_step(joint(*ALONE, term))
+    assert has_gradient(engine.task.generator.decoder)
+    assert has_gradient(engine.task.model)
+    assert has_gradient(engine.task.objective.critics) is (term == "joint.gan_weight=1")
+    assert not has_gradient(engine.task.average.model)
     assert all(torch.isfinite(part) for part in parts.values())
 
 
 def test_generator_has_no_gradient_between_its_steps(joint, one_step, monkeypatch):
-    monkeypatch.setattr(JointTrainer, "_learns", lambda self, progress: False)
-    trainer, parts = one_step(joint())
-    assert not has_gradient(trainer.game.generator)
-    assert has_gradient(trainer.game.critics)
+    monkeypatch.setattr(JointTask, "_trains_generator", lambda self, position: False)
+    engine, parts = one_step(joint())
+    assert not has_gradient(engine.task.generator)
+    assert has_gradient(engine.task.objective.critics)
     assert "synthetic" in parts
     assert "reconstruction" not in parts
 
@@ -108,21 +109,21 @@ def test_frozen_generator_is_unchanged(joint, source):
 
 
 def test_no_synthetic_faces_before_the_start(joint, one_step):
-    trainer, parts = one_step(joint("joint.start=0.5"))
+    engine, parts = one_step(joint("joint.start=0.5"))
     assert set(parts) == {"total", "similarity", "transformation", "self_contrast"}
-    assert not has_gradient(trainer.game.generator)
+    assert not has_gradient(engine.task.generator)
 
 
 @pytest.mark.parametrize("head", ["text", "linear"])
 def test_share_sets_the_number_of_synthetic_faces(joint, one_step, monkeypatch, head):
     seen = []
-    real = JointTrainer.answer
+    real = JointTask.forward
 
-    def spy(self, images):
+    def spy(self, images, scale=None):
         seen.append(len(images))
-        return real(self, images)
+        return real(self, images, scale)
 
-    monkeypatch.setattr(JointTrainer, "answer", spy)
+    monkeypatch.setattr(JointTask, "forward", spy)
     one_step(joint("joint.share=1.5", f"model.head={head}"))
     assert seen == [8, 12]
 
@@ -145,26 +146,30 @@ def test_synthetic_faces_do_not_change_batch_statistics():
 
 
 def test_learning_rate_of_the_gan_is_separate_and_halved_by_a_rollback(joint, one_step):
-    def rates(trainer):
-        return [group["lr"] / trainer.optimizer.param_groups[0]["lr"] for group in groups(trainer)]
+    def groups(engine):
+        return engine.task.state.optimizer.param_groups[-2:]
 
-    def groups(trainer):
-        return trainer.optimizer.param_groups[-2:]
+    def relative_rates(engine):
+        first = engine.task.state.optimizer.param_groups[0]
+        return [group["lr"] / first["lr"] for group in groups(engine)]
 
-    trainer, _ = one_step(joint("joint.lr=0.002"))
-    own = {p for group in groups(trainer) for p in group["params"]}
-    assert own == {*trainer.game.generator.parameters(), *trainer.game.critics.parameters()}
-    assert rates(trainer) == pytest.approx([0.5, 0.5])  # optim.lr is 0.004
-    trainer.guard.rollbacks.fill_(1)
-    trainer._train_step(next(trainer.data.train.batches(8)), Progress())
-    assert rates(trainer) == pytest.approx([0.25, 0.25])
+    engine, _ = one_step(joint("joint.lr=0.002"))
+    gan_parameters = {p for group in groups(engine) for p in group["params"]}
+    assert gan_parameters == {
+        *engine.task.generator.parameters(),
+        *engine.task.objective.critics.parameters(),
+    }
+    assert relative_rates(engine) == pytest.approx([0.5, 0.5])  # optim.lr is 0.004
+    engine.task.guard.rollbacks.fill_(1)
+    engine.train_step(next(engine.data.train.batches(8)), Progress())
+    assert relative_rates(engine) == pytest.approx([0.25, 0.25])
 
 
 def test_natural_balance_uses_class_frequencies(joint, one_step):
-    trainer, _ = one_step(joint("joint.balance=natural"))
-    assert trainer._weights.tolist() == [8, 8, 8]
-    trainer, _ = one_step(joint(out="other"))
-    assert trainer._weights.tolist() == [1, 1, 1]
+    engine, _ = one_step(joint("joint.balance=natural"))
+    assert engine.task.class_weights.tolist() == [8, 8, 8]
+    engine, _ = one_step(joint(out="other"))
+    assert engine.task.class_weights.tolist() == [1, 1, 1]
 
 
 def test_both_stages_run_and_resume(tiny, monkeypatch):
@@ -173,16 +178,16 @@ def test_both_stages_run_and_resume(tiny, monkeypatch):
     assert (whole.path / "generator").is_dir()
     assert load_model(whole.path).classes == ("neutral", "happiness", "anger")
     assert whole.read("run.json")["status"] == "finished"
-    real, steps = JointTrainer._train_step, [0]
+    real, steps = Engine.train_step, [0]
 
     def step_then_interrupt(self, batch, progress):
         parts = real(self, batch, progress)
-        steps[0] += 1
+        steps[0] += isinstance(self.task, JointTask)  # not in stage 1
         if steps[0] == 2:
             os.kill(os.getpid(), signal.SIGINT)
         return parts
 
-    monkeypatch.setattr(JointTrainer, "_train_step", step_then_interrupt)
+    monkeypatch.setattr(Engine, "train_step", step_then_interrupt)
     config = tiny("joint.consistency=0.1", out="stopped")
     killed_at_once = RunDirectory(f"{config.out}/synthesis")
     killed_at_once.create(config.model_copy(update={"out": str(killed_at_once.path)}))
@@ -224,8 +229,8 @@ def test_only_gradients_of_the_recognizer_are_clipped(joint, one_step, monkeypat
         "torch.nn.utils.clip_grad_norm_",
         lambda parameters, limit: clipped.append([id(p) for p in parameters]),
     )
-    trainer, _ = one_step(joint("optim.clip=1"))
-    assert clipped == [[id(p) for p in trainer.model.parameters()]]
+    engine, _ = one_step(joint("optim.clip=1"))
+    assert clipped == [[id(p) for p in engine.task.model.parameters()]]
 
 
 def test_linear_head(joint):
@@ -234,9 +239,9 @@ def test_linear_head(joint):
 
 
 def test_attention_heads(joint, one_step):
-    trainer, parts = one_step(joint(*ALONE, "joint.weight=1", "model.attention=true"))
+    engine, parts = one_step(joint(*ALONE, "joint.weight=1", "model.attention=true"))
     assert "synthetic" in parts
-    assert has_gradient(trainer.game.generator.decoder)
+    assert has_gradient(engine.task.generator.decoder)
 
 
 @pytest.mark.parametrize(
@@ -255,3 +260,8 @@ def test_attention_heads(joint, one_step):
 def test_invalid_combination_is_a_clear_error(joint, override, error, words):
     with pytest.raises(error, match=words):
         train(joint(*override.split(" ")), quiet=True)
+
+
+def test_old_key_of_the_gan_weight_still_works(joint):
+    with pytest.warns(RenamedWarning, match=r"joint\.gan_weight"):
+        assert joint("joint.game=0.5").joint.gan_weight == 0.5

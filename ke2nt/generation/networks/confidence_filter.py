@@ -60,6 +60,7 @@ class ConfidenceFilter:
             images: (B, C, S, S) in [−1, 1].
             expressions: (B,) expressions they were generated for.
         """
+        # (B,) column of each requested expression
         columns = self._index.to(expressions.device)[expressions]
         probabilities = predict_probabilities(self._recognizer, images)
         return probabilities.gather(1, columns[:, None]).squeeze(1) >= self._min_confidence

@@ -32,6 +32,7 @@ class _UpsamplingStage(nn.Module):
             nn.init.normal_(self.film.weight, std=0.1)
 
     def forward(self, maps: Tensor, expressions: Tensor) -> Tensor:
+        # normalization without affine conditioning, then FiLM on top
         maps = self.norm(self.grow(maps))
         if self.film is not None:
             # (B, out_channels, 1, 1) each

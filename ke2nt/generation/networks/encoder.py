@@ -31,6 +31,7 @@ def build_downsampling(
         layers += [conv, nn.BatchNorm2d(out_channels), activation]
         in_channels = out_channels
 
+    # flattened size of the smallest maps
     side = image_size // 2**STAGES
     return layers, in_channels * side**2
 

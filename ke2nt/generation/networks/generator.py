@@ -104,6 +104,7 @@ class FaceGenerator(nn.Module):
         Returns:
             (B, C, S, S) in (−1, 1).
         """
+        # class indices become one-hot rows
         if expressions.ndim == 1:
             expressions = functional.one_hot(expressions, len(self.classes))
         return self.decoder(codes, expressions.to(codes.dtype))
@@ -114,6 +115,7 @@ class FaceGenerator(nn.Module):
 
     def sample_codes(self, count: int, generator: torch.Generator) -> Tensor:
         """Sample (count, code_dim) codes from the prior with a CPU generator."""
+        # U(−1, 1), the range of the encoder's tanh
         codes = torch.rand((count, self.code_dim), generator=generator) * 2.0 - 1.0
         return codes.to(next(self.parameters()).device)
 

@@ -56,4 +56,6 @@ class FrozenFeatures(nn.Module):
         maps = self.recognizer.backbone.net.forward_intermediates(
             inputs, indices=[self.stage], intermediates_only=True
         )[0]
+
+        # (B, channels · 4 · 4)
         return functional.adaptive_avg_pool2d(maps, _GRID).flatten(1)

@@ -23,6 +23,7 @@ def from_pixels(pixels: Tensor, channels: int) -> Tensor:
     Returns:
         float32 (B, channels, S, S) in [−1, 1].
     """
+    # luma of values in [−1, 1] equals that of pixels, as its weights sum to 1
     images = pixels.float() / 127.5 - 1.0
     if channels == 1:
         luma = images.new_tensor(_LUMA).view(1, 3, 1, 1)

@@ -63,6 +63,7 @@ def generate_samples(
     generator: FaceGenerator, count: int, seed: int, classes: tuple[str, ...]
 ) -> list[FaceSample]:
     """Generate faces as samples of a dataset with these classes, "synthetic/anger/00003"."""
+    # the dataset may order its classes differently
     names = generator.classes
     labels = [classes.index(name) for name in names]
     return [
