@@ -1,9 +1,9 @@
-"""`ke2nt …` as a user types it, from a process that has imported the libraries already.
+"""Run `ke2nt …` as a user types it, from a process that has already imported the libraries.
 
 Starting Python and importing torch costs seconds, a hundred times in this suite. So one process for
-each test worker imports everything once and forks for every command: the child has the folder,
-environment and streams of its own that a shell would give it, and ends as any program ends.
-`tests/core/test_cli_contract.py` starts the program in the ordinary way.
+each test worker imports everything once and forks for every command: the child gets its own folder,
+environment and streams, as from a shell, and ends as any program ends.
+`tests/core/test_cli_contract.py` starts the program in the normal way.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ def run_ke2nt(
     """Run one command.
 
     Args:
-        words: What stands behind `ke2nt`.
-        cwd: Where; the test's own folder otherwise.
-        env: Environment variables beside those of the test.
-        before: Python that the process runs first.
+        words: Arguments after `ke2nt`.
+        cwd: Working directory; by default that of the test.
+        env: Environment variables in addition to those of the test.
+        before: Python code that the process runs first.
     """
     return _run([_command(words, cwd, env or {}, before)])[0]
 
@@ -61,12 +61,12 @@ def run_ke2nt_twice(
 
 
 def run_lines(lines: Sequence[str], cwd: Path, *, before: str = "") -> list[tuple[str, str]]:
-    """Run `ke2nt …` lines one after another; what each prints on stdout and on stderr.
+    """Run `ke2nt …` lines one after another; return stdout and stderr of each.
 
     Args:
         lines: Command lines as a shell reads them. Each must succeed.
         cwd: Where they run.
-        before: Python that each process runs first.
+        before: Python code that each process runs first.
     """
     printed = []
     for line in lines:
@@ -98,7 +98,7 @@ def _run(commands: list[dict[str, Any]]) -> list[subprocess.CompletedProcess[str
             server.stdin.write(json.dumps(commands) + "\n")
             server.stdin.flush()
             codes = json.loads(server.stdout.readline())
-        except BaseException:  # a test that took too long: its answer is not for the next one
+        except BaseException:  # a test that timed out: the next one must not read its reply
             server.kill()
             _server.cache_clear()
             raise
@@ -114,7 +114,7 @@ def _run(commands: list[dict[str, Any]]) -> list[subprocess.CompletedProcess[str
 
 @functools.cache
 def _server() -> subprocess.Popen[str]:
-    """It ends when this process does, as its input ends then."""
+    """Start the server; it ends with this process, when its input is closed."""
     return subprocess.Popen(
         [sys.executable, "-c", "import command_line; command_line.serve()"],
         stdin=subprocess.PIPE,
@@ -125,12 +125,12 @@ def _server() -> subprocess.Popen[str]:
 
 
 def serve() -> None:
-    """Read lines of commands that start together; answer with their exit codes."""
+    """Read lines of commands that start together; reply with their exit codes."""
     for name in _IMPORTED:
         __import__(name)
     from ke2nt.cli import main as command_line
 
-    command_line.add_commands()  # imports them
+    command_line.add_commands()  # imports their modules
     for line in iter(sys.stdin.readline, ""):
         children = []
         for command in json.loads(line):
@@ -144,7 +144,7 @@ def serve() -> None:
 
 
 def _become(command: Mapping[str, Any]) -> None:
-    """In the child: take the command's place, streams, environment and words."""
+    """In the child: switch to the command's folder, streams, environment and arguments."""
     os.chdir(command["cwd"])
     os.environ.clear()
     os.environ.update(command["env"])
@@ -161,9 +161,9 @@ def _become(command: Mapping[str, Any]) -> None:
 
 
 def _end(main: Callable[[], None]) -> None:
-    """Run the command and end as Python does, without what libraries in C do at the end.
+    """Run the command and end as Python does, but without the cleanup of C libraries.
 
-    That may wait for threads, which a fork does not have.
+    That cleanup may wait for threads, which a fork does not have.
     """
     code = 1
     try:

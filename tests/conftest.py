@@ -1,4 +1,4 @@
-"""Every test runs offline, with its own cache folder, and on few threads."""
+"""Every test runs offline, with its own cache folder, on few threads."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _own_cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def compile_calls(monkeypatch):
-    """Put a `torch.compile` in place that compiles nothing; its mode, then each batch's size."""
+    """Replace `torch.compile` by a stub; return the list of its mode, then each batch's size."""
     import torch
 
     calls = []

@@ -1,4 +1,4 @@
-"""`ke2nt adapt` through the real entry point."""
+"""`ke2nt adapt` through the entry point."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ke2nt.drawn.dataset import DrawnFaces
 
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory):
-    """A folder of eight faces and one broken file; nobody says what they show."""
+    """A folder of eight unlabeled faces and one broken file."""
     from PIL import Image
 
     root = tmp_path_factory.mktemp("bare") / "my photos"
@@ -27,7 +27,7 @@ def faces(tmp_path_factory):
 
 @pytest.fixture
 def ke2nt(monkeypatch, capfd, tmp_path):
-    """Run the entry point here; exit code, stdout, stderr."""
+    """Run the entry point in this process; return exit code, stdout, stderr."""
 
     def run(*words: str):
         monkeypatch.chdir(tmp_path)
@@ -41,7 +41,7 @@ def ke2nt(monkeypatch, capfd, tmp_path):
     return run
 
 
-def test_a_ferplus_model_is_adapted_to_a_folder_of_unlabeled_images_in_one_command(tmp_path, faces):
+def test_adapt_to_a_folder_of_unlabeled_images(tmp_path, faces):
     words = ["adapt", "--model", "ke2nt/ferplus-resnet18", "--target", f"folder={faces}"]
     done = run_ke2nt(*words, "--out", "a run", "--json", "optim.epochs=1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -61,7 +61,7 @@ def test_a_ferplus_model_is_adapted_to_a_folder_of_unlabeled_images_in_one_comma
     assert (tmp_path / "a run" / "model" / "README.md").is_file()
 
 
-def test_the_table_names_what_changed_and_a_finished_run_can_be_read_again(ke2nt, faces):
+def test_table_of_changes_and_resume_of_a_finished_run(ke2nt, faces):
     short = ["--model", "ke2nt/ferplus-resnet18", "--target", f"folder={faces}"]
     code, out, err = ke2nt("adapt", *short, "--method", "statistics", "--out", "run", "--quiet")
     assert code == 0, err
@@ -75,7 +75,7 @@ def test_the_table_names_what_changed_and_a_finished_run_can_be_read_again(ke2nt
     assert again[1] == out
 
 
-def test_a_mistyped_adaptation_is_typed_again(ke2nt, tmp_path, faces):
+def test_mistyped_adaptation_leaves_the_folder_free(ke2nt, tmp_path, faces):
     words = "--model", "ke2nt/ferplus-resnet18", "--target", f"folder={faces}", "--out", "again"
     code, _, err = ke2nt("adapt", *words, "--source", "folder=nowhere", "--method", "coral")
     assert code == 2

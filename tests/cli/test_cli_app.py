@@ -1,4 +1,4 @@
-"""`ke2nt app` through its entry point, up to where it would listen."""
+"""`ke2nt app` through the entry point, until it would listen."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_a_model_that_is_not_there(tmp_path):
+def test_missing_model(tmp_path):
     done = ke2nt_lab("no/such/run", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stdout == ""
@@ -32,7 +32,7 @@ def test_a_model_that_is_not_there(tmp_path):
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_port_that_is_taken(folder):
+def test_port_in_use(folder):
     pytest.importorskip("gradio", reason="the extra lab is not installed")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -48,7 +48,7 @@ def test_a_port_that_is_taken(folder):
 
 
 def test_without_gradio(folder):
-    """The line to type, and nothing else."""
+    """Without its package, the command prints how to install it."""
     (folder / "gradio.py").write_text("raise ModuleNotFoundError('no', name='gradio')\n")
     done = ke2nt_lab("model", cwd=folder)
     assert done.returncode == 2

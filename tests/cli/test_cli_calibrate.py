@@ -1,4 +1,4 @@
-"""`ke2nt calibrate` writes what it says into the model's folder."""
+"""`ke2nt calibrate` stores its result in the model's folder."""
 
 import json
 
@@ -72,14 +72,14 @@ def test_a_second_calibration_is_fitted_to_the_raw_logits(calibrate):
     assert first == second
 
 
-def test_what_a_calibration_takes_away_is_said(calibrate, model):
+def test_losses_by_a_new_calibration_are_noted(calibrate, model):
     assert "replaces" not in calibrate("--coverage", "0.5")[1]
     out = " ".join(calibrate("--limit", "12", "--folds", "2")[1].split())
     assert "It replaces a calibration fitted to 24 images." in out
     assert "were withheld so far; none are from now on" in out
 
 
-def test_a_fit_that_makes_things_worse_is_said():
+def test_worse_fit_is_noted():
     from ke2nt.cli.calibration_tables import compare_with_stored
     from ke2nt.models.calibration import Calibration
 
@@ -92,14 +92,14 @@ def test_a_fit_that_makes_things_worse_is_said():
 
 
 @pytest.mark.parametrize(("least", "said"), [(3.0, False), (30.0, True)])
-def test_a_threshold_from_a_handful_of_faces_is_said(calibrate, monkeypatch, least, said):
+def test_threshold_from_few_faces_is_noted(calibrate, monkeypatch, least, said):
     monkeypatch.setattr("ke2nt.cli.calibrate._RULE_OF_THREE", least)
     text = " ".join(calibrate("--max-risk", "0.9")[1].split())
     assert "predictions below" in text
     assert ("too few to tell that at most 90.0 % of predictions are wrong" in text) is said
 
 
-def test_training_images_are_warned_of(calibrate):
+def test_calibration_on_training_images_is_noted(calibrate):
     assert "Training images make a model overconfident" in calibrate("--split", "train")[1]
 
 
@@ -122,7 +122,7 @@ def test_errors_are_one_line_and_change_nothing(calibrate, model, extra, words):
     assert (model / "config.json").read_bytes() == before
 
 
-def test_names_without_a_folder_are_refused(faces):
+def test_models_without_a_folder_are_refused(faces):
     arguments = ["calibrate", "ke2nt/ferplus-resnet18", "--dataset", "folder", "--root", faces]
     done = run_ke2nt(*arguments)
     assert done.returncode == 2

@@ -1,4 +1,4 @@
-"""`ke2nt cross-eval` through the real entry point: tables, JSON, files, exit codes."""
+"""`ke2nt cross-eval` through the entry point: tables, JSON, files, exit codes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def cross_eval(monkeypatch, capfd):
     return run
 
 
-def test_matrix(model, faces, tmp_path):
+def test_matrix_of_models_and_datasets(model, faces, tmp_path):
     out = tmp_path / "out"
     words = ["cross-eval", model, "--on", f"folder={faces},split=val", "--device", "cpu"]
     words += ["--on", f"corruptions={faces},of=folder,kind=jpeg,severity=5,split=val,as=jpeg"]
@@ -48,7 +48,7 @@ def test_matrix(model, faces, tmp_path):
     assert str(model) in page
 
 
-def test_tables_and_what_failed(cross_eval, model, faces, tmp_path):
+def test_tables_and_failures(cross_eval, model, faces, tmp_path):
     code, out, err = cross_eval(
         *(model, tmp_path / "absent"),
         *("--on", f"folder={faces},split=val", "--on", f"rafdb={faces}"),
@@ -76,7 +76,7 @@ def test_merged_and_dropped_classes_are_printed(cross_eval, model, faces, tmp_pa
     assert "(1 images)" in out
 
 
-def test_nothing_left(cross_eval, model, tmp_path):
+def test_all_pairs_fail(cross_eval, model, tmp_path):
     code, out, err = cross_eval(model, "--on", f"folder={tmp_path}", "--json")
     assert code == 2
     assert json.loads(out)["cells"][0]["error"]
@@ -92,7 +92,7 @@ def test_nothing_left(cross_eval, model, tmp_path):
         ([], "Missing option"),
     ],
 )
-def test_mistakes_are_one_line(cross_eval, model, words, text):
+def test_errors_are_one_line(cross_eval, model, words, text):
     code, out, err = cross_eval(model, *words)
     assert (code, out) == (2, "")
     assert text in err.replace("'--on'", "")
@@ -134,7 +134,7 @@ def test_robustness_with_a_dataset_that_fails(cross_eval, model, faces, tmp_path
     assert "Did you mean 'jpeg'" in err
 
 
-def test_a_sheet_of_corruptions(monkeypatch, capfd, faces, tmp_path):
+def test_corruption_sheet(monkeypatch, capfd, faces, tmp_path):
     image = faces / "val" / CLASSES[0] / "0.png"
     sheet = tmp_path / "sheet.png"
     code, out, _ = run_here(monkeypatch, capfd, "data", "corruptions", sheet, "--image", image)

@@ -49,7 +49,7 @@ def test_info_counts_by_rule_and_without_the_images(votes):
     assert [cell.strip() for cell in row.strip("│ ").split("│")[1:]] == ["2", "0", "1"]
 
 
-def test_check_exits_with_1_only_where_a_split_cannot_be_used(votes):
+def test_check_exits_with_1_if_a_split_is_unusable(votes):
     result = run_ke2nt("data", "check", "ferplus", votes, "--json")
     assert result.returncode == 1
     report = json.loads(result.stdout)
@@ -82,7 +82,7 @@ def test_errors_are_one_line_with_exit_code_2(tmp_path, arguments, reason):
     assert len(result.stderr.strip().splitlines()) == 1
 
 
-def test_drawn_faces_read_back_clean(tmp_path):
+def test_drawn_faces_pass_the_check(tmp_path):
     out = tmp_path / "faces"
     result = run_ke2nt("data", "synth", out, "--count", 80, "--size", 32, "--seed", 3, "--json")
     assert result.returncode == 0, result.stderr

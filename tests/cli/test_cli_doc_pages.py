@@ -1,4 +1,4 @@
-"""The Python of docs/share.md and docs/trust.md runs."""
+"""The Python blocks of docs/share.md and docs/trust.md run."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = {name: (DOCS / name).read_text(encoding="utf-8") for name in ("share.md", "trust.md")}
 
 
-def test_the_python_of_trust_runs():
+def test_python_blocks_of_trust_page():
     (block,) = re.findall(r"```python\n(.*?)```", PAGES["trust.md"], flags=re.S)
     names: dict = {}
     exec(block, names)
     assert names["calibration"].temperature == pytest.approx(3, abs=0.6)
 
 
-def test_the_python_of_share_runs(tmp_path, monkeypatch):
+def test_python_blocks_of_share_page(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     export_onnx(load_model(save_model(tmp_path / "model")), Path("ferplus.onnx"))
     (block,) = re.findall(r"```python\n(.*?)```", PAGES["share.md"], flags=re.S)

@@ -1,4 +1,4 @@
-"""`ke2nt doctor`: sound things are said to be, broken ones come with what mends them."""
+"""`ke2nt doctor`: every problem is found, and comes with a fix."""
 
 import json
 from importlib import metadata
@@ -29,7 +29,7 @@ def of(findings, area, name=None):
     return [f for f in findings if f.area == area and name in (None, f.name)]
 
 
-def test_a_sound_installation_through_the_entry_point(model, faces):
+def test_healthy_installation(model, faces):
     arguments = ["doctor", model, "--dataset", "folder", "--root", faces, "--json"]
     done = run_ke2nt(*arguments)
     assert (done.returncode, done.stderr) == (0, "")
@@ -40,7 +40,7 @@ def test_a_sound_installation_through_the_entry_point(model, faces):
     assert [f["message"] for f in value["findings"] if f["area"] == "dataset"] == ["24 images"] * 2
 
 
-def test_broken_things_exit_with_1_and_have_a_way_out(monkeypatch, capfd, model):
+def test_problems_exit_with_1_and_have_a_fix(monkeypatch, capfd, model):
     (model / "model.safetensors").write_bytes(b"cut")
     code, out, err = run_here(monkeypatch, capfd, "doctor", model, "--dataset", "rafdb")
     assert (code, err) == (1, "")
@@ -49,14 +49,14 @@ def test_broken_things_exit_with_1_and_have_a_way_out(monkeypatch, capfd, model)
     assert "2 broken" in out
 
 
-def test_every_finding_that_is_not_ok_has_a_way_out(model, tmp_path):
+def test_every_problem_has_a_fix(model, tmp_path):
     (tmp_path / "rafdb").mkdir()
     for root in (None, tmp_path / "nowhere", tmp_path / "rafdb"):
         for finding in examine(str(model), "rafdb", root):
             assert finding.level == "ok" or finding.fix, finding
 
 
-def test_packages_that_are_absent_or_old(monkeypatch):
+def test_missing_and_old_packages(monkeypatch):
     versions = {"torch": "1.0", "timm": None}
     real = metadata.version
 
@@ -74,7 +74,7 @@ def test_packages_that_are_absent_or_old(monkeypatch):
     assert broken["timm"].fix == "pip install --upgrade 'timm>=1.0.15'"
 
 
-def test_extras_that_are_absent_are_notes(monkeypatch):
+def test_missing_extras_are_notes(monkeypatch):
     real = metadata.version
 
     def version(name):
@@ -95,7 +95,7 @@ def test_damaged_cache_entries_are_found():
     assert (finding.level, finding.fix) == ("broken", "ke2nt cache prune")
 
 
-def test_weights_that_are_not_finite(model):
+def test_weights_with_nan(model):
     path = model / "model.safetensors"
     tensors = load_file(path)
     tensors["projection.bias"] = torch.full_like(tensors["projection.bias"], float("nan"))

@@ -1,4 +1,4 @@
-"""`ke2nt evaluate` on a saved model and a folder of images, through the real entry point."""
+"""`ke2nt evaluate` on a saved model and a folder of images, through the entry point."""
 
 import csv
 import json
@@ -82,7 +82,7 @@ def test_json_is_the_evaluation(model_folder, faces, expected):
     assert value["failed"][0]["name"].endswith("disgust/3.png")
 
 
-def test_tables_name_what_matters(ke2nt, expected):
+def test_tables(ke2nt, expected):
     code, out, err = ke2nt("--bootstrap", "200", "--quiet")
     assert code == 0
     report = expected.report
@@ -112,7 +112,7 @@ def test_files_and_mirror_images(ke2nt, tmp_path):
     assert "disgust/3.png" in page
 
 
-def test_labels_are_joined_only_when_asked(ke2nt, tmp_path, faces):
+def test_labels_are_merged_only_on_request(ke2nt, tmp_path, faces):
     root = tmp_path / "test"
     for name in ("neutral", "contempt", "fear"):
         (root / name).mkdir(parents=True)
@@ -130,7 +130,7 @@ def test_labels_are_joined_only_when_asked(ke2nt, tmp_path, faces):
     assert "test: 8 images" in out
 
 
-def test_limit_is_spread_over_the_split_and_said(ke2nt):
+def test_limit_is_spread_over_the_split_and_reported(ke2nt):
     code, out, _ = ke2nt("--limit", "3", "--json")
     value = json.loads(out)
     assert code == 0
@@ -147,7 +147,7 @@ def test_limit_is_spread_over_the_split_and_said(ke2nt):
         ({"dataset": "folder", "split": "val", "notes": ["OPTIMISTIC PROTOCOL"]}, "OPTIMISTIC"),
     ],
 )
-def test_a_flattering_choice_of_epoch_is_said(ke2nt, model_folder, selection, note):
+def test_epoch_chosen_on_the_split_is_noted(ke2nt, model_folder, selection, note):
     run = model_folder.parent
     (run / "run.json").write_text(json.dumps({"selection": selection}))
     try:
@@ -159,7 +159,7 @@ def test_a_flattering_choice_of_epoch_is_said(ke2nt, model_folder, selection, no
     assert (note in notes[0]) if note else notes == []
 
 
-def test_the_card_of_a_model_says_it_too(monkeypatch):
+def test_epoch_chosen_on_the_split_is_noted_by_the_card(monkeypatch):
     from ke2nt.cli.evaluation_tables import selection_notes
     from ke2nt.data.sample import FaceSplit
 
@@ -171,7 +171,7 @@ def test_the_card_of_a_model_says_it_too(monkeypatch):
     assert notes("test") == []
 
 
-def test_a_folder_that_cannot_be_is_found_before_any_work(ke2nt, tmp_path, monkeypatch):
+def test_impossible_output_folder_is_found_before_any_work(ke2nt, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setattr("ke2nt.models.load.load_model", None)
     code, _, err = ke2nt("--out", tmp_path / "file" / "deeper")
@@ -199,7 +199,7 @@ def test_errors_are_one_line(ke2nt, extra, message):
     assert err.count("\n") == 1
 
 
-def test_wrong_places_are_one_line(ke2nt, tmp_path):
+def test_wrong_paths_are_one_line(ke2nt, tmp_path):
     for arguments in ({"model": tmp_path}, {"root": tmp_path / "none"}, {"split": "valid"}):
         code, out, err = ke2nt(**arguments)
         assert (code, out) == (2, "")
@@ -207,7 +207,7 @@ def test_wrong_places_are_one_line(ke2nt, tmp_path):
         assert err.count("\n") == 1
 
 
-def test_groups_of_people_in_the_table_the_json_and_the_page(ke2nt, faces, tmp_path):
+def test_groups_of_people_in_table_json_and_page(ke2nt, faces, tmp_path):
     rows = ["path,label,split,attr:gender"]
     for name in CLASSES:
         for i in range(PER_CLASS):

@@ -1,4 +1,4 @@
-"""`ke2nt explain`: what it draws, what it says, what it refuses."""
+"""`ke2nt explain`: heat maps, facts and errors."""
 
 import json
 
@@ -19,7 +19,7 @@ CLASSES = ("neutral", "happiness", "anger")
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """Two models and three files, one of which is no picture."""
+    """Two models and three files, one of which is not an image."""
     folder = tmp_path_factory.mktemp("explain")
     torch.manual_seed(0)
     bank = TextBank.build("paper", classes=CLASSES)
@@ -43,7 +43,7 @@ def explain(monkeypatch, capfd, place):
     return explain
 
 
-def test_pictures_and_facts_through_the_entry_point(place, tmp_path):
+def test_heat_maps_and_facts(place, tmp_path):
     arguments = [place / "deep", place / "photos", "--no-detect", "--out", tmp_path / "why"]
     arguments += ["--method", "attention", "--method", "occlusion", "--json"]
     done = run_ke2nt("explain", *arguments)
@@ -63,7 +63,7 @@ def test_pictures_and_facts_through_the_entry_point(place, tmp_path):
     assert written == {*files, "sheet.png", "explanations.json"}
 
 
-def test_a_phrase_of_the_model_s_own_words_and_a_class(explain, tmp_path, monkeypatch):
+def test_targets_are_phrases_or_classes(explain, tmp_path, monkeypatch):
     words = TextBank.build("paper", classes=["surprise"])  # in the shipped bank: no text model
     monkeypatch.setattr(
         "ke2nt.predict.custom_classes.build_class_bank", lambda model, own, names: words
@@ -86,7 +86,7 @@ def test_a_phrase_of_the_model_s_own_words_and_a_class(explain, tmp_path, monkey
         ("nowhere", [], "no saved model"),
     ],
 )
-def test_what_cannot_be_shown_is_one_line(explain, tmp_path, model, extra, words):
+def test_errors_are_one_line(explain, tmp_path, model, extra, words):
     code, _, err = explain(model, *extra, "--out", tmp_path / "why")
     assert code == 2
     assert words in err
@@ -94,7 +94,7 @@ def test_what_cannot_be_shown_is_one_line(explain, tmp_path, model, extra, words
     assert not (tmp_path / "why").exists()
 
 
-def test_nothing_to_explain_says_why(explain, tmp_path):
+def test_error_if_there_is_nothing_to_explain(explain, tmp_path):
     code, _, err = explain("deep", "--out", tmp_path / "why", photos="photos/c.png")
     assert code == 2
     assert "there is no face to explain" in err

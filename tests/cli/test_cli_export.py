@@ -1,4 +1,4 @@
-"""`ke2nt export`: what is written, what is measured, and what is refused."""
+"""`ke2nt export`: files, comparisons with the original model, and errors."""
 
 import json
 
@@ -29,7 +29,7 @@ def export(monkeypatch, capfd, run):
     return export
 
 
-def test_onnx_and_eight_bits_through_the_entry_point(run, faces, tmp_path):
+def test_onnx_and_int8(run, faces, tmp_path):
     arguments = ["export", run, "--out", tmp_path / "m.onnx", "--int8", "--json"]
     arguments += ["--dataset", "folder", "--root", faces, "--quiet"]
     done = run_ke2nt(*arguments)
@@ -43,14 +43,14 @@ def test_onnx_and_eight_bits_through_the_entry_point(run, faces, tmp_path):
         assert OnnxRecognizer(tmp_path / name).classes == CLASSES
 
 
-def test_eight_bits_need_faces_and_nothing_is_written(export, tmp_path):
+def test_int8_without_faces_writes_nothing(export, tmp_path):
     code, out, err = export("--int8", "--out", tmp_path / "m.onnx")
     assert (code, out) == (2, "")
     assert "expected --dataset" in err
     assert not list(tmp_path.iterdir())
 
 
-def test_a_bundle(export, faces, tmp_path):
+def test_bundle(export, faces, tmp_path):
     data = ("--dataset", "folder", "--root", faces, "--quiet")
     code, out, _ = export("--format", "bundle", "--name", "tiny", "--out", tmp_path / "t", *data)
     assert code == 0
@@ -63,7 +63,7 @@ def test_a_bundle(export, faces, tmp_path):
     assert not (tmp_path / "u").exists()
 
 
-def test_the_hub(export, monkeypatch):
+def test_hub(export, monkeypatch):
     sent = {}
 
     class Hub:

@@ -1,4 +1,4 @@
-"""`ke2nt gan …` through the real entry point."""
+"""`ke2nt gan …` through the entry point."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def done(tmp_path_factory):
     return place, dict(zip(lines, printed, strict=True))
 
 
-def test_pretraining_says_where_its_pictures_are(done):
+def test_pretraining_prints_where_its_images_are(done):
     place, printed = done
     assert "run: run" in printed["pretrain"][0]
     assert (place / "run" / "samples" / "epoch-00001" / "new.png").exists()
@@ -50,7 +50,7 @@ def test_samples_are_a_dataset(done):
     assert "anger" in json.dumps(info)
 
 
-def test_edits_name_what_cannot_be_read(done):
+def test_edits_name_unreadable_images(done):
     place, printed = done
     out, errors = printed["edit"]
     assert json.loads(out)["written"] == ["000-me"]
@@ -59,7 +59,7 @@ def test_edits_name_what_cannot_be_read(done):
     assert (place / "edits" / "grid.png").exists()
 
 
-def test_quality_is_a_number_each(done):
+def test_quality_metrics(done):
     _, printed = done
     figures = json.loads(printed["quality"][0])
     assert figures["fid"] > figures["fid_real"] > 0

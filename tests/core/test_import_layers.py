@@ -1,4 +1,4 @@
-"""Imports flow one way, and each heavy library has its places (docs/design.md)."""
+"""Imports flow one way, and each heavy library has its files (docs/design.md)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def imports():
     return read_imports(PACKAGE)
 
 
-def test_the_table_is_read_whole():
+def test_table_of_rooms_is_complete():
     assert RULES.layers["errors"] == 0
     assert RULES.layers["runtime"] == 1
     assert RULES.layers["vlm"] == RULES.layers["drawn"] == 4
@@ -46,12 +46,12 @@ def test_no_cycles(imports):
     assert find_cycle(imports) == []
 
 
-def test_heavy_libraries_stay_in_their_places(imports):
+def test_heavy_libraries_stay_in_their_files(imports):
     assert heavy_problems(imports, RULES) == []
 
 
 def tree(root, **files):
-    """A small package under the name ke2nt; `a__b` in a key means a/b.py."""
+    """Write a small package named ke2nt; `a__b` in a key means a/b.py."""
     package = root / "ke2nt"
     for name, source in {"__init__": "", **files}.items():
         path = package / (name.replace("___", "/") + ".py")
@@ -83,13 +83,13 @@ def tree(root, **files):
         ({"data_____init__": "import ke2nt.errors"}, "an __init__"),
     ],
 )
-def test_a_wrong_arrow_is_found(tmp_path, files, word):
+def test_wrong_imports_are_found(tmp_path, files, word):
     problems = layer_problems(tree(tmp_path, **files), RULES)
     assert len(problems) == 1
     assert word in problems[0]
 
 
-def test_right_arrows_are_not_blamed(tmp_path):
+def test_valid_imports_are_accepted(tmp_path):
     files = {
         "data___x": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import ke2nt.cli.x",
         "losses___x": "from ke2nt.models.output import KE2NTOutput",
@@ -123,6 +123,6 @@ def test_a_cycle_is_found(tmp_path):
         "class A:\n    try:\n        import timm\n    except ImportError:\n        pass",
     ],
 )
-def test_a_heavy_import_out_of_place_is_found(tmp_path, source):
+def test_misplaced_heavy_imports_are_found(tmp_path, source):
     assert len(heavy_problems(tree(tmp_path / "a", models___x=source), RULES)) == 1
     assert heavy_problems(tree(tmp_path / "b", models___timm_models=source), RULES) == []

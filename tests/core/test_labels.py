@@ -1,4 +1,4 @@
-"""Label sets are the datasets' own, and are only joined by an explicit policy."""
+"""Label sets are those of the datasets, and are mapped only by an explicit policy."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_dataset_orders(dataset):
     assert DATASET_LABELS[dataset] == tuple(FACTS[dataset].split())
 
 
-def test_every_dataset_speaks_canonical_names_once():
+def test_dataset_labels_are_unique_canonical_names():
     for labels in DATASET_LABELS.values():
         assert len(set(labels)) == len(labels)
         assert set(labels) <= set(CANONICAL)
@@ -48,7 +48,7 @@ def test_canonical_name(word, name):
     assert canonical_name(word) == name
 
 
-def test_every_canonical_name_is_its_own():
+def test_canonical_names_map_to_themselves():
     assert [canonical_name(name) for name in CANONICAL] == list(CANONICAL)
 
 
@@ -62,7 +62,7 @@ def test_neutral_index():
     assert neutral_index(["anger", "fear"]) is None
 
 
-def test_check_same_labels_minds_the_order():
+def test_check_same_labels_compares_the_order():
     check_same_labels(["a", "b"], ("a", "b"), where="x")
     with pytest.raises(LabelError, match=r"in run\.json"):
         check_same_labels(["a", "b"], ["b", "a"], where="run.json")
@@ -93,7 +93,7 @@ def test_drop_leaves_out_and_masks():
     assert "(masked out): neutral" in mapping.describe()
 
 
-def test_keep_differs_from_drop_in_what_the_model_may_answer():
+def test_keep_allows_classes_that_drop_masks():
     keep = map_labels(["anger"], ["neutral", "anger"], policy="keep")
     drop = map_labels(["anger"], ["neutral", "anger"], policy="drop")
     assert (keep.index, keep.unused) == (drop.index, drop.unused)

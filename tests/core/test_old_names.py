@@ -1,4 +1,4 @@
-"""Import paths that README, docs and benchmarks had before still work, each with one warning."""
+"""Old import paths of README, docs and benchmarks still work, each with one warning."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_documented_imports_work_with_one_warning(module, name):
 
 
 @pytest.mark.parametrize(("old", "new"), sorted(_old_names.MODULES.items()))
-def test_every_module_of_the_table_is_gone_and_its_new_one_is_there(old, new):
+def test_old_modules_are_gone_and_new_ones_exist(old, new):
     assert importlib.util.find_spec(new) is not None
     path = PACKAGE.parent / old.replace(".", "/")
     assert not path.with_suffix(".py").exists()

@@ -1,4 +1,4 @@
-"""`__all__` is right everywhere, and the public names load on first use only."""
+"""`__all__` is correct everywhere, and the public names load only on first use."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HEAVY = {
 
 
 def loaded(code):
-    """Top-level packages in sys.modules after some code has run in a fresh interpreter."""
+    """Return top-level packages in sys.modules after running code in a fresh interpreter."""
     script = f"import sys\n{code}\nprint(*{{name.split('.')[0] for name in sys.modules}})"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True

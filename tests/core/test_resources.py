@@ -1,4 +1,4 @@
-"""Shipped YAML is found by name, from a checkout and from an installed wheel."""
+"""Shipped YAML files are found by name, in a checkout and in an installed wheel."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_names_and_shipped_paths(name, tmp_path, monkeypatch):
     assert find_resource("prompts", name) == CHECKOUT / "prompts" / "paper.yaml"
 
 
-def test_a_file_of_the_users_goes_first(tmp_path, monkeypatch):
+def test_existing_file_comes_before_shipped_names(tmp_path, monkeypatch):
     (tmp_path / "paper.yaml").touch()
     monkeypatch.chdir(tmp_path)
     assert find_resource("prompts", "paper.yaml") == Path("paper.yaml")
@@ -71,7 +71,7 @@ def test_a_near_name_is_suggested():
 
 
 @pytest.mark.parametrize("name", ["other/paper.yaml", "paper.json", "", "x" * 5000, "~no-user/x"])
-def test_what_is_no_name(name):
+def test_invalid_names(name):
     with pytest.raises(PromptError, match="no prompt file"):
         find_resource("prompts", name)
 
@@ -83,7 +83,7 @@ def test_wheel_layout(wheel):
     assert PromptSet.load("mine").render("neutral") == ("a calm",)
 
 
-def test_the_wheel_carries_both_folders():
+def test_wheel_contains_both_folders():
     with (CHECKOUT / "pyproject.toml").open("rb") as file:
         wheel = tomllib.load(file)["tool"]["hatch"]["build"]["targets"]["wheel"]
     assert wheel["force-include"] == {

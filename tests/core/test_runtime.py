@@ -66,7 +66,7 @@ def test_seed_everything(seed):
     assert draw() == draw()
 
 
-def test_seeding_a_step_is_torch_s_own_seed_without_looking_at_the_stack(monkeypatch):
+def test_seed_step_equals_torch_manual_seed(monkeypatch):
     torch.manual_seed(7)
     expected = torch.rand(3)
     looks = []
@@ -81,12 +81,12 @@ def test_optional_import_gives_the_module():
     assert import_optional("json.decoder", extra="x", purpose="y") is json.decoder
 
 
-def test_an_absent_package_has_its_install_line():
+def test_missing_package_has_its_install_command():
     with pytest.raises(MissingExtraError, match=r"no_such_package is .* 'ke2nt\[offline\]'"):
         import_optional("no_such_package.part", extra="offline", purpose="new words")
 
 
-def test_a_broken_package_is_not_called_absent(tmp_path, monkeypatch):
+def test_broken_package_is_not_called_missing(tmp_path, monkeypatch):
     (tmp_path / "broken_package_x.py").write_text("import what_it_needs_x")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModuleNotFoundError, match="what_it_needs_x"):
@@ -121,7 +121,7 @@ def test_provenance_is_plain_json_without_the_host():
         assert platform.node() not in text
 
 
-def test_a_device_that_is_asked_for_is_tried_and_another_is_not(monkeypatch):
+def test_only_requested_devices_are_tried(monkeypatch):
     assert usable_device("cpu") == usable_device(torch.device("cpu")) == torch.device("cpu")
     for name in ("gpu", "cuda:99", "meta:x"):
         with pytest.raises(ConfigError, match=f"'{name}' cannot be used here"):

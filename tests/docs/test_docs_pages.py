@@ -1,4 +1,4 @@
-"""Every command in docs/ runs here, or is of a kind that needs data, weights or minutes."""
+"""Commands in docs/ run here, except those that need data, weights or minutes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NEEDS = {
 
 
 def blocks(kind):
-    """(page, first line's title, text) of the fenced blocks of one kind."""
+    """Return (page, title, text) of the fenced blocks of one language."""
     return [
         (page, title.strip(), body)
         for page, text in PAGES.items()
@@ -54,8 +54,8 @@ def test_every_page_is_found():
     assert len(RUNS) >= 9
 
 
-def test_what_needs_nothing_runs(tmp_path):
-    """One process for all of them; each writes what the next ones of its page read."""
+def test_commands_without_requirements_run(tmp_path):
+    """In the order of the pages: some commands read what earlier ones wrote."""
     for _, name, body in blocks("yaml"):
         if name:
             (tmp_path / name).write_text(body, encoding="utf-8")
@@ -70,8 +70,8 @@ def root_command():
 
 
 @pytest.mark.parametrize(("page", "line"), [c for c in COMMANDS if c[1] not in RUNS])
-def test_what_needs_more_is_well_formed(page, line, root_command):
-    """The commands exist and take these arguments and options; nothing is run."""
+def test_commands_with_requirements_are_well_formed(page, line, root_command):
+    """The commands exist and have these arguments and options; nothing is run."""
     command, words, context = root_command, shlex.split(line)[1:], None
     while hasattr(command, "commands"):
         context = command.make_context(command.name, words, parent=context)
@@ -136,7 +136,7 @@ def test_python_of_other_pages_has_a_test():
     assert {page for page, _, _ in blocks("python")} <= tested
 
 
-def test_links_lead_somewhere():
+def test_links_exist():
     for page, text in PAGES.items():
         for target in re.findall(r"\]\(([^)#:]+)\)", text):
             assert (ROOT / "docs" / target).exists(), f"{page}: {target}"

@@ -1,4 +1,4 @@
-"""docs/extend.md does what it says: its blocks are written to a package, and its commands run."""
+"""docs/extend.md works: its blocks are written to a package, and its commands run."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SMALL_ADAPTATION = (
 
 
 def blocks(language):
-    """(title, text) of the fenced blocks of one language."""
+    """Return (title, text) of the fenced blocks of one language."""
     found = re.findall(rf"^```{language}([^\n]*)\n(.*?)^```", FOR_USERS, re.M | re.S)
     return [(title.strip(), text) for title, text in found]
 
@@ -47,7 +47,7 @@ COMMANDS = [
 
 
 def small(line):
-    """A command of the page with settings that make it quick."""
+    """Return the words of a command, with settings that make it quick."""
     words = shlex.split(line)[1:]
     if words[0] == "train":
         words += split_overrides(SMALL_TRAINING)
@@ -111,7 +111,7 @@ def test_the_page_has_every_kind():
 
 
 def test_every_command_runs(package):
-    """In the order of the page: some read what others have written."""
+    """In the order of the page: some commands read what earlier ones wrote."""
     outputs = {}
     for line in COMMANDS:
         done = run_ke2nt(*small(line), cwd=package)
@@ -261,7 +261,7 @@ ROWS = re.findall(r"^\| ([\w -]+) \| (.*?) \| (.*?) \| (.*?) \|$", FOR_CONTRIBUT
 
 
 @pytest.mark.parametrize(("part", "file", "lines", "test"), ROWS)
-def test_the_table_for_contributors_names_what_exists(part, file, lines, test):
+def test_contributor_table_names_existing_files(part, file, lines, test):
     for path in re.findall(r"`([^`]+)`", f"{file} {test}"):
         assert (ROOT / path.replace("NAME.py", "").replace("NAME.yaml", "")).exists(), path
 
@@ -278,6 +278,6 @@ def test_the_table_for_contributors_names_what_exists(part, file, lines, test):
         names = []
 
 
-def test_the_table_for_contributors_has_the_main_parts():
+def test_contributor_table_has_the_main_parts():
     parts = {row[0] for row in ROWS}
     assert parts >= {"loss", "dataset", "text encoder", "adaptation part", "command"}

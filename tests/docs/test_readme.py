@@ -78,14 +78,14 @@ def test_commands_that_take_minutes_are_those_of_the_pages():
     assert set(TAKES_MINUTES) <= set(commands(pages))
 
 
-def test_the_overrides_that_it_names_are_valid():
+def test_overrides_in_text_are_valid():
     (line,) = re.findall(r"`(optim\.epochs=30 [^`]+)`", README)
     config = load_config("ferplus_resnet18", line.split())
     assert (config.optim.epochs, config.text.prompts) == (30, "facs")
     assert load_config("ferplus_resnet18", ["model.head=linear"]).model.head == "linear"
 
 
-def test_its_python_prints_what_it_shows(tmp_path, monkeypatch, capsys):
+def test_python_blocks_print_what_they_show(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     shutil.copy(PHOTO, "photo.jpg")
     text = README.replace(LAB, "")
@@ -125,7 +125,7 @@ def test_the_prompt_experiments_run(tmp_path, monkeypatch):
     assert PromptSet.load(tmp_path / "better.yaml") == names["found"].prompts
 
 
-def test_the_file_map_names_what_exists():
+def test_file_map_names_existing_paths():
     table = README.split("## File map")[1].split("\n## ")[0]
     for cell in re.findall(r"^\| (.*?) \|", table, flags=re.M)[2:]:
         for path in re.findall(r"`([^`]+)`", cell):

@@ -1,4 +1,4 @@
-"""A prompt file is plain, bounded YAML; what is wrong is said with the line."""
+"""A prompt file is plain YAML of bounded size; errors name the line."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def test_a_file_is_loaded(write):
     assert prompts.render("anger") == ("an angry face.",)
 
 
-def test_a_byte_order_mark_is_no_text(write):
+def test_byte_order_mark_is_ignored(write):
     assert PromptSet.load(write(GOOD.encode("utf-8-sig"))).name == "mine"
 
 
-def test_the_name_is_the_files_where_none_is_given(write):
+def test_default_name_is_the_file_name(write):
     assert PromptSet.load(write(GOOD.replace("name: mine\n", ""))).name == "mine"
 
 
@@ -65,7 +65,7 @@ def test_folded_text_is_one_line(write):
         ("#" * (MAX_BYTES + 1), "too large .*at most 1,000,000 bytes"),
     ],
 )
-def test_what_is_no_prompt_file(write, content, words):
+def test_invalid_files(write, content, words):
     path = write(content)
     with pytest.raises(PromptError, match=f"(?s){words}") as caught:
         read_yaml(path)

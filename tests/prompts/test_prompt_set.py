@@ -1,4 +1,4 @@
-"""A prompt set renders what it says, and says everything that is wrong with it."""
+"""A prompt set renders its prompts, and an invalid one names every problem."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_anchor(anchor):
     assert prompts.render_anchor() == expected
 
 
-def test_neutral_is_a_word_where_it_is_no_class():
+def test_neutral_is_a_word_if_it_is_not_a_class():
     prompts = PromptSet.from_words(["bored"], "a {class} face.")
     assert prompts.render_anchor() == ("a neutral face.",)
 
@@ -96,7 +96,7 @@ def test_with_classes_picks_and_orders():
     assert turned.render("anger") == prompts.render("anger")
 
 
-def test_the_anchor_outlives_its_class():
+def test_anchor_is_kept_without_its_class():
     prompts = PromptSet.from_dict(GOOD)
     assert prompts.with_classes(["anger"]).render_anchor() == ("a calm face.", "this is calm.")
 

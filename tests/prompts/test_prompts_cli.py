@@ -73,7 +73,7 @@ def test_show_of_an_unknown_class():
     assert done.stderr.count("\n") == 1
 
 
-def test_check_of_good_and_bad(bad, tmp_path):
+def test_check_of_valid_and_invalid_sets(bad, tmp_path):
     done = run_ke2nt("prompts", "check", "paper", bad, tmp_path / "absent.yaml")
     assert done.returncode == 2
     assert done.stderr == f"error: not valid: {bad}, {tmp_path / 'absent.yaml'}\n"

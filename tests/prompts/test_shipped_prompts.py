@@ -20,12 +20,12 @@ def prompts(request):
     return PromptSet.load(request.param)
 
 
-def test_the_promised_sets_are_there():
+def test_promised_sets_exist():
     promised = {"paper", "simple", "adjectives", "ensemble", "facs", "fer2013_clip"}
     assert promised <= set(SHIPPED)
 
 
-def test_each_loads_renders_and_is_labeled(prompts):
+def test_every_set_loads_and_renders(prompts):
     assert prompts.class_names == CANONICAL
     assert all(prompts.render(name) for name in CANONICAL)
     assert prompts.render_anchor() == prompts.render("neutral")
@@ -33,18 +33,18 @@ def test_each_loads_renders_and_is_labeled(prompts):
     assert prompts.source
 
 
-def test_each_is_named_after_its_file_and_has_no_warning(prompts):
+def test_every_set_is_named_after_its_file_without_warnings(prompts):
     check = check_prompts(prompts.name)
     assert (check.problems, check.warnings) == ((), ())
 
 
-def test_each_file_opens_with_what_it_is_and_its_source(prompts):
+def test_every_file_has_a_header_with_its_source(prompts):
     head = re.match(r"(#.*\n)+", SHIPPED[prompts.name].read_text(encoding="utf-8"))
     assert head
     assert "# Source: " in head[0]
 
 
-def test_each_prompt_is_a_sentence_with_right_articles(prompts):
+def test_every_prompt_is_a_sentence_with_correct_articles(prompts):
     for name in CANONICAL:
         for text in prompts.render(name):
             assert text.endswith(".")
@@ -53,7 +53,7 @@ def test_each_prompt_is_a_sentence_with_right_articles(prompts):
                 assert used.lower() == article(word), text
 
 
-def test_each_prompt_fits_the_context_of_clip(prompts):
+def test_every_prompt_fits_the_context_length_of_clip(prompts):
     tokenizer = pytest.importorskip("open_clip.tokenizer").SimpleTokenizer()
     for name in CANONICAL:
         for text in prompts.render(name):

@@ -35,7 +35,7 @@ def options(model):
 
 
 def run(*words):
-    """A command in this process; what it prints on stdout."""
+    """Run a command in this process; return what it prints on stdout."""
     done = CliRunner().invoke(app, list(words), catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return done.stdout
