@@ -125,6 +125,7 @@ def _load_config(options: _AdaptOptions) -> AdaptConfig:
             hint="Type: ke2nt adapt CONFIG [key=value …], or ke2nt adapt --model RUN "
             "--target folder=DIR",
         )
+
     # overrides that were typed come last, so that they win over the options
     all_overrides = [*_option_overrides(options, name), *overrides]
     config = load_config(name or _SHORT_FORM, all_overrides, AdaptConfig)
@@ -139,9 +140,12 @@ def _option_overrides(options: _AdaptOptions, config: str | None) -> list[str]:
         "out": None if options.out is None else str(options.out),
         "adapt.method": options.method,
     }
+
+    # with labeled images, the short form uses them; without a method it would be source-free
     if options.method is None and options.source is not None and config is None:
         values["adapt.method"] = "dmsrl"
 
+    # "folder=DIR" names dataset and root; a dataset alone has no root, such as drawn
     for section, text in (("target", options.target), ("data", options.source)):
         if text is not None:
             name, _, root = text.partition("=")
@@ -171,6 +175,8 @@ def _check_source(
 
 def _show(result: AdaptResult) -> None:
     changes = result.changes
+
+    # shares of the predicted classes show a collapse, even without labels
     sides = (changes.before.metrics, changes.after.metrics)
     changed = percent(changes.changed_share)
     print_line(f"the prediction changed for {changed} of {changes.num_images:,} images")

@@ -105,6 +105,7 @@ def _build_trials(
     """Return the second tab's trials; None for a model without text."""
     from ke2nt.app.prompt_trials import PromptTrials
 
+    # the dataset is checked now, its images are decoded when the tab is used
     reader = data.open_reader()
     if model.bank is None:
         return None
@@ -130,6 +131,7 @@ def _load_detector(spec: str) -> Detector | None:
 
 
 def _warn_if_public(host: str) -> None:
+    # a host name other than localhost may lead anywhere
     try:
         is_local = ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -54,6 +54,7 @@ def train_command(
     from ke2nt.config.load import load_config
     from ke2nt.speed.training import training_speed
 
+    # the published run on RAF-DB, with what was asked for in its place
     config = load_config(
         "rafdb_resnet18",
         [
@@ -100,6 +101,7 @@ def _load_or_build(model: Path | None, backbone: str, size: int | None) -> Any:
     from ke2nt.models.ke2nt import KE2NT
     from ke2nt.models.load import load_model
 
+    # speed does not depend on what the weights have learned
     if model is None:
         return KE2NT(TextBank.build("paper"), backbone, size or 112)
     if size is not None:
@@ -137,6 +139,7 @@ def _show(report: dict[str, Any], ratios: tuple[str, ...], json: bool) -> None:
         print_json(report)
         return
 
+    # the range over the rounds shows how steady the machine was
     rows = []
     for name, rate in report["detail"].items():
         low, high = min(rate["rounds"]), max(rate["rounds"])

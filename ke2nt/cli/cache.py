@@ -153,6 +153,8 @@ def diff(
     from ke2nt.banks.compare_banks import compare_banks
 
     banks, _ = _open_caches(cache_dir)
+
+    # keys may be shortened, as long as they are unique
     before, after = (banks.read(banks.resolve(key).key) for key in (first, second))
     changes = compare_banks(before, after)
     if json:
@@ -173,6 +175,7 @@ def prune(
     """Delete damaged entries; others only on request."""
     from ke2nt.banks.cache_maintenance import prune as prune_entries
 
+    # both caches lie in one folder, and are pruned together
     removed = []
     for cache in _open_caches(cache_dir):
         removed += prune_entries(cache, older_than=older_than, everything=everything)
@@ -191,6 +194,7 @@ def _open_caches(cache_dir: Path | None) -> tuple[BankCache, ImageCache]:
     from ke2nt.banks.text_bank import TextBank
     from ke2nt.runtime.cache_folder import cache_folder
 
+    # an absent folder is an empty cache
     folder = cache_folder(cache_dir)
     if folder.exists() and not folder.is_dir():
         raise CacheError("the cache must be a folder", found="a file", where=folder)

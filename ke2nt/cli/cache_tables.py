@@ -108,6 +108,7 @@ def show_bank_changes(changes: dict[str, Any]) -> None:
     for name, (before, after) in changes["settings"].items():
         print_line(f"{name}: {before} → {after}")
 
+    # the neutral anchor has prompts and a cosine like a class
     for row in [*changes["classes"], {"class": "(neutral anchor)", **changes["anchor"]}]:
         cosine = "not comparable" if row["cosine"] is None else f"cosine {row['cosine']:.4f}"
         print_line(f"{row['class']}: {cosine}")

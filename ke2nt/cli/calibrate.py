@@ -26,6 +26,7 @@ from ke2nt.runtime.formatting import percent
 if TYPE_CHECKING:
     import numpy as np
 
+    from ke2nt.data.sample import FaceSplit
     from ke2nt.evaluation.predictions import Predictions
     from ke2nt.models.base import ExpressionModel
     from ke2nt.models.calibration import Calibration
@@ -124,8 +125,6 @@ def calibrate(
     """
     from ke2nt.checkpoints.card_facts import run_facts
     from ke2nt.checkpoints.model_folder import find_model_folder, update_folder
-    from ke2nt.evaluation.evaluate_model import decode_for_model
-    from ke2nt.evaluation.predictions import compute_predictions
     from ke2nt.models.load import load_model
 
     # everything that can be wrong is found before the images are decoded
@@ -137,16 +136,9 @@ def calibrate(
     split = reader.load(data.split).spread(data.limit)
     label_map = _map_labels(split.classes, model.classes)
 
-    # logits of the labeled images, in the index order of the model
-    predictions = compute_predictions(
-        model,
-        decode_for_model(model, split, quiet=output.hides_progress),
-        batch_size=batch_size,
-        device=compute_device,
-        precision="fp32",
-        embeddings=True,
-        quiet=output.hides_progress,
-    )
+    predictions = _predict(model, split, batch_size, compute_device, quiet=output.hides_progress)
+
+    # (N,) true classes, in the index order of the model
     labels = label_map[predictions.labels]
     fitted_on = {
         "dataset": split.dataset,
@@ -157,6 +149,7 @@ def calibrate(
     calibration = _fit(predictions, labels, fitted_on, fit, threshold)
     settings, scale_notes = _fit_intensity(model, predictions, labels)
 
+    # what a reader of the numbers must know comes with them
     notes = [f"unreadable: {name}: {reason}" for name, reason in predictions.failed]
     notes += _check_evidence(calibration, threshold.max_risk, len(labels))
     notes += compare_with_stored(calibration, model.calibration)
@@ -172,6 +165,24 @@ def calibrate(
         print_json({"model": str(folder), **facts})
         return
     show_calibration(calibration, model.classes, str(folder), notes)
+
+
+def _predict(
+    model: ExpressionModel, split: FaceSplit, batch_size: int, device: str, *, quiet: bool
+) -> Predictions:
+    """Return logits and embeddings of every readable image, in full precision."""
+    from ke2nt.evaluation.evaluate_model import decode_for_model
+    from ke2nt.evaluation.predictions import compute_predictions
+
+    return compute_predictions(
+        model,
+        decode_for_model(model, split, quiet=quiet),
+        batch_size=batch_size,
+        device=device,
+        precision="fp32",
+        embeddings=True,
+        quiet=quiet,
+    )
 
 
 def _check_folder(run: Path) -> None:

@@ -30,6 +30,7 @@ def compare_with_stored(calibration: Calibration, stored: Calibration | None) ->
     if stored is None:
         return notes
 
+    # a fit to fewer images is usually a mistake
     if stored.fitted_on.get("n", 0) > calibration.fitted_on["n"]:
         notes.append(f"It replaces a calibration fitted to {stored.fitted_on['n']:,} images.")
     if stored.min_confidence and calibration.min_confidence is None:

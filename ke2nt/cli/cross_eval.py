@@ -120,6 +120,7 @@ def cross_eval(
         "quiet": output.hides_progress,
     }
 
+    # both kinds print, write and count failures in the same way
     if corruptions.robustness:
         settings |= corruptions.arguments()
         outcome = _evaluate_robustness(runs, targets, settings, out, output.json)
@@ -181,6 +182,7 @@ def _write_cross_page(
     from ke2nt.plots.matrix_plots import plot_cross_evaluation
     from ke2nt.runtime.atomic import write_bytes, write_text
 
+    # the page embeds the plot; the file is for papers
     plot = plot_cross_evaluation(result, shorten_model_names(result.models))
     write_bytes(out / "cross_eval.png", plot)
     page = build_cross_page(result, failures, command=command_line())
@@ -217,6 +219,7 @@ def _evaluate_robustness(
         entries.append({"model": run, "target": target.to_dict(), "error": None})
         try:
             result, notes = _evaluate_corrupted(run, target, {**settings, "on_cell": save})
+        # one unreadable dataset must not cost the other results
         except (Ke2ntError, OSError) as error:
             entries[-1]["error"] = str(error)
             outcome.failures.append((f"{run} on {target.name}", str(error)))

@@ -106,6 +106,7 @@ def info_command(dataset: _DatasetArguments, json: JsonFlag = False) -> None:
         print_json(info)
         return
 
+    # attributes may differ from split to split, so each has its line
     _show_counts(info["dataset"], info["splits"])
     for split, facts in info["splits"].items():
         for attribute, values in facts["attributes"].items():
@@ -132,6 +133,7 @@ def check_command(
     """
     from ke2nt.datasets.check import check_dataset
 
+    # exit codes are for scripts: a usable dataset with warnings passes unless --strict
     report = check_dataset(
         dataset.open_reader(), decode.split, near=near, workers=decode.workers, quiet=json
     )
@@ -235,6 +237,7 @@ def corruptions_command(
     from ke2nt.plots.corruption_sheet import plot_corruptions
     from ke2nt.runtime.atomic import write_bytes
 
+    # an open mouth and wide eyes show corruptions best
     source: Any = image
     if image is None:
         drawn = get_reader("drawn", count=32, size=64, min_intensity=0.8).load("test")
@@ -263,6 +266,7 @@ def _show_finding(finding: Finding) -> None:
 
 def _show_counts(dataset: str, splits: dict[str, dict[str, Any]]) -> None:
     """Print a row for each class and each count, and a column for each split."""
+    # a dataset may have no split at all
     facts_by_split = list(splits.values())
     classes = list(facts_by_split[0]["classes"]) if facts_by_split else []
     rows: list[list[object]] = [

@@ -55,6 +55,7 @@ def doctor(
             ["", "area", "what", "result"],
             [[_LABELS[each.level], each.area, each.name, each.message] for each in findings],
         )
+
         # fixes are long, and would make the table too wide
         for finding in findings:
             if finding.fix is not None:

@@ -94,12 +94,15 @@ def evaluate(
         for attribute in by or ()
     ]
 
+    # everything in the document is needed to read or repeat the numbers
     options = data.reader_options()
     notes = [*evaluation_notes(run, model, split), *data.limit_note(split)]
     facts: dict[str, Any] = {"model": run, "options": options, "limit": data.limit, "notes": notes}
     facts |= result.to_dict()
     if groups:
         facts["groups"] = [group.to_dict() for group in groups]
+
+    # only the first process of a launcher writes
     if out is not None and not silent():
         _write(out, facts, result, images, model, groups)
     if output.json:

@@ -97,6 +97,8 @@ def _show_metrics(result: Evaluation) -> None:
         [title, percent_cell(getattr(report, name)), percent_cell(report.intervals.get(name))]
         for name, title in _METRICS.items()
     ]
+
+    # calibration errors have no interval
     rows.append(["calibration error (ECE)", percent_cell(report.ece), ""])
     if result.uncalibrated is not None:
         rows.append(["ECE before calibration", percent_cell(result.uncalibrated.ece), ""])

@@ -84,6 +84,8 @@ def explain(
 
     if target and not all(text.strip() for text in target):
         raise ConfigError("--target is empty", expected="a class or a phrase")
+
+    # names are checked before the model is loaded
     methods = {name: get_method(name) for name in method or ["occlusion"]}
     loaded = load_model(model)
     classifier = FaceClassifier(loaded, device=usable_device(device), batch_size=32)
@@ -104,6 +106,7 @@ def explain(
     if not explanations.rows:
         raise _nothing_explained(images, explanations, has_inputs=bool(inputs))
 
+    # files first, then what could not be explained, then the table
     facts = explanations.facts(model, methods)
     _write(out, explanations.faces, facts)
     print_unreadable(explanations.unreadable)
@@ -193,6 +196,7 @@ class _Explainer:
         from ke2nt.plots.figure import encode_png
         from ke2nt.runtime.atomic import write_bytes
 
+        # the prediction is what is explained by default
         model = self.classifier.model
         probabilities = self.classifier.classify([crop]).probabilities[0]
         predicted = model.classes[int(probabilities.argmax())]
@@ -209,6 +213,7 @@ class _Explainer:
                 files.append(file.name)
                 overlays.append((f"{name}: {target.name}", image))
 
+        # (S, S, 3) face at the size of its heat maps
         title = f"{predicted} {percent(confidence, 0)}"
         face = ExplainedFace(stem.name, title, decode(crop, size=_SIDE), overlays)
         facts = {
@@ -228,6 +233,7 @@ def _file_words(phrase: str) -> str:
 def _nothing_explained(
     images: list[str], explanations: _Explanations, *, has_inputs: bool
 ) -> DataError:
+    # a few reasons are enough; a folder may hold thousands of files
     reasons = [f"{name}: {reason}" for name, reason in explanations.unreadable.items()]
     reasons += [f"{name}: no face was found" for name in explanations.faceless]
     if not reasons:

@@ -64,6 +64,8 @@ class _MeasureOptions(ReaderOptions, _DatasetName):
                 expected="--dataset, and --root for one on disk",
                 hint="Such as: --dataset ferplus --root DIR --split val",
             )
+
+        # uint8 (N, 3, S, S) at the size of the model
         reader = get_reader(self.dataset, self.root, self.reader_options())
         return decode_for_model(model, reader.load(split).spread(limit), quiet=quiet)
 
@@ -182,6 +184,7 @@ def _export_int8(
     from ke2nt.export.onnx_export import export_int8, predict_onnx
     from ke2nt.export.ort import OnnxRecognizer
 
+    # 8-bit predictions are compared with those of the model, not of the other file
     small = path.with_suffix(".int8.onnx")
     export_int8(path, small, examples)
     before = compute_predictions(model, images, precision="fp32")
@@ -229,6 +232,7 @@ def _push_to_hub(run: str, sharing: _SharingOptions) -> _Export:
     from ke2nt.export.bundle import load_for_sharing
     from ke2nt.models.load import push_to_hub
 
+    # half precision halves the download; the weights are read back in full
     assert sharing.name is not None
     model = load_for_sharing(run, name=sharing.name, metrics=sharing.metrics or ())
     dtype = torch.float16 if sharing.half else torch.float32

@@ -48,6 +48,7 @@ class ExtensibleGroup(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command that was typed; the suggestion for a typo includes all names."""
+        # typer would suggest only built-in names
         name = args[0]
         if self.get_command(ctx, name) is None and not name.startswith("-"):
             known = [*self.commands, *_entry_points()]

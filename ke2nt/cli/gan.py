@@ -157,6 +157,7 @@ def sample(
     from ke2nt.models.load import load_model
 
     generator = FaceGenerator.load(run)
+
     # without a judge every face is kept
     accept, facts = None, {}
     if judge is not None:
@@ -186,6 +187,7 @@ def edit(
     from ke2nt.generation.edit_faces import write_edits
     from ke2nt.generation.networks.generator import FaceGenerator
 
+    # an unreadable image does not stop the others
     written, failed = write_edits(FaceGenerator.load(run), images, out)
     print_unreadable(failed)
     if not written:
@@ -222,6 +224,7 @@ def quality(
 
     if data.split == train_split:
         raise DataError("--split must differ from --train-split", found=f"{data.split} for both")
+
     # copies are searched for among the training faces, distances measured to the others
     reader = data.open_reader()
     metrics = evaluate_generator(

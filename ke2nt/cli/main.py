@@ -78,6 +78,7 @@ def add_commands() -> None:
     )
     from ke2nt.cli import app as app_command
 
+    # groups of commands, then single ones
     app.add_typer(prompts.app, name="prompts")
     app.add_typer(cache.app, name="cache")
     app.add_typer(data.app, name="data")
@@ -111,6 +112,7 @@ def main() -> None:
     _end_in_order_on_sigterm()
     warnings.showwarning = _show_warning
 
+    # output may fail after the command: what is printed is flushed last
     outcome = _flush_stdout(_run())
     message = "stopped" if outcome.code == _INTERRUPTED else outcome.message
     if message:

@@ -63,6 +63,7 @@ def _expand(signature: inspect.Signature, hints: dict[str, Any]) -> Iterator[ins
             yield parameter.replace(annotation=group, kind=_KEYWORD)
             continue
 
+        # a field without a default is a required option
         types = get_type_hints(group, include_extras=True)
         for field in fields(group):
             default = inspect.Parameter.empty if field.default is MISSING else field.default

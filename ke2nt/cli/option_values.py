@@ -45,6 +45,7 @@ def read_pairs(texts: Iterable[str] | None, flag: str, *, yaml: bool = False) ->
 
     pairs: dict[str, Any] = {}
     for text in texts or ():
+        # an empty value is more often a slip than meant
         name, _, value = (part.strip() for part in text.partition("="))
         error = ConfigError(f"{flag} is not valid", expected="NAME=VALUE", found=repr(text))
         if not (name and value):
@@ -62,6 +63,7 @@ def read_reader_options(option: Iterable[str] | None, rule: str | None) -> dict[
     Raises:
         ConfigError: An option is not valid, or both name the rule.
     """
+    # --rule is the short form of the option that is used most
     options = read_pairs(option, "--option", yaml=True)
     if rule is None:
         return options

@@ -144,6 +144,8 @@ def print_table(
     table = Table(
         title=None if title is None else Text(title), title_justify="left", header_style="bold"
     )
+
+    # rich may still fold cells where nothing else helps, but cuts none
     for column in layout:
         table.add_column(
             Text(column.header),

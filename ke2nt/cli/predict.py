@@ -74,6 +74,7 @@ class _ModelOptions:
         """Return the recognizer."""
         from ke2nt.predict.recognizer import Recognizer
 
+        # the neutral photo needs the model, and comes after it
         recognizer = Recognizer.from_pretrained(
             self.model,
             detector=None if self.no_detect else self.detector,
@@ -159,6 +160,7 @@ def predict(
 
     Example: ke2nt predict photo.jpg holiday/ talk.mp4 --out faces.csv --annotate seen
     """
+    # a wrong table name is found before the model is loaded
     files.check(paths)
     recognizer = model.load()
     results = _predict(paths, model.model, recognizer, video, files, output)
@@ -202,6 +204,8 @@ def _predict(
         table: Any = None
         if files.out is not None:
             table = open_files.enter_context(DeferredTable(files.out, classes))
+
+        # files are opened when the first row comes, and an older one is kept if none does
         annotations = open_files.enter_context(
             AnnotationWriter(classes, annotated=files.annotate, timelines=files.timeline)
         )
@@ -240,6 +244,7 @@ def _read_classes(text: str | None) -> Sequence[str] | PromptSet | None:
 
         return PromptSet.load(text)
 
+    # a single word would be an answer without alternative
     words = [" ".join(word.split()) for word in text.split(",")]
     if not all(words) or len(words) < 2:
         raise ConfigError(

@@ -71,6 +71,7 @@ def show_faces(rows: list[FaceResult], totals: Totals, recognizer: Recognizer) -
         print_table(["expression", "n faces"], counts)
         return
 
+    # images have no frame, time or track
     has_video = any(row.frame is not None for row in rows)
     columns = ["file"]
     if has_video:
@@ -108,6 +109,7 @@ def _number(value: float | None, digits: int = 0) -> str:
 
 def summarize(totals: Totals, recognizer: Recognizer) -> str:
     """Return what was read and recognized, in one sentence."""
+    # "3 images, 1 video (9 frames): 8 faces, 1 unreadable"
     sources = ", ".join(_count(count, kind) for kind, count in totals.sources.items())
     if set(totals.sources) != {"image"}:
         sources += f" ({totals.frames} frames)"

@@ -65,6 +65,7 @@ class PromptExperiment:
         reader = self.data.open_reader()
         arguments = self.compute.arguments()
         model = self.encoder.load()
+
         # the model is loaded once for all splits, and not at all if all are cached
         all_embeddings = []
         for split in splits:
@@ -89,6 +90,7 @@ class PromptExperiment:
 
     def facts(self, embeddings: ImageEmbeddings, **settings: Any) -> dict[str, Any]:
         """Return what the metrics depend on, as plain JSON."""
+        # `encoder` is what was typed; `encoder_id` identifies its weights
         return {
             "encoder": self.encoder.encoder,
             "encoder_id": embeddings.encoder,

@@ -73,6 +73,7 @@ def _show_best(ranking: Ranking, kind: Kind, title: str, top: int) -> None:
         title=title,
     )
 
+    # long tables are cut, with a hint at how to see the rest
     hidden = len(ranking.best(len(ranking.entries), kind)) - len(best)
     if hidden:
         print_line(f"… and {hidden} more: --top {2 * top}, or --json for all")
@@ -108,6 +109,8 @@ def show_search(search: SearchResult, split: str, final_split: str) -> None:
         ["gain of selected %", *gains],
         ["McNemar p", *p_values],
     ]
+
+    # a column for each contender
     print_table(
         ["", *(f"{each.name} #" for each in contenders)],
         rows,
@@ -122,6 +125,7 @@ def show_search(search: SearchResult, split: str, final_split: str) -> None:
         prompts = [[name, text] for name in new.class_names for text in new.render(name)]
         print_table(["class", "prompts chosen"], prompts)
 
+    # a gain that may be chance is said to be one
     for other in contenders[1:]:
         if other.test and other.test.p_value >= _SIGNIFICANT:
             print_line(
@@ -163,6 +167,7 @@ def show_comparison(result: Comparison) -> None:
             f"{result.test.p_value:.2g}",
         ],
     ]
+
     # a row for each class, with its own test
     for k, name in enumerate(result.classes):
         rows.append(
@@ -182,6 +187,7 @@ def show_comparison(result: Comparison) -> None:
 
 
 def _verdict(names: tuple[str, str], test: McNemar) -> str:
+    # few discordant images make the chi-squared approximation poor
     kind = "exact binomial" if test.exact else "chi-squared"
     text = (
         f"McNemar ({kind}): {test.only_first} images only {names[0]} has right, "
@@ -218,11 +224,13 @@ def show_geometry(geometry: Geometry, top: int) -> None:
         title="Angles between the directions from each emotion to neutral",
     )
 
+    # within a class they waste prompts, across classes they confuse
     _show_near_duplicates(geometry, top)
     print_notes(geometry.notes)
 
 
 def _class_cells(geometry: ClassGeometry) -> list[object]:
+    # single prompts may not have been embedded
     apart = geometry.separability
     return [
         geometry.name,

@@ -111,6 +111,8 @@ def search(
     experiment = PromptExperiment(encoder, data, labels, compute, statistics)
     sets = load_prompt_sets(prompts)
     arguments = experiment.arguments()
+
+    # both splits are embedded before the search, so that it cannot fail halfway
     selection, final = experiment.embed(data.split, final_split, quiet=output.hides_progress)
 
     # settings are stored in the new prompt set, so that it tells where it comes from
@@ -130,6 +132,7 @@ def search(
         **arguments,
     )
 
+    # the new set is a file like any other: it can be named in a configuration
     document = result.to_dict()
     prompt_file = f"{result.prompts.name}.yaml"
     write_text(out / prompt_file, result.to_yaml())

@@ -44,6 +44,7 @@ def train(
     # torch is imported here: a wrong configuration is reported before that takes seconds
     from ke2nt.training.train_recognizer import train as train_recognizer
 
+    # Ctrl-C saves the state, and exits with the command to continue
     with resumable("ke2nt train", config.out):
         result = train_recognizer(
             config, resume=run.is_resumed, quiet=output.hides_progress, command=command_line()
@@ -77,6 +78,7 @@ def _load_config(run: RunOptions, deterministic: bool) -> TrainConfig:
     if run.resume is not None:
         return RunDirectory(run.resume).load_config()
 
+    # options win over overrides that name the same key
     assert run.config is not None
     overrides = list(run.overrides or [])
     if run.out is not None:

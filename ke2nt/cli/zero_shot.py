@@ -83,6 +83,7 @@ def zero_shot(
         **arguments,
     )
 
+    # preprocessing belongs to the numbers: towers differ in it
     options = data.reader_options()
     notes = [*_selection_notes(encoder.encoder, model, split), *data.limit_note(split)]
     facts = {
@@ -122,6 +123,7 @@ def _write(out: Path, facts: dict[str, Any], result: ZeroShot, split: FaceSplit)
     from ke2nt.pages.zero_shot_page import build_zero_shot_report
     from ke2nt.runtime.atomic import write_json, write_text
 
+    # numbers first: they are safe on disk before the page is drawn
     write_json(out / "metrics.json", facts)
     write_text(out / "predictions.csv", result.evaluation.to_csv())
     page = build_zero_shot_report(
@@ -137,6 +139,7 @@ def _write(out: Path, facts: dict[str, Any], result: ZeroShot, split: FaceSplit)
 
 def _show_generalized(metrics: GeneralizedMetrics) -> None:
     """Print metrics of seen and unseen classes."""
+    # the harmonic mean is high only if both are
     seen, unseen = ", ".join(metrics.seen_classes), ", ".join(metrics.unseen_classes)
     parts = [
         (f"seen in training: {seen}", metrics.n_seen, metrics.seen),

@@ -67,6 +67,7 @@ def check_dataset(
     """Count the images of each split; a dataset without any image is broken."""
     reader = get_reader(name, root, options)
     infos = {split: split_info(reader.index(split)) for split in reader.splits}
+
     # missing images are a problem only if there are no others: splits are often kept apart
     has_images = any(info["images_present"] for info in infos.values())
     for split, info in infos.items():

@@ -125,6 +125,7 @@ def average(values: Sequence[Tensor]) -> None:
     """Replace tensors by their mean over the processes, which must have the same ones."""
     if world_size() == 1 or not values:
         return
+
     # one message for all of them
     flat = torch.cat([value.flatten() for value in values])
     dist.all_reduce(flat)
