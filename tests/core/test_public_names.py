@@ -55,6 +55,12 @@ def test_public_names_load(name):
     assert getattr(ke2nt, name).__module__ == ke2nt._PUBLIC[name]
 
 
+def test_no_submodule_has_the_name_of_a_public_function():
+    for name in ke2nt._PUBLIC:
+        assert not (PACKAGE / name).exists()
+        assert not (PACKAGE / f"{name}.py").exists()
+
+
 def test_type_checkers_see_the_same_names():
     tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
     (block,) = (node for node in tree.body if isinstance(node, ast.If))
