@@ -19,8 +19,6 @@ MAX_PROSE = 120
 WIDE_PAGES = {  # still to be wrapped
     "README.md",
     "attention.md",
-    "design.md",
-    "predict.md",
     "share.md",
 }
 MAX_PLAIN_BODY = 15  # longer functions are set in paragraphs
