@@ -94,6 +94,8 @@ def _run(commands: list[dict[str, Any]]) -> list[subprocess.CompletedProcess[str
     with tempfile.TemporaryDirectory() as scratch:
         for i, command in enumerate(commands):
             command["streams"] = [f"{scratch}/out{i}", f"{scratch}/err{i}"]
+
+        # one line with all commands, and one line with their exit codes
         try:
             server.stdin.write(json.dumps(commands) + "\n")
             server.stdin.flush()
@@ -102,6 +104,7 @@ def _run(commands: list[dict[str, Any]]) -> list[subprocess.CompletedProcess[str
             server.kill()
             _server.cache_clear()
             raise
+
         return [
             subprocess.CompletedProcess(
                 ["ke2nt", *command["words"]],

@@ -46,6 +46,8 @@ def test_adapt_to_a_folder_of_unlabeled_images(tmp_path, faces):
     done = run_ke2nt(*words, "--out", "a run", "--json", "optim.epochs=1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
+
+    # eight faces are too few to trust the result, and the report says so
     facts = json.loads(done.stdout)
     assert facts["run"] == "a run"
     assert facts["n"] == 8
@@ -55,6 +57,7 @@ def test_adapt_to_a_folder_of_unlabeled_images(tmp_path, faces):
     assert facts["trust"]["level"] == "check first"
     assert [failed["name"] for failed in facts["unreadable"]] == ["broken.png"]
     assert facts["figures"] == {"before": None, "after": None}
+
     page = (tmp_path / "a run" / "report.html").read_text(encoding="utf-8")
     assert "adapted to 8 images; hundreds are needed" in page
     assert json.loads((tmp_path / "a run" / "adaptation.json").read_text())["n"] == 8

@@ -38,11 +38,15 @@ def test_the_temperature_is_fitted_and_stored(calibrate, model, faces):
     raw = compute_predictions(load_model(model), images, precision="fp32")
     assert raw.classes != raw.data_classes  # other order: the labels must be mapped
     labels = [raw.classes.index(raw.data_classes[i]) for i in raw.labels]
+
+    # the stored temperature is that of the raw logits
     code, out, err = calibrate("--json")
     assert (code, err) == (0, "")
     value = json.loads(out)
     assert value["temperature"] == pytest.approx(fit_temperature(raw.logits[0], labels))
     assert value["fitted_on"] == {"dataset": "folder", "split": "val", "options": {}, "n": 24}
+
+    # the model in the folder is calibrated from now on
     stored = load_model(model)
     scale = FaceSettings.from_model(stored).intensity
     assert scale is None or scale.to_dict() == value["predict"]["intensity"]

@@ -213,16 +213,20 @@ def test_groups_of_people_in_table_json_and_page(ke2nt, faces, tmp_path):
         for i in range(PER_CLASS):
             rows.append(f"test/{name}/{i}.png,{name},test,{('female', 'male')[i % 2]}")
     (faces / "people.csv").write_text("\n".join(rows) + "\n")
+
+    # groups of six and five faces are too small to be compared
     people = ["--dataset", "manifest", "--by", "gender"]
     code, out, err = ke2nt(*people, "--out", tmp_path / "o", root=faces / "people.csv")
     assert code == 0, err
     assert "female (few)" in out
     assert "Fewer than two groups" in out
+
     report = json.loads((tmp_path / "o" / "metrics.json").read_text())["groups"][0]
     assert report["attribute"] == "gender"
     assert {g["name"]: g["n"] for g in report["groups"]} == {"female": 6, "male": 5}
     page = (tmp_path / "o" / "report.html").read_text()
     assert "<h2>By gender</h2>" in page
+
     code, _, err = ke2nt(*people[:2], "--by", "height", root=faces / "people.csv")
     assert code == 2
     assert "these faces have gender" in err

@@ -48,10 +48,13 @@ def test_heat_maps_and_facts(place, tmp_path):
     arguments += ["--method", "attention", "--method", "occlusion", "--json"]
     done = run_ke2nt("explain", *arguments)
     assert done.returncode == 0, done.stderr
+
+    # one of the three files is unreadable, the others are explained by both methods
     value = json.loads(done.stdout)
     assert [row["source"].rsplit("/")[-1] for row in value["faces"]] == ["a.png", "b.png"]
     assert value["unreadable"][0]["name"].endswith("c.png")
     assert "c.png" in done.stderr
+
     files = [name for row in value["faces"] for name in row["files"]]
     assert len(files) == len(set(files)) == 4
     for row in value["faces"]:

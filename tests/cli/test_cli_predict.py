@@ -39,12 +39,16 @@ def album(tmp_path_factory):
     faces = DrawnFaces(count=48, seed=3, size=96)
     people = [resize(faces.render_sample(i).image, 120, 120) for i in range(2)]
     wall = np.full((240, 400, 3), 130, np.uint8)
+
+    # images in the folder itself
     both = wall.copy()
     both[60:180, 30:150], both[60:180, 240:360] = people
     Image.fromarray(both).save(root / "zwei müde.jpg", quality=95)
     Image.fromarray(wall).save(root / "nobody.png")
     (root / "broken.jpg").write_bytes(b"")
     (root / "notes.txt").write_text("not asked for")
+
+    # a video in a subfolder: one person who moves
     (root / "films").mkdir()
     film = VideoWriter(root / "films" / "film.mp4")
     for number in range(6):
@@ -75,6 +79,8 @@ def test_folder_with_images_videos_and_broken_files(ke2nt, album, tmp_path):
         *(album, "--out", tmp_path / "rows.csv", "--annotate", made, "--timeline", made)
     )
     assert code == 0
+
+    # one row for each face, and one for each file without
     rows = list(csv.DictReader((tmp_path / "rows.csv").open(encoding="utf-8")))
     names = [(row["source"].removeprefix(f"{album}/"), row["status"]) for row in rows]
     assert names == [
@@ -84,15 +90,19 @@ def test_folder_with_images_videos_and_broken_files(ke2nt, album, tmp_path):
         ("zwei müde.jpg", "ok"),
         *[("films/film.mp4", "ok")] * 6,
     ]
+
     assert [row["frame"] for row in rows[4:]] == [str(n) for n in range(6)]
     assert {row["track"] for row in rows[4:]} == {"1"}
     for row in rows[2:]:
         total = sum(float(row[f"p_{name}"]) for name in CLASSES)
         assert total == pytest.approx(1)
+
+    # the terminal shows the rows, and stderr the summary
     assert "zwei müde.jpg" in out
     assert "unreadable: an empty file" in out
     assert "3 images, 1 video (9 frames): 8 faces, 1 without a face, 1 unreadable" in err
     assert f"unreadable: {album}/broken.jpg: an empty file" in err
+
     assert sorted(path.name for path in made.iterdir()) == [
         "film.annotated.mp4",
         "film.timeline.png",
@@ -254,6 +264,7 @@ def test_camera_stops_when_interrupted(ke2nt, monkeypatch):
         def release(self):
             Camera.shown = -1
 
+    # three frames are read before Ctrl-C, and the camera is released
     monkeypatch.setattr(cv2, "VideoCapture", Camera)
     code, out, err = ke2nt("0", "--no-detect", "--json")
     assert code == 0

@@ -49,6 +49,8 @@ def test_rank_through_the_entry_point(tmp_path, options):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
+
+    # stdout and the file hold the same document
     found = json.loads(done.stdout)
     assert found == json.loads((tmp_path / "r" / "rank.json").read_text())
     assert (found["dataset"], found["split"], found["n"]) == ("drawn", "val", 32)
@@ -57,6 +59,7 @@ def test_rank_through_the_entry_point(tmp_path, options):
         "paper",
     }
     assert len(list((tmp_path / "r").glob("rank_*.png"))) == 3
+
     table = run("rank", *options, "--split", "val", "--prompts", "simple", "--prompts", "paper")
     assert "a photo of a {class} face." in table
     assert "Recall of each class" in table
@@ -68,19 +71,26 @@ def test_search_writes_a_set_that_compare_scores_the_same(tmp_path, options, mod
     found = json.loads(run(*search, "--out", str(tmp_path), "--json"))
     again = json.loads(run(*search, "--out", str(tmp_path / "again"), "--json"))
     assert found == again
+
+    # the same command gives the same files
     path = tmp_path / "better.yaml"
     assert path.read_text() == (tmp_path / "again" / "better.yaml").read_text()
     assert json.loads((tmp_path / "search.json").read_text()) == found
     assert {file.name for file in tmp_path.glob("*.png")} == {"search.png", "search_classes.png"}
+
+    # `compare` scores the new set as the search did
     selected = found["contenders"][0]
     for split, figures in (("train", selected["selection"]), ("val", selected["final"])):
         words = ["compare", str(path), "simple", *options, "--split", split, "--json"]
         assert json.loads(run(*words))["first"]["recall"] == figures["recall"]
+
+    # and so do plain cosines
     faces = get_reader("drawn", None, count=160, size=32).load("val")
     images = embed_split(f"run:{model}", faces, cache_dir=model.parent / "cache")
     bank = TextBank.build(PromptSet.load(path), images.text_encoder)
     right = (images.embeddings @ bank.embeddings.numpy().T).argmax(axis=1) == images.labels
     assert np.mean(right) == pytest.approx(selected["final"]["accuracy"])
+
     table = run(*search, "--out", str(tmp_path), "--share", "templates", "--beam", "2")
     assert "templates chosen" in table
     assert PromptSet.load(path).templates

@@ -19,12 +19,16 @@ def test_train_resume_and_evaluate_a_run(tmp_path):
     assert result["split"] == "val"
     assert len(result["confusion"]) == 8
     assert done.stderr == ""
+
+    # a run directory is used once, or resumed
     again = run_ke2nt("train", "quickstart", *options, "--out", "a run", cwd=tmp_path)
     assert again.returncode == 2
     assert "--resume" in again.stderr
     resumed = run_ke2nt("train", "--resume", "a run", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     assert "accuracy" in resumed.stdout
+
+    # the saved model scores as it did in training
     words = ["--dataset", "drawn", "--split", "val", "--json"]
     words += ["--option", "count=160", "--option", "seed=7", "--option", "min_intensity=0.5"]
     words += ["--option", "size=48"]

@@ -109,10 +109,13 @@ def test_transformers_and_label_options(ke2nt, small_clip, tmp_path, faces):
     whole = json.loads(out)
     code, out, _ = ke2nt("--json", "--bootstrap", "0", "--labels", "keep", encoder=transformers)
     assert json.loads(out)["labels"]["unused"]
+
+    # images of one class under three names: one is merged, one dropped
     for name in ("neutral", "happiness", "contempt"):
         (tmp_path / "test" / name).mkdir(parents=True)
         for path in sorted((faces / "test" / "neutral").iterdir()):
             (tmp_path / "test" / name / path.name).write_bytes(path.read_bytes())
+
     options = ["--labels", "drop", "--merge", "contempt=neutral", "--classes", "neutral, anger"]
     code, out, _ = ke2nt(*options, root=tmp_path, encoder=transformers)
     assert code == 0
@@ -154,6 +157,8 @@ def run(tmp_path_factory):
                 pixels = rng.integers(0, 120, (24, 24, 3), dtype=np.uint8)
                 pixels[6 * label : 6 * label + 6] += 120
                 Image.fromarray(pixels).save(root / split / name / f"{i}.png")
+
+    # as small as it trains
     config = load_config(
         "quickstart",
         [
@@ -187,9 +192,12 @@ def test_trained_run_with_a_held_out_class(ke2nt, run):
     assert sorted(figures["seen_classes"]) == ["anger", "happiness", "neutral"]
     assert (figures["n_seen"], figures["n_unseen"]) == (15, 5)
     assert set(figures["seen"]) == set(figures["harmonic"])
+
+    # seen and unseen images together are all images
     seen, unseen = figures["seen"]["accuracy"], figures["unseen"]["accuracy"]
     total = (15 * seen + 5 * unseen) / 20
     assert total == pytest.approx(value["accuracy"])
+
     code, out, _ = ke2nt(**options)
     assert "unseen: contempt" in out
     assert "harmonic mean" in out

@@ -72,6 +72,8 @@ def layer_problems(imports: list[Import], rules: Rules) -> list[str]:
         where = f"{item.path}:{item.line} imports {item.target}"
         source = room_of(item.module, rules.layers)
         target = room_of(item.target, rules.layers)
+
+        # the first rule that an import breaks is reported
         if not item.target.startswith("ke2nt"):
             continue
         if item.path.endswith("__init__.py"):
@@ -150,6 +152,8 @@ def _targets(node: ast.stmt | ast.Call, package: str, known: set[str]) -> list[s
             base = ".".join([*parts, *filter(None, [node.module])])
         full = [f"{base}.{alias.name}" for alias in node.names]
         return sorted({name if name in known else base for name in full})
+
+    # importlib.import_module("…") and its relatives
     assert isinstance(node, ast.Call)
     function = node.func.attr if isinstance(node.func, ast.Attribute) else ""
     function = node.func.id if isinstance(node.func, ast.Name) else function

@@ -73,12 +73,14 @@ def package(tmp_path_factory):
                 path.parent.mkdir(exist_ok=True)
                 path.write_text(text, encoding="utf-8")
 
+    # what pip writes for an installed package
     project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
     info = folder / f"my_fer-{project['version']}.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Name: {project['name']}\nVersion: {project['version']}\n")
     write_entry_points(info, project["entry-points"]["ke2nt.commands"])
 
+    # the data that the page's commands read
     photos = folder / "my-diary" / "photos"
     photos.mkdir(parents=True)
     labels = {}

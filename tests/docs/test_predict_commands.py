@@ -31,6 +31,7 @@ def files(tmp_path):
     photo = np.full((240, 400, 3), 130, np.uint8)
     photo[60:180, 30:150] = person
 
+    # every name that occurs in a command of the page
     for folder in ("album", "scans", "crops"):
         (tmp_path / folder).mkdir()
     for name in ("photo.jpg", "me-at-rest.jpg", "album/a.jpg", "scans/b.png"):
