@@ -66,6 +66,7 @@ def _build_components(gradio: Any, backend: AppBackend) -> _Components:
             words, templates = _build_word_inputs(gradio, backend)
             reset = gradio.Button("Reset to the words of the model", size="sm", elem_id="reset")
 
+        # results on the right, inputs on the left
         with gradio.Column(scale=6, min_width=320):
             target = gradio.Dropdown(
                 [_BEST_CLASS, *_list_choices(backend.vocabulary.trained.classes)],
@@ -102,6 +103,7 @@ def _build_image_inputs(gradio: Any, backend: AppBackend) -> tuple[Any, Any]:
 
 
 def _build_word_inputs(gradio: Any, backend: AppBackend) -> tuple[Any, Any]:
+    # a linear head shows its classes, but they cannot be changed
     vocabulary = backend.vocabulary
     words = gradio.Textbox(
         vocabulary.default_words,
@@ -112,6 +114,7 @@ def _build_word_inputs(gradio: Any, backend: AppBackend) -> tuple[Any, Any]:
         interactive=vocabulary.editable,
         elem_id="words",
     )
+
     templates = gradio.Textbox(
         vocabulary.default_templates,
         label="Templates",

@@ -93,6 +93,8 @@ def _launch(gradio: Any, page: Any, host: str, port: int | None, browser: bool) 
         font=_FONT,
         font_mono=_MONO_FONT,
     )
+
+    # local only: no tunnel, no server-side rendering by another process, no monitoring
     try:
         _, url, _ = page.launch(
             server_name=host,

@@ -88,7 +88,7 @@ def _pick_layer(model: ExpressionModel, images: Tensor) -> nn.Module:
 
 def _measure_sides(model: ExpressionModel, images: Tensor, names: list[str]) -> dict[str, int]:
     """Name → cells along a side of each stage that runs, shallow to deep."""
-    # some modules of timm's list are not run, for example behind a pooled head
+    # timm may list modules that do not run in this model
     net: Any = model.backbone.net
     measured: dict[str, int] = {}
 

@@ -50,7 +50,7 @@ def fit_intensity_scale(
             expected=f"{_MIN_FACES} or more faces that move away from neutral",
         )
 
-    # for classes with too few faces of their own
+    # for classes with too few faces
     typical_unit = float(np.median(list(units.values())))
     expressions = [name for name in classes if name != NEUTRAL]
     return IntensityScale(

@@ -90,7 +90,7 @@ def predict_paths(
     Yields:
         "image", "video" or "camera", and the image or frame with its results.
     """
-    # neighboring images share batches; each video is a stream of its own
+    # neighboring images share batches; each video is a separate stream
     for kind, sources in groupby(expand_paths(names), key=lambda pair: pair[0]):
         if kind == "image":
             images = (str(name) for _, name in sources)

@@ -70,6 +70,8 @@ def test_words_change_the_bars(app, photo):
     assert page.tags.count("img") == 2
     assert page.tags.count("tr") == 1 + 8
     assert "never tested" not in page.text
+
+    # custom words
     new = app.show_faces(image, "bored\nin pain", TEMPLATE, "bored")
     page = Page(new.html)
     assert new.classes == ("bored", "in pain")

@@ -68,6 +68,8 @@ def test_gradcam_works_on_convolutions_and_transformers(backbone, options, atten
         "attention": attention,
     }
     model = build_model(architecture, bank=bank).eval()
+
+    # two targets, two maps
     heats = [
         compute_gradcam_map(model, crop, Target.from_class(model, name))
         for name in ("happiness", "anger")
@@ -117,6 +119,8 @@ def test_phrase_score_is_relative_to_the_classes(deep, crop):
         neutral=torch.randn(16),
     )
     target = Target.from_phrase(deep, "raised inner brows", words)
+
+    # cosine with the phrase over that with the average class
     face = torch.nn.functional.normalize(forward_faces(deep, crop[None]).embeddings)[0]
     classes = sum(face @ row for row in deep.bank.embeddings) / 3
     expected = 20 * (face @ words.embeddings[0] - classes)

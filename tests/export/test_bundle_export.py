@@ -38,6 +38,7 @@ def test_bundle_predicts_like_the_model(text_model, faces, tmp_path):
 def test_changed_predictions_and_large_files_are_errors(text_model, faces, tmp_path, monkeypatch):
     with pytest.raises(ModelError, match=r"half precision changes.*--max-difference"):
         bundle_model(text_model, tmp_path / "tiny", faces, max_difference=0.0)
+
     monkeypatch.setattr(bundle, "MAX_BYTES", 1000)
     with pytest.raises(ModelError, match="too large to be bundled"):
         bundle_model(text_model, tmp_path / "tiny", faces)
@@ -52,6 +53,7 @@ def test_shared_model_has_public_facts_only(text_model, tmp_path):
         **{"dataset": "rafdb", "split": "test", "n": 9, "intervals": {}, "per_class": []},
     }
     (tmp_path / "metrics.json").write_text(json.dumps(figures))
+
     model = load_for_sharing(tmp_path / "m", name="ke2nt/tiny", metrics=[tmp_path / "metrics.json"])
     assert model.provenance["command"] == "ke2nt train x data.root=DIR"
     assert model.card["name"] == "ke2nt/tiny"

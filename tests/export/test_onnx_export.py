@@ -38,6 +38,7 @@ def test_onnx_predicts_like_evaluation(files, head, faces):
     assert parity.changed == 0
     assert parity.max_difference <= TOLERANCE == 1e-4
     exported = OnnxRecognizer(path)
+
     expected = compute_predictions(model, faces, precision="fp32").probabilities
     found = predict_onnx(exported, faces)
     assert found.dtype == np.float32
@@ -65,9 +66,12 @@ def test_metadata_describes_the_model(files):
     path, model, _ = files["text"]
     exported = OnnxRecognizer(path.read_bytes())
     assert (exported.classes, exported.image_size) == (CLASSES, SIZE)
+
     graph = onnx.load(path)
     facts = {p.key: p.value for p in graph.metadata_props}
     assert json.loads(facts["calibration"]) == model.calibration.to_dict()
+
+    # the input takes any batch size
     (image,), (answer,) = graph.graph.input, graph.graph.output
     shape = [d.dim_param or d.dim_value for d in image.type.tensor_type.shape.dim]
     assert (image.name, shape[1:]) == ("images", [SIZE, SIZE, 3])

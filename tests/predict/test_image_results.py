@@ -65,9 +65,13 @@ def test_printing_is_short():
     )
     result = ImageResult("a.jpg", "ok", faces)
     assert repr(result) == "ImageResult('a.jpg', 2 faces: happiness 0.93, ? 0.40)"
+
+    # without faces
     assert repr(ImageResult("b.jpg", "no_face")) == "ImageResult('b.jpg', no face)"
     bad = ImageResult("c.jpg", "unreadable", reason="an empty file")
     assert repr(bad) == "ImageResult('c.jpg', unreadable: an empty file)"
+
+    # one line for each image
     assert repr(ImageResults([result, bad], ("happiness",))).splitlines() == [
         "ImageResults([",
         "  ImageResult('a.jpg', 2 faces: happiness 0.93, ? 0.40),",

@@ -40,6 +40,8 @@ def test_scale_is_zero_at_the_median_neutral_face_and_one_at_that_of_the_class()
     answers = labels.copy()
     answers[25] = 0  # a missed face
     moves[25, 1] = -100
+
+    # the scale is measured on faces that the model recognizes
     named = (labels == 1) & (answers == 1)
     scale = fit_intensity_scale(moves, labels, answers, CLASSES)
     found = scale.apply(moves, CLASSES, neutral_photo=False)
@@ -47,10 +49,13 @@ def test_scale_is_zero_at_the_median_neutral_face_and_one_at_that_of_the_class()
     assert np.median(found[named, 1]) == pytest.approx(1)
     assert scale.unit["disgust"] == scale.unit["happiness"]  # too few faces of its own
     assert np.array_equal(found[:, 0], moves[:, 0])
+
+    # a neutral photo is the zero
     against_photo = scale.apply(moves, CLASSES, neutral_photo=True)
     assert np.allclose(against_photo[:, 1], moves[:, 1] / scale.unit["happiness"])
     other = scale.apply(moves, ("bored", "in pain", "calm"), neutral_photo=False)
     assert np.array_equal(other, moves)
+
     assert IntensityScale.from_dict(scale.to_dict()) == scale
 
 

@@ -177,6 +177,8 @@ def test_annotated_files_never_share_a_name(tmp_path):
         writer.add("video", result("1.mp4", "video"))
         writer.add("video", FrameResult(Frame("bad.mp4", None, problem="x"), (ROWS[1],)))
         writer.add("video", result("z/1.mp4", "video"))
+
+    # a number is added to a name already used
     found = sorted(path.name for path in (tmp_path / "a").iterdir())
     assert found == [
         "1-2.annotated.jpg",
@@ -189,5 +191,6 @@ def test_annotated_files_never_share_a_name(tmp_path):
         "1-2.timeline.png",
         "1.timeline.png",
     ]
+
     assert writer.written == 7
     assert Image.open(tmp_path / "a" / "1.annotated.png").size == (60, 40)

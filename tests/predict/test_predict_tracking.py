@@ -23,6 +23,7 @@ def test_iou_by_counting_pixels():
         grid[y0:y1, x0:x1] = True
         return grid
 
+    # against counted pixels
     found = box_iou(boxes[:5], boxes[5:])
     assert found.shape == (5, 7)
     for i, a in enumerate(boxes[:5]):

@@ -94,6 +94,8 @@ def test_damaged_file_is_read_as_far_as_possible(watcher, clip, tmp_path):
     late = start + (len(whole) - start) * 3 // 4
     broken[late : late + 600] = rng.integers(0, 256, 600, np.uint8).tobytes()
     (tmp_path / "broken.mp4").write_bytes(broken)
+
+    # what comes before and after the damage is read
     rows = list(watcher.predict_video(tmp_path / "broken.mp4"))
     statuses = {row.status for row in rows}
     assert "ok" in statuses
@@ -187,6 +189,7 @@ def test_camera_is_a_video_that_ends_by_itself(monkeypatch):
     assert frames[1].problem == "the camera returned no frame"
     assert [frame.pixels is not None for frame in frames[:4]] == [True, False, True, True]
     assert len(frames) == 4 + camera._MAX_FAILURES
+
     times = [frame.time for frame in frames if frame.time is not None]
     assert times == sorted(times)
     assert [f.index for f in video_frames(0, every=2, limit=2)] == [0, 2]

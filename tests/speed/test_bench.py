@@ -119,8 +119,11 @@ def test_reference_runs_its_text_tower_on_every_batch_and_trains(tmp_path, monke
     for sample in split.samples:
         files.append(tmp_path / f"{sample.name}.jpg")
         Image.fromarray(sample.source).save(files[-1])
+
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 16 * 16, 6))
     before = net[1].weight.detach().clone()
+
+    # one epoch of two batches; the ninth image is dropped
     with reference_epochs(
         net,
         6,
