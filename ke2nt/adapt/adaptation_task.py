@@ -17,8 +17,8 @@ from ke2nt.banks.text_bank import TextBank
 from ke2nt.config.adapt import AdaptConfig
 from ke2nt.data.tensors import Batch
 from ke2nt.models.base import ExpressionModel
+from ke2nt.models.batch_norms import keep_statistics
 from ke2nt.models.ke2nt import KE2NT
-from ke2nt.models.norms import keep_statistics
 from ke2nt.models.output import KE2NTOutput
 from ke2nt.runtime.distributed import gather_rows, process_rows
 from ke2nt.runtime.l2_normalize import l2_normalize

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ke2nt.adapt.domain_batch import DomainBatch
 from ke2nt.adapt.part import AdaptationPart
-from ke2nt.losses.precision import squared_distances
+from ke2nt.losses.numerics import squared_distances
 
 __all__ = ["CoralPart", "MmdPart", "coral", "mmd"]
 

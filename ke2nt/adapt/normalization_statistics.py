@@ -9,7 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.errors import ModelError
 from ke2nt.models.base import ExpressionModel
-from ke2nt.models.norms import batch_norms
+from ke2nt.models.batch_norms import batch_norms
 
 __all__ = ["normalization_parameters", "recompute_statistics"]
 

@@ -105,7 +105,7 @@ class EntryCache(ABC, Generic[Content]):
             return self.read(key)
         except CacheError as error:
             if warn:
-                message = f"warning: damaged cache entry, made anew: {error}"
+                message = f"warning: damaged cache entry ignored: {error}"
                 stderr_console().print(message, markup=False)
             return None
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ke2nt.banks.cache import EntryCache, Recipe
-from ke2nt.banks.embedded_images import (
+from ke2nt.banks.image_files import (
     EmbeddedImages,
     join_embedded,
     read_embedded,
@@ -27,6 +27,7 @@ __all__ = ["Fill", "ImageCache", "ImageRecipe"]
 
 FORMAT_VERSION = 1
 Fill = Callable[[int], Iterator[EmbeddedImages]]
+"""From the position of the first missing image to embeddings of the rest, piece by piece."""
 _NAME = "embeddings"
 
 

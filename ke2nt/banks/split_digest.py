@@ -80,6 +80,7 @@ def _file_record(path: Path, remembered: np.void, now: float) -> np.void | tuple
         return remembered
 
     digest = np.frombuffer(bytes.fromhex(digest_file(path)), np.uint8)
+    # a time of 0 marks a file that changed too recently to trust: it is read again next time
     settled = now - stat.st_mtime > _SETTLED
     return stat.st_size, stat.st_mtime_ns if settled else 0, digest
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ke2nt.config.schema import AugmentConfig
-from ke2nt.data.constants import device_constant
+from ke2nt.data.device_constants import device_constant
 
 __all__ = ["BatchAugmentation", "Draws"]
 

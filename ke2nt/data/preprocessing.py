@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ke2nt.data.constants import device_constant
+from ke2nt.data.device_constants import device_constant
 from ke2nt.data.images import INTERPOLATIONS, ImageLike, decode, iterate_images
 from ke2nt.data.sample import ImageSource
 from ke2nt.errors import CheckpointError, ConfigError, DataError

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ke2nt.banks.embed_images import embed_samples
-from ke2nt.banks.embedded_images import EmbeddedImages, join_embedded
+from ke2nt.banks.embed_samples import embed_samples
 from ke2nt.banks.image_cache import Fill, ImageCache, ImageRecipe
+from ke2nt.banks.image_files import EmbeddedImages, join_embedded
 from ke2nt.banks.split_digest import split_digest
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.data.sample import FaceSplit

@@ -17,7 +17,7 @@ from ke2nt.generation.networks.pixels import resize, to_pixels
 from ke2nt.losses.deep_supervision import DeepSupervisionLoss
 from ke2nt.losses.objective import KE2NTLoss
 from ke2nt.models.base import ExpressionModel
-from ke2nt.models.norms import keep_statistics
+from ke2nt.models.batch_norms import keep_statistics
 from ke2nt.models.output import KE2NTOutput
 from ke2nt.training.augmented_images import AugmentedImages
 

@@ -9,7 +9,7 @@ from torch.nn import functional
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.errors import ModelError
 from ke2nt.losses.contract import ObjectiveResult
-from ke2nt.losses.precision import at_least_float32
+from ke2nt.losses.numerics import at_least_float32
 from ke2nt.models.attribute_heads import AttributeOutput
 
 __all__ = ["MISSING", "AttributeLoss"]

@@ -10,7 +10,7 @@ from torch.nn.functional import threshold
 
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.errors import ModelError
-from ke2nt.losses.precision import at_least_float32
+from ke2nt.losses.numerics import at_least_float32
 from ke2nt.losses.targets import check_labels, class_distribution, without_neutral
 from ke2nt.models.output import KE2NTOutput
 from ke2nt.runtime.l2_normalize import l2_normalize_or_zero

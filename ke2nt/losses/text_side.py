@@ -12,7 +12,7 @@ from ke2nt.runtime.l2_normalize import l2_normalize_or_zero
 
 __all__ = ["class_directions", "moves_from_neutral"]
 
-_BANKS = 8
+_BANKS = 8  # a training run compares with one or two banks; a prompt search tries a few more
 
 
 @lru_cache(maxsize=_BANKS)

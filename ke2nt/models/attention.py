@@ -99,5 +99,5 @@ class AttentionBlock(nn.Module):
             maps = maps * self.channel(maps)[:, :, None, None]
         if self.spatial is None:
             return maps, None
-        places = self.spatial(maps)
-        return maps * places[:, None], places
+        spatial_weights = self.spatial(maps)
+        return maps * spatial_weights[:, None], spatial_weights

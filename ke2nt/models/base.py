@@ -189,10 +189,10 @@ class ExpressionModel(nn.Module, ABC):
         # (B, C_i) features and (B, h_i, w_i) weights of each stage
         pooled, attention = [], []
         for branch, maps in zip(self.branches, self.backbone.maps(images), strict=True):
-            features, places = branch(maps)
+            features, spatial_weights = branch(maps)
             pooled.append(features)
-            if places is not None:
-                attention.append(places)
+            if spatial_weights is not None:
+                attention.append(spatial_weights)
         return StageFeatures(tuple(pooled), tuple(attention))
 
     def _check_images(self, images: Tensor) -> None:

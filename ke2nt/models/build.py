@@ -72,7 +72,8 @@ def build_model(
     cls = head_class(description.pop("head", "text"))
 
     parameters = inspect.signature(cls.__init__).parameters.keys() - _NOT_ARCHITECTURE
-    for name in description.keys() - parameters:
+    if unknown := sorted(description.keys() - parameters):
+        name = unknown[0]
         raise ModelError(
             f"unknown option {name!r} of a {cls.head} head",
             expected=f"one of {', '.join(sorted(parameters))}",

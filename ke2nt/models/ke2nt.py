@@ -218,16 +218,16 @@ class KE2NT(ExpressionModel):
                 for project, features in zip(projections, pooled, strict=True)
             ]
             if self.fusion is None:
-                return self._match(stages[0])
+                return self._output_for(stages[0])
 
             # the mean of unit vectors ranks the classes as the mean of the cosines does
             directions = [l2_normalize(stage) for stage in stages]
-            return self._match(self.fusion(directions)).replace(
-                stages=tuple(self._match(direction) for direction in directions),
+            return self._output_for(self.fusion(directions)).replace(
+                stages=tuple(self._output_for(direction) for direction in directions),
                 attention=attention,
             )
 
-    def _match(self, expression: Tensor) -> KE2NTOutput:
+    def _output_for(self, expression: Tensor) -> KE2NTOutput:
         """Embeddings (B, D) with their logits and neutral embeddings."""
         wide = torch.promote_types(expression.dtype, torch.float32)
         # (B, K) cosine of every image with every class

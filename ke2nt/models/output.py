@@ -21,7 +21,8 @@ class KE2NTOutput:
 
     Attributes:
         logits: (B, K), float32; softmax over them gives class probabilities.
-        embeddings: (B, D) expression embeddings f_e, not normalized.
+        embeddings: (B, D) expression embeddings f_e as projected, any norm. With attention heads
+            those of a stage have unit norm, and the fused ones are their weighted sum.
         neutral_embeddings: (B, D) neutral embeddings f_n of the same faces, or None if the model
             has no transformation network (the linear head).
         stages: Output of each stage's own head, shallow to deep; empty without attention heads.
@@ -58,7 +59,7 @@ class KE2NTOutput:
             embeddings=change(self.embeddings),
             neutral_embeddings=None if neutral is None else change(neutral),
             stages=tuple(stage.map(change) for stage in self.stages),
-            attention=tuple(change(places) for places in self.attention),
+            attention=tuple(map(change, self.attention)),
         )
 
     def map_heads(self, change: Callable[[KE2NTOutput], KE2NTOutput]) -> KE2NTOutput:

@@ -127,8 +127,8 @@ class StageBranch(nn.Module):
         # LayerNorm expects the channels last
         if self.norm is not None:
             maps = self.norm(maps.movedim(1, -1)).movedim(-1, 1)
-        maps, places = self.attention(maps)
-        return maps.mean(dim=(2, 3)), places
+        maps, spatial_weights = self.attention(maps)
+        return maps.mean(dim=(2, 3)), spatial_weights
 
 
 class Fusion(nn.Module):

@@ -25,8 +25,8 @@ from ke2nt.config.load import config_to_yaml
 from ke2nt.data.sample import FaceSample
 from ke2nt.datasets.folder import ImageFolder
 from ke2nt.errors import CheckpointError, ConfigError, LabelError, TrainingError
+from ke2nt.models.batch_norms import batch_norms
 from ke2nt.models.load import load_model
-from ke2nt.models.norms import batch_norms
 from ke2nt.training.checkpoint import latest_checkpoint
 from ke2nt.training.device import Compute
 from ke2nt.training.engine import Engine

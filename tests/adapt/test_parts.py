@@ -21,8 +21,8 @@ from ke2nt.adapt.ramp import compute_ramp
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.config.adapt import AdaptSection
 from ke2nt.errors import ConfigError
+from ke2nt.losses.numerics import squared_distances
 from ke2nt.losses.objective import KE2NTLoss
-from ke2nt.losses.precision import squared_distances
 from ke2nt.models.output import KE2NTOutput
 
 K, D = 4, 6

@@ -11,7 +11,7 @@ from torchvision.transforms import functional
 from ke2nt.config.schema import AugmentConfig
 from ke2nt.data import augmentation
 from ke2nt.data.augmentation import BatchAugmentation
-from ke2nt.data.constants import device_constant
+from ke2nt.data.device_constants import device_constant
 from ke2nt.runtime.seeding import torch_generator
 
 NOTHING = {"flip": 0.0, "crop": 0.0, "erase": 0.0}

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load, save
 
-from ke2nt.banks.embedded_images import EmbeddedImages, read_embedded, write_embedded
+from ke2nt.banks.image_files import EmbeddedImages, read_embedded, write_embedded
 from ke2nt.config.load import load_config
 from ke2nt.datasets.catalog import get_reader
 from ke2nt.datasets.pack import pack_dataset

@@ -18,8 +18,8 @@ from ke2nt.generation.networks.generator import FaceGenerator
 from ke2nt.generation.saved_gan import load_critics
 from ke2nt.generation.train_generator import pretrain
 from ke2nt.generation.train_jointly import train
+from ke2nt.models.batch_norms import keep_statistics
 from ke2nt.models.load import load_model
-from ke2nt.models.norms import keep_statistics
 from ke2nt.runtime.renamed import RenamedWarning
 from ke2nt.training.checkpoint import latest_checkpoint
 from ke2nt.training.engine import Engine

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ke2nt.losses.precision import at_least_float32
+from ke2nt.losses.numerics import at_least_float32
 from ke2nt.runtime.l2_normalize import l2_normalize_or_zero
 
 __all__ = ["neutral_consistency_loss"]

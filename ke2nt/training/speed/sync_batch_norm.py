@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ke2nt.models.norms import batch_norms
+from ke2nt.models.batch_norms import batch_norms
 from ke2nt.runtime.distributed import average, sum_over_processes, world_size
 
 __all__ = ["average_statistics", "synchronize_batch_norm"]

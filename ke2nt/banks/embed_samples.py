@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 import torch
 
-from ke2nt.banks.embedded_images import EmbeddedImages
+from ke2nt.banks.image_files import EmbeddedImages
 from ke2nt.data.sample import FaceSample
 from ke2nt.errors import ImageReadError, ModelError
 from ke2nt.runtime.l2_normalize import l2_normalize_checked
