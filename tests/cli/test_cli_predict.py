@@ -200,7 +200,7 @@ def test_detector_by_dotted_path(ke2nt, album, tmp_path, monkeypatch):
         (["x.png", "--classes", "bored"], "two or more words"),
         (["x.png", "--classes", "bored,asleep"], "which text encoder"),
         (["x.png", "--classes", "facs"], "which text encoder"),
-        (["x.png", "--out", "file/rows.csv"], "which is none"),
+        (["x.png", "--out", "file/rows.csv"], "which is not a folder"),
         (["x.csv", "--out", "./x.csv"], "would replace an input file"),
     ],
 )
