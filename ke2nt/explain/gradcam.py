@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from ke2nt.errors import ModelError
-from ke2nt.explain.heat import prepare_faces
 from ke2nt.explain.target import Target
 from ke2nt.models.base import ExpressionModel
 from ke2nt.runtime.optional import import_optional
@@ -50,7 +49,11 @@ def compute_gradcam_map(model: ExpressionModel, crop: np.ndarray, target: Target
         ModelError: The backbone does not list its stages.
     """
     grad_cam = import_optional("pytorch_grad_cam", extra="explain", purpose="Grad-CAM")
-    images = prepare_faces(model, crop[None])
+    device = next(model.parameters()).device
+
+    # one image; its memory layout is part of the numbers, because convolutions depend on it
+    pixels = torch.tensor(crop).permute(2, 0, 1)[None].to(device)
+    images = model.preprocessing(pixels)
     layer = _pick_layer(model, images)
 
     # without this, a model with frozen weights has no gradient at the layer

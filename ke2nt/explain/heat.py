@@ -11,21 +11,16 @@ from ke2nt.explain.target import Target
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.output import KE2NTOutput
 
-__all__ = ["forward_faces", "rescale_map", "score_faces", "prepare_faces", "upsample_map"]
+__all__ = ["forward_faces", "rescale_map", "score_faces", "upsample_map"]
 
 _BATCH_SIZE = 64
 
 
-def prepare_faces(model: ExpressionModel, faces: np.ndarray) -> Tensor:
-    """Convert uint8 (B, S, S, 3) faces to the input of a model, (B, 3, S, S) on its device."""
-    device = next(model.parameters()).device
-    pixels = torch.tensor(faces).permute(0, 3, 1, 2).to(device)
-    return model.preprocessing(pixels)
-
-
 def forward_faces(model: ExpressionModel, faces: np.ndarray) -> KE2NTOutput:
     """Run a model on uint8 (B, S, S, 3) faces, with gradients if they are enabled."""
-    return model(prepare_faces(model, faces))
+    device = next(model.parameters()).device
+    pixels = torch.tensor(faces).permute(0, 3, 1, 2).to(device)
+    return model(model.preprocessing(pixels))
 
 
 @torch.no_grad()
