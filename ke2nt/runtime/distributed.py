@@ -70,6 +70,8 @@ def join_group(device: torch.device | str | None = None) -> None:
     """
     if _has_joined() or int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return
+
+    # NCCL connects GPUs, gloo CPUs
     on_gpu = torch.cuda.is_available() and str(device) != "cpu"
     if on_gpu:
         _select_local_gpu()
@@ -109,6 +111,8 @@ def any_process(flag: bool, device: torch.device) -> bool:
     """Whether the flag is set in any process; on an accelerator this waits for its queue."""
     if world_size() == 1:
         return flag
+
+    # the sum is positive if any flag is set
     total = torch.tensor(float(flag), device=device)
     dist.all_reduce(total)
     return bool(total > 0)
@@ -130,6 +134,7 @@ def average(values: Sequence[Tensor]) -> None:
     flat = torch.cat([value.flatten() for value in values])
     dist.all_reduce(flat)
     flat /= world_size()
+
     for value, mean in zip(values, flat.split([v.numel() for v in values]), strict=True):
         value.copy_(mean.view_as(value))
 
@@ -142,6 +147,8 @@ def together() -> Iterator[None]:
         yield
     except Ke2ntError as caught:
         error = caught
+
+    # the first process's error, if several failed
     for each in gather_objects(error):
         if each is not None:
             raise each
@@ -177,11 +184,13 @@ class _GatherRows(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:
         ctx.rows = len(value)
+        # (B, ...) of each process
         parts = [torch.empty_like(value) for _ in range(world_size())]
         dist.all_gather(parts, value.contiguous())
         return torch.cat(parts)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        # the average over processes divides by their number again
         start = rank() * ctx.rows
         return grads[0][start : start + ctx.rows] * world_size()

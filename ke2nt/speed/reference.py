@@ -70,6 +70,8 @@ def reference_epochs(
         model.parameters(), lr=0.002, momentum=0.9, weight_decay=5e-4, foreach=False
     )
     loss = KE2NTLoss()
+
+    # shuffled batches from worker processes
     loader = DataLoader(
         _Files(files, labels, settings.size),
         settings.batch_size,
@@ -82,6 +84,7 @@ def reference_epochs(
     def epoch() -> int:
         num_images = 0
         for images, target in loader:
+            # wasteful on purpose: the prompts never change
             bank = _embed_prompts(tower, prompts)
             output = model(images.to(settings.device), bank)
             total, _ = loss(output, target.to(settings.device), bank)

@@ -118,6 +118,7 @@ def _bare(settings: _Settings) -> Contestant:
 
     @contextmanager
     def open_bare() -> Iterator[Callable[[], int]]:
+        # the same options as in the loop
         net = settings.backbone().to(compute.device).to(memory_format=torch.channels_last).train()
         if not config.compile:
             multiply_on_small_maps(net)
@@ -127,6 +128,7 @@ def _bare(settings: _Settings) -> Contestant:
         images = torch.randn(shape, device=compute.device)
         images = images.contiguous(memory_format=torch.channels_last)
 
+        # any loss will do
         def compute_gradients(images: torch.Tensor) -> list[torch.Tensor]:
             with compute.autocast():
                 features = forward(images)
@@ -154,6 +156,7 @@ def _loop(settings: _Settings) -> Contestant:
 
     @contextmanager
     def open_loop() -> Iterator[Callable[[], int]]:
+        # images in RAM, as for datasets of usual size
         tensors = FaceTensors(settings.split, size, memory="ram")
         data = TrainingData(tensors, tensors, torch.from_numpy(settings.split.labels()))
         preprocessing = Preprocessing(image_size=size, gray=settings.config.model.gray)
@@ -185,6 +188,8 @@ def _reference_style(settings: _Settings) -> Contestant:
             workers=settings.config.data.workers,
             device=settings.compute.device,
         )
+
+        # files are part of what such code pays for
         with tempfile.TemporaryDirectory() as folder:
             files = _write_files(split, Path(folder))
             labels = [sample.label for sample in split.samples]

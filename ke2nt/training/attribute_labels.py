@@ -31,6 +31,7 @@ def find_attribute_values(
     """
     values = {}
     for name in attributes:
+        # too many values are free text or a number, not classes
         occurring = {sample.attributes.get(name) for sample in split.samples}
         known = sorted(value for value in occurring if value is not None and value not in missing)
         if not 2 <= len(known) <= MOST_VALUES:
@@ -42,6 +43,8 @@ def find_attribute_values(
                 found=f"{len(known)} values",
                 where=f"{split.dataset} {split.split}",
             )
+
+        # sorted, so that another order of the samples gives the same labels
         values[name] = tuple(known)
     return values
 
@@ -49,6 +52,8 @@ def find_attribute_values(
 def encode_attributes(split: FaceSplit, values: Mapping[str, Sequence[str]]) -> Tensor:
     """Return (N, A) int64 indices into each attribute's values; `MISSING` for any other value."""
     index = {name: {value: i for i, value in enumerate(known)} for name, known in values.items()}
+
+    # one row per face, one column per attribute
     rows = [
         [index[name].get(sample.attributes.get(name, ""), MISSING) for name in values]
         for sample in split.samples

@@ -100,6 +100,7 @@ def _train(
     engine = Engine(task, stage, run, data, Display(quiet=quiet))
     progress = engine.fit(engine.start(latest_checkpoint(run.checkpoints)))
 
+    # all processes evaluate, the main one writes
     accuracy = _accuracy(task.state.model.eval(), task.heads.eval(), data.val, values)
     if is_main():
         _write(run, task, values, accuracy, data, progress)
@@ -112,8 +113,11 @@ def _build_task(
     preprocessing: Preprocessing,
     values: Mapping[str, tuple[str, ...]],
 ) -> AttributeTask:
+    # the model's own head is there, but gets no gradient
     model = build_untrained_model(stage, data.classes, preprocessing)
     state = build_state(stage, model, compute)
+
+    # the heads learn at the rate of the model's head
     sizes = {name: len(known) for name, known in values.items()}
     heads = AttributeHeads(model.stage_widths, sizes).to(compute.device)
     for group in parameter_groups(dict(heads.named_parameters()), stage.optim):
@@ -193,6 +197,8 @@ def _accuracy(
     for batch in images.batches(256):
         inputs = model.preprocessing.normalize(batch.pixels.to(device))
         stages = heads(model.stage_features(inputs).pooled)
+
+        # (B, V) logits of each attribute, averaged over the stages
         for i, name in enumerate(values):
             mean_logits = torch.stack([output.logits[name] for output in stages]).mean(dim=0)
             predicted = mean_logits.argmax(dim=1).cpu()

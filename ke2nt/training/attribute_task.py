@@ -77,12 +77,14 @@ class AttributeTask(Task):
         with self.compute.autocast():
             stages = self.heads(self.state.model.stage_features(images).pooled)
 
+        # each stage predicts the attributes of the global batch
         criterion, losses, parts = AttributeLoss(), [], []
         for output in stages:
             loss, stage_parts = criterion(output.map(gather_rows), labels)
             losses.append(loss)
             parts.append(stage_parts)
 
+        # the log shows each attribute, averaged over the stages
         means = {name: torch.stack([p[name] for p in parts]).mean() for name in parts[0]}
         return StepResult.with_total(torch.stack(losses).mean(), means)
 

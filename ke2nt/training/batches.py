@@ -28,6 +28,7 @@ class EpochBatches:
 
     Attributes:
         batch_size: The same, or fewer where the split is smaller.
+        share: Images of a step in each process.
         steps_per_epoch: Steps in an epoch. Images that do not fill a batch are left out.
 
     Raises:
@@ -37,22 +38,25 @@ class EpochBatches:
     def __init__(self, data: TrainingData, config: TrainConfig, batch_size: int) -> None:
         images = len(data.real) + data.extra_per_epoch
         self.batch_size = global_batch_size(batch_size, images)
+        self.share = self.batch_size // world_size()
         self.steps_per_epoch = images // self.batch_size
         self._data = data
         self._classes = torch.from_numpy(data.train.split.labels())
         self._seed, self._sampling = config.seed, config.data.sampling
 
     def order(self, epoch: int) -> Tensor:
-        """Positions (steps, share) in the split of this process's images."""
+        """Return the positions (steps, share) in the split of this process's images."""
         data, generator = self._data, torch_generator(self._seed, "order", epoch)
         order = epoch_order(data.real, self._classes, self._sampling, generator)
         order = mix_in_extra(order, data.pool, data.extra_per_epoch, generator)
 
+        # (steps, batch) for all processes, then every W-th image of each batch
         batches = order[: self.steps_per_epoch * self.batch_size].view(-1, self.batch_size)
         return batches[:, process_rows()]
 
     def read(self, order: Tensor) -> Iterator[Batch]:
         """Read the images of some steps, given rows of `order`."""
+        # a batch without any readable image still counts as a step
         return self._data.train.batches(order.shape[1], order=order.flatten(), keep_empty=True)
 
 
@@ -91,6 +95,7 @@ def epoch_order(
     if sampling == "natural":
         return positions[torch.randperm(len(positions), generator=generator)]
 
+    # (N,) weight of each image, in float64
     labels = classes[positions]
     counts = labels.bincount().double().clamp(min=1.0)
     weights = counts.pow(-0.5 if sampling == "sqrt" else -1.0)[labels]

@@ -135,11 +135,14 @@ def _named_tensors(state: TrainingState[Any]) -> dict[str, Tensor]:
         for name, value in module.state_dict().items()
     }
 
+    # by name instead of by position, so that a file says what it holds
     names = _parameter_names(state)
     for index, values in state.optimizer.state_dict()["state"].items():
         for key, value in values.items():
             if value is not None:
                 tensors[f"optim.{names[index]}.{key}"] = torch.as_tensor(value)
+
+    # copies, because safetensors refuses tensors that share memory
     return {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
 
 
@@ -189,6 +192,7 @@ def _load_optimizer(state: TrainingState[Any], tensors: dict[str, Tensor]) -> No
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     positions = {name: index for index, name in enumerate(_parameter_names(state))}
 
+    # index of the parameter → its state
     loaded: dict[int, dict[str, Tensor]] = {}
     for full_name, value in tensors.items():
         name, key = full_name.rsplit(".", 1)

@@ -47,6 +47,8 @@ class Display:
         if self._bar is None:
             yield
             return
+
+        # the bar covers the whole run, so that its estimate does, too
         total = epochs * steps_per_epoch
         self._task = self._bar.add_task("", total=total, epoch=f"0/{epochs}", note="")
         with self._bar:
@@ -78,6 +80,8 @@ class Display:
         if self._quiet:
             return
         line = _format_record(record, self._epochs)
+
+        # through rich, which keeps the bar below; brackets are not markup
         if self._bar:
             self._console.print(line, markup=False)
         else:

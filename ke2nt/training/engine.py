@@ -20,14 +20,10 @@ from ke2nt.runtime.distributed import any_process, is_main, world_size
 from ke2nt.training.batches import EpochBatches
 from ke2nt.training.checkpoint import load_checkpoint, save_checkpoint
 from ke2nt.training.display import Display
+from ke2nt.training.explain_errors import explain_out_of_memory, explain_single_image
 from ke2nt.training.gradients import gradient_function
-from ke2nt.training.guards import (
-    PendingLosses,
-    explain_out_of_memory,
-    explain_single_image,
-    save_failed_batch,
-)
 from ke2nt.training.interrupts import StopRequest, TrainingStopped
+from ke2nt.training.loss_guard import LossGuard
 from ke2nt.training.loss_sums import LossSums
 from ke2nt.training.progress import Progress
 from ke2nt.training.run_directory import RunDirectory
@@ -37,8 +33,7 @@ from ke2nt.training.training_data import TrainingData
 
 __all__ = ["Engine"]
 
-_CHECK_EVERY = 50  # steps between two looks at losses on a GPU
-_MOST_SKIPPED = 20  # steps in a row
+_CHECK_EVERY = 50  # steps between two checks that wait for a GPU
 
 
 class Engine:
@@ -74,22 +69,9 @@ class Engine:
         self.batches = EpochBatches(data, config, task.optim.batch_size)
         self.steps_per_epoch = self.batches.steps_per_epoch
         self._compute_gradients = gradient_function(task, config)
+        self._guard = LossGuard(task, run, data, self.batches)
         self._stop = StopRequest()
         self._saved_at = time.monotonic()
-
-    def fit(self, progress: Progress) -> Progress:
-        """Train from `progress` to the last epoch.
-
-        Raises:
-            TrainingStopped: Ctrl-C or SIGTERM; the state is saved and `--resume` continues from it.
-            TrainingError: A loss is NaN or infinite, or memory does not suffice.
-        """
-        self._saved_at = time.monotonic()
-        shown = self.display.show(self.task.optim.epochs, self.steps_per_epoch)
-        with self._stop.listen(), shown, self._explain_memory():
-            while progress.epoch < self.task.optim.epochs:
-                progress = self._run_epoch(progress)
-        return progress
 
     def start(self, checkpoint: Path | None) -> Progress:
         """Return the progress to start from: a checkpoint's, or that of a new run."""
@@ -112,7 +94,19 @@ class Engine:
             )
         return progress
 
-    # An epoch
+    def fit(self, progress: Progress) -> Progress:
+        """Train from `progress` to the last epoch.
+
+        Raises:
+            TrainingStopped: Ctrl-C or SIGTERM; the state is saved and `--resume` continues from it.
+            TrainingError: A loss is NaN or infinite, or memory does not suffice.
+        """
+        self._saved_at = time.monotonic()
+        shown = self.display.show(self.task.optim.epochs, self.steps_per_epoch)
+        with self._stop.listen(), shown, self._explain_memory():
+            while progress.epoch < self.task.optim.epochs:
+                progress = self._run_epoch(progress)
+        return progress
 
     def _run_epoch(self, progress: Progress) -> Progress:
         """Train, evaluate, log and save; return the progress to continue from."""
@@ -126,7 +120,7 @@ class Engine:
         self.display.epoch(record)
         progress = self.task.after_epoch(progress, self.restore)
 
-        # A kept model must never come from an epoch that no checkpoint holds.
+        # a kept model must never come from an epoch that no checkpoint holds
         stopping = any_process(self._stop.received, self.device)
         last = progress.epoch >= self.task.optim.epochs
         overdue = time.monotonic() - self._saved_at >= self.config.checkpoint_every
@@ -142,27 +136,26 @@ class Engine:
         """Train from `progress.step` to the end of the epoch."""
         self.task.state.train()
         order = self.batches.order(progress.epoch)
-        sums, pending = LossSums(progress, self.device), PendingLosses()
-        stopping = False
+        sums, stopping = LossSums(progress, self.device), False
 
         # an interrupted epoch continues with the images that it has not used yet
         for batch in self.batches.read(order[progress.step :]):
+            position = self._position(progress.epoch, progress.step)
             sums.add(self.train_step(batch, progress))
             progress.step += 1
-            done = progress.epoch * self.steps_per_epoch + progress.step
             means = sums.means() if self.display.wants_losses else None
-            self.display.step(done, progress.epoch, means)
+            self.display.step(position.done + 1, progress.epoch, means)
 
-            # before anything is saved, pending losses must be checked
+            # nothing is saved before the losses of all steps so far are known to be finite
             stopping = self._must_stop(progress.step)
-            if self._check_deferred:
-                pending.add(progress.step - 1, sums.values)
-                due = progress.step % _CHECK_EVERY == 0 or progress.step == self.steps_per_epoch
-                if due or stopping:
-                    self._check_pending(pending, order, progress.epoch)
+            self._guard.watch(position, sums.values)
+            last = progress.step == self.steps_per_epoch
+            if stopping or last or progress.step % _CHECK_EVERY == 0:
+                self._guard.check_watched(order)
             if stopping:
                 break
 
+        # every process evaluates and saves the same model
         sums.store()
         state = self.task.state
         if not self.config.optim.sync_batch_norm:
@@ -170,6 +163,42 @@ class Engine:
         if stopping:
             self._save(progress)
             raise TrainingStopped
+
+    def train_step(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:
+        """Take one step; return its detached loss parts, or nothing if it was left out."""
+        if not self._has_images(batch):
+            progress.skipped += 1
+            return {}
+        task, position = self.task, self._position(progress.epoch, progress.step)
+        buffers = task.state.buffers() if task.optim.not_finite == "skip" else []
+        before = [buffer.clone() for buffer in buffers]
+
+        parts: dict[str, Tensor] = {}
+        with explain_single_image(task.section, self.batches.share):
+            task.set_learning_rates(position)
+            inputs, turns = task.prepare(batch, position), task.turns(position)
+            for turn in turns:
+                loss, turn_parts = self._compute_gradients(inputs, turn)
+                if not self._guard.accepts(loss, batch, position, progress):
+                    # a skipped step changes no running statistics
+                    for buffer, value in zip(buffers, before, strict=True):
+                        buffer.copy_(value)
+                    return {}
+                self._update(turn, position)
+                parts |= turn_parts
+
+        # with several turns, the last one may fail each time although the first ones succeed
+        if task.all_turns[-1] in turns:
+            progress.skipped_in_a_row = 0
+        return parts
+
+    def _update(self, turn: str, position: Position) -> None:
+        """Clip the gradients and step the optimizer."""
+        state = self.task.state
+        if self.task.clip is not None:
+            torch.nn.utils.clip_grad_norm_(state.model.parameters(), self.task.clip)
+        state.optimizer.step()
+        self.task.after_step(position, turn)
 
     def _evaluate(self, progress: Progress) -> dict[str, Any]:
         """Return the log record of the epoch, and save its model if it is kept."""
@@ -191,56 +220,19 @@ class Engine:
                 self.task.save_model(epoch, report.score)
         return record | report.record
 
-    # A step
-
-    def train_step(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:
-        """Take one step; return its detached loss parts, or nothing if it was left out."""
-        if not self._check_batch(batch):
-            progress.skipped += 1
-            return {}
-        task, position = self.task, self._position(progress.epoch, progress.step)
-        buffers = task.state.buffers() if task.optim.not_finite == "skip" else []
-        before = [buffer.clone() for buffer in buffers]
-
-        parts: dict[str, Tensor] = {}
-        with explain_single_image(task.section, self.batches.batch_size // world_size()):
-            task.set_learning_rates(position)
-            inputs, turns = task.prepare(batch, position), task.turns(position)
-            for turn in turns:
-                loss, more = self._compute_gradients(inputs, turn)
-                if not self._is_finite(loss, progress, batch):
-                    # A step that is left out changes no running statistics.
-                    for buffer, value in zip(buffers, before, strict=True):
-                        buffer.copy_(value)
-                    return {}
-                self._update(turn, position)
-                parts |= more
-
-        if task.all_turns[-1] in turns:
-            progress.skipped_in_a_row = 0
-        return parts
-
-    def _update(self, turn: str, position: Position) -> None:
-        """Clip the gradients and step the optimizer."""
-        state = self.task.state
-        if self.task.clip is not None:
-            torch.nn.utils.clip_grad_norm_(state.model.parameters(), self.task.clip)
-        state.optimizer.step()
-        self.task.after_step(position, turn)
-
     def _position(self, epoch: int, step: int) -> Position:
         return Position(epoch, step, self.steps_per_epoch, self.task.optim.epochs)
 
-    def _check_batch(self, batch: Batch) -> bool:
-        """Return whether enough images of a batch could be read.
+    def _has_images(self, batch: Batch) -> bool:
+        """Whether enough images of a batch could be read for a step.
 
         Raises:
             TrainingError: Several processes share batches, and an image became unreadable.
         """
         if world_size() == 1:
-            # One image alone has no batch statistics.
+            # one image alone has no batch statistics
             return len(batch.indices) > 1 or self.batches.batch_size == 1
-        if len(batch.indices) != self.batches.batch_size // world_size():
+        if len(batch.indices) != self.batches.share:
             raise TrainingError(
                 "images became unreadable while several processes share them",
                 found="; ".join(f"{n}: {why}" for n, why in self.data.train.failed.items()),
@@ -248,65 +240,22 @@ class Engine:
             )
         return True
 
-    # Losses that are not finite
-
-    @property
-    def _check_deferred(self) -> bool:
-        """Whether losses are checked every so many steps, because a check waits for the device."""
-        return self.task.optim.not_finite == "stop" and self.device.type != "cpu"
-
-    def _is_finite(self, loss: Tensor, progress: Progress, batch: Batch) -> bool:
-        """Return False if the step is to be left out; always True where checks are deferred.
-
-        Raises:
-            TrainingError: The loss is NaN or infinite, and the run is to stop.
-        """
-        if self._check_deferred or torch.isfinite(loss):
-            return True
-        progress.skipped += 1
-        progress.skipped_in_a_row += 1
-        if self.task.optim.not_finite == "skip" and progress.skipped_in_a_row < _MOST_SKIPPED:
-            return False
-        raise self._not_finite(batch, progress.epoch, progress.step, float(loss))
-
-    def _check_pending(self, pending: PendingLosses, order: Tensor, epoch: int) -> None:
-        """Raise TrainingError if a loss of these steps was not finite, with that step's batch."""
-        bad = pending.first_not_finite()
-        if bad is not None:
-            step, loss = bad
-            (batch,) = self.batches.read(order[step : step + 1])
-            raise self._not_finite(batch, epoch, step, loss)
-
-    def _not_finite(self, batch: Batch, epoch: int, step: int, loss: float) -> TrainingError:
-        """Save the batch of a failed step, and return the error to raise."""
-        samples = self.data.train.split.samples
-        facts = {
-            "epoch": epoch + 1,
-            "step": step + 1,
-            "loss": str(loss),
-            "classes": list(self.data.classes),
-            "names": [samples[int(i)].name for i in batch.indices],
-        }
-        labels = self.data.targets[batch.indices.cpu()]
-        pixels = self.task.pixels_seen(batch, self._position(epoch, step))
-        return save_failed_batch(self.run, facts, pixels, labels, section=self.task.section)
-
-    # Saving and stopping
-
-    def _save(self, progress: Progress) -> None:
-        if is_main():
-            keep = self.config.keep_checkpoints
-            save_checkpoint(self.run.checkpoints, self.task.state, progress, keep=keep)
-            self.run.write_log(progress.records)
-        self._saved_at = time.monotonic()
-
     def _must_stop(self, step: int) -> bool:
         """Whether any process was asked to stop; all of them then stop after the same step."""
         if world_size() > 1 and self.device.type == "cuda" and step % _CHECK_EVERY:
             return False  # asking the others waits for the GPU
         return any_process(self._stop.received, self.device)
 
+    def _save(self, progress: Progress) -> None:
+        """Write a checkpoint and the log."""
+        if is_main():
+            keep = self.config.keep_checkpoints
+            save_checkpoint(self.run.checkpoints, self.task.state, progress, keep=keep)
+            self.run.write_log(progress.records)
+        self._saved_at = time.monotonic()
+
     def _explain_memory(self) -> AbstractContextManager[None]:
+        """Out-of-memory errors name the settings that decide how much is needed."""
         sizes = {
             f"{self.task.section}.batch_size": self.task.optim.batch_size,
             "model.image_size": self.config.model.image_size,

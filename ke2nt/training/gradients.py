@@ -31,9 +31,10 @@ def gradient_function(task: Task, config: TrainConfig) -> Forward:
         loss.backward()
         return StepResult(loss.detach(), parts)
 
-    # recorded kernels cannot wait for other processes
     if not config.cuda_graphs:
         return compute_gradients
+
+    # recorded kernels cannot wait for other processes
     if not task.supports_cuda_graph or world_size() > 1:
         raise TrainingError(
             "the steps of this run cannot be recorded as a CUDA graph",

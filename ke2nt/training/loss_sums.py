@@ -36,6 +36,7 @@ class LossSums:
 
     def add(self, parts: Mapping[str, Tensor]) -> None:
         """Add the parts of one step."""
+        # not every step has every part: a generator may step less often than its critics
         counts = self._progress.counts
         for name, value in parts.items():
             total = self._sums.get(name)

@@ -32,6 +32,8 @@ def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Optimi
     """
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
     groups = parameter_groups(named, config, _layer_scales(model, config))
+
+    # fused kernels exist for CPUs and CUDA
     fused = {p.device.type for p in named.values()} <= {"cpu", "cuda"}
     if config.name == "adamw":
         return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=fused)
@@ -52,11 +54,13 @@ def parameter_groups(
         config: Says which parameters decay.
         scales: Name → `lr_scale`, where it is not 1.
     """
+    # (learning-rate scale, weight decay) → parameters
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in named.items():
         scale = (scales or {}).get(name, 1.0)
         decay = config.weight_decay if config.decay_all or parameter.ndim > 1 else 0.0
         groups.setdefault((scale, decay), []).append(parameter)
+
     return [
         {"params": params, "weight_decay": decay, "lr_scale": scale}
         for (scale, decay), params in groups.items()
@@ -77,6 +81,7 @@ def learning_rate(step: int, steps_per_epoch: int, config: OptimConfig) -> float
         share = step / warmup_steps if config.warmup == "linear" else 0.0
         return config.warmup_lr + share * (config.lr - config.warmup_lr)
 
+    # share of the cosine that is done
     done = (step - warmup_steps) / max(1.0, total - warmup_steps)
     return config.min_lr + 0.5 * (config.lr - config.min_lr) * (1.0 + math.cos(math.pi * done))
 

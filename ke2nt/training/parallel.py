@@ -37,8 +37,9 @@ class _StepModule(nn.Module):
 def distribute_step(task: Task) -> Forward:
     """Return the task's step; with several processes its backward pass averages the gradients.
 
-    The task's own modules stay as they are: what is saved and evaluated knows nothing of the
-    wrapper.
+    The task's modules stay the same: checkpoints and evaluation know nothing of the wrapper. This
+    is also the place for torch's FSDP2 (`fully_shard`), which ke2nt does not offer: the optimizer
+    would have to be built after sharding, and checkpoints would have to gather the shards.
     """
     if world_size() == 1:
         return task.step

@@ -63,10 +63,12 @@ class Progress:
         for name in _COUNTERS:
             if not _is_count(getattr(progress, name)):
                 raise ValueError(f"{name} must be a non-negative integer")
+        # None before the first evaluation
         for best in (progress.best, progress.best_epoch):
             if best is not None and not _is_number(best):
                 raise ValueError("the best epoch must be a number")
 
+        # the engine trusts these
         _check_records(progress.records)
         _check_sums(progress.sums, progress.counts)
         progress.sums = {str(name): float(total) for name, total in progress.sums.items()}

@@ -95,6 +95,7 @@ class RecognitionTask(Task):
     def prepare(self, batch: Batch, position: Position) -> RecognitionInputs:
         """Draw the changes of the images, how they are mixed, and the seed of dropout."""
         seed, place = self.config.seed, (position.epoch, position.step)
+        # dropout differs between the processes
         seed_step(derive_seed(seed, "step", *place, rank()), self.compute.device)
 
         # All processes mix in the same way, each within its share.
@@ -108,6 +109,8 @@ class RecognitionTask(Task):
     def step(self, inputs: RecognitionInputs, turn: str = "train") -> StepResult:
         """Compute the objective on the global batch."""
         images, labels = self.mixed_images(inputs)
+
+        # outputs and labels of all processes: the loss is that of the global batch
         output = self.forward(images, inputs.scale)
         loss, parts = self.loss(output, gather_rows(labels), self.model.bank)
         return StepResult.with_total(loss, parts)
@@ -118,8 +121,11 @@ class RecognitionTask(Task):
         Returns:
             (B, 3, S, S), this process's share, and (B,) class indices or (B, K) class shares.
         """
+        # (B, 3, S, S) and (B,) or (B, K)
         images = self.images.model_input(inputs.images)
         labels = self.targets[self.compute.to_device(inputs.images.indices)]
+
+        # within this process's share
         if inputs.mixing is not None:
             mixing = Mixing(*map(self.compute.to_device, inputs.mixing))
             images, labels = mix(images, labels, len(self.data.classes), mixing)
@@ -134,6 +140,8 @@ class RecognitionTask(Task):
         """
         with self.compute.autocast():
             output = self.model(images)
+
+        # every head has its logits, the fused one too
         if scale is not None:
             output = output.map_heads(lambda head: head.replace(logits=head.logits * scale))
         return output.map(gather_rows)

@@ -127,6 +127,7 @@ class RunDirectory:
             TrainingError: The folder holds another run, or cannot be written.
             CheckpointError: Images, labels or configuration differ from those at the start.
         """
+        # a run that failed before its data were read has only its configuration
         started = resume and (self.path / "split.json").exists()
         with together():
             if is_main() and not resume:

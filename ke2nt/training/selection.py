@@ -63,6 +63,7 @@ class EpochSelection:
                 hint="Start a new run with a lower optim.lr, or with optim.clip=1.",
             ) from error
 
+        # of equal scores, the first epoch is kept
         better = progress.best is None or score > progress.best
         kept = better if self.config.rule == "best" else last
         return EpochReport({**record, "kept": kept}, kept, score)

@@ -66,6 +66,7 @@ def prepare_engine(
         Ke2ntError: The configuration names a model or text bank that is not available, or a batch
             that the processes cannot share.
     """
+    # building the model draws its weights from the global random state
     model = build_untrained_model(config, data.classes, preprocessing, image_side)
     task = RecognitionTask(
         config=config,
@@ -91,7 +92,10 @@ def build_state(
         ModelError: Learning rates differ by layer, and the layers are not known.
         TrainingError: The model cannot be compiled.
     """
+    # convolutions are faster in channels-last memory
     model.to(compute.device).to(memory_format=torch.channels_last)
+
+    # the average is a copy, made before options change the model in place
     ema = ModelEma(model, config.optim.ema) if config.optim.ema is not None else None
     apply_model_options(model, ema, config)
     return TrainingState(model, build_optimizer(model, config.optim), ema)
@@ -101,6 +105,7 @@ def augmented_images(
     config: TrainConfig, model: ExpressionModel, compute: Compute
 ) -> AugmentedImages:
     """Build the random changes of a model's training images."""
+    # erased regions take the mean color
     red, green, blue = (value * 255 for value in model.preprocessing.mean)
     augment = BatchAugmentation(config.augment, (red, green, blue))
     return AugmentedImages(augment, model.preprocessing, compute, config.seed)
@@ -124,6 +129,8 @@ def build_untrained_model(
         Ke2ntError: The configuration names a model or text bank that is not available.
     """
     model = _build_model(config, classes, preprocessing)
+
+    # whichever statistics the weights come with, the configuration decides on color
     model.preprocessing = replace(model.preprocessing, gray=config.model.gray)
     if image_side is not None and config.pretrain is not None:
         model.load_state_dict({**model.state_dict(), **image_side})
@@ -146,6 +153,7 @@ def _build_model(
     if options.attention is not None:
         architecture["attention"] = options.attention.architecture()
 
+    # a text head takes its classes from the bank
     labels: dict[str, Any] = {"classes": classes}
     if options.head == "text":
         labels = {"bank": build_arranged_bank(config.text, classes)}

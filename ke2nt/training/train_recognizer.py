@@ -21,6 +21,7 @@ from ke2nt.runtime.provenance import provenance
 from ke2nt.runtime.seeding import seed_everything, set_deterministic
 from ke2nt.training.attribute_stage import pretrain
 from ke2nt.training.device import choose_compute
+from ke2nt.training.engine import Engine
 from ke2nt.training.progress import Progress
 from ke2nt.training.run_directory import RunDirectory
 from ke2nt.training.setup import prepare_engine
@@ -52,7 +53,7 @@ def train(
     resume: bool = False,
     quiet: bool = False,
     command: str | None = None,
-    prepare: Callable[..., Any] = prepare_engine,
+    prepare: Callable[..., Engine] = prepare_engine,
 ) -> TrainResult:
     """Train as a configuration says; everything is written to the folder `config.out`.
 
@@ -90,7 +91,7 @@ def _train(
     resume: bool,
     quiet: bool,
     command: str | None,
-    prepare: Callable[..., Any],
+    prepare: Callable[..., Engine],
 ) -> TrainResult:
     """Load the data, run one or two stages, and evaluate."""
     seed_everything(config.seed)
@@ -111,6 +112,7 @@ def _train(
     if config.pretrain is not None:
         image_side, first_stage = pretrain(config, run, data, compute, preprocessing, quiet=quiet)
 
+    # a checkpoint replaces all that was initialized
     options = {"image_side": image_side, "provenance": facts, "quiet": quiet}
     engine = prepare(config, run, data, compute, preprocessing, **options)
     progress = engine.start(run.newest_checkpoint(resume=resume))
@@ -180,6 +182,7 @@ def _finish(
     if not is_main():
         return result
 
+    # metrics first: "finished" in run.json promises them
     selection = summary["selection"]
     run.write("metrics.json", {**evaluation.to_dict(), "selection": selection})
     finished = {

@@ -71,6 +71,7 @@ class TrainingData:
 
     def names(self) -> dict[str, Any]:
         """Return sample names of both splits and digests of their labels, for `split.json`."""
+        # a digest shows a change of labels without storing them all
         labels = {"train": self.targets.numpy(), "val": self.val.split.labels()}
         return {
             part: {
@@ -113,6 +114,7 @@ def load_training_data(
     if world_size() > 1:
         train.read_all(quiet=quiet)
 
+    # (N,) class indices, or (N, K) vote shares
     soft = config.data.soft_labels
     targets = train_split.distributions() if soft else train_split.labels()
     return TrainingData(

@@ -47,6 +47,8 @@ ROOMS_IN_PARAGRAPHS = {
     "quickstart.py",
     "resources.py",
     "runtime",
+    "speed",
+    "training",
     "vlm",
 }
 

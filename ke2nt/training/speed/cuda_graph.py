@@ -54,6 +54,7 @@ def record_step(
     graph = StepGraph(work, device)
 
     def replay(inputs: Any, turn: str) -> StepResult:
+        # a graph knows flat tensors only
         leaves, nesting = tree_flatten(inputs)
         structure[:] = leaves, nesting, turn
         loss, *values = graph(*(leaf for leaf in leaves if isinstance(leaf, Tensor)))
@@ -101,12 +102,14 @@ class StepGraph:
         self._calls += 1
         if self._calls < CALLS_BEFORE_REPLAY:
             return self._run_aside(inputs)
+        # kernels of other shapes cannot be replayed
         if self._graph is None:
             self._graph = self._record(inputs)
         if [x.shape for x in inputs] != [x.shape for x in self._inputs]:
             self._graph = None  # its gradients are no longer those of the parameters
             return self._run_aside(inputs)
 
+        # the recorded kernels read the first inputs' memory
         for recorded, value in zip(self._inputs, inputs, strict=True):
             if value.device.type != "cpu":
                 recorded.copy_(value)
@@ -124,6 +127,7 @@ class StepGraph:
         return outputs
 
     def _record(self, inputs: Sequence[Tensor]) -> torch.cuda.CUDAGraph:
+        # memory that stays, filled anew before each replay
         on_host = [x for x in inputs if x.device.type == "cpu"]
         self._copy_from_host = SingleCopy(on_host, self._device) if on_host else None
         copies = iter(self._copy_from_host(on_host) if self._copy_from_host else ())

@@ -14,7 +14,7 @@ from ke2nt.errors import TrainingError
 from ke2nt.training import engine, recognition
 from ke2nt.training.augmented_images import AugmentedImages
 from ke2nt.training.checkpoint import latest_checkpoint
-from ke2nt.training.engine import Engine
+from ke2nt.training.loss_guard import LossGuard
 from ke2nt.training.run_directory import RunDirectory
 from ke2nt.training.train_recognizer import train
 
@@ -52,7 +52,7 @@ def test_not_finite_loss_stops_and_saves_the_batch(tiny, nan_in_steps):
 
 @pytest.mark.parametrize("main", [True, False])
 def test_main_process_saves_the_failed_batch(tiny, nan_in_steps, monkeypatch, main):
-    monkeypatch.setattr("ke2nt.training.guards.is_main", lambda: main)
+    monkeypatch.setattr("ke2nt.training.loss_guard.is_main", lambda: main)
     nan_in_steps({1})
     config = tiny()
     with pytest.raises(TrainingError, match="NaN or infinite"):
@@ -64,7 +64,7 @@ def test_unwritable_batch_does_not_hide_the_error(tiny, nan_in_steps, monkeypatc
     def full(path, data):
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr("ke2nt.training.guards.write_bytes", full)
+    monkeypatch.setattr("ke2nt.training.loss_guard.write_bytes", full)
     nan_in_steps({1})
     with pytest.raises(TrainingError, match=r"NaN or infinite.*cannot be written .*No space left"):
         train(tiny(), quiet=True)
@@ -77,7 +77,7 @@ def test_deferred_checks_save_the_same_batch(tiny, nan_in_steps, monkeypatch, ba
     kept = {}
     for late in (False, True):
         if late:
-            monkeypatch.setattr(Engine, "_check_deferred", True)
+            monkeypatch.setattr(LossGuard, "deferred", True)
             monkeypatch.setattr(engine, "_CHECK_EVERY", 4)
         nan_in_steps({bad})
         config = tiny(*changes, out=f"late-{late}")
