@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ke2nt.config.gan import FesganConfig
 from ke2nt.data.tensors import Batch
@@ -30,20 +30,7 @@ from ke2nt.training.progress import Progress
 from ke2nt.training.recognition import RecognitionInputs, RecognitionTask
 from ke2nt.training.task import EpochReport, Position, StepResult
 
-__all__ = ["FixedModules", "JointInputs", "JointTask", "SyntheticInputs"]
-
-
-class FixedModules(nn.Module):
-    """Holds modules that stay in evaluation mode while others train."""
-
-    def __init__(self, **modules: nn.Module) -> None:
-        super().__init__()
-        for name, module in modules.items():
-            self.add_module(name, module.eval())
-
-    def train(self, mode: bool = True) -> FixedModules:
-        """Stay in evaluation mode."""
-        return super().train(False)
+__all__ = ["JointInputs", "JointTask", "SyntheticInputs"]
 
 
 class SyntheticInputs(NamedTuple):

@@ -16,10 +16,11 @@ from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.errors import ConfigError
 from ke2nt.generation.build_networks import build_critics, load_identity_space
 from ke2nt.generation.checks import check_generator_fits, check_single_process
+from ke2nt.generation.fixed_modules import FixedModules
 from ke2nt.generation.gan_objective import GanObjective
 from ke2nt.generation.gan_optimizer import gan_parameter_groups
 from ke2nt.generation.guard import Guard
-from ke2nt.generation.joint_task import FixedModules, JointTask
+from ke2nt.generation.joint_task import JointTask
 from ke2nt.generation.networks.generator import FaceGenerator
 from ke2nt.generation.saved_gan import load_critics
 from ke2nt.generation.train_generator import pretrain
