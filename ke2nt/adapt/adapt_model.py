@@ -24,7 +24,7 @@ from ke2nt.pages.render import write_report
 from ke2nt.runtime.distributed import barrier, is_main, join_group, together
 from ke2nt.runtime.provenance import provenance
 from ke2nt.runtime.seeding import seed_everything, set_deterministic
-from ke2nt.training.device import Compute, choose_compute
+from ke2nt.training.compute import Compute, choose_compute
 from ke2nt.training.progress import Progress
 from ke2nt.training.run_directory import RunDirectory
 from ke2nt.training.train_recognizer import train
@@ -83,7 +83,7 @@ def _adapt(
     compute = choose_compute(config)
     model = _load_start(start)
     domains = Domains(load_source_images(config, model, quiet), target)
-    run.begin(config, domains.names(), resume=True)
+    run.begin(config, domains.split_record(), resume=True)
 
     facts = {"seed": config.seed, "command": command, **provenance()}
     summary = {

@@ -22,8 +22,8 @@ from ke2nt.models.ke2nt import KE2NT
 from ke2nt.models.output import KE2NTOutput
 from ke2nt.runtime.distributed import gather_rows, process_rows
 from ke2nt.runtime.l2_normalize import l2_normalize
-from ke2nt.training.augmented_images import StepImages
-from ke2nt.training.recognition import RecognitionInputs, RecognitionTask
+from ke2nt.training.image_augmenter import StepImages
+from ke2nt.training.recognition_task import RecognitionInputs, RecognitionTask
 from ke2nt.training.task import Position, StepResult
 
 __all__ = ["AdaptationInputs", "AdaptationTask"]
@@ -72,7 +72,7 @@ class AdaptationTask(RecognitionTask):
 
         # the stream counts steps over all epochs
         target = self.stream.batch(position.done, process_rows())
-        images = self.images.draw(target, position, "augment target")
+        images = self.augmenter.draw(target, position, "augment target")
 
         # p goes from 0 in the first step to 1 in the last
         progress = position.done / max(1, position.total - 1)
@@ -87,7 +87,7 @@ class AdaptationTask(RecognitionTask):
 
         # both domains are augmented in the same way; only labeled images may be mixed
         source_images, labels = self.mixed_images(inputs.source)
-        target_images = self.images.model_input(inputs.target).to(source_images.dtype)
+        target_images = self.augmenter.model_input(inputs.target).to(source_images.dtype)
         source, target = self._forward_domains(source_images, target_images)
 
         # the objective of the source, with the prompts of the source
@@ -143,7 +143,7 @@ class AdaptationTask(RecognitionTask):
         logits = target.logits.detach()
         if self.config.adapt.teacher == "average":
             assert self.state.ema is not None
-            images = self.images.preprocessing.normalize(pixels)
+            images = self.augmenter.preprocessing.normalize(pixels)
             with torch.no_grad(), self.compute.autocast():
                 logits = gather_rows(self.state.ema.model(images).logits)
 

@@ -29,17 +29,17 @@ class Domains:
     source: TrainingData | None
     target: TargetData
 
-    def names(self) -> dict[str, Any]:
+    def split_record(self) -> dict[str, Any]:
         """Return sample names and digests of source labels, to recognize the data at resume."""
         split = self.target.images.split
-        names = {
+        record = {
             "target": {
                 "dataset": split.dataset,
                 "split": split.split,
                 "names": [sample.name for sample in split.samples],
             }
         }
-        return names if self.source is None else {**names, **self.source.names()}
+        return record if self.source is None else {**record, **self.source.split_record()}
 
     def sizes(self) -> dict[str, int]:
         """Return the number of images of each split."""

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from ke2nt.adapt.target_evaluation import evaluate_on_target
 from ke2nt.models.base import ExpressionModel
-from ke2nt.training.recognition import RecognitionInputs, RecognitionTask
+from ke2nt.training.recognition_task import RecognitionInputs, RecognitionTask
 from ke2nt.training.task import StepResult
 
 __all__ = ["EntropyTask"]

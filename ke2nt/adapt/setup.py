@@ -24,12 +24,12 @@ from ke2nt.losses.deep_supervision import DeepSupervisionLoss
 from ke2nt.losses.objective import KE2NTLoss
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.ke2nt import KE2NT
-from ke2nt.training.device import Compute
+from ke2nt.training.compute import Compute
 from ke2nt.training.display import Display
 from ke2nt.training.engine import Engine
 from ke2nt.training.optimizer import parameter_groups
 from ke2nt.training.run_directory import RunDirectory
-from ke2nt.training.setup import augmented_images, build_arranged_bank, build_state
+from ke2nt.training.setup import build_arranged_bank, build_augmenter, build_state
 from ke2nt.training.training_data import TrainingData
 
 __all__ = ["prepare_adaptation", "prepare_entropy"]
@@ -76,7 +76,7 @@ def prepare_adaptation(
         "data": source,
         "compute": compute,
         "loss": build_objective(settings.loss, settings.model.attention).to(compute.device),
-        "images": augmented_images(settings, model, compute),
+        "augmenter": build_augmenter(settings, model, compute),
         "provenance": provenance or {},
     }
 
@@ -128,7 +128,7 @@ def prepare_entropy(
         state=build_state(settings, model, compute),
         compute=compute,
         loss=build_objective(settings.loss, settings.model.attention).to(compute.device),
-        images=augmented_images(settings, model, compute),
+        augmenter=build_augmenter(settings, model, compute),
         provenance=provenance or {},
     )
     return Engine(task, settings, run, data, Display(quiet=quiet))

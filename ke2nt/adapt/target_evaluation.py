@@ -9,7 +9,7 @@ from ke2nt.config.schema import SelectConfig
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.evaluation.predictions import compute_predictions
 from ke2nt.models.base import ExpressionModel
-from ke2nt.training.device import Compute
+from ke2nt.training.compute import Compute
 
 __all__ = ["evaluate_on_target"]
 

@@ -16,7 +16,7 @@ from ke2nt.runtime.suggest import did_you_mean
 __all__ = ["Geometry", "arrange"]
 
 Geometry = Literal["paper", "centered", "whitened"]
-_LEAST = 1e-5  # smallest singular value, as a share of the largest
+_MIN_SINGULAR_VALUE = 1e-5  # smallest singular value, as a share of the largest
 
 
 def arrange(bank: TextBank, geometry: Geometry) -> TextBank:
@@ -96,7 +96,7 @@ def _nearest_orthonormal(rows: Tensor) -> Tensor:
     """(N, D) → (N, D): U Vᵀ of the singular value decomposition, which is (T Tᵀ)^(−1/2) T."""
     # float64: close sentences have singular values that differ by orders of magnitude
     left, values, right = torch.linalg.svd(rows.double(), full_matrices=False)
-    if len(rows) > len(values) or values[-1] < _LEAST * values[0]:
+    if len(rows) > len(values) or values[-1] < _MIN_SINGULAR_VALUE * values[0]:
         raise TextEncoderError(
             "these class embeddings cannot be made orthonormal",
             expected=f"{len(rows)} independent vectors",

@@ -27,7 +27,7 @@ from ke2nt.models.output import KE2NTOutput
 from ke2nt.runtime.seeding import torch_generator
 from ke2nt.training.ema import ModelEma
 from ke2nt.training.progress import Progress
-from ke2nt.training.recognition import RecognitionInputs, RecognitionTask
+from ke2nt.training.recognition_task import RecognitionInputs, RecognitionTask
 from ke2nt.training.task import EpochReport, Position, StepResult
 
 __all__ = ["JointInputs", "JointTask", "SyntheticInputs"]
@@ -87,11 +87,13 @@ class JointTask(RecognitionTask):
         classes = torch.from_numpy(self.data.train.split.labels())
         self.expressions = classes.to(self.compute.device)
         self.synthetic_losses = SyntheticLosses(
-            self.config.joint, self.model, self.generator, self.loss, self.images
+            self.config.joint, self.model, self.generator, self.loss, self.augmenter
         )
 
         # relative frequency of each requested expression
-        counts = torch.bincount(classes[self.data.real], minlength=len(self.data.classes)).float()
+        counts = torch.bincount(
+            classes[self.data.real_positions], minlength=len(self.data.classes)
+        ).float()
         natural = self.config.joint.balance == "natural"
         self.class_weights = counts if natural else torch.ones_like(counts)
 
@@ -143,13 +145,13 @@ class JointTask(RecognitionTask):
     ) -> StepResult:
         """Compute the objective on real and synthetic faces, and the GAN losses."""
         images, labels = self.mixed_images(inputs.recognition)
-        real = self.forward(images, inputs.recognition.scale)
+        real = self.forward(images, inputs.recognition.logit_factor)
         loss, parts = self.loss(real, labels, self.model.bank)
         if inputs.synthetic is None:
             return StepResult.with_total(loss, parts)
 
         synthetic_loss, synthetic_parts = self._synthetic_loss(
-            real, inputs.synthetic, inputs.recognition.scale
+            real, inputs.synthetic, inputs.recognition.logit_factor
         )
         return StepResult.with_total(loss + synthetic_loss, {**parts, **synthetic_parts})
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ke2nt.errors import TrainingError
 from ke2nt.generation.guard import Guard
-from ke2nt.training.checkpoint import roll_back
+from ke2nt.training.checkpoint import keep_oldest_checkpoint
 from ke2nt.training.progress import Progress
 from ke2nt.training.run_directory import RunDirectory
 
@@ -48,7 +48,7 @@ def handle_fault(
     rollbacks = int(guard.rollbacks)
     checkpoint = None
     if guard.config.action == "rollback" and rollbacks < guard.config.max_rollbacks:
-        checkpoint = roll_back(run.checkpoints)
+        checkpoint = keep_oldest_checkpoint(run.checkpoints)
     if checkpoint is None:
         run.write_log(progress.records)
         raise TrainingError(

@@ -22,7 +22,7 @@ from ke2nt.generation.sample_grids import select_faces
 from ke2nt.generation.saved_gan import save_gan
 from ke2nt.generation.schedules import linear_ramp
 from ke2nt.runtime.seeding import derive_seed, seed_step, torch_generator
-from ke2nt.training.device import Compute
+from ke2nt.training.compute import Compute
 from ke2nt.training.progress import Progress
 from ke2nt.training.run_directory import RunDirectory
 from ke2nt.training.state import TrainingState
@@ -148,7 +148,7 @@ class SynthesisTask(Task):
         # the same real faces and identities in each epoch
         epoch = progress.epoch + 1
         diversity = compute_diversity_ratio(
-            self.state.best_model,
+            self.state.eval_model,
             self._select_faces(DIVERSITY_IMAGES),
             torch_generator(self.config.seed, "diversity"),
         )
@@ -166,7 +166,7 @@ class SynthesisTask(Task):
         """Save the averaged generator, the critics, and grids of synthetic faces."""
         save_gan(
             self.run.path,
-            self.state.best_model,
+            self.state.eval_model,
             self.objective.critics,
             self._select_faces(self.config.gan.samples.rows),
             seed=self.config.seed,

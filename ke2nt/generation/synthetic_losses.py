@@ -19,7 +19,7 @@ from ke2nt.losses.objective import KE2NTLoss
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.batch_norms import keep_statistics
 from ke2nt.models.output import KE2NTOutput
-from ke2nt.training.augmented_images import AugmentedImages
+from ke2nt.training.image_augmenter import ImageAugmenter
 
 __all__ = ["SyntheticLosses"]
 
@@ -37,14 +37,14 @@ class SyntheticLosses:
         model: The recognizer.
         generator: The generator.
         loss: The recognizer's objective.
-        images: Augmentation and normalization, the same as for real faces.
+        augmenter: Augmentation and normalization, the same as for real faces.
     """
 
     config: JointConfig
     model: ExpressionModel
     generator: FaceGenerator
     loss: KE2NTLoss | DeepSupervisionLoss
-    images: AugmentedImages
+    augmenter: ImageAugmenter
 
     def compute(
         self,
@@ -110,7 +110,7 @@ class SyntheticLosses:
         # from [−1, 1] to the recognizer's pixels
         preprocessing = self.model.preprocessing
         pixels = to_pixels(resize(synthetic, preprocessing.image_size))
-        pixels = self.images.augment(pixels, draws.generator)
+        pixels = self.augmenter.augment(pixels, draws.generator)
 
         # (N, 3, S, S); a gray recognizer's single channel is repeated
         images = preprocessing.normalize(pixels).expand(-1, 3, -1, -1)

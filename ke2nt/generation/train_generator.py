@@ -19,7 +19,7 @@ from ke2nt.generation.networks.generator import FaceGenerator
 from ke2nt.generation.synthesis_task import SynthesisTask
 from ke2nt.runtime.provenance import provenance
 from ke2nt.runtime.seeding import seed_everything, set_deterministic
-from ke2nt.training.device import Compute, choose_compute
+from ke2nt.training.compute import Compute, choose_compute
 from ke2nt.training.display import Display
 from ke2nt.training.ema import ModelEma
 from ke2nt.training.engine import Engine
@@ -75,7 +75,7 @@ def _pretrain(
     set_deterministic(config.deterministic)
     data = _load_data(config, quiet)
     facts = {"seed": config.seed, "command": command, **provenance()}
-    run.begin(config, data.names(), resume=resume, command=SynthesisTask.command)
+    run.begin(config, data.split_record(), resume=resume, command=SynthesisTask.command)
 
     # a resumed run continues from its newest checkpoint
     task = _build_task(config, run, data, choose_compute(config), facts)

@@ -25,12 +25,12 @@ from ke2nt.generation.networks.generator import FaceGenerator
 from ke2nt.generation.saved_gan import load_critics
 from ke2nt.generation.train_generator import pretrain
 from ke2nt.losses.build import build_objective
-from ke2nt.training.device import Compute
+from ke2nt.training.compute import Compute
 from ke2nt.training.display import Display
 from ke2nt.training.ema import ModelEma
 from ke2nt.training.engine import Engine
 from ke2nt.training.run_directory import RunDirectory
-from ke2nt.training.setup import augmented_images, build_state, build_untrained_model
+from ke2nt.training.setup import build_augmenter, build_initial_model, build_state
 from ke2nt.training.train_recognizer import TrainResult
 from ke2nt.training.train_recognizer import train as train_recognizer
 from ke2nt.training.training_data import TrainingData
@@ -70,9 +70,9 @@ def train(
         _pretrain(config, source, resume=resume, quiet=quiet, command=command)
 
     # stage 2 may not have begun when the run was stopped
-    prepare = partial(_prepare_engine, source=source)
+    make_engine = partial(_prepare_engine, source=source)
     return train_recognizer(
-        config, resume=resume and run.exists, quiet=quiet, command=command, prepare=prepare
+        config, resume=resume and run.exists, quiet=quiet, command=command, make_engine=make_engine
     )
 
 
@@ -134,7 +134,7 @@ def _prepare_engine(
     Raises:
         Ke2ntError: Generator or critics do not fit the configuration.
     """
-    model = build_untrained_model(config, data.classes, preprocessing, image_side)
+    model = build_initial_model(config, data.classes, preprocessing, image_side)
     state = build_state(config, model, compute)
     generator = FaceGenerator.load(source).to(compute.device)
     check_generator_fits(generator, data.classes, config.channels)
@@ -163,7 +163,7 @@ def _prepare_engine(
         state=replace(state, extra=extra),
         compute=compute,
         loss=build_objective(config.loss, config.model.attention).to(compute.device),
-        images=augmented_images(config, model, compute),
+        augmenter=build_augmenter(config, model, compute),
         provenance=provenance or {},
         objective=objective,
         average=average,

@@ -12,7 +12,7 @@ from ke2nt.models.attention import BlockKind
 __all__ = ["FusionKind", "StageOptions"]
 
 FusionKind = Literal["learned", "fixed"]
-MOST_STAGES = 6
+MAX_STAGES = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class StageOptions:
             object.__setattr__(self, "fusion_weights", weights)
 
         requirements = {
-            "stages from 1 to 6": 1 <= self.stages <= MOST_STAGES,
+            "stages from 1 to 6": 1 <= self.stages <= MAX_STAGES,
             f"block one of {', '.join(get_args(BlockKind))}": self.block in get_args(BlockKind),
             "reduction of at least 1": self.reduction >= 1,
             "an odd kernel": self.kernel % 2 == 1 and self.kernel > 0,

@@ -25,7 +25,7 @@ from ke2nt.runtime.provenance import machine, package_versions
 from ke2nt.runtime.seeding import derive_seed
 from ke2nt.speed.measure import Contestant, Rate, take_turns
 from ke2nt.speed.reference import ReferenceSettings, reference_epochs
-from ke2nt.training.device import Compute, choose_compute
+from ke2nt.training.compute import Compute, choose_compute
 from ke2nt.training.optimizer import build_optimizer
 from ke2nt.training.progress import Progress
 from ke2nt.training.run_directory import RunDirectory

@@ -13,7 +13,7 @@ from ke2nt.losses.attributes import MISSING
 
 __all__ = ["encode_attributes", "find_attribute_values"]
 
-MOST_VALUES = 50
+MAX_VALUES = 50
 
 
 def find_attribute_values(
@@ -34,12 +34,12 @@ def find_attribute_values(
         # too many values are free text or a number, not classes
         occurring = {sample.attributes.get(name) for sample in split.samples}
         known = sorted(value for value in occurring if value is not None and value not in missing)
-        if not 2 <= len(known) <= MOST_VALUES:
+        if not 2 <= len(known) <= MAX_VALUES:
             available = {key for sample in split.samples for key in sample.attributes}
             names = ", ".join(sorted(available)) or "none"
             raise DataError(
                 f"the attribute {name!r} cannot be learned",
-                expected=f"2 to {MOST_VALUES} values; these faces have {names}",
+                expected=f"2 to {MAX_VALUES} values; these faces have {names}",
                 found=f"{len(known)} values",
                 where=f"{split.dataset} {split.split}",
             )

@@ -26,13 +26,13 @@ from ke2nt.runtime.seeding import derive_seed, seed_everything
 from ke2nt.training.attribute_labels import encode_attributes, find_attribute_values
 from ke2nt.training.attribute_task import AttributeTask
 from ke2nt.training.checkpoint import latest_checkpoint
-from ke2nt.training.device import Compute
+from ke2nt.training.compute import Compute
 from ke2nt.training.display import Display
 from ke2nt.training.engine import Engine
 from ke2nt.training.optimizer import parameter_groups
 from ke2nt.training.progress import Progress
 from ke2nt.training.run_directory import RunDirectory
-from ke2nt.training.setup import augmented_images, build_state, build_untrained_model
+from ke2nt.training.setup import build_augmenter, build_initial_model, build_state
 from ke2nt.training.training_data import TrainingData
 
 __all__ = ["pretrain"]
@@ -114,7 +114,7 @@ def _build_task(
     values: Mapping[str, tuple[str, ...]],
 ) -> AttributeTask:
     # the model's own head is there, but gets no gradient
-    model = build_untrained_model(stage, data.classes, preprocessing)
+    model = build_initial_model(stage, data.classes, preprocessing)
     state = build_state(stage, model, compute)
 
     # the heads learn at the rate of the model's head
@@ -128,7 +128,7 @@ def _build_task(
         compute=compute,
         heads=heads,
         targets=data.targets,
-        images=augmented_images(stage, model, compute),
+        augmenter=build_augmenter(stage, model, compute),
     )
 
 

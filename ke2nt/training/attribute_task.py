@@ -15,8 +15,8 @@ from ke2nt.models.attribute_heads import AttributeHeads
 from ke2nt.models.base import ExpressionModel
 from ke2nt.runtime.distributed import gather_rows, rank
 from ke2nt.runtime.seeding import derive_seed, seed_step
-from ke2nt.training.augmented_images import AugmentedImages, StepImages
-from ke2nt.training.device import Compute
+from ke2nt.training.compute import Compute
+from ke2nt.training.image_augmenter import ImageAugmenter, StepImages
 from ke2nt.training.optimizer import learning_rate
 from ke2nt.training.progress import Progress
 from ke2nt.training.state import TrainingState
@@ -35,7 +35,7 @@ class AttributeTask(Task):
         compute: Device and precision.
         heads: `state.extra`.
         targets: (N, A) int64 labels of the training split, `MISSING` where unknown.
-        images: Random changes of the training images.
+        augmenter: Random changes of the training images.
     """
 
     supports_cuda_graph: ClassVar[bool] = True
@@ -45,7 +45,7 @@ class AttributeTask(Task):
     compute: Compute
     heads: AttributeHeads
     targets: Tensor
-    images: AugmentedImages
+    augmenter: ImageAugmenter
 
     def __post_init__(self) -> None:
         self.targets = self.targets.to(self.compute.device)
@@ -68,11 +68,11 @@ class AttributeTask(Task):
         """Draw the changes of the images and the seed of dropout."""
         seed = derive_seed(self.config.seed, "step", position.epoch, position.step, rank())
         seed_step(seed, self.compute.device)
-        return self.images.draw(batch, position)
+        return self.augmenter.draw(batch, position)
 
     def step(self, inputs: StepImages, turn: str = "train") -> StepResult:
         """Compute the mean over the stages of the loss of their attributes."""
-        images = self.images.model_input(inputs)
+        images = self.augmenter.model_input(inputs)
         labels = gather_rows(self.targets[self.compute.to_device(inputs.indices)])
         with self.compute.autocast():
             stages = self.heads(self.state.model.stage_features(images).pooled)
@@ -94,4 +94,4 @@ class AttributeTask(Task):
 
     def pixels_seen(self, batch: Batch, position: Position) -> Tensor:
         """Augmented pixels."""
-        return self.images.change(self.images.draw(batch, position))
+        return self.augmenter.change(self.augmenter.draw(batch, position))

@@ -27,7 +27,7 @@ from ke2nt.training.state import TrainingState
 __all__ = [
     "latest_checkpoint",
     "load_checkpoint",
-    "roll_back",
+    "keep_oldest_checkpoint",
     "save_checkpoint",
 ]
 
@@ -109,7 +109,7 @@ def latest_checkpoint(folder: Path) -> Path | None:
     return checkpoints[-1] if checkpoints else None
 
 
-def roll_back(folder: Path) -> Path | None:
+def keep_oldest_checkpoint(folder: Path) -> Path | None:
     """Return the oldest checkpoint, or None, and remove the newer ones."""
     checkpoints = _checkpoints(folder)
     for newer in checkpoints[1:]:

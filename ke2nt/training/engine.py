@@ -17,7 +17,6 @@ from ke2nt.config.schema import TrainConfig
 from ke2nt.data.tensors import Batch
 from ke2nt.errors import CheckpointError, TrainingError
 from ke2nt.runtime.distributed import any_process, is_main, world_size
-from ke2nt.training.batches import EpochBatches
 from ke2nt.training.checkpoint import load_checkpoint, save_checkpoint
 from ke2nt.training.display import Display
 from ke2nt.training.explain_errors import explain_out_of_memory, explain_single_image
@@ -27,6 +26,7 @@ from ke2nt.training.loss_guard import LossGuard
 from ke2nt.training.loss_sums import LossSums
 from ke2nt.training.progress import Progress
 from ke2nt.training.run_directory import RunDirectory
+from ke2nt.training.sampling import EpochBatches
 from ke2nt.training.speed.sync_batch_norm import average_statistics
 from ke2nt.training.task import Position, Task
 from ke2nt.training.training_data import TrainingData

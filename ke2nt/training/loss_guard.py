@@ -14,15 +14,15 @@ from ke2nt.data.tensors import Batch
 from ke2nt.errors import TrainingError
 from ke2nt.runtime.atomic import write_bytes, write_json
 from ke2nt.runtime.distributed import is_main
-from ke2nt.training.batches import EpochBatches
 from ke2nt.training.progress import Progress
 from ke2nt.training.run_directory import RunDirectory
+from ke2nt.training.sampling import EpochBatches
 from ke2nt.training.task import Position, Task
 from ke2nt.training.training_data import TrainingData
 
 __all__ = ["LossGuard"]
 
-_MOST_SKIPPED = 20  # steps in a row
+_MAX_SKIPPED = 20  # steps in a row
 
 
 class LossGuard:
@@ -68,7 +68,7 @@ class LossGuard:
         progress.skipped_in_a_row += 1
 
         # a run that skips every step would train nothing
-        if self._task.optim.not_finite == "skip" and progress.skipped_in_a_row < _MOST_SKIPPED:
+        if self._task.optim.not_finite == "skip" and progress.skipped_in_a_row < _MAX_SKIPPED:
             return False
         raise self._not_finite(batch, position, float(loss))
 

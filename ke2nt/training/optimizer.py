@@ -1,4 +1,4 @@
-"""Optimizer, weight-decay groups; learning rate and logit scale as functions of the step."""
+"""Optimizer, weight-decay groups, and the learning rate as a function of the step."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from ke2nt.config.schema import OptimConfig, TextConfig
+from ke2nt.config.schema import OptimConfig
 from ke2nt.models.backbones import Backbone
 
 __all__ = [
     "build_optimizer",
     "learning_rate",
-    "logit_scale_factor",
     "parameter_groups",
     "set_learning_rate",
 ]
@@ -90,23 +89,6 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
     """Set the learning rate of every group, times its scale."""
     for group in optimizer.param_groups:
         group["lr"] = value * group.get("lr_scale", 1.0)
-
-
-def logit_scale_factor(step: int, steps_per_epoch: int, config: TextConfig, scale: float) -> float:
-    """Return the factor of the logits of a step, so that their scale grows to its value.
-
-    s(p) = s_0^(1 − p) · s^p for the share p of `logit_scale_epochs` that is done, over s.
-
-    Args:
-        step: Steps done so far, 0 for the first.
-        steps_per_epoch: Steps in an epoch.
-        config: s_0 and the epochs; without s_0 the factor is 1.
-        scale: s, the scale of the untrained model.
-    """
-    if config.logit_scale_start is None:
-        return 1.0
-    remaining = 1.0 - min(1.0, step / (config.logit_scale_epochs * steps_per_epoch))
-    return (config.logit_scale_start / scale) ** remaining
 
 
 def _layer_scales(model: nn.Module, config: OptimConfig) -> dict[str, float]:

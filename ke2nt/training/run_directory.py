@@ -110,7 +110,7 @@ class RunDirectory:
     def begin(
         self,
         config: TrainConfig,
-        names: Mapping[str, Any],
+        split_record: Mapping[str, Any],
         *,
         resume: bool,
         command: str = "ke2nt train",
@@ -119,7 +119,7 @@ class RunDirectory:
 
         Args:
             config: The resolved configuration.
-            names: Names and label digests of the run's samples, kept in `split.json`.
+            split_record: Names and label digests of the run's samples, kept in `split.json`.
             resume: Whether the folder is expected to hold the run.
             command: Command that resumes such a run, for messages.
 
@@ -134,10 +134,10 @@ class RunDirectory:
                 self.create(config, command=command)
             if is_main() and not started:
                 settings = config.model_dump(mode="json")
-                description = {"begun.json": settings, "split.json": names}
+                description = {"begun.json": settings, "split.json": split_record}
                 self._write_description({k: json.dumps(v) for k, v in description.items()})
         if started:
-            self._check_unchanged(config, names)
+            self._check_unchanged(config, split_record)
 
     def newest_checkpoint(self, *, resume: bool) -> Path | None:
         """Return the checkpoint that a resumed run continues from; None at its start.
@@ -188,7 +188,7 @@ class RunDirectory:
         value = {**read_yaml(path), "out": str(self.path)}
         return config_from_dict(value, kind, where=path)
 
-    def _check_unchanged(self, config: TrainConfig, names: Mapping[str, Any]) -> None:
+    def _check_unchanged(self, config: TrainConfig, split_record: Mapping[str, Any]) -> None:
         """Raise CheckpointError unless the run started with these settings and samples."""
         if not (self.path / "begun.json").is_file():
             raise CheckpointError(
@@ -196,7 +196,7 @@ class RunDirectory:
                 where=self.path,
                 hint="Start a new run; model.weights can start it from this run's model.",
             )
-        if self.read("split.json") != names:
+        if self.read("split.json") != split_record:
             raise CheckpointError(
                 "the dataset has changed since the run began: its splits or labels differ",
                 where=self.path,

@@ -12,7 +12,7 @@ from ke2nt.data.tensors import FaceTensors
 from ke2nt.errors import ModelError, TrainingError
 from ke2nt.evaluation.evaluate_model import evaluate_model
 from ke2nt.models.base import ExpressionModel
-from ke2nt.training.device import Compute
+from ke2nt.training.compute import Compute
 from ke2nt.training.progress import Progress
 from ke2nt.training.task import EpochReport
 

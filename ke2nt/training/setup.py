@@ -18,13 +18,13 @@ from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.losses.build import build_objective
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.build import build_model
-from ke2nt.training.augmented_images import AugmentedImages
-from ke2nt.training.device import Compute
+from ke2nt.training.compute import Compute
 from ke2nt.training.display import Display
 from ke2nt.training.ema import ModelEma
 from ke2nt.training.engine import Engine
+from ke2nt.training.image_augmenter import ImageAugmenter
 from ke2nt.training.optimizer import build_optimizer
-from ke2nt.training.recognition import RecognitionTask
+from ke2nt.training.recognition_task import RecognitionTask
 from ke2nt.training.run_directory import RunDirectory
 from ke2nt.training.speed.apply import apply_model_options
 from ke2nt.training.state import TrainingState
@@ -32,10 +32,10 @@ from ke2nt.training.training_data import TrainingData
 
 __all__ = [
     "build_arranged_bank",
-    "augmented_images",
+    "build_augmenter",
     "build_state",
     "prepare_engine",
-    "build_untrained_model",
+    "build_initial_model",
 ]
 
 
@@ -67,7 +67,7 @@ def prepare_engine(
             that the processes cannot share.
     """
     # building the model draws its weights from the global random state
-    model = build_untrained_model(config, data.classes, preprocessing, image_side)
+    model = build_initial_model(config, data.classes, preprocessing, image_side)
     task = RecognitionTask(
         config=config,
         run=run,
@@ -75,7 +75,7 @@ def prepare_engine(
         state=build_state(config, model, compute),
         compute=compute,
         loss=build_objective(config.loss, config.model.attention).to(compute.device),
-        images=augmented_images(config, model, compute),
+        augmenter=build_augmenter(config, model, compute),
         provenance=provenance or {},
     )
     return Engine(task, config, run, data, Display(quiet=quiet))
@@ -101,17 +101,17 @@ def build_state(
     return TrainingState(model, build_optimizer(model, config.optim), ema)
 
 
-def augmented_images(
+def build_augmenter(
     config: TrainConfig, model: ExpressionModel, compute: Compute
-) -> AugmentedImages:
+) -> ImageAugmenter:
     """Build the random changes of a model's training images."""
     # erased regions take the mean color
     red, green, blue = (value * 255 for value in model.preprocessing.mean)
     augment = BatchAugmentation(config.augment, (red, green, blue))
-    return AugmentedImages(augment, model.preprocessing, compute, config.seed)
+    return ImageAugmenter(augment, model.preprocessing, compute, config.seed)
 
 
-def build_untrained_model(
+def build_initial_model(
     config: TrainConfig,
     classes: tuple[str, ...],
     preprocessing: Preprocessing,
@@ -163,9 +163,11 @@ def _build_model(
             "learn_logit_scale": config.text.learn_logit_scale,
         }
 
-    # Weights with known statistics are normalized by these.
-    usual = None if options.weights in NAMED_WEIGHTS else preprocessing
-    return build_model(architecture, **labels, weights=options.weights, preprocessing=usual)
+    # named weights come with their own mean and std, so preprocessing is left to the model
+    given_preprocessing = None if options.weights in NAMED_WEIGHTS else preprocessing
+    return build_model(
+        architecture, **labels, weights=options.weights, preprocessing=given_preprocessing
+    )
 
 
 def build_arranged_bank(text: TextConfig, classes: tuple[str, ...]) -> TextBank:

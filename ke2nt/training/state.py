@@ -1,4 +1,4 @@
-"""What a run learns: the part of its state that tensors hold."""
+"""Trainable state of a run: model, optimizer, EMA."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class TrainingState(Generic[M]):
         return modules
 
     @property
-    def best_model(self) -> M:
-        """The model to evaluate and keep: the average where there is one."""
+    def eval_model(self) -> M:
+        """Model to evaluate and save: the EMA if there is one."""
         return self.model if self.ema is None else self.ema.model
 
     def train(self) -> None:

@@ -32,7 +32,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 from torch import Tensor
 
 from ke2nt.data.tensors import Batch
-from ke2nt.training.device import Compute
+from ke2nt.training.compute import Compute
 from ke2nt.training.optimizer import set_learning_rate
 from ke2nt.training.progress import Progress
 from ke2nt.training.state import TrainingState

@@ -20,7 +20,7 @@ from ke2nt.runtime.distributed import barrier, is_main, join_group
 from ke2nt.runtime.provenance import provenance
 from ke2nt.runtime.seeding import seed_everything, set_deterministic
 from ke2nt.training.attribute_stage import pretrain
-from ke2nt.training.device import choose_compute
+from ke2nt.training.compute import choose_compute
 from ke2nt.training.engine import Engine
 from ke2nt.training.progress import Progress
 from ke2nt.training.run_directory import RunDirectory
@@ -53,7 +53,7 @@ def train(
     resume: bool = False,
     quiet: bool = False,
     command: str | None = None,
-    prepare: Callable[..., Engine] = prepare_engine,
+    make_engine: Callable[..., Engine] = prepare_engine,
 ) -> TrainResult:
     """Train as a configuration says; everything is written to the folder `config.out`.
 
@@ -65,7 +65,7 @@ def train(
         resume: Resume the run in `config.out`.
         quiet: Show no progress.
         command: The command line, saved with the run.
-        prepare: Builds the engine; takes what `prepare_engine` takes.
+        make_engine: Builds the engine; takes what `prepare_engine` takes.
 
     Raises:
         Ke2ntError: Anything a user can fix; results so far stay in the run directory.
@@ -80,7 +80,7 @@ def train(
             resume=resume,
             quiet=quiet or not is_main(),
             command=command,
-            prepare=prepare,
+            make_engine=make_engine,
         )
 
 
@@ -91,7 +91,7 @@ def _train(
     resume: bool,
     quiet: bool,
     command: str | None,
-    prepare: Callable[..., Engine],
+    make_engine: Callable[..., Engine],
 ) -> TrainResult:
     """Load the data, run one or two stages, and evaluate."""
     seed_everything(config.seed)
@@ -105,7 +105,7 @@ def _train(
         "precision": compute.precision,
         **provenance(),
     }
-    run.begin(config, data.names(), resume=resume)
+    run.begin(config, data.split_record(), resume=resume)
 
     # Stage 1 of two leaves weights of the image side.
     image_side, first_stage = None, None
@@ -114,7 +114,7 @@ def _train(
 
     # a checkpoint replaces all that was initialized
     options = {"image_side": image_side, "provenance": facts, "quiet": quiet}
-    engine = prepare(config, run, data, compute, preprocessing, **options)
+    engine = make_engine(config, run, data, compute, preprocessing, **options)
     progress = engine.start(run.newest_checkpoint(resume=resume))
     initial_weights = engine.task.state.model.provenance.get("initial_weights")
     summary = _summary(config, data, facts, initial_weights)
@@ -194,7 +194,7 @@ def _finish(
     run.write("run.json", {**summary, **finished})
 
     # facts that prediction reads, beside those that the card shows
-    predict = {"face_pixels": data.face_pixels()}
+    predict = {"face_pixels": data.native_side()}
     update_folder(run.model, card={**run_facts(run.model), "predict": predict})
     write_training_report(
         run.report,

@@ -32,32 +32,35 @@ class TrainingData:
         train: Training images.
         val: Images that the kept epoch is chosen on.
         targets: (N,) int64 class indices or (N, K) float32 class shares of the training split.
-        extra: How many images at the end of the training split are additional, synthetic ones.
-        extra_share: Share of the synthetic images in an epoch.
-        real: Positions of the other training images that were readable at the start.
-        pool: Positions of the readable synthetic ones.
+        num_synthetic: Number of synthetic images, which are the last ones of the training split.
+        synthetic_share: Share of the synthetic images in an epoch.
+        real_positions: Positions of the real training images that were readable at the start.
+        synthetic_positions: Positions of the synthetic ones that were.
     """
 
     train: FaceTensors
     val: FaceTensors
     targets: Tensor
-    extra: int = 0
-    extra_share: float = 0.0
-    real: Tensor = field(init=False)
-    pool: Tensor = field(init=False)
+    num_synthetic: int = 0
+    synthetic_share: float = 0.0
+    real_positions: Tensor = field(init=False)
+    synthetic_positions: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
         # Fixed at the start: an image found to be unreadable later must not move the others, as a
         # resumed run has not found it yet.
-        usable, end = self.train.usable, len(self.train) - self.extra
-        self.real, self.pool = usable[usable < end], usable[usable >= end]
+        usable = self.train.usable
+        num_real = len(self.train) - self.num_synthetic
+        self.real_positions = usable[usable < num_real]
+        self.synthetic_positions = usable[usable >= num_real]
 
     @property
-    def extra_per_epoch(self) -> int:
+    def synthetic_per_epoch(self) -> int:
         """How many synthetic images an epoch takes."""
-        if not len(self.pool):
+        if not len(self.synthetic_positions):
             return 0
-        return round(self.extra_share / (1.0 - self.extra_share) * len(self.real))
+        ratio = self.synthetic_share / (1.0 - self.synthetic_share)
+        return round(ratio * len(self.real_positions))
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -69,7 +72,7 @@ class TrainingData:
         self.train.to(device)
         self.val.to(device)
 
-    def names(self) -> dict[str, Any]:
+    def split_record(self) -> dict[str, Any]:
         """Return sample names of both splits and digests of their labels, for `split.json`."""
         # a digest shows a change of labels without storing them all
         labels = {"train": self.targets.numpy(), "val": self.val.split.labels()}
@@ -83,7 +86,7 @@ class TrainingData:
             for part, tensors in (("train", self.train), ("val", self.val))
         }
 
-    def face_pixels(self) -> int | None:
+    def native_side(self) -> int | None:
         """Return the side of the training images in pixels, if smaller than the model's input."""
         side = median_side([sample.source for sample in self.train.split.samples])
         return side if side is not None and side < self.train.image_size else None
@@ -121,8 +124,8 @@ def load_training_data(
         train,
         val,
         torch.from_numpy(targets),
-        extra=len(extra),
-        extra_share=0.0 if config.data.extra is None else config.data.extra.share,
+        num_synthetic=len(extra),
+        synthetic_share=0.0 if config.data.extra is None else config.data.extra.share,
     )
 
 

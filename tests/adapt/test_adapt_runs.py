@@ -21,7 +21,7 @@ from ke2nt.config.load import config_to_yaml
 from ke2nt.models.batch_norms import batch_norms
 from ke2nt.models.load import load_model
 from ke2nt.training.checkpoint import latest_checkpoint
-from ke2nt.training.device import Compute
+from ke2nt.training.compute import Compute
 from ke2nt.training.train_recognizer import train
 
 

@@ -172,7 +172,7 @@ def test_skipping_stops_if_no_generator_step_is_finite(tiny, monkeypatch, critic
         return total * float("nan"), parts
 
     monkeypatch.setattr(GanObjective, "generator_loss", not_finite)
-    monkeypatch.setattr("ke2nt.training.loss_guard._MOST_SKIPPED", 3)
+    monkeypatch.setattr("ke2nt.training.loss_guard._MAX_SKIPPED", 3)
     changes = f"gan.optim.critic_steps={critic_steps}", "gan.optim.epochs=6"
     config = tiny("gan.optim.not_finite=skip", *changes)
     with pytest.raises(TrainingError, match="NaN or infinite"):

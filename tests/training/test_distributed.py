@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from ke2nt.config.load import config_to_yaml
 from ke2nt.errors import TrainingError
-from ke2nt.training.batches import global_batch_size
+from ke2nt.training.sampling import global_batch_size
 from ke2nt.training.train_recognizer import train
 
 TORCHRUN = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "ke2nt"]
@@ -101,7 +101,7 @@ def test_sigterm_stops_all_processes_after_the_same_step(tiny, faces, tmp_path, 
 
 
 def test_batch_that_cannot_be_shared_is_refused(monkeypatch):
-    monkeypatch.setattr("ke2nt.training.batches.world_size", lambda: 2)
+    monkeypatch.setattr("ke2nt.training.sampling.world_size", lambda: 2)
     with pytest.raises(TrainingError, match=r"optim\.batch_size a multiple of 2.*found.*=7"):
         global_batch_size(7, 42)
     assert global_batch_size(8, 7) == 6

@@ -12,7 +12,7 @@ from ke2nt.config.schema import TrainConfig
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.errors import TrainingError
 from ke2nt.speed.training import random_faces
-from ke2nt.training.device import Compute
+from ke2nt.training.compute import Compute
 from ke2nt.training.display import Display
 from ke2nt.training.ema import ModelEma
 from ke2nt.training.engine import Engine

@@ -53,8 +53,12 @@ def test_epoch_uses_extra_images_equally_often():
 
 def test_extra_faces_from_a_folder(data, made):
     found = data(f"{{folder: {made / 'faces'}, share: 0.25}}")
-    assert (found.extra, len(found.real), len(found.pool)) == (12, 42, 12)
-    assert found.extra_per_epoch == 14
+    assert (found.num_synthetic, len(found.real_positions), len(found.synthetic_positions)) == (
+        12,
+        42,
+        12,
+    )
+    assert found.synthetic_per_epoch == 14
     names = [s.name for s in found.train.split.samples[-12:]]
     assert all(name.startswith("extra/train/") for name in names)
     labels = found.targets[-12:].tolist()
@@ -63,10 +67,10 @@ def test_extra_faces_from_a_folder(data, made):
 
 def test_extra_faces_from_a_generator(data, made):
     found = data(f"{{generator: {made}, count: 7, share: 0.5}}")
-    assert (found.extra, found.extra_per_epoch) == (7, 42)
+    assert (found.num_synthetic, found.synthetic_per_epoch) == (7, 42)
     assert found.targets[-7:].tolist() == [0, 1, 2, 0, 1, 2, 0]
     again = data(f"{{generator: {made}, count: 7, share: 0.5}}")
-    pixels = [next(d.train.batches(7, order=d.pool)).pixels for d in (found, again)]
+    pixels = [next(d.train.batches(7, order=d.synthetic_positions)).pixels for d in (found, again)]
     assert torch.equal(*pixels)
 
 
@@ -87,7 +91,7 @@ def test_unreadable_extra_images_are_left_out(tiny, made, tmp_path):
     bad.write_bytes(b"")
     config = tiny(f"data.extra={{folder: {folder}}}", "model.image_size=24")
     found = load_training_data(config, Preprocessing(image_size=24))
-    assert len(found.pool) == 11
+    assert len(found.synthetic_positions) == 11
     assert list(found.failed()) == [f"extra/train/anger/{bad.name}"]
 
 

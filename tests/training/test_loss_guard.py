@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.errors import TrainingError
 from ke2nt.training import engine, recognition
-from ke2nt.training.augmented_images import AugmentedImages
 from ke2nt.training.checkpoint import latest_checkpoint
+from ke2nt.training.image_augmenter import ImageAugmenter
 from ke2nt.training.loss_guard import LossGuard
 from ke2nt.training.run_directory import RunDirectory
 from ke2nt.training.train_recognizer import train
@@ -99,12 +99,12 @@ def test_not_finite_steps_are_skipped_and_counted(tiny, nan_in_steps):
 
 
 def test_skipped_step_changes_no_statistics(tiny, monkeypatch):
-    real, count = AugmentedImages.model_input, iter(range(10**6))
+    real, count = ImageAugmenter.model_input, iter(range(10**6))
 
     def infinite(self, images):
         return real(self, images) * (float("inf") if next(count) == 2 else 1.0)
 
-    monkeypatch.setattr(AugmentedImages, "model_input", infinite)
+    monkeypatch.setattr(ImageAugmenter, "model_input", infinite)
     result = train(tiny("optim.not_finite=skip", "optim.epochs=2"), quiet=True)
     assert [r.get("skipped", 0) for r in result.progress.records] == [1, 0]
     state = load_file(latest_checkpoint(result.run.checkpoints) / "state.safetensors")

@@ -12,7 +12,7 @@ from ke2nt.config.schema import TextConfig
 from ke2nt.errors import CheckpointError, ModelError
 from ke2nt.evaluation.image_encoders import get_image_encoder
 from ke2nt.models.load import load_model
-from ke2nt.training.optimizer import logit_scale_factor
+from ke2nt.training.recognition_task import logit_scale_factor
 from ke2nt.training.train_recognizer import train
 
 

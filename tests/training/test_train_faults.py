@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 
 from ke2nt.errors import CheckpointError, ConfigError, TrainingError
 from ke2nt.training import engine
-from ke2nt.training.augmented_images import AugmentedImages
-from ke2nt.training.recognition import RecognitionTask
+from ke2nt.training.image_augmenter import ImageAugmenter
+from ke2nt.training.recognition_task import RecognitionTask
 from ke2nt.training.run_directory import RunDirectory
 from ke2nt.training.train_recognizer import train
 
@@ -103,13 +103,13 @@ def test_run_out_of_memory_can_be_started_again(tiny, monkeypatch):
 @pytest.fixture
 def eighth_step_is_infinite(monkeypatch):
     """Images of the eighth step, in the second epoch; the steps so far, to be set back."""
-    real, calls = AugmentedImages.model_input, []
+    real, calls = ImageAugmenter.model_input, []
 
     def infinite(self, images):
         calls.append(None)
         return real(self, images) * (float("inf") if len(calls) == 8 else 1.0)
 
-    monkeypatch.setattr(AugmentedImages, "model_input", infinite)
+    monkeypatch.setattr(ImageAugmenter, "model_input", infinite)
     return calls
 
 

@@ -13,11 +13,11 @@ from ke2nt.config.schema import OptimConfig
 from ke2nt.errors import CheckpointError
 from ke2nt.models.linear import LinearClassifier
 from ke2nt.runtime.seeding import torch_generator
-from ke2nt.training.batches import epoch_order
 from ke2nt.training.checkpoint import load_checkpoint, save_checkpoint
 from ke2nt.training.ema import ModelEma
 from ke2nt.training.optimizer import build_optimizer, learning_rate, set_learning_rate
 from ke2nt.training.progress import Progress
+from ke2nt.training.sampling import epoch_order
 from ke2nt.training.state import TrainingState
 
 

@@ -18,7 +18,7 @@ from ke2nt.models.load import load_model
 from ke2nt.training import selection
 from ke2nt.training.checkpoint import latest_checkpoint
 from ke2nt.training.engine import Engine
-from ke2nt.training.recognition import RecognitionTask
+from ke2nt.training.recognition_task import RecognitionTask
 from ke2nt.training.train_recognizer import train
 from ke2nt.training.training_data import load_training_data
 
@@ -136,14 +136,14 @@ def test_card_holds_the_size_of_small_training_images(tiny):
     assert load_model(run.model).card["predict"] == {"face_pixels": 24}
     config = tiny("model.image_size=24")
     data = load_training_data(config, Preprocessing(image_size=24), quiet=True)
-    assert data.face_pixels() is None
+    assert data.native_side() is None
 
 
 def test_packed_images_keep_their_original_size(tiny, faces, tmp_path):
     pack_dataset(get_reader("folder", faces), tmp_path / "packed", 48, quiet=True)
     large = tiny("data.name=packed", f"data.root={tmp_path / 'packed'}", "model.image_size=48")
     plain = tiny("model.image_size=48")
-    sides = [load_training_data(c, Preprocessing(48)).face_pixels() for c in (large, plain)]
+    sides = [load_training_data(c, Preprocessing(48)).native_side() for c in (large, plain)]
     assert sides == [24, 24]
 
 

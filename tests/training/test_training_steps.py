@@ -13,8 +13,8 @@ from ke2nt.data.sample import FaceSplit
 from ke2nt.errors import TrainingError
 from ke2nt.models.ke2nt import KE2NT
 from ke2nt.training import engine, recognition
-from ke2nt.training.batches import EpochBatches
 from ke2nt.training.progress import Progress
+from ke2nt.training.sampling import EpochBatches
 from ke2nt.training.task import Position
 
 
@@ -74,7 +74,7 @@ def test_batch_of_unreadable_images_is_left_out(tiny, faces, tmp_path, monkeypat
     order = trainer.data.train.usable[:24].view(3, 8)
     for i in order[1, readable:]:
         trainer.data.train.split.samples[int(i)].source.write_bytes(b"broken")
-    monkeypatch.setattr("ke2nt.training.batches.epoch_order", lambda *args: order.flatten())
+    monkeypatch.setattr("ke2nt.training.sampling.epoch_order", lambda *args: order.flatten())
     trainer.batches.steps_per_epoch = trainer.steps_per_epoch = 3
     progress = Progress()
     trainer.train_epoch(progress)

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.training.checkpoint import latest_checkpoint
-from ke2nt.training.device import choose_compute
+from ke2nt.training.compute import choose_compute
 from ke2nt.training.run_directory import RunDirectory
 from ke2nt.training.setup import prepare_engine
 from ke2nt.training.training_data import load_training_data

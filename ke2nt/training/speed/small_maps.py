@@ -18,8 +18,8 @@ from torch.autograd.function import once_differentiable
 
 __all__ = ["multiply_on_small_maps"]
 
-_LARGEST_SIDE = 4
-_FEWEST_CHANNELS = 64
+_MAX_SIDE = 4
+_MIN_CHANNELS = 64
 
 
 def multiply_on_small_maps(model: nn.Module) -> None:
@@ -36,7 +36,7 @@ def multiply_on_small_maps(model: nn.Module) -> None:
 def _is_supported(layer: nn.Conv2d) -> bool:
     return (
         type(layer).forward is nn.Conv2d.forward
-        and min(layer.in_channels, layer.out_channels) >= _FEWEST_CHANNELS
+        and min(layer.in_channels, layer.out_channels) >= _MIN_CHANNELS
         and layer.groups == 1
         and layer.dilation == (1, 1)
         and layer.padding_mode == "zeros"
@@ -50,7 +50,7 @@ def _conv_forward(self: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor | Non
     stride, padding, kernel = self.stride[0], int(self.padding[0]), self.kernel_size[0]
     side = max(_output_side(n, kernel, stride, padding) for n in x.shape[2:])
     plain = x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32
-    if side > _LARGEST_SIDE or not plain or torch.is_autocast_enabled("cpu"):
+    if side > _MAX_SIDE or not plain or torch.is_autocast_enabled("cpu"):
         return nn.Conv2d._conv_forward(self, x, weight, bias)
 
     y: Tensor = _Convolve.apply(x, weight, stride, padding)

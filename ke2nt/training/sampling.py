@@ -36,7 +36,7 @@ class EpochBatches:
     """
 
     def __init__(self, data: TrainingData, config: TrainConfig, batch_size: int) -> None:
-        images = len(data.real) + data.extra_per_epoch
+        images = len(data.real_positions) + data.synthetic_per_epoch
         self.batch_size = global_batch_size(batch_size, images)
         self.share = self.batch_size // world_size()
         self.steps_per_epoch = images // self.batch_size
@@ -47,8 +47,8 @@ class EpochBatches:
     def order(self, epoch: int) -> Tensor:
         """Return the positions (steps, share) in the split of this process's images."""
         data, generator = self._data, torch_generator(self._seed, "order", epoch)
-        order = epoch_order(data.real, self._classes, self._sampling, generator)
-        order = mix_in_extra(order, data.pool, data.extra_per_epoch, generator)
+        order = epoch_order(data.real_positions, self._classes, self._sampling, generator)
+        order = mix_in_extra(order, data.synthetic_positions, data.synthetic_per_epoch, generator)
 
         # (steps, batch) for all processes, then every W-th image of each batch
         batches = order[: self.steps_per_epoch * self.batch_size].view(-1, self.batch_size)

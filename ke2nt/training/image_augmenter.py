@@ -13,10 +13,10 @@ from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.data.tensors import Batch
 from ke2nt.runtime.distributed import process_rows, world_size
 from ke2nt.runtime.seeding import torch_generator
-from ke2nt.training.device import Compute
+from ke2nt.training.compute import Compute
 from ke2nt.training.task import Position
 
-__all__ = ["AugmentedImages", "StepImages"]
+__all__ = ["ImageAugmenter", "StepImages"]
 
 
 class StepImages(NamedTuple):
@@ -34,7 +34,7 @@ class StepImages(NamedTuple):
 
 
 @dataclass(frozen=True)
-class AugmentedImages:
+class ImageAugmenter:
     """Changes training images at random; the same step always draws the same numbers.
 
     Attributes:

@@ -8,7 +8,7 @@ import torch
 from ke2nt.config.schema import TrainConfig
 from ke2nt.errors import ConfigError, TrainingError
 from ke2nt.runtime import distributed
-from ke2nt.training.device import Compute, choose_compute
+from ke2nt.training.compute import Compute, choose_compute
 from ke2nt.training.train_recognizer import train
 
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from ke2nt.config.schema import OptimConfig, TrainConfig
+from ke2nt.config.schema import OptimConfig, TextConfig, TrainConfig
 from ke2nt.data.mixing import Mixing, draw_mixing, mix
 from ke2nt.data.tensors import Batch
 from ke2nt.losses.deep_supervision import DeepSupervisionLoss
@@ -17,9 +17,9 @@ from ke2nt.models.base import ExpressionModel
 from ke2nt.models.output import KE2NTOutput
 from ke2nt.runtime.distributed import gather_rows, rank
 from ke2nt.runtime.seeding import derive_seed, seed_step, torch_generator
-from ke2nt.training.augmented_images import AugmentedImages, StepImages
-from ke2nt.training.device import Compute
-from ke2nt.training.optimizer import learning_rate, logit_scale_factor
+from ke2nt.training.compute import Compute
+from ke2nt.training.image_augmenter import ImageAugmenter, StepImages
+from ke2nt.training.optimizer import learning_rate
 from ke2nt.training.progress import Progress
 from ke2nt.training.run_directory import RunDirectory
 from ke2nt.training.selection import EpochSelection, evaluate_epoch
@@ -27,7 +27,7 @@ from ke2nt.training.state import TrainingState
 from ke2nt.training.task import EpochReport, Position, StepResult, Task
 from ke2nt.training.training_data import TrainingData
 
-__all__ = ["RecognitionInputs", "RecognitionTask"]
+__all__ = ["RecognitionInputs", "RecognitionTask", "logit_scale_factor"]
 
 
 class RecognitionInputs(NamedTuple):
@@ -36,12 +36,12 @@ class RecognitionInputs(NamedTuple):
     Attributes:
         images: Images and their random changes.
         mixing: How images are mixed with each other, or None.
-        scale: Factor of the logits, a scalar, or None for 1.
+        logit_factor: Factor of the logits, a scalar, or None for 1.
     """
 
     images: StepImages
     mixing: Mixing | None
-    scale: Tensor | None
+    logit_factor: Tensor | None
 
 
 @dataclass(kw_only=True)
@@ -55,7 +55,7 @@ class RecognitionTask(Task):
         state: The model, its optimizer and average.
         compute: Device and precision.
         loss: The objective.
-        images: Random changes of the training images.
+        augmenter: Random changes of the training images.
         provenance: Saved with the kept model.
     """
 
@@ -67,7 +67,7 @@ class RecognitionTask(Task):
     state: TrainingState[ExpressionModel]
     compute: Compute
     loss: KE2NTLoss | DeepSupervisionLoss
-    images: AugmentedImages
+    augmenter: ImageAugmenter
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -94,16 +94,17 @@ class RecognitionTask(Task):
 
     def prepare(self, batch: Batch, position: Position) -> RecognitionInputs:
         """Draw the changes of the images, how they are mixed, and the seed of dropout."""
-        seed, place = self.config.seed, (position.epoch, position.step)
+        seed, epoch, step = self.config.seed, position.epoch, position.step
         # dropout differs between the processes
-        seed_step(derive_seed(seed, "step", *place, rank()), self.compute.device)
+        seed_step(derive_seed(seed, "step", epoch, step, rank()), self.compute.device)
 
-        # All processes mix in the same way, each within its share.
-        generator = torch_generator(seed, "mix", *place, 0)
+        # all processes mix in the same way, each within its share; the 0 is part of the seed, so
+        # that runs of older versions resume with the same random numbers
+        generator = torch_generator(seed, "mix", epoch, step, 0)
         count, side = len(batch.pixels), batch.pixels.shape[-1]
         mixing = draw_mixing(count, side, self.config.augment, generator)
         return RecognitionInputs(
-            self.images.draw(batch, position), mixing, self._logit_scale(position)
+            self.augmenter.draw(batch, position), mixing, self._logit_factor(position)
         )
 
     def step(self, inputs: RecognitionInputs, turn: str = "train") -> StepResult:
@@ -111,7 +112,7 @@ class RecognitionTask(Task):
         images, labels = self.mixed_images(inputs)
 
         # outputs and labels of all processes: the loss is that of the global batch
-        output = self.forward(images, inputs.scale)
+        output = self.forward(images, inputs.logit_factor)
         loss, parts = self.loss(output, gather_rows(labels), self.model.bank)
         return StepResult.with_total(loss, parts)
 
@@ -122,7 +123,7 @@ class RecognitionTask(Task):
             (B, 3, S, S), this process's share, and (B,) class indices or (B, K) class shares.
         """
         # (B, 3, S, S) and (B,) or (B, K)
-        images = self.images.model_input(inputs.images)
+        images = self.augmenter.model_input(inputs.images)
         labels = self.targets[self.compute.to_device(inputs.images.indices)]
 
         # within this process's share
@@ -131,25 +132,25 @@ class RecognitionTask(Task):
             images, labels = mix(images, labels, len(self.data.classes), mixing)
         return images, labels
 
-    def forward(self, images: Tensor, scale: Tensor | None = None) -> KE2NTOutput:
+    def forward(self, images: Tensor, logit_factor: Tensor | None = None) -> KE2NTOutput:
         """Return the model's output for the images of all processes.
 
         Args:
             images: (B, 3, S, S), normalized, this process's share.
-            scale: Factor of the logits.
+            logit_factor: Factor of the logits.
         """
         with self.compute.autocast():
             output = self.model(images)
 
         # every head has its logits, the fused one too
-        if scale is not None:
-            output = output.map_heads(lambda head: head.replace(logits=head.logits * scale))
+        if logit_factor is not None:
+            output = output.map_heads(lambda head: head.replace(logits=head.logits * logit_factor))
         return output.map(gather_rows)
 
     def evaluate(self, progress: Progress) -> EpochReport:
         """Evaluate on the selection split where due."""
         selection = EpochSelection(self.config.select, self.optim.epochs, self.run.path)
-        return selection.report(progress, lambda: self.judge(self.state.best_model))
+        return selection.report(progress, lambda: self.judge(self.state.eval_model))
 
     def judge(self, model: ExpressionModel) -> tuple[float, dict[str, Any]]:
         """Return the score that the epoch is chosen by, higher is better, and log entries."""
@@ -158,13 +159,13 @@ class RecognitionTask(Task):
     def save_model(self, epoch: int, score: float | None) -> None:
         """Save the model in the run directory."""
         provenance = {**self.provenance, "epoch": epoch, "selected": score}
-        self.state.best_model.save_pretrained(self.run.model, provenance=provenance)
+        self.state.eval_model.save_pretrained(self.run.model, provenance=provenance)
 
     def pixels_seen(self, batch: Batch, position: Position) -> Tensor:
         """Augmented, not mixed."""
-        return self.images.change(self.images.draw(batch, position))
+        return self.augmenter.change(self.augmenter.draw(batch, position))
 
-    def _logit_scale(self, position: Position) -> Tensor | None:
+    def _logit_factor(self, position: Position) -> Tensor | None:
         """Factor of the logits while their scale climbs to its value."""
         text, bank = self.config.text, self.model.bank
         if bank is None or text.logit_scale_start is None:
@@ -173,3 +174,20 @@ class RecognitionTask(Task):
         return torch.tensor(
             logit_scale_factor(position.done, position.steps_per_epoch, text, scale)
         )
+
+
+def logit_scale_factor(step: int, steps_per_epoch: int, config: TextConfig, scale: float) -> float:
+    """Return the factor of the logits of a step, so that their scale grows to its value.
+
+    s(p) = s_0^(1 − p) · s^p for the share p of `logit_scale_epochs` that is done, over s.
+
+    Args:
+        step: Steps done so far, 0 for the first.
+        steps_per_epoch: Steps in an epoch.
+        config: s_0 and the epochs; without s_0 the factor is 1.
+        scale: s, the scale of the untrained model.
+    """
+    if config.logit_scale_start is None:
+        return 1.0
+    remaining = 1.0 - min(1.0, step / (config.logit_scale_epochs * steps_per_epoch))
+    return (config.logit_scale_start / scale) ** remaining
