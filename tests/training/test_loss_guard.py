@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.errors import TrainingError
-from ke2nt.training import engine, recognition
+from ke2nt.training import engine, recognition_task
 from ke2nt.training.checkpoint import latest_checkpoint
 from ke2nt.training.image_augmenter import ImageAugmenter
 from ke2nt.training.loss_guard import LossGuard

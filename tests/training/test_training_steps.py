@@ -12,7 +12,7 @@ from training_runs import prepared
 from ke2nt.data.sample import FaceSplit
 from ke2nt.errors import TrainingError
 from ke2nt.models.ke2nt import KE2NT
-from ke2nt.training import engine, recognition
+from ke2nt.training import engine, recognition_task
 from ke2nt.training.progress import Progress
 from ke2nt.training.sampling import EpochBatches
 from ke2nt.training.task import Position
@@ -45,7 +45,7 @@ def test_processes_mix_in_the_same_way(tiny, monkeypatch):
     for step in range(4):
         found = []
         for number in (0, 1):
-            monkeypatch.setattr(recognition, "rank", lambda number=number: number)
+            monkeypatch.setattr(recognition_task, "rank", lambda number=number: number)
             found.append(task.prepare(batch, Position(0, step, 5, 3)).mixing)
         assert all(map(torch.equal, *found))
 
