@@ -24,13 +24,13 @@ def nan_in_steps(monkeypatch):
     """Make the loss of some steps of a run, counted from 0, not finite."""
 
     def install(steps):
-        real, count = recognition.KE2NTLoss.forward, iter(range(10**6))
+        real, count = recognition_task.KE2NTLoss.forward, iter(range(10**6))
 
         def broken(self, *args):
             total, parts = real(self, *args)
             return total * float("nan") if next(count) in steps else total, parts
 
-        monkeypatch.setattr(recognition.KE2NTLoss, "forward", broken)
+        monkeypatch.setattr(recognition_task.KE2NTLoss, "forward", broken)
 
     return install
 
@@ -132,7 +132,7 @@ def test_out_of_memory_says_what_to_lower(tiny, monkeypatch, allocate):
     def fail(self, *args):
         allocate()
 
-    monkeypatch.setattr(recognition.KE2NTLoss, "forward", fail)
+    monkeypatch.setattr(recognition_task.KE2NTLoss, "forward", fail)
     with pytest.raises(TrainingError, match=r"not enough memory.*batch_size=8.*Lower optim"):
         train(tiny(), quiet=True)
 
@@ -147,6 +147,6 @@ def test_other_runtime_errors_are_unchanged(tiny, monkeypatch):
     def fail(self, *args):
         raise RuntimeError("something else")
 
-    monkeypatch.setattr(recognition.KE2NTLoss, "forward", fail)
+    monkeypatch.setattr(recognition_task.KE2NTLoss, "forward", fail)
     with pytest.raises(RuntimeError, match="something else"):
         train(tiny(), quiet=True)
