@@ -1,4 +1,4 @@
-"""Bad disks and bad pictures, through the commands: one clear line, and the other results kept."""
+"""Bad disks and bad images, through the commands: one clear line, and other results are kept."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def good(size=(20, 20)):
 
 
 @pytest.fixture
-def odd_faces(tmp_path):
-    """Pictures of every odd kind that can be read, and of every kind that cannot."""
+def strange_faces(tmp_path):
+    """Write images of every unusual kind that can be read, and of every kind that cannot."""
     folder = tmp_path / "faces" / "test" / "anger"
     folder.mkdir(parents=True)
     (tmp_path / "faces" / "test" / "neutral").mkdir()
@@ -72,9 +72,9 @@ def run(monkeypatch, capfd, *arguments):
     return stop.value.code, *capfd.readouterr()
 
 
-def test_unusual_images_are_read_and_bad_ones_named(monkeypatch, capfd, model, odd_faces):
+def test_unusual_images_are_read_and_bad_ones_named(monkeypatch, capfd, model, strange_faces):
     code, out, err = run(
-        *(monkeypatch, capfd, "evaluate", model, "--dataset", "folder", "--root", odd_faces),
+        *(monkeypatch, capfd, "evaluate", model, "--dataset", "folder", "--root", strange_faces),
         *("--split", "test", "--bootstrap", 0, "--device", "cpu", "--quiet"),
     )
     assert code == 0
@@ -86,9 +86,9 @@ def test_unusual_images_are_read_and_bad_ones_named(monkeypatch, capfd, model, o
         assert any(name in line and reason in line for line in lines)
 
 
-def test_huge_image_is_refused_before_its_pixels_are_read(odd_faces):
+def test_huge_image_is_refused_before_its_pixels_are_read(strange_faces):
     with pytest.raises(ImageReadError, match=r"400000000 pixels.*Reduce its size first"):
-        decode(odd_faces / "test" / "anger" / "huge.bmp")
+        decode(strange_faces / "test" / "anger" / "huge.bmp")
 
 
 def refuse(number):
@@ -101,14 +101,23 @@ def refuse(number):
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
 @pytest.mark.parametrize("command", ["evaluate", "cross-eval", "pack", "synth"])
 def test_folder_that_cannot_be_written(
-    monkeypatch, capfd, model, odd_faces, tmp_path, command, number
+    monkeypatch, capfd, model, strange_faces, tmp_path, command, number
 ):
     out = tmp_path / "out"
     common = ("--bootstrap", 0, "--device", "cpu", "--quiet", "--out", out)
     words = {
-        "evaluate": (model, "--dataset", "folder", "--root", odd_faces, "--split", "test", *common),
-        "cross-eval": (model, "--on", f"folder={odd_faces}", *common),
-        "pack": ("folder", odd_faces, "--out", out, "--size", 16),
+        "evaluate": (
+            model,
+            "--dataset",
+            "folder",
+            "--root",
+            strange_faces,
+            "--split",
+            "test",
+            *common,
+        ),
+        "cross-eval": (model, "--on", f"folder={strange_faces}", *common),
+        "pack": ("folder", strange_faces, "--out", out, "--size", 16),
         "synth": (out, "--count", 20, "--size", 24),
     }[command]
     for name in ("mkstemp", "mkdtemp"):
@@ -121,12 +130,12 @@ def test_folder_that_cannot_be_written(
     assert "Traceback" not in err
 
 
-def test_full_disk_names_the_file(monkeypatch, capfd, model, odd_faces, tmp_path):
+def test_full_disk_names_the_file(monkeypatch, capfd, model, strange_faces, tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (300, hard))
     try:
         code, _, err = run(
-            *(monkeypatch, capfd, "cross-eval", model, "--on", f"folder={odd_faces}"),
+            *(monkeypatch, capfd, "cross-eval", model, "--on", f"folder={strange_faces}"),
             *("--bootstrap", 0, "--device", "cpu", "--quiet", "--out", tmp_path / "out"),
         )
     finally:
@@ -136,10 +145,10 @@ def test_full_disk_names_the_file(monkeypatch, capfd, model, odd_faces, tmp_path
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_packing_reserves_its_space_first(odd_faces, tmp_path):
-    """A mapped file on a full disk would kill the process at the first write without room."""
+def test_packing_reserves_its_space_first(strange_faces, tmp_path):
+    """Without it, a mapped file on a full disk would kill the process at the first write."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    reader = get_reader("folder", odd_faces)
+    reader = get_reader("folder", strange_faces)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4000, hard))
     try:
         with pytest.raises(OSError, match=r"\[Errno 27\]"):
@@ -165,8 +174,8 @@ def test_pickle_in_a_model_folder_is_not_opened(model, tmp_path, name):
         TextBank.load(tmp_path / "absent")
 
 
-def test_pickles_in_packed_data_are_not_opened(odd_faces, tmp_path):
-    pack_dataset(get_reader("folder", odd_faces), tmp_path / "packed", 16, quiet=True)
+def test_pickles_in_packed_data_are_not_opened(strange_faces, tmp_path):
+    pack_dataset(get_reader("folder", strange_faces), tmp_path / "packed", 16, quiet=True)
     array = np.empty(1, dtype=object)
     array[0] = Payload()
     np.save(tmp_path / "packed" / "test.npy", array, allow_pickle=True)
@@ -175,7 +184,7 @@ def test_pickles_in_packed_data_are_not_opened(odd_faces, tmp_path):
 
 
 def test_model_of_a_stranger_writes_nothing(model, tmp_path):
-    """Names in its files that lead out of the folder are not followed, and loading writes none."""
+    """Loading follows no names that lead out of the folder, and writes nothing."""
     home = tmp_path / "stranger"
     home.mkdir()
     for path in model.iterdir():

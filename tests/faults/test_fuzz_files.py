@@ -1,4 +1,4 @@
-"""Whatever stands in a file, only errors of ke2nt's own come out.
+"""Whatever a file contains, only errors of ke2nt are raised.
 
 Votes, label lists, manifests, prompts, images and text banks: beside the tests of their readers.
 """
@@ -59,7 +59,7 @@ def tensor_file(header, length, body):
 
 @contextlib.contextmanager
 def copy_of(files):
-    """A new folder with the same files; errors of ke2nt's own are what is allowed."""
+    """A new folder with the same files; only errors of ke2nt are allowed."""
     with tempfile.TemporaryDirectory() as name:
         for file, data in files.items():
             (Path(name) / file).write_bytes(data)
@@ -212,7 +212,7 @@ def test_forged_checkpoint_tensors(checkpoint_files, header, length, body):
     ids=str,
 )
 def test_optimizer_refuses_state_of_another_shape(checkpoint_files, tmp_path, changes, words):
-    """Its kernels would write where they should not."""
+    """Fused kernels would write outside of the tensor."""
     tensors = {**load(checkpoint_files["state.safetensors"]), **changes}
     data = save({name: value for name, value in tensors.items() if value is not None})
     facts = {**json.loads(checkpoint_files["state.json"]), "digest": digest_bytes(data)}

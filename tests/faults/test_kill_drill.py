@@ -1,4 +1,4 @@
-"""The drill that kills training at random moments; a quarter of an hour, so marked slow."""
+"""The drill that kills training at random moments; it takes a quarter of an hour."""
 
 from __future__ import annotations
 

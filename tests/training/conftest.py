@@ -13,7 +13,7 @@ CLASSES = ("neutral", "happiness", "anger")
 
 @pytest.fixture(scope="session")
 def faces(tmp_path_factory):
-    """60 images of three classes that differ by where they are bright."""
+    """60 images of three classes; each class is bright in another place."""
     root = tmp_path_factory.mktemp("faces")
     rng = np.random.default_rng(0)
     for split, count in (("train", 14), ("val", 6)):
@@ -59,7 +59,7 @@ def tiny(faces, tmp_path):
 
 @pytest.fixture(autouse=True)
 def _without_report(request, monkeypatch):
-    """The page takes longer than such a run; tests that want it say so with `with_report`."""
+    """Skip the report, which takes longer than a tiny run, unless a test uses `with_report`."""
     if "with_report" not in request.fixturenames:
         monkeypatch.setattr(
             "ke2nt.training.train_recognizer.write_training_report", lambda *a, **k: None

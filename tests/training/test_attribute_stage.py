@@ -27,7 +27,7 @@ CLASSES = ("neutral", "happiness", "anger")
 
 @pytest.fixture(scope="module")
 def people(faces):
-    """The tiny faces with an attribute that can be seen, one often unknown, and a number."""
+    """The tiny faces with a visible attribute, one that is often unknown, and a number."""
     rows = ["path,label,split,attr:place,attr:half,attr:code"]
     for split, count in (("train", 14), ("val", 6)):
         for label, name in enumerate(CLASSES):
@@ -123,7 +123,7 @@ def test_two_stage_run_resumes_bit_for_bit(two, monkeypatch, stop_at):
 
 
 def test_image_found_unreadable_in_stage_one_moves_no_other(two, people, tmp_path, monkeypatch):
-    """A run that is resumed in stage 2 has not met it."""
+    """A run resumed in stage 2 has not found it yet."""
     root = shutil.copytree(people.parent, tmp_path / "faces")
     (root / "train" / "anger" / "3.png").write_bytes(b"broken")
     changes = f"data.root={root / people.name}", "data.memory=lazy", "optim.epochs=3"

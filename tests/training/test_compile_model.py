@@ -1,4 +1,4 @@
-"""Compiled training: the same losses and files; what cannot be compiled is one clear error."""
+"""Compiled training: same losses and files, and clear errors for models that cannot be compiled."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def test_auto_precision_follows_the_cpu(monkeypatch, precision, capable, expecte
 
 @pytest.fixture
 def two_gpus(monkeypatch):
-    """Stand in for them; the numbers that are chosen."""
+    """Pretend that there are two GPUs; returns the list of selected numbers."""
     chosen = []
     monkeypatch.delenv("LOCAL_RANK", raising=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)

@@ -1,4 +1,4 @@
-"""A step as a CUDA graph: the same training; where it cannot be, one clear error."""
+"""A step as a CUDA graph: the same training, and clear errors where it is not possible."""
 
 from __future__ import annotations
 

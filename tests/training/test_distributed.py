@@ -118,7 +118,7 @@ def test_existing_run_is_one_error_in_each_process(tiny, tmp_path):
 
 
 def test_image_unreadable_in_one_process_is_left_out_by_all(tiny, faces, tmp_path):
-    """As where a network drive fails for one of them, with all images in RAM."""
+    """As when a network drive fails for one process, with all images in RAM."""
     monkey = "import os, ke2nt.data.batches as t; from ke2nt.errors import ImageReadError; "
     monkey += "real = t.decode; gone = ('train/anger/3.png', 'val/neutral/2.png')\n"
     monkey += "def decode(source, **o):\n"

@@ -1,4 +1,4 @@
-"""A loss from a module of the user's own takes part in training, by configuration alone."""
+"""A loss from a user's module takes part in training, by configuration alone."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def test_unwritable_batch_does_not_hide_the_error(tiny, nan_in_steps, monkeypatc
 
 @pytest.mark.parametrize("bad", [1, 3, 4, 7])
 def test_deferred_checks_save_the_same_batch(tiny, nan_in_steps, monkeypatch, bad):
-    """As on a GPU; looked at after each fourth step and at the end of an epoch of five."""
+    """As on a GPU: checked after each fourth step and at the end of an epoch of five."""
     changes = "optim.epochs=2", "augment.rotate=10"
     kept = {}
     for late in (False, True):

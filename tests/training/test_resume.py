@@ -86,8 +86,8 @@ def test_resuming_a_finished_run_changes_nothing(tiny):
 
 
 @pytest.fixture
-def people_of(faces, tmp_path):
-    """A manifest whose first training face has a label of one's choice."""
+def write_manifest(faces, tmp_path):
+    """Write a manifest whose first training face has the given label."""
 
     def write(label):
         rows = ["path,label,split"]
@@ -124,10 +124,10 @@ def test_changed_configuration_is_refused_on_resume(tiny):
     train(run.load_config(), resume=True, quiet=True)
 
 
-def test_changed_labels_are_refused_on_resume(tiny, people_of):
-    config = tiny("data.name=manifest", f"data.root={people_of('anger')}", "optim.epochs=2")
+def test_changed_labels_are_refused_on_resume(tiny, write_manifest):
+    config = tiny("data.name=manifest", f"data.root={write_manifest('anger')}", "optim.epochs=2")
     train(config, quiet=True)
-    people_of("happiness")
+    write_manifest("happiness")
     with pytest.raises(CheckpointError, match="splits or labels differ"):
         train(config, resume=True, quiet=True)
 

@@ -1,4 +1,4 @@
-"""Convolutions as matrix products equal torch's, values and gradients, and only where they suit."""
+"""Convolutions as matrix products: values and gradients of torch, only on supported layers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ke2nt.training.speed.small_maps import multiply_on_small_maps
 
 @pytest.fixture
 def used(monkeypatch):
-    """How often matrix products took the place of a convolution."""
+    """Count how often matrix products replaced a convolution."""
     calls = []
     real = small_maps._Convolve.apply
 

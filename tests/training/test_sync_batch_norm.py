@@ -1,4 +1,4 @@
-"""Batch normalization over processes: alone, it is torch's, values, gradients and averages."""
+"""Synchronized batch normalization in one process: values, gradients and averages of torch."""
 
 from __future__ import annotations
 

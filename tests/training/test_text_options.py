@@ -1,4 +1,4 @@
-"""Runs with banks of one's own, arranged banks, labels smoothed by text and a climbing scale."""
+"""Runs with custom and arranged banks, labels smoothed by text, and a growing logit scale."""
 
 from __future__ import annotations
 

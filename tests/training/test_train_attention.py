@@ -1,4 +1,4 @@
-"""Training with attention heads: switched on by one line, resumed exactly, shared by processes."""
+"""Training with attention heads: enabled by one key, resumed exactly, shared by processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A disk that fills up and images that vanish while a run goes on; a stranger's run."""
+"""Full disks, images that vanish during a run, failed starts, and runs of strangers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ke2nt.training.train_recognizer import train
 
 @contextmanager
 def no_room(limit=2000):
-    """The system refuses to write files beyond some bytes, as on a full disk."""
+    """Let the system refuse to write files beyond some bytes, as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
     try:
@@ -102,7 +102,7 @@ def test_run_out_of_memory_can_be_started_again(tiny, monkeypatch):
 
 @pytest.fixture
 def eighth_step_is_infinite(monkeypatch):
-    """Images of the eighth step, in the second epoch; the steps so far, to be set back."""
+    """Make the images of the eighth step infinite; returns the steps so far."""
     real, calls = ImageAugmenter.model_input, []
 
     def infinite(self, images):
@@ -159,7 +159,7 @@ def test_run_of_an_older_version_is_refused(tiny):
 
 
 def test_run_with_an_unreadable_image_resumes_bit_for_bit(tiny, faces, tmp_path, monkeypatch):
-    """The resumed process does not know yet which image it is."""
+    """The resumed process has not found the image yet."""
     root = tmp_path / "faces"
     shutil.copytree(faces, root)
     (root / "train" / "anger" / "3.png").write_bytes(b"broken")
@@ -183,7 +183,7 @@ def test_run_with_an_unreadable_image_resumes_bit_for_bit(tiny, faces, tmp_path,
 
 
 def test_full_disk_does_not_hide_the_error(tiny, monkeypatch):
-    """Not even the run's state can be written then."""
+    """Not even the status of the run can be written then."""
 
     def full(*arguments, **options):
         raise TrainingError("a checkpoint cannot be written")

@@ -1,4 +1,4 @@
-"""Schedule, groups and the weight average, against formulas written out."""
+"""Schedule, parameter groups, sampling and average, against written-out formulas."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from ke2nt.training.training_data import load_training_data
 
 @pytest.fixture
 def disputed(tmp_path):
-    """FER+ in miniature: per usage, two faces with a majority, one disputed, one that is none."""
+    """A tiny FER+: per usage, two faces with a majority, one disputed, one not a face."""
     votes = ["9,1,0,0,0,0,0,0,0,0", "0,9,1,0,0,0,0,0,0,0", "5,0,5,0,0,0,0,0,0,0"]
     votes.append("0,0,0,0,0,0,0,0,0,10")
     usages = ("Training", "PublicTest")

@@ -20,7 +20,7 @@ def state(run) -> dict[str, torch.Tensor]:
 
 
 def assert_same_run(a, b) -> None:
-    """Weights, averages, optimizer and random state bit for bit; the log but for the times."""
+    """Compare checkpoints bit for bit, and logs except for the times."""
     first, second = state(a), state(b)
     assert first.keys() == second.keys()
     for name in first:
@@ -36,7 +36,7 @@ def assert_same_run(a, b) -> None:
 
 
 def prepared(config):
-    """The engine of a run that has not begun."""
+    """Build the engine of a new run."""
     preprocessing = Preprocessing(image_size=24)
     return prepare_engine(
         config,
