@@ -16,7 +16,9 @@ from ke2nt.runtime.suggest import did_you_mean
 __all__ = [
     "CANONICAL",
     "DATASET_LABELS",
+    "MERGE_HINT",
     "NEUTRAL",
+    "POLICY_HINT",
     "LabelMapping",
     "LabelPolicy",
     "canonical_name",
@@ -89,6 +91,8 @@ _SYNONYMS: Mapping[str, str] = {
 }
 
 LabelPolicy = Literal["strict", "drop", "keep"]
+MERGE_HINT = "Use --merge A=B (in Python: merge=) to evaluate some classes as others."
+POLICY_HINT = "Use --labels drop or --labels keep, or --merge A=B (in Python: policy=, merge=)."
 
 
 def canonical_name(name: str) -> str:
@@ -112,7 +116,9 @@ def neutral_index(classes: Sequence[str]) -> int | None:
     return list(classes).index(NEUTRAL) if NEUTRAL in classes else None
 
 
-def check_same_labels(expected: Sequence[str], found: Sequence[str], *, where: object) -> None:
+def check_same_labels(
+    expected: Sequence[str], found: Sequence[str], *, where: object, hint: str | None = None
+) -> None:
     """Raise LabelError unless two label sets are equal, order included."""
     if tuple(expected) != tuple(found):
         raise LabelError(
@@ -120,7 +126,7 @@ def check_same_labels(expected: Sequence[str], found: Sequence[str], *, where: o
             expected=list(expected),
             found=list(found),
             where=where,
-            hint="Name a label policy (strict, drop or keep), or a merge, to compare them.",
+            hint=hint,
         )
 
 
@@ -199,15 +205,20 @@ def map_labels(
 
     if policy == "strict" and (dropped or unused):
         sides = (("the data", dropped), ("the model", unused))
-        extra = [f"{side} alone has {', '.join(classes)}" for side, classes in sides if classes]
+        extra = [f"only {side} has {', '.join(classes)}" for side, classes in sides if classes]
         raise LabelError(
             f"label sets differ, {' and '.join(extra)}{' after merging' if merge else ''}",
             expected=list(target),
             found=list(source),
-            hint="Use the policy drop or keep, or merge classes, to compare them anyway.",
+            hint=POLICY_HINT,
         )
     if len(dropped) == len(source):
-        raise LabelError("the label sets share no class", expected=list(target), found=list(source))
+        raise LabelError(
+            "the label sets share no class",
+            expected=list(target),
+            found=list(source),
+            hint=MERGE_HINT,
+        )
     return LabelMapping(source, target, index, merge, dropped, unused, policy)
 
 

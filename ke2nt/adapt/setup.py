@@ -111,6 +111,7 @@ def prepare_entropy(
         raise ModelError(
             "the model has no normalization layers for entropy minimization to train",
             found=model.architecture.get("backbone"),
+            hint="Adapt with source images: --source NAME=DIR --method dmsrl.",
         )
 
     # the optimizer takes only parameters that require a gradient

@@ -56,7 +56,7 @@ class TargetStream:
         raise DataError(
             "a target image became unreadable during the run",
             found="; ".join(f"{name}: {why}" for name, why in self.images.failed.items()),
-            hint="Put it back and resume, or start a new run.",
+            hint="Restore the image and resume the run, or start a new one.",
         )
 
     def _order(self, pass_number: int) -> torch.Tensor:

@@ -134,9 +134,11 @@ def _summary(config: Mapping[str, Any], card: Mapping[str, Any]) -> str:
 
     name = card.get("name") or "FOLDER"
     code = (
-        f"```bash\nke2nt predict photo.jpg --model {name}\n```\n\n"
+        "```bash\npip install 'ke2nt[predict]'\n"
+        f"ke2nt predict photo.jpg --model {name}\n```\n\n"
         "```python\nfrom ke2nt import Recognizer\n\n"
         f'recognizer = Recognizer.from_pretrained("{name}")\n'
-        'print(recognizer.predict("photo.jpg").to_dataframe())\n```\n'
+        'for face in recognizer.predict("photo.jpg"):\n'
+        "    print(face.label, face.confidence)\n```\n"
     )
     return "\n".join(lines) + "\n\n" + code

@@ -1,4 +1,4 @@
-"""The recipe on a model card: versions, configuration, and the commands that make it again."""
+"""The recipe on a model card: versions, configuration, and the commands that reproduce it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _THRESHOLD_OPTIONS = {
 
 
 def recipe_section(config: Mapping[str, Any], card: Mapping[str, Any]) -> str:
-    """How the model was made, and the commands that make it again."""
+    """How the model was made, and the commands that reproduce it."""
     # facts that old models lack are left out
     lines = ["## Recipe\n"]
     for name, value in _origin(config, card).items():
@@ -38,7 +38,7 @@ def recipe_section(config: Mapping[str, Any], card: Mapping[str, Any]) -> str:
         settings = yaml.safe_dump(_current(card["config"]), sort_keys=False, allow_unicode=True)
         commands = _train_command(card) + _calibrate_command(config.get("calibration"), card)
         lines += [
-            "\nTo make it again, save this as config.yaml:\n",
+            "\nTo reproduce it, save this as config.yaml:\n",
             f"```yaml\n{settings}```\n",
             f"```bash\n{commands}```",
         ]

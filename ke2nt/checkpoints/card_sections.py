@@ -103,7 +103,7 @@ def metrics_section(evaluation: Mapping[str, Any], calibration: Mapping[str, Any
 def calibration_section(calibration: Mapping[str, Any] | None) -> str:
     """How the probabilities were calibrated, and the confidence threshold."""
     if not calibration:
-        return "## Calibration\n\nNone: the probabilities are scores, not chances.\n"
+        return "## Calibration\n\nNone: treat the probabilities as scores only.\n"
 
     # method and data
     fitted_on, metrics = calibration.get("fitted_on") or {}, calibration.get("figures") or {}
@@ -115,7 +115,7 @@ def calibration_section(calibration: Mapping[str, Any] | None) -> str:
 
     # its effect, measured with the texts that it was fitted for
     if calibration.get("transferred"):
-        sentences.append("The class texts have changed since, so it is only a guess for them.")
+        sentences.append("The class texts have changed since, so it is only approximate for them.")
     elif metrics.keys() >= _CALIBRATION_METRICS:
         sentences.append(
             f"Expected calibration error {metrics['ece_before']:.4f} before, "
@@ -132,7 +132,7 @@ def limits_section(card: Mapping[str, Any]) -> str:
     """Where the model fails, with the classes it recognizes badly."""
     drawn = ""
     if is_drawn(card):
-        drawn = "- It was trained on drawn faces only and is of no use on photographs.\n"
+        drawn = "- It was trained on drawn faces only and does not work on photographs.\n"
 
     # a class that is weak in several evaluations is named once
     weak: dict[str, str] = {}

@@ -48,7 +48,7 @@ def read_config(path: Path) -> dict[str, Any]:
             expected=f"format_version {FORMAT_VERSION}",
             found=config.get("format_version"),
             where=path,
-            hint="A newer ke2nt may have written it: pip install --upgrade ke2nt",
+            hint="A newer ke2nt may have written it: pip install --upgrade . in a current clone",
         )
 
     # keys that came later are optional: calibration, card, dtype

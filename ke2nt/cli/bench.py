@@ -24,7 +24,7 @@ class _MeasureOptions:
 
     batch: Annotated[int, typer.Option("--batch", min=1, help="Images in a batch.")] = 128
     steps: Annotated[int, typer.Option(min=1, help="Batches in a measurement.")] = 8
-    rounds: Annotated[int, typer.Option(min=1, help="Measurements of each, taking turns.")] = 3
+    rounds: Annotated[int, typer.Option(min=1, help="Measurements per loop, in alternation.")] = 3
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto"
 
 

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="Cached text and image embeddings.")
+app = typer.Typer(
+    no_args_is_help=True, help="Build, list, verify and prune cached text and image embeddings."
+)
 
 _Key = Annotated[str, typer.Argument(help="First characters of an entry's key.")]
 

@@ -117,7 +117,8 @@ def calibrate(
     batch_size: BatchSizeOption = 128,
     device: DeviceOption = None,
 ) -> None:
-    """Fit a model's probabilities to validation images, and store the fit in the model's folder.
+    """Calibrate a model's probabilities on validation images, and store the calibration in its
+    folder.
 
     Also fits the intensity scale: 0 is the median neutral face, 1 the median face of a class.
 

@@ -26,7 +26,10 @@ def compare_with_stored(calibration: Calibration, stored: Calibration | None) ->
     notes = []
     metrics = calibration.metrics
     if metrics["nll_after"] > metrics["nll_before"]:
-        notes.append("The fit makes probabilities worse on held-out images: too few images?")
+        notes.append(
+            "The fit makes probabilities worse on held-out images, perhaps because there are too "
+            "few."
+        )
     if stored is None:
         return notes
 
@@ -35,8 +38,9 @@ def compare_with_stored(calibration: Calibration, stored: Calibration | None) ->
         notes.append(f"It replaces a calibration fitted to {stored.fitted_on['n']:,} images.")
     if stored.min_confidence and calibration.min_confidence is None:
         notes.append(
-            f"Predictions below {stored.min_confidence:.4f} were withheld so far; none are from "
-            "now on. --max-risk, --coverage or --min-confidence chooses a new threshold."
+            f"Predictions below {stored.min_confidence:.4f} were withheld until now; the new "
+            "calibration withholds none. Set a threshold with --max-risk, --coverage or "
+            "--min-confidence."
         )
     return notes
 

@@ -58,7 +58,7 @@ def evaluate(
     ] = None,
     out: ReportFolderOption = None,
 ) -> None:
-    """Report a recognizer on a split: accuracy, class recall, confusions, calibration, intervals.
+    """Evaluate a recognizer on a split: accuracy, class recall, confusions, calibration, intervals.
 
     Example: ke2nt evaluate runs/ferplus --dataset ferplus --root DIR --split test --rule majority
     """

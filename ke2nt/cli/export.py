@@ -60,9 +60,9 @@ class _MeasureOptions(ReaderOptions, _DatasetName):
 
         if self.dataset is None:
             raise ConfigError(
-                "the comparison of the exported model needs faces",
+                "comparing the exported model needs a dataset",
                 expected="--dataset, and --root for one on disk",
-                hint="Such as: --dataset ferplus --root DIR --split val",
+                hint="For example: --dataset ferplus --root DIR --split val",
             )
 
         # uint8 (N, 3, S, S) at the size of the model
@@ -83,11 +83,11 @@ class _SharingOptions:
     ] = None
     max_changed: Annotated[
         int,
-        typer.Option("--max-changed", min=0, help="bundle: most predictions that may change."),
+        typer.Option("--max-changed", min=0, help="bundle: maximum number of changed predictions."),
     ] = 0
     max_difference: Annotated[
         float,
-        typer.Option("--max-difference", help="bundle: largest change of a probability."),
+        typer.Option("--max-difference", help="bundle: maximum change of a probability."),
     ] = 0.01
     private: Annotated[bool, typer.Option("--private", help="hub: a private repository.")] = False
     half: Annotated[bool, typer.Option("--half", help="hub: half-precision weights.")] = False

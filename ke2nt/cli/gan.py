@@ -77,7 +77,7 @@ def pretrain(run: _GanRunOptions, output: OutputOptions) -> None:
         print_json({"run": str(result.run.path), **last})
         return
     print_line(
-        f"{last['epoch']} epochs; generated faces have {percent(last['diversity'], 0)} of the "
+        f"{last['epoch']} epochs; synthetic faces have {percent(last['diversity'], 0)} of the "
         "diversity of real ones"
     )
     print_line(f"run: {result.run.path}   images: {result.run.path / 'samples'}")
@@ -142,7 +142,7 @@ def sample(
     min_confidence: Annotated[
         float,
         typer.Option(
-            "--min-confidence", min=0.0, max=0.99, help="Least confidence of the recognizer."
+            "--min-confidence", min=0.0, max=0.99, help="Minimum confidence of the recognizer."
         ),
     ] = 0.5,
     json: JsonFlag = False,
@@ -179,7 +179,7 @@ def edit(
     out: _FolderOption,
     json: JsonFlag = False,
 ) -> None:
-    """Show faces with every expression of the generator.
+    """Edit faces to every expression of the generator.
 
     Example: ke2nt gan edit RUN face.png --out edits
     """
@@ -196,7 +196,7 @@ def edit(
     if json:
         print_json({"out": str(out), "written": written, "unreadable": failed})
         return
-    print_line(f"{len(written)} faces and grid.png in {out}")
+    print_line(f"edited {len(written)} faces: {out}   overview: {out / 'grid.png'}")
 
 
 @app.command()

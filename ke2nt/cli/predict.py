@@ -96,7 +96,8 @@ class _VideoOptions:
         int, typer.Option("--every", min=1, help="Use only every N-th video frame.")
     ] = 1
     limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="Most frames of a video or camera.")
+        int | None,
+        typer.Option("--limit", min=1, help="Maximum number of frames of a video or camera."),
     ] = None
     smoothing: Annotated[
         float, typer.Option("--smoothing", min=0, help="Seconds of smoothing along a track.")
@@ -257,6 +258,11 @@ def _read_classes(text: str | None) -> Sequence[str] | PromptSet | None:
 
 def _nothing_read(paths: Sequence[str], totals: Totals) -> DataError:
     if not totals.frames:
-        return DataError("no image or video found", where=", ".join(paths[:3]))
+        return DataError(
+            "no image or video found",
+            where=", ".join(paths[:3]),
+            hint="Give images, videos, folders, a quoted pattern such as '*.jpg', or a camera "
+            "number.",
+        )
     reasons = [f"{name}: {reason}" for name, reason in totals.unreadable[:3]]
     return DataError("nothing could be read", found="; ".join(reasons))

@@ -130,7 +130,7 @@ def show_search(search: SearchResult, split: str, final_split: str) -> None:
         if other.test and other.test.p_value >= _SIGNIFICANT:
             print_line(
                 f"on {final_split}, the difference between the selected prompts and "
-                f"{other.name} may be chance (McNemar p = {other.test.p_value:.2g})"
+                f"{other.name} may be due to chance (McNemar p = {other.test.p_value:.2g})"
             )
     print_notes(search.notes)
 
@@ -190,11 +190,11 @@ def _verdict(names: tuple[str, str], test: McNemar) -> str:
     # few discordant images make the chi-squared approximation poor
     kind = "exact binomial" if test.exact else "chi-squared"
     text = (
-        f"McNemar ({kind}): {test.only_first} images only {names[0]} has right, "
-        f"{test.only_second} only {names[1]}; p = {test.p_value:.2g}: "
+        f"McNemar ({kind}): only {names[0]} is right on {test.only_first} images, "
+        f"only {names[1]} on {test.only_second}; p = {test.p_value:.2g}: "
     )
     if test.p_value >= _SIGNIFICANT:
-        return text + "the difference may be chance"
+        return text + "the difference may be due to chance"
     better = names[1] if test.only_second > test.only_first else names[0]
     return text + f"{better} is right more often"
 

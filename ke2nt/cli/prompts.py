@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(
-    help="Prompt sets: the sentences that describe each class.",
+    help="Show, check, rank, search and compare prompt sets, the sentences that describe each "
+    "class.",
     no_args_is_help=True,
 )
 

@@ -38,7 +38,8 @@ def compare(
     output: OutputOptions,
     out: OutFolderOption = None,
 ) -> None:
-    """Compare two prompt sets on the same images, with a test whether the difference is chance.
+    """Compare two prompt sets on the same images, and test whether the difference may be due to
+    chance.
 
     Example: ke2nt prompts compare simple ensemble --encoder run:runs/quickstart
     --dataset drawn --split test

@@ -24,9 +24,11 @@ def geometry(
         str | None, typer.Option(help="Only these classes, separated by commas, in this order.")
     ] = None,
     threshold: Annotated[
-        float, typer.Option("--threshold", help="Least cosine of near-duplicate prompts.")
+        float, typer.Option("--threshold", help="Minimum cosine of near-duplicate prompts.")
     ] = 0.95,
-    top: Annotated[int, typer.Option("--top", min=1, help="Most rows of a table.")] = 20,
+    top: Annotated[
+        int, typer.Option("--top", min=1, help="Maximum number of rows of a table.")
+    ] = 20,
     cache_dir: CacheDirOption = None,
     out: OutFolderOption = None,
     json: JsonFlag = False,

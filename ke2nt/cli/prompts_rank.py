@@ -38,7 +38,10 @@ def rank(
     statistics: StatisticsOptions,
     output: OutputOptions,
     top: Annotated[
-        int, typer.Option("--top", min=1, help="Most rows of a table, or of a class in it.")
+        int,
+        typer.Option(
+            "--top", min=1, help="Maximum number of rows of a table, or of a class in it."
+        ),
     ] = 10,
     out: OutFolderOption = None,
 ) -> None:

@@ -61,7 +61,10 @@ class _SearchOptions:
         int, typer.Option("--beam", min=1, help="Partial choices kept; 1 is greedy.")
     ] = 1
     max_prompts: Annotated[
-        int, typer.Option("--max-prompts", min=1, help="Most prompts of a class, or templates.")
+        int,
+        typer.Option(
+            "--max-prompts", min=1, help="Maximum number of prompts per class, or templates."
+        ),
     ] = 8
     objective: Annotated[
         _Objective, typer.Option("--objective", help="Metric to maximize: UAR or accuracy (WAR).")

@@ -22,7 +22,7 @@ def quickstart(
         Path, typer.Option("--out", help="Run directory; must not hold a run yet.")
     ] = Path("runs/quickstart"),
 ) -> None:
-    """See the whole method work: train on drawn faces, evaluate on unseen people."""
+    """Show the whole method: train on drawn faces, evaluate on people who were not in training."""
     from ke2nt.quickstart import quickstart as run_quickstart
 
     result = run_quickstart(out, quiet=output.hides_progress)

@@ -34,7 +34,7 @@ def train(
         typer.Option("--deterministic", help="Bit-identical results on GPUs, too; slower there."),
     ] = False,
 ) -> None:
-    """Train a recognizer from a configuration, and report it on the selection split.
+    """Train a recognizer from a configuration, and evaluate it on the selection split.
 
     Examples: ke2nt train quickstart · ke2nt train ferplus_resnet18 data.root=DIR optim.epochs=8 ·
     ke2nt train --resume runs/ferplus_resnet18

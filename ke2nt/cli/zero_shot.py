@@ -57,7 +57,7 @@ def zero_shot(
     ] = None,
     out: ReportFolderOption = None,
 ) -> None:
-    """Report a vision-language model on a split with no training, with any words.
+    """Evaluate a vision-language model on a split, without training and with any class words.
 
     Image embeddings are cached, so other words on the same images take no time. For a trained model
     (run:DIR), classes seen in training are reported apart from unseen ones.

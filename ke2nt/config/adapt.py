@@ -59,7 +59,7 @@ class TargetConfig(Section):
         True, description="Whether class folders are expressions; false ignores them."
     )
     limit: int | None = Field(
-        None, ge=1, description="Largest number of images, spread evenly over the split."
+        None, ge=1, description="Maximum number of images, spread evenly over the split."
     )
     memory: Literal["auto", "ram", "lazy"] = Field(
         "auto", description="As data.memory.", json_schema_extra=FREE_ON_RESUME
@@ -105,7 +105,7 @@ class AdaptSection(Section):
         description="Peak learning rate of the centers; null: 1 with sgd, otherwise 0.01.",
     )
     threshold: float = Field(
-        0.0, ge=0.0, lt=1.0, description="Smallest confidence of a pseudo-label; 0 uses all."
+        0.0, ge=0.0, lt=1.0, description="Minimum confidence of a pseudo-label; 0 uses all."
     )
     balance: float = Field(
         0.0,

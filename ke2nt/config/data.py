@@ -95,16 +95,16 @@ class AugmentConfig(Section):
     flip: float = Field(0.5, ge=0.0, le=1.0, description="Probability of a mirror image.")
     crop: float = Field(0.5, ge=0.0, le=1.0, description="Probability of a random crop.")
     crop_padding: int = Field(4, ge=0, le=64, description="Padding of the crop, pixels.")
-    rotate: float = Field(0.0, ge=0.0, le=90.0, description="Largest rotation, degrees.")
+    rotate: float = Field(0.0, ge=0.0, le=90.0, description="Maximum rotation, degrees.")
     scale: float = Field(
         0.0,
         ge=0.0,
         lt=1.0,
-        description="Largest zoom in or out: the visible part is 1 ± this times the side.",
+        description="Maximum zoom in or out: the visible part is 1 ± this times the side.",
     )
-    translate: float = Field(0.0, ge=0.0, lt=1.0, description="Largest shift, share of the side.")
-    brightness: float = Field(0.0, ge=0.0, le=1.0, description="Largest change of brightness.")
-    contrast: float = Field(0.0, ge=0.0, le=1.0, description="Largest change of contrast.")
+    translate: float = Field(0.0, ge=0.0, lt=1.0, description="Maximum shift, share of the side.")
+    brightness: float = Field(0.0, ge=0.0, le=1.0, description="Maximum change of brightness.")
+    contrast: float = Field(0.0, ge=0.0, le=1.0, description="Maximum change of contrast.")
     mixup: float = Field(0.0, ge=0.0, le=10.0, description="α of mixup's Beta(α, α); 0: off.")
     cutmix: float = Field(0.0, ge=0.0, le=10.0, description="α of CutMix's Beta(α, α); 0: off.")
     erase: float = Field(0.5, ge=0.0, le=1.0, description="Probability of random erasing.")

@@ -114,7 +114,7 @@ class GuardConfig(Section):
     )
     patience: int = Field(3, ge=1, description="Bad epochs in a row before the reaction.")
     grace: int = Field(3, ge=0, description="First epochs that are not checked.")
-    max_rollbacks: int = Field(3, ge=0, description="Largest number of rollbacks.")
+    max_rollbacks: int = Field(3, ge=0, description="Maximum number of rollbacks.")
 
 
 class SamplesConfig(Section):
@@ -129,7 +129,7 @@ class CriticAugmentConfig(AugmentConfig):
 
     flip: float = Field(0.0, ge=0.0, le=1.0, description="Probability of a mirror image.")
     crop: float = Field(0.0, ge=0.0, le=1.0, description="Probability of a random crop.")
-    translate: float = Field(0.1, ge=0.0, lt=1.0, description="Largest shift, share of the side.")
+    translate: float = Field(0.1, ge=0.0, lt=1.0, description="Maximum shift, share of the side.")
     erase: float = Field(0.0, ge=0.0, le=0.0, description="Not supported for critics.")
     mixup: float = Field(0.0, ge=0.0, le=0.0, description="Not supported for critics.")
     cutmix: float = Field(0.0, ge=0.0, le=0.0, description="Not supported for critics.")
@@ -162,7 +162,7 @@ class GanConfig(Section):
     identity_stage: int = Field(2, ge=0, description="Stage of that recognizer's image encoder.")
     flip: bool = Field(True, description="Also train on mirror images.")
     critic_augment: CriticAugmentConfig = CriticAugmentConfig()
-    min_images: int = Field(2, ge=1, description="Smallest number of images of a class.")
+    min_images: int = Field(2, ge=1, description="Minimum number of images of a class.")
 
 
 class JointConfig(Section):

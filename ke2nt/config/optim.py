@@ -33,7 +33,7 @@ class OptimConfig(Section):
     decay_all: bool = Field(
         False, description="Apply weight decay to biases and norms, too, not only to matrices."
     )
-    clip: float | None = Field(None, gt=0.0, description="Largest gradient norm.")
+    clip: float | None = Field(None, gt=0.0, description="Maximum gradient norm.")
     batch_size: int = Field(64, ge=1, description="Images in a step, over all processes.")
     epochs: int = Field(50, ge=1, description="Number of epochs, including warm-up.")
     warmup_epochs: float = Field(1.0, ge=0.0, description="Epochs of warm-up.")

@@ -62,8 +62,8 @@ class TrainConfig(Section):
     checkpoint_every: float = Field(
         0.0,
         ge=0.0,
-        description="Least seconds between two checkpoints; 0: one after each epoch. The last "
-        "epoch and an interruption always have one.",
+        description="Minimum seconds between checkpoints; 0: one after each epoch. The last "
+        "epoch and an interruption always save one.",
         json_schema_extra=FREE_ON_RESUME,
     )
     data: DataConfig = DataConfig()

@@ -120,7 +120,7 @@ def _check_group_counts(split: FaceSplit, groups: Groups) -> None:
     if rare or not group_counts:
         has_subjects = any(sample.subject is not None for sample in split.samples)
         raise DataError(
-            f"too few samples to carve a validation split: {', '.join(rare) or 'all classes'}",
+            f"too few samples to split off validation data: {', '.join(rare) or 'all classes'}",
             where=f"{split.dataset} {split.split}",
             expected=f"at least two {'subjects' if has_subjects else 'samples'} in each class",
             hint="Name a validation split, or hold these classes out.",

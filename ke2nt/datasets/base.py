@@ -53,7 +53,11 @@ class Reader(ABC):
 
     def __init__(self, root: str | Path | None) -> None:
         if root is None:
-            raise DataError(f"{self.name} needs a root folder", expected="the dataset's folder")
+            raise DataError(
+                f"{self.name} needs a root folder",
+                expected="the dataset's folder",
+                hint="Add --root DIR, or data.root=DIR.",
+            )
         self.root = Path(root).expanduser()
 
         # A common slip is to name the folder above the dataset's

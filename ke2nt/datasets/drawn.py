@@ -50,9 +50,10 @@ class DrawnReader(Reader):
     ) -> None:
         if root is not None:
             raise DataError(
-                "synthetic faces are drawn, not read from a folder",
+                "drawn faces are not read from a folder",
                 found=root,
-                hint="Leave the root out, or read a written folder with the reader manifest.",
+                hint="Leave out the root, or read a folder that `ke2nt data draw` wrote with the "
+                "dataset manifest.",
             )
 
         # nothing is drawn yet, but all values are checked

@@ -137,7 +137,7 @@ def find_duplicates(checks: Sequence[SampleCheck]) -> list[Finding]:
     findings = []
     if across_splits:
         message = f"{len(across_splits)} images are in more than one split"
-        hint = "Metrics on the later split are too good: leave these samples out of training."
+        hint = "Metrics on the evaluation split are inflated: remove these images from training."
         kind = "duplicates_across_splits"
         findings.append(_finding("warning", kind, message, across_splits, hint))
     if conflicting:
@@ -188,7 +188,7 @@ def find_shared_subjects(checks: Sequence[SampleCheck]) -> list[Finding]:
     if not shared:
         return []
     message = f"{len(shared)} of {len(splits_of)} subjects are in more than one split"
-    hint = "Metrics would measure known faces: divide by subject, as carve_validation does."
+    hint = "Metrics would be measured on people seen in training: split the data by subject."
     return [_finding("warning", "subject_leakage", message, shared, hint)]
 
 

@@ -36,7 +36,11 @@ class Packed(Reader):
 
         label_sets = {tuple(facts["classes"]) for facts in self._facts.values()}
         if len(label_sets) > 1:
-            raise DataError("the splits have different label sets", where=self.root)
+            raise DataError(
+                "the splits have different label sets",
+                where=self.root,
+                hint="Pack all splits again from one dataset.",
+            )
         self.classes = label_sets.pop()
 
     @classmethod

@@ -102,7 +102,7 @@ def _parse_header(path: Path, cells: Sequence[str], required: Sequence[str]) -> 
     if missing:
         problem, hint = f"column {missing[0]!r} is missing", did_you_mean(missing[0], header)
     elif repeated:
-        problem = f"column {repeated[0]!r} is there twice"
+        problem = f"column {repeated[0]!r} appears twice"
 
     if problem is not None:
         raise DataError(

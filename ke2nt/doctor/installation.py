@@ -29,7 +29,7 @@ from ke2nt.runtime.cache_folder import cache_folder
 
 __all__ = ["check_installation"]
 
-_REINSTALL = "pip install --force-reinstall ke2nt"
+_REINSTALL = "pip install --upgrade . in a current clone"
 _TRAIN = "ke2nt train ferplus_resnet18 data.root=DIR"
 _DEVELOPER_EXTRAS = frozenset({"dev"})
 
@@ -63,7 +63,8 @@ def _check_packages() -> Iterator[Finding]:
             fix = f"pip install --upgrade '{requirement.name}{requirement.specifier}'"
             yield Finding("packages", requirement.name, "broken", problem, fix)
     if all(problem is None for _, problem in problems):
-        yield Finding("packages", "required", "ok", f"all {len(required)} required packages fit")
+        message = f"all {len(required)} required packages have supported versions"
+        yield Finding("packages", "required", "ok", message)
 
 
 def _requirements() -> list[Requirement]:
@@ -86,7 +87,7 @@ def _find_problem(requirement: Requirement) -> str | None:
         return f"{requirement.name} is not installed"
     if requirement.specifier.contains(version, prereleases=True):
         return None
-    return f"{requirement.name} {version} does not fit {requirement.specifier}"
+    return f"{requirement.name} {version} does not satisfy {requirement.specifier}"
 
 
 def _check_devices() -> Iterator[Finding]:

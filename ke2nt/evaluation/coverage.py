@@ -122,6 +122,7 @@ def threshold_for_risk(curve: CoverageRisk, risk: float) -> float:
             "no threshold keeps the risk that low",
             expected=f"at least {curve.risk.min():.3g}, the least risk on this data",
             found=risk,
+            hint="Raise --max-risk, or calibrate with more images.",
         )
     return _place_between(curve, int(acceptable[-1]))
 

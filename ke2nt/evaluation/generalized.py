@@ -19,7 +19,7 @@ class PartMetrics:
     """Rates in [0, 1] over the images of some classes; every class is a possible answer.
 
     Attributes:
-        accuracy: Share of right answers.
+        accuracy: Share of correct predictions.
         recall: Mean recall over the classes.
         accuracy_interval: 95 % bootstrap interval, or None without resamples.
         recall_interval: 95 % bootstrap interval, or None without resamples.

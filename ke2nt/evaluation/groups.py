@@ -28,7 +28,7 @@ class GroupMetrics:
     Attributes:
         name: Value of the attribute.
         n: Number of images.
-        accuracy: Share of right answers.
+        accuracy: Share of correct predictions.
         uar: Mean recall over the classes that the group has.
         accuracy_interval: 95 % bootstrap interval.
         uar_interval: 95 % bootstrap interval.

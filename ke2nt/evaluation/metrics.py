@@ -61,7 +61,7 @@ class ClassificationReport:
     Attributes:
         classes: Class names, in index order.
         n: Number of samples, N.
-        accuracy: Share of right answers (weighted average recall, WAR).
+        accuracy: Share of correct predictions (weighted average recall, WAR).
         uar: Unweighted average recall.
         macro_f1: Mean F1.
         ece: Expected calibration error over the equal-width `calibration` bins.

@@ -13,7 +13,7 @@ class Rates(NamedTuple):
     """Rates in [0, 1]; NaN where a rate is undefined.
 
     Attributes:
-        accuracy: (…), share of right answers (WAR).
+        accuracy: (…), share of correct predictions (WAR).
         uar: (…), mean recall over the classes that have samples.
         macro_f1: (…), mean F1 over the classes that have samples.
         precision: (…, K), NaN for a class without samples or never predicted.

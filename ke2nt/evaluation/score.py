@@ -13,7 +13,7 @@ import numpy as np
 from ke2nt.errors import DataError
 from ke2nt.evaluation.metrics import ClassificationReport, classification_report
 from ke2nt.evaluation.predictions import Predictions
-from ke2nt.labels import LabelMapping, LabelPolicy, map_labels
+from ke2nt.labels import MERGE_HINT, LabelMapping, LabelPolicy, map_labels
 
 __all__ = ["Evaluation", "score_predictions"]
 
@@ -116,7 +116,9 @@ def score_predictions(
     kept = target >= 0
     if not kept.any():
         raise DataError(
-            "no image is left after classes were dropped", found=", ".join(mapping.dropped)
+            "no image is left after classes were dropped",
+            found=", ".join(mapping.dropped),
+            hint=MERGE_HINT,
         )
     counts = np.bincount(predictions.labels, minlength=len(mapping.source))
     dropped = {name: int(counts[mapping.source.index(name)]) for name in mapping.dropped}

@@ -49,6 +49,8 @@ def export_onnx(model: ExpressionModel, path: Path) -> Comparison:
             "the exported graph does not predict like the model",
             expected=f"probabilities within {TOLERANCE:g}",
             found=f"a difference of {comparison.max_difference:.3g}",
+            hint="The backbone may not be supported; please report this with the output of "
+            "ke2nt doctor.",
         )
     write_bytes(path, graph)
     return comparison

@@ -76,6 +76,7 @@ def check_generator_fits(generator: FaceGenerator, classes: tuple[str, ...], cha
             "generator and recognizer have different expressions",
             expected=", ".join(classes),
             found=", ".join(generator.classes),
+            hint="Use a generator and a recognizer trained on the same classes.",
         )
 
     # RGB faces can be turned gray, not the other way round

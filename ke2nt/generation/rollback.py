@@ -52,7 +52,7 @@ def handle_fault(
     if checkpoint is None:
         run.write_log(progress.records)
         raise TrainingError(
-            f"GAN training failed, {fault}",
+            f"GAN training failed: {fault}",
             where=run.path,
             found=f"epoch {record['epoch']}, after {rollbacks} rollbacks",
             hint="Lower the learning rates, try gan.loss.adversary=r1, or set gan.guard.action to "
@@ -78,5 +78,5 @@ def _restore(
     if restored.records:
         rolled_back = {"from_epoch": epoch, "fault": fault}
         restored.records[-1].setdefault("rolled_back", []).append(rolled_back)
-    print(f"back to epoch {restored.epoch}, at half the learning rates", file=sys.stderr)
+    print(f"rolled back to epoch {restored.epoch}, with half the learning rates", file=sys.stderr)
     return restored

@@ -58,7 +58,9 @@ def load_critics(critics: Critics, source: Path) -> None:
     """
     path = find_generator(source).parent / _CRITICS_FILE
     if not path.is_file():
-        print(f"no critics beside the generator in {source}: they start untrained", file=sys.stderr)
+        print(
+            f"no critics next to the generator in {source}: they start untrained", file=sys.stderr
+        )
         return
 
     # sizes and names depend on gan.network and gan.loss.adversary

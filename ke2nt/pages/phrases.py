@@ -43,7 +43,7 @@ def describe_confusions(report: ClassificationReport, *, most: int = 3) -> str:
         if count:
             name = report.classes[true]
             parts.append(
-                f"{name} read as {report.classes[predicted]} ({count:.0f} images, "
+                f"{name} predicted as {report.classes[predicted]} ({count:.0f} images, "
                 f"{unbroken_percent(count / support[true], 0)} of {name})"
             )
     return f"Most frequent confusions: {'; '.join(parts)}." if parts else "No confusions."
@@ -73,12 +73,12 @@ def describe_calibration(report: ClassificationReport) -> str:
 
 
 def describe_coverage(curve: CoverageRisk, min_confidence: float | None) -> str:
-    """Say how many answers are wrong if the least confident ones are withheld."""
-    # First point that answers at least half of the faces.
+    """Say how many predictions are wrong if the least confident ones are withheld."""
+    # First point with predictions for at least half of the faces.
     half = int(np.argmax(curve.coverage >= 0.5))
     text = (
-        f"Of all answers {unbroken_percent(curve.risk[-1])} are wrong; "
-        f"of the most confident {unbroken_percent(curve.coverage[half], 0)}, "
+        f"{unbroken_percent(curve.risk[-1])} of all predictions are wrong; "
+        f"among the most confident {unbroken_percent(curve.coverage[half], 0)} of the faces, "
         f"{unbroken_percent(curve.risk[half])}. "
         f"Mean over the curve (AURC): {unbroken_percent(curve.area)}."
     )
@@ -87,10 +87,10 @@ def describe_coverage(curve: CoverageRisk, min_confidence: float | None) -> str:
 
     # What the model's own threshold achieves.
     share, wrong = curve.at(min_confidence)
-    errors = "" if wrong is None else f", {unbroken_percent(wrong)} of them wrongly"
+    errors = "" if wrong is None else f", {unbroken_percent(wrong)} of them wrong"
     return (
-        f"{text} The model withholds answers below {unbroken_percent(min_confidence)} confidence: "
-        f"{unbroken_percent(share)} of these faces are answered{errors}."
+        f"{text} The model withholds predictions below {unbroken_percent(min_confidence)} "
+        f"confidence: it makes a prediction for {unbroken_percent(share)} of these faces{errors}."
     )
 
 

@@ -100,7 +100,7 @@ def plot_marginals(
     label_rows(left, rows)
     center_at_zero(right, shown, theme)
     left.set(xlim=(0, find_percent_limit([*alone, Bar(whole or 0)])), xlabel=alone_label)
-    right.set_xlabel("gain of the ensemble by it, points")
+    right.set_xlabel("what it adds to the ensemble, points")
     return encode_figure(figure, format)
 
 

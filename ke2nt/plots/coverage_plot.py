@@ -31,14 +31,14 @@ def plot_coverage(
     axes.fill_between(x, y, color=theme.accent, alpha=0.15, linewidth=0)
     axes.plot(x, y, color=theme.accent, linewidth=1.8)
 
-    # A threshold that answers no face has no point on the curve.
+    # A threshold that withholds every prediction has no point on the curve.
     if min_confidence is not None:
         share, wrong = curve.at(min_confidence)
         if wrong is not None:
             axes.axvline(100 * share, color=theme.wrong, linewidth=1.2, linestyle=(0, (4, 2)))
             axes.plot(100 * share, 100 * wrong, "o", color=theme.wrong, markersize=5)
 
-    axes.set(xlim=(0, 101), xlabel="percent of the faces answered, most confident first")
+    axes.set(xlim=(0, 101), xlabel="percent of faces with a prediction, most confident first")
     axes.set_ylim(0, max(1.0, 1.08 * float(y.max())))
     axes.set_ylabel("percent of these wrong")
     return encode_figure(figure, format)

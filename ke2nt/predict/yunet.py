@@ -37,7 +37,11 @@ class YuNetDetector:
     ) -> None:
         cv2: Any = import_optional("cv2", extra="predict", purpose="the detector YuNet")
         if not model.is_file():
-            raise CheckpointError("no model file for the detector YuNet", where=model)
+            raise CheckpointError(
+                "no model file for the detector YuNet",
+                where=model,
+                hint="Download face_detection_yunet_*.onnx from OpenCV's model zoo.",
+            )
 
         # OpenCV loads any ONNX file; only a first image shows whether it is a YuNet model
         try:

@@ -19,7 +19,7 @@ class Metrics:
     """Accuracy, UAR and recalls in [0, 1], or differences of them in [−1, 1].
 
     Attributes:
-        accuracy: Share of right answers (WAR).
+        accuracy: Share of correct predictions (WAR).
         uar: Mean recall over the classes that have images.
         recall: Recall of each class; None for a class without images.
         intervals: 95 % bootstrap intervals of "accuracy" and "uar"; empty without resamples.

@@ -147,7 +147,7 @@ def rank(
 def rank_units(workbench: Workbench, *, bootstrap: int = 1000, seed: int = 0) -> Ranking:
     """Rank as `rank` does, on a workbench."""
     scorer = workbench.scorer
-    # (units, K) right answers of each unit alone
+    # (units, K) correct predictions of each unit alone
     units = list(generate_units(workbench.pool))
     correct = scorer.count_correct(np.stack([unit.alone for unit in units]))
     marginals = _compute_marginals(workbench, units, bootstrap, seed)

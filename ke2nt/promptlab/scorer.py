@@ -20,7 +20,7 @@ class Scores(NamedTuple):
     """Metrics of B ensembles, in [0, 1].
 
     Attributes:
-        accuracy: float64 (B,), share of right answers (WAR).
+        accuracy: float64 (B,), share of correct predictions (WAR).
         uar: float64 (B,), mean recall over the classes that have images.
         recall: float64 (B, K), NaN for a class without images.
     """
@@ -104,7 +104,7 @@ class PromptScorer:
         return np.concatenate(chunks) if chunks else np.empty((0, len(self.labels)), np.int16)
 
     def count_correct(self, masks: np.ndarray) -> np.ndarray:
-        """Count right answers per class, int64 (B, K); arguments and errors as for `predict`."""
+        """Count correct predictions of each class, int64 (B, K); arguments as for `predict`."""
         # float32 products count exactly below 2^24 images.
         with self._one_thread():
             chunks = [

@@ -12,7 +12,14 @@ import numpy as np
 from ke2nt.banks.prompt_embeddings import embed_prompts
 from ke2nt.errors import DataError, MissingExtraError, PromptError
 from ke2nt.evaluation.embed_split import ImageEmbeddings, check_text_weights
-from ke2nt.labels import LabelMapping, LabelPolicy, check_same_labels, map_labels
+from ke2nt.labels import (
+    MERGE_HINT,
+    POLICY_HINT,
+    LabelMapping,
+    LabelPolicy,
+    check_same_labels,
+    map_labels,
+)
 from ke2nt.promptlab.options import LabOptions
 from ke2nt.promptlab.pool import PromptPool
 from ke2nt.promptlab.scorer import PromptScorer
@@ -103,7 +110,11 @@ def build_workbench(
     labels = _map_image_labels(images, mapping, classes)
     kept = labels >= 0
     if not kept.any():
-        raise DataError("no image is left after classes were dropped", found=list(mapping.dropped))
+        raise DataError(
+            "no image is left after classes were dropped",
+            found=list(mapping.dropped),
+            hint=MERGE_HINT,
+        )
 
     pool = PromptPool(tuple(prompt_set.with_classes(classes) for prompt_set in sets))
     text = _embed_pool(pool, images, options)
@@ -132,7 +143,9 @@ def find_common_classes(sets: Sequence[PromptSet], policy: LabelPolicy) -> tuple
 
     # The order of the classes may differ between sets.
     for other in sets[1:]:
-        check_same_labels(sorted(classes), sorted(other.class_names), where=other.name)
+        check_same_labels(
+            sorted(classes), sorted(other.class_names), where=other.name, hint=POLICY_HINT
+        )
     return classes
 
 

@@ -93,9 +93,14 @@ def check_folder(path: Path) -> None:
             "cannot create the output folder",
             expected="a folder",
             found=f"{existing}, which is not a folder",
+            hint="Choose another folder with --out.",
         )
     if not os.access(existing, os.W_OK | os.X_OK):
-        raise ConfigError("the output folder is not writable", where=existing)
+        raise ConfigError(
+            "the output folder is not writable",
+            where=existing,
+            hint="Choose another folder with --out.",
+        )
 
 
 def check_new_folder(path: Path) -> None:

@@ -44,6 +44,7 @@ def usable_device(name: str | torch.device | None) -> torch.device:
             f"the device {str(name)!r} cannot be used here",
             expected="cpu, or cuda with a working GPU",
             found=str(error).splitlines()[0][:100],
+            hint="Use --device cpu, or device=cpu; ke2nt doctor shows what is wrong with a GPU.",
         ) from error
     return device
 

@@ -169,7 +169,12 @@ def _read(path: Path) -> tuple[dict[str, Any], Progress, dict[str, Tensor]]:
             )
         return facts, progress, load_file(path / _TENSORS)
     except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
-        raise CheckpointError("cannot read the checkpoint", where=path, found=error) from error
+        raise CheckpointError(
+            "cannot read the checkpoint",
+            where=path,
+            found=error,
+            hint="Remove this folder to resume from the checkpoint before it.",
+        ) from error
 
 
 def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -140,7 +140,7 @@ def _save_batch(
         "loss became NaN or infinite",
         found=f"{facts['loss']} in epoch {facts['epoch']}, step {facts['step']}",
         where=run.path,
-        hint=f"In a new run, lower {section}.lr or set {section}.clip=1.0. You can also set "
-        f"precision=fp32, or {section}.not_finite=skip to leave such steps out, in this run's "
-        f"config.yaml and resume it. {saved}checkpoints of earlier epochs are kept.",
+        hint=f"To continue this run, set precision=fp32, or {section}.not_finite=skip to leave "
+        f"such steps out, in its config.yaml, and resume it. In a new run, lower {section}.lr or "
+        f"set {section}.clip=1.0. {saved}checkpoints of earlier epochs are kept.",
     )

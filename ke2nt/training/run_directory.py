@@ -283,5 +283,8 @@ class RunDirectory:
                 write_text(self.path / name, text)
         except OSError as error:
             raise TrainingError(
-                "cannot write the run directory", where=self.path, found=error
+                "cannot write the run directory",
+                where=self.path,
+                found=error,
+                hint="Free some space or give write access, then resume the run.",
             ) from error

@@ -103,7 +103,7 @@ def load_training_data(
 
     Raises:
         ConfigError: `data.train_options` do not fit the other options.
-        DataError: A split is empty, or too small to carve a validation split from.
+        DataError: A split is empty, or too small to split off validation data.
         LayoutError: The dataset's folder does not have the expected layout.
     """
     train_split, val_split = _load_splits(config)
@@ -161,14 +161,17 @@ def _load_splits(config: TrainConfig) -> tuple[FaceSplit, FaceSplit]:
         raise ConfigError(
             "data.train_options would apply to the validation images, too",
             expected="data.val_split names a split",
-            found="null: it is carved from the training split",
+            found="null: it is taken from the training split",
         )
     else:
         train, val = carve_validation(train, data.val_fraction, config.seed)
 
     if val.split == train.split:
         raise DataError(
-            "the epoch would be chosen on the training images", found=f"split {val.split}"
+            "the epoch would be chosen on the training images",
+            found=f"split {val.split}",
+            hint="Set data.val_split to another split, or to null to take a part of the training "
+            "split.",
         )
 
     # After carving, so that the validation split does not depend on the options that follow.

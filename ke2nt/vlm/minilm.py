@@ -44,7 +44,9 @@ class MiniLM(BuiltinTextEncoder):
 
     def __init__(self, source: str, digests: FileDigests) -> None:
         if source:
-            raise TextEncoderError("minilm takes no further name", found=f"minilm:{source}")
+            raise TextEncoderError(
+                "minilm takes no model name", expected="minilm", found=f"minilm:{source}"
+            )
         self._digests = digests
 
     def fingerprint(self) -> Fingerprint:

@@ -210,7 +210,9 @@ class OpenClipModel(VisionLanguageModel):
             return open_clip.get_tokenizer(self._source.model)
         except Exception as error:  # hub, file and format errors of the tokenizer libraries
             raise WeightsUnavailableError(
-                f"the tokenizer of {self.id} cannot be loaded", found=error
+                f"the tokenizer of {self.id} cannot be loaded",
+                found=error,
+                hint="Check the model name, connect and try again.",
             ) from error
 
     def _tokenizer_files(self) -> list[Path]:

@@ -80,7 +80,7 @@ def test_losses_by_a_new_calibration_are_noted(calibrate, model):
     assert "replaces" not in calibrate("--coverage", "0.5")[1]
     out = " ".join(calibrate("--limit", "12", "--folds", "2")[1].split())
     assert "It replaces a calibration fitted to 24 images." in out
-    assert "were withheld so far; none are from now on" in out
+    assert "were withheld until now; the new calibration withholds none" in out
 
 
 def test_worse_fit_is_noted():

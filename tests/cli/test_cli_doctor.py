@@ -70,7 +70,7 @@ def test_missing_and_old_packages(monkeypatch):
     found = of(examine(), "packages")
     broken = {f.name: f for f in found if f.level == "broken"}
     assert set(broken) == {"torch", "timm"}
-    assert broken["torch"].message == "torch 1.0 does not fit >=2.11"
+    assert broken["torch"].message == "torch 1.0 does not satisfy >=2.11"
     assert broken["timm"].fix == "pip install --upgrade 'timm>=1.0.15'"
 
 

@@ -182,7 +182,7 @@ def test_impossible_output_folder_is_found_before_any_work(ke2nt, tmp_path, monk
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
-        (("--merge", "happiness=disgust"), "the model alone has happiness after merging"),
+        (("--merge", "happiness=disgust"), "only the model has happiness after merging"),
         (("--option", "classes"), "--option is not valid"),
         (("--option", "clases=a,b"), "has no option 'clases'"),
         (("--merge", "contempt"), "--merge is not valid"),

@@ -68,7 +68,7 @@ def test_relative_absolute_and_windows_paths(root):
         ("path,labl\na.png,sad\n", "line 1.*'label' is missing|'label' is missing.*Did you mean"),
         ("path,label,sujbect\na.png,sad,x\n", "unknown column 'sujbect'.*Did you mean 'subject'"),
         ("path,label,attr:\na.png,sad,x\n", "unknown column 'attr:'"),
-        ("path,label,label\na.png,sad,sad\n", "'label' is there twice"),
+        ("path,label,label\na.png,sad,sad\n", "'label' appears twice"),
         ("path,label\na.png,sad\nb.png\n", "line 3.*expected 2; found 1"),
         ("path,label\na.png,\n", "line 2|label is empty"),
         ("path,label,split\na.png,sad,\n", "split is empty"),

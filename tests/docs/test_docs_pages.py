@@ -137,6 +137,20 @@ def test_python_of_other_pages_has_a_test():
 
 
 def test_links_exist():
-    for page, text in PAGES.items():
-        for target in re.findall(r"\]\(([^)#:]+)\)", text):
-            assert (ROOT / "docs" / target).exists(), f"{page}: {target}"
+    """Linked files exist, and so do the headings that links name."""
+    pages = {ROOT / "docs" / f"{page}.md": text for page, text in PAGES.items()}
+    pages[ROOT / "README.md"] = (ROOT / "README.md").read_text(encoding="utf-8")
+
+    for path, text in pages.items():
+        for file, anchor in re.findall(r"\]\(([^)#:\s]*)(?:#([^)\s]+))?\)", text):
+            target = path.parent / file if file else path
+            assert target.exists(), f"{path.name}: {file}"
+            if anchor:
+                assert anchor in _anchors(target), f"{path.name}: {file}#{anchor}"
+
+
+def _anchors(path):
+    """Return the anchors of a page's headings, as GitHub builds them."""
+    text = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.M | re.S)
+    titles = re.findall(r"^#+ (.+)$", text, flags=re.M)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}

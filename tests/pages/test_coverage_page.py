@@ -30,17 +30,17 @@ def curve(answers):
 
 def test_description_of_a_curve_without_mistakes():
     curve = coverage_risk(np.eye(2)[[0, 1, 1]], np.array([0, 1, 1]))
-    assert "Of all answers 0.0\u00a0% are wrong" in describe_coverage(curve, None)
+    assert "0.0\u00a0% of all predictions are wrong" in describe_coverage(curve, None)
 
 
 def test_description_has_the_numbers(curve, answers):
     probabilities, labels = answers
     wrong = probabilities.argmax(axis=1) != labels
     text = describe_coverage(curve, 0.7)
-    assert f"Of all answers {100 * wrong.mean():.1f}\u00a0% are wrong" in text
+    assert f"{100 * wrong.mean():.1f}\u00a0% of all predictions are wrong" in text
     given = probabilities.max(axis=1) >= 0.7
-    assert f"{100 * given.mean():.1f}\u00a0% of these faces are answered" in text
-    assert f"{100 * wrong[given].mean():.1f}\u00a0% of them wrongly" in text
+    assert f"{100 * given.mean():.1f}\u00a0% of these faces" in text
+    assert f"{100 * wrong[given].mean():.1f}\u00a0% of them wrong" in text
 
 
 def test_the_page_shows_before_and_after(answers, curve):

@@ -179,7 +179,7 @@ def test_plots_have_alt_texts_and_both_color_schemes(html):
     alts = page.values("img", "alt")
     assert len(alts) == len(page.values("img", "src"))
     assert all(len(alt) > 10 for alt in alts)
-    assert "Face labeled neutral, answered neutral" in alts
+    assert "Face labeled neutral, predicted neutral" in alts
     assert page.values("source", "media") == ["screen and (prefers-color-scheme: dark)"] * 5
     light, dark = page.values("img", "src"), page.values("source", "srcset")
     assert not set(light) & set(dark)
@@ -233,7 +233,9 @@ def test_descriptions_name_the_extremes():
     p[np.arange(14), guess] = 0.9
     report = classification_report(p, y, ("calm", "joy"), bootstrap=0)
     words = describe_confusions(report).replace("\N{NO-BREAK SPACE}", " ")
-    assert words.index("calm read as joy (3 images, 30 %") < words.index("joy read as calm (1")
+    assert words.index("calm predicted as joy (3 images, 30 %") < words.index(
+        "joy predicted as calm (1"
+    )
     assert "Best recognized: joy" in describe_recalls(report)
     assert "worst: calm" in describe_recalls(report)
     assert "over-confident" in describe_calibration(report)

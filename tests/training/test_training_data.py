@@ -35,7 +35,7 @@ def test_train_options_apply_to_the_training_split_only(tiny, disputed):
         assert (len(data.train), len(data.val)) == (count, 2)
     assert data.targets[2, [0, 2]].tolist() == [0.5, 0.5]
     carved = tiny(*disputed, more, "data.val_split=null")
-    with pytest.raises(ConfigError, match=r"validation images, too.*carved"):
+    with pytest.raises(ConfigError, match=r"validation images, too.*taken from"):
         train(carved, quiet=True)
 
 

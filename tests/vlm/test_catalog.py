@@ -27,7 +27,7 @@ needs_minilm = pytest.mark.skipif(
         ("", "expected minilm"),
         ("open_clip:", "expected minilm"),
         ("transformers", "expected minilm"),
-        ("minilm:v2", "no further name"),
+        ("minilm:v2", "no model name"),
     ],
 )
 def test_unknown_specs(spec, words):
