@@ -36,6 +36,7 @@ def usable_device(name: str | torch.device | None) -> torch.device:
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
+    # a driver that is too old, or a full GPU, shows only when memory is used
     try:
         device = torch.device(name)
         torch.empty(1, device=device).cpu()
