@@ -44,7 +44,13 @@ def test_problems_exit_with_1_and_have_a_fix(monkeypatch, capfd, model):
     (model / "model.safetensors").write_bytes(b"cut")
     code, out, err = run_here(monkeypatch, capfd, "doctor", model, "--dataset", "rafdb")
     assert (code, err) == (1, "")
-    for words in ("BROKEN", "digest differs", "Save or copy", "needs a root folder", "ke2nt data"):
+    for words in (
+        "BROKEN",
+        "digest differs",
+        "Save or copy",
+        "needs a root folder",
+        "Add --root DIR",
+    ):
         assert words in out, words
     assert "2 broken" in out
 

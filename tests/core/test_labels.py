@@ -80,7 +80,7 @@ def test_strict_allows_another_order():
     ("source", "target"), [("rafdb", "ferplus"), ("ferplus", "rafdb")], ids=["unused", "dropped"]
 )
 def test_strict_refuses_other_classes(source, target):
-    with pytest.raises(LabelError, match=r"label sets differ.*drop or keep"):
+    with pytest.raises(LabelError, match=r"label sets differ.*drop or --labels keep"):
         map_labels(DATASET_LABELS[source], DATASET_LABELS[target])
 
 
