@@ -85,11 +85,11 @@ def check_folder(path: Path) -> None:
     Raises:
         ConfigError: There is a file of that name, or the folder is not writable.
     """
-    # the nearest ancestor that exists, in which the missing folders would be created
     existing = path.absolute()
     while not (existing.exists() or existing.is_symlink()) and existing != existing.parent:
         existing = existing.parent
 
+    # missing folders would be created in the nearest one that exists
     if not existing.is_dir():
         raise ConfigError(
             "cannot create the output folder",

@@ -107,7 +107,7 @@ def test_attention_in_python():
     page = _page_module("attention", model=deep, images=torch.randn(2, 3, 32, 32))
     exec(compile(_python("attention"), "docs/attention.md", "exec"), page.__dict__)
     assert page.fused.shape == (2, 3)
-    assert len(page.by_stage) == len(page.places) == len(page.weights) == 3
+    assert len(page.by_stage) == len(page.attention_maps) == len(page.weights) == 3
 
 
 def test_zero_shot_in_python(tmp_path, monkeypatch, model, capsys):
