@@ -90,6 +90,7 @@ def _build_image_inputs(gradio: Any, backend: AppBackend) -> tuple[Any, Any]:
         buttons=[],
         elem_id="picture",
     )
+
     # without a detector the box is shown, but cannot be ticked
     no_detector = "No face detector is installed: the whole image is taken as the face."
     find = gradio.Checkbox(

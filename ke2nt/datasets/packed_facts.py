@@ -38,6 +38,7 @@ def read_facts(path: Path) -> dict[str, Any]:
         facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if facts["format"] != FORMAT:
             raise ValueError(f"format {facts['format']}, not {FORMAT}")
+
         # the array is mapped, not read
         _check_array(facts, np.load(path.with_suffix(".npy"), mmap_mode="r"))
         _check_columns(facts)

@@ -54,6 +54,7 @@ def build_evaluation_report(
         groups: Metrics of groups of people, one report per attribute.
     """
     split, predictions = images.split, evaluation.predictions
+
     return RunReport(
         title=f"{model.architecture['backbone']} on {split.dataset} {split.split}",
         data=describe_data(evaluation, options),
