@@ -147,12 +147,12 @@ def test_calibration_is_stated_with_its_command(run):
         assert words in text, words
 
 
-def test_drawn_faces_need_no_root_and_are_no_use_on_photographs(model, tmp_path):
+def test_drawn_faces_need_no_root_and_do_not_work_on_photographs(model, tmp_path):
     model.card = {"data": {"name": "drawn", "options": {}}, "config": {"seed": 1}}
     model.save_pretrained(tmp_path / "m")
     text = (tmp_path / "m" / "README.md").read_text()
     assert front(text)["license"] == "mit"
-    assert "no use on photographs" in text
+    assert "does not work on photographs" in text
     assert "ke2nt train config.yaml --out runs/again" in text
 
 
