@@ -154,7 +154,7 @@ def _adapt_model(
     else:
         engine = prepare_adaptation(config, run, domains.source, images, model, compute, **options)
     checkpoint = run.newest_checkpoint(resume=resume)
-    return engine.fit(engine.restore(checkpoint) if checkpoint else Progress())
+    return engine.fit(engine.restore(checkpoint))
 
 
 def _finish(

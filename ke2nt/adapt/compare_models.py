@@ -20,11 +20,10 @@ from ke2nt.data.tensors import FaceTensors
 from ke2nt.evaluation.predictions import Predictions, compute_predictions
 from ke2nt.evaluation.score import Evaluation
 from ke2nt.models.base import ExpressionModel
+from ke2nt.training.compute import EVAL_BATCH_SIZE
 from ke2nt.training.run_directory import RunDirectory
 
 __all__ = ["compare_models"]
-
-_BATCH_SIZE = 256
 
 
 def compare_models(
@@ -82,7 +81,7 @@ def _predict(
         compute_predictions(
             model,
             images,
-            batch_size=_BATCH_SIZE,
+            batch_size=EVAL_BATCH_SIZE,
             device=device,
             precision="fp32",
             embeddings=True,

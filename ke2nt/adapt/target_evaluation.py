@@ -9,7 +9,7 @@ from ke2nt.config.schema import SelectConfig
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.evaluation.predictions import compute_predictions
 from ke2nt.models.base import ExpressionModel
-from ke2nt.training.compute import Compute
+from ke2nt.training.compute import EVAL_BATCH_SIZE, Compute
 
 __all__ = ["evaluate_on_target"]
 
@@ -31,7 +31,7 @@ def evaluate_on_target(
     predictions = compute_predictions(
         model,
         images,
-        batch_size=256,
+        batch_size=EVAL_BATCH_SIZE,
         precision=compute.precision,
         flip_tta=config.flip_tta,
     )

@@ -8,6 +8,7 @@ from ke2nt.data.tensors import FaceTensors
 from ke2nt.errors import DataError, TrainingError
 from ke2nt.generation.networks.generator import FaceGenerator
 from ke2nt.runtime.distributed import world_size
+from ke2nt.training.compute import EVAL_BATCH_SIZE
 
 __all__ = ["check_class_counts", "check_colors", "check_generator_fits", "check_single_process"]
 
@@ -51,7 +52,7 @@ def check_colors(images: FaceTensors, channels: int) -> None:
 
     # an image is gray if its three channels are equal
     gray = total = 0
-    for batch in images.batches(256):
+    for batch in images.batches(EVAL_BATCH_SIZE):
         same = (batch.pixels == batch.pixels[:, :1]).flatten(1).all(dim=1)
         gray, total = gray + int(same.sum()), total + len(batch.pixels)
 

@@ -81,7 +81,7 @@ def _pretrain(
     task = _build_task(config, run, data, choose_compute(config), facts)
     engine = Engine(task, config, run, data, Display(quiet=quiet))
     checkpoint = run.newest_checkpoint(resume=resume)
-    progress = engine.restore(checkpoint) if checkpoint else Progress()
+    progress = engine.restore(checkpoint)
 
     summary: dict[str, Any] = {
         "stage": "synthesis",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import re
 from typing import TYPE_CHECKING, Literal
 
-from ke2nt.errors import ConfigError
+from ke2nt.errors import ConfigError, TrainingError
 
 if TYPE_CHECKING:
     import torch
@@ -15,6 +17,7 @@ __all__ = [
     "Precision",
     "computes_in_bf16",
     "resolve_precision",
+    "training_device",
     "usable_device",
 ]
 
@@ -50,6 +53,39 @@ def usable_device(name: str | torch.device | None) -> torch.device:
     return device
 
 
+def training_device(name: str) -> torch.device:
+    """Return the device to train on; "cuda:N" becomes "cuda", after GPU N is made the current one.
+
+    Unlike `usable_device`, this may choose MPS, and does not try the device out.
+
+    Args:
+        name: "cpu", "cuda", "cuda:N", "mps", or "auto" for the best that there is.
+
+    Raises:
+        TrainingError: The name is unknown, or there is no such device.
+    """
+    import torch
+
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", name):
+        raise TrainingError("unknown device", expected="auto, cpu, cuda, cuda:N or mps", found=name)
+    has_cuda, has_mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if name.startswith("cuda") and not has_cuda:
+        raise TrainingError(
+            "no CUDA device is available", found=f"device={name}", hint="Use device=cpu or auto."
+        )
+    if name == "mps" and not has_mps:
+        raise TrainingError(
+            "no MPS device is available", found=f"device={name}", hint="Use device=cpu or auto."
+        )
+
+    # "cuda" means the current GPU of this process
+    if name.startswith("cuda:"):
+        _select_gpu(int(name.removeprefix("cuda:")))
+    if name == "auto":
+        name = "mps" if has_mps else "cuda" if has_cuda else "cpu"
+    return torch.device(name.split(":")[0])
+
+
 def resolve_precision(precision: Precision, device: torch.device) -> ComputePrecision:
     """Return what a precision setting means on a device.
 
@@ -74,3 +110,20 @@ def computes_in_bf16(device: torch.device) -> bool:
     if platform.machine().lower() in ("x86_64", "amd64"):
         return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def _select_gpu(index: int) -> None:
+    """Make a GPU the one that "cuda" means in this process."""
+    import torch
+
+    gpus = torch.cuda.device_count()
+    launched = "LOCAL_RANK" in os.environ
+    if launched or index >= gpus:
+        raise TrainingError(
+            "this GPU cannot be chosen",
+            expected="device=cuda, for a launcher gives each process its own"
+            if launched
+            else f"cuda:0 to cuda:{gpus - 1}",
+            found=f"device=cuda:{index}",
+        )
+    torch.cuda.set_device(index)

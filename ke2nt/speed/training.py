@@ -31,7 +31,7 @@ from ke2nt.training.progress import Progress
 from ke2nt.training.run_directory import RunDirectory
 from ke2nt.training.setup import prepare_engine
 from ke2nt.training.speed.compile_model import compiled_forward
-from ke2nt.training.speed.cuda_graph import CALLS_BEFORE_REPLAY, StepGraph
+from ke2nt.training.speed.cuda_graph import FIRST_REPLAY, StepGraph
 from ke2nt.training.speed.small_maps import multiply_on_small_maps
 from ke2nt.training.training_data import TrainingData
 
@@ -99,7 +99,7 @@ def training_speed(
         contestants["reference_style"] = _reference_style(settings)
 
     # A CUDA graph must be recorded before the clock starts.
-    warm_up = math.ceil(CALLS_BEFORE_REPLAY / steps) if config.cuda_graphs else 1
+    warm_up = math.ceil(FIRST_REPLAY / steps) if config.cuda_graphs else 1
     rates = take_turns(contestants, compute.device, rounds=rounds, warm_up=warm_up)
     return _report(rates, settings, rounds)
 

@@ -23,10 +23,13 @@ from ke2nt.models.attribute_heads import AttributeHeads
 from ke2nt.models.base import ExpressionModel
 from ke2nt.runtime.distributed import barrier, is_main
 from ke2nt.runtime.seeding import derive_seed, seed_everything
-from ke2nt.training.attribute_labels import encode_attributes, find_attribute_values
-from ke2nt.training.attribute_task import AttributeTask
+from ke2nt.training.attribute_task import (
+    AttributeTask,
+    encode_attributes,
+    find_attribute_values,
+)
 from ke2nt.training.checkpoint import latest_checkpoint
-from ke2nt.training.compute import Compute
+from ke2nt.training.compute import EVAL_BATCH_SIZE, Compute
 from ke2nt.training.display import Display
 from ke2nt.training.engine import Engine
 from ke2nt.training.optimizer import parameter_groups
@@ -98,7 +101,7 @@ def _train(
 
     task = _build_task(stage, data, compute, preprocessing, values)
     engine = Engine(task, stage, run, data, Display(quiet=quiet))
-    progress = engine.fit(engine.start(latest_checkpoint(run.checkpoints)))
+    progress = engine.fit(engine.restore(latest_checkpoint(run.checkpoints)))
 
     # all processes evaluate, the main one writes
     accuracy = _accuracy(task.state.model.eval(), task.heads.eval(), data.val, values)
@@ -194,7 +197,7 @@ def _accuracy(
     device = next(model.parameters()).device
     correct, labeled = dict.fromkeys(values, 0), dict.fromkeys(values, 0)
 
-    for batch in images.batches(256):
+    for batch in images.batches(EVAL_BATCH_SIZE):
         inputs = model.preprocessing.normalize(batch.pixels.to(device))
         stages = heads(model.stage_features(inputs).pooled)
 

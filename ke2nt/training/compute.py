@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -11,10 +9,12 @@ import torch
 from torch import Tensor
 
 from ke2nt.config.schema import TrainConfig
-from ke2nt.errors import TrainingError
-from ke2nt.runtime.devices import ComputePrecision, resolve_precision
+from ke2nt.runtime.devices import ComputePrecision, resolve_precision, training_device
 
-__all__ = ["Compute", "choose_compute"]
+__all__ = ["EVAL_BATCH_SIZE", "Compute", "choose_compute"]
+
+EVAL_BATCH_SIZE = 256
+"""Images of a forward pass without gradients, whatever the batch size of training."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Compute:
 
     def to_device(self, value: Tensor) -> Tensor:
         """Copy a tensor to the device without waiting for it."""
-        # A GPU reads page-locked memory while the host goes on.
+        # a GPU reads page-locked memory while the host goes on
         if self.device.type == "cuda" and value.device.type == "cpu":
             value = value.pin_memory()
         return value.to(self.device, non_blocking=True)
@@ -49,41 +49,5 @@ def choose_compute(config: TrainConfig) -> Compute:
     Raises:
         TrainingError: The requested device is not available.
     """
-    device = _choose_device(config.device)
+    device = training_device(config.device)
     return Compute(device, resolve_precision(config.precision, device))
-
-
-def _choose_device(name: str) -> torch.device:
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", name):
-        raise TrainingError("unknown device", expected="auto, cpu, cuda, cuda:N or mps", found=name)
-    has_cuda, has_mps = torch.cuda.is_available(), torch.backends.mps.is_available()
-    if name.startswith("cuda") and not has_cuda:
-        raise TrainingError(
-            "no CUDA device is available", found=f"device={name}", hint="Use device=cpu or auto."
-        )
-    if name == "mps" and not has_mps:
-        raise TrainingError(
-            "no MPS device is available", found=f"device={name}", hint="Use device=cpu or auto."
-        )
-
-    # "cuda" means the current GPU of this process
-    if name.startswith("cuda:"):
-        _select_gpu(int(name.removeprefix("cuda:")))
-    if name == "auto":
-        name = "mps" if has_mps else "cuda" if has_cuda else "cpu"
-    return torch.device(name.split(":")[0])
-
-
-def _select_gpu(index: int) -> None:
-    """Make a GPU the one that "cuda" means in this process."""
-    gpus = torch.cuda.device_count()
-    launched = "LOCAL_RANK" in os.environ
-    if launched or index >= gpus:
-        raise TrainingError(
-            "this GPU cannot be chosen",
-            expected="device=cuda, for a launcher gives each process its own"
-            if launched
-            else f"cuda:0 to cuda:{gpus - 1}",
-            found=f"device=cuda:{index}",
-        )
-    torch.cuda.set_device(index)

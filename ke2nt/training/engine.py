@@ -17,17 +17,16 @@ from ke2nt.config.schema import TrainConfig
 from ke2nt.data.tensors import Batch
 from ke2nt.errors import CheckpointError, TrainingError
 from ke2nt.runtime.distributed import any_process, is_main, world_size
+from ke2nt.training.batch_norm import average_statistics
 from ke2nt.training.checkpoint import load_checkpoint, save_checkpoint
 from ke2nt.training.display import Display
 from ke2nt.training.explain_errors import explain_out_of_memory, explain_single_image
 from ke2nt.training.gradients import gradient_function
 from ke2nt.training.interrupts import StopRequest, TrainingStopped
 from ke2nt.training.loss_guard import LossGuard
-from ke2nt.training.loss_sums import LossSums
-from ke2nt.training.progress import Progress
+from ke2nt.training.progress import LossSums, Progress
 from ke2nt.training.run_directory import RunDirectory
 from ke2nt.training.sampling import EpochBatches
-from ke2nt.training.speed.sync_batch_norm import average_statistics
 from ke2nt.training.task import Position, Task
 from ke2nt.training.training_data import TrainingData
 
@@ -66,23 +65,25 @@ class Engine:
             with explain_out_of_memory("data.memory=device", "Use data.memory=ram."):
                 data.to(self.device)
 
-        self.batches = EpochBatches(data, config, task.optim.batch_size)
+        self.batches = EpochBatches(data, config, task.optim.batch_size, task.section)
         self.steps_per_epoch = self.batches.steps_per_epoch
         self._compute_gradients = gradient_function(task, config)
         self._guard = LossGuard(task, run, data, self.batches)
         self._stop = StopRequest()
         self._saved_at = time.monotonic()
 
-    def start(self, checkpoint: Path | None) -> Progress:
-        """Return the progress to start from: a checkpoint's, or that of a new run."""
-        return Progress() if checkpoint is None else self.restore(checkpoint)
-
-    def restore(self, checkpoint: Path) -> Progress:
+    def restore(self, checkpoint: Path | None) -> Progress:
         """Load a checkpoint into the task's state, and return the progress to continue from.
+
+        Args:
+            checkpoint: None for the progress of a new run.
 
         Raises:
             CheckpointError: The checkpoint is damaged, or belongs to another run.
         """
+        if checkpoint is None:
+            return Progress()
+
         progress = load_checkpoint(checkpoint, self.task.state)
         epochs, steps = self.task.optim.epochs, self.steps_per_epoch
         if progress.epoch > epochs or progress.step > steps:

@@ -149,8 +149,15 @@ class RecognitionTask(Task):
 
     def evaluate(self, progress: Progress) -> EpochReport:
         """Evaluate on the selection split where due."""
-        selection = EpochSelection(self.config.select, self.optim.epochs, self.run.path)
-        return selection.report(progress, lambda: self.judge(self.state.eval_model))
+        selection = EpochSelection(
+            self.config.select, self.optim.epochs, self.run.path, self.section
+        )
+        if not selection.is_due(progress):
+            return EpochReport()
+
+        with selection.explain_divergence(progress):
+            score, record = self.judge(self.state.eval_model)
+        return selection.report(progress, score, record)
 
     def judge(self, model: ExpressionModel) -> tuple[float, dict[str, Any]]:
         """Return the score that the epoch is chosen by, higher is better, and log entries."""

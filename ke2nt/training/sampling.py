@@ -12,10 +12,9 @@ from ke2nt.data.tensors import Batch
 from ke2nt.errors import TrainingError
 from ke2nt.runtime.distributed import process_rows, world_size
 from ke2nt.runtime.seeding import torch_generator
-from ke2nt.training.extra_faces import mix_in_extra
 from ke2nt.training.training_data import TrainingData
 
-__all__ = ["EpochBatches", "epoch_order", "global_batch_size"]
+__all__ = ["EpochBatches", "epoch_order", "global_batch_size", "mix_in_synthetic"]
 
 
 class EpochBatches:
@@ -25,6 +24,7 @@ class EpochBatches:
         data: Training images.
         config: Seed and sampling.
         batch_size: Images of a step, over all processes.
+        section: Section of the configuration that has `batch_size`, for messages.
 
     Attributes:
         batch_size: The same, or fewer where the split is smaller.
@@ -35,9 +35,11 @@ class EpochBatches:
         TrainingError: The processes cannot share a batch equally.
     """
 
-    def __init__(self, data: TrainingData, config: TrainConfig, batch_size: int) -> None:
+    def __init__(
+        self, data: TrainingData, config: TrainConfig, batch_size: int, section: str
+    ) -> None:
         images = len(data.real_positions) + data.synthetic_per_epoch
-        self.batch_size = global_batch_size(batch_size, images)
+        self.batch_size = global_batch_size(batch_size, images, section)
         self.share = self.batch_size // world_size()
         self.steps_per_epoch = images // self.batch_size
         self._data = data
@@ -48,7 +50,9 @@ class EpochBatches:
         """Return the positions (steps, share) in the split of this process's images."""
         data, generator = self._data, torch_generator(self._seed, "order", epoch)
         order = epoch_order(data.real_positions, self._classes, self._sampling, generator)
-        order = mix_in_extra(order, data.synthetic_positions, data.synthetic_per_epoch, generator)
+        order = mix_in_synthetic(
+            order, data.synthetic_positions, data.synthetic_per_epoch, generator
+        )
 
         # (steps, batch) for all processes, then every W-th image of each batch
         batches = order[: self.steps_per_epoch * self.batch_size].view(-1, self.batch_size)
@@ -60,12 +64,13 @@ class EpochBatches:
         return self._data.train.batches(order.shape[1], order=order.flatten(), keep_empty=True)
 
 
-def global_batch_size(batch_size: int, images: int) -> int:
+def global_batch_size(batch_size: int, images: int, section: str = "optim") -> int:
     """Return the number of images of a step, over all processes.
 
     Args:
         batch_size: The configured number.
         images: Images of an epoch.
+        section: Section of the configuration that has `batch_size`, for messages.
 
     Raises:
         TrainingError: The processes cannot share a batch equally.
@@ -74,8 +79,8 @@ def global_batch_size(batch_size: int, images: int) -> int:
     if batch_size % processes or images < processes:
         raise TrainingError(
             "the processes cannot share a batch equally",
-            expected=f"optim.batch_size a multiple of {processes}, and as many images",
-            found=f"optim.batch_size={batch_size}, {images} images",
+            expected=f"{section}.batch_size a multiple of {processes}, and as many images",
+            found=f"{section}.batch_size={batch_size}, {images} images",
         )
     return min(batch_size, images - images % processes)
 
@@ -101,3 +106,24 @@ def epoch_order(
     weights = counts.pow(-0.5 if sampling == "sqrt" else -1.0)[labels]
     drawn = torch.multinomial(weights, len(positions), replacement=True, generator=generator)
     return positions[drawn]
+
+
+def mix_in_synthetic(
+    order: Tensor, synthetic: Tensor, count: int, generator: torch.Generator
+) -> Tensor:
+    """Mix synthetic images into an epoch's order.
+
+    Args:
+        order: (N,) positions of real images.
+        synthetic: (P,) positions of synthetic ones.
+        count: How many synthetic images to take; how often each is taken differs by at most one.
+        generator: CPU generator.
+    """
+    if not count:
+        return order
+
+    # every round takes each image once
+    rounds = -(-count // len(synthetic))
+    drawn = torch.cat([torch.randperm(len(synthetic), generator=generator) for _ in range(rounds)])
+    mixed = torch.cat([order, synthetic[drawn[:count]]])
+    return mixed[torch.randperm(len(mixed), generator=generator)]

@@ -1,8 +1,9 @@
-"""Which epoch's model is kept."""
+"""Choosing the epoch whose model is saved."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from ke2nt.data.tensors import FaceTensors
 from ke2nt.errors import ModelError, TrainingError
 from ke2nt.evaluation.evaluate_model import evaluate_model
 from ke2nt.models.base import ExpressionModel
-from ke2nt.training.compute import Compute
+from ke2nt.training.compute import EVAL_BATCH_SIZE, Compute
 from ke2nt.training.progress import Progress
 from ke2nt.training.task import EpochReport
 
@@ -29,43 +30,48 @@ class EpochSelection:
         config: Rule, metric and interval.
         epochs: Epochs of the run.
         where: Run directory, for messages.
+        section: Section of the optimizer's configuration, for messages.
     """
 
     config: SelectConfig
     epochs: int
     where: Path
+    section: str
 
-    def report(
-        self, progress: Progress, evaluate: Callable[[], tuple[float, Mapping[str, Any]]]
-    ) -> EpochReport:
-        """Evaluate where due, and say whether the epoch is the one to keep.
+    def is_due(self, progress: Progress) -> bool:
+        """Whether to evaluate now, after the last step of an epoch."""
+        epoch = progress.epoch + 1
+        return epoch == self.epochs or epoch % self.config.every == 0
 
-        Args:
-            progress: After the last step of the epoch.
-            evaluate: Returns the score, higher is better, and entries of the log record.
+    @contextmanager
+    def explain_divergence(self, progress: Progress) -> Iterator[None]:
+        """Explain that a model whose outputs are not finite has diverged.
 
         Raises:
-            TrainingError: Training has diverged: the model gives values that are not finite.
+            TrainingError: In place of the evaluation's error.
         """
-        epoch = progress.epoch + 1
-        last = epoch == self.epochs
-        if not last and epoch % self.config.every:
-            return EpochReport()
-
-        # values that are not finite come from weights that have diverged
         try:
-            score, record = evaluate()
+            yield
         except ModelError as error:
             raise TrainingError(
                 "training has diverged",
-                where=f"{self.where}, epoch {epoch}",
+                where=f"{self.where}, epoch {progress.epoch + 1}",
                 found=error.message,
-                hint="Start a new run with a lower optim.lr, or with optim.clip=1.",
+                hint=f"Start a new run with a lower {self.section}.lr, or with "
+                f"{self.section}.clip=1.",
             ) from error
 
+    def report(self, progress: Progress, score: float, record: Mapping[str, Any]) -> EpochReport:
+        """Return whether the epoch is the one to keep.
+
+        Args:
+            progress: After the last step of the epoch.
+            score: Value of the selection metric, higher is better.
+            record: Entries of the log record.
+        """
         # of equal scores, the first epoch is kept
         better = progress.best is None or score > progress.best
-        kept = better if self.config.rule == "best" else last
+        kept = better if self.config.rule == "best" else progress.epoch + 1 == self.epochs
         return EpochReport({**record, "kept": kept}, kept, score)
 
 
@@ -80,7 +86,7 @@ def evaluate_epoch(
     report = evaluate_model(
         model,
         images,
-        batch_size=256,
+        batch_size=EVAL_BATCH_SIZE,
         precision=compute.precision,
         flip_tta=config.flip_tta,
         bootstrap=0,

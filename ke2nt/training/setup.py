@@ -18,6 +18,8 @@ from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.losses.build import build_objective
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.build import build_model
+from ke2nt.runtime.distributed import world_size
+from ke2nt.training.batch_norm import synchronize_batch_norm
 from ke2nt.training.compute import Compute
 from ke2nt.training.display import Display
 from ke2nt.training.ema import ModelEma
@@ -26,7 +28,8 @@ from ke2nt.training.image_augmenter import ImageAugmenter
 from ke2nt.training.optimizer import build_optimizer
 from ke2nt.training.recognition_task import RecognitionTask
 from ke2nt.training.run_directory import RunDirectory
-from ke2nt.training.speed.apply import apply_model_options
+from ke2nt.training.speed.compile_model import compile_for_training
+from ke2nt.training.speed.small_maps import multiply_on_small_maps
 from ke2nt.training.state import TrainingState
 from ke2nt.training.training_data import TrainingData
 
@@ -97,8 +100,34 @@ def build_state(
 
     # the average is a copy, made before options change the model in place
     ema = ModelEma(model, config.optim.ema) if config.optim.ema is not None else None
-    apply_model_options(model, ema, config)
+    _apply_speed_options(model, ema, config)
     return TrainingState(model, build_optimizer(model, config.optim), ema)
+
+
+def _apply_speed_options(
+    model: ExpressionModel, ema: ModelEma[ExpressionModel] | None, config: TrainConfig
+) -> None:
+    """Change how a model computes, in place; parameters and saved files stay the same.
+
+    The CUDA graph of a step is no option of the model, see `training/gradients.py`.
+
+    Args:
+        model: The model that trains, on its device.
+        ema: Its average, or None.
+        config: `compile` and `optim.sync_batch_norm`.
+
+    Raises:
+        TrainingError: The model cannot be compiled.
+    """
+    if config.compile:
+        compile_for_training(model, config)
+    else:
+        # a compiler does this better; the average computes the same way when it is evaluated
+        multiply_on_small_maps(model)
+        if ema is not None:
+            multiply_on_small_maps(ema.model)
+    if world_size() > 1 and config.optim.sync_batch_norm:
+        synchronize_batch_norm(model)
 
 
 def build_augmenter(

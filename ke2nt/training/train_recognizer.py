@@ -20,7 +20,7 @@ from ke2nt.runtime.distributed import barrier, is_main, join_group
 from ke2nt.runtime.provenance import provenance
 from ke2nt.runtime.seeding import seed_everything, set_deterministic
 from ke2nt.training.attribute_stage import pretrain
-from ke2nt.training.compute import choose_compute
+from ke2nt.training.compute import EVAL_BATCH_SIZE, choose_compute
 from ke2nt.training.engine import Engine
 from ke2nt.training.progress import Progress
 from ke2nt.training.run_directory import RunDirectory
@@ -115,7 +115,7 @@ def _train(
     # a checkpoint replaces all that was initialized
     options = {"image_side": image_side, "provenance": facts, "quiet": quiet}
     engine = make_engine(config, run, data, compute, preprocessing, **options)
-    progress = engine.start(run.newest_checkpoint(resume=resume))
+    progress = engine.restore(run.newest_checkpoint(resume=resume))
     initial_weights = engine.task.state.model.provenance.get("initial_weights")
     summary = _summary(config, data, facts, initial_weights)
     if first_stage is not None:
@@ -172,7 +172,7 @@ def _finish(
     evaluation = evaluate_model(
         model,
         data.val,
-        batch_size=256,
+        batch_size=EVAL_BATCH_SIZE,
         device=device,
         precision="fp32",
         flip_tta=config.select.flip_tta,

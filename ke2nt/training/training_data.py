@@ -1,4 +1,4 @@
-"""The data of a training run: training and selection splits, decoded, with their targets."""
+"""Training and selection splits of a run, decoded, with their targets; synthetic faces included."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ke2nt.config.schema import DataConfig, TrainConfig
+from ke2nt.config.schema import DataConfig, ExtraConfig, TrainConfig
 from ke2nt.data.images import median_side
 from ke2nt.data.preprocessing import Preprocessing
-from ke2nt.data.sample import FaceSplit
+from ke2nt.data.sample import FaceSample, FaceSplit
 from ke2nt.data.splits import carve_validation, hold_out, limit_fraction
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.datasets.base import Reader
 from ke2nt.datasets.catalog import get_reader
-from ke2nt.errors import ConfigError, DataError
+from ke2nt.errors import ConfigError, DataError, LabelError
 from ke2nt.runtime.digest import digest_bytes
 from ke2nt.runtime.distributed import world_size
-from ke2nt.training.extra_faces import load_extra_samples
+from ke2nt.runtime.seeding import derive_seed
 
 __all__ = ["TrainingData", "load_training_data", "load_training_split"]
 
@@ -107,7 +107,7 @@ def load_training_data(
         LayoutError: The dataset's folder does not have the expected layout.
     """
     train_split, val_split = _load_splits(config)
-    extra = load_extra_samples(config.data.extra, train_split.classes, config.seed)
+    extra = _load_synthetic(config.data.extra, train_split.classes, config.seed)
     train_split = replace(train_split, samples=(*train_split.samples, *extra))
 
     train = _decode(train_split, config.data, preprocessing, quiet=quiet)
@@ -194,3 +194,50 @@ def _training_reader(reader: Reader, data: DataConfig) -> Reader:
             found=", ".join(training_reader.classes),
         )
     return training_reader
+
+
+def _load_synthetic(
+    config: ExtraConfig | None, classes: tuple[str, ...], seed: int
+) -> tuple[FaceSample, ...]:
+    """Load or generate the synthetic faces of a configuration, as samples with these classes.
+
+    Raises:
+        LabelError: They have a class that the training split does not have.
+        Ke2ntError: Folder or generator cannot be read.
+    """
+    if config is None:
+        return ()
+    if config.folder is not None:
+        return _load_from_folder(config.folder, classes)
+
+    # imported late: heavy and rarely needed
+    from ke2nt.generation.networks.generator import FaceGenerator
+    from ke2nt.generation.networks.sample_faces import generate_samples
+
+    generator = FaceGenerator.load(str(config.generator))
+    _check_classes(generator.classes, classes, config.generator)
+    samples = generate_samples(generator, config.count, derive_seed(seed, "extra"), classes)
+    return tuple(samples)
+
+
+def _load_from_folder(folder: str, classes: tuple[str, ...]) -> tuple[FaceSample, ...]:
+    reader = get_reader("folder", folder)
+    split = reader.load("train" if "train" in reader.splits else reader.splits[0])
+    _check_classes(split.classes, classes, folder)
+
+    # the folder may have fewer classes, in another order
+    labels = [classes.index(name) for name in split.classes]
+    return tuple(
+        replace(sample, name=f"extra/{sample.name}", label=labels[sample.label])
+        for sample in split.samples
+    )
+
+
+def _check_classes(extra: tuple[str, ...], classes: tuple[str, ...], where: object) -> None:
+    unknown = [name for name in extra if name not in classes]
+    if unknown:
+        raise LabelError(
+            f"synthetic faces show {unknown[0]!r}, which is not one of the classes",
+            expected=f"only {', '.join(classes)}",
+            where=where,
+        )

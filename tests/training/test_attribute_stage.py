@@ -15,7 +15,7 @@ from ke2nt.data.sample import FaceSample, FaceSplit
 from ke2nt.errors import ConfigError, DataError, TrainingError
 from ke2nt.models.load import load_model
 from ke2nt.training import engine
-from ke2nt.training.attribute_labels import encode_attributes, find_attribute_values
+from ke2nt.training.attribute_task import encode_attributes, find_attribute_values
 from ke2nt.training.checkpoint import latest_checkpoint
 from ke2nt.training.engine import Engine
 from ke2nt.training.interrupts import TrainingStopped

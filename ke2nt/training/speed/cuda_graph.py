@@ -1,8 +1,8 @@
 """A training step recorded once as a CUDA graph and then replayed (`cuda_graphs=true`).
 
-Pays for small networks and small batches on a GPU: such a step is some hundred kernels of a few
-microseconds each, and launching them one by one from Python takes longer than running them. A graph
-launches them all at once.
+Worthwhile for small networks and small batches on a GPU: such a step is some hundred kernels of a
+few microseconds each, and launching them one by one from Python takes longer than running them. A
+graph launches them all at once.
 """
 
 from __future__ import annotations
@@ -12,25 +12,23 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_flatten, tree_unflatten
+from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 from ke2nt.errors import TrainingError
 from ke2nt.training.task import StepResult
 
-__all__ = ["CALLS_BEFORE_REPLAY", "SingleCopy", "StepGraph", "record_step"]
+__all__ = ["FIRST_REPLAY", "RecordedStep", "SingleCopy", "StepGraph"]
 
 Work = Callable[..., Sequence[Tensor]]
 
-CALLS_BEFORE_REPLAY = 4
-"""Three that warm up, and the one that records."""
+FIRST_REPLAY = 4
+"""The call that records and replays first; those before it warm up."""
 
 _ALIGNMENT = 16  # bytes
 
 
-def record_step(
-    compute: Callable[[Any, str], StepResult], device: torch.device
-) -> Callable[[Any, str], StepResult]:
-    """Return a function that replays a step's forward and backward pass.
+class RecordedStep:
+    """A step's forward and backward pass, recorded once and then replayed.
 
     Args:
         compute: Inputs and turn → detached result. The inputs are nested tuples whose tensors are
@@ -40,27 +38,34 @@ def record_step(
     Raises:
         TrainingError: It is not a CUDA device.
     """
-    names: list[str] = []
-    structure: list[Any] = []  # of the first inputs: leaves and how they are nested
 
-    def work(*tensors: Tensor) -> list[Tensor]:
-        leaves, nesting, turn = structure
-        values = iter(tensors)
-        filled = [next(values) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
-        loss, parts = compute(tree_unflatten(filled, nesting), turn)
-        names[:] = parts
-        return [loss, *parts.values()]
+    def __init__(self, compute: Callable[[Any, str], StepResult], device: torch.device) -> None:
+        self._compute = compute
+        self._graph = StepGraph(self._compute_flat, device)
 
-    graph = StepGraph(work, device)
+        # of the latest inputs: leaves, how they are nested, and their turn
+        self._leaves: list[Any] = []
+        self._nesting: TreeSpec | None = None
+        self._turn = ""
+        self._part_names: tuple[str, ...] = ()
 
-    def replay(inputs: Any, turn: str) -> StepResult:
+    def __call__(self, inputs: Any, turn: str) -> StepResult:
+        """Return the detached result of a step; the next call overwrites its tensors."""
         # a graph knows flat tensors only
-        leaves, nesting = tree_flatten(inputs)
-        structure[:] = leaves, nesting, turn
-        loss, *values = graph(*(leaf for leaf in leaves if isinstance(leaf, Tensor)))
-        return StepResult(loss, dict(zip(names, values, strict=True)))
+        self._leaves, self._nesting = tree_flatten(inputs)
+        self._turn = turn
+        tensors = [leaf for leaf in self._leaves if isinstance(leaf, Tensor)]
+        loss, *values = self._graph(*tensors)
+        return StepResult(loss, dict(zip(self._part_names, values, strict=True)))
 
-    return replay
+    def _compute_flat(self, *tensors: Tensor) -> list[Tensor]:
+        """Compute the step on tensors in place of those in the latest inputs."""
+        assert self._nesting is not None
+        values = iter(tensors)
+        leaves = [next(values) if isinstance(leaf, Tensor) else leaf for leaf in self._leaves]
+        loss, parts = self._compute(tree_unflatten(leaves, self._nesting), self._turn)
+        self._part_names = tuple(parts)
+        return [loss, *parts.values()]
 
 
 class StepGraph:
@@ -100,7 +105,7 @@ class StepGraph:
     def __call__(self, *inputs: Tensor) -> Sequence[Tensor]:
         """Return the function's results; the next call overwrites them."""
         self._calls += 1
-        if self._calls < CALLS_BEFORE_REPLAY:
+        if self._calls < FIRST_REPLAY:
             return self._run_aside(inputs)
         # kernels of other shapes cannot be replayed
         if self._graph is None:

@@ -13,7 +13,7 @@ from ke2nt.errors import CheckpointError, ConfigError, LabelError, LayoutError
 from ke2nt.generation.networks.generator import FaceGenerator
 from ke2nt.generation.networks.sample_faces import write_synthetic_faces
 from ke2nt.runtime.seeding import torch_generator
-from ke2nt.training.extra_faces import mix_in_extra
+from ke2nt.training.sampling import mix_in_synthetic
 from ke2nt.training.train_recognizer import train
 from ke2nt.training.training_data import load_training_data
 
@@ -41,14 +41,14 @@ def data(tiny):
 
 def test_epoch_uses_extra_images_equally_often():
     order, pool = torch.arange(10), torch.arange(10, 14)
-    found = mix_in_extra(order, pool, 10, torch_generator(0))
+    found = mix_in_synthetic(order, pool, 10, torch_generator(0))
     counts = found.bincount(minlength=14)
     assert counts[:10].tolist() == [1] * 10
     assert counts[10:].sum() == 10
     assert counts[10:].max() - counts[10:].min() <= 1
     assert found.tolist() != sorted(found.tolist())
-    assert torch.equal(found, mix_in_extra(order, pool, 10, torch_generator(0)))
-    assert torch.equal(mix_in_extra(order, pool, 0, torch_generator(0)), order)
+    assert torch.equal(found, mix_in_synthetic(order, pool, 10, torch_generator(0)))
+    assert torch.equal(mix_in_synthetic(order, pool, 0, torch_generator(0)), order)
 
 
 def test_extra_faces_from_a_folder(data, made):

@@ -1,8 +1,9 @@
 """Batch normalization over the images of all processes (`optim.sync_batch_norm`).
 
-With it, a global batch gives the same result however many processes share it. It costs two waits
-for the other processes in each layer; large shares of a batch do without. torch's own
-`SyncBatchNorm` runs on GPUs alone.
+With it, a global batch gives the same result however many processes share it, except that dropout
+draws, and mixup and CutMix pair images, within each process's share. It costs two waits for the
+other processes in each layer; large shares of a batch do without. torch's own `SyncBatchNorm` runs
+on GPUs alone.
 """
 
 from __future__ import annotations

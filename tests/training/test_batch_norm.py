@@ -9,7 +9,7 @@ import torch
 from timm.layers import BatchNormAct2d
 from torch import nn
 
-from ke2nt.training.speed.sync_batch_norm import synchronize_batch_norm
+from ke2nt.training.batch_norm import synchronize_batch_norm
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
