@@ -154,3 +154,10 @@ def _anchors(path):
     text = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.M | re.S)
     titles = re.findall(r"^#+ (.+)$", text, flags=re.M)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_design_names_files_that_exist():
+    text = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    names = set(re.findall(r"`([a-z_/]+\.py)`", text))
+    assert len(names) > 50
+    assert [name for name in sorted(names) if not (ROOT / "ke2nt" / name).is_file()] == []
