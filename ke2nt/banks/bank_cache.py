@@ -89,7 +89,7 @@ class BankCache(EntryCache["TextBank"]):
 
     Args:
         folder: The cache folder; it is created by the first write.
-        bank_class: `TextBank`, which stands above this file.
+        bank_class: `TextBank`; a parameter, because its file imports this one.
     """
 
     kind = "banks"

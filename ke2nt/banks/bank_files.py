@@ -78,7 +78,7 @@ def read_bank(
     """Read a bank from its two files; nothing in them is trusted.
 
     Args:
-        bank_class: `TextBank`, which stands above this file.
+        bank_class: `TextBank`; a parameter, because its file imports this one.
         tensors: The safetensors file.
         facts: The JSON file.
         error: What to raise.

@@ -24,7 +24,7 @@ from ke2nt.vlm.catalog import DEFAULT_ENCODER, as_text_encoder
 if TYPE_CHECKING:
     from ke2nt.banks.text_bank import TextBank
 
-__all__ = ["BuiltBank", "build_bank", "encode_bank", "fetch_bank", "plan_recipe"]
+__all__ = ["BuiltBank", "build_bank", "encode_bank", "find_or_encode_bank", "plan_recipe"]
 
 Origin = Literal["shipped", "cache", "encoded"]
 
@@ -56,7 +56,7 @@ def build_bank(
     """Find or make the bank of a prompt set.
 
     Args:
-        bank_class: `TextBank`, which stands above this file.
+        bank_class: `TextBank`; a parameter, because its file imports this one.
         prompts: As for `TextBank.build`, as are encoder, classes, cache_dir and the errors.
         encoder: See `prompts`.
         classes: See `prompts`.
@@ -77,11 +77,11 @@ def build_bank(
 
     model = as_text_encoder(encoder, cache_dir=cache_dir)
     cache = BankCache(cache_folder(cache_dir), bank_class)
-    built = fetch_bank(model, replace(recipe, encoder=model.id), prompt_set.name, cache)
+    built = find_or_encode_bank(model, replace(recipe, encoder=model.id), prompt_set.name, cache)
     return replace(built, bank=_renamed(built.bank, prompt_set.name))
 
 
-def fetch_bank(
+def find_or_encode_bank(
     model: TextEncoder,
     recipe: BankRecipe,
     prompt_set: str,
@@ -157,7 +157,7 @@ def encode_bank(
         encoder: The text encoder.
         recipe: Prompts of K classes and of the anchor.
         prompt_set: Name of the prompt set, for the provenance.
-        bank_class: `TextBank`, which stands above this file.
+        bank_class: `TextBank`; a parameter, because its file imports this one.
 
     Raises:
         PromptError: A prompt would be truncated.

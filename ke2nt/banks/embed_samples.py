@@ -1,4 +1,4 @@
-"""Images through an encoder, in batches; the next ones are decoded meanwhile."""
+"""Embed images in batches, decoding ahead."""
 
 from __future__ import annotations
 

@@ -54,7 +54,6 @@ def arrange(bank: TextBank, geometry: Geometry) -> TextBank:
             hint=did_you_mean(str(geometry), get_args(Geometry)),
         )
 
-    # without the encoder's name: its other words would lie elsewhere
     arranged = _center(bank) if geometry == "centered" else _whiten(bank)
     provenance = {
         "geometry": geometry,

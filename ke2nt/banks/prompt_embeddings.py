@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ke2nt.banks.bank_cache import BankCache, BankRecipe
-from ke2nt.banks.build_bank import fetch_bank
+from ke2nt.banks.build_bank import find_or_encode_bank
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.errors import PromptError
 from ke2nt.runtime.cache_folder import cache_folder
@@ -45,9 +45,9 @@ def embed_prompts(
     """
     _check_prompts(prompts)
     model = as_text_encoder(encoder, cache_dir=cache_dir)
+    # sorted, so that the order of the request does not change the key
     texts = sorted(set(prompts))
 
-    # each prompt is a class; sorted, so that the order does not matter
     recipe = BankRecipe(
         encoder=model.id,
         weights="",
@@ -56,7 +56,7 @@ def embed_prompts(
         anchor=(texts[0],),
     )
     cache = BankCache(cache_folder(cache_dir), TextBank)
-    bank = fetch_bank(model, recipe, f"{len(texts)} single prompts", cache).bank
+    bank = find_or_encode_bank(model, recipe, f"{len(texts)} single prompts", cache).bank
 
     # rows in the order of the request, repeated prompts included
     row = {text: index for index, text in enumerate(bank.classes)}

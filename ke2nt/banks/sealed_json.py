@@ -31,6 +31,6 @@ def read_sealed(path: Path) -> dict[str, Any]:
     if not isinstance(facts, dict) or facts.pop(_SEAL, None) != digest_json(facts):
         raise ValueError("the file was truncated or altered: its digest differs")
 
-    # half characters pass the digest, but they cannot be printed
+    # lone surrogates pass the digest, but they cannot be printed
     json.dumps(facts, ensure_ascii=False).encode()
     return facts

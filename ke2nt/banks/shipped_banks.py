@@ -27,7 +27,7 @@ def find_shipped_bank(recipe: BankRecipe, bank_class: type[TextBank]) -> TextBan
 
     Args:
         recipe: What is requested; its digests do not matter.
-        bank_class: `TextBank`, which stands above this file.
+        bank_class: `TextBank`; a parameter, because its file imports this one.
 
     Raises:
         CacheError: A shipped bank is damaged.

@@ -1,7 +1,8 @@
-"""Checked inputs that L_t and L_c of KE2NT share."""
+"""Inputs of the losses: checked ones that L_t and L_c of KE2NT share, and text directions."""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -15,10 +16,12 @@ from ke2nt.losses.targets import check_labels, class_distribution, without_neutr
 from ke2nt.models.output import KE2NTOutput
 from ke2nt.runtime.l2_normalize import l2_normalize_or_zero
 
-__all__ = ["TransformationInputs", "transformation_inputs"]
+__all__ = ["SharedInputs", "class_directions", "compute_shared_inputs", "moves_from_neutral"]
+
+_BANKS = 8  # a training run compares with one or two banks; a prompt search tries a few more
 
 
-class TransformationInputs(NamedTuple):
+class SharedInputs(NamedTuple):
     """Inputs of L_t and L_c.
 
     Attributes:
@@ -37,9 +40,9 @@ class TransformationInputs(NamedTuple):
     bank: TextBank
 
 
-def transformation_inputs(
+def compute_shared_inputs(
     output: KE2NTOutput, labels: Tensor, bank: TextBank | None
-) -> TransformationInputs:
+) -> SharedInputs:
     """Check a model's output against labels and bank, and compute what both losses need.
 
     Args:
@@ -76,6 +79,25 @@ def transformation_inputs(
         vectors = torch.stack([expression, neutral, expression - neutral])
         expression, neutral, move = l2_normalize_or_zero(vectors).unbind()
 
-        # a sum of 0 becomes 1, so that an all-neutral batch gives zeros instead of NaN
+        # a sum of 0 becomes 1, so that an all-neutral batch gives zeros instead of NaN; one kernel,
+        # where torch.where would also need a comparison
         weights = weights / threshold(weights.sum(), 0.0, 1.0)
-    return TransformationInputs(expression, neutral, move, weights, bank)
+    return SharedInputs(expression, neutral, move, weights, bank)
+
+
+# directions of the text are the same in every step, so they are computed once for each bank
+
+
+@lru_cache(maxsize=_BANKS)
+def class_directions(bank: TextBank, dtype: torch.dtype) -> Tensor:
+    """(K, D) unit-norm class embeddings that logits compare with."""
+    # a tensor made in inference mode could not take part in a later training step
+    with torch.inference_mode(False), torch.autocast(bank.raw.device.type, enabled=False):
+        return l2_normalize_or_zero(bank.embeddings.to(dtype))
+
+
+@lru_cache(maxsize=_BANKS)
+def moves_from_neutral(bank: TextBank, dtype: torch.dtype) -> Tensor:
+    """(K, D) unit-norm t_k − t_0 of the raw embeddings; a row of zeros where they are equal."""
+    with torch.inference_mode(False), torch.autocast(bank.raw.device.type, enabled=False):
+        return l2_normalize_or_zero((bank.raw - bank.neutral_raw).to(dtype))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import zip_longest
 
 from torch import Tensor, nn
 
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.errors import ConfigError, ModelError
 from ke2nt.losses.contract import ObjectiveResult
-from ke2nt.losses.inputs import TransformationInputs, transformation_inputs
+from ke2nt.losses.inputs import SharedInputs, compute_shared_inputs
 from ke2nt.losses.self_contrast import Pairing, SelfContrastLoss
 from ke2nt.losses.similarity import SimilarityLoss
 from ke2nt.losses.transformation import TransformationLoss
@@ -73,7 +72,6 @@ class KE2NTLoss(nn.Module):
             **{type(loss).__name__: loss for loss, _ in extra},
         }
 
-        # a loss of weight 0 is not computed
         self.losses = nn.ModuleDict(
             {name: losses[name] for name, weight in self.weights.items() if weight}
         )
@@ -109,11 +107,11 @@ class KE2NTLoss(nn.Module):
     ) -> dict[str, Tensor]:
         """Each loss before weighting."""
         parts: dict[str, Tensor] = {}
-        shared: TransformationInputs | None = None
+        shared: SharedInputs | None = None
         for name, loss in self.losses.items():
             # L_t and L_c start from the same directions, which are computed once
             if isinstance(loss, TransformationLoss | SelfContrastLoss):
-                shared = shared or transformation_inputs(output, labels, bank)
+                shared = shared or compute_shared_inputs(output, labels, bank)
                 parts[name] = loss.compute(shared)
             else:
                 parts[name] = _check_scalar(loss(output, labels, bank), name)
@@ -124,7 +122,13 @@ def _part_weights(weights: Mapping[str, float] | Sequence[float] | None) -> dict
     """Weight of each of `PARTS`."""
     if weights is None:
         return dict.fromkeys(PARTS, 1.0)
-    named = dict(weights if isinstance(weights, Mapping) else zip_longest(PARTS, weights))
+    if isinstance(weights, Mapping):
+        named = dict(weights)
+    elif len(weights) == len(PARTS):
+        named = dict(zip(PARTS, weights, strict=True))
+    else:
+        raise _invalid_weights(weights)
+
     if not set(named) <= set(PARTS) or not all(map(_is_weight, named.values())):
         raise _invalid_weights(weights)
     return {name: float(named.get(name, 0)) for name in PARTS}

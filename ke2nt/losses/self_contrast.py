@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.errors import ConfigError
-from ke2nt.losses.inputs import TransformationInputs, transformation_inputs
-from ke2nt.losses.text_side import class_directions
+from ke2nt.losses.inputs import SharedInputs, class_directions, compute_shared_inputs
 from ke2nt.models.output import KE2NTOutput
 from ke2nt.runtime.suggest import did_you_mean
 
@@ -67,9 +66,9 @@ class SelfContrastLoss(nn.Module):
         Raises:
             ModelError: A linear head's output, or shapes or labels that do not fit.
         """
-        return self.compute(transformation_inputs(output, labels, bank))
+        return self.compute(compute_shared_inputs(output, labels, bank))
 
-    def compute(self, inputs: TransformationInputs) -> Tensor:
+    def compute(self, inputs: SharedInputs) -> Tensor:
         """Compute the loss from checked inputs, which L_t can share."""
         weights = inputs.weights
         with torch.autocast(inputs.expression.device.type, enabled=False):

@@ -10,9 +10,9 @@ from torch.nn import functional
 
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.errors import ConfigError, ModelError
+from ke2nt.losses.inputs import class_directions
 from ke2nt.losses.numerics import at_least_float32
 from ke2nt.losses.targets import check_labels, class_distribution
-from ke2nt.losses.text_side import class_directions
 from ke2nt.models.output import KE2NTOutput
 
 __all__ = ["SimilarityLoss"]

@@ -27,7 +27,6 @@ def check_labels(labels: Tensor, batch: int, classes: int) -> None:
     if batch == 0:
         raise ModelError("the batch is empty", expected="at least one sample", found=found)
 
-    # class indices, or a distribution for each sample
     is_hard = labels.shape == (batch,) and labels.dtype == torch.int64
     is_soft = labels.shape == (batch, classes) and labels.is_floating_point()
     if not (is_hard or is_soft):

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ke2nt.banks.text_bank import TextBank
-from ke2nt.losses.inputs import TransformationInputs, transformation_inputs
-from ke2nt.losses.text_side import moves_from_neutral
+from ke2nt.losses.inputs import SharedInputs, compute_shared_inputs, moves_from_neutral
 from ke2nt.models.output import KE2NTOutput
 
 __all__ = ["TransformationLoss"]
@@ -40,9 +39,9 @@ class TransformationLoss(nn.Module):
         Raises:
             ModelError: A linear head's output, or shapes or labels that do not fit.
         """
-        return self.compute(transformation_inputs(output, labels, bank))
+        return self.compute(compute_shared_inputs(output, labels, bank))
 
-    def compute(self, inputs: TransformationInputs) -> Tensor:
+    def compute(self, inputs: SharedInputs) -> Tensor:
         """Compute the loss from checked inputs, which L_c can share."""
         with torch.autocast(inputs.move.device.type, enabled=False):
             text_moves = moves_from_neutral(inputs.bank, inputs.move.dtype)

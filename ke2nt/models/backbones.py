@@ -190,7 +190,6 @@ def _check_plain(
 @torch.no_grad()
 def _measure_width(net: nn.Module, name: str, image_size: int, in_chans: int) -> int:
     """Width of the features, by a forward pass that leaves batch statistics unchanged."""
-    # evaluation mode keeps batch statistics as they are
     training = net.training
     probe = torch.zeros(1, in_chans, image_size, image_size)
     try:

@@ -249,7 +249,7 @@ class ExpressionModel(nn.Module, ABC):
     @classmethod
     def from_saved(cls, saved: SavedModel, *, where: object) -> Self:
         """Build a model from the content of its folder, in evaluation mode."""
-        # each head is a class
+        # the class decides the head, so a folder of another head needs another class
         architecture = dict(saved.architecture)
         head = architecture.pop("head", None)
         if head != cls.head:

@@ -57,7 +57,6 @@ class StageOptions:
             or (len(weights) == self.stages and min(weights) >= 0 and sum(weights) > 0),
         }
 
-        # the message names every violated requirement at once
         violated = [requirement for requirement, is_met in requirements.items() if not is_met]
         if violated:
             raise ModelError(

@@ -77,7 +77,7 @@ def pretrain(
         _train(config, stage_run, data, compute, preprocessing, quiet)
     barrier()
 
-    # Stage 2 starts from the same random state, whether stage 1 ran now or earlier.
+    # stage 2 starts from the same random state, whether stage 1 ran now or earlier
     seed_everything(config.seed)
     return read_safetensors(stage_run.path / _WEIGHTS), stage_run.read(_FACTS)
 
@@ -103,7 +103,6 @@ def _train(
     engine = Engine(task, stage, run, data, Display(quiet=quiet))
     progress = engine.fit(engine.restore(latest_checkpoint(run.checkpoints)))
 
-    # all processes evaluate, the main one writes
     accuracy = _accuracy(task.state.model.eval(), task.heads.eval(), data.val, values)
     if is_main():
         _write(run, task, values, accuracy, data, progress)

@@ -205,7 +205,7 @@ def _load_optimizer(state: TrainingState[Any], tensors: dict[str, Tensor]) -> No
         like = torch.zeros(()) if key == "step" else parameters[index]
         if value.shape != like.shape:
             raise ValueError(f"{full_name} has the shape {[*value.shape]}, not {[*like.shape]}")
-        # Fused kernels expect the parameter's memory layout, too.
+        # fused kernels expect the parameter's memory layout, too
         loaded.setdefault(index, {})[key] = torch.empty_like(like).copy_(value)
 
     if any(values.keys() != _OPTIMIZER_STATE[type(optimizer)] for values in loaded.values()):

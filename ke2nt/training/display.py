@@ -96,7 +96,7 @@ def _format_record(record: Mapping[str, Any], epochs: int) -> str:
     if "target" in record:
         line += f"  | target {_format_losses(record['target'])}"
 
-    # A star marks the epoch whose model is kept.
+    # a star marks the epoch whose model is kept
     line += "  *" if record.get("kept") else ""
     return f"{line}  ({record['seconds']:.0f} s)"
 

@@ -32,7 +32,7 @@ from ke2nt.training.training_data import TrainingData
 
 __all__ = ["Engine"]
 
-_CHECK_EVERY = 50  # steps between two checks that wait for a GPU
+_CHECK_EVERY = 50  # steps between loss checks on a GPU
 
 
 class Engine:
@@ -213,7 +213,6 @@ class Engine:
         if progress.skipped:
             record["skipped"] = progress.skipped
 
-        # all processes evaluate, the main one saves
         report = self.task.evaluate(progress)
         if report.kept:
             progress.best, progress.best_epoch = report.score, epoch

@@ -1,4 +1,4 @@
-"""Errors of torch that a user can fix, turned into messages that say how."""
+"""Clear errors for common training failures."""
 
 from __future__ import annotations
 

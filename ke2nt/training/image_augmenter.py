@@ -60,8 +60,8 @@ class ImageAugmenter:
         pixels = self.compute.to_device(batch.pixels)
         generator = torch_generator(self.seed, stream, position.epoch, position.step)
 
-        # All processes draw for the global batch and take their rows, so that their number does not
-        # change the result.
+        # all processes draw for the global batch and take their rows, so that their number does not
+        # change the result
         count, side = len(pixels) * world_size(), pixels.shape[-1]
         draws = self.augment.draw(count, side, generator).rows(process_rows())
         return StepImages(pixels, batch.indices, draws)

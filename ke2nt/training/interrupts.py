@@ -40,7 +40,7 @@ class StopRequest:
             return
 
         def note(signum: int, frame: object) -> None:
-            # With several processes, one that ended at once would leave the others waiting.
+            # with several processes, one that ended at once would leave the others waiting
             if self.received and signum == signal.SIGINT and world_size() == 1:
                 raise KeyboardInterrupt
             self._event.set()

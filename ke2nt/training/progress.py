@@ -56,7 +56,7 @@ class Progress:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Progress:
-        """Read what `asdict` wrote. The file may come from anyone, so every field is checked.
+        """Read what `asdict` wrote. The file is untrusted input, so every field is checked.
 
         Raises:
             ValueError: A field has a wrong type or value.

@@ -1,13 +1,14 @@
 """The run directory: everything that a training run leaves behind.
 
 config.yaml     the resolved configuration
-begun.json      the same when the run began; a resumed run must match it
+begun.json      the configuration at the start; a resumed run must match it
 run.json        versions, revision, machine, seed, label set, sizes, unreadable images, status
 split.json      names of the training and validation samples, digests of their labels
 log.jsonl       one record for each epoch
 metrics.json    metrics of the kept model on the selection split
 model/          the kept model (`KE2NT.from_pretrained`)
 checkpoints/    resumable states
+not_finite.*    the batch of a step whose loss was NaN or infinite, if there was one
 pretrain/       the first stage of two, where there is one
 report.html     the report page
 """
@@ -174,7 +175,7 @@ class RunDirectory:
                 "no run to resume", expected="a folder with config.yaml", where=self.path
             )
 
-        # The run may come from anyone: nothing is written outside of its folder.
+        # the run is untrusted input: nothing is written outside of its folder
         for folder in (self.checkpoints, self.model):
             if folder.is_symlink():
                 raise CheckpointError(
@@ -184,7 +185,7 @@ class RunDirectory:
                     hint="Move the folder itself here.",
                 )
 
-        # The folder may have been moved since.
+        # the folder may have been moved since
         value = {**read_yaml(path), "out": str(self.path)}
         return config_from_dict(value, kind, where=path)
 
@@ -203,7 +204,6 @@ class RunDirectory:
                 hint="Start a new run.",
             )
 
-        # one change is enough to refuse; the first is named
         changes = config_changes(self.read("begun.json"), config)
         if changes:
             key, before, now = changes[0]

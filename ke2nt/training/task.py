@@ -128,7 +128,7 @@ class Task(ABC):
         state: Modules and optimizer: checkpointed, put into training mode, their buffers restored
             after a step that is left out.
         compute: Device and precision.
-        section: Section of the configuration that `optim` is, for messages.
+        section: Config section of `optim`, used in error messages.
         command: Command that starts and resumes such a run, for messages.
         all_turns: Every turn that a step may have, in order. A step that takes the last one ends a
             series of losses that are not finite.

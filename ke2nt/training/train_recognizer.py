@@ -107,7 +107,7 @@ def _train(
     }
     run.begin(config, data.split_record(), resume=resume)
 
-    # Stage 1 of two leaves weights of the image side.
+    # stage 1 of two leaves weights of the image side
     image_side, first_stage = None, None
     if config.pretrain is not None:
         image_side, first_stage = pretrain(config, run, data, compute, preprocessing, quiet=quiet)

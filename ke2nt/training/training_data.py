@@ -47,8 +47,8 @@ class TrainingData:
     synthetic_positions: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
-        # Fixed at the start: an image found to be unreadable later must not move the others, as a
-        # resumed run has not found it yet.
+        # fixed at the start: an image found to be unreadable later must not move the others, as a
+        # resumed run has not found it yet
         usable = self.train.usable
         num_real = len(self.train) - self.num_synthetic
         self.real_positions = usable[usable < num_real]
@@ -113,7 +113,7 @@ def load_training_data(
     train = _decode(train_split, config.data, preprocessing, quiet=quiet)
     val = _decode(val_split, config.data, preprocessing, quiet=quiet)
 
-    # Shares of a batch must be equal, so unreadable images have to be found before training.
+    # shares of a batch must be equal, so unreadable images have to be found before training
     if world_size() > 1:
         train.read_all(quiet=quiet)
 
@@ -174,7 +174,7 @@ def _load_splits(config: TrainConfig) -> tuple[FaceSplit, FaceSplit]:
             "split.",
         )
 
-    # After carving, so that the validation split does not depend on the options that follow.
+    # after carving, so that the validation split does not depend on the options that follow
     if data.hold_out:
         train, val = hold_out(train, data.hold_out), hold_out(val, data.hold_out)
     if data.fraction < 1.0:

@@ -1,7 +1,7 @@
 """The model compiled for training (`compile=true`).
 
-Pays for long runs: `torch.compile` fuses operations, and the first step takes minutes. On a CPU it
-needs a C++ compiler.
+Worthwhile for long runs: `torch.compile` fuses operations, and the first step takes minutes. On a
+CPU it needs a C++ compiler.
 """
 
 from __future__ import annotations
