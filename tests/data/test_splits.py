@@ -117,9 +117,9 @@ def test_rows_of_one_image_stay_together():
 
 
 def test_error_names_the_class_with_too_few_samples():
-    with pytest.raises(DataError, match=r"split: c.*at least two samples"):
+    with pytest.raises(DataError, match=r"validation data: c.*at least two samples"):
         carve_validation(make([0, 0, 1, 1, 2]), 0.5, 0)
-    with pytest.raises(DataError, match=r"split: a.*at least two subjects"):
+    with pytest.raises(DataError, match=r"validation data: a.*at least two subjects"):
         carve_validation(make([0, 0, 1, 1], ["p", "p", "p", "q"]), 0.5, 0)
     with pytest.raises(DataError, match="all classes"):
         carve_validation(make([]), 0.5, 0)
