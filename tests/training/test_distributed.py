@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 
 import pytest
 from command_line import run_ke2nt_twice
@@ -49,9 +50,11 @@ def configuration(tiny, tmp_path, *overrides, out):
 
 
 def test_two_processes_equal_one(tiny, tmp_path, launch):
+    # accelerate is not a dependency, but its launcher works where it is installed
+    launcher = ACCELERATE if find_spec("accelerate") else TORCHRUN
     changes = ("augment.rotate=10", "augment.erase=0.5", "optim.name=adamw", "optim.ema=0.9")
     path = configuration(tiny, tmp_path, *changes, out="two")
-    both = launch(ACCELERATE, path, "--json")
+    both = launch(launcher, path, "--json")
     out, err = both.communicate(timeout=200)
     assert both.returncode == 0, err
     printed = json.loads(out)  # one document: the second process is silent
