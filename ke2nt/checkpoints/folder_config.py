@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ke2nt.errors import CheckpointError
+from ke2nt.runtime.file_content import check_content
 
 __all__ = ["CONFIG", "FORMAT_VERSION", "KIND", "check_card", "read_config"]
 
@@ -32,6 +33,7 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
+        check_content(path)
         raise CheckpointError("the model's configuration cannot be read", where=path) from error
 
     # models of other libraries have a config.json too

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from ke2nt.checkpoints.efficientnet_names import timm_efficientnet_names
 from ke2nt.checkpoints.imagenet import imagenet_weights
-from ke2nt.checkpoints.tensor_files import read_tensor_groups
 from ke2nt.errors import CheckpointError
 from ke2nt.runtime.suggest import did_you_mean
+from ke2nt.runtime.tensor_files import read_tensor_groups
 
 __all__ = ["NAMED_WEIGHTS", "WeightReport", "find_initial_weights", "load_initial_weights"]
 

@@ -27,12 +27,13 @@ from ke2nt.checkpoints.folder_config import (
 )
 from ke2nt.checkpoints.hub import download_folder, looks_like_hub_id
 from ke2nt.checkpoints.saved_model import SavedModel, StoredAsJson
-from ke2nt.checkpoints.tensor_files import read_metadata, read_safetensors, write_safetensors
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.errors import CheckpointError, LabelError
 from ke2nt.labels import check_same_labels
 from ke2nt.runtime.atomic import atomic_folder, write_json, write_text
 from ke2nt.runtime.digest import digest_file
+from ke2nt.runtime.file_content import check_content
+from ke2nt.runtime.tensor_files import read_metadata, read_safetensors, write_safetensors
 
 __all__ = ["find_model_folder", "read_folder", "update_folder", "write_folder"]
 
@@ -194,6 +195,7 @@ def _check_digests(folder: Path, config: Mapping[str, Any], names: tuple[str, ..
         if not (folder / name).is_file():
             raise CheckpointError(f"the saved model lacks {name}", where=folder)
         if config["digests"].get(name) != digest_file(folder / name):
+            check_content(folder / name)
             raise CheckpointError(
                 f"{name} is not the file that was saved (its digest differs)",
                 where=folder,

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ke2nt.checkpoints.tensor_files import read_safetensors, write_safetensors
 from ke2nt.errors import CheckpointError
 from ke2nt.generation.networks.critics import Critics
 from ke2nt.generation.networks.generator import FaceGenerator, find_generator
 from ke2nt.generation.sample_grids import write_sample_grids
 from ke2nt.runtime.seeding import torch_generator
+from ke2nt.runtime.tensor_files import read_safetensors, write_safetensors
 
 __all__ = ["load_critics", "save_gan"]
 

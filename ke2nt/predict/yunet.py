@@ -12,6 +12,7 @@ import numpy as np
 from ke2nt.errors import CheckpointError
 from ke2nt.predict.detections import Detection
 from ke2nt.predict.pyramid import detect_at_sides
+from ke2nt.runtime.file_content import check_content
 from ke2nt.runtime.optional import import_optional
 
 __all__ = ["SIDES", "YuNetDetector"]
@@ -43,6 +44,7 @@ class YuNetDetector:
                 hint="Download face_detection_yunet_*.onnx from OpenCV's model zoo.",
             )
 
+        check_content(model)
         # OpenCV loads any ONNX file; only a first image shows whether it is a YuNet model
         try:
             self._net = cv2.FaceDetectorYN.create(str(model), "", (320, 320), min_score)

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ke2nt.checkpoints.tensor_files import read_safetensors, write_safetensors
 from ke2nt.config.schema import TrainConfig
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.data.tensors import FaceTensors
@@ -23,6 +22,7 @@ from ke2nt.models.attribute_heads import AttributeHeads
 from ke2nt.models.base import ExpressionModel
 from ke2nt.runtime.distributed import barrier, is_main
 from ke2nt.runtime.seeding import derive_seed, seed_everything
+from ke2nt.runtime.tensor_files import read_safetensors, write_safetensors
 from ke2nt.training.attribute_task import (
     AttributeTask,
     encode_attributes,

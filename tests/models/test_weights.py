@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
+
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -113,6 +116,58 @@ def test_code_in_a_pickle_is_refused(tmp_path, content):
         load_initial_weights(make(), tmp_path / "w.pth")
 
 
+class Custom(nn.Sequential):
+    """Stands for a module whose class another program defines."""
+
+
+FORMS = {
+    "a whole module": lambda module: module,
+    "a wrapped module": lambda module: {"model": module, "epoch": 3},
+    "a list": lambda module: [module.state_dict(), {"lr": 0.1}],
+    "NumPy numbers": lambda module: {"state_dict": module.state_dict(), "best": np.float64(0.5)},
+    "NumPy arrays": lambda module: {"state_dict": module.state_dict(), "mean": np.ones(3)},
+    "arguments": lambda module: {
+        "args": argparse.Namespace(lr=0.1),
+        "state_dict": module.state_dict(),
+    },
+    "parameters": lambda module: dict(module.named_parameters()) | dict(module.named_buffers()),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("zipped", [True, False])
+def test_forms_in_which_checkpoints_are_saved(tmp_path, form, zipped):
+    source = Custom(*make(1))
+    path = tmp_path / "w.pth.tar"
+    torch.save(FORMS[form](source), path, _use_new_zipfile_serialization=zipped)
+    target = make()
+    if "module" in form and not zipped:
+        with pytest.raises(CheckpointError, match="cannot be read as plain tensors"):
+            load_initial_weights(target, path)
+        return
+    report = load_initial_weights(target, path)
+    assert equal(source, target)
+    assert report.summary() == "9 matched, 0 missing, 0 unexpected, 0 mismatched"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_torchscript_archive_is_read_and_not_run(tmp_path, source, monkeypatch):
+    traced = torch.jit.trace(source.eval(), torch.rand(2, 3, 4, 4))
+    torch.jit.save(traced, str(tmp_path / "w.pt"))
+    monkeypatch.setattr(torch.jit, "load", lambda *a, **k: pytest.fail("ran the archive"))
+    target = make()
+    report = load_initial_weights(target, tmp_path / "w.pt")
+    assert equal(source, target)
+    assert (report.missing, report.unexpected) == ((), ())
+
+
+def test_the_content_decides_and_not_the_suffix(tmp_path, source):
+    save_file(source.state_dict(), tmp_path / "w.pt")
+    target = make()
+    load_initial_weights(target, tmp_path / "w.pt")
+    assert equal(source, target)
+
+
 def test_damaged_absent_and_foreign_files(tmp_path, source):
     torch.save(source.state_dict(), tmp_path / "w.pth")
     save_file(source.state_dict(), tmp_path / "w.safetensors")
@@ -122,7 +177,7 @@ def test_damaged_absent_and_foreign_files(tmp_path, source):
             (tmp_path / name).write_bytes(data[:size])
             with pytest.raises(CheckpointError, match=r"cannot be read"):
                 load_initial_weights(make(), tmp_path / name)
-    (tmp_path / "w.onnx").touch()
+    (tmp_path / "w.onnx").write_bytes(b"\x08\x09")
     for name, message in (("gone.pth", "no weights file"), ("w.onnx", "unknown kind")):
         with pytest.raises(CheckpointError, match=message):
             load_initial_weights(make(), tmp_path / name)

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ke2nt.checkpoints.tensor_files import read_safetensors, write_safetensors
 from ke2nt.errors import CheckpointError, ModelError
 from ke2nt.generation.networks.decoder import ConditionalDecoder, Conditioning
 from ke2nt.generation.networks.encoder import STAGES, IdentityEncoder
 from ke2nt.runtime.atomic import atomic_folder, write_json
 from ke2nt.runtime.digest import digest_file
+from ke2nt.runtime.tensor_files import read_safetensors, write_safetensors
 
 __all__ = ["FaceGenerator", "find_generator"]
 

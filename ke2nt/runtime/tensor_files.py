@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import argparse
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ke2nt.errors import CheckpointError
 from ke2nt.runtime.atomic import write_bytes
+from ke2nt.runtime.file_content import check_content, is_safetensors
+from ke2nt.runtime.pickled_tensors import Inert, is_torchscript, read_archive, tensors_of_module
 
 __all__ = ["read_metadata", "read_safetensors", "read_tensor_groups", "write_safetensors"]
 
 _TORCH_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".tar")
 _DEPTH = 3  # mappings around a state dict
+_LISTED = 8  # values of a list in which state dicts are looked for
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -84,16 +90,18 @@ def write_safetensors(
 def read_tensor_groups(path: Path) -> dict[str, dict[str, Tensor]]:
     """Read every group of named tensors in a weights file.
 
+    The content decides how a file is read, not its suffix. Whole modules, TorchScript archives
+    included, are read as the tensors that they hold.
+
     Args:
-        path: .safetensors, or a torch file (.pth, .pt, .bin, .ckpt, .tar), read with
-            weights_only=True.
+        path: .safetensors, or a torch file (.pth, .pt, .bin, .ckpt, .tar).
 
     Returns:
         Dotted path of the wrapping keys ("" for the file itself, "state_dict") → name → tensor.
 
     Raises:
-        CheckpointError: The file is missing or damaged, holds more than tensors and plain values,
-            or holds no tensor.
+        CheckpointError: The file is missing or damaged, is of another kind, would run code, or
+            holds no tensor.
     """
     if path.suffix == ".safetensors":
         return {"": read_safetensors(path)}
@@ -106,6 +114,9 @@ def read_tensor_groups(path: Path) -> dict[str, dict[str, Tensor]]:
             found=path.suffix or "no suffix",
             where=path,
         )
+    if is_safetensors(path):
+        return {"": read_safetensors(path)}
+
     groups = dict(_groups(_load_plain(path), "", _DEPTH))
     if not groups:
         raise CheckpointError("the weights file holds no named tensors", where=path)
@@ -115,26 +126,67 @@ def read_tensor_groups(path: Path) -> dict[str, dict[str, Tensor]]:
 def _load_plain(path: Path) -> Any:
     """Content of a torch file, without running its code."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for damaged files
-        found = type(error).__name__
-        if text := str(error).strip():
-            found += f": {text.splitlines()[0][:200]}"
-        raise CheckpointError(
-            "the weights file cannot be read as plain tensors",
-            where=path,
-            found=found,
-            hint="If you trust it, save its state dict alone, preferably as safetensors.",
-        ) from error
+        # torch would run the code of a TorchScript archive, and refuses whole modules
+        if is_torchscript(path):
+            return read_archive(path)
+        with torch.serialization.safe_globals(_plain_types()):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch, zipfile and pickle raise many kinds for damaged files
+        refused = error
+
+    try:
+        if zipfile.is_zipfile(path):
+            return read_archive(path)
+    except Exception as error:  # as above
+        refused = error
+
+    found = type(refused).__name__
+    if text := str(refused).strip():
+        found += f": {text.splitlines()[0][:200]}"
+    raise CheckpointError(
+        "the weights file cannot be read as plain tensors",
+        where=path,
+        found=found,
+        hint="If you trust it, save its state dict alone, preferably as safetensors.",
+    ) from refused
+
+
+def _plain_types() -> list[Any]:
+    """Plain values beside the tensors of many checkpoints: NumPy numbers, parsed arguments."""
+    scalar, rebuild = np._core.multiarray.scalar, np._core.multiarray._reconstruct  # type: ignore[attr-defined]
+    names = ("numpy._core.multiarray", "numpy.core.multiarray")
+    return [
+        argparse.Namespace,
+        np.dtype,
+        np.ndarray,
+        *(type(np.dtype(code)) for code in "?bBhHiIlLqQefdSU"),
+        *((scalar, f"{name}.scalar") for name in names),
+        *((rebuild, f"{name}._reconstruct") for name in names),
+        (_latin1, "_codecs.encode"),
+    ]
+
+
+def _latin1(text: str, encoding: str = "latin1") -> bytes:
+    """The bytes of a NumPy number, which pickles hold as text."""
+    return text.encode("latin1")
 
 
 def _check_is_file(path: Path) -> None:
+    """Refuse a path that is no file, or a file that is known to hold no weights."""
     if not path.is_file():
         raise CheckpointError("no weights file", where=path)
+    check_content(path)
 
 
 def _groups(value: Any, path: str, depth: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
     """Mappings that hold tensors, each with the keys that lead to it."""
+    if isinstance(value, Inert):
+        if tensors := tensors_of_module(value):
+            yield path, tensors
+        return
+    # checkpoints of some programs are a short list
+    if isinstance(value, list | tuple) and len(value) <= _LISTED:
+        value = {str(i): inner for i, inner in enumerate(value) if not isinstance(inner, Tensor)}
     if not isinstance(value, Mapping) or depth == 0:
         return
 
