@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ke2nt.cli.cross_eval_tables import show_cross, show_robustness
+from ke2nt.cli.cross_eval_robustness import Outcome, evaluate_robustness_of
+from ke2nt.cli.cross_eval_tables import show_cross
 from ke2nt.cli.evaluation_tables import evaluation_notes
 from ke2nt.cli.option_groups import with_option_groups
 from ke2nt.cli.option_values import check_writable
@@ -22,14 +23,13 @@ from ke2nt.cli.options import (
     OutputOptions,
     StatisticsOptions,
 )
-from ke2nt.cli.output import command_line, print_json, print_line, print_written
+from ke2nt.cli.output import command_line, print_json, print_written
+from ke2nt.cli.paper_options import PaperOptions, print_paper_files
 from ke2nt.errors import Ke2ntError
 
 if TYPE_CHECKING:
     from ke2nt.evaluation.cross_dataset import CrossEvaluation
-    from ke2nt.evaluation.robustness import Robustness
     from ke2nt.evaluation.targets import Target
-    from ke2nt.pages.table_page import TableSection
 
 __all__ = ["cross_eval"]
 
@@ -67,14 +67,6 @@ class _RobustnessOptions:
         return {name: values for name, values in chosen.items() if values}
 
 
-@dataclass
-class _Outcome:
-    """How many results there are, and what failed: (what, error)."""
-
-    count: int = 0
-    failures: list[tuple[str, str]] = field(default_factory=list)
-
-
 @with_option_groups
 def cross_eval(
     runs: Annotated[
@@ -94,6 +86,7 @@ def cross_eval(
     compute: ComputeOptions,
     statistics: StatisticsOptions,
     output: OutputOptions,
+    paper: PaperOptions,
     flip_tta: FlipOption = False,
     out: Annotated[
         Path | None,
@@ -123,9 +116,9 @@ def cross_eval(
     # both kinds print, write and count failures in the same way
     if corruptions.robustness:
         settings |= corruptions.arguments()
-        outcome = _evaluate_robustness(runs, targets, settings, out, output.json)
+        outcome = evaluate_robustness_of(runs, targets, settings, out, paper, output.json)
     else:
-        outcome = _evaluate_cross(runs, targets, settings, out, output.json)
+        outcome = _evaluate_cross(runs, targets, settings, out, paper, output.json)
 
     # failures come last, where they are seen even after long tables
     for what, error in outcome.failures:
@@ -139,10 +132,14 @@ def _evaluate_cross(
     targets: Sequence[Target],
     settings: dict[str, Any],
     out: Path | None,
+    paper: PaperOptions,
     json: bool,
-) -> _Outcome:
+) -> Outcome:
     """Evaluate every model on every dataset, print and write the results."""
     from ke2nt.evaluation.cross_dataset import cross_evaluate
+    from ke2nt.evaluation.cross_result_tables import cross_result_tables
+    from ke2nt.pages.cross_tables import shorten_model_names
+    from ke2nt.plots.matrix_plots import plot_cross_evaluation
     from ke2nt.runtime.atomic import write_json
 
     def save(result: CrossEvaluation) -> None:
@@ -154,6 +151,13 @@ def _evaluate_cross(
     outcome = _cross_outcome(result)
     if out is not None:
         _write_cross_page(out, result, outcome.failures)
+    names = shorten_model_names(result.models)
+    files = paper.write(
+        lambda: cross_result_tables(result, names),
+        lambda format: {
+            f"cross_eval.{format}": plot_cross_evaluation(result, names, format=format)
+        },
+    )
     if json:
         print_json(result.to_dict())
         return outcome
@@ -161,16 +165,17 @@ def _evaluate_cross(
     show_cross(result)
     if out is not None:
         print_written(out, "cross_eval.json", "cross_eval.png", "report.html")
+    print_paper_files(files)
     return outcome
 
 
-def _cross_outcome(result: CrossEvaluation) -> _Outcome:
+def _cross_outcome(result: CrossEvaluation) -> Outcome:
     """Group the pairs that failed by their error: one unreadable dataset fails for every model."""
     pairs_by_error: dict[str, list[str]] = {}
     for cell in result.failed:
         pairs_by_error.setdefault(str(cell.error), []).append(f"{cell.model} on {cell.target}")
     failures = [(", ".join(pairs), error) for error, pairs in pairs_by_error.items()]
-    return _Outcome(len(result.cells) - len(result.failed), failures)
+    return Outcome(len(result.cells) - len(result.failed), failures)
 
 
 def _write_cross_page(
@@ -187,75 +192,3 @@ def _write_cross_page(
     write_bytes(out / "cross_eval.png", plot)
     page = build_cross_page(result, failures, command=command_line())
     write_text(out / "report.html", render_tables(page))
-
-
-def _evaluate_robustness(
-    runs: Sequence[str],
-    targets: Sequence[Target],
-    settings: dict[str, Any],
-    out: Path | None,
-    json: bool,
-) -> _Outcome:
-    """Evaluate every model on every dataset under corruptions, print and write the results."""
-    from ke2nt.pages.cross_page import build_robustness_page, build_robustness_section
-    from ke2nt.pages.cross_tables import shorten_model_names
-    from ke2nt.pages.render import render_tables
-    from ke2nt.plots.matrix_plots import plot_robustness
-    from ke2nt.runtime.atomic import write_bytes, write_json, write_text
-
-    entries: list[dict[str, Any]] = []
-    sections: list[TableSection] = []
-    outcome = _Outcome()
-
-    def save(result: Robustness) -> None:
-        entries[-1].update(result.to_dict())
-        if out is not None:
-            write_json(out / "robustness.json", entries)
-
-    # a model that is named twice would only repeat its tables
-    models = list(dict.fromkeys(runs))
-    names = dict(zip(models, shorten_model_names(models), strict=True))
-    for run, target in [(run, target) for run in models for target in targets]:
-        entries.append({"model": run, "target": target.to_dict(), "error": None})
-        try:
-            result, notes = _evaluate_corrupted(run, target, {**settings, "on_cell": save})
-        # one unreadable dataset must not cost the other results
-        except (Ke2ntError, OSError) as error:
-            entries[-1]["error"] = str(error)
-            outcome.failures.append((f"{run} on {target.name}", str(error)))
-            continue
-
-        # plots and sections are made while the result is at hand; only numbers are kept
-        outcome.count += 1
-        entries[-1]["notes"] = notes
-        title = f"{names[run]} on {target.name}"
-        if out is not None:
-            entries[-1]["picture"] = f"robustness-{len(entries)}.png"
-            write_bytes(out / entries[-1]["picture"], plot_robustness(result))
-            sections.append(build_robustness_section(result, title, notes))
-        if not json:
-            show_robustness(result, title, notes)
-
-    if out is not None:
-        write_json(out / "robustness.json", entries)
-        page = build_robustness_page(sections, outcome.failures, command=command_line())
-        write_text(out / "report.html", render_tables(page))
-    if json:
-        print_json(entries)
-    elif out is not None:
-        print_line(f"written: {out / 'robustness.json'}, report.html and a plot for each table")
-    return outcome
-
-
-def _evaluate_corrupted(
-    run: str, target: Target, settings: dict[str, Any]
-) -> tuple[Robustness, list[str]]:
-    """Evaluate one model on one dataset under corruptions, with notes on its metrics."""
-    from ke2nt.evaluation.cross_dataset import applicable_merges
-    from ke2nt.evaluation.robustness import evaluate_robustness
-    from ke2nt.models.load import load_model
-
-    model, split = load_model(run), target.load()
-    merge = applicable_merges(settings["merge"], split, model)
-    result = evaluate_robustness(model, split, **{**settings, "merge": merge})
-    return result, evaluation_notes(run, model, split)

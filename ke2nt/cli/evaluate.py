@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,6 +28,7 @@ from ke2nt.cli.output import (
     print_written,
     silent,
 )
+from ke2nt.cli.paper_options import PaperOptions, print_paper_files
 from ke2nt.errors import DataError
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from ke2nt.evaluation.groups import GroupReport
     from ke2nt.evaluation.score import Evaluation
     from ke2nt.models.base import ExpressionModel
+    from ke2nt.pages.run_report import RunReport
 
 __all__ = ["evaluate"]
 
@@ -46,6 +49,7 @@ def evaluate(
     compute: ComputeOptions,
     statistics: StatisticsOptions,
     output: OutputOptions,
+    paper: PaperOptions,
     flip_tta: FlipOption = False,
     by: Annotated[
         list[str] | None,
@@ -64,8 +68,12 @@ def evaluate(
     """
     from ke2nt.evaluation.evaluate_model import decode_for_model, evaluate_model
     from ke2nt.evaluation.groups import check_group_attribute, group_report
+    from ke2nt.evaluation.result_tables import ResultRow, evaluation_tables
     from ke2nt.labels import map_labels
     from ke2nt.models.load import load_model
+    from ke2nt.pages.render import write_report
+    from ke2nt.pages.report_plots import draw_report_plots
+    from ke2nt.runtime.atomic import write_json, write_text
     from ke2nt.runtime.distributed import join_group
 
     # everything that can be wrong is found before the images are decoded
@@ -102,9 +110,17 @@ def evaluate(
     if groups:
         facts["groups"] = [group.to_dict() for group in groups]
 
-    # only the first process of a launcher writes
+    # numbers first: they are safe on disk before anything is drawn
+    row = ResultRow((run, split.dataset, split.split), result)
+    report = partial(_build_report, facts, result, images, model, groups)
     if out is not None and not silent():
-        _write(out, facts, result, images, model, groups)
+        write_json(out / "metrics.json", facts)
+        write_text(out / "predictions.csv", result.to_csv())
+        write_report(out / "report.html", report())
+    files = paper.write(
+        lambda: evaluation_tables(("model", "dataset", "split"), row, groups),
+        lambda format: draw_report_plots(report(), format=format),
+    )
     if output.json:
         print_json(facts)
         return
@@ -114,25 +130,20 @@ def evaluate(
     print_unreadable(result.failed)
     if out is not None:
         print_written(out, "metrics.json", "predictions.csv", "report.html")
+    print_paper_files(files)
 
 
-def _write(
-    out: Path,
-    facts: dict[str, Any],
+def _build_report(
+    facts: Mapping[str, Any],
     result: Evaluation,
     images: FaceTensors,
     model: ExpressionModel,
     groups: Sequence[GroupReport],
-) -> None:
-    """Write metrics, predictions and the HTML report."""
+) -> RunReport:
+    """Build the contents of the HTML report, whose plots are also the figures."""
     from ke2nt.pages.evaluation_report import build_evaluation_report
-    from ke2nt.pages.render import write_report
-    from ke2nt.runtime.atomic import write_json, write_text
 
-    # numbers first: they are safe on disk before the page is drawn
-    write_json(out / "metrics.json", facts)
-    write_text(out / "predictions.csv", result.to_csv())
-    page = build_evaluation_report(
+    return build_evaluation_report(
         result,
         images,
         model,
@@ -142,7 +153,6 @@ def _write(
         warnings=facts["notes"],
         groups=groups,
     )
-    write_report(out / "report.html", page)
 
 
 def _read_log(run: Path) -> list[dict[str, Any]]:

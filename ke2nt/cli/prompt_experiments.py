@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,19 +17,20 @@ from ke2nt.cli.options import (
     LabelOptions,
     StatisticsOptions,
 )
-from ke2nt.cli.output import print_unreadable, print_written
+from ke2nt.cli.output import print_json, print_unreadable, print_written
+from ke2nt.cli.paper_options import PaperOptions, print_paper_files
 
 if TYPE_CHECKING:
     from ke2nt.evaluation.embed_split import ImageEmbeddings
     from ke2nt.prompts.prompt_set import PromptSet
+    from ke2nt.tables.table import Table
 
 __all__ = [
+    "Findings",
     "OutFolderOption",
     "PromptExperiment",
     "PromptSetsOption",
     "load_prompt_sets",
-    "print_written_files",
-    "write_results",
 ]
 
 PromptSetsOption = Annotated[
@@ -80,6 +81,20 @@ class PromptExperiment:
             all_embeddings.append(embeddings)
         return all_embeddings
 
+    def run(self, function: Callable[..., Any], *prompts: Any, quiet: bool) -> tuple[Any, Any]:
+        """Call a function of `ke2nt.promptlab` with the embedded split.
+
+        Returns:
+            Its result, and the result with its settings as plain JSON.
+        """
+        arguments = self.arguments()
+        (embeddings,) = self.embed(self.data.split, quiet=quiet)
+        result = function(embeddings, *prompts, **arguments)
+
+        # settings go into the document, so that it can be reproduced
+        facts = self.facts(embeddings, split=self.data.split, **self.statistics.arguments())
+        return result, {**facts, **result.to_dict()}
+
     def arguments(self) -> dict[str, Any]:
         """Return the keyword arguments that the functions of `ke2nt.promptlab` share."""
         return {
@@ -113,21 +128,54 @@ def load_prompt_sets(prompts: list[str]) -> list[PromptSet]:
     return load_by_name([name.strip() for name in names if name.strip()])
 
 
-def write_results(
-    out: Path | None, name: str, document: Mapping[str, Any], plots: Mapping[str, bytes]
-) -> list[str]:
-    """Write a JSON document and plots; return their names."""
-    from ke2nt.runtime.atomic import write_bytes, write_json
+@dataclass(frozen=True)
+class Findings:
+    """Results of an experiment in every form in which they are reported.
 
-    if out is None:
-        return []
-    write_json(out / name, document)
-    for file, content in plots.items():
-        write_bytes(out / file, content)
-    return [name, *plots]
+    Attributes:
+        name: Name of the JSON file.
+        document: The results as plain JSON.
+        show: Prints them.
+        tables: Builds their tables.
+        plot: Draws their plots; takes `format`.
+    """
 
+    name: str
+    document: Mapping[str, Any]
+    show: Callable[[], None]
+    tables: Callable[[], Sequence[Table]]
+    plot: Callable[..., Mapping[str, bytes]]
 
-def print_written_files(out: Path | None, names: list[str]) -> None:
-    """Print which files were written, if any."""
-    if out is not None and names:
-        print_written(out, *names)
+    def report(
+        self, out: Path | None, paper: PaperOptions, *, json: bool, also: Sequence[str] = ()
+    ) -> None:
+        """Write and print the results.
+
+        Args:
+            out: Folder for JSON and plots, or None.
+            paper: Tables and figures to write.
+            json: Print only JSON.
+            also: Files that were already written to `out`.
+        """
+        written = [*also, *self._write(out)]
+        files = paper.write(self.tables, self.plot)
+        if json:
+            print_json(self.document)
+            return
+
+        self.show()
+        if out is not None:
+            print_written(out, *written)
+        print_paper_files(files)
+
+    def _write(self, out: Path | None) -> list[str]:
+        """Write the document and the plots; return their names."""
+        from ke2nt.runtime.atomic import write_bytes, write_json
+
+        if out is None:
+            return []
+        write_json(out / self.name, self.document)
+        plots = self.plot()
+        for file, content in plots.items():
+            write_bytes(out / file, content)
+        return [self.name, *plots]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -15,13 +16,8 @@ from ke2nt.cli.options import (
     OutputOptions,
     StatisticsOptions,
 )
-from ke2nt.cli.output import print_json
-from ke2nt.cli.prompt_experiments import (
-    OutFolderOption,
-    PromptExperiment,
-    print_written_files,
-    write_results,
-)
+from ke2nt.cli.paper_options import PaperOptions
+from ke2nt.cli.prompt_experiments import Findings, OutFolderOption, PromptExperiment
 
 __all__ = ["compare"]
 
@@ -36,6 +32,7 @@ def compare(
     compute: EmbeddingOptions,
     statistics: StatisticsOptions,
     output: OutputOptions,
+    paper: PaperOptions,
     out: OutFolderOption = None,
 ) -> None:
     """Compare two prompt sets on the same images, and test whether the difference may be due to
@@ -47,23 +44,17 @@ def compare(
     from ke2nt.cli.prompt_tables import show_comparison
     from ke2nt.promptlab.comparison import compare as compare_prompts
     from ke2nt.promptlab.plots import plot_comparison
+    from ke2nt.promptlab.result_tables import comparison_tables
     from ke2nt.promptlab.workbench import load_prompt_sets
 
     experiment = PromptExperiment(encoder, data, labels, compute, statistics)
     one, two = load_prompt_sets([first, second])
-    arguments = experiment.arguments()
-    (embeddings,) = experiment.embed(data.split, quiet=output.hides_progress)
-    result = compare_prompts(embeddings, one, two, **arguments)
-
-    # settings go into the document, so that it can be reproduced
-    facts = experiment.facts(
-        embeddings, split=data.split, bootstrap=statistics.bootstrap, seed=statistics.seed
+    result, document = experiment.run(compare_prompts, one, two, quiet=output.hides_progress)
+    findings = Findings(
+        "compare.json",
+        document,
+        show=lambda: show_comparison(result),
+        tables=lambda: comparison_tables(result),
+        plot=partial(plot_comparison, result),
     )
-    document = {**facts, **result.to_dict()}
-    plots = {} if out is None else plot_comparison(result)
-    written = write_results(out, "compare.json", document, plots)
-    if output.json:
-        print_json(document)
-        return
-    show_comparison(result)
-    print_written_files(out, written)
+    findings.report(out, paper, json=output.json)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import typer
 
+from ke2nt.cli.option_groups import with_option_groups
 from ke2nt.cli.option_values import read_names
 from ke2nt.cli.options import CacheDirOption, JsonFlag
-from ke2nt.cli.output import print_json
-from ke2nt.cli.prompt_experiments import OutFolderOption, print_written_files, write_results
+from ke2nt.cli.paper_options import PaperOptions
+from ke2nt.cli.prompt_experiments import Findings, OutFolderOption
 
 __all__ = ["geometry"]
 
 
+@with_option_groups
 def geometry(
     prompts: Annotated[str, typer.Argument(metavar="SET", help="A shipped set, or a YAML file.")],
+    paper: PaperOptions,
     encoder: Annotated[
         str,
         typer.Option("--encoder", help="A text encoder; run:DIR for that of a trained model."),
@@ -37,6 +41,7 @@ def geometry(
     from ke2nt.cli.prompt_tables import show_geometry
     from ke2nt.evaluation.image_encoders import get_image_encoder
     from ke2nt.promptlab.plots import plot_geometry
+    from ke2nt.promptlab.result_tables import geometry_tables
     from ke2nt.promptlab.text_geometry import geometry as measure_geometry
 
     # a trained model stands for the text encoder that taught it
@@ -46,11 +51,11 @@ def geometry(
         prompts, encoder, classes=read_names(classes), threshold=threshold, cache_dir=cache_dir
     )
 
-    document = result.to_dict()
-    plots = {} if out is None else plot_geometry(result)
-    written = write_results(out, "geometry.json", document, plots)
-    if json:
-        print_json(document)
-        return
-    show_geometry(result, top)
-    print_written_files(out, written)
+    findings = Findings(
+        "geometry.json",
+        result.to_dict(),
+        show=lambda: show_geometry(result, top),
+        tables=lambda: geometry_tables(result),
+        plot=partial(plot_geometry, result),
+    )
+    findings.report(out, paper, json=json)

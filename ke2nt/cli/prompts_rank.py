@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -15,14 +16,13 @@ from ke2nt.cli.options import (
     OutputOptions,
     StatisticsOptions,
 )
-from ke2nt.cli.output import print_json
+from ke2nt.cli.paper_options import PaperOptions
 from ke2nt.cli.prompt_experiments import (
+    Findings,
     OutFolderOption,
     PromptExperiment,
     PromptSetsOption,
     load_prompt_sets,
-    print_written_files,
-    write_results,
 )
 
 __all__ = ["rank"]
@@ -37,6 +37,7 @@ def rank(
     compute: EmbeddingOptions,
     statistics: StatisticsOptions,
     output: OutputOptions,
+    paper: PaperOptions,
     top: Annotated[
         int,
         typer.Option(
@@ -53,22 +54,16 @@ def rank(
     from ke2nt.cli.prompt_tables import show_ranking
     from ke2nt.promptlab.plots import plot_ranking
     from ke2nt.promptlab.ranking import rank as rank_prompts
+    from ke2nt.promptlab.result_tables import ranking_tables
 
     experiment = PromptExperiment(encoder, data, labels, compute, statistics)
     sets = load_prompt_sets(prompts)
-    arguments = experiment.arguments()
-    (embeddings,) = experiment.embed(data.split, quiet=output.hides_progress)
-    ranking = rank_prompts(embeddings, sets, **arguments)
-
-    # settings go into the document, so that it can be reproduced
-    facts = experiment.facts(
-        embeddings, split=data.split, bootstrap=statistics.bootstrap, seed=statistics.seed
+    ranking, document = experiment.run(rank_prompts, sets, quiet=output.hides_progress)
+    findings = Findings(
+        "rank.json",
+        document,
+        show=lambda: show_ranking(ranking, top),
+        tables=lambda: ranking_tables(ranking),
+        plot=partial(plot_ranking, ranking),
     )
-    document = {**facts, **ranking.to_dict()}
-    plots = {} if out is None else plot_ranking(ranking)
-    written = write_results(out, "rank.json", document, plots)
-    if output.json:
-        print_json(document)
-        return
-    show_ranking(ranking, top)
-    print_written_files(out, written)
+    findings.report(out, paper, json=output.json)

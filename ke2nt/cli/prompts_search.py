@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -19,13 +20,12 @@ from ke2nt.cli.options import (
     OutputOptions,
     StatisticsOptions,
 )
-from ke2nt.cli.output import print_json
+from ke2nt.cli.paper_options import PaperOptions
 from ke2nt.cli.prompt_experiments import (
+    Findings,
     PromptExperiment,
     PromptSetsOption,
     load_prompt_sets,
-    print_written_files,
-    write_results,
 )
 from ke2nt.errors import ConfigError
 
@@ -94,6 +94,7 @@ def search(
     compute: EmbeddingOptions,
     statistics: StatisticsOptions,
     output: OutputOptions,
+    paper: PaperOptions,
 ) -> None:
     """Choose an ensemble on one split, score it on another, and write it as a prompt set.
 
@@ -102,6 +103,7 @@ def search(
     """
     from ke2nt.cli.prompt_tables import show_search
     from ke2nt.promptlab.plots import plot_search
+    from ke2nt.promptlab.result_tables import search_tables
     from ke2nt.promptlab.search_prompts import search as search_prompts
     from ke2nt.runtime.atomic import write_text
 
@@ -136,12 +138,13 @@ def search(
     )
 
     # the new set is a file like any other: it can be named in a configuration
-    document = result.to_dict()
     prompt_file = f"{result.prompts.name}.yaml"
     write_text(out / prompt_file, result.to_yaml())
-    written = write_results(out, "search.json", document, plot_search(result))
-    if output.json:
-        print_json(document)
-        return
-    show_search(result, data.split, final_split)
-    print_written_files(out, [prompt_file, *written])
+    findings = Findings(
+        "search.json",
+        result.to_dict(),
+        show=lambda: show_search(result, data.split, final_split),
+        tables=lambda: search_tables(result),
+        plot=partial(plot_search, result),
+    )
+    findings.report(out, paper, json=output.json, also=[prompt_file])

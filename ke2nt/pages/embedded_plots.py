@@ -7,12 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from ke2nt.pages import phrases
-from ke2nt.pages.run_report import PromptMap, RunReport, training_curves
-from ke2nt.plots import evaluation_plots
-from ke2nt.plots.coverage_plot import plot_coverage
+from ke2nt.pages.report_plots import report_plots
+from ke2nt.pages.run_report import RunReport
 from ke2nt.plots.theme import DARK, LIGHT
 
 __all__ = ["EmbeddedPlot", "embed_plot", "embed_report_plots", "to_data_uri"]
@@ -49,50 +45,5 @@ def embed_plot(draw: Callable[..., bytes], *arguments: Any, alt: str) -> Embedde
 
 def embed_report_plots(report: RunReport) -> dict[str, EmbeddedPlot]:
     """Draw the plots that a report has data for, by their names in the template."""
-    plots = _embed_metrics_plots(report)
-
-    losses, scores = training_curves(report.records)
-    if losses or scores:
-        alt = "Training curves: " + ", ".join([*losses, *scores]) + " over the epochs."
-        plots["curves"] = embed_plot(evaluation_plots.plot_training_curves, losses, scores, alt=alt)
-    if report.text is not None:
-        plots["similarity"] = _embed_similarity(report.text)
-    return plots
-
-
-def _embed_metrics_plots(report: RunReport) -> dict[str, EmbeddedPlot]:
-    """Plots of the metrics, before and after calibration."""
-    plots: dict[str, EmbeddedPlot] = {}
-    metrics = report.metrics
-    if metrics is not None:
-        plots["confusion"] = embed_plot(
-            evaluation_plots.plot_confusion, metrics, alt=phrases.describe_confusions(metrics)
-        )
-        plots["recall"] = embed_plot(
-            evaluation_plots.plot_recall, metrics, alt=phrases.describe_recalls(metrics)
-        )
-        plots["reliability"] = embed_plot(
-            evaluation_plots.plot_reliability, metrics, alt=phrases.describe_calibration(metrics)
-        )
-
-    # Before calibration, if the model has one.
-    raw = report.uncalibrated
-    if raw is not None:
-        plots["uncalibrated"] = embed_plot(
-            evaluation_plots.plot_reliability, raw, alt=phrases.describe_calibration(raw)
-        )
-    if report.coverage is not None:
-        alt = phrases.describe_coverage(report.coverage, report.min_confidence)
-        plots["coverage"] = embed_plot(
-            plot_coverage, report.coverage, report.min_confidence, alt=alt
-        )
-    return plots
-
-
-def _embed_similarity(text: PromptMap) -> EmbeddedPlot:
-    """Cosines between the class texts, and the neutral anchor if it is not one of them."""
-    names, vectors = list(text.classes), text.embeddings
-    if text.anchor is not None:
-        names, vectors = [*names, "neutral anchor"], np.vstack([vectors, text.anchor])
-    alt = phrases.describe_similarity(names, vectors)
-    return embed_plot(evaluation_plots.plot_similarity, names, vectors, alt=alt)
+    plots = report_plots(report)
+    return {name: embed_plot(plot.draw, alt=plot.alt) for name, plot in plots.items()}

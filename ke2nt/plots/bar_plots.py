@@ -39,7 +39,7 @@ def plot_bars(
         series: Name → G bars, drawn in percent; None leaves a gap.
         xlabel: What the values are.
         theme: Colors.
-        format: "png" or "svg".
+        format: "png", "svg" or "pdf".
     """
     rows = lay_out_rows(groups, bars_per_row=len(series))
     figure = new_figure(theme, 0.95 + sum(rows.heights), 7.0)
@@ -80,7 +80,7 @@ def plot_marginals(
         whole: Score of the whole ensemble, drawn as a line, or None.
         alone_label: What the scores are.
         theme: Colors.
-        format: "png" or "svg".
+        format: "png", "svg" or "pdf".
     """
     rows = lay_out_rows(names)
     figure = new_figure(theme, 1.0 + sum(rows.heights), 8.0)
@@ -125,7 +125,7 @@ def plot_differences(
         legend: What the first and the second are.
         title: The verdict, above the right panel.
         theme: Colors.
-        format: "png" or "svg".
+        format: "png", "svg" or "pdf".
     """
     rows = lay_out_rows(names, stretch=1.35)
     figure = new_figure(theme, 1.05 + sum(rows.heights), 8.0)

@@ -27,7 +27,7 @@ def plot_corruptions(
         pixels: uint8 (H, W, 3), RGB.
         seed: Seed of the corruptions.
         theme: Colors.
-        format: "png" or "svg".
+        format: "png", "svg" or "pdf".
     """
     sheet = _paint_sheet(pixels, seed, theme)
     figure = new_figure(theme, 0.95 * len(KINDS) + 0.3, 7.2)

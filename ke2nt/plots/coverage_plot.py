@@ -22,7 +22,7 @@ def plot_coverage(
         curve: Result of `ke2nt.evaluation.coverage.coverage_risk`.
         min_confidence: A threshold to mark.
         theme: Colors.
-        format: "png" or "svg".
+        format: "png", "svg" or "pdf".
     """
     figure = new_figure(theme, 2.9)
     axes = style_axes(figure.add_subplot(), theme, grid="both")

@@ -66,7 +66,7 @@ def plot_similarity(
         names: M names, in order.
         embeddings: (M, D), any norm but 0.
         theme: Colors.
-        format: "png" or "svg".
+        format: "png", "svg" or "pdf".
     """
     unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
     cosine = np.clip(unit @ unit.T, -1, 1)
@@ -151,7 +151,7 @@ def plot_training_curves(
         losses: Name → (epoch, value) points.
         scores: Name → (epoch, value in [0, 1]) points, drawn in percent.
         theme: Colors.
-        format: "png" or "svg".
+        format: "png", "svg" or "pdf".
     """
     panels = [(losses, 1, "training loss"), (scores, 100, "validation, percent")]
     panels = [panel for panel in panels if panel[0]]

@@ -48,7 +48,7 @@ def plot_explanations(
         faces: At least one; all with the same number of overlays.
         legend: What the colors mean.
         theme: Colors.
-        format: "png" or "svg".
+        format: "png", "svg" or "pdf".
     """
     width = 1 + len(faces[0].overlays)
     across = max(1, _ACROSS // width)

@@ -33,7 +33,7 @@ def plot_face_grid(
         rows: R names, or none.
         title: Headline.
         theme: Colors.
-        format: "png" or "svg".
+        format: "png", "svg" or "pdf".
 
     Returns:
         The file's bytes, the same for the same arguments.

@@ -24,13 +24,18 @@ __all__ = [
     "style_axes",
 ]
 
-ImageFormat = Literal["png", "svg"]
+ImageFormat = Literal["png", "svg", "pdf"]
 SMALL = 7.0  # font sizes in points
 TEXT = 8.5
 
 _DPI = 200
 _WIDTH = 4.3  # inches: fills a phone at a readable size, half a desktop page
-_PNG_METADATA: dict[str, Any] = {"Software": None}  # no version of matplotlib in the file
+_PNG_METADATA: dict[str, Any] = {"Software": None}
+_METADATA: dict[ImageFormat, dict[str, Any]] = {
+    "png": _PNG_METADATA,
+    "svg": {"Date": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
 
 
 def new_figure(theme: Theme, height: float, width: float = _WIDTH) -> Figure:
@@ -86,9 +91,9 @@ def add_legend(axes: Axes, theme: Theme) -> None:
 def encode_figure(figure: Figure, format: ImageFormat) -> bytes:
     """Return the file of a figure; equal figures give equal bytes."""
     buffer = io.BytesIO()
-    metadata = {"Date": None} if format == "svg" else _PNG_METADATA
-    with matplotlib.rc_context({"svg.hashsalt": "ke2nt"}):
-        figure.savefig(buffer, format=format, dpi=_DPI, metadata=metadata)
+    # no time and no version in the file; publishers require fonts of type 42 in PDF
+    with matplotlib.rc_context({"svg.hashsalt": "ke2nt", "pdf.fonttype": 42}):
+        figure.savefig(buffer, format=format, dpi=_DPI, metadata=_METADATA[format])
     return buffer.getvalue()
 
 

@@ -37,7 +37,7 @@ def plot_cross_evaluation(
         result: The matrix; cells without metrics are dashes.
         names: Names of the models.
         theme: Colors.
-        format: "png" or "svg".
+        format: "png", "svg" or "pdf".
     """
     columns = [target.name for target in result.targets]
     home = any(cell.home for cell in result.cells)

@@ -1,4 +1,4 @@
-"""Results of the lab as plots: file name → PNG."""
+"""Results of the lab as plots: file name → content, PNG unless another format is chosen."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from ke2nt.plots.bar_plots import plot_bars, plot_differences, plot_marginals
 from ke2nt.plots.bars import Bar
+from ke2nt.plots.figure import ImageFormat
 from ke2nt.plots.heat_map import HeatPanel, plot_heat_maps
 from ke2nt.promptlab.comparison import Comparison
 from ke2nt.promptlab.intervals import Metrics
@@ -20,39 +21,43 @@ __all__ = ["plot_comparison", "plot_geometry", "plot_ranking", "plot_search"]
 _MAX_ROWS = 40
 
 
-def plot_ranking(ranking: Ranking, *, most: int = _MAX_ROWS) -> dict[str, bytes]:
+def plot_ranking(
+    ranking: Ranking, *, most: int = _MAX_ROWS, format: ImageFormat = "png"
+) -> dict[str, bytes]:
     """Plot bars with intervals of sets, templates and words, and a heat map of recalls.
 
     Args:
         ranking: Result of `rank`.
         most: Maximum rows of a plot; the best are shown, equally many of each class.
+        format: "png", "svg" or "pdf".
     """
     sets = ranking.entries_of_kind("set")
     several = len({entry.prompt_set for entry in sets}) > 1
     per_class = max(1, most // len(ranking.classes))
     groups = {
-        "rank_sets.png": ranking.best(most, "set", "all") if several else [],
-        "rank_templates.png": ranking.best(most, "template"),
-        "rank_words.png": ranking.best(per_class, "word", "description"),
+        "rank_sets": ranking.best(most, "set", "all") if several else [],
+        "rank_templates": ranking.best(most, "template"),
+        "rank_words": ranking.best(per_class, "word", "description"),
     }
 
     # A line marks the whole ensemble of all rows; words of several sets have no ensemble in common.
     whole = (ranking.entries_of_kind("all") or sets)[0].metrics.uar
     plots = {
-        name: plot_marginals(
+        f"{name}.{format}": plot_marginals(
             _label_rows(entries),
             [_uar_bar(entry.metrics) for entry in entries],
             [_uar_bar(entry.marginal) if entry.marginal else None for entry in entries],
-            whole=whole if name == "rank_sets.png" or not several else None,
+            whole=whole if name == "rank_sets" or not several else None,
+            format=format,
         )
         for name, entries in groups.items()
         if entries
     }
-    plots["rank_recall.png"] = _plot_recalls(ranking, most)
+    plots[f"rank_recall.{format}"] = _plot_recalls(ranking, most, format)
     return plots
 
 
-def _plot_recalls(ranking: Ranking, most: int) -> bytes:
+def _plot_recalls(ranking: Ranking, most: int, format: ImageFormat) -> bytes:
     """Heat map of each class's recall, for sets and templates."""
     entries = [*ranking.entries_of_kind("all", "set"), *ranking.entries_of_kind("template")][:most]
     recalls = [[np.nan if r is None else 100 * r for r in e.metrics.recall] for e in entries]
@@ -65,10 +70,10 @@ def _plot_recalls(ranking: Ranking, most: int) -> bytes:
         low=0,
         high=100,
     )
-    return plot_heat_maps([panel])
+    return plot_heat_maps([panel], format=format)
 
 
-def plot_search(search: SearchResult) -> dict[str, bytes]:
+def plot_search(search: SearchResult, *, format: ImageFormat = "png") -> dict[str, bytes]:
     """Plot the selected ensemble against the single best and the full one, on both splits."""
     contenders = search.contenders
     selected, full = contenders[0], contenders[-1]
@@ -76,40 +81,43 @@ def plot_search(search: SearchResult) -> dict[str, bytes]:
 
     # All contenders by UAR, then the two extremes class by class.
     return {
-        "search.png": plot_bars(
+        f"search.{format}": plot_bars(
             names,
             {
                 "selection split (optimistic)": [_uar_bar(c.selection) for c in contenders],
                 "untouched split": [_uar_bar(c.final) for c in contenders],
             },
             xlabel="UAR, percent",
+            format=format,
         ),
-        "search_classes.png": plot_differences(
+        f"search_classes.{format}": plot_differences(
             ["UAR", "accuracy (WAR)", *search.prompts.class_names],
             _all_bars(full.final),
             _all_bars(selected.final),
             _all_bars(full.gain) if full.gain else [],
             legend=(full.name, selected.name),
             title="on the untouched split",
+            format=format,
         ),
     }
 
 
-def plot_comparison(comparison: Comparison) -> dict[str, bytes]:
+def plot_comparison(comparison: Comparison, *, format: ImageFormat = "png") -> dict[str, bytes]:
     """Plot the recall of every class with both sets, and the differences with their intervals."""
     return {
-        "compare.png": plot_differences(
+        f"compare.{format}": plot_differences(
             ["UAR", "accuracy (WAR)", *comparison.classes],
             _all_bars(comparison.first),
             _all_bars(comparison.second),
             _all_bars(comparison.difference),
             legend=comparison.names,
             title=f"McNemar p = {comparison.test.p_value:.2g}",
+            format=format,
         )
     }
 
 
-def plot_geometry(geometry: Geometry) -> dict[str, bytes]:
+def plot_geometry(geometry: Geometry, *, format: ImageFormat = "png") -> dict[str, bytes]:
     """Plot cosines of the classes, and angles between their directions towards neutral."""
     names = [c.name for c in geometry.classes]
     cosine = geometry.similarity
@@ -129,7 +137,7 @@ def plot_geometry(geometry: Geometry) -> dict[str, bytes]:
     # A single direction has no angle to another.
     if len(geometry.direction_classes) > 1:
         panels.append(_build_angle_panel(geometry))
-    return {"geometry.png": plot_heat_maps(panels)}
+    return {f"geometry.{format}": plot_heat_maps(panels, format=format)}
 
 
 def _build_angle_panel(geometry: Geometry) -> HeatPanel:

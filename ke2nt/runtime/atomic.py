@@ -79,8 +79,12 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def check_folder(path: Path) -> None:
+def check_folder(path: Path, *, option: str = "--out") -> None:
     """Check that files can be written to a folder, which need not exist yet.
+
+    Args:
+        path: The folder.
+        option: The option that names it, for messages.
 
     Raises:
         ConfigError: There is a file of that name, or the folder is not writable.
@@ -95,13 +99,13 @@ def check_folder(path: Path) -> None:
             "cannot create the output folder",
             expected="a folder",
             found=f"{existing}, which is not a folder",
-            hint="Choose another folder with --out.",
+            hint=f"Choose another folder with {option}.",
         )
     if not os.access(existing, os.W_OK | os.X_OK):
         raise ConfigError(
             "the output folder is not writable",
             where=existing,
-            hint="Choose another folder with --out.",
+            hint=f"Choose another folder with {option}.",
         )
 
 

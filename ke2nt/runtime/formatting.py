@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["percent", "percent_cell", "percent_points"]
+__all__ = ["NOTHING", "percent", "percent_cell", "percent_points"]
 
 NOTHING = "–"  # stands for a number that does not exist, such as the recall of an empty class
 

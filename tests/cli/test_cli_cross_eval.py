@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 
 import pytest
@@ -52,9 +53,18 @@ def test_tables_and_failures(cross_eval, model, faces, tmp_path):
     code, out, err = cross_eval(
         *(model, tmp_path / "absent"),
         *("--on", f"folder={faces},split=val", "--on", f"rafdb={faces}"),
-        *("--out", tmp_path / "out"),
+        *("--out", tmp_path / "out", "--table", tmp_path / "t.csv"),
     )
     assert code == 1
+
+    # failed pairs keep their rows, with the reason
+    rows = list(csv.DictReader((tmp_path / "t.csv").open()))
+    assert [bool(row["uar"]) for row in rows] == [True, False, False, False]
+    assert rows[3]["error"].startswith("no saved model")
+    matrix = list(csv.reader((tmp_path / "t-uar.csv").open()))
+    assert matrix[0] == ["model", "folder val", "rafdb"]
+    assert matrix[1:] == [["tiny", rows[0]["uar"], ""], ["absent", "", ""]]
+    assert len(list(csv.reader((tmp_path / "t-recall.csv").open()))) == 5
     assert "WAR, percent" in out
     assert "labels, tiny on folder val: label sets agree" in out
     row = next(line for line in out.splitlines() if "tiny" in line and "folder val" in line)
@@ -103,12 +113,22 @@ def test_robustness(cross_eval, model, faces, tmp_path):
     sweep = ("--robustness", "--kind", "jpeg", "--kind", "contrast", "--severity", "2")
     out = tmp_path / "out"
     target = f"folder={faces},split=val"
-    code, text, err = cross_eval(model, "--on", target, *sweep, "--out", out)
+    code, text, err = cross_eval(
+        model, "--on", target, *sweep, "--out", out, "--table", tmp_path / "r.csv"
+    )
     assert (code, err) == (0, "")
     entry = json.loads((out / "robustness.json").read_text())[0]
     assert [(c["kind"], c["severity"]) for c in entry["cells"]] == [("jpeg", 2), ("contrast", 2)]
     assert (out / entry["picture"]).read_bytes().startswith(PNG)
     assert "UAR, percent, at severity" in text
+
+    (mean,) = csv.DictReader((tmp_path / "r.csv").open())
+    assert float(mean["corrupted_uar"]) == entry["mean"]["uar"]
+    rows = list(csv.DictReader((tmp_path / "r-corruptions.csv").open()))
+    assert [(row["corruption"], row["severity"]) for row in rows] == [
+        ("none", "0"), ("jpeg", "2"), ("contrast", "2"),
+    ]  # fmt: skip
+    assert float(rows[2]["ece"]) == entry["cells"][1]["ece"]
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "<h2>tiny on folder val</h2>" in page
     assert page.count(f"{100 * entry['cells'][1]['accuracy']:.1f}</td>") >= 2

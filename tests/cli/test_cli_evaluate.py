@@ -230,3 +230,41 @@ def test_groups_of_people_in_table_json_and_page(ke2nt, faces, tmp_path):
     code, _, err = ke2nt(*people[:2], "--by", "height", root=faces / "people.csv")
     assert code == 2
     assert "these faces have gender" in err
+
+
+def test_tables_and_figures_for_papers(ke2nt, faces, expected, tmp_path):
+    table, figures = tmp_path / "r.csv", tmp_path / "figures"
+    words = ["--table", table, "--table", tmp_path / "r.tex", "--figures", figures]
+    code, out, _ = ke2nt("--bootstrap", "200", "--figure-format", "svg", "--quiet", *words)
+    assert code == 0
+    assert f"written: {table}, {tmp_path / 'r-classes.csv'}" in out
+
+    (row,) = csv.DictReader(table.open())
+    assert (row["dataset"], row["split"], row["n"]) == ("folder", "test", "11")
+    assert float(row["uar"]) == expected.report.uar
+    assert float(row["accuracy_low"]) == expected.report.intervals["accuracy"][0]
+    classes = list(csv.DictReader((tmp_path / "r-classes.csv").open()))
+    assert [float(each["recall"]) for each in classes] == [
+        each.recall for each in expected.report.per_class
+    ]
+    confusion = list(csv.reader((tmp_path / "r-confusion.csv").open()))[1:]
+    assert [list(map(int, line[1:])) for line in confusion] == expected.report.confusion.tolist()
+    assert f"{100 * expected.report.uar:.1f} (" in (tmp_path / "r.tex").read_text()
+
+    names = {"confusion", "recall", "reliability", "coverage", "similarity"}
+    assert {path.name for path in figures.iterdir()} == {f"{name}.svg" for name in names}
+    assert b"<svg" in (figures / "confusion.svg").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--table", "r.xls"], "no table format has the suffix '.xls' (in r.xls); expected .csv"),
+        (["--figure-format", "png"], "--figure-format needs --figures DIR"),
+        (["--figures", "/dev/null"], "Choose another folder with --figures"),
+    ],
+)
+def test_files_for_papers_are_checked_before_the_model(ke2nt, words, text):
+    code, _, err = ke2nt(*words, model="absent")
+    assert code == 2
+    assert text in err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 
 import numpy as np
@@ -60,7 +61,12 @@ def test_rank_through_the_entry_point(tmp_path, options):
     }
     assert len(list((tmp_path / "r").glob("rank_*.png"))) == 3
 
-    table = run("rank", *options, "--split", "val", "--prompts", "simple", "--prompts", "paper")
+    # the table has a row for each entry
+    words = ["--table", str(tmp_path / "r.csv"), "--figures", str(tmp_path)]
+    table = run("rank", *options, "--split", "val", "--prompts", "simple,paper", *words)
+    rows = list(csv.DictReader((tmp_path / "r.csv").open()))
+    assert [float(row["uar"]) for row in rows] == [entry["uar"] for entry in found["entries"]]
+    assert (tmp_path / "rank_recall.pdf").read_bytes().startswith(b"%PDF")
     assert "a photo of a {class} face." in table
     assert "Recall of each class" in table
 
@@ -91,7 +97,10 @@ def test_search_writes_a_set_that_compare_scores_the_same(tmp_path, options, mod
     right = (images.embeddings @ bank.embeddings.numpy().T).argmax(axis=1) == images.labels
     assert np.mean(right) == pytest.approx(selected["final"]["accuracy"])
 
-    table = run(*search, "--out", str(tmp_path), "--share", "templates", "--beam", "2")
+    words = ["--table", str(tmp_path / "s.csv")]
+    table = run(*search, "--out", str(tmp_path), "--share", "templates", "--beam", "2", *words)
+    assert (tmp_path / "s.csv").read_text().count("\n") == 4
+    assert (tmp_path / "s-prompts.csv").exists()
     assert "templates chosen" in table
     assert PromptSet.load(path).templates
 
@@ -99,11 +108,15 @@ def test_search_writes_a_set_that_compare_scores_the_same(tmp_path, options, mod
 def test_compare_and_geometry_print_tables_and_draw(tmp_path, options):
     out = tmp_path / "out"
     words = ["simple", "paper", *options, "--split", "val", "--limit", "16", "--out", str(out)]
-    text = run("compare", *words)
+    text = run("compare", *words, "--table", str(tmp_path / "c.tex"))
+    assert "metric & images & simple" in (tmp_path / "c.tex").read_text()
     assert "McNemar" in text
     assert "paper %" in text
     assert json.loads((out / "compare.json").read_text())["n"] == 16
-    text = run("geometry", "simple", "--out", str(out), "--threshold", "0.7")
+    paper = ["--table", str(tmp_path / "g.md"), "--figures", str(tmp_path)]
+    text = run("geometry", "simple", "--out", str(out), "--threshold", "0.7", *paper)
+    assert "| neutral | " in (tmp_path / "g-similarity.md").read_text()
+    assert (tmp_path / "geometry.pdf").exists()
     assert "Near-duplicates" in text
     (trained,) = [word for word in options if word.startswith("run:")]
     same = run("geometry", "simple", "--encoder", trained, "--threshold", "1")

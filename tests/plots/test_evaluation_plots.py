@@ -82,6 +82,15 @@ def test_svg_is_the_same_each_time_and_needs_nothing_from_outside():
     assert not re.search(r'(?:href|src)="(?!#)', text)
 
 
+def test_pdf_is_the_same_each_time_and_has_its_fonts():
+    first, second = (evaluation_plots.plot_confusion(make_report(), format="pdf") for _ in range(2))
+    assert first == second
+    assert first.startswith(b"%PDF")
+    assert b"/FontFile2" in first  # TrueType; type 3 fonts are refused by publishers
+    assert b"/Type3" not in first
+    assert b"CreationDate" not in first
+
+
 def test_confusion_is_darkest_where_most_images_are():
     p = np.eye(2)[[0] * 9 + [1] * 10 + [0]]
     report = classification_report(p, np.array([0] * 10 + [1] * 10), ("a", "b"), bootstrap=0)
