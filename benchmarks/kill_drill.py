@@ -36,6 +36,7 @@ SETTINGS = (
     "optim.batch_size=16",
     "optim.ema=0.99",
     "device=cpu",
+    "keep=true",
 )
 EPOCHS_BEFORE_A_KILL = 7
 

@@ -186,6 +186,7 @@ def _finish(
         bank=adapted.bank,
     )
     write_report(run.report, report)
+    run.end(config)
     return result
 
 

@@ -14,6 +14,7 @@ from ke2nt.checkpoints.card_sections import (
     describe_data,
     limits_section,
     metrics_section,
+    training_datasets,
 )
 from ke2nt.checkpoints.dataset_facts import DATASETS
 
@@ -65,11 +66,12 @@ def _front_matter(card: Mapping[str, Any], title: str) -> dict[str, Any]:
         "tags": ["facial-expression-recognition", "ke2nt"],
     }
 
-    # the license of the model is that of its training data
-    data = DATASETS.get((card.get("data") or {}).get("name", ""))
-    if data is not None:
-        front["license"] = "mit" if data.free else "other"
-        if not data.free:
+    # the license of the model is that of its training data, also of the model it started from
+    data = [DATASETS[name] for name in sorted(training_datasets(card)) if name in DATASETS]
+    if data:
+        free = all(facts.free for facts in data)
+        front["license"] = "mit" if free else "other"
+        if not free:
             front["license_name"] = "research-data"
 
     # hubs list these results next to those of other models

@@ -92,6 +92,8 @@ def run_facts(model_folder: Path) -> dict[str, Any]:
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise CheckpointError("cannot read a file of the run", where=run, found=error) from error
+    if record.get("started_from"):
+        facts["started_from"] = dict(record["started_from"])
     return {**facts, "evaluations": [evaluation_facts(metrics)]}
 
 

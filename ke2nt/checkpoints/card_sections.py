@@ -15,6 +15,7 @@ __all__ = [
     "is_drawn",
     "limits_section",
     "metrics_section",
+    "training_datasets",
 ]
 
 _LOW_RECALL = 0.5
@@ -39,7 +40,14 @@ def describe_data(facts: Mapping[str, Any]) -> str:
 
 def is_drawn(card: Mapping[str, Any]) -> bool:
     """Whether the model has only been trained on drawn faces."""
-    return (card.get("data") or {}).get("name") == "drawn" and not card.get("adapted")
+    return training_datasets(card) == {"drawn"} and not card.get("adapted")
+
+
+def training_datasets(card: Mapping[str, Any]) -> set[str]:
+    """Names of the datasets that the model and those that it was started from were trained on."""
+    names = [(card.get("data") or {}).get("name")]
+    names += (card.get("started_from") or {}).get("data") or []
+    return {str(name) for name in names if name}
 
 
 def data_section(card: Mapping[str, Any]) -> str:
@@ -62,6 +70,7 @@ def data_section(card: Mapping[str, Any]) -> str:
     else:
         lines.append("- **License of the data**: unknown; ask whoever supplied it")
 
+    lines += _describe_start(card.get("started_from"))
     if adapted := card.get("adapted"):
         lines.append(
             f"- **Adapted** to {adapted['images']} images of {adapted['dataset']} "
@@ -146,6 +155,20 @@ def limits_section(card: Mapping[str, Any]) -> str:
     if weak:
         weak_classes = f"- Weak, or evaluated on few images: {'; '.join(weak.values())}.\n"
     return f"## Limits\n\n{drawn}{_LIMITS}{weak_classes}"
+
+
+def _describe_start(start: Mapping[str, Any] | None) -> list[str]:
+    """The model that the training started from, whose data and license count, too."""
+    if not start:
+        return []
+    digest = f" (SHA-256 of its weights: {start['sha256']})" if start.get("sha256") else ""
+    lines = [f"- **Started from** {start.get('model')}{digest}"]
+    for name in start.get("data") or ():
+        facts = DATASETS.get(name)
+        title = facts.title if facts else name
+        terms = facts.license if facts else "unknown; ask whoever supplied it"
+        lines.append(f"- **License of the data of that model** ({title}): {terms}")
+    return lines
 
 
 def _row(name: str, value: float | None, interval: Sequence[float] | None, *cells: object) -> str:

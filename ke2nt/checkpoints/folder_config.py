@@ -74,7 +74,8 @@ def check_card(card: Any, *, where: Path) -> dict[str, Any]:
     # the card is written from these parts, which must be mappings
     parts = [card]
     if isinstance(card, dict):
-        parts += [card[key] for key in ("data", "config", "predict") if card.get(key) is not None]
+        keys = ("data", "config", "predict", "started_from")
+        parts += [card[key] for key in keys if card.get(key) is not None]
         evaluations = card.get("evaluations") or []
         parts += evaluations if isinstance(evaluations, list) else [evaluations]
     if not all(isinstance(part, dict) for part in parts):

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from ke2nt.banks.text_bank import TextBank
-from ke2nt.checkpoints.bundled import bundled_folder
+from ke2nt.checkpoints.bundled import bundled_folder, bundled_models
 from ke2nt.checkpoints.card import model_card
 from ke2nt.checkpoints.folder_config import (
     CONFIG,
@@ -35,12 +35,12 @@ from ke2nt.runtime.digest import digest_file
 from ke2nt.runtime.file_content import check_content
 from ke2nt.runtime.tensor_files import read_metadata, read_safetensors, write_safetensors
 
-__all__ = ["find_model_folder", "read_folder", "update_folder", "write_folder"]
+__all__ = ["WEIGHTS", "find_model_folder", "read_folder", "update_folder", "write_folder"]
 
-_WEIGHTS = "model.safetensors"
+WEIGHTS = "model.safetensors"
 _BANK = ("text_bank.safetensors", "text_bank.json")
 _CARD = "README.md"
-_FILES = (CONFIG, _WEIGHTS, *_BANK, _CARD)
+_FILES = (CONFIG, WEIGHTS, *_BANK, _CARD)
 
 
 def find_model_folder(name: str | Path) -> Path:
@@ -49,7 +49,8 @@ def find_model_folder(name: str | Path) -> Path:
     An existing folder comes first, then the models of the package, then the hub.
 
     Args:
-        name: A model folder, a run directory, a model of the package "ke2nt/NAME", or a hub id.
+        name: A model folder, a run directory, a model of the package "ke2nt/NAME" (or "NAME"), or
+            a hub id.
 
     Raises:
         CheckpointError: There is no such model.
@@ -60,14 +61,14 @@ def find_model_folder(name: str | Path) -> Path:
             return folder
 
     # a name, not a path
-    if not path.exists() and str(name).startswith("ke2nt/"):
+    if not path.exists() and (str(name).startswith("ke2nt/") or str(name) in bundled_models()):
         return bundled_folder(str(name).removeprefix("ke2nt/"))
     if not path.exists() and looks_like_hub_id(str(name)):
         return download_folder(str(name), _FILES)
 
     raise CheckpointError(
         "no saved model",
-        expected=f"a folder with {CONFIG} and {_WEIGHTS}, or a run directory with model/ inside",
+        expected=f"a folder with {CONFIG} and {WEIGHTS}, or a run directory with model/ inside",
         where=name,
     )
 
@@ -90,7 +91,7 @@ def write_folder(folder: Path, saved: SavedModel, *, dtype: torch.dtype = torch.
         if saved.bank is not None:
             saved.bank.save(temporary)
         metadata = {"classes": json.dumps(saved.classes)}
-        write_safetensors(temporary / _WEIGHTS, saved.state, metadata, dtype=dtype)
+        write_safetensors(temporary / WEIGHTS, saved.state, metadata, dtype=dtype)
 
         # digests tie the files together, so config.json comes last
         config = _folder_config(saved, dtype)
@@ -130,11 +131,11 @@ def read_folder(folder: Path) -> SavedModel:
     """
     config = read_config(folder / CONFIG)
     has_bank = config["architecture"].get("head") == "text"
-    _check_digests(folder, config, (_WEIGHTS, *(_BANK if has_bank else ())))
+    _check_digests(folder, config, (WEIGHTS, *(_BANK if has_bank else ())))
 
     # the label set is stored in three files, which must agree
     classes = tuple(config["classes"])
-    check_same_labels(_weights_classes(folder / _WEIGHTS), classes, where=folder / CONFIG)
+    check_same_labels(_weights_classes(folder / WEIGHTS), classes, where=folder / CONFIG)
     bank = TextBank.load(folder) if has_bank else None
     if bank is not None:
         check_same_labels(classes, bank.classes, where=folder / _BANK[1])
@@ -145,7 +146,7 @@ def read_folder(folder: Path) -> SavedModel:
         preprocessing=Preprocessing.from_dict(config["preprocessing"]),
         provenance=config["provenance"],
         bank=bank,
-        state=read_safetensors(folder / _WEIGHTS),
+        state=read_safetensors(folder / WEIGHTS),
         calibration=config.get("calibration"),
         card=check_card(config.get("card"), where=folder / CONFIG),
         folder=folder,

@@ -57,19 +57,24 @@ class SavedModel:
         """The file that holds all but tensors."""
         return None if self.folder is None else self.folder / CONFIG
 
-    def load_into(self, module: nn.Module, *, where: object) -> None:
+    def load_into(
+        self, module: nn.Module, *, where: object, parts: tuple[str, ...] = ("",)
+    ) -> None:
         """Copy the saved tensors into a module.
 
         Args:
             module: Built from `architecture`.
             where: Name of the model, for messages.
+            parts: Prefixes of the names to copy; by default all.
 
         Raises:
             CheckpointError: Names or shapes differ; the module is unchanged.
         """
         # name → shape on both sides
-        shapes = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
-        saved = {name: tuple(tensor.shape) for name, tensor in self.state.items()}
+        shapes, saved = (
+            {name: tuple(value.shape) for name, value in state.items() if name.startswith(parts)}
+            for state in (module.state_dict(), self.state)
+        )
         names = shapes.keys() | saved.keys()
         wrong = sorted(name for name in names if shapes.get(name) != saved.get(name))
 
@@ -82,4 +87,4 @@ class SavedModel:
                 where=where,
             )
         with torch.no_grad():
-            module.load_state_dict(dict(self.state))
+            module.load_state_dict({**module.state_dict(), **{n: self.state[n] for n in saved}})

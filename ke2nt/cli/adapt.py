@@ -20,6 +20,7 @@ from ke2nt.cli.output import (
 )
 from ke2nt.cli.run_options import (
     ConfigArgument,
+    KeepFlag,
     ResumeOption,
     RunFolderOption,
     check_resumed_alone,
@@ -66,6 +67,7 @@ class _AdaptOptions:
     ] = None
     out: RunFolderOption = None
     resume: ResumeOption = None
+    keep: KeepFlag = False
 
     def split_config(self) -> tuple[str | None, list[str]]:
         """Return configuration and overrides; without a configuration, overrides come first."""
@@ -115,6 +117,7 @@ def _load_config(options: _AdaptOptions) -> AdaptConfig:
             "--source": options.source,
             "--method": options.method,
             "--out": options.out,
+            "--keep": options.keep,
         }
         check_resumed_alone("ke2nt adapt", options.resume, new_run_options)
         return RunDirectory(options.resume).load_config(AdaptConfig)
@@ -138,6 +141,7 @@ def _option_overrides(options: _AdaptOptions, config: str | None) -> list[str]:
     values: dict[str, str | None] = {
         "start": options.model,
         "out": None if options.out is None else str(options.out),
+        "keep": "true" if options.keep else None,
         "adapt.method": options.method,
     }
 

@@ -121,8 +121,7 @@ def _load_config(run: RunOptions, command: str) -> FesganConfig:
     run.check(command)
     if run.resume is None:
         assert run.config is not None
-        config = load_config(run.config, run.overrides or [], FesganConfig)
-        return config if run.out is None else config.model_copy(update={"out": str(run.out)})
+        return load_config(run.config, run.all_overrides(), FesganConfig)
 
     # a joint run that stopped in its first stage has only the folder of that stage
     folder = run.resume if RunDirectory(run.resume).exists else run.resume / "synthesis"

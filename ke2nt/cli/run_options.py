@@ -9,10 +9,12 @@ from typing import Annotated
 
 import typer
 
+from ke2nt.cli.option_values import quote_yaml
 from ke2nt.errors import ConfigError
 
 __all__ = [
     "ConfigArgument",
+    "KeepFlag",
     "ResumeOption",
     "RunFolderOption",
     "RunOptions",
@@ -27,6 +29,10 @@ RunFolderOption = Annotated[
 ]
 ResumeOption = Annotated[
     Path | None, typer.Option("--resume", help="Continue the run in this directory.")
+]
+KeepFlag = Annotated[
+    bool,
+    typer.Option("--keep", help="Keep the checkpoints when the run has ended.", show_default=False),
 ]
 
 
@@ -61,6 +67,7 @@ class RunOptions:
     ] = None
     out: RunFolderOption = None
     resume: ResumeOption = None
+    keep: KeepFlag = False
 
     @property
     def is_resumed(self) -> bool:
@@ -84,4 +91,14 @@ class RunOptions:
             )
         if self.resume is not None:
             options = {f"--{name}": value for name, value in new_run_options.items()}
-            check_resumed_alone(command, self.resume, {"--out": self.out, **options})
+            options |= {"--out": self.out, "--keep": self.keep}
+            check_resumed_alone(command, self.resume, options)
+
+    def all_overrides(self) -> list[str]:
+        """Return the overrides, and last those that options stand for, so that options win."""
+        overrides = list(self.overrides or [])
+        if self.out is not None:
+            overrides.append(f"out={quote_yaml(str(self.out))}")
+        if self.keep:
+            overrides.append("keep=true")
+        return overrides

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ke2nt.cli.option_groups import with_option_groups
-from ke2nt.cli.option_values import quote_yaml
 from ke2nt.cli.options import OutputOptions
 from ke2nt.cli.output import (
     command_line,
@@ -78,11 +77,8 @@ def _load_config(run: RunOptions, deterministic: bool) -> TrainConfig:
     if run.resume is not None:
         return RunDirectory(run.resume).load_config()
 
-    # options win over overrides that name the same key
     assert run.config is not None
-    overrides = list(run.overrides or [])
-    if run.out is not None:
-        overrides.append(f"out={quote_yaml(str(run.out))}")
+    overrides = run.all_overrides()
     if deterministic:
         overrides.append("deterministic=true")
     return load_config(run.config, overrides)

@@ -171,7 +171,12 @@ class AdaptConfig(TrainConfig):
     def source_run(self) -> TrainConfig:
         """Return the configuration that trains the source model."""
         values = {name: getattr(self, name) for name in TrainConfig.model_fields}
-        changes = {"out": f"{self.out}/source", "optim": self.source_optim or self.optim}
+        # `start` is the model to adapt; it is trained here where there is none
+        changes = {
+            "out": f"{self.out}/source",
+            "start": None,
+            "optim": self.source_optim or self.optim,
+        }
         return TrainConfig.model_construct(**{**values, **changes})
 
     def adaptation_run(self, *, mixes: bool) -> AdaptConfig:

@@ -8,7 +8,10 @@ from pydantic import Field, model_validator
 
 from ke2nt.config.section import FREE_ON_RESUME, Section
 
-__all__ = ["AugmentConfig", "DataConfig", "ExtraConfig"]
+__all__ = ["AUTO_SPLIT", "AugmentConfig", "DataConfig", "ExtraConfig"]
+
+AUTO_SPLIT = "auto"
+"""Value of `data.train_split` and `data.val_split`: the usual split where the data have it."""
 
 
 class ExtraConfig(Section):
@@ -56,9 +59,13 @@ class DataConfig(Section):
         description="Further options for the training split only: {rule: plurality10} adds the "
         "faces that annotators did not agree on.",
     )
-    train_split: str = Field("train", description="Split to train on.")
+    train_split: str = Field(
+        "train", description="Split to train on; auto: train, or the only split of the data."
+    )
     val_split: str | None = Field(
-        None, description="Split for model selection; null takes a part of the training split."
+        None,
+        description="Split for model selection; null takes a part of the training split; auto: "
+        "val where the data have it, otherwise a part of the training split.",
     )
     val_fraction: float = Field(
         0.1, gt=0.0, lt=0.9, description="Share of the training split taken for validation."

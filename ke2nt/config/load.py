@@ -9,6 +9,7 @@ from typing import Any, TypeVar, overload
 import yaml
 from pydantic import ValidationError
 
+from ke2nt.config.data import AUTO_SPLIT
 from ke2nt.config.overrides import apply_override
 from ke2nt.config.problems import describe_problem
 from ke2nt.config.renamed_keys import use_new_names
@@ -25,6 +26,10 @@ __all__ = [
     "override_config",
     "read_yaml",
 ]
+
+_DATASET_NAMES = {"data.name", "target.name"}
+_READER_OPTIONS = {"options", "train_options"}
+_SPLIT_NAMES = {"train_split", "val_split"}
 
 Config = TypeVar("Config", bound=TrainConfig)
 
@@ -49,6 +54,7 @@ def load_config(
     path = find_resource("configs", name)
     values = read_yaml(path)
     overrides = list(overrides)
+    values = _leave_dataset(values, overrides)
     for override in overrides:
         apply_override(values, override)
     where = f"{path.name} or the values given with it" if overrides else path.name
@@ -64,7 +70,8 @@ def override_config(config: Config, overrides: Iterable[str]) -> Config:
     overrides = list(overrides)
     if not overrides:
         return config
-    values = config.model_dump(mode="json")
+    # a key that nobody set stays open, as the model to start from may decide it
+    values = config.model_dump(mode="json", exclude_unset=True)
     for override in overrides:
         apply_override(values, override)
     return config_from_dict(values, type(config), where="the overrides")
@@ -125,6 +132,26 @@ def read_yaml(path: Path) -> dict[str, Any]:
     for key in values:
         if not isinstance(key, str):
             raise _not_a_mapping(path, key)
+    return values
+
+
+def _leave_dataset(values: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """Drop what a file says of its dataset, where an override names another dataset.
+
+    Options such as `rule` are those of one reader; the names of splits become `auto`.
+    """
+    for override in overrides:
+        key, _, name = override.partition("=")
+        section = values.get(key.removesuffix(".name"))
+        if key not in _DATASET_NAMES or not isinstance(section, dict):
+            continue
+        if section.get("name") in (None, yaml.safe_load(name)):
+            continue
+
+        # a split that the file leaves open, null, stays open
+        rest = {k: v for k, v in section.items() if k not in _READER_OPTIONS}
+        names = {k: AUTO_SPLIT for k in _SPLIT_NAMES if rest.get(k) is not None}
+        values = {**values, key.removesuffix(".name"): {**rest, **names}}
     return values
 
 

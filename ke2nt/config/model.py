@@ -11,7 +11,10 @@ from ke2nt.config.extra_loss import ExtraLossConfig
 from ke2nt.config.section import FREE_ON_RESUME, MAY_MOVE, Section
 from ke2nt.runtime.extensions import is_dotted_path
 
-__all__ = ["LossConfig", "ModelConfig", "TextConfig"]
+__all__ = ["BANK_OF_START", "LossConfig", "ModelConfig", "TextConfig"]
+
+BANK_OF_START = "start"
+"""Value of `text.bank`: the text bank of the model that the run starts from."""
 
 
 class TextConfig(Section):
@@ -40,7 +43,8 @@ class TextConfig(Section):
     )
     bank: str | None = Field(
         None,
-        description="Folder of a saved TextBank, in place of encoder and prompts.",
+        description="Folder of a saved TextBank, in place of encoder and prompts; `start`: the "
+        "text bank of the model to start from.",
         json_schema_extra=MAY_MOVE,
     )
     geometry: Literal["paper", "centered", "whitened"] = Field(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from ke2nt.config.section import FREE_ON_RESUME, Section
 
@@ -36,7 +36,12 @@ class OptimConfig(Section):
     clip: float | None = Field(None, gt=0.0, description="Maximum gradient norm.")
     batch_size: int = Field(64, ge=1, description="Images in a step, over all processes.")
     epochs: int = Field(50, ge=1, description="Number of epochs, including warm-up.")
-    warmup_epochs: float = Field(1.0, ge=0.0, description="Epochs of warm-up.")
+    warmup_epochs: float = Field(
+        1.0,
+        ge=0.0,
+        validate_default=True,
+        description="Epochs of warm-up; half of the epochs if that is all of them or more.",
+    )
     warmup_lr: float = Field(1e-4, ge=0.0, description="Learning rate at the start of warm-up.")
     warmup: Literal["linear", "constant"] = Field(
         "constant", description="Warm-up rises to the peak, or stays at warmup_lr."
@@ -52,10 +57,15 @@ class OptimConfig(Section):
         True, description="With several processes: normalize over the images of all of them."
     )
 
+    @field_validator("warmup_epochs")
+    @classmethod
+    def _leave_epochs_after_warmup(cls, value: float, info: ValidationInfo) -> float:
+        """Shorten a warm-up that would never end, such as in a trial run of one epoch."""
+        epochs = info.data.get("epochs")  # absent if it is not valid
+        return value if epochs is None or value < epochs else epochs / 2
+
     @model_validator(mode="after")
     def _check_schedule(self) -> OptimConfig:
-        if self.warmup_epochs >= self.epochs:
-            raise ValueError("warmup_epochs must be smaller than epochs")
         if self.nesterov and self.momentum == 0.0:
             raise ValueError("nesterov needs a momentum above 0")
         return self

@@ -7,10 +7,10 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from ke2nt.config.data import AugmentConfig, DataConfig, ExtraConfig
-from ke2nt.config.model import LossConfig, ModelConfig, TextConfig
+from ke2nt.config.model import BANK_OF_START, LossConfig, ModelConfig, TextConfig
 from ke2nt.config.optim import Beta, OptimConfig, SelectConfig
 from ke2nt.config.pretrain import PretrainConfig
-from ke2nt.config.section import FREE_ON_RESUME, Section
+from ke2nt.config.section import FREE_ON_RESUME, MAY_MOVE, Section
 
 __all__ = [
     "AugmentConfig",
@@ -22,17 +22,25 @@ __all__ = [
     "OptimConfig",
     "Section",
     "SelectConfig",
+    "TEXT_LOSSES",
     "TextConfig",
     "TrainConfig",
 ]
 
-_TEXT_LOSSES = ("transformation", "self_contrast", "text_smoothing")
+TEXT_LOSSES = ("transformation", "self_contrast", "text_smoothing")
+"""Weights of losses that a linear head has no text for."""
 
 
 class TrainConfig(Section):
     """One training run."""
 
     seed: int = Field(29, ge=0, lt=2**31, description="Random seed.")
+    start: str | None = Field(
+        None,
+        description="Saved model to start from: a run, a model folder, a model of the package such "
+        "as ferplus-resnet18, or a hub id. Its image side replaces the section model.",
+        json_schema_extra=MAY_MOVE,
+    )
     out: str = Field("runs/run", description="Run directory.", json_schema_extra=FREE_ON_RESUME)
     device: str = Field(
         "auto", description="auto, cpu, cuda or mps.", json_schema_extra=FREE_ON_RESUME
@@ -57,7 +65,15 @@ class TrainConfig(Section):
         json_schema_extra=FREE_ON_RESUME,
     )
     keep_checkpoints: int = Field(
-        2, ge=1, description="How many checkpoints are kept.", json_schema_extra=FREE_ON_RESUME
+        2,
+        ge=1,
+        description="How many checkpoints are kept while the run goes on.",
+        json_schema_extra=FREE_ON_RESUME,
+    )
+    keep: bool = Field(
+        False,
+        description="Keep those checkpoints when the run has ended, too.",
+        json_schema_extra=FREE_ON_RESUME,
     )
     checkpoint_every: float = Field(
         0.0,
@@ -77,6 +93,12 @@ class TrainConfig(Section):
     optim: OptimConfig = OptimConfig()
     select: SelectConfig = SelectConfig()
 
+    @model_validator(mode="after")
+    def _check_bank(self) -> TrainConfig:
+        if self.text.bank == BANK_OF_START and self.start is None:
+            raise ValueError("text.bank=start needs a model to start from: start=MODEL")
+        return self
+
     @model_validator(mode="before")
     @classmethod
     def _turn_off_text_losses(cls, value: Any) -> Any:
@@ -88,4 +110,4 @@ class TrainConfig(Section):
         loss = value.get("loss") or {}
         if value["model"].get("head") != "linear" or not isinstance(loss, dict):
             return value
-        return {**value, "loss": {**loss, **dict.fromkeys(_TEXT_LOSSES, 0.0)}}
+        return {**value, "loss": {**loss, **dict.fromkeys(TEXT_LOSSES, 0.0)}}

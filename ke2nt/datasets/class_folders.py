@@ -69,16 +69,14 @@ def build_label_set(names: Iterable[str]) -> tuple[str, ...]:
     """Label set of some class words.
 
     Returns:
-        Canonical names in canonical order if all words are known expressions; otherwise the words
-        themselves, sorted.
+        Known expressions under their canonical names ("happy" → "happiness") in canonical order,
+        then all other words as they are, sorted.
 
     Raises:
-        LabelError: Two of those words differ in case only.
+        LabelError: Two of the other words differ in case only.
     """
-    words = set(names)
-    canonical = {canonical_or_same(word, CANONICAL) for word in words}
-    if canonical <= set(CANONICAL):
-        return tuple(name for name in CANONICAL if name in canonical)
+    canonical = {canonical_or_same(word, CANONICAL) for word in names}
+    words = canonical - set(CANONICAL)
 
     # "Joy" beside "joy" is most likely one class and a slip
     spellings: dict[str, list[str]] = defaultdict(list)
@@ -91,7 +89,7 @@ def build_label_set(names: Iterable[str]) -> tuple[str, ...]:
                 found=", ".join(same),
                 hint=_suggest_expression(words),
             )
-    return tuple(sorted(words))
+    return (*(name for name in CANONICAL if name in canonical), *sorted(words))
 
 
 def canonical_or_same(word: str, classes: Collection[str]) -> str:

@@ -23,9 +23,9 @@ _USUAL_ORDER = ("train", "val", "test")
 class ImageFolder(Reader):
     """Images as `SPLIT/CLASS/*.png` or `CLASS/*.png` (with the single split `all`).
 
-    Folder names that are all known expressions ("happy") become canonical classes in canonical
-    order; otherwise the names themselves are the classes, sorted. Images must lie directly in
-    their class folder.
+    Folder names that are known expressions ("happy") become canonical classes in canonical order;
+    other names are classes themselves and come last, sorted. Images must lie directly in their
+    class folder.
 
     Args:
         root: Folder above the splits or classes.

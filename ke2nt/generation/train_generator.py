@@ -96,6 +96,7 @@ def _pretrain(
     # more images may have turned out to be unreadable
     status = {"status": "finished", "unreadable": data.failed(), "seconds": progress.seconds()}
     run.write("run.json", {**summary, **status})
+    run.end(config)
     return PretrainResult(run, FaceGenerator.load(run.path), progress)
 
 

@@ -206,6 +206,29 @@ class PromptSet(BaseModel):
             data["anchor"] = self.render_anchor()
         return type(self)(**data)
 
+    def with_words(self, classes: Sequence[str]) -> Self:
+        """Return the set with further classes, each with its name as the word for the templates.
+
+        Args:
+            classes: Classes that the prompts must have; those of the set stay as they are. In the
+                words, "_" stands for a space: "in_pain" becomes "in pain".
+
+        Raises:
+            PromptError: A class is new, and the set has no templates.
+        """
+        new = [name for name in dict.fromkeys(classes) if name not in self.classes]
+        if not new:
+            return self
+        if not self.templates:
+            raise PromptError(
+                f"the prompt set has no class {new[0]!r}, and no templates for further words",
+                expected=f"one of {', '.join(self.classes)}",
+                where=f"prompt set {self.name!r}",
+                hint=did_you_mean(new[0], self.classes),
+            )
+        words = {name: [" ".join(name.replace("_", " ").split())] for name in new}
+        return type(self)(**{**self.to_dict(), "classes": {**self.classes, **words}})
+
     def render(self, class_name: str) -> tuple[str, ...]:
         """Return every prompt of a class: each word in each template, then the descriptions.
 

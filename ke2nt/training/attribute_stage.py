@@ -140,7 +140,7 @@ def _stage_config(config: TrainConfig) -> TrainConfig:
     optim, epochs = config.optim, config.pretrain.epochs
     optim_changes = {
         "epochs": epochs,
-        "warmup_epochs": optim.warmup_epochs if optim.warmup_epochs < epochs else 0.0,
+        "warmup_epochs": optim.warmup_epochs if optim.warmup_epochs < epochs else epochs / 2,
         "lr": config.pretrain.lr or optim.lr,
         "ema": None,
     }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ __all__ = [
     "latest_checkpoint",
     "load_checkpoint",
     "keep_oldest_checkpoint",
+    "remove_checkpoints",
     "save_checkpoint",
 ]
 
@@ -115,6 +117,16 @@ def keep_oldest_checkpoint(folder: Path) -> Path | None:
     for newer in checkpoints[1:]:
         shutil.rmtree(newer)
     return checkpoints[0] if checkpoints else None
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Remove all checkpoints, and the folder if nothing else is in it."""
+    for checkpoint in _checkpoints(folder):
+        # hidden first: a checkpoint that is half removed must never look like a complete one
+        hidden = checkpoint.rename(folder / f".removed-{checkpoint.name}")
+        shutil.rmtree(hidden, ignore_errors=True)
+    with suppress(OSError):  # it does not exist, or holds more
+        folder.rmdir()
 
 
 def _checkpoints(folder: Path) -> list[Path]:

@@ -3,11 +3,12 @@
 config.yaml     the resolved configuration
 begun.json      the configuration at the start; a resumed run must match it
 run.json        versions, revision, machine, seed, label set, sizes, unreadable images, status
+start.json      the model that the run started from, if there is one
 split.json      names of the training and validation samples, digests of their labels
 log.jsonl       one record for each epoch
 metrics.json    metrics of the kept model on the selection split
 model/          the kept model (`KE2NT.from_pretrained`)
-checkpoints/    resumable states
+checkpoints/    resumable states, until the run has ended
 not_finite.*    the batch of a step whose loss was NaN or infinite, if there was one
 pretrain/       the first stage of two, where there is one
 report.html     the report page
@@ -27,11 +28,12 @@ from ke2nt.config.schema import TrainConfig
 from ke2nt.errors import CheckpointError, Ke2ntError, TrainingError
 from ke2nt.runtime.atomic import write_json, write_text
 from ke2nt.runtime.distributed import is_main, together
-from ke2nt.training.checkpoint import latest_checkpoint
+from ke2nt.training.checkpoint import latest_checkpoint, remove_checkpoints
 
 __all__ = ["RunDirectory"]
 
-_DESCRIPTION_FILES = {"config.yaml", "begun.json", "split.json", "run.json"}
+_START = "start.json"
+_DESCRIPTION_FILES = {"config.yaml", "begun.json", "split.json", "run.json", _START}
 _FAILURE_FILES = {"log.jsonl", "not_finite.json", "not_finite.safetensors"}
 
 
@@ -115,6 +117,7 @@ class RunDirectory:
         *,
         resume: bool,
         command: str = "ke2nt train",
+        start: Mapping[str, Any] | None = None,
     ) -> None:
         """Start a run in this folder, or check that the run in it started with the same settings.
 
@@ -123,10 +126,13 @@ class RunDirectory:
             split_record: Names and label digests of the run's samples, kept in `split.json`.
             resume: Whether the folder is expected to hold the run.
             command: Command that resumes such a run, for messages.
+            start: Facts of the model that the run starts from; "sha256" is the digest of its
+                weights.
 
         Raises:
             TrainingError: The folder holds another run, or cannot be written.
-            CheckpointError: Images, labels or configuration differ from those at the start.
+            CheckpointError: Images, labels, configuration or starting model differ from those at
+                the start.
         """
         # a run that failed before its data were read has only its configuration
         started = resume and (self.path / "split.json").exists()
@@ -136,9 +142,11 @@ class RunDirectory:
             if is_main() and not started:
                 settings = config.model_dump(mode="json")
                 description = {"begun.json": settings, "split.json": split_record}
+                if start is not None:
+                    description[_START] = start
                 self._write_description({k: json.dumps(v) for k, v in description.items()})
         if started:
-            self._check_unchanged(config, split_record)
+            self._check_unchanged(config, split_record, start)
 
     def newest_checkpoint(self, *, resume: bool) -> Path | None:
         """Return the checkpoint that a resumed run continues from; None at its start.
@@ -151,9 +159,19 @@ class RunDirectory:
             raise CheckpointError(
                 "the run is finished, and its checkpoints have been removed",
                 where=self.path,
-                hint="Use its model, or start a new run in another folder.",
+                hint="Use its model, or start a new run in another folder; keep=true keeps the "
+                "checkpoints of a run.",
             )
         return checkpoint
+
+    def end(self, config: TrainConfig) -> None:
+        """Remove the checkpoints of a run that has just finished, unless `keep` is set.
+
+        They are several times as large as the model, and nothing continues from them.
+        """
+        if not config.keep:
+            for folder in (self.checkpoints, self.path / "pretrain" / "checkpoints"):
+                remove_checkpoints(folder)
 
     @overload
     def load_config(self) -> TrainConfig: ...
@@ -189,8 +207,13 @@ class RunDirectory:
         value = {**read_yaml(path), "out": str(self.path)}
         return config_from_dict(value, kind, where=path)
 
-    def _check_unchanged(self, config: TrainConfig, split_record: Mapping[str, Any]) -> None:
-        """Raise CheckpointError unless the run started with these settings and samples."""
+    def _check_unchanged(
+        self,
+        config: TrainConfig,
+        split_record: Mapping[str, Any],
+        start: Mapping[str, Any] | None,
+    ) -> None:
+        """Raise CheckpointError unless the run started with these settings, samples and model."""
         if not (self.path / "begun.json").is_file():
             raise CheckpointError(
                 "an older version of ke2nt started this run, and it cannot be resumed",
@@ -204,6 +227,7 @@ class RunDirectory:
                 hint="Start a new run.",
             )
 
+        self._check_start(start)
         changes = config_changes(self.read("begun.json"), config)
         if changes:
             key, before, now = changes[0]
@@ -213,6 +237,18 @@ class RunDirectory:
                 expected=f"{key}={json.dumps(before)}",
                 found=json.dumps(now),
                 hint="Restore the value, or start a new run.",
+            )
+
+    def _check_start(self, start: Mapping[str, Any] | None) -> None:
+        """Raise CheckpointError unless the run started from this model, or from none."""
+        began_with = self.read(_START) if (self.path / _START).is_file() else None
+        if _digest_of(began_with) != _digest_of(start):
+            raise CheckpointError(
+                "the model to start from has changed since the run began",
+                where=self.path,
+                expected=f"weights with the SHA-256 {_digest_of(began_with)}",
+                found=_digest_of(start),
+                hint="Restore that model, or start a new run.",
             )
 
     # Failures
@@ -288,3 +324,8 @@ class RunDirectory:
                 found=error,
                 hint="Free some space or give write access, then resume the run.",
             ) from error
+
+
+def _digest_of(start: Any) -> str | None:
+    """Digest in the facts of a starting model; None without one."""
+    return start.get("sha256") if isinstance(start, dict) else None

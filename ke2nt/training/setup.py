@@ -18,6 +18,7 @@ from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.losses.build import build_objective
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.build import build_model
+from ke2nt.prompts.prompt_set import PromptSet
 from ke2nt.runtime.distributed import world_size
 from ke2nt.training.batch_norm import synchronize_batch_norm
 from ke2nt.training.compute import Compute
@@ -30,6 +31,7 @@ from ke2nt.training.recognition_task import RecognitionTask
 from ke2nt.training.run_directory import RunDirectory
 from ke2nt.training.speed.compile_model import compile_for_training
 from ke2nt.training.speed.small_maps import multiply_on_small_maps
+from ke2nt.training.starting_model import read_starting_model
 from ke2nt.training.state import TrainingState
 from ke2nt.training.training_data import TrainingData
 
@@ -170,7 +172,7 @@ def build_initial_model(
 def _build_model(
     config: TrainConfig, classes: tuple[str, ...], preprocessing: Preprocessing
 ) -> ExpressionModel:
-    options = config.model
+    options, start = config.model, read_starting_model(config)
     architecture: dict[str, Any] = {
         "head": options.head,
         "backbone": options.backbone,
@@ -179,13 +181,16 @@ def _build_model(
         "backbone_options": options.backbone_options,
         "dropout": options.dropout,
     }
+    if start is not None:
+        architecture["drop_path"] = start.saved.architecture.get("drop_path")
     if options.attention is not None:
         architecture["attention"] = options.attention.architecture()
 
     # a text head takes its classes from the bank
     labels: dict[str, Any] = {"classes": classes}
     if options.head == "text":
-        labels = {"bank": build_arranged_bank(config.text, classes)}
+        bank = None if start is None else start.bank(config.text, classes)
+        labels = {"bank": build_arranged_bank(config.text, classes) if bank is None else bank}
         architecture |= {
             "reduction": options.reduction,
             "logit_scale": config.text.logit_scale,
@@ -194,17 +199,24 @@ def _build_model(
 
     # named weights come with their own mean and std, so preprocessing is left to the model
     given_preprocessing = None if options.weights in NAMED_WEIGHTS else preprocessing
-    return build_model(
+    model = build_model(
         architecture, **labels, weights=options.weights, preprocessing=given_preprocessing
     )
+    if start is not None:
+        start.copy_into(model)
+    return model
 
 
 def build_arranged_bank(text: TextConfig, classes: tuple[str, ...]) -> TextBank:
-    """Load or build the text bank of some classes, in the configured geometry."""
+    """Load or build the text bank of some classes, in the configured geometry.
+
+    Classes that the prompt set lacks are words for its templates.
+    """
     if text.bank is not None:
         bank = TextBank.load(Path(text.bank).expanduser()).select(classes)
     else:
+        prompts = PromptSet.load(text.prompts).with_words(classes)
         bank = TextBank.build(
-            text.prompts, encoder=text.encoder, classes=classes, cache_dir=text.cache_dir
+            prompts, encoder=text.encoder, classes=classes, cache_dir=text.cache_dir
         )
     return arrange(bank, text.geometry)

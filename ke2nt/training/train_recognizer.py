@@ -25,6 +25,7 @@ from ke2nt.training.engine import Engine
 from ke2nt.training.progress import Progress
 from ke2nt.training.run_directory import RunDirectory
 from ke2nt.training.setup import prepare_engine
+from ke2nt.training.starting_model import read_starting_model
 from ke2nt.training.training_data import TrainingData, load_training_data
 
 __all__ = ["TrainResult", "train"]
@@ -97,15 +98,24 @@ def _train(
     seed_everything(config.seed)
     set_deterministic(config.deterministic)
     compute = choose_compute(config)
-    preprocessing = Preprocessing(image_size=config.model.image_size, gray=config.model.gray)
-    data = load_training_data(config, preprocessing, quiet=quiet)
+
+    # a model to start from decides on the image encoder now, on the text once the classes are known
+    start, started_from = read_starting_model(config), None
+    if start is None:
+        preprocessing = Preprocessing(image_size=config.model.image_size, gray=config.model.gray)
+        data = load_training_data(config, preprocessing, quiet=quiet)
+    else:
+        config, preprocessing = start.resolve_model(config), start.saved.preprocessing
+        data = load_training_data(config, preprocessing, quiet=quiet)
+        config, started_from = start.resolve_text(config, data.classes), start.facts()
+
     facts = {
         "seed": config.seed,
         "command": command,
         "precision": compute.precision,
         **provenance(),
     }
-    run.begin(config, data.split_record(), resume=resume)
+    run.begin(config, data.split_record(), resume=resume, start=started_from)
 
     # stage 1 of two leaves weights of the image side
     image_side, first_stage = None, None
@@ -118,6 +128,8 @@ def _train(
     progress = engine.restore(run.newest_checkpoint(resume=resume))
     initial_weights = engine.task.state.model.provenance.get("initial_weights")
     summary = _summary(config, data, facts, initial_weights)
+    if started_from is not None:
+        summary["started_from"] = started_from
     if first_stage is not None:
         summary["pretrain"] = first_stage
 
@@ -154,6 +166,7 @@ def _selection(config: TrainConfig, data: TrainingData) -> dict[str, Any]:
         "dataset": split.dataset,
         "split": split.split,
         "rule": f"best epoch by {select.metric}" if best else "last epoch",
+        "carved_from": data.carved_from,
         "options": dict(config.data.options),
         "notes": notes,
     }
@@ -208,4 +221,5 @@ def _finish(
         failed=data.train.failed,
         warnings=selection["notes"],
     )
+    run.end(config)
     return result

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from ke2nt.config.data import AUTO_SPLIT
 from ke2nt.config.schema import DataConfig, ExtraConfig, TrainConfig
 from ke2nt.data.images import median_side
 from ke2nt.data.preprocessing import Preprocessing
@@ -34,6 +35,7 @@ class TrainingData:
         targets: (N,) int64 class indices or (N, K) float32 class shares of the training split.
         num_synthetic: Number of synthetic images, which are the last ones of the training split.
         synthetic_share: Share of the synthetic images in an epoch.
+        carved_from: The split that both are parts of; None if each is a split of the data.
         real_positions: Positions of the real training images that were readable at the start.
         synthetic_positions: Positions of the synthetic ones that were.
     """
@@ -43,6 +45,7 @@ class TrainingData:
     targets: Tensor
     num_synthetic: int = 0
     synthetic_share: float = 0.0
+    carved_from: str | None = None
     real_positions: Tensor = field(init=False)
     synthetic_positions: Tensor = field(init=False)
 
@@ -103,10 +106,11 @@ def load_training_data(
 
     Raises:
         ConfigError: `data.train_options` do not fit the other options.
-        DataError: A split is empty, or too small to split off validation data.
+        DataError: A split is empty, too small to split off validation data, or shows one class.
         LayoutError: The dataset's folder does not have the expected layout.
     """
-    train_split, val_split = _load_splits(config)
+    train_split, val_split, carved_from = _load_splits(config)
+    _check_several_classes(train_split)
     extra = _load_synthetic(config.data.extra, train_split.classes, config.seed)
     train_split = replace(train_split, samples=(*train_split.samples, *extra))
 
@@ -126,12 +130,13 @@ def load_training_data(
         torch.from_numpy(targets),
         num_synthetic=len(extra),
         synthetic_share=0.0 if config.data.extra is None else config.data.extra.share,
+        carved_from=carved_from,
     )
 
 
 def load_training_split(config: TrainConfig) -> FaceSplit:
     """Return the samples that a configuration trains on, undecoded and without synthetic ones."""
-    return _load_splits(config)[0]
+    return _load_splits(config).train
 
 
 def _decode(
@@ -148,15 +153,24 @@ def _decode(
     )
 
 
-def _load_splits(config: TrainConfig) -> tuple[FaceSplit, FaceSplit]:
+class _Splits(NamedTuple):
+    """Training and selection split, and the split that both are parts of, if they are."""
+
+    train: FaceSplit
+    val: FaceSplit
+    carved_from: str | None
+
+
+def _load_splits(config: TrainConfig) -> _Splits:
     """Training and selection split, without the classes that are held out."""
     data = config.data
     reader = get_reader(data.name, data.root, data.options)
-    train = _training_reader(reader, data).load(data.train_split)
+    train = _training_reader(reader, data).load(_train_split_name(reader, data))
+    val_name, carved_from = _val_split_name(reader, data), None
     if config.select.on == "test":
         val = reader.load("test")
-    elif data.val_split is not None:
-        val = reader.load(data.val_split)
+    elif val_name is not None:
+        val = reader.load(val_name)
     elif data.train_options:
         raise ConfigError(
             "data.train_options would apply to the validation images, too",
@@ -164,6 +178,7 @@ def _load_splits(config: TrainConfig) -> tuple[FaceSplit, FaceSplit]:
             found="null: it is taken from the training split",
         )
     else:
+        carved_from = train.split
         train, val = carve_validation(train, data.val_fraction, config.seed)
 
     if val.split == train.split:
@@ -179,7 +194,34 @@ def _load_splits(config: TrainConfig) -> tuple[FaceSplit, FaceSplit]:
         train, val = hold_out(train, data.hold_out), hold_out(val, data.hold_out)
     if data.fraction < 1.0:
         train = limit_fraction(train, data.fraction, config.seed)
-    return train, val
+    return _Splits(train, val, carved_from)
+
+
+def _train_split_name(reader: Reader, data: DataConfig) -> str:
+    """The split to train on; a dataset without splits has a single one, whatever its name."""
+    if data.train_split != AUTO_SPLIT:
+        return data.train_split
+    return "train" if "train" in reader.splits or len(reader.splits) != 1 else reader.splits[0]
+
+
+def _val_split_name(reader: Reader, data: DataConfig) -> str | None:
+    """The split to choose the epoch on; None for a part of the training split."""
+    if data.val_split != AUTO_SPLIT:
+        return data.val_split
+    return "val" if "val" in reader.splits else None
+
+
+def _check_several_classes(train: FaceSplit) -> None:
+    """Refuse images of one class: a model that always answers it would score 100 %."""
+    shown = sorted({sample.label for sample in train.samples})
+    if len(shown) < 2:
+        raise DataError(
+            "all training images show one class",
+            where=f"{train.dataset} {train.split}",
+            expected="images of two classes or more",
+            found=", ".join(train.classes[label] for label in shown),
+            hint="Name the folder above the class folders; data.hold_out leaves classes out.",
+        )
 
 
 def _training_reader(reader: Reader, data: DataConfig) -> Reader:

@@ -70,6 +70,7 @@ def tiny(domains, source_model, tmp_path):
                 "select.every=1",
                 "target={name: folder, workers: 0}",
                 f"target.root={domains}/target",
+                "keep=true",
                 *overrides,
             ],
             AdaptConfig,

@@ -30,7 +30,8 @@ def done(tmp_path_factory):
         "read": "ke2nt data info folder faces --json",
         "edit": "ke2nt gan edit run me.png bad.png --out edits --json",
         "quality": f"ke2nt gan quality run {DATA} --count 16 --json",
-        "train": f"ke2nt gan train fesgan_drawn {SMALL} joint.generator=run --out joint --json",
+        "train": f"ke2nt gan train fesgan_drawn {SMALL} joint.generator=run --out joint --keep "
+        "--json",
         "resume": "ke2nt gan train --resume joint --json",
     }
     printed = run_lines(list(lines.values()), place)

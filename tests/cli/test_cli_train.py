@@ -12,7 +12,8 @@ def test_train_resume_and_evaluate_a_run(tmp_path):
     options = ["data.options.count=160", "model.backbone=test_resnet", "model.image_size=32"]
     options += ["model.backbone_options={}", "model.stem=standard"]
     options += ["optim.epochs=2", "optim.warmup_epochs=0.5", "data.options.workers=1"]
-    done = run_ke2nt("train", "quickstart", *options, "--out", "a run", "--json", cwd=tmp_path)
+    words = [*options, "--out", "a run", "--keep", "--json"]
+    done = run_ke2nt("train", "quickstart", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert result["run"] == "a run"
@@ -48,6 +49,7 @@ def test_train_resume_and_evaluate_a_run(tmp_path):
             "--resume RUN alone; found --deterministic",
         ),
         (("--resume", "x", "--out", "y"), "--resume RUN alone; found --out"),
+        (("--resume", "x", "--keep"), "--resume RUN alone; found --keep"),
         (("nothing_like_it",), "no config file or shipped name"),
         (("quickstart", "optim.epocs=3"), "did you mean optim.epochs"),
         (("ferplus_resnet18",), "root"),

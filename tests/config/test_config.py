@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from ke2nt.config.adapt import AdaptConfig
 from ke2nt.config.gan import FesganConfig
 from ke2nt.config.load import config_from_dict, config_to_yaml, load_config
-from ke2nt.config.schema import TrainConfig
+from ke2nt.config.schema import OptimConfig, TrainConfig
 from ke2nt.errors import ConfigError, Ke2ntError
 from ke2nt.resources import list_resources
+from ke2nt.training.optimizer import learning_rate
 
 SHIPPED = list_resources("configs")
 
@@ -101,7 +102,7 @@ def test_overrides_reach_into_sections_and_are_typed():
         ("optim..lr=1", ["key=value"]),
         ("seed.deep=1", ["plain value"]),
         ("optim.lr={", ["not valid YAML"]),
-        ("optim.warmup_epochs=99", ["warmup_epochs must be smaller than epochs"]),
+        ("optim.warmup_epochs=-1", ["optim.warmup_epochs", "-1"]),
         ("augment.erase_area=[0.5,0.1]", ["erase_area"]),
     ],
 )
@@ -110,6 +111,39 @@ def test_a_wrong_override_says_what_is_wrong(override, words):
         load_config("quickstart", [override])
     for word in words:
         assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_shipped_configuration_has_a_schedule_of_one_epoch(name):
+    """A trial run: the learning rate leaves its warm-up, and the only epoch is evaluated."""
+    optim = load_config(name, ["optim.epochs=1"], schema(name)).optim
+    rates = [learning_rate(step, 10, optim) for step in range(11)]
+    assert max(rates) == pytest.approx(optim.lr)
+    assert rates[10] == pytest.approx(optim.min_lr)
+    assert optim.warmup_epochs < optim.epochs
+    longer = load_config(name, [], schema(name)).optim
+    assert longer.warmup_epochs <= longer.epochs / 2  # nothing is shortened where there is room
+
+
+def test_a_warmup_of_all_epochs_is_shortened_to_half_of_them():
+    for epochs, warmup, expected in ((4, 3.5, 3.5), (4, 4, 2), (4, 99, 2), (1, 1, 0.5), (1, 0, 0)):
+        config = OptimConfig(epochs=epochs, warmup_epochs=warmup)
+        assert config.warmup_epochs == expected
+    assert OptimConfig(epochs=1).warmup_epochs == 0.5
+
+
+def test_another_dataset_drops_what_belongs_to_the_one_of_the_file():
+    data = load_config("ferplus_resnet18", ["data.name=folder", "data.root=DIR"]).data
+    assert (data.options, data.train_split, data.val_split) == ({}, "train", "auto")
+    assert data.soft_labels  # no option of a reader
+
+    # what is set beside the name stays, and so does everything with the same name
+    changes = ["data.options.classes=[a, b]", "data.name=folder", "data.val_split=null"]
+    data = load_config("ferplus_resnet18", changes).data
+    assert (data.options, data.val_split) == ({"classes": ["a", "b"]}, None)
+    same = load_config("ferplus_resnet18", ["data.name=ferplus"]).data
+    assert same == load_config("ferplus_resnet18").data
+    assert load_config("affectnet7", ["data.name=packed"]).data.val_split is None
 
 
 def test_unknown_key_of_a_nested_section_is_named():

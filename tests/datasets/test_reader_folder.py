@@ -39,10 +39,12 @@ def test_classes_at_the_top(tmp_path):
     assert reader.classes == ("a", "b")
 
 
-def test_unknown_class_word_keeps_all_words(tmp_path):
-    for name in ("happy", "confused"):
+def test_known_words_become_expressions_and_other_words_stay(tmp_path):
+    for name in ("sad", "in_pain", "Happy", "Confused"):
         write_image(tmp_path / name / "x.png")
-    assert ImageFolder(tmp_path).classes == ("confused", "happy")
+    reader = ImageFolder(tmp_path)
+    assert reader.classes == ("happiness", "sadness", "Confused", "in_pain")
+    assert ("in_pain/x.png", "in_pain") in faces(reader.load("all"))
 
 
 def test_classes_option(tmp_path):

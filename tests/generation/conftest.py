@@ -25,6 +25,7 @@ TINY = (
     "joint={start: 0, ramp: 0}",
     "device=cpu",
     "precision=fp32",
+    "keep=true",
 )
 
 

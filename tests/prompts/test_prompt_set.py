@@ -252,3 +252,20 @@ def test_dict_yaml_and_pickle_read_back(tmp_path_factory, words, free, anchor, a
     assert PromptSet.from_dict(json.loads(json.dumps(prompts.to_dict()))) == prompts
     assert pickle.loads(pickle.dumps(prompts)) == prompts
     assert prompts.render("a") == tuple(" ".join(word.split()) for word in words)
+
+
+def test_further_words_take_the_templates():
+    prompts = PromptSet.load("paper")
+    assert prompts.with_words(["anger", "fear"]) is prompts
+    more = prompts.with_words(["fear", "in_pain", "Bored"])
+    assert more.class_names == (*prompts.class_names, "in_pain", "Bored")
+    (sentence,) = more.render("in_pain")
+    assert sentence == "a photo of a person making an in pain facial expression."
+    assert more.render("fear") == prompts.render("fear")
+
+
+def test_further_words_without_templates_are_refused():
+    data = {"name": "d", "classes": {"anger": []}, "descriptions": {"anger": ["an angry face"]}}
+    prompts = PromptSet(**data, anchor=["a face"])
+    with pytest.raises(PromptError, match=r"no class 'angr', and no templates.*anger"):
+        prompts.with_words(["angr"])

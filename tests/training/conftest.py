@@ -50,6 +50,7 @@ def tiny(faces, tmp_path):
                 "select.every=1",
                 "device=cpu",
                 "precision=fp32",
+                "keep=true",
                 *overrides,
             ],
         )

@@ -19,6 +19,7 @@ from ke2nt.training import selection
 from ke2nt.training.checkpoint import latest_checkpoint
 from ke2nt.training.engine import Engine
 from ke2nt.training.recognition_task import RecognitionTask
+from ke2nt.training.run_directory import RunDirectory
 from ke2nt.training.train_recognizer import train
 from ke2nt.training.training_data import load_training_data
 
@@ -115,6 +116,18 @@ def test_best_epoch_is_saved_and_checkpoint_is_complete(tiny):
 def test_only_the_newest_checkpoints_are_kept(tiny):
     run = train(tiny("keep_checkpoints=2"), quiet=True).run
     assert sorted(p.name for p in run.checkpoints.iterdir()) == ["00002-00000000", "00003-00000000"]
+
+
+def test_checkpoints_go_when_the_run_has_ended(tiny):
+    config = tiny("keep=false", "optim.epochs=2")
+    foreign = RunDirectory(config.out).checkpoints / "2024-holidays"
+    foreign.mkdir(parents=True)
+    run = train(config, quiet=True).run
+    assert list(run.checkpoints.iterdir()) == [foreign]
+    foreign.rmdir()
+    again = train(tiny("keep=false", "optim.epochs=2", out="again"), quiet=True).run
+    assert not again.checkpoints.exists()
+    assert load_model(again.path).classes == ("neutral", "happiness", "anger")
 
 
 def test_recipe_options_work_together(tiny):

@@ -74,6 +74,21 @@ def test_validation_split_is_carved_if_there_is_none(tiny):
     assert 9 <= len(val_names) <= 15
 
 
+def test_auto_takes_the_splits_that_there_are(tiny, faces, tmp_path):
+    auto = ("data.train_split=auto", "data.val_split=auto")
+    data = load_training_data(tiny(*auto), Preprocessing(image_size=24))
+    assert (len(data.train), len(data.val), data.carved_from) == (42, 18, None)
+
+    # no validation split, then no split at all
+    root = shutil.copytree(faces / "train", tmp_path / "classes")
+    shutil.copytree(faces / "train", tmp_path / "two" / "train")
+    shutil.copytree(faces / "val", tmp_path / "two" / "test")
+    for folder, split in ((tmp_path / "two", "train"), (root, "all")):
+        data = load_training_data(tiny(*auto, f"data.root={folder}"), Preprocessing(image_size=24))
+        assert (len(data.train) + len(data.val), data.carved_from) == (42, split)
+        assert data.val.split.split == "val"
+
+
 def test_selection_on_the_training_split_is_refused(tiny, faces, tmp_path):
     root = shutil.copytree(faces, tmp_path / "three")
     shutil.copytree(root / "val", root / "test")
@@ -87,6 +102,12 @@ def test_held_out_classes_are_in_no_split(tiny):
     run = train(tiny("data.hold_out=[anger]", "optim.epochs=2"), quiet=True).run
     assert run.read("run.json")["classes"] == ["neutral", "happiness"]
     assert not any("anger" in n for part in run.read("split.json").values() for n in part["names"])
+
+
+def test_images_of_one_class_are_refused(tiny):
+    """Also where one class is left of several; a model of them would score 100 %."""
+    with pytest.raises(DataError, match=r"one class.*two classes or more; found anger"):
+        train(tiny("data.hold_out=[neutral, happiness]"), quiet=True)
 
 
 def test_unreadable_images_are_named(tiny, faces, tmp_path):

@@ -1,0 +1,200 @@
+"""`start`: the saved model that a training run starts from, and what it decides in the run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ke2nt.banks.text_bank import TextBank
+from ke2nt.checkpoints.model_folder import WEIGHTS, find_model_folder, read_folder
+from ke2nt.checkpoints.saved_model import SavedModel
+from ke2nt.config.attention import AttentionConfig
+from ke2nt.config.model import BANK_OF_START, ModelConfig, TextConfig
+from ke2nt.config.schema import TEXT_LOSSES, TrainConfig
+from ke2nt.errors import ConfigError
+from ke2nt.models.base import ExpressionModel
+from ke2nt.models.custom_backbones import check_downloaded_backbone
+from ke2nt.models.initialize import start_from
+from ke2nt.models.stage_options import StageOptions
+from ke2nt.resources import list_resources
+from ke2nt.runtime.digest import digest_file
+
+__all__ = ["StartingModel", "read_starting_model"]
+
+_TEXT_SOURCES = ("encoder", "prompts", "bank", "geometry")
+
+
+@dataclass(frozen=True)
+class StartingModel:
+    """A saved model, read but not built.
+
+    Attributes:
+        name: As it was named.
+        saved: Content of its folder.
+    """
+
+    name: str
+    saved: SavedModel
+
+    @property
+    def public_name(self) -> str:
+        """The name without folders of this machine: a model's name, or the run's folder."""
+        path = Path(self.name).expanduser()
+        if not path.exists():
+            return self.name if "/" in self.name else f"ke2nt/{self.name}"
+        return path.resolve().parent.name if path.resolve().name == "model" else path.resolve().name
+
+    @property
+    def weights(self) -> Path:
+        """Its weights file."""
+        assert self.saved.folder is not None
+        return self.saved.folder / WEIGHTS
+
+    def facts(self) -> dict[str, Any]:
+        """Return what run and model card say of it: model, digest, and data it was trained on."""
+        # the data of the models that it was started from itself count, too
+        card = self.saved.card
+        earlier = (card.get("started_from") or {}).get("data") or []
+        data = [*earlier, (card.get("data") or {}).get("name")]
+        return {
+            "model": self.public_name,
+            "sha256": digest_file(self.weights),
+            "data": sorted({name for name in data if name}),
+        }
+
+    def resolve_model(self, config: TrainConfig) -> TrainConfig:
+        """Fill the section `model` of a configuration: the image encoder is that of this model.
+
+        Raises:
+            ConfigError: The configuration sets a key of `model` to another value.
+        """
+        options, values = config.model, self._model_values(config.model)
+        if options.weights is not None:
+            raise ConfigError(
+                "start and model.weights both name initial weights",
+                expected="one of them",
+                found=f"start={self.name} and model.weights={options.weights}",
+            )
+
+        # head and dropout may change; everything else decides what the weights mean
+        for key in sorted(options.model_fields_set & values.keys()):
+            if _plain(getattr(options, key)) != _plain(values[key]):
+                raise ConfigError(
+                    f"model.{key} differs from that of the model to start from",
+                    expected=f"{_plain(values[key])}, that of {self.name}",
+                    found=_plain(getattr(options, key)),
+                    hint=f"Leave model.{key} out, or start without this model.",
+                )
+
+        # an objective of attention heads that is set explicitly stays
+        if options.attention is not None:
+            values.pop("attention", None)
+        changes: dict[str, Any] = {"model": options.model_copy(update=values)}
+        if changes["model"].head == "linear":
+            changes["loss"] = config.loss.model_copy(update=dict.fromkeys(TEXT_LOSSES, 0.0))
+        return config.model_copy(update=changes)
+
+    def resolve_text(self, config: TrainConfig, classes: Sequence[str]) -> TrainConfig:
+        """Fill the keys of the section `text` that are not set.
+
+        The text bank is that of this model if it has all classes, otherwise a new one of the same
+        text encoder, and of the same prompts if they ship with the package.
+        """
+        bank, text = self.saved.bank, config.text
+        if bank is None or config.model.head != "text":
+            return config
+
+        # scale of the logits that the image side was trained with
+        values: dict[str, Any] = {
+            key: self.saved.architecture.get(key) for key in ("logit_scale", "learn_logit_scale")
+        }
+        if text.model_fields_set.isdisjoint(_TEXT_SOURCES) and set(classes) <= set(bank.classes):
+            values["bank"] = BANK_OF_START
+        else:
+            facts = bank.provenance
+            values |= {"encoder": facts.get("encoder"), "prompts": facts.get("prompt_set")}
+            if values["prompts"] not in list_resources("prompts"):
+                del values["prompts"]
+
+        changes = {
+            key: value
+            for key, value in values.items()
+            if value is not None and key not in text.model_fields_set
+        }
+        return config.model_copy(update={"text": text.model_copy(update=changes)})
+
+    def bank(self, text: TextConfig, classes: tuple[str, ...]) -> TextBank | None:
+        """Return the text bank of these classes, if the configuration takes it from this model.
+
+        Raises:
+            ConfigError: This model has no text bank.
+            LabelError: It lacks a class.
+        """
+        if text.bank != BANK_OF_START:
+            return None
+        if self.saved.bank is None:
+            raise ConfigError(
+                "the model to start from has no text bank", found=f"start={self.name}"
+            )
+        return self.saved.bank.select(classes)
+
+    def copy_into(self, model: ExpressionModel) -> None:
+        """Copy the weights that mean the same in a model that this configuration built.
+
+        Raises:
+            CheckpointError: A tensor does not fit, or a downloaded model needs code that is not
+                imported.
+        """
+        copied = start_from(model, self.saved, where=self.name)
+        facts = self.facts()
+        model.provenance["initial_weights"] = {
+            "source": facts["model"],
+            "sha256": facts["sha256"],
+            "summary": copied,
+        }
+
+    def _model_values(self, options: ModelConfig) -> dict[str, Any]:
+        """Key of the section `model` → value that this model has."""
+        architecture = self.saved.architecture
+        values: dict[str, Any] = {
+            key: architecture[key]
+            for key in ("backbone", "backbone_options", "stem", "image_size")
+            if key in architecture
+        }
+        values["gray"] = self.saved.preprocessing.gray
+        attention = architecture.get("attention")
+        values["attention"] = (
+            None
+            if attention is None
+            else AttentionConfig(**StageOptions.from_dict(attention).to_dict())
+        )
+
+        # these may differ, and then only the image encoder is taken over
+        for key in ("head", "dropout"):
+            if key not in options.model_fields_set and key in architecture:
+                values[key] = architecture[key]
+        if values.get("head", options.head) == architecture.get("head") == "text":
+            values["reduction"] = architecture["reduction"]
+        return values
+
+
+def read_starting_model(config: TrainConfig) -> StartingModel | None:
+    """Read the model that a configuration starts from; None if it starts from nothing.
+
+    Raises:
+        CheckpointError: There is no such model, or a file of it is missing or altered.
+    """
+    if config.start is None:
+        return None
+    saved = read_folder(find_model_folder(config.start))
+
+    # building the encoder may import its module, so a download is checked before
+    check_downloaded_backbone(saved.architecture.get("backbone"), saved.folder)
+    return StartingModel(config.start, saved)
+
+
+def _plain(value: Any) -> Any:
+    """A value of a configuration in a form that compares and prints: options of heads as keys."""
+    return value.architecture() if isinstance(value, AttentionConfig) else value
