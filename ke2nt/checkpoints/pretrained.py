@@ -42,7 +42,12 @@ class _Saveable(Protocol):
 
 
 def save_model(
-    model: _Saveable, folder: Path, *, provenance: Mapping[str, Any], dtype: torch.dtype
+    model: _Saveable,
+    folder: Path,
+    *,
+    provenance: Mapping[str, Any],
+    dtype: torch.dtype,
+    state: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Write a model folder.
 
@@ -51,6 +56,7 @@ def save_model(
         folder: New, empty, or an older saved model, which is replaced in one step.
         provenance: Plain JSON facts to add to those of the machine and of the model.
         dtype: Type of the weights on disk.
+        state: Weights in place of the model's `state_dict()`.
 
     Raises:
         CheckpointError: The folder holds other files, a weight is out of the dtype's range, or the
@@ -70,7 +76,7 @@ def save_model(
         preprocessing=model.preprocessing,
         provenance={**machine_provenance(), **model.provenance, **provenance},
         bank=model.bank,
-        state=model.state_dict(),
+        state=model.state_dict() if state is None else state,
         calibration=None if model.calibration is None else model.calibration.to_dict(),
         card=model.card,
     )

@@ -162,6 +162,8 @@ class AdaptConfig(TrainConfig):
             raise ValueError("adapt.teacher=average needs a running average, optim.ema")
         if self.source_free and method.weights:
             raise ValueError(f"adapt.method={method.method} has no parts to weight")
+        if self.sharding != "none":
+            raise ValueError("an adaptation cannot shard its model; use sharding=none")
         if self.source_free and method.choose == "source":
             raise ValueError(
                 f"adapt.method={method.method} has no source images for adapt.choose=source"

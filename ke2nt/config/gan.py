@@ -221,7 +221,9 @@ class FesganConfig(TrainConfig):
     joint: JointConfig = JointConfig()
 
     @model_validator(mode="after")
-    def _check_size(self) -> FesganConfig:
+    def _check_combinations(self) -> FesganConfig:
+        if self.sharding != "none":
+            raise ValueError("GAN training runs in one process; use sharding=none")
         if self.gan_size % 16:
             raise ValueError(
                 "model.image_size, the size of synthetic faces, must be a multiple of 16; "

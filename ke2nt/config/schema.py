@@ -64,6 +64,12 @@ class TrainConfig(Section):
         "replay it.",
         json_schema_extra=FREE_ON_RESUME,
     )
+    sharding: Literal["none", "full"] = Field(
+        "none",
+        description="With several processes. full: each holds a part of every parameter, gradient "
+        "and optimizer state (FSDP2), for encoders that do not fit one card. none: each holds all.",
+        json_schema_extra=FREE_ON_RESUME,
+    )
     keep_checkpoints: int = Field(
         2,
         ge=1,
@@ -97,6 +103,14 @@ class TrainConfig(Section):
     def _check_bank(self) -> TrainConfig:
         if self.text.bank == BANK_OF_START and self.start is None:
             raise ValueError("text.bank=start needs a model to start from: start=MODEL")
+        return self
+
+    @model_validator(mode="after")
+    def _check_sharding(self) -> TrainConfig:
+        """Refuse what a sharded model does not support."""
+        if self.sharding != "none" and (self.cuda_graphs or self.compile):
+            found = "cuda_graphs=true" if self.cuda_graphs else "compile=true"
+            raise ValueError(f"sharding={self.sharding} cannot be combined with {found}")
         return self
 
     @model_validator(mode="before")

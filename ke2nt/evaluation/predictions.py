@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from ke2nt.errors import DataError, ModelError
 from ke2nt.runtime.devices import Precision, resolve_precision
 from ke2nt.runtime.distributed import gather_objects, rank, world_size
 from ke2nt.runtime.progress import track
+from ke2nt.runtime.sharding import is_sharded
 
 __all__ = ["Predictions", "compute_predictions"]
 
@@ -173,7 +175,8 @@ def _predict_share(
 ) -> _Outputs:
     """Predict this process's share of the batches."""
     # Every world_size-th batch, starting at this process's rank.
-    chunks = images.usable.split(batch_size)[rank() :: world_size()]
+    all_chunks = images.usable.split(batch_size)
+    chunks = all_chunks[rank() :: world_size()]
     batches = images.batches(batch_size, order=torch.cat(chunks)) if chunks else iter(())
     label = f"predicting {images.split.dataset} {images.split.split}"
 
@@ -181,6 +184,13 @@ def _predict_share(
     with _evaluation_mode(predict.model):
         for batch in track(batches, label, total=len(chunks), quiet=quiet):
             predict.add(outputs, batch.pixels, batch.indices)
+
+        # a forward pass of a sharded model needs every process
+        if world_size() > 1 and is_sharded(predict.model):
+            rounds = math.ceil(len(all_chunks) / world_size())
+            blank = torch.zeros(1, 3, images.image_size, images.image_size, dtype=torch.uint8)
+            for _ in range(rounds - len(outputs.indices)):
+                predict.add(_Outputs(), blank, torch.zeros(1, dtype=torch.int64))
     return outputs
 
 

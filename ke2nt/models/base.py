@@ -211,6 +211,7 @@ class ExpressionModel(nn.Module, ABC):
         *,
         provenance: Mapping[str, Any] | None = None,
         dtype: torch.dtype = torch.float32,
+        state: Mapping[str, Tensor] | None = None,
     ) -> None:
         """Write weights, text bank, label set, preprocessing, calibration and card as a folder.
 
@@ -219,13 +220,15 @@ class ExpressionModel(nn.Module, ABC):
             provenance: Plain JSON facts to add, such as the run's seed and data.
             dtype: Type of the weights on disk, such as torch.float16 for half the size; they are
                 loaded as float32.
+            state: Weights in place of `state_dict()`, such as the gathered ones of a sharded
+                model, see `ke2nt.runtime.sharding.gather_state`.
 
         Raises:
             CheckpointError: The folder holds other files, a weight is out of the dtype's range, or
                 the backbone was given as a module, which cannot be built again.
         """
         folder = Path(folder).expanduser()
-        save_model(self, folder, provenance=provenance or {}, dtype=dtype)
+        save_model(self, folder, provenance=provenance or {}, dtype=dtype, state=state)
 
     @classmethod
     def from_pretrained(cls, name: str | Path) -> Self:

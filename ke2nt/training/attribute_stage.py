@@ -22,6 +22,7 @@ from ke2nt.models.attribute_heads import AttributeHeads
 from ke2nt.models.base import ExpressionModel
 from ke2nt.runtime.distributed import barrier, is_main
 from ke2nt.runtime.seeding import derive_seed, seed_everything
+from ke2nt.runtime.sharding import gather_state
 from ke2nt.runtime.tensor_files import read_safetensors, write_safetensors
 from ke2nt.training.attribute_task import (
     AttributeTask,
@@ -103,9 +104,11 @@ def _train(
     engine = Engine(task, stage, run, data, Display(quiet=quiet))
     progress = engine.fit(engine.restore(latest_checkpoint(run.checkpoints)))
 
-    accuracy = _accuracy(task.state.model.eval(), task.heads.eval(), data.val, values)
+    model = task.state.model.eval()
+    accuracy = _accuracy(model, task.heads.eval(), data.val, values)
+    tensors = gather_state(model)
     if is_main():
-        _write(run, task, values, accuracy, data, progress)
+        _write(run, task, tensors, values, accuracy, data, progress)
 
 
 def _build_task(
@@ -117,7 +120,7 @@ def _build_task(
 ) -> AttributeTask:
     # the model's own head is there, but gets no gradient
     model = build_initial_model(stage, data.classes, preprocessing)
-    state = build_state(stage, model, compute)
+    state = build_state(stage, model, compute, method="stage_features")
 
     # the heads learn at the rate of the model's head
     sizes = {name: len(known) for name, known in values.items()}
@@ -156,13 +159,13 @@ def _stage_config(config: TrainConfig) -> TrainConfig:
 def _write(
     run: RunDirectory,
     task: AttributeTask,
+    tensors: Mapping[str, Tensor],
     values: Mapping[str, tuple[str, ...]],
     accuracy: Mapping[str, float | None],
     data: TrainingData,
     progress: Progress,
 ) -> None:
     """Write the weights, then the facts, whose file says that the stage is done."""
-    tensors = task.state.model.state_dict()
     image_side = {name: value for name, value in tensors.items() if name.startswith(_IMAGE_SIDE)}
     write_safetensors(run.path / _WEIGHTS, image_side, {}, dtype=torch.float32)
 

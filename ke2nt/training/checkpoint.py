@@ -17,11 +17,13 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from ke2nt.errors import CheckpointError, TrainingError
 from ke2nt.runtime.atomic import atomic_folder, write_json
 from ke2nt.runtime.digest import digest_file
+from ke2nt.runtime.distributed import is_main
+from ke2nt.runtime.sharding import gather_tensor, shard_like
 from ke2nt.training.progress import Progress
 from ke2nt.training.state import TrainingState
 
@@ -49,6 +51,8 @@ def save_checkpoint(
 ) -> Path:
     """Write one checkpoint and remove all but the newest `keep`.
 
+    Every process calls this, as each may hold a part of the tensors; the main one writes.
+
     Returns:
         The new checkpoint's folder.
 
@@ -59,6 +63,9 @@ def save_checkpoint(
     tensors = _named_tensors(state)
     # sorted by name, checkpoints are in order
     target = folder / f"{progress.epoch:05d}-{progress.step:08d}"
+    if not is_main():
+        return target
+
     try:
         with atomic_folder(target) as unfinished:
             save_file(tensors, unfinished / _TENSORS)
@@ -92,9 +99,9 @@ def load_checkpoint(path: Path, state: TrainingState[Any]) -> Progress:
     facts, progress, tensors = _read(path)
     try:
         for prefix, module in state.modules.items():
-            module.load_state_dict(_with_prefix(tensors, f"{prefix}."))
+            _load_module(module, _with_prefix(tensors, f"{prefix}."))
         if state.ema is not None:
-            state.ema.model.load_state_dict(_with_prefix(tensors, "ema."))
+            _load_module(state.ema.model, _with_prefix(tensors, "ema."))
             state.ema.updates = int(facts["ema_updates"])
         _load_optimizer(state, _with_prefix(tensors, "optim."))
     except (RuntimeError, ValueError, KeyError, TypeError, IndexError) as error:
@@ -137,7 +144,11 @@ def _checkpoints(folder: Path) -> list[Path]:
 
 
 def _named_tensors(state: TrainingState[Any]) -> dict[str, Tensor]:
-    """All tensors of a checkpoint, on the CPU: model.*, ema.*, extra.* and optim.*."""
+    """All tensors of a checkpoint: model.*, ema.*, extra.* and optim.*.
+
+    Returns:
+        Whole tensors on the CPU, which all processes gather and only the main one keeps.
+    """
     modules = dict(state.modules)
     if state.ema is not None:
         modules["ema"] = state.ema.model
@@ -154,8 +165,14 @@ def _named_tensors(state: TrainingState[Any]) -> dict[str, Tensor]:
             if value is not None:
                 tensors[f"optim.{names[index]}.{key}"] = torch.as_tensor(value)
 
-    # copies, because safetensors refuses tensors that share memory
-    return {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    # one by one, since all whole tensors may not fit into a device's memory; copies, because
+    # safetensors refuses tensors that share memory
+    copies = {}
+    for name, value in tensors.items():
+        whole = gather_tensor(value)
+        if is_main():
+            copies[name] = whole.cpu().contiguous().clone()
+    return copies
 
 
 def _read(path: Path) -> tuple[dict[str, Any], Progress, dict[str, Tensor]]:
@@ -193,6 +210,16 @@ def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
+def _load_module(module: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Load whole tensors into a module, of which this process may hold a part."""
+    present = module.state_dict()
+    parts = {
+        name: shard_like(value, present[name]) if name in present else value
+        for name, value in tensors.items()
+    }
+    module.load_state_dict(parts)
+
+
 def _parameter_names(state: TrainingState[Any]) -> list[str]:
     """Names of the optimizer's parameters, in its order."""
     names = {
@@ -218,7 +245,8 @@ def _load_optimizer(state: TrainingState[Any], tensors: dict[str, Tensor]) -> No
         if value.shape != like.shape:
             raise ValueError(f"{full_name} has the shape {[*value.shape]}, not {[*like.shape]}")
         # fused kernels expect the parameter's memory layout, too
-        loaded.setdefault(index, {})[key] = torch.empty_like(like).copy_(value)
+        part = shard_like(value, like)
+        loaded.setdefault(index, {})[key] = torch.empty_like(like).copy_(part)
 
     if any(values.keys() != _OPTIMIZER_STATE[type(optimizer)] for values in loaded.values()):
         raise ValueError("the optimizer state belongs to another optimizer")

@@ -8,6 +8,8 @@ from typing import Generic, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
+from ke2nt.runtime.sharding import local_part
+
 __all__ = ["ModelEma"]
 
 M = TypeVar("M", bound=nn.Module)
@@ -70,5 +72,6 @@ class ModelEma(Generic[M]):
         averaged, current = self.model.state_dict().values(), model.state_dict().values()
         for average, value in zip(averaged, current, strict=True):
             pairs = self._floating if average.is_floating_point() else self._counters
-            pairs.averaged.append(average)
-            pairs.current.append(value)
+            # of sharded models, this process holds the same part of both tensors
+            pairs.averaged.append(local_part(average))
+            pairs.current.append(local_part(value))

@@ -10,7 +10,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ke2nt.config.schema import TrainConfig
@@ -27,6 +26,7 @@ from ke2nt.training.loss_guard import LossGuard
 from ke2nt.training.progress import LossSums, Progress
 from ke2nt.training.run_directory import RunDirectory
 from ke2nt.training.sampling import EpochBatches
+from ke2nt.training.sharding import clip_gradients
 from ke2nt.training.task import Position, Task
 from ke2nt.training.training_data import TrainingData
 
@@ -197,7 +197,7 @@ class Engine:
         """Clip the gradients and step the optimizer."""
         state = self.task.state
         if self.task.clip is not None:
-            torch.nn.utils.clip_grad_norm_(state.model.parameters(), self.task.clip)
+            clip_gradients(state.model.parameters(), self.task.clip)
         state.optimizer.step()
         self.task.after_step(position, turn)
 
@@ -216,8 +216,7 @@ class Engine:
         report = self.task.evaluate(progress)
         if report.kept:
             progress.best, progress.best_epoch = report.score, epoch
-            if is_main():
-                self.task.save_model(epoch, report.score)
+            self.task.save_model(epoch, report.score)
         return record | report.record
 
     def _position(self, epoch: int, step: int) -> Position:
@@ -248,9 +247,10 @@ class Engine:
 
     def _save(self, progress: Progress) -> None:
         """Write a checkpoint and the log."""
+        # every process, as each may hold a part of the model
+        keep = self.config.keep_checkpoints
+        save_checkpoint(self.run.checkpoints, self.task.state, progress, keep=keep)
         if is_main():
-            keep = self.config.keep_checkpoints
-            save_checkpoint(self.run.checkpoints, self.task.state, progress, keep=keep)
             self.run.write_log(progress.records)
         self._saved_at = time.monotonic()
 

@@ -11,7 +11,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ke2nt.config.schema import TrainConfig
 from ke2nt.errors import TrainingError
-from ke2nt.runtime.distributed import world_size
+from ke2nt.runtime.distributed import average, world_size
+from ke2nt.runtime.sharding import is_shard, is_sharded
 from ke2nt.training.speed.cuda_graph import RecordedStep
 from ke2nt.training.task import StepResult, Task
 
@@ -33,11 +34,13 @@ def gradient_function(task: Task, config: TrainConfig) -> Forward:
     if config.cuda_graphs:
         _check_can_be_recorded(task)
     forward, optimizer = _distribute_step(task), task.state.optimizer
+    whole = _whole_parameters(task)
 
     def compute_gradients(inputs: Any, turn: str) -> StepResult:
         loss, parts = forward(inputs, turn)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        average([parameter.grad for parameter in whole if parameter.grad is not None])
         return StepResult(loss.detach(), parts)
 
     if config.cuda_graphs:
@@ -54,6 +57,14 @@ def _check_can_be_recorded(task: Task) -> None:
             found=f"{task.command}, {world_size()} process(es)",
             hint="Use cuda_graphs=false.",
         )
+
+
+def _whole_parameters(task: Task) -> list[nn.Parameter]:
+    """Parameters beside those of a sharded model, such as a logit scale; none without one."""
+    if not is_sharded(task.state.model):
+        return []
+    parameters = [p for module in task.state.modules.values() for p in module.parameters()]
+    return [p for p in parameters if p.requires_grad and not is_shard(p)]
 
 
 class _StepModule(nn.Module):
@@ -75,11 +86,10 @@ class _StepModule(nn.Module):
 def _distribute_step(task: Task) -> Forward:
     """Return the task's step; with several processes its backward pass averages the gradients.
 
-    The task's modules stay the same: checkpoints and evaluation know nothing of the wrapper. This
-    is also the place for torch's FSDP2 (`fully_shard`), which ke2nt does not offer: the optimizer
-    would have to be built after sharding, and checkpoints would have to gather the shards.
+    The task's modules stay the same: checkpoints and evaluation know nothing of the wrapper. The
+    modules of a sharded model average their gradients themselves.
     """
-    if world_size() == 1:
+    if world_size() == 1 or is_sharded(task.state.model):
         return task.step
 
     wrapped = DistributedDataParallel(

@@ -11,6 +11,7 @@ from torch import nn
 
 from ke2nt.config.schema import OptimConfig
 from ke2nt.models.backbones import Backbone
+from ke2nt.runtime.sharding import is_shard
 
 __all__ = [
     "build_optimizer",
@@ -36,8 +37,12 @@ def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Optimi
     fused = {p.device.type for p in named.values()} <= {"cpu", "cuda"}
     if config.name == "adamw":
         return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=fused)
+
+    # that of SGD does not take parts of parameters
+    sharded = any(is_shard(p) for p in named.values())
+    kernels = {"foreach": True} if sharded else {"fused": fused}
     return torch.optim.SGD(
-        groups, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov, fused=fused
+        groups, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov, **kernels
     )
 
 
@@ -48,21 +53,23 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Group parameters by weight decay and learning-rate scale, for an optimizer.
 
+    Parts of parameters and whole ones are never in one group: fused kernels take one kind.
+
     Args:
         named: Parameters by name.
         config: Says which parameters decay.
         scales: Name → `lr_scale`, where it is not 1.
     """
-    # (learning-rate scale, weight decay) → parameters
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    # (learning-rate scale, weight decay, whether only a part is here) → parameters
+    groups: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
     for name, parameter in named.items():
         scale = (scales or {}).get(name, 1.0)
         decay = config.weight_decay if config.decay_all or parameter.ndim > 1 else 0.0
-        groups.setdefault((scale, decay), []).append(parameter)
+        groups.setdefault((scale, decay, is_shard(parameter)), []).append(parameter)
 
     return [
         {"params": params, "weight_decay": decay, "lr_scale": scale}
-        for (scale, decay), params in groups.items()
+        for (scale, decay, _), params in groups.items()
     ]
 
 

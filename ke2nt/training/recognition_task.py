@@ -15,8 +15,9 @@ from ke2nt.losses.deep_supervision import DeepSupervisionLoss
 from ke2nt.losses.objective import KE2NTLoss
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.output import KE2NTOutput
-from ke2nt.runtime.distributed import gather_rows, rank
+from ke2nt.runtime.distributed import gather_rows, is_main, rank
 from ke2nt.runtime.seeding import derive_seed, seed_step, torch_generator
+from ke2nt.runtime.sharding import gather_state
 from ke2nt.training.compute import Compute
 from ke2nt.training.image_augmenter import ImageAugmenter, StepImages
 from ke2nt.training.optimizer import learning_rate
@@ -166,7 +167,11 @@ class RecognitionTask(Task):
     def save_model(self, epoch: int, score: float | None) -> None:
         """Save the model in the run directory."""
         provenance = {**self.provenance, "epoch": epoch, "selected": score}
-        self.state.eval_model.save_pretrained(self.run.model, provenance=provenance)
+        model = self.state.eval_model
+        # a sharded model is gathered by all processes
+        state = gather_state(model)
+        if is_main():
+            model.save_pretrained(self.run.model, provenance=provenance, state=state)
 
     def pixels_seen(self, batch: Batch, position: Position) -> Tensor:
         """Augmented, not mixed."""

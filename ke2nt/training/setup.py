@@ -29,6 +29,7 @@ from ke2nt.training.image_augmenter import ImageAugmenter
 from ke2nt.training.optimizer import build_optimizer
 from ke2nt.training.recognition_task import RecognitionTask
 from ke2nt.training.run_directory import RunDirectory
+from ke2nt.training.sharding import check_sharding, shard_model
 from ke2nt.training.speed.compile_model import compile_for_training
 from ke2nt.training.speed.small_maps import multiply_on_small_maps
 from ke2nt.training.starting_model import read_starting_model
@@ -87,22 +88,39 @@ def prepare_engine(
 
 
 def build_state(
-    config: TrainConfig, model: ExpressionModel, compute: Compute
+    config: TrainConfig,
+    model: ExpressionModel,
+    compute: Compute,
+    *,
+    method: str | None = None,
 ) -> TrainingState[ExpressionModel]:
     """Move a model to the device and give it an average and an optimizer.
 
     Parameters that require no gradient are left out of the optimizer.
 
+    Args:
+        config: Configuration of the run.
+        model: The model; changed in place.
+        compute: Device and precision.
+        method: A method of the model that steps call in place of its forward pass.
+
     Raises:
         ModelError: Learning rates differ by layer, and the layers are not known.
-        TrainingError: The model cannot be compiled.
+        TrainingError: The model cannot be compiled, or one process alone is to shard it.
     """
-    # convolutions are faster in channels-last memory
-    model.to(compute.device).to(memory_format=torch.channels_last)
+    check_sharding(config)
+    # convolutions are faster in channels-last memory; a sharded model moves part by part
+    if config.sharding == "none":
+        model.to(compute.device).to(memory_format=torch.channels_last)
 
     # the average is a copy, made before options change the model in place
     ema = ModelEma(model, config.optim.ema) if config.optim.ema is not None else None
     _apply_speed_options(model, ema, config)
+
+    # the optimizer steps the parts that this process holds
+    if config.sharding != "none":
+        for whole in (model, *([] if ema is None else [ema.model])):
+            shard_model(whole, compute.device, method=method)
     return TrainingState(model, build_optimizer(model, config.optim), ema)
 
 

@@ -14,7 +14,7 @@ computes. For each step the engine calls:
 and after the last step of an epoch:
 
     report = task.evaluate(progress)            # record for the log; whether to keep the model
-    task.save_model(epoch, score)               # main process, if report.kept
+    task.save_model(epoch, score)               # every process, if report.kept
     progress = task.after_epoch(progress, restore)
 
 Nothing is stored in a task between these calls: what a step needs is in its `inputs`, and what must
@@ -200,7 +200,10 @@ class Task(ABC):
         """
 
     def save_model(self, epoch: int, score: float | None) -> None:
-        """Save this epoch's model as the run's; called by the main process for kept epochs."""
+        """Save this epoch's model as the run's; called for kept epochs.
+
+        Every process calls this, as each may hold a part of the model; the main one writes.
+        """
         raise NotImplementedError(f"{type(self).__name__} reports no kept epoch")
 
     def after_epoch(self, progress: Progress, restore: Callable[[Path], Progress]) -> Progress:

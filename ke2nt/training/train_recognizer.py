@@ -25,6 +25,7 @@ from ke2nt.training.engine import Engine
 from ke2nt.training.progress import Progress
 from ke2nt.training.run_directory import RunDirectory
 from ke2nt.training.setup import prepare_engine
+from ke2nt.training.sharding import check_sharding
 from ke2nt.training.starting_model import read_starting_model
 from ke2nt.training.training_data import TrainingData, load_training_data
 
@@ -95,6 +96,7 @@ def _train(
     make_engine: Callable[..., Engine],
 ) -> TrainResult:
     """Load the data, run one or two stages, and evaluate."""
+    check_sharding(config)
     seed_everything(config.seed)
     set_deterministic(config.deterministic)
     compute = choose_compute(config)
