@@ -101,11 +101,11 @@ def train(
         >>> model = ke2nt.load_model(result.run.path)
     """
     if isinstance(config, TrainConfig):
-        settings = override_config(config, overrides)
+        settings = override_config(config, overrides, command="train")
     elif resume:
         settings = override_config(RunDirectory(config).load_config(), overrides)
     else:
-        settings = load_config(config, overrides)
+        settings = load_config(config, overrides, command="train")
     return train_recognizer.train(settings, resume=resume, **options)
 
 

@@ -7,6 +7,7 @@ them inside the package.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Literal
 
@@ -30,10 +31,17 @@ def list_resources(kind: Kind) -> dict[str, Path]:
     return {path.stem: path for path in sorted(resource_folder(kind).glob("*.yaml"))}
 
 
-def find_resource(kind: Kind, name: str | Path) -> Path:
+def find_resource(
+    kind: Kind, name: str | Path, listed: Callable[[], Collection[str]] | None = None
+) -> Path:
     """Find a file by name ("paper"), shipped path ("configs/quickstart.yaml") or a user's path.
 
     An existing file comes first; otherwise the name is looked up among the shipped ones.
+
+    Args:
+        kind: What is looked for.
+        name: A name or a file.
+        listed: Returns the names to list in the message; all of them by default.
 
     Raises:
         PromptError or ConfigError: There is no such file or name; the message lists the names.
@@ -50,8 +58,9 @@ def find_resource(kind: Kind, name: str | Path) -> Path:
         return known[path.stem]
 
     error: type[Ke2ntError] = PromptError if kind == "prompts" else ConfigError
+    names = known if listed is None else listed()
     raise error(
         f"no {kind[:-1]} file or shipped name {str(name)!r}",
-        expected=f"a YAML file, or one of {', '.join(known)}",
-        hint=did_you_mean(path.stem, known),
+        expected=f"a YAML file, or one of {', '.join(names)}",
+        hint=did_you_mean(path.stem, names),
     )

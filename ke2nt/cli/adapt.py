@@ -131,8 +131,10 @@ def _load_config(options: _AdaptOptions) -> AdaptConfig:
 
     # overrides that were typed come last, so that they win over the options
     all_overrides = [*_option_overrides(options, name), *overrides]
-    config = load_config(name or _SHORT_FORM, all_overrides, AdaptConfig)
-    _check_source(config, options.source, name, overrides)
+    if options.source is not None:
+        _check_source_used(load_config(name or _SHORT_FORM, all_overrides, AdaptConfig), options)
+    config = load_config(name or _SHORT_FORM, all_overrides, AdaptConfig, command="adapt")
+    _check_source_named(config, options.source, name, overrides)
     return config
 
 
@@ -157,17 +159,21 @@ def _option_overrides(options: _AdaptOptions, config: str | None) -> list[str]:
     return [f"{key}={quote_yaml(value)}" for key, value in values.items() if value is not None]
 
 
-def _check_source(
-    config: AdaptConfig, source: str | None, name: str | None, overrides: list[str]
-) -> None:
-    """Check that there are labeled images if, and only if, the method needs them."""
-    method = config.adapt.method
-    if source is not None and config.source_free:
+def _check_source_used(config: AdaptConfig, options: _AdaptOptions) -> None:
+    """Check that the method uses the labeled images of --source."""
+    if config.source_free:
         raise ConfigError(
-            f"the method {method} does not use source images", found=f"--source {source}"
+            f"the method {config.adapt.method} does not use source images",
+            found=f"--source {options.source}",
         )
 
+
+def _check_source_named(
+    config: AdaptConfig, source: str | None, name: str | None, overrides: list[str]
+) -> None:
+    """Check that labeled images are named if the method needs them."""
     # configurations name their source; the short form does not
+    method = config.adapt.method
     sections = [override.partition("=")[0].split(".")[0].strip() for override in overrides]
     if name is None and not config.source_free and source is None and "data" not in sections:
         raise ConfigError(

@@ -51,12 +51,12 @@ def train_command(
 
     Optimizer, augmentation and losses are those of the published run unless you change them.
     """
-    from ke2nt.config.load import load_config
+    from ke2nt.config.load import load_config, override_config
     from ke2nt.speed.training import training_speed
 
     # the published run on RAF-DB, with what was asked for in its place
-    config = load_config(
-        "rafdb_resnet18",
+    config = override_config(
+        load_config("rafdb_resnet18"),
         [
             f"model.backbone={backbone}",
             f"model.image_size={size}",
@@ -64,6 +64,7 @@ def train_command(
             f"device={measure.device}",
             *(overrides or []),
         ],
+        command="bench train",
     )
     report = training_speed(config, steps=measure.steps, rounds=measure.rounds, reference=reference)
     _show(report, ("loop_over_bare", "loop_over_reference"), json)

@@ -62,8 +62,7 @@ def pretrain(run: _GanRunOptions, output: OutputOptions) -> None:
 
     Example: ke2nt gan pretrain fesgan_drawn
     """
-    command = "ke2nt gan pretrain"
-    config = _load_config(run, command)
+    config, command = _load_config(run, "gan pretrain"), "ke2nt gan pretrain"
     from ke2nt.generation.train_generator import pretrain as pretrain_generator
 
     with resumable(command, config.out):
@@ -90,8 +89,7 @@ def train(run: _GanRunOptions, output: OutputOptions) -> None:
 
     Example: ke2nt gan train fesgan_ferplus data.root=DIR
     """
-    command = "ke2nt gan train"
-    config = _load_config(run, command)
+    config, command = _load_config(run, "gan train"), "ke2nt gan train"
     from ke2nt.generation.train_jointly import train as train_jointly
 
     with resumable(command, config.out):
@@ -118,10 +116,10 @@ def _load_config(run: RunOptions, command: str) -> FesganConfig:
     from ke2nt.config.load import load_config
     from ke2nt.training.run_directory import RunDirectory
 
-    run.check(command)
+    run.check(f"ke2nt {command}")
     if run.resume is None:
         assert run.config is not None
-        return load_config(run.config, run.all_overrides(), FesganConfig)
+        return load_config(run.config, run.all_overrides(), FesganConfig, command=command)
 
     # a joint run that stopped in its first stage has only the folder of that stage
     folder = run.resume if RunDirectory(run.resume).exists else run.resume / "synthesis"

@@ -85,8 +85,12 @@ class RunOptions:
             ConfigError: Both or neither are named, or --resume is combined with other options.
         """
         if (self.config is None) == (self.resume is None):
+            from ke2nt.config.shipped import list_shipped
+
+            names = list_shipped(command.removeprefix("ke2nt "))
             raise ConfigError(
                 "name a configuration, or a run to resume",
+                expected=f"a YAML file, or one of {', '.join(names)}",
                 hint=f"Type: {command} CONFIG [key=value …], or {command} --resume RUN",
             )
         if self.resume is not None:

@@ -81,4 +81,4 @@ def _load_config(run: RunOptions, deterministic: bool) -> TrainConfig:
     overrides = run.all_overrides()
     if deterministic:
         overrides.append("deterministic=true")
-    return load_config(run.config, overrides)
+    return load_config(run.config, overrides, command="train")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
@@ -12,11 +13,13 @@ from pydantic import ValidationError
 from ke2nt.config.data import AUTO_SPLIT
 from ke2nt.config.overrides import apply_override
 from ke2nt.config.problems import describe_problem
+from ke2nt.config.read_yaml import read_yaml
 from ke2nt.config.renamed_keys import use_new_names
 from ke2nt.config.schema import TrainConfig
+from ke2nt.config.shipped import check_command_of, list_shipped
+from ke2nt.config.unused_keys import check_file_keys, check_override_keys
 from ke2nt.errors import ConfigError
 from ke2nt.resources import find_resource
-from ke2nt.runtime.plain_yaml import PlainLoader
 
 __all__ = [
     "Config",
@@ -35,11 +38,19 @@ Config = TypeVar("Config", bound=TrainConfig)
 
 
 @overload
-def load_config(name: str | Path, overrides: Iterable[str] = ...) -> TrainConfig: ...
-@overload
-def load_config(name: str | Path, overrides: Iterable[str], kind: type[Config]) -> Config: ...
 def load_config(
-    name: str | Path, overrides: Iterable[str] = (), kind: type[Any] = TrainConfig
+    name: str | Path, overrides: Iterable[str] = ..., *, command: str | None = ...
+) -> TrainConfig: ...
+@overload
+def load_config(
+    name: str | Path, overrides: Iterable[str], kind: type[Config], *, command: str | None = ...
+) -> Config: ...
+def load_config(
+    name: str | Path,
+    overrides: Iterable[str] = (),
+    kind: type[Any] = TrainConfig,
+    *,
+    command: str | None = None,
 ) -> Any:
     """Load and validate a configuration.
 
@@ -47,25 +58,40 @@ def load_config(
         name: A YAML file, or the name of a shipped one ("ferplus_resnet18").
         overrides: `key=value` with dots between levels ("optim.lr=0.05"); values are YAML.
         kind: Class of the configuration; a training run by default.
+        command: The command that will use it, such as "train"; then keys that it would ignore are
+            refused, and only configurations for it are listed.
 
     Raises:
-        ConfigError: The file cannot be read, or a key or value is not valid.
+        ConfigError: The file cannot be read, a key or value is not valid, or a key is not used.
     """
-    path = find_resource("configs", name)
+    listed = None if command is None else partial(list_shipped, command)
+    path = find_resource("configs", name, listed)
     values = read_yaml(path)
+    if command is not None:
+        check_command_of(values, command, name)
+
+    # keys are valid before anybody asks who uses them
     overrides = list(overrides)
     values = _leave_dataset(values, overrides)
     for override in overrides:
         apply_override(values, override)
     where = f"{path.name} or the values given with it" if overrides else path.name
-    return config_from_dict(values, kind, where=where)
+    config = config_from_dict(values, kind, where=where)
+
+    # what was typed is checked first: it is easier to correct
+    if command is not None:
+        check_override_keys(command, config, overrides)
+        check_file_keys(command, config, read_yaml(path), path)
+    return config
 
 
-def override_config(config: Config, overrides: Iterable[str]) -> Config:
+def override_config(
+    config: Config, overrides: Iterable[str], *, command: str | None = None
+) -> Config:
     """Return a configuration with `key=value` overrides applied.
 
     Raises:
-        ConfigError: A key or value is not valid.
+        ConfigError: A key or value is not valid, or `command` would not use a key.
     """
     overrides = list(overrides)
     if not overrides:
@@ -74,7 +100,10 @@ def override_config(config: Config, overrides: Iterable[str]) -> Config:
     values = config.model_dump(mode="json", exclude_unset=True)
     for override in overrides:
         apply_override(values, override)
-    return config_from_dict(values, type(config), where="the overrides")
+    changed = config_from_dict(values, type(config), where="the overrides")
+    if command is not None:
+        check_override_keys(command, changed, overrides)
+    return changed
 
 
 @overload
@@ -111,30 +140,6 @@ def config_to_yaml(config: TrainConfig) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read the sections of a configuration file, without validation.
-
-    Raises:
-        ConfigError: The file cannot be read, or does not hold a mapping.
-    """
-    try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=PlainLoader)  # a SafeLoader
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError("cannot read the configuration", where=path, found=error) from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        text = " ".join(str(error).split())
-        raise ConfigError("the configuration is not valid YAML", where=path, found=text) from error
-
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise _not_a_mapping(path, values)
-    for key in values:
-        if not isinstance(key, str):
-            raise _not_a_mapping(path, key)
-    return values
-
-
 def _leave_dataset(values: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
     """Drop what a file says of its dataset, where an override names another dataset.
 
@@ -153,9 +158,3 @@ def _leave_dataset(values: dict[str, Any], overrides: Iterable[str]) -> dict[str
         names = {k: AUTO_SPLIT for k in _SPLIT_NAMES if rest.get(k) is not None}
         values = {**values, key.removesuffix(".name"): {**rest, **names}}
     return values
-
-
-def _not_a_mapping(path: Path, found: object) -> ConfigError:
-    return ConfigError(
-        "the configuration must be a mapping of sections", where=path, found=repr(found)[:100]
-    )

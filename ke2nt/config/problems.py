@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-__all__ = ["describe_problem"]
+__all__ = ["describe_problem", "find_section", "list_keys"]
 
 _MAX_LENGTH = 400
 
@@ -21,7 +21,7 @@ def describe_problem(error: Any, kind: type[BaseModel]) -> str:
     """
     key = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        nearest = difflib.get_close_matches(key, _list_keys(kind), n=1, cutoff=0.5)
+        nearest = difflib.get_close_matches(key, list_keys(kind), n=1, cutoff=0.5)
         return f"unknown key {key}" + (f", did you mean {nearest[0]}?" if nearest else "")
 
     # a whole section is long, and its keys are named in the message
@@ -32,18 +32,18 @@ def describe_problem(error: Any, kind: type[BaseModel]) -> str:
     return f"{text}, found {error['input']!r}"[:_MAX_LENGTH]
 
 
-def _list_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
+def list_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
     """List every key of a configuration, with dots between levels."""
     keys = []
     for name, field in model.model_fields.items():
         keys.append(prefix + name)
-        section = _find_section(field.annotation)
+        section = find_section(field.annotation)
         if section is not None:
-            keys += _list_keys(section, f"{prefix}{name}.")
+            keys += list_keys(section, f"{prefix}{name}.")
     return keys
 
 
-def _find_section(annotation: Any) -> type[BaseModel] | None:
+def find_section(annotation: Any) -> type[BaseModel] | None:
     """Return the section that a field holds, also as `Section | None`."""
     for candidate in (annotation, *get_args(annotation)):
         if isinstance(candidate, type) and issubclass(candidate, BaseModel):

@@ -12,9 +12,12 @@ from PIL import Image
 
 SMALL = (
     "data.options.count=80 data.options.workers=1 data.options.size=16 model.image_size=16 "
-    "gan.network.width=4 gan.network.critic_width=4 gan.optim.epochs=1 gan.min_images=1 "
-    "model.backbone=test_resnet model.backbone_options={} model.stem=standard "
-    "optim.epochs=1 optim.warmup_epochs=0"
+    "gan.network.critic_width=4"
+)
+GENERATOR = f"{SMALL} gan.network.width=4 gan.optim.epochs=1 gan.min_images=1"
+RECOGNIZER = (
+    f"{SMALL} model.backbone=test_resnet model.backbone_options={{}} model.stem=standard "
+    "optim.epochs=1 optim.warmup_epochs=0 joint.generator=run"
 )
 DATA = "--dataset drawn --option count=80 --option size=16"
 
@@ -25,13 +28,12 @@ def done(tmp_path_factory):
     Image.fromarray(np.full((40, 40), 90, np.uint8)).save(place / "me.png")
     (place / "bad.png").write_bytes(b"no image")
     lines = {
-        "pretrain": f"ke2nt gan pretrain fesgan_drawn {SMALL} --out run --quiet",
+        "pretrain": f"ke2nt gan pretrain fesgan_drawn {GENERATOR} --out run --quiet",
         "sample": "ke2nt gan sample run --out faces --count 16 --seed 3 --json",
         "read": "ke2nt data info folder faces --json",
         "edit": "ke2nt gan edit run me.png bad.png --out edits --json",
         "quality": f"ke2nt gan quality run {DATA} --count 16 --json",
-        "train": f"ke2nt gan train fesgan_drawn {SMALL} joint.generator=run --out joint --keep "
-        "--json",
+        "train": f"ke2nt gan train fesgan_drawn {RECOGNIZER} --out joint --keep --json",
         "resume": "ke2nt gan train --resume joint --json",
     }
     printed = run_lines(list(lines.values()), place)
@@ -88,6 +90,8 @@ def test_joint_training_reports_and_resumes(done):
         (["pretrain", "fesgan_drawn", "gan.los.penalty=1"], "did you mean gan.loss"),
         (["sample", "nowhere", "--out", "x"], "no saved generator"),
         (["pretrain", "fesgan_drawn", "model.image_size=50"], "multiple of 16"),
+        (["pretrain", "fesgan_drawn", "optim.epochs=2"], "did you mean gan.optim.epochs?"),
+        (["train", "quickstat"], "one of fesgan_drawn, fesgan_ferplus"),
     ],
 )
 def test_bad_input_is_one_clear_line(monkeypatch, capsys, tmp_path, words, expected):

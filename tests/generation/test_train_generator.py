@@ -12,7 +12,10 @@ import torch
 from gan_faces import write_images
 from safetensors.torch import load_file
 
-from ke2nt.config.gan import FesganConfig
+from ke2nt.config.gan import FesganConfig, GanOptimConfig, JointConfig
+from ke2nt.config.schema import AugmentConfig, LossConfig, ModelConfig, OptimConfig, TextConfig
+from ke2nt.config.section import Section
+from ke2nt.config.unused_keys import find_unused_keys
 from ke2nt.errors import ConfigError, DataError, TrainingError
 from ke2nt.generation.gan_objective import GanObjective
 from ke2nt.generation.train_generator import pretrain
@@ -244,3 +247,27 @@ def test_erasing_is_refused_for_critics(tiny):
         tiny("gan.critic_augment.erase=0.5")
     changed = tiny("gan.critic_augment.rotate=10").gan.critic_augment
     assert (changed.rotate, changed.translate, changed.flip, changed.erase) == (10, 0.1, 0, 0)
+
+
+def test_keys_that_are_refused_are_never_read(tiny, monkeypatch):
+    config = tiny("gan.optim.epochs=1", "gan.samples.every=5")
+    unused = find_unused_keys("gan pretrain", config)
+    read = set()
+
+    def record(section, name, plain=Section.__getattribute__):
+        if name in type(section).__pydantic_fields__:
+            read.add((type(section), name))
+        return plain(section, name)
+
+    monkeypatch.setattr(Section, "__getattribute__", record)
+    pretrain(config, quiet=True)
+    optimizer = {name for kind, name in read if kind is OptimConfig}
+    assert optimizer <= {"sync_batch_norm"}
+    assert not {kind for kind, _ in read} & {JointConfig, LossConfig, TextConfig, AugmentConfig}
+    assert "compile" not in {name for _, name in read}
+    assert {name for kind, name in read if kind is ModelConfig} == {"image_size", "gray"}
+
+    # the generator's own schedule is read, and not refused
+    schedule = {f"gan.optim.{name}" for kind, name in read if kind is GanOptimConfig}
+    assert {"gan.optim.epochs", "gan.optim.lr"} <= schedule
+    assert not schedule & unused.keys()
