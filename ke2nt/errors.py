@@ -11,6 +11,7 @@ __all__ = [
     "DataError",
     "ImageReadError",
     "Ke2ntError",
+    "Ke2ntWarning",
     "LabelError",
     "LayoutError",
     "MissingExtraError",
@@ -74,6 +75,10 @@ def _rebuild(
     error = kind.__new__(kind, *args)
     error.__dict__.update(attributes)
     return error
+
+
+class Ke2ntWarning(UserWarning):
+    """Something works, but may not be what the user means; the command line prints it."""
 
 
 class ConfigError(Ke2ntError):

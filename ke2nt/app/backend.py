@@ -131,7 +131,9 @@ class AppBackend:
             num_hidden=image.num_hidden,
             unvalidated=class_words.bank is not None,
         )
-        return FacesView(html, class_words.classes)
+        doubts = class_words.bank.provenance.get("notes", ()) if class_words.bank else ()
+        notes = "".join(render_note(str(doubt), kind="warning") for doubt in doubts)
+        return FacesView(notes + html, class_words.classes)
 
     def compare(self, names: Sequence[str], custom_yaml: str) -> str:
         """Score prompt sets on the dataset, as HTML; problems become a note."""

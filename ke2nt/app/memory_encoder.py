@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import torch
@@ -26,7 +27,7 @@ class MemoryEncoder:
         self.id = encoder.id
         self._encoder = encoder
         self._embeddings: dict[str, Tensor] = {}
-        self._scale_and_bias: tuple[float | None, float | None] = (None, None)
+        self._last: EncodedText | None = None  # of the encoder, for its scale, bias and facts
 
     @cached_property
     def _fingerprint(self) -> Fingerprint:
@@ -42,6 +43,11 @@ class MemoryEncoder:
         if new_prompts:
             self._encoder.check_lengths(new_prompts)
 
+    def unknown_texts(self, prompts: Sequence[str]) -> list[str]:
+        """Prompts that the encoder cannot read in full, as far as it says so."""
+        find_unknown = getattr(self._encoder, "unknown_texts", None)
+        return find_unknown(prompts) if find_unknown is not None else []
+
     def encode_text(self, prompts: Sequence[str]) -> EncodedText:
         """Embed prompts: (N, D); only new ones go through the encoder."""
         new_prompts = self._find_new(prompts)
@@ -53,11 +59,11 @@ class MemoryEncoder:
 
             encoded = self._encoder.encode_text(new_prompts)
             self._embeddings |= dict(zip(new_prompts, encoded.embeddings, strict=True))
-            self._scale_and_bias = (encoded.logit_scale, encoded.logit_bias)
+            self._last = encoded
 
         # (N, D)
         embeddings = torch.stack([self._embeddings[prompt] for prompt in prompts])
-        return EncodedText(embeddings, *self._scale_and_bias)
+        return replace(self._last, embeddings=embeddings) if self._last else EncodedText(embeddings)
 
     def _find_new(self, prompts: Sequence[str]) -> list[str]:
         """The prompts that are not in memory, each once."""

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from ke2nt.banks.bank_cache import BankCache, BankRecipe
-from ke2nt.banks.ensemble import average
+from ke2nt.banks.distinct import check_distinct_classes, describe_texts, warn_of_notes
+from ke2nt.banks.ensemble import average, unit
 from ke2nt.banks.shipped_banks import find_shipped_bank
 from ke2nt.errors import MissingExtraError
 from ke2nt.labels import neutral_index
@@ -73,12 +74,21 @@ def build_bank(
     if encoder == DEFAULT_ENCODER:
         shipped = find_shipped_bank(recipe, bank_class)
         if shipped is not None:
-            return BuiltBank(_renamed(shipped, prompt_set.name), requested, "shipped", None)
+            built = BuiltBank(_renamed(shipped, prompt_set.name), requested, "shipped", None)
+            return _checked(built, encoder_id)
 
     model = as_text_encoder(encoder, cache_dir=cache_dir)
     cache = BankCache(cache_folder(cache_dir), bank_class)
     built = find_or_encode_bank(model, replace(recipe, encoder=model.id), prompt_set.name, cache)
-    return replace(built, bank=_renamed(built.bank, prompt_set.name))
+    return _checked(replace(built, bank=_renamed(built.bank, prompt_set.name)), model.id)
+
+
+def _checked(built: BuiltBank, encoder: str) -> BuiltBank:
+    """Refuse requested classes that look the same to the encoder, and show the bank's notes."""
+    bank = built.bank.select(built.classes)
+    check_distinct_classes(bank.classes, bank.embeddings, encoder=encoder)
+    warn_of_notes(bank.provenance.get("notes", ()))
+    return built
 
 
 def find_or_encode_bank(
@@ -166,6 +176,7 @@ def encode_bank(
     texts = list(dict.fromkeys(text for group in groups for text in group))  # each one once
     encoder.check_lengths(texts)
     encoded = encoder.encode_text(texts)
+    notes = [*encoded.notes, *describe_texts(texts, unit(encoded.embeddings), encoder)]
 
     # (K + 1, D) each; the last row is the anchor
     raw, embeddings = _average_groups(groups, texts, encoded.embeddings)
@@ -184,6 +195,8 @@ def encode_bank(
             "prompt_set": prompt_set,
             "logit_scale_from": "default" if scale is None else "encoder",
             "logit_bias": encoded.logit_bias,
+            **encoded.facts,
+            "notes": notes,
             "versions": package_versions(),
         },
     )

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ke2nt.banks.bank_cache import BankCache, BankRecipe
 from ke2nt.banks.build_bank import find_or_encode_bank
+from ke2nt.banks.distinct import warn_of_notes
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.errors import PromptError
 from ke2nt.runtime.cache_folder import cache_folder
@@ -57,6 +58,7 @@ def embed_prompts(
     )
     cache = BankCache(cache_folder(cache_dir), TextBank)
     bank = find_or_encode_bank(model, recipe, f"{len(texts)} single prompts", cache).bank
+    warn_of_notes(bank.provenance.get("notes", ()))
 
     # rows in the order of the request, repeated prompts included
     row = {text: index for index, text in enumerate(bank.classes)}

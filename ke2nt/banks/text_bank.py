@@ -88,8 +88,12 @@ class TextBank:
             classes: Classes of the set in the requested order; None for all of them.
             cache_dir: Cache folder; None for `KE2NT_CACHE` or the platform's.
 
+        Doubts about the encoder or its words are warnings (`Ke2ntWarning`), and are kept as
+        "notes" of the provenance.
+
         Raises:
-            PromptError: No such prompt set or class, or a prompt would be truncated.
+            PromptError: No such prompt set or class, a prompt would be truncated, or the encoder
+                cannot tell two classes apart.
             TextEncoderError: The encoder is unknown or its files cannot be found or loaded.
             ConfigError: The dotted path of the encoder cannot be imported.
             MissingExtraError: minilm is needed for new words and not installed.

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from ke2nt.errors import CheckpointError
+from ke2nt.runtime.hub_names import describe_hub_error
 
-__all__ = ["download_folder", "hub_cache", "is_downloaded", "looks_like_hub_id", "upload_folder"]
-
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-
-
-def looks_like_hub_id(name: str) -> bool:
-    """Whether a string has the form user/name."""
-    return _HUB_ID.fullmatch(name) is not None
+__all__ = ["download_folder", "hub_cache", "is_downloaded", "upload_folder"]
 
 
 def download_folder(hub_id: str, files: Sequence[str]) -> Path:
@@ -41,7 +34,7 @@ def download_folder(hub_id: str, files: Sequence[str]) -> Path:
     except Exception as error:  # network, authorization and cache errors of several libraries
         raise CheckpointError(
             f"no folder {hub_id!r}, and the hub has no such model or cannot be reached",
-            found=_first_line(error),
+            found=describe_hub_error(error),
             hint="Check the name, or give a folder that save_pretrained wrote.",
         ) from error
 
@@ -74,7 +67,7 @@ def upload_folder(folder: Path, hub_id: str, *, private: bool, message: str) -> 
     except Exception as error:  # network, authorization and cache errors of several libraries
         raise CheckpointError(
             f"the model cannot be uploaded to the hub as {hub_id!r}",
-            found=_first_line(error),
+            found=describe_hub_error(error),
             hint="Type: hf auth login, and check the name.",
         ) from error
     return str(commit)
@@ -90,7 +83,3 @@ def hub_cache() -> Path:
 def is_downloaded(folder: Path) -> bool:
     """Whether a folder lies in the download folder of huggingface_hub."""
     return folder.resolve().is_relative_to(hub_cache().resolve())
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {(str(error).strip() or '-').splitlines()[0]}"

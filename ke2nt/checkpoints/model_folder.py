@@ -25,7 +25,7 @@ from ke2nt.checkpoints.folder_config import (
     check_card,
     read_config,
 )
-from ke2nt.checkpoints.hub import download_folder, looks_like_hub_id
+from ke2nt.checkpoints.hub import download_folder
 from ke2nt.checkpoints.saved_model import SavedModel, StoredAsJson
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.errors import CheckpointError, LabelError
@@ -33,6 +33,7 @@ from ke2nt.labels import check_same_labels
 from ke2nt.runtime.atomic import atomic_folder, write_json, write_text
 from ke2nt.runtime.digest import digest_file
 from ke2nt.runtime.file_content import check_content
+from ke2nt.runtime.hub_names import looks_like_hub_id, suggest_path
 from ke2nt.runtime.tensor_files import read_metadata, read_safetensors, write_safetensors
 
 __all__ = ["WEIGHTS", "find_model_folder", "read_folder", "update_folder", "write_folder"]
@@ -70,6 +71,7 @@ def find_model_folder(name: str | Path) -> Path:
         "no saved model",
         expected=f"a folder with {CONFIG} and {WEIGHTS}, or a run directory with model/ inside",
         where=name,
+        hint=None if path.exists() else suggest_path(str(name)),
     )
 
 

@@ -13,7 +13,7 @@ import typer
 
 from ke2nt._version import __version__
 from ke2nt.cli.extension_commands import ExtensibleGroup
-from ke2nt.errors import Ke2ntError
+from ke2nt.errors import Ke2ntError, Ke2ntWarning
 from ke2nt.runtime.renamed import RenamedWarning
 
 __all__ = ["add_commands", "app", "main"]
@@ -164,8 +164,8 @@ def _exit_on_signal(signum: int, frame: object) -> None:
 def _show_warning(
     message: Warning | str, category: type[Warning], *place: Any, **details: Any
 ) -> None:
-    """Print warnings about renamed things as one line, and hide those of libraries."""
-    if issubclass(category, RenamedWarning):
+    """Print ke2nt's warnings as one line, and hide those of libraries."""
+    if issubclass(category, RenamedWarning | Ke2ntWarning):
         print(f"warning: {message}", file=sys.stderr)
 
 

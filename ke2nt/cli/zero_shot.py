@@ -85,7 +85,11 @@ def zero_shot(
 
     # preprocessing belongs to the numbers: towers differ in it
     options = data.reader_options()
-    notes = [*_selection_notes(encoder.encoder, model, split), *data.limit_note(split)]
+    notes = [
+        *_selection_notes(encoder.encoder, model, split),
+        *data.limit_note(split),
+        *result.bank.provenance.get("notes", ()),
+    ]
     facts = {
         "model": encoder.encoder,
         "options": options,

@@ -180,6 +180,7 @@ def score_text_bank(
             **(settings or {}),
             "encoder": images.encoder,
             "text_encoder": bank.provenance.get("encoder"),
+            "activation": bank.provenance.get("activation"),
             "logit_scale": images.logit_scale,
             "flip_tta": False,
         },

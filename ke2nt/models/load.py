@@ -7,11 +7,12 @@ from pathlib import Path
 
 import torch
 
-from ke2nt.checkpoints.hub import looks_like_hub_id, upload_folder
+from ke2nt.checkpoints.hub import upload_folder
 from ke2nt.checkpoints.model_folder import find_model_folder, read_folder
 from ke2nt.errors import CheckpointError
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.build import head_class
+from ke2nt.runtime.hub_names import looks_like_hub_id
 
 __all__ = ["load_model", "push_to_hub"]
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 from torch import nn
 
 from ke2nt.errors import CheckpointError, ModelError
+from ke2nt.runtime.hub_names import describe_hub_error
 
 __all__ = ["ALIASES", "Stem", "build_timm_model", "is_timm_name", "similar_names", "timm_depths"]
 
@@ -145,7 +146,7 @@ def _create(
         raise CheckpointError(
             f"timm's weights of {name!r} are not available",
             expected="a network connection to the hub, or the weights in its local cache",
-            found=_first_line(error),
+            found=describe_hub_error(error),
             hint="Use a local weights file, or no initial weights.",
         ) from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -140,15 +141,23 @@ def _load_plain(path: Path) -> Any:
     except Exception as error:  # as above
         refused = error
 
-    found = type(refused).__name__
-    if text := str(refused).strip():
-        found += f": {text.splitlines()[0][:200]}"
     raise CheckpointError(
         "the weights file cannot be read as plain tensors",
         where=path,
-        found=found,
+        found=_describe_refusal(refused),
         hint="If you trust it, save its state dict alone, preferably as safetensors.",
     ) from refused
+
+
+def _describe_refusal(error: Exception) -> str:
+    """What is wrong with a file, without torch's advice on how to run its code."""
+    text = str(error).strip()
+    foreign = re.search(r"GLOBAL ([\w.]+)", text)
+    if foreign:
+        return f"objects of {foreign[1]}"
+    if "Weights only load failed" in text:
+        return "a damaged file, or one that torch has not written"
+    return f"{type(error).__name__}: {(text or '-').splitlines()[0][:200]}"
 
 
 def _plain_types() -> list[Any]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from ke2nt.errors import PromptError, TextEncoderError
@@ -27,7 +27,10 @@ __all__ = [
     "TextEncoder",
     "VisionLanguageModel",
     "WeightsUnavailableError",
+    "check_token_ids",
+    "find_unknown_texts",
     "read_logit_parameters",
+    "refuse_broken_weights",
     "refuse_truncation",
 ]
 
@@ -61,11 +64,16 @@ class EncodedText:
         logit_scale: The factor on cosine similarities that the encoder was trained with
             (exp of its parameter), or None if it has none.
         logit_bias: The offset that SigLIP-like models add to their logits, or None.
+        facts: What else decides the embeddings, plain JSON for the provenance of a bank, such as
+            {"activation": "quick_gelu"}.
+        notes: Sentences that every user of the embeddings should read.
     """
 
     embeddings: Tensor
     logit_scale: float | None = None
     logit_bias: float | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @runtime_checkable
@@ -207,6 +215,59 @@ def read_logit_parameters(model: Any) -> tuple[float | None, float | None]:
         None if scale is None else float(scale.detach().exp()),
         None if bias is None else float(bias.detach()),
     )
+
+
+def refuse_broken_weights(model: nn.Module, *, encoder: str) -> None:
+    """Raise TextEncoderError if a parameter of a loaded model is not finite."""
+    broken = [name for name, value in model.named_parameters() if not value.isfinite().all()]
+    if broken:
+        raise TextEncoderError(
+            f"the weights of {encoder} hold NaN or infinite values",
+            found=f"{len(broken)} such tensors, the first is {broken[0]}",
+            hint="Download or save them again.",
+        )
+
+
+def find_unknown_texts(
+    tokenizer: Any, prompts: Sequence[str], *, clean: Callable[[str], str] = str
+) -> list[str]:
+    """Prompts that a tokenizer of transformers reads with its token for unknown words.
+
+    Byte-level tokenizers, CLIP's among them, have no such token and know every text.
+
+    Args:
+        tokenizer: The tokenizer.
+        prompts: N texts.
+        clean: What is done to a text before it is tokenized.
+    """
+    unknown = tokenizer.unk_token_id
+    if unknown is None or unknown in (tokenizer.eos_token_id, tokenizer.pad_token_id):
+        return []
+    ids = (tokenizer(clean(text), verbose=False)["input_ids"] for text in prompts)
+    return [text for text, row in zip(prompts, ids, strict=True) if unknown in row]
+
+
+def check_token_ids(ids: Tensor, tower: nn.Module, *, encoder: str) -> None:
+    """Refuse token ids that are not in the table of a text tower.
+
+    Args:
+        ids: (B, L) token ids.
+        tower: The tower, or its embedding layer; its first table is that of the tokens.
+        encoder: Id of the encoder, for the message.
+
+    Raises:
+        TextEncoderError: The tokenizer has more tokens than the tower.
+    """
+    from torch.nn import Embedding
+
+    table = next((part for part in tower.modules() if isinstance(part, Embedding)), None)
+    if table is not None and int(ids.max()) >= table.num_embeddings:
+        raise TextEncoderError(
+            f"the tokenizer and the text tower of {encoder} do not belong together",
+            expected=f"token numbers below {table.num_embeddings}, as the tower has them",
+            found=f"the token number {int(ids.max())}",
+            hint="Use the tokenizer files that the weights were saved with.",
+        )
 
 
 def refuse_truncation(

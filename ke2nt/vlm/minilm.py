@@ -57,6 +57,10 @@ class MiniLM(BuiltinTextEncoder):
         """Raise PromptError that names every prompt longer than 256 tokens."""
         self._checked_model().check_lengths(prompts)
 
+    def unknown_texts(self, prompts: Sequence[str]) -> list[str]:
+        """Prompts with words or signs that the tokenizer does not know."""
+        return self._checked_model().unknown_texts(prompts)
+
     def encode_text(self, prompts: Sequence[str]) -> EncodedText:
         """Embed prompts: (N, 384) float32 of unit norm."""
         return self._checked_model().encode_text(prompts)

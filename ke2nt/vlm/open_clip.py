@@ -7,10 +7,10 @@ import importlib.util
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
-from weakref import WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import numpy as np
 import torch
@@ -20,36 +20,48 @@ from torchvision.transforms.functional import to_pil_image
 
 from ke2nt.data.images import decode
 from ke2nt.data.sample import ImageSource
-from ke2nt.errors import ModelError, TextEncoderError
+from ke2nt.errors import MissingExtraError, ModelError, TextEncoderError
 from ke2nt.runtime.digest import digest_json
 from ke2nt.runtime.file_digests import FileDigests
+from ke2nt.runtime.hub_names import describe_hub_error, offline
 from ke2nt.runtime.suggest import did_you_mean
+from ke2nt.vlm.activation import Activation, Evidence, describe_activation, find_evidence
 from ke2nt.vlm.base import (
     DEFAULT_LOGIT_SCALE,
     EncodedText,
     Fingerprint,
     VisionLanguageModel,
     WeightsUnavailableError,
+    check_token_ids,
+    find_unknown_texts,
     read_logit_parameters,
+    refuse_broken_weights,
     refuse_truncation,
 )
+from ke2nt.vlm.hub_files import needs_sentencepiece, tokenizer_files
 from ke2nt.vlm.image_preprocessing import ImagePreprocessing
-from ke2nt.vlm.open_clip_source import OpenClipSource, read_folder
-from ke2nt.vlm.transformers import offline, tokenizer_files
+from ke2nt.vlm.open_clip_checkpoint import explain_misfit
+from ke2nt.vlm.open_clip_loading import compare_activations, load_open_clip
+from ke2nt.vlm.open_clip_source import OpenClipSource, read_folder, refuse_naflex
 
 __all__ = ["OpenClipModel"]
 
 _TEXT_BATCH = 64
+_PROBE = "a photo of a happy face"
 _VOCABULARY = "bpe_simple_vocab_16e6.txt.gz"
 
 # Models in use, by digest: the text and the image side of one evaluation share theirs.
 _IN_USE: WeakValueDictionary[str, Any] = WeakValueDictionary()
 
+# Model of a local checkpoint → cosine of a probe text's embeddings under GELU and QuickGELU.
+_ACTIVATION_COSINES: WeakKeyDictionary[nn.Module, float] = WeakKeyDictionary()
+
 
 class OpenClipModel(VisionLanguageModel):
     """A model of open_clip with its tokenizer, context length, pooling and preprocessing.
 
-    A tag that was trained with QuickGELU gets it, whatever the architecture's default is.
+    A tag that was trained with QuickGELU gets it, whatever the architecture's default is, and so
+    does a checkpoint whose own files say so. Any doubt is a note of `encode_text`.
 
     Args:
         source: "ARCH/TAG", "ARCH/path/of/a/checkpoint", or a folder with open_clip_config.json
@@ -79,7 +91,7 @@ class OpenClipModel(VisionLanguageModel):
         weights = {
             "file": self._digests.of(self._checkpoint()),
             "config": self._source.config,
-            "quick_gelu": self._source.quick_gelu,
+            "quick_gelu": self._activation == "quick_gelu",
         }
         tokenizer = {
             "files": self._digests.of_all(self._tokenizer_files()),
@@ -92,6 +104,14 @@ class OpenClipModel(VisionLanguageModel):
         counts = [_count_tokens(self._tokenizer, text) for text in prompts]
         refuse_truncation(prompts, counts, self._tokenizer.context_length, encoder=self.id)
 
+    def unknown_texts(self, prompts: Sequence[str]) -> list[str]:
+        """Prompts with words or signs that the tokenizer does not know; CLIP's knows all."""
+        hub_tokenizer = getattr(self._tokenizer, "tokenizer", None)
+        if hub_tokenizer is None:
+            return []
+        clean = getattr(self._tokenizer, "clean_fn", str)
+        return find_unknown_texts(hub_tokenizer, prompts, clean=clean)
+
     def encode_text(self, prompts: Sequence[str]) -> EncodedText:
         """Embed prompts as the model's `encode_text` does: (N, D) float32."""
         model = self._load_model()
@@ -101,10 +121,12 @@ class OpenClipModel(VisionLanguageModel):
         with torch.no_grad():
             for start in range(0, len(prompts), _TEXT_BATCH):
                 tokens = self._tokenizer(list(prompts[start : start + _TEXT_BATCH]))
+                check_token_ids(tokens, _text_tower(model), encoder=self.id)
                 rows.append(model.encode_text(tokens.to(device)))
 
         scale, bias = read_logit_parameters(model)
-        return EncodedText(torch.cat(rows).float().cpu(), scale, bias)
+        facts, notes = self._describe_activation(_ACTIVATION_COSINES.get(model))
+        return EncodedText(torch.cat(rows).float().cpu(), scale, bias, facts, notes)
 
     # ---- images
 
@@ -115,16 +137,8 @@ class OpenClipModel(VisionLanguageModel):
         For a built-in architecture they are its tag's, over open_clip's defaults; a folder has
         its own.
         """
-        from open_clip.transform import PreprocessCfg, merge_preprocess_dict
-
         size = self._source.config.get("vision_cfg", {}).get("image_size", 224)
-        # open_clip's defaults hold for its own architectures, not for saved folders
-        if self._source.folder is None:
-            defaults = {**asdict(PreprocessCfg()), "size": size}
-            settings = merge_preprocess_dict(defaults, self._source.tag)
-        else:
-            settings = self._source.preprocess_cfg
-        return ImagePreprocessing.from_open_clip(size, settings, where=self.id)
+        return ImagePreprocessing.from_open_clip(size, self._settings, where=self.id)
 
     def preprocessing_facts(self) -> dict[str, Any]:
         """Return open_clip's settings."""
@@ -183,7 +197,61 @@ class OpenClipModel(VisionLanguageModel):
         """The offset of SigLIP's logits, or None."""
         return read_logit_parameters(self._load_model())[1]
 
+    # ---- GELU or QuickGELU
+
+    @cached_property
+    def _evidence(self) -> Evidence | None:
+        """What the files of a local checkpoint say; None for a tag, whose activation is known."""
+        if self._source.checkpoint is None:
+            return None
+        import open_clip
+
+        arch = self._source.model
+        tags: dict[str, Activation] = {
+            tag: "quick_gelu" if facts.get("quick_gelu") else "gelu"
+            for tag, facts in (
+                (tag, open_clip.pretrained.get_pretrained_cfg(arch, tag))
+                for tag in open_clip.list_pretrained_tags_by_model(arch)
+            )
+        }
+        return find_evidence(self._source.checkpoint, tags)
+
+    @property
+    def _activation(self) -> Activation:
+        """The activation that the model computes with."""
+        evidence = self._evidence
+        if evidence is not None and evidence.certain and evidence.activation == "quick_gelu":
+            return "quick_gelu"
+        return "quick_gelu" if self._source.quick_gelu else "gelu"
+
+    def _describe_activation(self, cosine: float | None) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """Facts and notes about the activation, none if the model has neither of the two."""
+        if self._source.checkpoint is None:
+            return {"activation": self._activation}, ()
+        if cosine is None:
+            return {}, ()
+
+        named: Activation = "quick_gelu" if self._source.quick_gelu else "gelu"
+        evidence = self._evidence
+        facts = {
+            "activation": self._activation,
+            "activation_evidence": evidence.reason if evidence else None,
+        }
+        note = describe_activation(self.id, self._activation, named, evidence, cosine)
+        return facts, (note,) if note else ()
+
     # ---- library objects
+
+    @cached_property
+    def _settings(self) -> dict[str, Any]:
+        """Preprocessing under open_clip's names."""
+        from open_clip.transform import PreprocessCfg, merge_preprocess_dict
+
+        # open_clip's defaults hold for its own architectures, not for saved folders
+        if self._source.folder is not None:
+            return self._source.preprocess_cfg
+        size = self._source.config.get("vision_cfg", {}).get("image_size", 224)
+        return merge_preprocess_dict({**asdict(PreprocessCfg()), "size": size}, self._source.tag)
 
     @cached_property
     def _transform(self) -> list[Any]:
@@ -204,14 +272,19 @@ class OpenClipModel(VisionLanguageModel):
 
     @cached_property
     def _tokenizer(self) -> Any:
-        import open_clip
-
+        hub_name = self._source.config["text_cfg"].get("hf_tokenizer_name")
+        tokenizer_source = str(self._source.folder or hub_name)
+        if hub_name and needs_sentencepiece(tokenizer_source):
+            raise MissingExtraError(
+                "sentencepiece", extra="siglip", purpose=f"the tokenizer of {self.id}"
+            )
         try:
-            return open_clip.get_tokenizer(self._source.model)
+            text_cfg = digest_json(self._source.config["text_cfg"])
+            return _load_tokenizer(self._source.model, self._source.folder, text_cfg)
         except Exception as error:  # hub, file and format errors of the tokenizer libraries
             raise WeightsUnavailableError(
                 f"the tokenizer of {self.id} cannot be loaded",
-                found=error,
+                found=explain_misfit(error) if self._source.folder else describe_hub_error(error),
                 hint="Check the model name, connect and try again.",
             ) from error
 
@@ -243,24 +316,22 @@ class OpenClipModel(VisionLanguageModel):
         return model
 
     def _create_model(self) -> Any:
-        import open_clip
+        model = load_open_clip(
+            self._source.model,
+            self._checkpoint(),
+            quick_gelu=self._activation == "quick_gelu",
+            preprocess_cfg=None if self._source.folder else self._settings,
+        )
+        refuse_broken_weights(model, encoder=self.id)
 
-        checkpoint = self._checkpoint()
-        try:
-            model = open_clip.create_model(
-                self._source.model,
-                pretrained=None if self._source.folder else str(checkpoint),
-                force_quick_gelu=self._source.quick_gelu,
-            )
-        except Exception as error:  # whatever a third-party loader raises on a bad file
-            raise TextEncoderError(
-                "open_clip cannot load the model",
-                where=checkpoint,
-                found=str(error).strip().splitlines()[0] if str(error) else repr(error),
-                hint=f"The weights must fit the architecture {self._source.model}; "
-                "'-quickgelu' in its name matters. TorchScript archives are not read.",
-            ) from error
-        return model.eval()
+        # compared here, while nobody else holds the model
+        if self._source.checkpoint is not None:
+            tokens = self._tokenizer([_PROBE])
+            check_token_ids(tokens, _text_tower(model), encoder=self.id)
+            cosine = compare_activations(model, tokens)
+            if cosine is not None:
+                _ACTIVATION_COSINES[model] = cosine
+        return model
 
     def _checkpoint(self) -> Path:
         """The file of the weights; that of a tag is fetched if it is absent."""
@@ -280,6 +351,7 @@ class OpenClipModel(VisionLanguageModel):
         except Exception as error:  # hub, network and file errors of several libraries
             raise WeightsUnavailableError(
                 f"the weights of {self.id} are not on this machine and cannot be fetched",
+                found=describe_hub_error(error),
                 hint="Connect and try again, or name a checkpoint: "
                 f"open_clip:{self._source.model}/PATH.",
             ) from error
@@ -296,6 +368,11 @@ class _ImageTower(nn.Module):
         features = self.visual(images)
         # the tower of CoCa returns its tokens too
         return features[0] if isinstance(features, tuple) else features
+
+
+def _text_tower(model: Any) -> nn.Module:
+    """The text tower; of older models the whole, whose image side has no embedding table."""
+    return getattr(model, "text", model)
 
 
 def _find_source(source: str) -> OpenClipSource:
@@ -315,6 +392,7 @@ def _find_source(source: str) -> OpenClipSource:
             hint=did_you_mean(arch, open_clip.list_models()),
         )
     config = open_clip.get_model_config(arch)
+    refuse_naflex(config, where=f"open_clip:{source}")
 
     # a known tag wins over a file of the same name
     tag = open_clip.pretrained.get_pretrained_cfg(arch, rest)
@@ -332,6 +410,14 @@ def _find_source(source: str) -> OpenClipSource:
         expected=f"a file, or one of {', '.join(tags)}" if tags else "a file",
         hint=did_you_mean(rest, tags),
     )
+
+
+@lru_cache(maxsize=4)
+def _load_tokenizer(name: str, folder: Path | None, text_cfg: str) -> Any:
+    """The tokenizer of a model; kept, as reading CLIP's vocabulary takes half a second."""
+    import open_clip
+
+    return open_clip.get_tokenizer(name)
 
 
 def _count_tokens(tokenizer: Any, text: str) -> int:

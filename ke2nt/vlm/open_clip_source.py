@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ke2nt.errors import TextEncoderError
 
-__all__ = ["OpenClipSource", "read_folder"]
+__all__ = ["OpenClipSource", "read_folder", "refuse_naflex"]
 
 _CONFIG = "open_clip_config.json"
 
@@ -51,6 +52,27 @@ class OpenClipSource:
         return bool(self.config.get("quick_gelu") or self.tag.get("quick_gelu"))
 
 
+def refuse_naflex(config: Mapping[str, Any], *, where: object) -> None:
+    """Refuse image towers that take images of any resolution.
+
+    Args:
+        config: open_clip's `model_cfg`.
+        where: The model, for the message.
+
+    Raises:
+        TextEncoderError: The tower is a NaFlex ViT.
+    """
+    tower = str((config.get("vision_cfg") or {}).get("timm_model_name", ""))
+    if "naflex" in tower.lower():
+        raise TextEncoderError(
+            "the model has a NaFlex image tower, which ke2nt does not support",
+            where=where,
+            expected="a tower of one resolution",
+            found=tower,
+            hint="Name a model of one resolution, such as open_clip:ViT-B-16-SigLIP2/webli.",
+        )
+
+
 def read_folder(folder: Path) -> OpenClipSource:
     """Read a folder with open_clip_config.json and weights.
 
@@ -69,6 +91,7 @@ def read_folder(folder: Path) -> OpenClipSource:
             found="no such file" if isinstance(error, FileNotFoundError) else repr(error),
         ) from error
 
+    refuse_naflex(config, where=folder)
     # the first name that open_clip itself would load
     checkpoint = next((folder / name for name in _CHECKPOINTS if (folder / name).is_file()), None)
     if checkpoint is None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
-import re
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -18,73 +16,43 @@ from torch import Tensor, nn
 
 from ke2nt.data.images import decode
 from ke2nt.data.sample import ImageSource
-from ke2nt.errors import TextEncoderError
+from ke2nt.errors import MissingExtraError, TextEncoderError
 from ke2nt.runtime.digest import digest_json
 from ke2nt.runtime.file_digests import FileDigests
+from ke2nt.runtime.hub_names import looks_like_hub_id, suggest_path
+from ke2nt.vlm.activation import Activation, describe_activation, evidence_of_name
 from ke2nt.vlm.base import (
     DEFAULT_LOGIT_SCALE,
     EncodedText,
     Fingerprint,
     VisionLanguageModel,
     WeightsUnavailableError,
+    check_token_ids,
+    find_unknown_texts,
     read_logit_parameters,
+    refuse_broken_weights,
     refuse_truncation,
 )
+from ke2nt.vlm.hub_files import fetch, needs_sentencepiece, tokenizer_files
 from ke2nt.vlm.image_preprocessing import ImagePreprocessing
 from ke2nt.vlm.image_processor import check_processor, preprocessing_of, processor_facts
 from ke2nt.vlm.pooling import SentencePooling
 
-__all__ = ["TransformersModel", "offline", "tokenizer_files"]
+__all__ = ["TransformersModel"]
 
 _TEXT_BATCH = 64
-_TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "vocab.txt",
-    "spiece.model",
-    "tokenizer.model",
-    "sentencepiece.bpe.model",
-)
 _WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 _INDEX = "model.safetensors.index.json"
-_HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 
 # model types with a text and an image tower
 _DUAL = ("clip", "siglip", "siglip2")
+_SIGLIP = ("siglip", "siglip2")
+
+# SigLIP 2 of one resolution has the type "siglip"; "siglip2" is NaFlex, of any resolution
+_NAFLEX = "siglip2"
 
 # Models in use, by digest: the text and the image side of one evaluation share theirs.
 _IN_USE: WeakValueDictionary[str, Any] = WeakValueDictionary()
-
-
-def offline() -> bool:
-    """Return whether the user forbids the network (`HF_HUB_OFFLINE`)."""
-    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
-
-
-def tokenizer_files(source: str) -> list[Path]:
-    """Return the files of a tokenizer, from a folder or a hub id.
-
-    Raises:
-        WeightsUnavailableError: It is not on this machine and cannot be fetched.
-        TextEncoderError: The folder has none.
-    """
-    files = [_fetch(source, name) for name in _TOKENIZER_FILES]
-    present = [path for path in files if path is not None]
-    if present:
-        return present
-
-    expected = f"one of {', '.join(_TOKENIZER_FILES)}"
-    if Path(source).is_dir():
-        raise TextEncoderError("the folder holds no tokenizer", where=source, expected=expected)
-    raise WeightsUnavailableError(
-        f"no tokenizer of {source} on this machine, and none can be fetched",
-        expected=expected,
-        hint="Connect and try again, or name a local folder.",
-    )
 
 
 class TransformersModel(VisionLanguageModel):
@@ -103,16 +71,20 @@ class TransformersModel(VisionLanguageModel):
     """
 
     def __init__(self, source: str, digests: FileDigests, *, id: str | None = None) -> None:
+        # a folder wins over a hub id of the same name
         folder = Path(source).expanduser()
         if folder.is_dir():
             self._source = str(folder.resolve())
             label = Path(self._source).name
-        elif _HUB_ID.fullmatch(source):
+        elif looks_like_hub_id(source):
             self._source = label = source
         else:
             raise TextEncoderError(
-                f"no folder {source!r}", expected="a folder, or a hub id such as ORG/NAME"
+                f"no folder {source!r}",
+                expected="a folder, or a hub id such as ORG/NAME",
+                hint=suggest_path(source),
             )
+
         self.id = id or f"transformers:{label}"
         self.text_encoder = f"transformers:{source}"
         self._digests = digests
@@ -126,7 +98,7 @@ class TransformersModel(VisionLanguageModel):
         Raises:
             WeightsUnavailableError: They are not on this machine and cannot be fetched.
         """
-        config = _fetch(self._source, "config.json")
+        config = fetch(self._source, "config.json")
         weights = self._weight_files()
         if not weights or config is None:
             raise self._unavailable(expected=f"config.json and {' or '.join(_WEIGHT_FILES)}")
@@ -140,8 +112,14 @@ class TransformersModel(VisionLanguageModel):
 
     def check_lengths(self, prompts: Sequence[str]) -> None:
         """Raise PromptError that names every prompt longer than the context length."""
-        counts = [len(self._tokenizer(text, verbose=False)["input_ids"]) for text in prompts]
+        lower = str.lower if self._config.model_type in _SIGLIP else str
+        counts = [len(self._tokenizer(lower(text), verbose=False)["input_ids"]) for text in prompts]
         refuse_truncation(prompts, counts, self._context_length, encoder=self.id)
+
+    def unknown_texts(self, prompts: Sequence[str]) -> list[str]:
+        """Prompts with words or signs that the tokenizer does not know."""
+        lower = str.lower if self._config.model_type in _SIGLIP else str
+        return find_unknown_texts(self._tokenizer, prompts, clean=lower)
 
     def encode_text(self, prompts: Sequence[str]) -> EncodedText:
         """Embed prompts as the model's `get_text_features` does: (N, D) float32."""
@@ -153,7 +131,17 @@ class TransformersModel(VisionLanguageModel):
                 rows.append(self._embed_texts(model, list(prompts[start : start + _TEXT_BATCH])))
 
         scale, bias = read_logit_parameters(model)
-        return EncodedText(torch.cat(rows).cpu(), scale, bias)
+        return EncodedText(torch.cat(rows).cpu(), scale, bias, *self._describe_activation())
+
+    def _describe_activation(self) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """Facts and notes about CLIP's activation, whose configuration may be a wrong one."""
+        if self._config.model_type != "clip":
+            return {}, ()
+        act = str(self._config.text_config.hidden_act)
+        used: Activation = "quick_gelu" if act == "quick_gelu" else "gelu"
+        evidence = evidence_of_name(self._source)
+        note = evidence and describe_activation(self.id, used, used, evidence, None)
+        return {"activation": act}, (note,) if note else ()
 
     # ---- images
 
@@ -179,6 +167,7 @@ class TransformersModel(VisionLanguageModel):
 
     def load(self, device: torch.device) -> None:
         """Load the model and move it to a device."""
+        self._check_has_images()
         self._loaded = self._load_model().to(device)  # held, so that the text side can share it
 
     def encode_image(self, pixels: Tensor) -> Tensor:
@@ -244,13 +233,13 @@ class TransformersModel(VisionLanguageModel):
         """Pooling of a sentence encoder; None for CLIP and SigLIP."""
         if self._config.model_type in _DUAL:
             return None
-        if _fetch(self._source, SentencePooling.FILE) is None:
+        if fetch(self._source, SentencePooling.FILE) is None:
             raise TextEncoderError(
                 f"{self.id} is not a supported text encoder",
                 expected=f"a model of type {', '.join(_DUAL)}, or {SentencePooling.FILE}",
                 found=f"type {self._config.model_type!r}",
             )
-        return SentencePooling.read(lambda name: _fetch(self._source, name), where=self.id)
+        return SentencePooling.read(lambda name: fetch(self._source, name), where=self.id)
 
     @cached_property
     def _context_length(self) -> int:
@@ -272,24 +261,43 @@ class TransformersModel(VisionLanguageModel):
                 expected=f"a model of type {', '.join(_DUAL)}",
                 found=f"type {self._config.model_type!r}",
             )
+        if self._config.model_type == _NAFLEX:
+            raise TextEncoderError(
+                f"{self.id} has a NaFlex image tower, which ke2nt does not support",
+                expected="a tower of one resolution",
+                found="images of any resolution, cut into a varying number of patches",
+                hint="Name a SigLIP 2 of one resolution, such as "
+                "transformers:google/siglip2-base-patch16-224. The text side of this one works.",
+            )
 
     def _embed_texts(self, model: Any, texts: list[str]) -> Tensor:
-        if self._pooling:
-            tokens = self._tokenizer(texts, padding=True, return_tensors="pt").to(model.device)
-            return self._pooling(model(**tokens)[0], tokens["attention_mask"])
+        tokens = self._tokenize(texts).to(model.device)
+        table = model.get_input_embeddings() if self._pooling else model.text_model.embeddings
+        check_token_ids(tokens["input_ids"], table, encoder=self.id)
 
+        if self._pooling:
+            return self._pooling(model(**tokens)[0], tokens["attention_mask"])
         if self._config.model_type == "clip":
-            tokens = self._tokenizer(texts, padding=True, return_tensors="pt").to(model.device)
             features = model.get_text_features(**tokens)
         else:
-            # SigLIP was trained on full-length texts whose padding is attended to
-            tokens = self._tokenizer(
-                texts, padding="max_length", max_length=self._context_length, return_tensors="pt"
-            )
-            features = model.get_text_features(input_ids=tokens["input_ids"].to(model.device))
+            features = model.get_text_features(input_ids=tokens["input_ids"])
 
         # a tensor up to transformers 4, an output object from 5 on
         return features if isinstance(features, Tensor) else features.pooler_output
+
+    def _tokenize(self, texts: list[str]) -> Any:
+        """Token ids as the model was trained on them."""
+        if self._pooling or self._config.model_type == "clip":
+            return self._tokenizer(texts, padding=True, return_tensors="pt")
+
+        # SigLIP was trained on lower-case texts of full length, whose padding is attended to; the
+        # tokenizer files of some SigLIP 2 models leave the case as it is
+        return self._tokenizer(
+            [text.lower() for text in texts],
+            padding="max_length",
+            max_length=self._context_length,
+            return_tensors="pt",
+        )
 
     # ---- files
 
@@ -306,17 +314,24 @@ class TransformersModel(VisionLanguageModel):
         key = self.fingerprint().weights
         model = _IN_USE.get(key)
         if model is None:
-            _IN_USE[key] = model = self._load_part("AutoModel").float().eval()
+            model = self._load_part("AutoModel").float().eval()
+            refuse_broken_weights(model, encoder=self.id)
+            _IN_USE[key] = model
         return model
 
     def _load_part(self, auto_class: str) -> Any:
         """Load the configuration, tokenizer, image processor or model."""
         import transformers
 
-        if _fetch(self._source, "config.json") is None:
+        if fetch(self._source, "config.json") is None:
             raise self._unavailable(expected="config.json")
+        if auto_class == "AutoTokenizer" and needs_sentencepiece(self._source):
+            raise MissingExtraError(
+                "sentencepiece", extra="siglip", purpose=f"the tokenizer of {self.id}"
+            )
         try:
             transformers.utils.logging.disable_progress_bar()
+            transformers.utils.logging.set_verbosity_error()
             return getattr(transformers, auto_class).from_pretrained(self._source)
         except Exception as error:  # whatever a third-party loader raises on a bad file
             raise TextEncoderError(
@@ -328,19 +343,19 @@ class TransformersModel(VisionLanguageModel):
     def _weight_files(self) -> list[Path]:
         """Files of the weights, whole or in shards; empty if one is absent."""
         for name in _WEIGHT_FILES:
-            path = _fetch(self._source, name)
+            path = fetch(self._source, name)
             if path is not None:
                 return [path]
 
         # large models are saved in shards with an index
-        index = _fetch(self._source, _INDEX)
+        index = fetch(self._source, _INDEX)
         if index is None:
             return []
         try:
             names = sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise TextEncoderError("not an index of weights", where=index, found=error) from error
-        shards = [_fetch(self._source, name) for name in names]
+        shards = [fetch(self._source, name) for name in names]
         return [path for path in shards if path] if all(shards) else []
 
     def _unavailable(self, *, expected: str) -> TextEncoderError:
@@ -366,17 +381,3 @@ class _ImageTower(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.projection(self.vision_model(pixel_values=images).pooler_output)
-
-
-def _fetch(source: str, name: str) -> Path | None:
-    """A file of a folder or hub repository on this machine (fetched if need be), or None."""
-    if Path(source).is_dir():
-        path = Path(source) / name
-        return path if path.is_file() else None
-    from transformers.utils import cached_file
-
-    try:
-        path = cached_file(source, name)
-    except (OSError, ValueError):
-        return None
-    return Path(path) if path else None

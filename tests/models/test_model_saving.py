@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from ke2nt.banks.text_bank import TextBank
-from ke2nt.checkpoints import hub
 from ke2nt.errors import CheckpointError, LabelError, ModelError
 from ke2nt.models.ke2nt import KE2NT
 from ke2nt.models.linear import LinearClassifier
 from ke2nt.models.load import load_model
 from ke2nt.runtime.digest import digest_file
+from ke2nt.runtime.hub_names import looks_like_hub_id
 
 
 @pytest.fixture
@@ -206,9 +207,22 @@ def test_missing_folder_does_not_query_the_hub(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *a, **k: asked.append(a))
     (tmp_path / "empty").mkdir()
-    for name in ("empty", "nothing", str(tmp_path / "nothing"), "a/b/c", "../up/there"):
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    paths = (
+        "./x",
+        "../x",
+        "~/x",
+        "x/",
+        "user/name/",
+        "runs/mnie",
+        "a\\b",
+        str(tmp_path / "nothing"),
+    )
+    for name in ("empty", "nothing", "a/b/c", "../up/there", *paths):
         with pytest.raises(CheckpointError, match="no saved model"):
             load_model(name)
+    with pytest.raises(CheckpointError, match="Did you mean 'runs/mine'"):
+        load_model("runs/mnie")
     assert asked == []
 
 
@@ -226,9 +240,43 @@ def test_hub_ids_go_through_snapshot_download(saved, monkeypatch, images):
 
 
 def test_missing_hub_model():
-    with pytest.raises(CheckpointError, match="no folder 'someone/absent'"):
+    with pytest.raises(CheckpointError, match=r"no folder 'someone/absent'.*HF_HUB_OFFLINE is set"):
         load_model("someone/absent")
-    assert not hub.looks_like_hub_id("model")
+    assert not looks_like_hub_id("model")
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "words"),
+    [
+        ("RepositoryNotFoundError", 404, "no such model on the hub"),
+        ("GatedRepoError", 403, "must give you access"),
+        ("LocalEntryNotFoundError", None, "cannot be reached"),
+        ("HfHubHTTPError", 401, "no permission"),
+        ("HfHubHTTPError", 503, "status 503"),
+        ("ConnectError", None, "no connection"),
+    ],
+)
+def test_no_message_of_the_hub_library_is_shown(monkeypatch, name, status, words):
+    kind = type(name, (OSError,), {"response": SimpleNamespace(status_code=status)})
+
+    def fail(*args, **options):
+        raise kind("401 Client Error. (Request ID: Root=1-6) https://huggingface.co/api") from None
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fail)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    with pytest.raises(CheckpointError, match=words) as caught:
+        load_model("someone/absent")
+    assert "Client Error" not in str(caught.value)
+    assert "huggingface" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "text_bank.safetensors"])
+def test_a_file_that_git_did_not_fetch_is_named(saved, name):
+    (saved / name).write_text(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9\n"
+    )
+    with pytest.raises(CheckpointError, match=rf"{name}.*Git LFS pointer"):
+        load_model(saved)
 
 
 def test_loading_needs_no_network_for_a_model_from_timm_weights(saved, monkeypatch):

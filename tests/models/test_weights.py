@@ -150,7 +150,7 @@ def test_forms_in_which_checkpoints_are_saved(tmp_path, form, zipped):
     assert report.summary() == "9 matched, 0 missing, 0 unexpected, 0 mismatched"
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_a_torchscript_archive_is_read_and_not_run(tmp_path, source, monkeypatch):
     traced = torch.jit.trace(source.eval(), torch.rand(2, 3, 4, 4))
     torch.jit.save(traced, str(tmp_path / "w.pt"))

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 
+import numpy as np
 import open_clip
 import pytest
 import torch
@@ -79,6 +81,115 @@ def test_folder_equals_open_clip(home):
     assert len(encoder.fingerprint().weights) == 64
 
 
+def wrapped(state):
+    prefix = {f"module.{name}": value for name, value in state.items()}
+    average = {f"ema.{name}": torch.zeros_like(value) for name, value in state.items()}
+    return {
+        "open_clip": {"epoch": 3, "state_dict": prefix, "optimizer": {"state": {}}},
+        "model key": {"model": state},
+        "model prefix": {f"model.{name}": value for name, value in state.items()},
+        "lightning": {
+            "state_dict": {f"model.{name}": value for name, value in state.items()} | average,
+            "hyper_parameters": {"lr": 0.1},
+            "pytorch-lightning_version": "2.0",
+        },
+        "compiled": {f"_orig_mod.module.{name}": value for name, value in state.items()},
+        "numpy number": {"state_dict": state, "best": np.float64(0.5)},
+        "half": {name: value.half() for name, value in state.items()},
+        "more tensors": {**state, "vocab_size": torch.tensor(3)},
+    }
+
+
+@pytest.mark.parametrize("form", wrapped({"w": torch.ones(1)}))
+def test_wrapped_checkpoints_equal_the_plain_one(home, tmp_path, form):
+    state = torch.load(home / "checkpoint.pt")
+    torch.save(wrapped(state)[form], tmp_path / "w.ckpt")
+    encoded = get_text_encoder(f"open_clip:{ARCH}/{tmp_path / 'w.ckpt'}").encode_text(TEXTS)
+    features, scale = library(home)
+    atol = 2e-3 if form == "half" else 1e-6
+    torch.testing.assert_close(encoded.embeddings, features, rtol=0, atol=atol)
+    assert encoded.logit_scale == pytest.approx(scale, rel=1e-2)
+
+
+class Archive(torch.nn.Module):
+    """The form of OpenAI's archives: parameters by name, and three numbers."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+        for name, number in (("input_resolution", 16), ("context_length", 16), ("vocab_size", 9)):
+            vars(model).pop(name, None)
+            model.register_buffer(name, torch.tensor(number))
+
+    def forward(self, images):
+        return images * 2
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_an_archive_of_openai_gets_quick_gelu(home, tmp_path, monkeypatch):
+    model = open_clip.create_model(ARCH, pretrained=str(home / "checkpoint.pt"))
+    traced = torch.jit.trace(Archive(model), torch.rand(1))
+    torch.jit.save(traced, str(tmp_path / "archive.pt"))
+    monkeypatch.setattr(torch.jit, "load", lambda *a, **k: pytest.fail("ran the archive"))
+
+    encoder = get_text_encoder(f"open_clip:{ARCH}/{tmp_path / 'archive.pt'}")
+    encoded = encoder.encode_text(TEXTS)
+    quick, _ = library(home, force_quick_gelu=True)
+    torch.testing.assert_close(encoded.embeddings, quick, rtol=0, atol=1e-6)
+    assert encoded.facts["activation"] == "quick_gelu"
+    assert "file of OpenAI" in encoded.facts["activation_evidence"]
+    assert "QuickGELU (it is a file of OpenAI), which is used in place of GELU" in encoded.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "used", "note"),
+    [
+        ("w.pt", None, "gelu", "nothing says"),
+        ("vit-quickgelu-w.pt", None, "gelu", r"QuickGELU \(by its name\), but GELU is used"),
+        (
+            "w.pt",
+            ("config.json", {"text_config": {"hidden_act": "quick_gelu"}}),
+            "quick_gelu",
+            "in",
+        ),
+        ("w.pt", ("config.json", {"text_config": {"hidden_act": "gelu"}}), "gelu", None),
+        (
+            "w.pt",
+            ("open_clip_config.json", {"model_cfg": {"quick_gelu": True}}),
+            "quick_gelu",
+            "in",
+        ),
+        ("w.pt", ("open_clip_config.json", {"model_cfg": {}}), "gelu", None),
+    ],
+)
+def test_the_activation_follows_the_files_and_is_stated(home, tmp_path, name, config, used, note):
+    shutil.copy(home / "checkpoint.pt", tmp_path / name)
+    if config is not None:
+        (tmp_path / config[0]).write_text(json.dumps(config[1]))
+    encoded = get_text_encoder(f"open_clip:{ARCH}/{tmp_path / name}").encode_text(TEXTS)
+    features, _ = library(home, force_quick_gelu=used == "quick_gelu")
+    torch.testing.assert_close(encoded.embeddings, features, rtol=0, atol=1e-6)
+    assert encoded.facts["activation"] == used
+    assert len(encoded.notes) == (note is not None)
+    if note is not None:
+        assert re.search(note, encoded.notes[0])
+        assert "embeddings of a probe text have cosine" in encoded.notes[0]
+
+
+def test_a_tag_of_pretrained_weights_in_a_file_name_is_evidence(home, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        open_clip, "list_pretrained_tags_by_model", lambda arch: ["laion400m", "laion400m_e32"]
+    )
+    monkeypatch.setattr(
+        open_clip.pretrained,
+        "get_pretrained_cfg",
+        lambda arch, tag: {"quick_gelu": True} if tag == "laion400m_e32" else {},
+    )
+    shutil.copy(home / "checkpoint.pt", tmp_path / "vit-laion400m_e32-46.pt")
+    encoder = get_text_encoder(f"open_clip:{ARCH}/{tmp_path / 'vit-laion400m_e32-46.pt'}")
+    assert "QuickGELU (by its name, laion400m_e32), but GELU" in encoder.encode_text(TEXTS).notes[0]
+
+
 def test_tag_trained_with_quick_gelu(home, monkeypatch):
     tag = {"hf_hub": "x/y/", "quick_gelu": True}
     monkeypatch.setattr(open_clip.pretrained, "get_pretrained_cfg", lambda arch, name: tag)
@@ -143,8 +254,63 @@ def test_unsuitable_weights_are_refused(home, tmp_path):
     with pytest.raises(TextEncoderError, match="cannot load"):
         get_text_encoder(f"open_clip:{ARCH}/{bad}").encode_text(TEXTS)
     bad.write_bytes(b"nothing")
-    with pytest.raises(TextEncoderError, match="cannot load"):
+    with pytest.raises(TextEncoderError, match="one that torch has not written"):
         get_text_encoder(f"open_clip:{ARCH}/{bad}").encode_text(TEXTS)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "an empty file"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d\nsize 1\n", "Git LFS pointer"),
+        (b"<!DOCTYPE html><html>404</html>", "web page"),
+    ],
+)
+def test_files_that_are_no_weights_are_named(home, tmp_path, content, words):
+    for name in ("w.pt", "w.safetensors"):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(TextEncoderError, match=words):
+            get_text_encoder(f"open_clip:{ARCH}/{tmp_path / name}").encode_text(TEXTS)
+
+
+def test_weights_that_are_not_finite_are_refused(home, tmp_path):
+    state = torch.load(home / "checkpoint.pt")
+    state["visual.proj"][0, 0] = float("nan")
+    torch.save(state, tmp_path / "w.pt")
+    with pytest.raises(TextEncoderError, match=r"NaN.*visual\.proj"):
+        get_text_encoder(f"open_clip:{ARCH}/{tmp_path / 'w.pt'}").encode_text(TEXTS)
+
+
+def test_tokens_outside_the_table_are_refused(home, tmp_path):
+    folder = shutil.copytree(home / "local", tmp_path / "small")
+    config = json.loads(json.dumps(CONFIG))
+    config["text_cfg"]["vocab_size"] = 30
+    state = torch.load(home / "checkpoint.pt")
+    state["token_embedding.weight"] = state["token_embedding.weight"][:30].clone()
+    save_file(state, folder / "open_clip_model.safetensors")
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
+    with pytest.raises(TextEncoderError, match=r"do not belong together.*below 30"):
+        get_text_encoder(f"open_clip:{folder}").encode_text(TEXTS)
+
+
+def test_a_naflex_tower_is_refused(home, tmp_path):
+    folder = shutil.copytree(home / "local", tmp_path / "naflex")
+    config = json.loads(json.dumps(CONFIG))
+    config["vision_cfg"] = {"timm_model_name": "naflexvit_base_patch16_siglip", "image_size": 256}
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
+    with pytest.raises(TextEncoderError, match=r"NaFlex.*naflexvit_base"):
+        get_text_encoder(f"open_clip:{folder}")
+
+
+def test_a_tag_brings_its_preprocessing(home, monkeypatch):
+    tag = {"hf_hub": "x/y/", "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+    monkeypatch.setattr(open_clip.pretrained, "get_pretrained_cfg", lambda arch, name: tag)
+    monkeypatch.setattr(
+        open_clip.pretrained, "download_pretrained", lambda cfg: str(home / "checkpoint.pt")
+    )
+    model = get_text_encoder(f"open_clip:{ARCH}/sometag")
+    model.load(torch.device("cpu"))
+    assert model.preprocessing.mean == (0.5, 0.5, 0.5)
 
 
 def test_absent_tag_offline():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib.util
 import json
 import math
 import shutil
@@ -12,7 +13,7 @@ import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from ke2nt.banks.text_bank import TextBank
-from ke2nt.errors import PromptError, TextEncoderError
+from ke2nt.errors import MissingExtraError, PromptError, TextEncoderError
 from ke2nt.vlm.base import WeightsUnavailableError
 from ke2nt.vlm.catalog import get_text_encoder
 
@@ -285,7 +286,110 @@ def test_absent_hub_id_offline():
         get_text_encoder("transformers:openai/clip-vit-base-patch32").encode_text(["a face"])
 
 
-@pytest.mark.parametrize("source", ["/no/such/folder", "./here", "a/b/c", "two words"])
-def test_missing_folder(source):
-    with pytest.raises(TextEncoderError, match="no folder"):
+PATHS = [
+    "/no/such/folder",
+    "./here",
+    "../here",
+    "~/here",
+    "here/",
+    "models/cilp",
+    "a/b/c",
+    "two words",
+]
+
+
+@pytest.mark.parametrize("source", PATHS)
+def test_a_missing_folder_is_not_looked_for_on_the_hub(source, tmp_path, monkeypatch):
+    (tmp_path / "models" / "clip").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(transformers.utils, "cached_file", lambda *a, **k: pytest.fail("fetched"))
+    with pytest.raises(TextEncoderError, match="no folder") as caught:
         get_text_encoder(f"transformers:{source}")
+    if source == "models/cilp":
+        assert "Did you mean 'models/clip'?" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer_config.json"])
+def test_a_file_that_git_did_not_fetch_is_named(siglip, tmp_path, name):
+    folder = shutil.copytree(siglip, tmp_path / "copy")
+    (folder / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4\nsize 1\n")
+    with pytest.raises(TextEncoderError, match=rf"{name}.*Git LFS pointer"):
+        get_text_encoder(f"transformers:{folder}").fingerprint()
+
+
+def test_siglip_reads_lower_case(siglip):
+    encoder = get_text_encoder(f"transformers:{siglip}")
+    mixed = encoder.encode_text(["A Photo of a HAPPY face", "Fear"]).embeddings
+    lower = encoder.encode_text(["a photo of a happy face", "fear"]).embeddings
+    assert torch.equal(mixed, lower)
+    assert encoder.unknown_texts(["Fear", "fear of spiders"]) == ["fear of spiders"]
+
+
+def test_tokens_outside_the_table_are_refused(siglip, clip, tmp_path):
+    folder = shutil.copytree(siglip, tmp_path / "siglip")
+    words = json.loads((folder / "tokenizer.json").read_text())
+    words["model"]["vocab"]["fear"] = 10
+    (folder / "tokenizer.json").write_text(json.dumps(words))
+    encoder = get_text_encoder(f"transformers:{folder}")
+    encoder.encode_text(["a happy face"])
+    with pytest.raises(TextEncoderError, match=r"numbers below 10.*number 10"):
+        encoder.encode_text(["fear"])
+
+    # the tokenizer of one model with the weights of another
+    for name in ("vocab.json", "merges.txt", "tokenizer_config.json"):
+        shutil.copy(clip / name, folder / name)
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(TextEncoderError, match="do not belong together"):
+        get_text_encoder(f"transformers:{folder}").encode_text(TEXTS)
+
+
+def test_naflex_has_text_and_no_images(tmp_path):
+    folder = tmp_path / "naflex"
+    torch.manual_seed(4)
+    text = {**TOWER, "max_position_embeddings": 10, "vocab_size": 10, "projection_size": 16}
+    ids = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 1}
+    config = transformers.Siglip2Config(
+        text_config={**text, **ids}, vision_config={**TOWER, "num_patches": 16, "patch_size": 8}
+    )
+    save_words(folder, limit=10)
+    save_model(transformers.Siglip2Model(config), folder)
+    encoder = get_text_encoder(f"transformers:{folder}")
+    assert encoder.encode_text(TEXTS).embeddings.shape == (3, 16)
+    for use in (encoder.preprocessing_facts, encoder.image_tower):
+        with pytest.raises(TextEncoderError, match=r"NaFlex.*siglip2-base-patch16-224"):
+            use()
+    with pytest.raises(TextEncoderError, match="NaFlex"):
+        encoder.load(torch.device("cpu"))
+
+
+def test_a_tokenizer_that_needs_sentencepiece_names_the_extra(siglip, tmp_path, monkeypatch):
+    folder = shutil.copytree(siglip, tmp_path / "copy")
+    (folder / "tokenizer.json").rename(folder / "spiece.model")
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name, *a: None if name == "sentencepiece" else find(name),
+    )
+    with pytest.raises(MissingExtraError, match=r"sentencepiece.*pip install 'ke2nt\[siglip\]'"):
+        get_text_encoder(f"transformers:{folder}").encode_text(TEXTS)
+
+
+@pytest.mark.parametrize(
+    ("name", "act", "note"),
+    [
+        ("laion2b-clip", "quick_gelu", "trained with GELU (by its name, laion2b), but QuickGELU"),
+        ("openai-clip", "gelu", "trained with QuickGELU (by its name, openai), but GELU"),
+        ("openai-clip", "quick_gelu", None),
+        ("clip", "gelu", None),
+    ],
+)
+def test_the_activation_of_clip_is_stated(clip, tmp_path, name, act, note):
+    folder = shutil.copytree(clip, tmp_path / name)
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"]["hidden_act"] = act
+    (folder / "config.json").write_text(json.dumps(config))
+    encoded = get_text_encoder(f"transformers:{folder}").encode_text(["fear"])
+    assert encoded.facts == {"activation": act}
+    assert len(encoded.notes) == (note is not None)
+    assert note is None or note in encoded.notes[0]
