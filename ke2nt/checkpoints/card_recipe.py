@@ -88,6 +88,14 @@ def _calibrate_command(calibration: Mapping[str, Any] | None, card: Mapping[str,
         words.append(f"--option {name}={value}")
     words += ["--method", calibration["method"]]
 
+    # how its labels were read, and what else it was fitted to
+    if "labels" in fitted_on:
+        words += ["--labels", fitted_on["labels"]]
+    for source, target in (fitted_on.get("merge") or {}).items():
+        words.append(f"--merge {source}={target}")
+    if not fitted_on.get("degraded"):
+        words.append("--clean-only")
+
     # the threshold, as it was asked for
     threshold = calibration.get("threshold") or {}
     if threshold:

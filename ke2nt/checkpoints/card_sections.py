@@ -132,6 +132,8 @@ def calibration_section(calibration: Mapping[str, Any] | None) -> str:
             f"{metrics['nll_after']:.4f} after ({metrics['n']:,} images; after: cross-fitted in "
             f"{metrics['folds']} folds)."
         )
+        if "degraded_ece_before" in metrics:
+            sentences.append(_describe_degraded(calibration, metrics))
     if calibration.get("min_confidence") is not None:
         sentences.append(_describe_threshold(calibration))
     return "## Calibration\n\n" + " ".join(sentences) + "\n"
@@ -175,6 +177,22 @@ def _row(name: str, value: float | None, interval: Sequence[float] | None, *cell
     """A table row: name, further cells, value and interval in percent."""
     columns = (name, *cells, percent_cell(value), percent_cell(interval or None))
     return "| " + " | ".join(map(str, columns)) + " |"
+
+
+def _describe_degraded(calibration: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
+    """What the fit to degraded copies of the images does."""
+    text = (
+        "The fit weighs degraded copies of the images as much as the images; on the copies, the "
+        f"expected calibration error is {metrics['degraded_ece_before']:.4f} before and "
+        f"{metrics['degraded_ece_after']:.4f} after."
+    )
+    images = metrics.get("temperature_images")
+    if images is not None and images < min(1, calibration["temperature"]):
+        text += (
+            f" For the images alone, the best temperature is {images:.4g}; it would make "
+            "predictions for worse images too confident."
+        )
+    return text
 
 
 def _describe_threshold(calibration: Mapping[str, Any]) -> str:

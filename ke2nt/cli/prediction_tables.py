@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ke2nt.cli.output import print_line, print_table
+from ke2nt.runtime.file_names import printable_name
 from ke2nt.runtime.formatting import percent_cell
 
 if TYPE_CHECKING:
@@ -15,11 +18,17 @@ if TYPE_CHECKING:
     from ke2nt.predict.result import FaceResult
     from ke2nt.predict.stream import Totals
 
-__all__ = ["MAX_ROWS", "open_json_document", "show_faces", "summarize"]
+__all__ = ["MAX_ROWS", "open_json_document", "show_faces", "show_written", "summarize"]
 
 MAX_ROWS = 50  # of the table on the terminal; with more faces, it only counts them
 
-_NAMES = {"low_confidence": "withheld", "no_face": "without a face", "unreadable": "unreadable"}
+_WITHHELD = ("low_confidence", "poor_quality")
+_NAMES = {
+    "low_confidence": "withheld",
+    "poor_quality": "withheld as dark, small or blurred",
+    "no_face": "without a face",
+    "unreadable": "unreadable",
+}
 
 
 @contextmanager
@@ -68,6 +77,8 @@ def show_faces(rows: list[FaceResult], totals: Totals, recognizer: Recognizer) -
         print_line("These classes are unvalidated: the model was never tested on them.")
     if len(rows) > MAX_ROWS:
         counts = [[name, totals.labels[name]] for name in recognizer.classes]
+        withheld = sum(totals.rows[status] for status in _WITHHELD)
+        counts += [["(withheld)", withheld]] if withheld else []
         print_table(["expression", "n faces"], counts)
         return
 
@@ -76,11 +87,15 @@ def show_faces(rows: list[FaceResult], totals: Totals, recognizer: Recognizer) -
     columns = ["file"]
     if has_video:
         columns += ["frame#", "time s#", "person#"]
-    columns += ["face at", "expression", "confidence %", "intensity#"]
-    print_table(columns, [_face_cells(row, has_video) for row in rows])
+    columns += ["face at", "expression", "confidence %"]
+
+    # custom classes and models without a scale have intensities of another kind
+    has_scale = not any(row.unscaled_intensity is not None for row in rows)
+    columns.append("intensity#" if has_scale else "unscaled intensity#")
+    print_table(columns, [_face_cells(row, has_video, has_scale) for row in rows])
 
 
-def _face_cells(row: FaceResult, has_video: bool) -> list[str]:
+def _face_cells(row: FaceResult, has_video: bool, has_scale: bool) -> list[str]:
     cells = [row.source]
     if has_video:
         cells += [_number(row.frame), _number(row.time, 2), _number(row.track)]
@@ -89,22 +104,32 @@ def _face_cells(row: FaceResult, has_video: bool) -> list[str]:
         "" if row.box is None else "{:.0f}, {:.0f} to {:.0f}, {:.0f}".format(*row.box),
         _expression(row),
         "" if row.confidence is None else percent_cell(row.confidence, 0),
-        _number(row.intensity, 2),
+        _number(row.intensity if has_scale else row.unscaled_intensity, 2),
     ]
 
 
 def _expression(row: FaceResult) -> str:
     if row.status == "unreadable":
         return f"unreadable: {row.reason}"
-    if row.status == "low_confidence":
+    if row.status in _WITHHELD:
         likeliest = max(row.probabilities, key=lambda name: row.probabilities[name])
-        return f"not sure (perhaps {likeliest})"
-    return row.label or "no face"
+        return f"{row.verdict} (perhaps {likeliest})"
+    return row.verdict
 
 
 def _number(value: float | None, digits: int = 0) -> str:
     """Format a number without a minus sign before zero, or nothing for None."""
     return "" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"
+
+
+def show_written(paths: Sequence[Path], *, to_stderr: bool) -> None:
+    """Print every file that was written."""
+    for path in paths:
+        line = f"written: {printable_name(path)}"
+        if to_stderr:
+            print(line, file=sys.stderr)
+        else:
+            print_line(line)
 
 
 def summarize(totals: Totals, recognizer: Recognizer) -> str:

@@ -5,17 +5,18 @@ Every failure is an `ImageReadError`. No other file of this room imports Pillow.
 
 from __future__ import annotations
 
-import io
 import os
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
+from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
 import numpy as np
 from PIL import Image
 
+from ke2nt.data.pixel_arrays import is_tensor, pixels_of_array, pixels_of_tensor
 from ke2nt.data.sample import ChangedImage, ImageSource, PackedImage
 from ke2nt.errors import DataError, ImageReadError
 
@@ -34,8 +35,9 @@ __all__ = [
     "probe",
 ]
 
-ImageLike: TypeAlias = str | Path | np.ndarray | Image.Image
-"""An image file, uint8 pixels (H, W, 3) in RGB order or (H, W) gray, or a PIL image."""
+ImageLike: TypeAlias = str | Path | bytes | BinaryIO | np.ndarray | Image.Image
+"""An image file: its path, content or open file; an array (H, W, 3) in RGB order or (H, W) gray,
+uint8 or floating in 0..1; or a PIL image. Tensors (3, H, W) are taken, too."""
 
 MAX_PIXELS = 64 * 1024 * 1024
 """Most pixels that are decoded; a larger image is refused as a decompression bomb."""
@@ -47,6 +49,7 @@ _SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".png", ".bmp", ".gif"),
     *(".tif", ".tiff", ".webp", ".ppm", ".pgm"),
 )
+_UNKNOWN_CONTENT = "content that is not a JPEG, PNG, BMP, GIF, TIFF, WebP, PPM or JPEG 2000 image"
 _MEDIAN_SAMPLES = 100
 _TRANSPARENCY_GRAY = (128, 128, 128, 255)
 _ORIENTATION_TAG = 0x0112
@@ -68,6 +71,8 @@ _FILTERS = {
     "nearest": Image.Resampling.NEAREST,
 }
 INTERPOLATIONS = tuple(_FILTERS)
+# Types of which a value is one image, although some of them can be iterated
+_SINGLE = (str, Path, bytes, bytearray, memoryview, Image.Image, PackedImage, ChangedImage)
 
 
 class ImageHeader(NamedTuple):
@@ -93,7 +98,7 @@ def iterate_images(images: Any) -> Iterable[Any]:
     Raises:
         DataError: The value is neither an image nor iterable.
     """
-    if isinstance(images, str | Path | Image.Image | PackedImage | ChangedImage):
+    if isinstance(images, _SINGLE) or hasattr(images, "read"):
         return [images]
 
     # arrays and tensors: with four dimensions a batch, with fewer one image
@@ -109,7 +114,8 @@ def not_an_image(value: object) -> DataError:
     """The error for a value of a type that is never an image."""
     return DataError(
         "not an image",
-        expected="a path, a PIL image, or a uint8 array (H, W, 3) in RGB order",
+        expected="a path, bytes, an open file, a PIL image, an array (H, W, 3) in RGB order or a "
+        "tensor (3, H, W), uint8 or floating in 0..1",
         found=type(value).__name__,
     )
 
@@ -155,8 +161,9 @@ def decode(
     animation gives its first frame.
 
     Args:
-        source: An image file; uint8 pixels (H, W), (H, W, 1) or (H, W, 3) in RGB order; a PIL
-            image; a row of a packed split; or a changed image.
+        source: An image file, as a path, its content or an open file; pixels (H, W), (H, W, 1) or
+            (H, W, 3) in RGB order, or a tensor (3, H, W), uint8 or floating in 0..1; a PIL image; a
+            row of a packed split; or a changed image.
         size: Side of the square to resize to, antialiased, aspect ignored; None keeps the size. A
             JPEG that is at least six times larger is decoded at a reduced scale.
         interpolation: "nearest", "bilinear", "bicubic" or "lanczos".
@@ -173,7 +180,8 @@ def decode(
         raise DataError(
             "unknown interpolation", expected=f"one of {', '.join(_FILTERS)}", found=interpolation
         )
-    if not isinstance(source, str | Path | np.ndarray | Image.Image | PackedImage | ChangedImage):
+    is_image = isinstance(source, (*_SINGLE, np.ndarray)) or hasattr(source, "read")
+    if not is_image and not is_tensor(source):
         raise not_an_image(source)
 
     # The square to resize to, and how
@@ -181,16 +189,19 @@ def decode(
     source = Path(source) if isinstance(source, str) else source
 
     try:
+        if is_tensor(source):
+            source = pixels_of_tensor(source)
         if isinstance(source, ChangedImage):
             source = source.change(decode(source.source))
         if isinstance(source, PackedImage):
             source = source.read()
 
         if isinstance(source, np.ndarray):
-            return _finish(_from_array(source), _UPRIGHT, *target)
+            pixels = np.ascontiguousarray(pixels_of_array(source))
+            return _finish(Image.fromarray(pixels).convert("RGB"), _UPRIGHT, *target)
         if isinstance(source, Image.Image):
             return _decode_pil(source, *target)
-        return _decode_file(source, *target)
+        return _decode_file(_as_file(source), *target)
 
     # The source of a changed image has its own message
     except ImageReadError:
@@ -205,7 +216,7 @@ def encode_png(pixels: np.ndarray) -> bytes:
     """uint8 (H, W, 3) RGB pixels as a PNG file, gray if the three channels are equal."""
     # one channel makes a smaller file with the same pixels
     gray = (pixels == pixels[:, :, :1]).all()
-    buffer = io.BytesIO()
+    buffer = BytesIO()
     Image.fromarray(pixels[:, :, 0] if gray else pixels).save(buffer, format="PNG")
     return buffer.getvalue()
 
@@ -221,7 +232,7 @@ def jpeg_compressed(pixels: np.ndarray, quality: int) -> np.ndarray:
         uint8, same shape.
     """
     # one channel stays one channel
-    file = io.BytesIO()
+    file = BytesIO()
     gray = pixels.shape[2] == 1
     Image.fromarray(pixels[:, :, 0] if gray else pixels).save(file, "JPEG", quality=quality)
     with Image.open(file, formats=("JPEG",)) as image:
@@ -229,13 +240,24 @@ def jpeg_compressed(pixels: np.ndarray, quality: int) -> np.ndarray:
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[Image.Image]:
+def _open(path: Path | BytesIO) -> Iterator[Image.Image]:
     # Given a path, Pillow maps plain TIFFs into memory and scrambles those rotated by EXIF
-    with open(path, "rb") as file, Image.open(file, formats=_FORMATS) as image:
+    opened = nullcontext(path) if isinstance(path, BytesIO) else path.open("rb")
+    with opened as file, Image.open(file, formats=_FORMATS) as image:
         yield image
 
 
-def _decode_file(path: Path, size: int | None, interpolation: str) -> np.ndarray:
+def _as_file(source: Any) -> Path | BytesIO:
+    """A path, or the content of a file: bytes, or what an open file still holds."""
+    if isinstance(source, Path):
+        return source
+    content = source.read() if hasattr(source, "read") else source
+    if isinstance(content, str):
+        raise ValueError("a text file; open it with mode 'rb'")
+    return BytesIO(bytes(content))
+
+
+def _decode_file(path: Path | BytesIO, size: int | None, interpolation: str) -> np.ndarray:
     with _open(path) as image:
         # a JPEG decoder reaches a reduced scale much faster than a resize does
         if size is not None:
@@ -259,20 +281,6 @@ def _refuse_bomb(image: Image.Image) -> None:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise Image.DecompressionBombError(f"{width} x {height} pixels, more than {MAX_PIXELS}")
-
-
-def _from_array(pixels: np.ndarray) -> Image.Image:
-    # one channel may come with or without its axis
-    if pixels.ndim == 3 and pixels.shape[2] == 1:
-        pixels = pixels[:, :, 0]
-    gray = pixels.ndim == 2
-
-    if pixels.dtype != np.uint8 or not (gray or (pixels.ndim == 3 and pixels.shape[2] == 3)):
-        raise ValueError(f"{pixels.dtype} {pixels.shape}, not uint8 (H, W) or (H, W, 3)")
-    if pixels.size == 0:
-        raise ValueError("the array is empty")
-
-    return Image.fromarray(np.ascontiguousarray(pixels)).convert("RGB")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -316,6 +324,9 @@ def _finish(
 def _failure(source: ImageSource | ImageLike, error: Exception) -> ImageReadError:
     """The error that says in plain words why an image cannot be read."""
     if not isinstance(source, Path):
+        # an image without a name: bytes or an open file
+        if isinstance(error, Image.UnidentifiedImageError):
+            error = ValueError(_UNKNOWN_CONTENT)
         return ImageReadError("pixels cannot be used as an image", found=error)
 
     too_large = isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning)
@@ -338,5 +349,5 @@ def _reason(path: Path, error: Exception) -> object:
     if os.path.isfile(path) and os.path.getsize(path) == 0:
         return "an empty file"
     if isinstance(error, Image.UnidentifiedImageError):
-        return "content that is not a JPEG, PNG, BMP, GIF, TIFF, WebP, PPM or JPEG 2000 image"
+        return _UNKNOWN_CONTENT
     return error or type(error).__name__

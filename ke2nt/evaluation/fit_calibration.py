@@ -16,7 +16,7 @@ from ke2nt.evaluation.calibration_metrics import (
     reliability_bins,
 )
 from ke2nt.evaluation.coverage import coverage_risk, threshold_for_coverage, threshold_for_risk
-from ke2nt.evaluation.temperature import fit_temperature, fit_vector, softmax
+from ke2nt.evaluation.temperature import check_logits, fit_temperature, fit_vector, softmax
 from ke2nt.models.calibration import Calibration, Method
 from ke2nt.runtime.seeding import derive_seed
 
@@ -27,6 +27,7 @@ def fit_calibration(
     logits: np.ndarray,
     labels: np.ndarray,
     *,
+    degraded: np.ndarray | None = None,
     method: Method = "temperature",
     folds: int = 5,
     seed: int = 0,
@@ -34,13 +35,21 @@ def fit_calibration(
 ) -> Calibration:
     """Fit a calibration to all samples, and measure it on samples held out from the fit.
 
+    With degraded copies of the images, the log-loss that is minimized weighs the images and all
+    their copies equally: a fit to the images alone makes the model too sure of images that are
+    worse than those. For the same reason a temperature below 1, which makes every prediction more
+    confident, is used only as far as the copies of each severity allow it.
+
     The metrics `ece_after` and `nll_after` are cross-fitted: each fold is calibrated by a fit to
     the other folds. The metrics of the final fit on the samples it was fitted to are too good;
-    they are kept as `ece_after_same_data` and `nll_after_same_data`.
+    they are kept as `ece_after_same_data` and `nll_after_same_data`. Metrics of the copies have
+    `degraded_` in front.
 
     Args:
         logits: (N, K), uncalibrated logits of the model.
         labels: (N,) class indices.
+        degraded: (V, N, K), logits of degraded copies of each image at V severities; None for no
+            copies.
         method: "temperature" or "vector".
         folds: Number of folds, stratified by class; 2 to N.
         seed: Seed of the folds.
@@ -50,22 +59,21 @@ def fit_calibration(
         DataError: There are too few samples, the arrays do not fit, or vector scaling has a class
             with fewer than two samples.
     """
-    logits, labels = np.asarray(logits, np.float64), np.asarray(labels, np.int64)
+    logits, labels = check_logits(logits, labels)
     # The stored calibration is fitted to all samples; its metrics come from the folds.
-    held_out = cross_fit_logits(logits, labels, method=method, folds=folds, seed=seed)
-    final = _fit(logits, labels, method)
+    views = _stack_views(logits, degraded)
+    held_out = _cross_fit(views, labels, method, folds, seed)
+    final = _fit(views, labels, method)
+    fitted = _calibrate(final, views)
 
     metrics: dict[str, Any] = {"n": len(labels), "folds": folds, "seed": seed}
-    measured = {
-        "before": logits,
-        "after": held_out,
-        "after_same_data": _calibrate(final, logits),
-    }
-    for when, scaled in measured.items():
-        p = softmax(scaled)
-        metrics[f"ece_{when}"] = expected_calibration_error(reliability_bins(p, labels))
-        metrics[f"nll_{when}"] = negative_log_likelihood(p, labels)
-        metrics[f"accuracy_{when}"] = float((p.argmax(axis=1) == labels).mean())
+    if method == "temperature" and len(views) > 1:
+        metrics["temperature_images"] = fit_temperature(logits, labels)
+        metrics["temperature_degraded"] = _softest_temperature(views[1:], labels)
+    for when, scaled in (("before", views), ("after", held_out), ("after_same_data", fitted)):
+        metrics |= _measure(scaled[:1], labels, "", when)
+        if len(views) > 1:
+            metrics |= _measure(scaled[1:], labels, "degraded_", when)
 
     return replace(final, metrics=metrics, fitted_on=dict(fitted_on or {}))
 
@@ -74,39 +82,24 @@ def cross_fit_logits(
     logits: np.ndarray,
     labels: np.ndarray,
     *,
+    degraded: np.ndarray | None = None,
     method: Method = "temperature",
     folds: int = 5,
     seed: int = 0,
 ) -> np.ndarray:
-    """Calibrate logits fold by fold, each by a fit to the other folds.
+    """Calibrate logits fold by fold, each by a fit to the other folds and their copies.
 
     Args:
-        logits: (N, K), as in `fit_calibration`; so are labels, method, folds and seed.
+        logits: (N, K), as in `fit_calibration`; so are all other arguments.
 
     Returns:
-        (N, K) float64.
+        (N, K) float64, of the images themselves.
 
     Raises:
         DataError: As `fit_calibration`.
     """
-    logits, labels = np.asarray(logits, np.float64), np.asarray(labels, np.int64)
-    if len(labels) < 2:
-        raise DataError(
-            "too few images to calibrate with", expected="at least 2", found=len(labels)
-        )
-    if not 2 <= folds <= len(labels):
-        raise DataError(
-            "the number of folds is out of range", expected=f"2 to {len(labels)}", found=folds
-        )
-
-    fold_of_sample = _assign_folds(labels, folds, seed)
-    held_out = np.empty_like(logits)
-    for fold in range(folds):
-        # Fit to the other folds, apply to this one.
-        inside = fold_of_sample == fold
-        fitted = _fit(logits[~inside], labels[~inside], method)
-        held_out[inside] = _calibrate(fitted, logits[inside])
-    return held_out
+    logits, labels = check_logits(logits, labels)
+    return _cross_fit(_stack_views(logits, degraded), labels, method, folds, seed)[0]
 
 
 def add_threshold(
@@ -154,11 +147,76 @@ def add_threshold(
     return replace(calibration, min_confidence=threshold, threshold=facts)
 
 
-def _fit(logits: np.ndarray, labels: np.ndarray, method: Method) -> Calibration:
-    if method == "temperature":
-        return Calibration(temperature=fit_temperature(logits, labels))
-    weight, bias = fit_vector(logits, labels)
-    return Calibration("vector", weight=tuple(weight), bias=tuple(bias))
+def _stack_views(logits: np.ndarray, degraded: np.ndarray | None) -> np.ndarray:
+    """(1 + V, N, K): the images, then their copies."""
+    if degraded is None:
+        return logits[None]
+
+    degraded = np.asarray(degraded, np.float64)
+    if degraded.shape[1:] != logits.shape:
+        raise DataError(
+            "the logits of the copies do not fit those of the images",
+            expected=f"(V, {', '.join(map(str, logits.shape))})",
+            found=degraded.shape,
+        )
+    return np.concatenate([logits[None], degraded])
+
+
+def _measure(views: np.ndarray, labels: np.ndarray, prefix: str, when: str) -> dict[str, float]:
+    """ECE, log-loss and accuracy of logits (V, N, K), all views together."""
+    p = softmax(views).reshape(-1, views.shape[-1])
+    labels = np.tile(labels, len(views))
+    return {
+        f"{prefix}ece_{when}": expected_calibration_error(reliability_bins(p, labels)),
+        f"{prefix}nll_{when}": negative_log_likelihood(p, labels),
+        f"{prefix}accuracy_{when}": float((p.argmax(axis=1) == labels).mean()),
+    }
+
+
+def _cross_fit(
+    views: np.ndarray, labels: np.ndarray, method: Method, folds: int, seed: int
+) -> np.ndarray:
+    """Calibrate logits (V, N, K); an image and its copies are in the same fold."""
+    if len(labels) < 2:
+        raise DataError(
+            "too few images to calibrate with", expected="at least 2", found=len(labels)
+        )
+    if not 2 <= folds <= len(labels):
+        raise DataError(
+            "the number of folds is out of range", expected=f"2 to {len(labels)}", found=folds
+        )
+
+    fold_of_sample = _assign_folds(labels, folds, seed)
+    held_out = np.empty_like(views)
+    for fold in range(folds):
+        # Fit to the other folds, apply to this one.
+        inside = fold_of_sample == fold
+        fitted = _fit(views[:, ~inside], labels[~inside], method)
+        held_out[:, inside] = _calibrate(fitted, views[:, inside])
+    return held_out
+
+
+def _fit(views: np.ndarray, labels: np.ndarray, method: Method) -> Calibration:
+    """Fit to logits (1 + V, N, K): the images, then their copies."""
+    # the images once for each copy, so that images and copies weigh the same
+    num_copies = len(views) - 1
+    repeated = np.concatenate([np.repeat(views[:1], max(1, num_copies), axis=0), views[1:]])
+    logits = repeated.reshape(-1, views.shape[-1])
+    repeated_labels = np.tile(labels, len(repeated))
+
+    if method == "vector":
+        weight, bias = fit_vector(logits, repeated_labels)
+        return Calibration("vector", weight=tuple(weight), bias=tuple(bias))
+
+    temperature = fit_temperature(logits, repeated_labels)
+    if num_copies and temperature < 1:
+        temperature = max(temperature, min(1.0, _softest_temperature(views[1:], labels)))
+    return Calibration(temperature=temperature)
+
+
+def _softest_temperature(views: np.ndarray, labels: np.ndarray) -> float:
+    """Largest of the temperatures that are fitted to each of V views (V, N, K)."""
+    return max(fit_temperature(view, labels) for view in views)
 
 
 def _calibrate(calibration: Calibration, logits: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from scipy import optimize, special
 
 from ke2nt.errors import DataError
 
-__all__ = ["TEMPERATURES", "fit_temperature", "fit_vector", "softmax"]
+__all__ = ["TEMPERATURES", "check_logits", "fit_temperature", "fit_vector", "softmax"]
 
 TEMPERATURES = (0.01, 100.0)
 _RIDGE = 1e-4
@@ -33,7 +33,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     Raises:
         DataError: Shapes do not fit, or a value is not finite.
     """
-    logits, labels = _check_inputs(logits, labels)
+    logits, labels = check_logits(logits, labels)
     true_logits = logits[np.arange(len(labels)), labels]
 
     def slope(beta: float) -> float:
@@ -68,7 +68,7 @@ def fit_vector(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.n
     Raises:
         DataError: Shapes do not fit, a value is not finite, or a class has no sample.
     """
-    logits, labels = _check_inputs(logits, labels)
+    logits, labels = check_logits(logits, labels)
     num_classes = logits.shape[1]
 
     counts = np.bincount(labels, minlength=num_classes)
@@ -141,8 +141,12 @@ class _VectorObjective:
         return hessian + _RIDGE * np.eye(2 * k)
 
 
-def _check_inputs(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return both arrays as float64 and int64, or raise DataError."""
+def check_logits(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return logits (N, K) and labels (N,) as float64 and int64.
+
+    Raises:
+        DataError: Shapes do not fit, or a value is not finite or no index of a class.
+    """
     logits, labels = np.asarray(logits, np.float64), np.asarray(labels, np.int64)
     if logits.ndim != 2 or labels.shape != logits.shape[:1] or min(logits.shape) < 1:
         raise DataError(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from ke2nt.predict.annotate import annotate
+from ke2nt.predict.annotate import annotate, annotate_frame
 from ke2nt.predict.frames import FrameResult
 from ke2nt.predict.pil_images import write_image
 from ke2nt.predict.video_writer import VideoWriter
@@ -30,7 +30,7 @@ class AnnotationWriter:
         timelines: Folder for timelines; None to write none.
 
     Attributes:
-        written: Number of files written so far.
+        written: Files written so far, in order.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class AnnotationWriter:
         self._annotated_folder = annotated
         self._timeline_folder = timelines
         self._used_paths: set[Path] = set()
-        self.written: int = 0
+        self.written: list[Path] = []
 
         # the video that is being written
         self._source: str | None = None
@@ -75,7 +75,7 @@ class AnnotationWriter:
         suffix = ".annotated.jpg" if is_jpeg else ".annotated.png"
         path = self._pick_path(self._annotated_folder, frame.source, suffix)
         write_image(path, annotate(frame.pixels, result.rows))
-        self.written += 1
+        self.written.append(path)
 
     def _add_frame(self, result: FrameResult) -> None:
         frame = result.frame
@@ -90,7 +90,7 @@ class AnnotationWriter:
             for row in result.rows:
                 self._timeline.add(row)
         if self._video is not None and frame.pixels is not None and frame.time is not None:
-            self._video.write(annotate(frame.pixels, result.rows), frame.time)
+            self._video.write(annotate_frame(frame.pixels, result.rows), frame.time)
 
     def _open_video(self, source: str) -> None:
         self._source = source
@@ -111,7 +111,7 @@ class AnnotationWriter:
 
         if video is not None:
             video.close()
-            self.written += 1
+            self.written.append(video.path)
         if timeline is not None and source is not None:
             self._write_timeline(timeline, source)
 
@@ -125,8 +125,9 @@ class AnnotationWriter:
             seconds=timeline.seconds,
             title=Path(source).name,
         )
-        write_bytes(self._pick_path(self._timeline_folder, source, ".timeline.png"), figure)
-        self.written += 1
+        path = self._pick_path(self._timeline_folder, source, ".timeline.png")
+        write_bytes(path, figure)
+        self.written.append(path)
 
     def _pick_path(self, folder: Path, source: str, suffix: str) -> Path:
         """Return a path for a file made from a source that this writer has not used yet."""

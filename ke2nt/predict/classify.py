@@ -73,6 +73,11 @@ class FaceClassifier:
         self.neutral: Tensor | None = None
         self.custom_classes = False
 
+    @property
+    def has_scale(self) -> bool:
+        """Whether intensities are on the model's scale: 0 neutral, 1 typical."""
+        return self.settings.intensity is not None and not self.custom_classes
+
     def crop(self, pixels: np.ndarray, box: Box | None) -> np.ndarray:
         """Crop a face for the model: uint8 (S, S, 3); the whole image if there is no box."""
         return crop_face(pixels, box, self.model.preprocessing, self.settings)
@@ -124,7 +129,7 @@ class FaceClassifier:
 
         raw = compute_intensity(embeddings, self.neutral, self.model.bank).double().cpu().numpy()
         scale = self.settings.intensity
-        if scale is None or self.custom_classes:
+        if scale is None or not self.has_scale:
             return raw
         return scale.apply(raw, self.model.classes, neutral_photo=self.neutral is not None)
 

@@ -1,13 +1,18 @@
-"""Paths, PIL images and arrays, each as an upright frame."""
+"""Paths, folders, patterns, open files, arrays and tensors, each image as an upright frame."""
 
 from __future__ import annotations
 
+import glob
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from ke2nt.data.images import ImageLike, decode, iterate_images
 from ke2nt.errors import DataError, ImageReadError
 from ke2nt.predict.frames import Frame
+from ke2nt.predict.paths import expand_paths
+from ke2nt.runtime.file_names import printable_name
 
 __all__ = ["ImageLike", "image_frames"]
 
@@ -16,23 +21,50 @@ def image_frames(images: ImageLike | Iterable[ImageLike]) -> Iterator[Frame]:
     """Decode images one by one; a file that cannot be read becomes a frame with a problem.
 
     Args:
-        images: A path, a PIL image, a uint8 (H, W, 3) RGB or (H, W) gray array; or any number of
-            them, including a (B, H, W, 3) array.
+        images: Anything in `ImageLike`, a tensor (3, H, W), a folder or a pattern such as "*.jpg";
+            or any number of them, including an array (B, H, W, 3) or a tensor (B, 3, H, W).
 
     Raises:
-        DataError: A value is not an image, such as a float array or a number.
+        DataError: A value is not an image, such as a number or an array of another shape or range;
+            or a folder has no image.
     """
     for index, image in enumerate(iterate_images(images)):
-        yield _decode_frame(image, index)
+        if isinstance(image, str | Path):
+            yield from _read_path(str(image))
+        else:
+            yield _decode_frame(image, _pick_name(image, index))
 
 
-def _decode_frame(image: ImageLike, index: int) -> Frame:
-    is_file = isinstance(image, str | Path)
-    name = str(image) if is_file else f"image {index}"
+def _read_path(name: str) -> Iterator[Frame]:
+    """Frames of a file, or of all images of a folder or pattern."""
+    if not os.path.isdir(name) and (os.path.exists(name) or not glob.has_magic(name)):
+        yield _decode_frame(name, name)
+        return
+
+    # videos are named, not skipped: nobody expects that they are missing
+    is_empty = True
+    for kind, path in expand_paths([name]):
+        is_empty = False
+        if kind == "video":
+            yield Frame(str(path), None, problem="a video, see Recognizer.predict_video")
+        else:
+            yield _decode_frame(str(path), str(path))
+    if is_empty:
+        raise DataError("no image found", where=name)
+
+
+def _pick_name(image: Any, index: int) -> str:
+    """Name of an open file, or "image 3"."""
+    name = getattr(image, "name", None) if hasattr(image, "read") else None
+    return name if isinstance(name, str) else f"image {index}"
+
+
+def _decode_frame(image: Any, name: str) -> Frame:
+    # a bad file is part of life, a bad array is a mistake in the caller's code
+    is_file = isinstance(image, str | bytes | bytearray | memoryview) or hasattr(image, "read")
     try:
-        return Frame(name, decode(image))
+        return Frame(printable_name(name), decode(image))
     except ImageReadError as error:
-        # a bad file is part of life, a bad array is a mistake in the caller's code
         if is_file:
-            return Frame(name, None, problem=str(error.found))
+            return Frame(printable_name(name), None, problem=str(error.found))
         raise DataError(f"{name} cannot be used", found=error.found) from error

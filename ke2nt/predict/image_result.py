@@ -113,5 +113,5 @@ class ImageResults(tuple[ImageResult, ...]):
 
 
 def _summarize(face: FaceResult) -> str:
-    """Label and confidence; "?" if the prediction is withheld."""
-    return f"{face.label or '?'} {face.confidence or 0:.2f}"
+    """Label and confidence, or why the prediction is withheld."""
+    return f"{face.verdict} {face.confidence or 0:.2f}"

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from ke2nt.predict.classify import FaceClassifier, Scores
+from ke2nt.predict.crop import crop_square
 from ke2nt.predict.detections import Box, Detector
 from ke2nt.predict.frames import Frame, FrameResult
-from ke2nt.predict.result import FaceResult
+from ke2nt.predict.quality import FaceQuality, measure_quality
+from ke2nt.predict.result import FaceResult, Status
 from ke2nt.predict.tracking import Tracker
 
-__all__ = ["FoundFace", "find_faces", "recognize"]
+__all__ = ["FoundFace", "Limits", "find_faces", "recognize"]
 
 _MAX_PIXELS = 32 * 1024 * 1024  # of frames that wait for a full batch
 
@@ -25,11 +28,13 @@ class FoundFace(NamedTuple):
         box: Face in pixels.
         score: Score of the detector; None if the whole image is the face.
         crop: uint8 (S, S, 3), S the model's image size.
+        quality: How well the face can be seen.
     """
 
     box: Box
     score: float | None
     crop: np.ndarray
+    quality: FaceQuality
 
     @property
     def area(self) -> float:
@@ -38,7 +43,11 @@ class FoundFace(NamedTuple):
 
 
 def find_faces(
-    pixels: np.ndarray, detector: Detector | None, classifier: FaceClassifier
+    pixels: np.ndarray,
+    detector: Detector | None,
+    classifier: FaceClassifier,
+    *,
+    min_score: float = 0.0,
 ) -> list[FoundFace]:
     """Find and crop the faces of an image, from left to right.
 
@@ -46,17 +55,40 @@ def find_faces(
         pixels: uint8 (H, W, 3) RGB.
         detector: Finds the faces; None to take the whole image as one face.
         classifier: Crops the faces.
+        min_score: Detections with a lower score are left out, in [0, 1].
     """
     if detector is None:
         height, width = pixels.shape[:2]
         box = (0.0, 0.0, float(width), float(height))
-        return [FoundFace(box, None, classifier.crop(pixels, None))]
+        quality = measure_quality(pixels, max(width, height))
+        return [FoundFace(box, None, classifier.crop(pixels, None), quality)]
 
-    detections = sorted(detector.detect(pixels), key=lambda detection: detection.box)
-    return [
-        FoundFace(detection.box, detection.score, classifier.crop(pixels, detection.box))
-        for detection in detections
-    ]
+    faces = []
+    for detection in sorted(detector.detect(pixels), key=lambda detection: detection.box):
+        if detection.score < min_score:
+            continue
+        # the square is cut once, for the model and for the quality
+        x0, y0, x1, y1 = detection.box
+        square = crop_square(pixels, detection.box, classifier.settings.margin)
+        quality = measure_quality(square, max(x1 - x0, y1 - y0))
+        crop = classifier.crop(square, None)
+        faces.append(FoundFace(detection.box, detection.score, crop, quality))
+    return faces
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Which faces get a prediction.
+
+    Attributes:
+        min_confidence: Predictions with a lower probability are withheld, in [0, 1].
+        min_face_score: Detections with a lower score are left out, in [0, 1].
+        check_quality: Whether predictions for dark, small and blurred faces are withheld.
+    """
+
+    min_confidence: float
+    min_face_score: float
+    check_quality: bool
 
 
 def recognize(
@@ -65,7 +97,7 @@ def recognize(
     classifier: FaceClassifier,
     *,
     tracker: Tracker | None,
-    min_confidence: Callable[[], float],
+    limits: Callable[[], Limits],
     batch_size: int,
 ) -> Iterator[FrameResult]:
     """Recognize the faces of each frame, in order.
@@ -75,15 +107,18 @@ def recognize(
         detector: Finds the faces; None to take each image as one face.
         classifier: The model.
         tracker: Tracks and smooths the faces of a video.
-        min_confidence: Returns the probability below which predictions are withheld. Called when
-            faces are classified, because the classes and their threshold may change meanwhile.
+        limits: Returns which faces get a prediction. Called again and again, because the classes
+            and their threshold may change meanwhile.
         batch_size: Maximum number of frames, and of faces, that wait for a full batch.
     """
-    builder = _ResultBuilder(classifier, tracker, min_confidence)
+    builder = _ResultBuilder(classifier, tracker, limits)
     waiting: list[tuple[Frame, list[FoundFace]]] = []
 
     for frame in frames:
-        faces = [] if frame.pixels is None else find_faces(frame.pixels, detector, classifier)
+        faces: list[FoundFace] = []
+        if frame.pixels is not None:
+            min_score = limits().min_face_score
+            faces = find_faces(frame.pixels, detector, classifier, min_score=min_score)
         waiting.append((frame, faces))
         if _is_full(waiting, batch_size):
             yield from builder.build(waiting)
@@ -107,15 +142,15 @@ class _ResultBuilder:
         self,
         classifier: FaceClassifier,
         tracker: Tracker | None,
-        min_confidence: Callable[[], float],
+        limits: Callable[[], Limits],
     ) -> None:
         self._classifier = classifier
         self._tracker = tracker
-        self._get_min_confidence = min_confidence
+        self._get_limits = limits
 
     def build(self, waiting: list[tuple[Frame, list[FoundFace]]]) -> Iterator[FrameResult]:
         crops = [face.crop for _, faces in waiting for face in faces]
-        self._min_confidence = self._get_min_confidence()
+        self._limits = self._get_limits()
         self._unvalidated = self._classifier.custom_classes
         scores = self._classifier.classify(crops) if crops else None
 
@@ -163,25 +198,32 @@ class _ResultBuilder:
         raw_probabilities, probabilities = raw.probabilities[0], smoothed.probabilities[0]
         raw_best, best = int(raw_probabilities.argmax()), int(probabilities.argmax())
 
-        # a low-confidence prediction is withheld; its probabilities stay
-        confident = bool(probabilities[best] >= self._min_confidence)
-        intensity = None
-        if confident and smoothed.intensities is not None:
+        # a prediction that is not reliable is withheld; its probabilities stay
+        problems = face.quality.problems if self._limits.check_quality else ()
+        status: Status = "poor_quality" if problems else "ok"
+        if not problems and probabilities[best] < self._limits.min_confidence:
+            status = "low_confidence"
+
+        # other words and models without a scale have intensities that mean something else
+        intensity, scaled = None, self._classifier.has_scale
+        if status == "ok" and smoothed.intensities is not None:
             intensity = float(smoothed.intensities[0, best])
 
         return FaceResult(
             source=frame.source,
-            status="ok" if confident else "low_confidence",
+            status=status,
             frame=frame.index,
             time=frame.time,
             box=face.box,
             detector_score=face.score,
             track=track,
             probabilities=dict(zip(classes, probabilities.tolist(), strict=True)),
-            label=classes[best] if confident else None,
+            label=classes[best] if status == "ok" else None,
             confidence=float(probabilities[best]),
-            intensity=intensity,
+            intensity=intensity if scaled else None,
+            unscaled_intensity=None if scaled else intensity,
             raw_label=classes[raw_best],
             raw_confidence=float(raw_probabilities[raw_best]),
             unvalidated=self._unvalidated,
+            reason=", ".join(problems) or None,
         )

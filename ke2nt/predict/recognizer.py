@@ -18,7 +18,7 @@ from ke2nt.predict.detectors import get_detector
 from ke2nt.predict.frames import Frame, FrameResult
 from ke2nt.predict.image_inputs import ImageLike, image_frames
 from ke2nt.predict.image_result import ImageResult, ImageResults
-from ke2nt.predict.pipeline import find_faces, recognize
+from ke2nt.predict.pipeline import Limits, find_faces, recognize
 from ke2nt.predict.result import FaceResult, Results
 from ke2nt.predict.tracking import Tracker
 from ke2nt.predict.video import video_frames
@@ -44,6 +44,9 @@ class Recognizer:
             then flagged as unvalidated.
         min_confidence: Predictions with a lower probability are withheld, in [0, 1]. None for the
             threshold stored with the model's calibration, or 0 if there is none.
+        min_face_score: Detections with a lower score of the detector are left out, in [0, 1].
+        check_quality: Withhold predictions for dark, small and blurred faces, see
+            `ke2nt.predict.quality`.
 
     Raises:
         ConfigError: The detector or device is unknown, or a number is out of range.
@@ -66,19 +69,22 @@ class Recognizer:
         batch_size: int = 32,
         classes: Sequence[str] | PromptSet | None = None,
         min_confidence: float | None = None,
+        min_face_score: float = 0.0,
+        check_quality: bool = True,
     ) -> None:
         if batch_size < 1:
             raise ConfigError("batch_size is out of range", expected="1 or more", found=batch_size)
-        if min_confidence is not None and not 0 <= min_confidence <= 1:
-            raise ConfigError(
-                "min_confidence is out of range", expected="0 to 1", found=min_confidence
-            )
+        for name, share in (("min_confidence", min_confidence), ("min_face_score", min_face_score)):
+            if share is not None and not 0 <= share <= 1:
+                raise ConfigError(f"{name} is out of range", expected="0 to 1", found=share)
 
         self._detector, self._video_detector = _create_detectors(detector)
         self._classifier = FaceClassifier(
             model, device=usable_device(device), batch_size=batch_size
         )
         self._min_confidence = min_confidence
+        self._min_face_score = min_face_score
+        self._check_quality = check_quality
 
         # what `set_classes(None)` restores
         self._trained_bank = model.bank
@@ -96,6 +102,8 @@ class Recognizer:
         batch_size: int = 32,
         classes: Sequence[str] | PromptSet | None = None,
         min_confidence: float | None = None,
+        min_face_score: float = 0.0,
+        check_quality: bool = True,
     ) -> Self:
         """Load a model: a bundled one, a folder, a run directory, or a hub id "user/name".
 
@@ -111,6 +119,8 @@ class Recognizer:
             batch_size=batch_size,
             classes=classes,
             min_confidence=min_confidence,
+            min_face_score=min_face_score,
+            check_quality=check_quality,
         )
 
     @property
@@ -180,7 +190,9 @@ class Recognizer:
             )
 
         # people in the background are smaller than the person
-        faces = find_faces(frame.pixels, self._detector, self._classifier)
+        faces = find_faces(
+            frame.pixels, self._detector, self._classifier, min_score=self._min_face_score
+        )
         if not faces:
             raise DataError(
                 "no face in the neutral photo",
@@ -194,15 +206,18 @@ class Recognizer:
         """Recognize the faces of some images, with one result for each image.
 
         Args:
-            images: A path, a PIL image, or a uint8 (H, W, 3) RGB or (H, W) gray array; or any
-                number of them. EXIF orientation is applied.
+            images: A file: its path, content (bytes) or an open file; a PIL image; an array
+                (H, W, 3) in RGB order or (H, W) gray, or a tensor (3, H, W), uint8 or floating in
+                0..1; a folder or a pattern such as "album/*.jpg"; or any number of them. EXIF
+                orientation is applied.
 
         Returns:
             Results in the order of the images; a single image gives one result. `result.faces` are
             its faces from left to right, none if there is no face or the file cannot be read.
 
         Raises:
-            DataError: A value is not an image, such as a float array.
+            DataError: A value is not an image, such as a number or an array of another shape or
+                range; or a folder has no image.
         """
         results = (ImageResult.from_rows(result.rows) for result in self.stream_images(images))
         return ImageResults(results, self.classes)
@@ -218,7 +233,8 @@ class Recognizer:
             one that cannot be read, has one row that says so.
 
         Raises:
-            DataError: A value is not an image, such as a float array.
+            DataError: A value is not an image, such as a number or an array of another shape or
+                range; or a folder has no image.
         """
         rows = (row for result in self.stream_images(images) for row in result.rows)
         return Results(rows, self.classes)
@@ -281,7 +297,7 @@ class Recognizer:
             detector,
             self._classifier,
             tracker=tracker,
-            min_confidence=lambda: self.min_confidence,
+            limits=lambda: Limits(self.min_confidence, self._min_face_score, self._check_quality),
             batch_size=batch_size or self._classifier.batch_size,
         )
 

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 __all__ = ["FaceResult", "Results", "Status", "build_dataframe", "column_names", "column_types"]
 
-Status = Literal["ok", "no_face", "low_confidence", "unreadable"]
+Status = Literal["ok", "no_face", "low_confidence", "poor_quality", "unreadable"]
 
 # the columns of a table, in order
 _SOURCE_COLUMNS = ("source", "frame", "time")
 _BOX_COLUMNS = ("x0", "y0", "x1", "y1")
 _FACE_COLUMNS = ("detector_score", "track")
 _PREDICTION_COLUMNS = (
-    *("status", "label", "confidence", "intensity"),
+    *("status", "label", "confidence", "intensity", "unscaled_intensity"),
     *("raw_label", "raw_confidence"),
 )
 _NOTE_COLUMNS = ("unvalidated", "reason")
@@ -43,8 +43,9 @@ class FaceResult:
 
     Attributes:
         source: The file as it was named, "camera 0", or "image 3" for the fourth array or image.
-        status: "ok"; "low_confidence": a face whose prediction is withheld; "no_face": no face was
-            found; "unreadable": the file or frame cannot be decoded.
+        status: "ok"; "low_confidence": a face whose prediction is withheld; "poor_quality": the
+            same, as it is dark, small or blurred; "no_face": no face was found; "unreadable": the
+            file or frame cannot be decoded.
         frame: Number of the video frame, from 0; None for images.
         time: Seconds from the start of the video; None for images.
         box: Face (x0, y0, x1, y1) in pixels of the upright image; it may extend beyond the border.
@@ -53,14 +54,16 @@ class FaceResult:
         probabilities: Class → probability, calibrated if the model is, in the model's order.
         label: The predicted class; None unless the status is "ok".
         confidence: Probability of the best class, even if the prediction is withheld.
-        intensity: How far the face has moved from neutral towards `label`: 0 for neutral; 1 for a
-            typical expression of that label if the model has a scale (fitted by `ke2nt
-            calibrate`), else in units of the embedding space. None without a label, or with a
-            linear head.
+        intensity: How far the face has moved from neutral towards `label`: 0 for neutral, 1 for a
+            typical expression of that label. None without a label, for custom classes, or if the
+            model has no scale (fitted by `ke2nt calibrate`).
+        unscaled_intensity: The same in units of the embedding space, if there is no scale: only its
+            order has a meaning. None with a scale, without a label, or with a linear head.
         raw_label: Best class of this frame alone, even if the prediction is withheld.
         raw_confidence: Its probability.
         unvalidated: Whether the classes are custom words that the model was never tested on.
-        reason: Why the file or frame is unreadable.
+        reason: Why the file or frame is unreadable, or what is wrong with the face: "dark",
+            "small", "blurred", or several of them separated by commas.
     """
 
     source: str
@@ -74,10 +77,20 @@ class FaceResult:
     label: str | None = None
     confidence: float | None = None
     intensity: float | None = None
+    unscaled_intensity: float | None = None
     raw_label: str | None = None
     raw_confidence: float | None = None
     unvalidated: bool = False
     reason: str | None = None
+
+    @property
+    def verdict(self) -> str:
+        """What is known about the image in a few words, such as "happiness" or "not sure"."""
+        if self.status == "ok":
+            return self.label or "?"
+        if self.status == "poor_quality":
+            return f"too {(self.reason or 'poor').replace(', ', ' and ')}"
+        return {"low_confidence": "not sure", "no_face": "no face"}.get(self.status, "unreadable")
 
     def to_dict(self) -> dict[str, Any]:
         """Convert to a plain JSON value, with `box` and `probabilities` nested."""

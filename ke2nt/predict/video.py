@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from ke2nt.errors import ConfigError
 from ke2nt.predict.camera import camera_frames
 from ke2nt.predict.frames import Frame
+from ke2nt.runtime.file_names import printable_name
 from ke2nt.runtime.optional import import_optional
 
 __all__ = ["is_video_name", "video_frames"]
@@ -19,6 +21,9 @@ _SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".flv"),
     *(".ogv", ".3gp", ".ts", ".mts", ".m2ts"),
 )
+_LENGTH_TOLERANCE = 1.0  # seconds by which a header's length may be wrong
+_LENGTH_SHARE = 0.02  # likewise, as a share of the length
+_MICROSECONDS = 1_000_000  # FFmpeg's unit of a file's length
 _DEFAULT_FPS = 25  # of a file that records neither times nor a frame rate
 
 
@@ -67,14 +72,17 @@ def _select(frames: Iterator[Frame], every: int, limit: int | None) -> Iterator[
             return
 
 
-def _read_file(av: Any, source: str, every: int) -> Iterator[Frame]:
-    try:
-        container = av.open(source)
-    except (av.FFmpegError, OSError) as error:
-        yield Frame(source, None, problem=_describe(error))
-        return
+def _read_file(av: Any, path: str, every: int) -> Iterator[Frame]:
+    # FFmpeg opens names that are UTF-8; any other file is opened here
+    source = printable_name(path)
+    with ExitStack() as open_files:
+        try:
+            file = path if source == path else open_files.enter_context(open(path, "rb"))
+            container = open_files.enter_context(av.open(file))
+        except (av.FFmpegError, OSError) as error:
+            yield Frame(source, None, problem=_describe(error))
+            return
 
-    with container:
         # sound alone, for example
         if not container.streams.video:
             yield Frame(source, None, problem="the file has no video")
@@ -83,18 +91,61 @@ def _read_file(av: Any, source: str, every: int) -> Iterator[Frame]:
         stream.thread_type = "AUTO"
 
         # damaged frames count too, so that indices match the file
-        index = 0
+        index, end = 0, 0.0
         for frame in _decode(av, container, stream):
             if isinstance(frame, str):
                 yield Frame(source, None, index, problem=frame)
             elif frame.is_corrupt:
                 yield Frame(source, None, index, problem="the frame is damaged")
-            elif index % every == 0:
-                yield Frame(source, _get_pixels(frame), index, _get_time(frame, stream, index))
+            else:
+                end = _get_time(frame, stream, index)
+                if index % every == 0:
+                    yield Frame(source, _get_pixels(frame), index, end)
             index += 1
 
-        if index == 0:
-            yield Frame(source, None, problem="the video has no frames")
+        problem = _describe_end(container, stream, index, end)
+        if problem is not None:
+            yield Frame(source, None, index or None, problem=problem)
+
+
+def _describe_end(container: Any, stream: Any, count: int, end: float) -> str | None:
+    """Why a video that is read to its end is not complete, or None.
+
+    Args:
+        container: The open file.
+        stream: Its video.
+        count: Number of frames, damaged ones included.
+        end: Time of the last readable frame in seconds.
+    """
+    if count == 0:
+        return "the video has no frames"
+
+    # a file that counts its frames knows its length well, any other only roughly
+    seconds = _promised_seconds(container, stream)
+    frame_seconds = 1 / float(stream.average_rate or _DEFAULT_FPS)
+    tolerance = 1.5 * frame_seconds
+    if not stream.frames:
+        tolerance = max(_LENGTH_TOLERANCE, _LENGTH_SHARE * (seconds or 0))
+
+    # frames alone prove nothing: some formats count frames that are only shown for longer
+    is_short = seconds is not None and seconds - (end + frame_seconds) > tolerance
+    if not is_short or (stream.frames and count >= stream.frames):
+        return None
+    promised = f"{stream.frames:,} frames" if stream.frames else f"{seconds:.1f} s"
+    return (
+        f"the file ends early: its header promises {promised}, {count:,} frames up to {end:.2f} s "
+        "could be read"
+    )
+
+
+def _promised_seconds(container: Any, stream: Any) -> float | None:
+    """Length of the video by the header, if it states one."""
+    if stream.duration is not None:
+        return float(stream.duration * stream.time_base)
+    # the length of the whole file may be that of the sound
+    if container.duration is not None and len(container.streams) == 1:
+        return float(container.duration) / _MICROSECONDS
+    return None
 
 
 def _decode(av: Any, container: Any, stream: Any) -> Iterator[Any]:

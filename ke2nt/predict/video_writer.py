@@ -25,13 +25,16 @@ class VideoWriter:
     Args:
         path: Where to write.
 
+    Attributes:
+        path: The file.
+
     Raises:
         MissingExtraError: PyAV is not installed.
     """
 
     def __init__(self, path: Path) -> None:
         self._av: Any = import_optional("av", extra="predict", purpose="writing videos")
-        self._path = path
+        self.path = path
         self._partial_path = path.with_name(f".{path.stem}.part{path.suffix}")
         path.parent.mkdir(parents=True, exist_ok=True)
 
@@ -72,7 +75,7 @@ class VideoWriter:
         self._container.mux(self._stream.encode())
         self._container.close()
         self._container = None
-        os.replace(self._partial_path, self._path)
+        os.replace(self._partial_path, self.path)
 
     def _open(self, width: int, height: int) -> None:
         # which codecs exist depends on how FFmpeg was built

@@ -1,15 +1,19 @@
 """`ke2nt calibrate` stores its result in the model's folder."""
 
 import json
+import shutil
 
+import numpy as np
 import pytest
 from command_line import run_ke2nt
 from trust_fixtures import draw_faces, run_here, save_model
 
 from ke2nt.datasets.catalog import get_reader
+from ke2nt.evaluation.calibration_scores import compute_calibration_scores
 from ke2nt.evaluation.evaluate_model import decode_for_model, evaluate_model
 from ke2nt.evaluation.predictions import compute_predictions
 from ke2nt.evaluation.temperature import fit_temperature
+from ke2nt.labels import map_labels
 from ke2nt.models.load import load_model
 from ke2nt.predict.face_settings import FaceSettings
 
@@ -26,9 +30,10 @@ def model(tmp_path):
 
 @pytest.fixture
 def calibrate(monkeypatch, capfd, model, faces):
-    def run(*extra, where=model.parent, root=faces):
+    def run(*extra, where=model.parent, root=faces, forced=True):
         data = ["--dataset", "folder", "--root", root, "--device", "cpu", "--quiet"]
-        return run_here(monkeypatch, capfd, "calibrate", where, *data, *extra)
+        force = ["--force"] if forced else []  # 24 images are few
+        return run_here(monkeypatch, capfd, "calibrate", where, *data, *force, *extra)
 
     return run
 
@@ -40,11 +45,17 @@ def test_the_temperature_is_fitted_and_stored(calibrate, model, faces):
     labels = [raw.classes.index(raw.data_classes[i]) for i in raw.labels]
 
     # the stored temperature is that of the raw logits
-    code, out, err = calibrate("--json")
+    code, out, err = calibrate("--json", "--clean-only")
     assert (code, err) == (0, "")
     value = json.loads(out)
     assert value["temperature"] == pytest.approx(fit_temperature(raw.logits[0], labels))
-    assert value["fitted_on"] == {"dataset": "folder", "split": "val", "options": {}, "n": 24}
+    assert value["fitted_on"] == {
+        "dataset": "folder",
+        "split": "val",
+        "options": {},
+        "n": 24,
+        "degraded": False,
+    }
 
     # the model in the folder is calibrated from now on
     stored = load_model(model)
@@ -57,6 +68,61 @@ def test_the_temperature_is_fitted_and_stored(calibrate, model, faces):
         value["figures"]["nll_after_same_data"]
     )
     assert f"T = {value['temperature']:.4g}" in (model / "README.md").read_text()
+
+
+def test_images_and_degraded_copies_weigh_the_same(calibrate, model, faces):
+    split = get_reader("folder", faces).load("val")
+    fresh = load_model(model)
+    mapping = map_labels(split.classes, fresh.classes)
+    scores = compute_calibration_scores(fresh, split, mapping)
+    logits, labels, degraded = scores.arrays
+    assert degraded.shape == (5, 24, 3)
+    assert np.abs(degraded - logits).max() > 0
+
+    # five copies of each image, so five times the image itself
+    value = json.loads(calibrate("--json")[1])
+    views = np.concatenate([*[logits] * 5, *degraded])
+    assert value["temperature"] == pytest.approx(fit_temperature(views, np.tile(labels, 10)))
+    assert value["fitted_on"]["degraded"]
+    assert value["figures"]["degraded_nll_before"] > 0
+    card = (model / "README.md").read_text()
+    assert "degraded copies of the images" in card
+
+
+def test_labels_that_differ_are_dropped_or_kept(calibrate, model, faces, tmp_path):
+    """The data lacks anger and has a class that the model lacks."""
+    root = tmp_path / "other"
+    shutil.copytree(faces, root)
+    (root / "val" / "anger").rename(root / "val" / "fear")
+    (root / "train" / "anger").rename(root / "train" / "fear")
+
+    code, _, err = calibrate("--clean-only", root=root)
+    assert code == 2
+    assert "--labels drop" in err
+    temperatures = []
+    for policy in ("drop", "keep"):
+        code, out, err = calibrate("--clean-only", "--json", "--labels", policy, root=root)
+        assert code == 0, err
+        value = json.loads(out)
+        assert value["fitted_on"]["n"] == 16
+        assert any("dropped from the data: fear" in note for note in value["notes"])
+        temperatures.append(value["temperature"])
+        assert value["fitted_on"]["labels"] == policy
+
+    # under "drop" the fit does not see the logits of anger
+    assert temperatures[0] != temperatures[1]
+    code, _, err = calibrate("--method", "vector", "--labels", "drop", root=root)
+    assert (code, "every class" in err) == (2, True)
+
+
+def test_few_images_are_refused_unless_forced(calibrate, model):
+    before = (model / "config.json").read_bytes()
+    code, out, err = calibrate(forced=False)
+    assert (code, out) == (2, "")
+    assert "at least 200" in err
+    assert "found 24" in err
+    assert "--force" in err
+    assert (model / "config.json").read_bytes() == before
 
 
 def test_tables_vectors_and_a_threshold(calibrate, model):

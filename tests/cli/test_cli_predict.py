@@ -111,6 +111,11 @@ def test_folder_with_images_videos_and_broken_files(ke2nt, album, tmp_path):
     ]
     assert len(list(video_frames(made / "film.annotated.mp4"))) == 6
 
+    # every file that was written is listed
+    lines = "".join(out.split())
+    for path in (tmp_path / "rows.csv", *made.iterdir()):
+        assert f"written:{path}".replace(" ", "") in lines
+
 
 def test_json_is_one_document_and_the_command_works_installed(model_folder, album):
     arguments = [album / "zwei müde.jpg", album / "gone.jpg", "--model", model_folder, "--json"]
@@ -126,13 +131,20 @@ def test_json_is_one_document_and_the_command_works_installed(model_folder, albu
 
 
 def test_crops_patterns_and_thresholds(ke2nt, album):
-    code, out, _ = ke2nt(album / "*.[jp]*g", "--no-detect", "--min-confidence", "1", "--json")
+    code, out, _ = ke2nt(
+        *(album / "*.[jp]*g", "--no-detect", "--any-quality", "--min-confidence", "1", "--json")
+    )
     assert code == 0
     value = json.loads(out)
     assert [row["status"] for row in value["faces"]] == ["unreadable", *["low_confidence"] * 2]
     assert value["faces"][1]["box"] == [0, 0, 400, 240]
-    code, out, err = ke2nt(album / "nobody.png", "--no-detect", "--min-confidence", "1")
+    code, out, err = ke2nt(
+        *(album / "nobody.png", "--no-detect", "--any-quality", "--min-confidence", "1")
+    )
     assert "not sure (perhaps" in out
+    _, out, err2 = ke2nt(album / "nobody.png", "--no-detect")  # a plain wall
+    assert "too blurred (perhaps" in out
+    assert "1 withheld as dark, small or blurred" in err2
     assert "1 withheld below 1.00" in err
 
 
@@ -145,7 +157,7 @@ def test_frames_can_be_skipped_and_limited(ke2nt, album):
 def test_neutral_photo_sets_the_zero_of_intensity(ke2nt, album):
     photo = album / "zwei müde.jpg"
     _, out, _ = ke2nt(photo, "--neutral", photo, "--json")
-    intensities = [row["intensity"] for row in json.loads(out)["faces"]]
+    intensities = [row["unscaled_intensity"] for row in json.loads(out)["faces"]]
     assert min(map(abs, intensities)) == pytest.approx(0, abs=1e-6)
 
 
@@ -162,6 +174,7 @@ def test_custom_classes_are_flagged_as_unvalidated(ke2nt, album, tmp_path):
     (tmp_path / "moods.yaml").write_text("templates: ['a {class} face']\nclasses: {shy: [shy]}\n")
     _, out, _ = ke2nt(photo, "--classes", tmp_path / "moods.yaml", model=folder)
     assert "unvalidated" in out
+    assert "unscaled intensity" in " ".join(out.replace("┃", " ").split())
     assert "shy" in out
 
 

@@ -222,7 +222,7 @@ def test_errors_name_the_reason(tmp_path):
 @pytest.mark.parametrize(
     "pixels",
     [
-        np.zeros((4, 4, 3), np.float32),
+        np.full((4, 4, 3), 2, np.float32),
         np.zeros((4, 4, 4), np.uint8),
         np.zeros(4, np.uint8),
         np.zeros((0, 4), np.uint8),

@@ -149,6 +149,52 @@ def test_folds_by_hand():
             fit_calibration(logits, labels, folds=folds)
 
 
+def test_degraded_copies_share_the_fit_and_the_fold():
+    """Leave-one-out with two copies: an image and its copies are held out together."""
+    rng = np.random.default_rng(4)
+    logits, labels = rng.normal(size=(6, 3)) * 30, np.array([0, 1, 2, 0, 1, 2])
+    copies = rng.normal(size=(2, 6, 3)) * 60
+    fitted = fit_calibration(logits, labels, degraded=copies, folds=6)
+    assert fitted.temperature == pytest.approx(
+        fit_temperature(np.concatenate([logits, logits, *copies]), np.tile(labels, 4))
+    )
+
+    # of the images, and of the copies
+    losses, copy_losses = [], []
+    for i in range(6):
+        rest = [j for j in range(6) if j != i]
+        rows = [logits[rest], logits[rest], *copies[:, rest]]
+        t = fit_temperature(np.concatenate(rows), np.tile(labels[rest], 4))
+        losses.append(slow_loss(logits[[i]], labels[[i]], [1 / t] * 3, [0] * 3))
+        copy_losses += [slow_loss(c[[i]], labels[[i]], [1 / t] * 3, [0] * 3) for c in copies]
+    assert fitted.metrics["nll_after"] == pytest.approx(np.mean(losses))
+    assert fitted.metrics["degraded_nll_after"] == pytest.approx(np.mean(copy_losses))
+    with pytest.raises(DataError, match="copies"):
+        fit_calibration(logits, labels, degraded=copies[:, :5])
+
+
+def test_temperature_does_not_sharpen_what_degraded_copies_cannot_bear():
+    """Images that are underconfident, with copies that are not, or a little less."""
+    logits, labels = overconfident(3000)
+    home = fit_temperature(logits, labels)
+
+    def fit(*temperatures):
+        copies = np.stack([logits * t / home for t in temperatures])
+        return fit_calibration(logits / home * 0.5, labels, degraded=copies)
+
+    # all copies are underconfident, one is not, one is overconfident
+    assert 0.5 < fit(0.5, 0.6).temperature == pytest.approx(0.6, abs=0.05)
+    assert fit(0.5, 0.8).temperature == pytest.approx(0.8)
+    assert fit(0.6, 1.5).temperature == 1.0
+    metrics = fit(0.6, 1.5).metrics
+    assert metrics["temperature_images"] == pytest.approx(0.5)
+    assert metrics["temperature_degraded"] == pytest.approx(1.5)
+
+    # softening is not limited
+    soft = fit_calibration(logits / home * 2, labels, degraded=logits[None] / home * 4)
+    assert 2 < soft.temperature < 4
+
+
 def slow_curve(probabilities, labels):
     rows = []
     for threshold in sorted({max(row) for row in probabilities.tolist()}, reverse=True):

@@ -64,7 +64,11 @@ def test_printing_is_short():
         FaceResult("a.jpg", "low_confidence", confidence=0.4),
     )
     result = ImageResult("a.jpg", "ok", faces)
-    assert repr(result) == "ImageResult('a.jpg', 2 faces: happiness 0.93, ? 0.40)"
+    dark = FaceResult("d.jpg", "poor_quality", confidence=0.5, reason="dark, small")
+    assert repr(ImageResult("d.jpg", "ok", (dark,))) == (
+        "ImageResult('d.jpg', 1 face: too dark and small 0.50)"
+    )
+    assert repr(result) == "ImageResult('a.jpg', 2 faces: happiness 0.93, not sure 0.40)"
 
     # without faces
     assert repr(ImageResult("b.jpg", "no_face")) == "ImageResult('b.jpg', no face)"
@@ -74,7 +78,7 @@ def test_printing_is_short():
     # one line for each image
     assert repr(ImageResults([result, bad], ("happiness",))).splitlines() == [
         "ImageResults([",
-        "  ImageResult('a.jpg', 2 faces: happiness 0.93, ? 0.40),",
+        "  ImageResult('a.jpg', 2 faces: happiness 0.93, not sure 0.40),",
         "  ImageResult('c.jpg', unreadable: an empty file),",
         "])",
     ]

@@ -9,9 +9,10 @@ from PIL import Image
 
 from ke2nt.errors import ConfigError, MissingExtraError
 from ke2nt.plots.timeline import TimelineTrack, plot_timeline
-from ke2nt.predict.annotate import annotate
+from ke2nt.predict.annotate import annotate, annotate_frame
 from ke2nt.predict.annotated_files import AnnotationWriter
 from ke2nt.predict.frames import Frame, FrameResult
+from ke2nt.predict.label_layout import find_free_place, overlap_area
 from ke2nt.predict.result import FaceResult, column_names
 from ke2nt.predict.table_writers import open_writer
 from ke2nt.predict.timeline import Timeline
@@ -153,15 +154,111 @@ def test_timeline_plot():
 
 def test_boxes_are_drawn_on_a_copy():
     pixels = np.full((90, 120, 3), 50, np.uint8)
-    drawn = annotate(pixels, [face(box=(20.0, 40.0, 80.0, 80.0)), ROWS[1]])
+    drawn = annotate_frame(pixels, [face(box=(20.0, 40.0, 80.0, 80.0)), ROWS[1]])
     assert (pixels == 50).all()
     changed = (drawn != 50).any(axis=2)
     assert changed[40, 20:81].all()
     assert changed[40:81, 80].all()
     assert not changed[85:, :].any()
     assert not changed[45:75, 25:75].any()
-    edge = annotate(pixels, [face(box=(-50.0, -50.0, 500.0, 500.0), label=None)])
+    edge = annotate_frame(pixels, [face(box=(-50.0, -50.0, 500.0, 500.0), label=None)])
     assert edge.shape == pixels.shape
+
+    # a small photo is enlarged by a whole number, so that a label is legible
+    photo = annotate(pixels, [face(box=(20.0, 40.0, 80.0, 80.0))])
+    assert photo.shape == (270, 360, 3)
+    assert (photo != 50).any(axis=2)[120, 60:241].all()
+
+
+def changed_outside(pixels, drawn, boxes):
+    """Pixels that are drawn on, without the boxes' own lines."""
+    changed = (drawn[: pixels.shape[0]] != pixels).any(axis=2)
+    lines = np.zeros_like(changed)
+    for x0, y0, x1, y1 in boxes:
+        lines[int(y0) : int(y1) + 1, int(x0) : int(x1) + 1] = True
+        inner = slice(int(y0) + 4, int(y1) - 3), slice(int(x0) + 4, int(x1) - 3)
+        lines[inner] = False
+    return changed & ~lines
+
+
+def test_labels_do_not_cover_faces():
+    pixels = np.full((400, 600, 3), 50, np.uint8)
+    boxes = [
+        (40.0 + 190 * i, 60.0 + 150 * j, 120.0 + 190 * i, 140.0 + 150 * j)
+        for i in range(3)
+        for j in range(2)
+    ]
+    drawn = annotate(pixels, [face(box=box) for box in boxes])
+    assert drawn.shape == pixels.shape  # there is room for all of them
+    changed = changed_outside(pixels, drawn, boxes)
+    for x0, y0, x1, y1 in boxes:
+        assert not changed[int(y0) + 4 : int(y1) - 3, int(x0) + 4 : int(x1) - 3].any()
+    assert changed.any()
+
+
+def test_labels_without_room_are_below_the_photo():
+    pixels = np.full((400, 400, 3), 50, np.uint8)
+    whole = annotate(pixels, [face(box=(0.0, 0.0, 400.0, 400.0))])
+    assert whole.shape[0] > 415
+    assert (whole[5:395, 5:395] == 50).all()
+
+    # several faces: their numbers are at their boxes, the labels below
+    boxes = [(x, y, x + 200.0, y + 200.0) for x in (0.0, 200.0) for y in (0.0, 200.0)]
+    four = annotate(pixels, [face(box=box) for box in boxes])
+    assert four.shape[0] > 410
+    assert (four[10:15, 3:10] != 50).any()
+    assert (four[60:195, 10:190] == 50).all()
+
+    # a frame keeps its size
+    assert annotate_frame(pixels, [face(box=box) for box in boxes]).shape == pixels.shape
+
+
+def test_photo_without_a_face_says_so():
+    pixels = np.full((300, 400, 3), 50, np.uint8)
+    drawn = annotate(pixels, [FaceResult("a.jpg", "no_face")])
+    assert drawn.shape[0] > 310
+    assert (drawn[:300] == 50).all()
+    frame = annotate_frame(pixels, [FaceResult("a.mp4", "no_face")])
+    assert frame.shape == pixels.shape
+    assert (frame != 50).any()
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "text"),
+    [
+        ("ok", None, "1: happiness 75 %"),
+        ("low_confidence", None, "1: not sure"),
+        ("poor_quality", "dark, blurred", "1: too dark and blurred"),
+    ],
+)
+def test_labels_are_words(monkeypatch, status, reason, text):
+    written = []
+    monkeypatch.setattr(
+        "ke2nt.predict.annotate._Label.draw", lambda label, *_: written.append(label.text)
+    )
+    label = "happiness" if status == "ok" else None
+    row = face(status=status, reason=reason, label=label, box=(100.0, 100.0, 200.0, 200.0))
+    annotate(np.full((400, 400, 3), 50, np.uint8), [row])
+    assert written == [text]
+
+
+def test_free_place():
+    def find(box, size, obstacles=()):
+        return find_free_place(box, size, (100, 100), [box, *obstacles], 2)
+
+    # above, then below, right and left
+    assert find((40.0, 40.0, 60.0, 60.0), (30, 10)) == (40, 28, 70, 38)
+    assert find((40.0, 5.0, 60.0, 60.0), (30, 10)) == (40, 62, 70, 72)
+    assert find((40.0, 5.0, 60.0, 95.0), (30, 10)) == (62, 5, 92, 15)
+    assert find((70.0, 5.0, 95.0, 95.0), (30, 10)) == (38, 5, 68, 15)
+    assert find((0.0, 0.0, 100.0, 100.0), (30, 10)) is None
+
+    # at the border it is moved into the image; an obstacle moves it on
+    assert find((90.0, 40.0, 110.0, 60.0), (30, 10)) == (70, 28, 100, 38)
+    obstacle = (50.0, 20.0, 90.0, 30.0)
+    assert find((40.0, 40.0, 60.0, 60.0), (30, 10), [obstacle]) == (40, 62, 70, 72)
+    assert overlap_area((0, 0, 2, 2), (1, 1, 3, 3)) == 1
+    assert overlap_area((0, 0, 2, 2), (2, 0, 3, 3)) == 0
 
 
 def result(source, kind="image"):
@@ -192,5 +289,9 @@ def test_annotated_files_never_share_a_name(tmp_path):
         "1.timeline.png",
     ]
 
-    assert writer.written == 7
-    assert Image.open(tmp_path / "a" / "1.annotated.png").size == (60, 40)
+    written = {*(tmp_path / "a").iterdir(), *(tmp_path / "t").iterdir()}
+    assert len(writer.written) == 7
+    assert set(writer.written) == written
+
+    # a photo is enlarged to hold its label, a video keeps its size
+    assert Image.open(tmp_path / "a" / "1.annotated.png").size == (300, 200)

@@ -1,6 +1,7 @@
 """Videos: frames, times, damage, tracks, and memory that does not grow."""
 
 import itertools
+import os
 
 import numpy as np
 import pytest
@@ -103,6 +104,58 @@ def test_damaged_file_is_read_as_far_as_possible(watcher, clip, tmp_path):
     bad = next(row for row in rows if row.status == "unreadable")
     assert bad.reason
     assert bad.frame is not None
+
+
+def make_film(path, count=40, **options):
+    """A film whose header comes first and counts its frames."""
+    av = pytest.importorskip("av")
+    with av.open(str(path), "w", options=options) as container:
+        stream = container.add_stream("mpeg4", rate=FPS)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        rng = np.random.default_rng(0)
+        for _ in range(count):
+            pixels = rng.integers(0, 256, (48, 64, 3), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".avi", ".mkv"])
+def test_file_that_ends_early_says_up_to_where_it_was_read(tmp_path, suffix):
+    options = {"movflags": "faststart"} if suffix == ".mp4" else {}
+    whole = make_film(tmp_path / f"whole{suffix}", **options)
+    frames = list(video_frames(whole))
+    assert len(frames) == 40
+    assert all(frame.problem is None for frame in frames)
+
+    # a download that stopped half-way
+    content = whole.read_bytes()
+    cut = tmp_path / f"cut{suffix}"
+    cut.write_bytes(content[: len(content) // 2])
+    *frames, last = video_frames(cut)
+    readable = [frame for frame in frames if frame.pixels is not None]
+    assert 5 < len(readable) < 30
+    assert last.pixels is None
+    assert "ends early" in last.problem
+    assert f"up to {readable[-1].time:.2f} s" in last.problem
+    if suffix != ".mkv":
+        assert "promises 40 frames" in last.problem
+
+    # frames that are left out on purpose are not missing
+    assert [f.index for f in video_frames(whole, every=7, limit=3)] == [0, 7, 14]
+    assert all(frame.problem is None for frame in video_frames(whole, every=7))
+
+
+def test_name_that_is_not_utf8_is_read_and_printed(tmp_path):
+    film = make_film(tmp_path / "film.avi", count=2)
+    name = os.fsencode(tmp_path) + b"/caf\xe9.avi"
+    try:
+        os.rename(film, name)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    frames = list(video_frames(os.fsdecode(name)))
+    assert [frame.problem for frame in frames] == [None, None]
+    assert frames[0].source.endswith("caf\\xe9.avi")
 
 
 def test_unreadable_video_has_one_row(watcher, tmp_path):

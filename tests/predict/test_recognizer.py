@@ -1,6 +1,9 @@
 """The front door: every kind of image, every status, words, calibration and intensity."""
 
 import dataclasses
+import io
+import json
+import os
 
 import numpy as np
 import pytest
@@ -59,7 +62,9 @@ def test_predictions_equal_those_of_evaluation_on_the_same_crops(recognizer, mod
         output = model(model.preprocessing.normalize(pixels))
         moves = compute_intensity(output.embeddings, None, model.bank)
     for row, own in zip(found, moves, strict=True):
-        assert row.intensity == pytest.approx(float(own[model.classes.index(row.label)]), abs=1e-5)
+        expected_move = float(own[model.classes.index(row.label)])
+        assert row.unscaled_intensity == pytest.approx(expected_move, abs=1e-5)
+        assert row.intensity is None
 
 
 def test_every_image_type_gives_the_same_prediction(recognizer, portraits, scene, save):
@@ -84,6 +89,72 @@ def test_every_image_type_gives_the_same_prediction(recognizer, portraits, scene
         assert list(row.probabilities.values()) == pytest.approx(expected[0][1:], abs=1e-5)
     assert [row.source for row in batch] == ["image 0", "image 1"]
     assert recognizer.predict(file)[0].source == str(file)
+
+
+def test_arrays_tensors_bytes_and_open_files(recognizer, portraits, scene, save):
+    photo = scene(200, 100, (portraits[2], 40, 20))
+    expected = answers(recognizer.predict(photo))
+    file = save("one.png", photo)
+    tensor = torch.from_numpy(photo).permute(2, 0, 1)
+    for image in (
+        photo / 255,
+        tensor,
+        tensor / 255,
+        file.read_bytes(),
+        io.BytesIO(file.read_bytes()),
+    ):
+        assert answers(recognizer.predict(image)) == expected
+    with file.open("rb") as opened:
+        (row,) = recognizer.predict(opened)
+    assert (row.source, row.box) == (str(file), expected[0][0])
+
+    # a batch, and several kinds in one list
+    batch = recognizer.predict(torch.stack([tensor, tensor]) / 255)
+    assert [row.source for row in batch] == ["image 0", "image 1"]
+    mixed = recognizer([file, tensor, file.read_bytes(), b"broken"])
+    assert [result.status for result in mixed] == ["ok", "ok", "ok", "unreadable"]
+    assert [result.source for result in mixed] == [str(file), "image 1", "image 2", "image 3"]
+
+
+def test_folders_and_patterns(recognizer, portraits, scene, save, tmp_path):
+    (tmp_path / "album" / "more").mkdir(parents=True)
+    photo = scene(100, 100, (portraits[0], 10, 10))
+    names = ["album/a.png", "album/b.jpg", "album/more/c.png"]
+    for name in names:
+        save(name, photo)
+    (tmp_path / "album" / "talk.mp4").write_bytes(b"film")
+    (tmp_path / "album" / "notes.txt").write_text("text")
+
+    # a video is named, as nobody expects it to be missing
+    results = recognizer(tmp_path / "album")
+    assert [(r.source.removeprefix(f"{tmp_path}/"), r.status) for r in results] == [
+        ("album/a.png", "ok"),
+        ("album/b.jpg", "ok"),
+        ("album/talk.mp4", "unreadable"),
+        ("album/more/c.png", "ok"),
+    ]
+    assert "predict_video" in results[2].reason
+    assert [row.source for row in recognizer.predict(f"{tmp_path}/album/*.png")] == [
+        str(tmp_path / "album" / "a.png")
+    ]
+    assert len(recognizer(f"{tmp_path}/**/*.png")) == 2
+    assert recognizer(f"{tmp_path}/*.nothing")[0].status == "unreadable"
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="no image found"):
+        recognizer(tmp_path / "empty")
+
+
+def test_name_that_is_not_utf8(recognizer, portraits, scene, save, tmp_path):
+    file = save("photo.png", scene(100, 100, (portraits[0], 10, 10)))
+    name = os.fsencode(tmp_path) + b"/caf\xe9.png"
+    try:
+        os.rename(file, name)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    (result,) = recognizer(tmp_path)
+    assert result.status == "ok"
+    assert result.source.endswith("caf\\xe9.png")
+    json.dumps(result.to_dict(), ensure_ascii=False).encode()
 
 
 def test_gray_and_16_bit_images(model, portraits, save):
@@ -125,7 +196,9 @@ def test_many_faces_in_small_batches(model, wall_detector, portraits, scene):
         assert [*a.probabilities.values()] == pytest.approx([*b.probabilities.values()], abs=1e-5)
 
 
-@pytest.mark.parametrize("bad", [3, None, np.zeros((4, 4, 3)), ["a.png", 1.5], {"a": 1}.values()])
+@pytest.mark.parametrize(
+    "bad", [3, None, np.full((4, 4, 3), 7.0), ["a.png", 1.5], {"a": 1}.values()]
+)
 def test_non_images_are_errors(recognizer, bad):
     with pytest.raises(DataError, match=r"not an image|cannot be used"):
         recognizer.predict(bad)
@@ -190,7 +263,8 @@ def test_intensity_uses_the_stored_scale_and_a_neutral_photo(
     scale = {"zero": dict.fromkeys(names, 0.25), "unit": dict.fromkeys(names, 0.5)}
     model.card["predict"] = {"intensity": scale}
     scaled = make()
-    expected = pytest.approx(2 * (raw.intensity - 0.25))
+    expected = pytest.approx(2 * (raw.unscaled_intensity - 0.25))
+    assert scaled.predict(photo)[0].unscaled_intensity is None
     assert scaled.predict(photo)[0].intensity == expected
 
     # a neutral photo: its largest face is the person
@@ -218,7 +292,7 @@ def test_linear_head_has_no_custom_classes_and_no_intensity(wall_detector, portr
     recognizer = Recognizer(linear, detector=wall_detector, device="cpu")
     photo = scene(100, 100, (portraits[0], 10, 10))
     row = recognizer.predict(photo)[0]
-    assert (row.status, row.intensity) == ("ok", None)
+    assert (row.status, row.intensity, row.unscaled_intensity) == ("ok", None, None)
     with pytest.raises(ModelError, match="linear head"):
         recognizer.set_neutral(photo)
     with pytest.raises(ModelError, match="does not support custom classes"):
