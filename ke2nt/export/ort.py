@@ -1,4 +1,4 @@
-"""ONNX files run and quantized. The only file that imports onnxruntime."""
+"""ONNX files run and quantized, with onnxruntime."""
 
 from __future__ import annotations
 

