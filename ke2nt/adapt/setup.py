@@ -19,7 +19,6 @@ from ke2nt.banks.text_bank import TextBank
 from ke2nt.config.adapt import AdaptConfig
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.errors import ConfigError, ModelError
-from ke2nt.losses.build import build_objective
 from ke2nt.losses.deep_supervision import DeepSupervisionLoss
 from ke2nt.losses.objective import KE2NTLoss
 from ke2nt.models.base import ExpressionModel
@@ -29,7 +28,7 @@ from ke2nt.training.display import Display
 from ke2nt.training.engine import Engine
 from ke2nt.training.optimizer import parameter_groups
 from ke2nt.training.run_directory import RunDirectory
-from ke2nt.training.setup import build_arranged_bank, build_augmenter, build_state
+from ke2nt.training.setup import build_arranged_bank, build_loss, build_state, build_task
 from ke2nt.training.training_data import TrainingData
 
 __all__ = ["prepare_adaptation", "prepare_entropy"]
@@ -70,22 +69,25 @@ def prepare_adaptation(
     # the model gets the target's bank before it is moved and averaged
     source_bank = _set_target_bank(config, model, compute.device)
     state = build_state(settings, model, compute)
-    shared: dict[str, Any] = {
-        "config": settings,
-        "run": run,
-        "data": source,
-        "compute": compute,
-        "loss": build_objective(settings.loss, settings.model.attention).to(compute.device),
-        "augmenter": build_augmenter(settings, model, compute),
-        "provenance": provenance or {},
-    }
+    loss = build_loss(settings, compute)
 
     # checkpoints hold the parts as `extra`; the method "source" has none
-    parts = _build_parts(config, model, shared["loss"], compute.device)
+    parts = _build_parts(config, model, loss, compute.device)
     _add_parameters(state.optimizer, parts, config)
-    shared["state"] = replace(state, extra=parts)
-    stream = TargetStream(target, config.optim.batch_size, config.seed)
-    task = AdaptationTask(**shared, stream=stream, parts=parts, source_bank=source_bank)
+    task = build_task(
+        AdaptationTask,
+        settings,
+        run,
+        source,
+        model,
+        compute,
+        state=replace(state, extra=parts),
+        loss=loss,
+        provenance=provenance or {},
+        stream=TargetStream(target, config.optim.batch_size, config.seed),
+        parts=parts,
+        source_bank=source_bank,
+    )
     return Engine(task, settings, run, source, Display(quiet=quiet))
 
 
@@ -122,16 +124,7 @@ def prepare_entropy(
     # the target takes the place of the labeled images, with placeholders as labels
     settings = config.adaptation_run(mixes=False)
     data = TrainingData(target, target, torch.full((len(target),), UNLABELED))
-    task = EntropyTask(
-        config=settings,
-        run=run,
-        data=data,
-        state=build_state(settings, model, compute),
-        compute=compute,
-        loss=build_objective(settings.loss, settings.model.attention).to(compute.device),
-        augmenter=build_augmenter(settings, model, compute),
-        provenance=provenance or {},
-    )
+    task = build_task(EntropyTask, settings, run, data, model, compute, provenance=provenance or {})
     return Engine(task, settings, run, data, Display(quiet=quiet))
 
 

@@ -24,13 +24,12 @@ from ke2nt.generation.joint_task import JointTask
 from ke2nt.generation.networks.generator import FaceGenerator
 from ke2nt.generation.saved_gan import load_critics
 from ke2nt.generation.train_generator import pretrain
-from ke2nt.losses.build import build_objective
 from ke2nt.training.compute import Compute
 from ke2nt.training.display import Display
 from ke2nt.training.ema import ModelEma
 from ke2nt.training.engine import Engine
 from ke2nt.training.run_directory import RunDirectory
-from ke2nt.training.setup import build_augmenter, build_initial_model, build_state
+from ke2nt.training.setup import build_initial_model, build_state, build_task
 from ke2nt.training.train_recognizer import TrainResult
 from ke2nt.training.train_recognizer import train as train_recognizer
 from ke2nt.training.training_data import TrainingData
@@ -156,14 +155,14 @@ def _prepare_engine(
         for group in gan_parameter_groups(objective, rate, rate, config.gan.optim.betas):
             state.optimizer.add_param_group(group)
 
-    task = JointTask(
-        config=config,
-        run=run,
-        data=data,
+    task = build_task(
+        JointTask,
+        config,
+        run,
+        data,
+        model,
+        compute,
         state=replace(state, extra=extra),
-        compute=compute,
-        loss=build_objective(config.loss, config.model.attention).to(compute.device),
-        augmenter=build_augmenter(config, model, compute),
         provenance=provenance or {},
         objective=objective,
         average=average,

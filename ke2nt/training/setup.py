@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -16,6 +16,8 @@ from ke2nt.config.schema import TextConfig, TrainConfig
 from ke2nt.data.augmentation import BatchAugmentation
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.losses.build import build_objective
+from ke2nt.losses.deep_supervision import DeepSupervisionLoss
+from ke2nt.losses.objective import KE2NTLoss
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.build import build_model
 from ke2nt.prompts.prompt_set import PromptSet
@@ -39,10 +41,14 @@ from ke2nt.training.training_data import TrainingData
 __all__ = [
     "build_arranged_bank",
     "build_augmenter",
-    "build_state",
-    "prepare_engine",
     "build_initial_model",
+    "build_loss",
+    "build_state",
+    "build_task",
+    "prepare_engine",
 ]
+
+T = TypeVar("T", bound=RecognitionTask)
 
 
 def prepare_engine(
@@ -74,17 +80,47 @@ def prepare_engine(
     """
     # building the model draws its weights from the global random state
     model = build_initial_model(config, data.classes, preprocessing, image_side)
-    task = RecognitionTask(
-        config=config,
-        run=run,
-        data=data,
-        state=build_state(config, model, compute),
-        compute=compute,
-        loss=build_objective(config.loss, config.model.attention).to(compute.device),
-        augmenter=build_augmenter(config, model, compute),
-        provenance=provenance or {},
+    task = build_task(
+        RecognitionTask, config, run, data, model, compute, provenance=provenance or {}
     )
     return Engine(task, config, run, data, Display(quiet=quiet))
+
+
+def build_task(
+    task_class: Callable[..., T],
+    config: TrainConfig,
+    run: RunDirectory,
+    data: TrainingData,
+    model: ExpressionModel,
+    compute: Compute,
+    **fields: Any,
+) -> T:
+    """Build a task that trains a recognizer.
+
+    Args:
+        task_class: `RecognitionTask` or a subclass.
+        config: Configuration of the run.
+        run: Its directory.
+        data: Its data.
+        model: The model that trains; changed in place.
+        compute: Device and precision.
+        **fields: Further fields of the task, or other values for `state`, `loss` and `augmenter`.
+
+    Raises:
+        Ke2ntError: As `build_state` and `build_objective`.
+    """
+    if "state" not in fields:
+        fields["state"] = build_state(config, model, compute)
+    if "loss" not in fields:
+        fields["loss"] = build_loss(config, compute)
+    if "augmenter" not in fields:
+        fields["augmenter"] = build_augmenter(config, model, compute)
+    return task_class(config=config, run=run, data=data, compute=compute, **fields)
+
+
+def build_loss(config: TrainConfig, compute: Compute) -> KE2NTLoss | DeepSupervisionLoss:
+    """Build the objective of a configuration, on the device."""
+    return build_objective(config.loss, config.model.attention).to(compute.device)
 
 
 def build_state(
