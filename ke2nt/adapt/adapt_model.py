@@ -11,7 +11,12 @@ import torch
 from ke2nt.adapt.adapt_result import AdaptResult
 from ke2nt.adapt.adaptation_page import build_adaptation_report
 from ke2nt.adapt.compare_models import compare_models
-from ke2nt.adapt.domains import Domains, load_source_images, load_target_images
+from ke2nt.adapt.domains import (
+    Domains,
+    load_source_images,
+    load_target_images,
+    source_form,
+)
 from ke2nt.adapt.methods import resolve_part_classes
 from ke2nt.adapt.normalization_statistics import recompute_statistics
 from ke2nt.adapt.setup import prepare_adaptation, prepare_entropy
@@ -27,6 +32,7 @@ from ke2nt.runtime.seeding import seed_everything, set_deterministic
 from ke2nt.training.compute import Compute, choose_compute
 from ke2nt.training.progress import Progress
 from ke2nt.training.run_directory import RunDirectory
+from ke2nt.training.setup import build_initial_model
 from ke2nt.training.train_recognizer import train
 
 __all__ = ["adapt"]
@@ -103,12 +109,25 @@ def _adapt(
 
 def _train_source(config: AdaptConfig, quiet: bool) -> Path:
     """Train the model to start from, unless that is done; return its run directory."""
-    # an interrupted source training is resumed
     settings = config.source_run()
     run = RunDirectory(settings.out)
+    if not config.adapt.train_source:
+        _save_initial_model(config, run)
+        return run.path
+
+    # an interrupted source training is resumed
     if not run.finished:
         train(settings, resume=run.exists, quiet=quiet, command=_COMMAND)
     return run.path
+
+
+def _save_initial_model(config: AdaptConfig, run: RunDirectory) -> None:
+    """Save the model that nothing has been trained on, unless that is done."""
+    if is_main() and not run.model.exists():
+        seed_everything(config.seed)
+        model = build_initial_model(config.source_run(), *source_form(config))
+        model.save_pretrained(run.model)
+    barrier()
 
 
 def _load_uncalibrated(name: str | Path) -> ExpressionModel:

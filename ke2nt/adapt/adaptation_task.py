@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from ke2nt.adapt.domain_batch import DomainBatch, PseudoLabels
 from ke2nt.adapt.objective import AdaptationLoss
-from ke2nt.adapt.ramp import compute_ramp
+from ke2nt.adapt.ramp import compute_ramp, compute_reversal
 from ke2nt.adapt.target_evaluation import evaluate_on_target
 from ke2nt.adapt.target_stream import TargetStream
 from ke2nt.banks.text_bank import TextBank
@@ -36,11 +37,13 @@ class AdaptationInputs(NamedTuple):
         source: Labeled images.
         target: Target images and their random changes, None without parts.
         strength: w(p), value of the ramp.
+        reversal: Strength of the discriminators' reversed gradient, None for `strength`.
     """
 
     source: RecognitionInputs
     target: StepImages | None
     strength: float
+    reversal: float | None = None
 
 
 @dataclass(kw_only=True)
@@ -76,7 +79,12 @@ class AdaptationTask(RecognitionTask):
 
         # p goes from 0 in the first step to 1 in the last
         progress = position.done / max(1, position.total - 1)
-        return AdaptationInputs(source, images, compute_ramp(progress, self.config.adapt.ramp))
+        strength = compute_ramp(progress, self.config.adapt.ramp)
+
+        # the published ramp of the reversal counts steps, whatever the length of the run
+        steps = self.config.adapt.reversal_ramp
+        reversal = compute_reversal(position.done + 1, steps) if steps else None
+        return AdaptationInputs(source, images, strength, reversal)
 
     def step(  # type: ignore[override]
         self, inputs: AdaptationInputs, turn: str = "train"
@@ -99,7 +107,7 @@ class AdaptationTask(RecognitionTask):
         class_indices = labels if labels.ndim == 1 else labels.argmax(dim=1)
         pseudo = self._pseudo_labels(target, inputs.target.pixels)
         batch = DomainBatch(source, class_indices, target, pseudo, self.model.bank)
-        adaptation_loss, parts = self.parts(batch, inputs.strength)
+        adaptation_loss, parts = self.parts(batch, inputs.strength, inputs.reversal)
         return StepResult.with_total(source_loss + adaptation_loss, {**source_parts, **parts})
 
     def judge(self, model: ExpressionModel) -> tuple[float, dict[str, Any]]:
@@ -120,8 +128,9 @@ class AdaptationTask(RecognitionTask):
                 source_output = both.map(lambda x: gather_rows(x[: len(source)]))
                 target_output = both.map(lambda x: gather_rows(x[len(source) :]))
             else:
-                # the running statistics are those of the target alone
-                with keep_statistics(self.model):
+                # "target": the running statistics are those of the target alone
+                alone = self.config.adapt.batch_norm == "target"
+                with keep_statistics(self.model) if alone else nullcontext():
                     source_output = self.model(source).map(gather_rows)
                 target_output = self.model(target).map(gather_rows)
         return self._with_source_bank(source_output), target_output

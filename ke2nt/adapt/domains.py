@@ -14,7 +14,7 @@ from ke2nt.models.base import ExpressionModel
 from ke2nt.models.load import load_model
 from ke2nt.training.training_data import TrainingData, load_training_data
 
-__all__ = ["Domains", "load_source_images", "load_target_images"]
+__all__ = ["Domains", "load_source_images", "load_target_images", "source_form"]
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,15 @@ def load_target_images(config: AdaptConfig, quiet: bool) -> TargetData:
         return load_target(config.target, model.classes, model.preprocessing, quiet=quiet)
 
     # no model yet: classes and image size are those of the configured training run
+    classes, preprocessing = source_form(config)
+    return load_target(config.target, classes, preprocessing, quiet=quiet)
+
+
+def source_form(config: AdaptConfig) -> tuple[tuple[str, ...], Preprocessing]:
+    """Return classes and preprocessing of a model that is trained on the source."""
     reader = get_reader(config.data.name, config.data.root, config.data.options)
     classes = tuple(c for c in reader.classes if c not in config.data.hold_out)
-    preprocessing = Preprocessing(image_size=config.model.image_size, gray=config.model.gray)
-    return load_target(config.target, classes, preprocessing, quiet=quiet)
+    return classes, Preprocessing(image_size=config.model.image_size, gray=config.model.gray)
 
 
 def load_source_images(

@@ -15,20 +15,20 @@ class MarginSensitiveLoss(nn.Module):
     """Pull features to the center of their class, and push the centers of each domain apart.
 
     L = Σ_i ½‖f_i − c_{y_i}‖² / B over the source (labels) plus over the target (pseudo-labels),
-    plus max(0, m − Σ_{i<j} ‖c_i − c_j‖² / (K (K − 1))) for the centers of each domain, with
-    m = margin + λ_1 · (1/K) Σ_k ‖c^s_k − c^t_k‖² ("Deep Margin-Sensitive Representation Learning
-    for Cross-Domain FER", IEEE TMM 25:1359, 2022).
+    plus max(0, m − Σ_{i<j} ‖c_i − c_j‖² / (K (K − 1))) for the centers of each domain, plus
+    λ_1 · (1/K) Σ_k ‖c^s_k − c^t_k‖² ("Deep Margin-Sensitive Representation Learning for
+    Cross-Domain FER", IEEE TMM 25:1359, 2022).
 
     Args:
         num_classes: K.
         dim: D, width of the features.
-        margin: m without the distance between the domains.
+        margin: m.
         domain_weight: λ_1.
         generator: Draws the initial centers; None uses torch's default generator.
 
     Attributes:
         source_centers: Parameter (K, D), initially standard normal.
-        target_centers: Parameter (K, D), initially equal to `source_centers`.
+        target_centers: Parameter (K, D), initially standard normal, drawn after `source_centers`.
 
     Raises:
         ConfigError: A number is out of range.
@@ -43,7 +43,7 @@ class MarginSensitiveLoss(nn.Module):
         num_classes: int,
         dim: int,
         margin: float = 100.0,
-        domain_weight: float = 1.0,
+        domain_weight: float = 0.01,
         *,
         generator: torch.Generator | None = None,
     ) -> None:
@@ -56,10 +56,9 @@ class MarginSensitiveLoss(nn.Module):
             )
         self.margin, self.domain_weight = margin, domain_weight
 
-        # both domains start at the same centers
-        initial = torch.randn(num_classes, dim, generator=generator)
-        self.source_centers = nn.Parameter(initial)
-        self.target_centers = nn.Parameter(initial.clone())
+        # the domains start at independent centers
+        source, target = (torch.randn(num_classes, dim, generator=generator) for _ in range(2))
+        self.source_centers, self.target_centers = nn.Parameter(source), nn.Parameter(target)
 
     def forward(
         self,
@@ -84,15 +83,15 @@ class MarginSensitiveLoss(nn.Module):
         """
         source, target = self.source_centers, self.target_centers
 
-        # the farther apart the domains are, the wider the margin between classes
+        # mean squared distance between the centers of one class in both domains
         domain_gap = (source - target).square().sum(dim=1).mean()
-        margin = self.margin + self.domain_weight * domain_gap
 
         return (
             _center_loss(source_features, source_labels, source, None)
             + _center_loss(target_features, target_labels, target, target_weights)
-            + (margin - compute_spread(source)).relu()
-            + (margin - compute_spread(target)).relu()
+            + (self.margin - compute_spread(source)).relu()
+            + (self.margin - compute_spread(target)).relu()
+            + self.domain_weight * domain_gap
         )
 
 

@@ -16,8 +16,8 @@ from ke2nt.errors import ConfigError, ModelError
 
 __all__ = ["AdaptationLoss"]
 
-# Parts of a method that have their full strength from the first step, as published for DMSRL.
-_WITHOUT_RAMP = {"dmsrl": ("adversarial",)}
+# Parts with a discriminator, whose reversed gradient may have another ramp.
+_ADVERSARIAL = ("adversarial", "conditional")
 
 
 class AdaptationLoss(nn.Module):
@@ -40,8 +40,6 @@ class AdaptationLoss(nn.Module):
                 "weights of adaptation parts must be finite and not negative",
                 found=dict(self.weights),
             )
-        self._without_ramp = _WITHOUT_RAMP.get(config.method, ())
-
         # `labeller` and `parts` are names in saved checkpoints
         self.labeller = PseudoLabeler(context.num_classes, config.threshold, config.balance)
         self.parts = nn.ModuleDict(
@@ -66,12 +64,15 @@ class AdaptationLoss(nn.Module):
             if p.requires_grad and id(p) not in centers
         }
 
-    def forward(self, batch: DomainBatch, strength: float) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(
+        self, batch: DomainBatch, strength: float, reversal: float | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Compute the weighted sum, and each part without its weight, detached.
 
         Args:
             batch: Both domains.
             strength: w(p), current value of the ramp.
+            reversal: Strength of the discriminators' reversed gradient; None for `strength`.
 
         Raises:
             ModelError: A part does not return a scalar.
@@ -79,7 +80,9 @@ class AdaptationLoss(nn.Module):
         total: Any = torch.zeros((), device=batch.source.logits.device)
         values: dict[str, Tensor] = {}
         for name, weight in self.weights.items():
-            part_strength = 1.0 if name in self._without_ramp else strength
+            part_strength = strength
+            if reversal is not None and name in _ADVERSARIAL:
+                part_strength = reversal
             value = self.parts[_module_key(name)](batch, part_strength)
 
             # a part of another package may get this wrong

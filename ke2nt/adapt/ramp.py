@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["compute_ramp"]
+__all__ = ["compute_ramp", "compute_reversal"]
 
 
 def compute_ramp(progress: float, steepness: float = 10.0) -> float:
@@ -21,3 +21,15 @@ def compute_ramp(progress: float, steepness: float = 10.0) -> float:
         return 1.0
 
     return 2.0 / (1.0 + math.exp(-steepness * progress)) - 1.0
+
+
+def compute_reversal(step: int, steps: int) -> float:
+    """Compute 2 / (1 + exp(−10 step / N)) − 1, DMSRL's factor of the reversed gradient.
+
+    About 0.0005 in the first step and 0.46 in step 1,000 for N = 10,000, however long the run is.
+
+    Args:
+        step: Steps of the run, this one included: 1 for the first.
+        steps: N, above 0.
+    """
+    return compute_ramp(step / steps, 10.0)

@@ -16,6 +16,7 @@ __all__ = ["METHOD_NAMES", "PART_NAMES", "AdaptConfig", "AdaptSection", "TargetC
 
 PART_NAMES = ("metric", "adversarial", "conditional", "coral", "mmd", "pseudo", "text")
 SOURCE_FREE = ("statistics", "entropy")
+_PUBLISHED_REVERSAL = 10_000
 METHOD_NAMES = ("source", "dann", "cdan", "coral", "mmd", "pseudo", "dmsrl", *SOURCE_FREE)
 
 
@@ -87,17 +88,28 @@ class AdaptSection(Section):
         description="Weights of parts, added to those of the method or in place of them; 0 turns "
         "a part off.",
     )
+    train_source: bool = Field(
+        True,
+        description="Without `start`: train a model on the source first. false: adapt from the "
+        "initial weights of `model`, in one training.",
+    )
     ramp: float = Field(
         10.0, ge=0.0, description="Steepness a of the ramp w(p) = 2 / (1 + exp(−a p)) − 1."
     )
+    reversal_steps: int | None = Field(
+        None,
+        ge=0,
+        description="N of the discriminator's reversed gradient, 2 / (1 + exp(−10 step / N)) − 1; "
+        "0: it follows the ramp w(p). null: 10000 for dmsrl as published, 0 for other methods.",
+    )
     margin: float = Field(100.0, ge=0.0, description="Margin between class centers.")
     domain_weight: float = Field(
-        1.0, ge=0.0, description="λ_1: how much the distance of the domains widens the margin."
+        0.01, ge=0.0, description="λ_1: weight of the distance between the domains' centers."
     )
     centers: Literal["learned", "text", "tied"] = Field(
         "learned",
-        description="Class centers: random at first (learned), initialized from the text bank "
-        "(text), or fixed to it (tied).",
+        description="Class centers: random at first, independently for each domain (learned), "
+        "initialized from the text bank (text), or fixed to it (tied).",
     )
     center_lr: float | None = Field(
         None,
@@ -118,10 +130,11 @@ class AdaptSection(Section):
         description="Source of pseudo-labels: the model on augmented images, or its running "
         "average (optim.ema) on images without augmentation.",
     )
-    batch_norm: Literal["joint", "target"] = Field(
+    batch_norm: Literal["joint", "separate", "target"] = Field(
         "joint",
-        description="joint: both domains are normalized together. target: each by its own "
-        "statistics; those of the target are kept.",
+        description="joint: both domains are normalized together. separate: each by its own "
+        "statistics; those of both are averaged for the model. target: each by its own; those of "
+        "the target are kept.",
     )
     source_prompts: str | None = Field(
         None,
@@ -134,6 +147,13 @@ class AdaptSection(Section):
         description="Epoch to keep: the last, the one with the highest mutual information between "
         "target images and predictions, or the best on the source validation split.",
     )
+
+    @property
+    def reversal_ramp(self) -> int:
+        """N of `reversal_steps`; 0 if the reversed gradient follows w(p)."""
+        if self.reversal_steps is not None:
+            return self.reversal_steps
+        return _PUBLISHED_REVERSAL if self.method == "dmsrl" else 0
 
 
 class AdaptConfig(TrainConfig):
@@ -162,6 +182,8 @@ class AdaptConfig(TrainConfig):
             raise ValueError("adapt.teacher=average needs a running average, optim.ema")
         if self.source_free and method.weights:
             raise ValueError(f"adapt.method={method.method} has no parts to weight")
+        if self.source_free and not method.train_source and self.start is None:
+            raise ValueError(f"adapt.method={method.method} needs a trained model to start from")
         if self.sharding != "none":
             raise ValueError("an adaptation cannot shard its model; use sharding=none")
         if self.source_free and method.choose == "source":

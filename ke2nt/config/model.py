@@ -71,8 +71,9 @@ class ModelConfig(Section):
     )
     backbone_options: dict[str, Any] = Field(
         default_factory=dict,
-        description="Arguments of the backbone, such as {drop_path_rate: 0.1}; {regions: true} "
-        "adds the features of four corners of the last feature map.",
+        description="Arguments of the backbone, such as {drop_path_rate: 0.1}; {regions: learned} "
+        "adds features of four corners of the last feature map, each from its own branch as DMSRL "
+        "has them; {regions: mean} adds their means.",
     )
     stem: Literal["standard", "no_pool", "small"] = Field(
         "standard",

@@ -36,6 +36,16 @@ class OptimConfig(Section):
     clip: float | None = Field(None, gt=0.0, description="Maximum gradient norm.")
     batch_size: int = Field(64, ge=1, description="Images in a step, over all processes.")
     epochs: int = Field(50, ge=1, description="Number of epochs, including warm-up.")
+    schedule: Literal["cosine", "steps"] = Field(
+        "cosine",
+        description="After warm-up: half a cosine from lr to min_lr, or steps down from lr.",
+    )
+    step_epochs: int = Field(
+        30, ge=1, description="steps: epochs from one step to the next, counted from the start."
+    )
+    step_factor: float = Field(
+        0.1, gt=0.0, le=1.0, description="steps: factor of the learning rate at each step."
+    )
     warmup_epochs: float = Field(
         1.0,
         ge=0.0,

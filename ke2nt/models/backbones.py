@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from ke2nt.errors import ModelError
 from ke2nt.models.custom_backbones import build_custom_backbone, is_custom_name
-from ke2nt.models.regions import corner_means, feature_map
+from ke2nt.models.regions import CornerBranches, corner_means, feature_map
 from ke2nt.models.timm_models import (
     Stem,
     build_timm_model,
@@ -18,7 +18,9 @@ from ke2nt.models.timm_models import (
     timm_depths,
 )
 
-__all__ = ["Backbone", "RegionalBackbone", "create_backbone"]
+__all__ = ["Backbone", "RegionalBackbone", "Regions", "create_backbone"]
+
+Regions = Literal["learned", "mean"]
 
 
 class Backbone(nn.Module):
@@ -67,18 +69,32 @@ class RegionalBackbone(Backbone):
     """An encoder that gives the pooled features of the whole face and of its four corners.
 
     The corners overlap, 5 × 5 of a 7 × 7 feature map, as in DMSRL (IEEE TMM 25:1359, 2022).
+
+    Args:
+        net: A timm network, pooled, without a head.
+        width: Width of all features together.
+        channels: Channels of the last feature map, to learn a branch for each corner; None for the
+            means of the corners.
     """
+
+    def __init__(self, net: nn.Module, width: int, channels: int | None = None) -> None:
+        super().__init__(net, width)
+        self.corners = None if channels is None else CornerBranches(channels)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, H, W) normalized images → (B, width): the whole, then the corners."""
         features = self.net.forward_features(images)
-        # (B, C, h, w), whatever layout the family has
-        cells = feature_map(
+        cells = self.cells(features)
+        local = corner_means(cells) if self.corners is None else self.corners(cells)
+        return torch.cat([self.net.forward_head(features), local], dim=1)
+
+    def cells(self, features: Tensor) -> Tensor:
+        """Unpooled features → (B, C, h, w), whatever layout the family has."""
+        return feature_map(
             features,
             channels_last=getattr(self.net, "output_fmt", "NCHW") == "NHWC",
             prefix=getattr(self.net, "num_prefix_tokens", 0),
         )
-        return torch.cat([self.net.forward_head(features), corner_means(cells)], dim=1)
 
 
 def create_backbone(
@@ -90,7 +106,7 @@ def create_backbone(
     stem: Stem = "standard",
     drop_path: float | None = None,
     pretrained: bool = False,
-    regions: bool = False,
+    regions: Regions | bool = False,
     **options: Any,
 ) -> Backbone:
     """Build an image encoder.
@@ -110,7 +126,8 @@ def create_backbone(
             "small" (3×3 first convolution of stride 1, no max-pool), both for small images.
         drop_path: Rate of stochastic depth, None for the family's default.
         pretrained: Load timm's weights from the hub or its local cache.
-        regions: Append the features of four overlapping corners of the last feature map.
+        regions: Append features of four overlapping corners of the last feature map: "learned"
+            for a branch of convolutions for each, as in DMSRL; "mean", or True, for their means.
         **options: Further arguments of the timm model, such as window_size, or of the class.
 
     Returns:
@@ -121,6 +138,12 @@ def create_backbone(
         CheckpointError: The pretrained weights are not available.
     """
     name = source if isinstance(source, str) else type(source).__name__
+    if regions not in (*get_args(Regions), True, False):
+        raise ModelError(
+            "invalid regions of the backbone",
+            expected=f"{', '.join(get_args(Regions))}, true or false",
+            found=regions,
+        )
 
     # options of timm models would be ignored by any other network, so they are refused
     if isinstance(source, str) and not is_custom_name(source):
@@ -141,6 +164,8 @@ def create_backbone(
     if not regions:
         return Backbone(net, _measure_width(net, name, image_size, in_chans))
     backbone = RegionalBackbone(net, 0)
+    if regions == "learned":
+        backbone = RegionalBackbone(net, 0, _measure_channels(backbone, image_size, in_chans))
     backbone.width = _measure_width(backbone, name, image_size, in_chans)
     return backbone
 
@@ -170,14 +195,14 @@ def _build_from_elsewhere(
 
 
 def _check_plain(
-    name: str, *, stem: Stem, drop_path: float | None, pretrained: bool, regions: bool
+    name: str, *, stem: Stem, drop_path: float | None, pretrained: bool, regions: object
 ) -> None:
     """Refuse options that only timm models have."""
     settings = {
         f"stem={stem}": stem != "standard",
         f"drop_path={drop_path}": drop_path is not None,
         "weights=timm": pretrained,
-        "regions=true": regions,
+        f"regions={regions}": bool(regions),
     }
     refused = [option for option, is_set in settings.items() if is_set]
     if refused:
@@ -185,6 +210,16 @@ def _check_plain(
             f"backbone {name!r} is not a timm model and does not support {', '.join(refused)}",
             hint="Pass options of your class as backbone_options.",
         )
+
+
+@torch.no_grad()
+def _measure_channels(backbone: RegionalBackbone, image_size: int, in_chans: int) -> int:
+    """Channels of the last feature map, by a forward pass that leaves batch statistics alone."""
+    training = backbone.training
+    probe = torch.zeros(1, in_chans, image_size, image_size)
+    features = backbone.eval().net.forward_features(probe)
+    backbone.train(training)
+    return backbone.cells(features).shape[1]
 
 
 @torch.no_grad()

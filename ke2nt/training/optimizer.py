@@ -74,18 +74,21 @@ def parameter_groups(
 
 
 def learning_rate(step: int, steps_per_epoch: int, config: OptimConfig) -> float:
-    """Return the learning rate of a step: warm-up, then a half cosine from `lr` to `min_lr`.
+    """Return the learning rate of a step: warm-up, then a half cosine or steps down from `lr`.
 
     Args:
         step: Steps done so far, 0 for the first.
         steps_per_epoch: Steps in an epoch.
-        config: Peak, warm-up and end of the schedule.
+        config: Peak, warm-up and form of the schedule.
     """
     warmup_steps = config.warmup_epochs * steps_per_epoch
     total = config.epochs * steps_per_epoch
     if step < warmup_steps:
         share = step / warmup_steps if config.warmup == "linear" else 0.0
         return config.warmup_lr + share * (config.lr - config.warmup_lr)
+
+    if config.schedule == "steps":
+        return config.lr * config.step_factor ** (step // (config.step_epochs * steps_per_epoch))
 
     # share of the cosine that is done
     done = (step - warmup_steps) / max(1.0, total - warmup_steps)

@@ -10,10 +10,12 @@ def square(a, b):
 
 
 def margin_loss(source, source_labels, target, target_labels, cs, ct, margin, domain_weight):
-    """½‖f − c_y‖² over B, and max(0, m − Σ_{i<j} ‖c_i − c_j‖² / (K (K − 1))) in each domain."""
+    """½‖f − c_y‖² over B and max(0, m − Σ_{i<j} ‖c_i − c_j‖² / (K (K − 1))) in each domain.
+
+    Plus λ_1 (1/K) Σ_k ‖c^s_k − c^t_k‖².
+    """
     classes = len(cs)
-    m = margin + domain_weight * sum(square(a, b) for a, b in zip(cs, ct, strict=True)) / classes
-    total = 0.0
+    total = domain_weight * sum(square(a, b) for a, b in zip(cs, ct, strict=True)) / classes
     for features, labels, centers in ((source, source_labels, cs), (target, target_labels, ct)):
         for f, y in zip(features, labels, strict=True):
             total += 0.5 * square(f, centers[y]) / len(features)
@@ -23,7 +25,7 @@ def margin_loss(source, source_labels, target, target_labels, cs, ct, margin, do
                 pairs += square(centers[i], centers[j])
         if classes > 1:
             pairs /= classes * (classes - 1)
-        total += max(0.0, m - pairs)
+        total += max(0.0, margin - pairs)
     return total
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from ke2nt.adapt.adapt_model import adapt
 from ke2nt.adapt.adaptation_task import AdaptationTask
 from ke2nt.adapt.adversarial import DomainDiscriminator
 from ke2nt.adapt.methods import METHODS
+from ke2nt.adapt.objective import AdaptationLoss
 from ke2nt.adapt.setup import prepare_adaptation
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.config.load import config_to_yaml
@@ -114,12 +116,13 @@ def test_source_prompts_apply_to_attention_heads(tiny, domains, tmp_path):
 
 def test_joint_and_separate_normalization_differ(tiny):
     model, results = load_model(tiny().start), []
-    for kind in ("joint", "target"):
+    for kind in ("joint", "target", "separate"):
         config = tiny(f"adapt.batch_norm={kind}", "optim.epochs=1", "optim.ema=null", out=kind)
         results.append(load_weights(adapt(config, quiet=True)))
     name = next(n for n in results[0] if n.endswith("running_mean"))
     assert batch_norms(model)
     assert not torch.equal(results[0][name], results[1][name])
+    assert not torch.equal(results[1][name], results[2][name])
 
 
 def test_separate_normalization_keeps_target_statistics(tiny, monkeypatch):
@@ -223,3 +226,26 @@ def test_two_processes_equal_one(tiny, tmp_path, monkeypatch, method):
     for ours, theirs in zip(shared, single, strict=True):
         assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-3, abs=1e-6)
         assert ours["target"] == pytest.approx(theirs["target"], rel=1e-2)
+
+
+def test_one_training_from_the_initial_weights(tiny, monkeypatch):
+    """As DMSRL was published: no model is trained on the source first."""
+    reversals = []
+    real = AdaptationLoss.forward
+
+    def watch(self, batch, strength, reversal=None):
+        reversals.append(reversal)
+        return real(self, batch, strength, reversal)
+
+    monkeypatch.setattr(AdaptationLoss, "forward", watch)
+    changes = ("start=null", "adapt.train_source=false", "adapt.reversal_steps=2")
+    branches = "model.backbone_options={regions: learned}"
+    config = tiny(*changes, branches, "optim.epochs=1", "adapt.batch_norm=separate")
+    result = adapt(config, quiet=True)
+    before = load_model(result.run.path / "source")
+    assert not (result.run.path / "source" / "log.jsonl").exists()
+    after = load_model(result.run.path)
+    name = "backbone.corners.branches.3.0.weight"
+    assert not torch.equal(before.state_dict()[name], after.state_dict()[name])
+    steps = range(1, len(reversals) + 1)
+    assert reversals == pytest.approx([math.tanh(5 * step / 2) for step in steps])

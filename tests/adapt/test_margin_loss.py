@@ -6,6 +6,7 @@ import pytest
 import torch
 from adapt_oracles import margin_loss, slope
 
+from ke2nt import adapt
 from ke2nt.adapt.margin_loss import MarginSensitiveLoss, build_text_centers, compute_spread
 from ke2nt.errors import ConfigError, ModelError
 from ke2nt.runtime.seeding import torch_generator
@@ -81,19 +82,44 @@ def test_weights_exclude_target_images_but_keep_the_batch_size():
     assert loss(*inputs, torch.ones(5)).item() == pytest.approx(loss(*inputs).item())
 
 
-def test_centers_of_both_domains_start_equal():
+def test_centers_of_the_domains_start_as_independent_standard_normals():
     first, again, other = (
         MarginSensitiveLoss(7, 16, generator=torch_generator(seed)) for seed in (1, 1, 2)
     )
     assert torch.equal(first.source_centers, again.source_centers)
     assert not torch.equal(first.source_centers, other.source_centers)
     loss = first
-    assert loss.margin == 100
+    assert (loss.margin, loss.domain_weight) == (100, 0.01)
     assert {n: tuple(p.shape) for n, p in loss.named_parameters()} == {
         "source_centers": (7, 16),
         "target_centers": (7, 16),
     }
-    assert torch.equal(loss.source_centers, loss.target_centers)
+    large = MarginSensitiveLoss(50, 400, generator=torch_generator(1))
+    source, target = large.source_centers.flatten(), large.target_centers.flatten()
+    assert source.std().item() == pytest.approx(1, abs=0.02)
+    assert target.std().item() == pytest.approx(1, abs=0.02)
+    assert torch.corrcoef(torch.stack([source, target]))[0, 1].abs() < 0.03
+
+
+def test_values_worked_out_by_hand():
+    loss = MarginSensitiveLoss(2, 2, margin=10.0, domain_weight=0.5)
+    loss.source_centers.data = torch.tensor([[0.0, 0.0], [2.0, 0.0]])
+    loss.target_centers.data = torch.tensor([[0.0, 1.0], [6.0, 1.0]])
+    features = torch.tensor([[1.0, 0.0]], requires_grad=True)
+    value = loss(features, torch.tensor([1]), torch.tensor([[0.0, 0.0]]), torch.tensor([0]))
+
+    # ½ · 1 + ½ · 1, hinges 10 − 4/2 and 10 − 36/2 < 0, ½ · ½ (1 + 17)
+    assert value.item() == pytest.approx(0.5 + 0.5 + 8.0 + 0.0 + 4.5)
+    value.backward()
+    assert torch.equal(features.grad, torch.tensor([[-1.0, 0.0]]))
+    # pull 1, hinge −(c_1 − c_0), gap λ_1 (2 / K) (c^s − c^t) with (−4, −1)
+    assert torch.equal(loss.source_centers.grad[1], torch.tensor([1.0 - 2.0 - 2.0, -0.5]))
+    # the target's hinge is off
+    assert torch.equal(loss.target_centers.grad[1], torch.tensor([2.0, 0.5]))
+
+
+def test_loss_loads_from_the_room():
+    assert adapt.MarginSensitiveLoss is MarginSensitiveLoss
 
 
 def test_text_centers_have_the_margin_and_the_directions_of_the_texts():

@@ -17,7 +17,7 @@ from ke2nt.adapt.moment_matching import coral, mmd
 from ke2nt.adapt.objective import AdaptationLoss
 from ke2nt.adapt.part import PartContext
 from ke2nt.adapt.pseudo_labels import PseudoLabeler
-from ke2nt.adapt.ramp import compute_ramp
+from ke2nt.adapt.ramp import compute_ramp, compute_reversal
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.config.adapt import AdaptSection
 from ke2nt.errors import ConfigError
@@ -186,17 +186,26 @@ def test_loss_is_the_weighted_sum_and_dmsrl_has_the_published_weights():
     )
 
 
-def test_adversarial_part_of_dmsrl_has_full_strength_from_the_start():
-    def encoder_gradient(method):
+def test_discriminator_may_have_another_ramp():
+    def encoder_gradient(reversal):
         both = batch()
-        config = AdaptSection(method=method)
         torch.manual_seed(0)
-        loss = AdaptationLoss(config, context()).double().eval()
-        loss(both, 0.0)[0].backward()
-        return both.target.embeddings.grad.abs().max().item()
+        loss = AdaptationLoss(AdaptSection(method="dmsrl"), context()).double().eval()
+        loss(both, 0.0, reversal)[0].backward()
+        return both.target.embeddings.grad
 
-    assert encoder_gradient("dann") == 0
-    assert encoder_gradient("dmsrl") > 0
+    # w(p) = 0 turns off the metric part, too
+    assert encoder_gradient(None).abs().max() == 0
+    full, quarter = encoder_gradient(1.0), encoder_gradient(0.25)
+    assert full.abs().max() > 0
+    torch.testing.assert_close(quarter, 0.25 * full)
+
+
+def test_reversal_of_dmsrl_grows_over_ten_thousand_steps():
+    assert [AdaptSection(method=m).reversal_ramp for m in ("dmsrl", "dann")] == [10_000, 0]
+    assert AdaptSection(method="dmsrl", reversal_steps=0).reversal_ramp == 0
+    values = [compute_reversal(step, 10_000) for step in (1, 1_000, 10_000, 50_000)]
+    assert values == pytest.approx([0.0005, 0.4621, 0.9999, 1.0], abs=5e-5)
 
 
 def test_centers_are_separate_parameters_and_can_be_tied_to_the_text():

@@ -9,6 +9,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ke2nt.adapt.methods import resolve_part_weights
 from ke2nt.config.adapt import AdaptConfig
 from ke2nt.config.gan import FesganConfig
 from ke2nt.config.load import config_from_dict, config_to_yaml, load_config
@@ -52,6 +53,20 @@ def test_every_shipped_configuration_is_valid_and_has_a_header(name):
     assert f" {name}" in head[0] or name in ("quickstart", "adapt")
     assert head[1].startswith("# Hardware:")
     assert head[2].startswith("# Score:")
+
+
+def test_dmsrl_as_published_has_the_published_settings():
+    config = load_config("dmsrl_published", (), AdaptConfig)
+    optim, method = config.optim, config.adapt
+    assert (optim.name, optim.lr, optim.nesterov, optim.epochs) == ("sgd", 0.01, True, 60)
+    assert (optim.schedule, optim.step_epochs, optim.step_factor) == ("steps", 30, 0.1)
+    assert (optim.batch_size, optim.warmup_epochs) == (64, 0)
+    assert resolve_part_weights(method) == {"metric": 0.01, "adversarial": 0.01}
+    assert (method.margin, method.domain_weight, method.center_lr) == (100, 0.01, 1.0)
+    assert (method.ramp, method.reversal_ramp, method.centers) == (10, 10_000, "learned")
+    assert (method.threshold, method.balance, method.teacher) == (0, 0, "model")
+    assert (method.batch_norm, method.train_source) == ("separate", False)
+    assert config.model.backbone_options == {"regions": "learned"}
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -119,7 +134,8 @@ def test_every_shipped_configuration_has_a_schedule_of_one_epoch(name):
     optim = load_config(name, ["optim.epochs=1"], schema(name)).optim
     rates = [learning_rate(step, 10, optim) for step in range(11)]
     assert max(rates) == pytest.approx(optim.lr)
-    assert rates[10] == pytest.approx(optim.min_lr)
+    # a schedule of steps keeps its rate until the first step
+    assert rates[10] == pytest.approx(optim.min_lr if optim.schedule == "cosine" else optim.lr)
     assert optim.warmup_epochs < optim.epochs
     longer = load_config(name, [], schema(name)).optim
     assert longer.warmup_epochs <= longer.epochs / 2  # nothing is shortened where there is room

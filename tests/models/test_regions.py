@@ -54,10 +54,37 @@ def test_a_backbone_gives_the_whole_face_first_then_its_corners(name, size):
     assert moved.argmax() == 3
 
 
-def test_a_model_with_regions_is_saved_and_loaded(tmp_path):
-    model = LinearClassifier(["a", "b"], "test_resnet", 32, backbone_options={"regions": True})
+def test_each_corner_has_a_branch_of_its_own():
+    torch.manual_seed(0)
+    backbone = create_backbone("test_resnet", image_size=64, regions="learned").eval()
+    whole = backbone.width - 4 * 512
+    images = torch.randn(2, 3, 64, 64)
+    features = backbone(images)
+    torch.testing.assert_close(features[:, :whole], backbone.net(images))
+
+    # three times convolution, normalization and ReLU, and a linear layer on the mean
+    cells = backbone.cells(backbone.net.forward_features(images))
+    side = corner_side(cells.shape[2])
+    for n, branch in enumerate(backbone.corners.branches):
+        rows = cells[:, :, :side] if n < 2 else cells[:, :, -side:]
+        x = rows[..., :side] if n % 2 == 0 else rows[..., -side:]
+        for convolution, norm in zip(branch[0:9:3], branch[1:9:3], strict=True):
+            x = torch.relu(norm(torch.conv2d(x, convolution.weight, padding=1)))
+        slow = branch[-1](x.mean(dim=(2, 3)))
+        torch.testing.assert_close(features[:, whole + 512 * n : whole + 512 * (n + 1)], slow)
+    assert len({id(p) for p in backbone.corners.parameters()}) == 4 * (3 * 3 + 2)
+
+
+def test_unknown_regions_are_refused():
+    with pytest.raises(ModelError, match=r"expected learned, mean, true or false; found corner"):
+        create_backbone("test_resnet", image_size=32, regions="corner")
+
+
+@pytest.mark.parametrize(("regions", "width"), [(True, 5 * 96), ("learned", 96 + 4 * 512)])
+def test_a_model_with_regions_is_saved_and_loaded(tmp_path, regions, width):
+    model = LinearClassifier(["a", "b"], "test_resnet", 32, backbone_options={"regions": regions})
     model.save_pretrained(tmp_path / "model")
     again = LinearClassifier.from_pretrained(tmp_path / "model")
     images = torch.randn(2, 3, 32, 32)
     torch.testing.assert_close(again(images).logits, model.eval()(images).logits)
-    assert again.backbone.width == 5 * 96
+    assert again.backbone.width == width

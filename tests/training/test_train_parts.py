@@ -30,6 +30,13 @@ def test_constant_warmup_then_cosine_as_published():
     assert learning_rate(499, 10, config) < 1e-6
 
 
+def test_learning_rate_steps_down_every_thirty_epochs():
+    config = OptimConfig(lr=0.01, schedule="steps", warmup_epochs=0, epochs=60)
+    rates = {epoch: learning_rate(10 * epoch, 10, config) for epoch in (0, 29, 30, 59)}
+    assert rates == pytest.approx({0: 0.01, 29: 0.01, 30: 0.001, 59: 0.001})
+    assert learning_rate(299, 10, config) == pytest.approx(0.01)
+
+
 def test_linear_warmup_and_final_learning_rate():
     config = OptimConfig(
         lr=1.0, epochs=4, warmup_epochs=2, warmup_lr=0.5, warmup="linear", min_lr=0.1
