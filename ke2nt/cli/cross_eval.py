@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ke2nt.cli.cross_eval_robustness import Outcome, evaluate_robustness_of
+from ke2nt.cli.cross_eval_robustness import evaluate_robustness_of
 from ke2nt.cli.cross_eval_tables import show_cross
 from ke2nt.cli.evaluation_tables import evaluation_notes
 from ke2nt.cli.option_groups import with_option_groups
 from ke2nt.cli.option_values import check_writable
 from ke2nt.cli.options import (
+    ON_HELP,
+    ON_METAVAR,
     ComputeOptions,
     FlipOption,
     LabelChoice,
@@ -23,6 +24,7 @@ from ke2nt.cli.options import (
     OutputOptions,
     StatisticsOptions,
 )
+from ke2nt.cli.outcome import Outcome, group_failures
 from ke2nt.cli.output import command_line, print_json, print_written
 from ke2nt.cli.paper_options import PaperOptions, print_paper_files
 from ke2nt.errors import Ke2ntError
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
     from ke2nt.evaluation.targets import Target
 
 __all__ = ["cross_eval"]
-
-_SOME_FAILED, _ALL_FAILED = 1, 2
 
 
 @dataclass(frozen=True)
@@ -72,15 +72,7 @@ def cross_eval(
     runs: Annotated[
         list[str], typer.Argument(help="Run directories, saved models' folders, names or hub ids.")
     ],
-    on: Annotated[
-        list[str],
-        typer.Option(
-            "--on",
-            metavar="NAME=DIR[,KEY=VALUE…]",
-            help="A dataset; may be repeated. Keys: split (default: test, or else val), limit, as "
-            "(its name in tables), and the dataset's options, such as rule=majority.",
-        ),
-    ],
+    on: Annotated[list[str], typer.Option("--on", metavar=ON_METAVAR, help=ON_HELP)],
     corruptions: _RobustnessOptions,
     labels: _CrossLabels,
     compute: ComputeOptions,
@@ -121,10 +113,7 @@ def cross_eval(
         outcome = _evaluate_cross(runs, targets, settings, out, paper, output.json)
 
     # failures come last, where they are seen even after long tables
-    for what, error in outcome.failures:
-        print(f"failed: {what}: {error}", file=sys.stderr)
-    if outcome.failures:
-        raise typer.Exit(_SOME_FAILED if outcome.count else _ALL_FAILED)
+    outcome.report()
 
 
 def _evaluate_cross(
@@ -170,12 +159,9 @@ def _evaluate_cross(
 
 
 def _cross_outcome(result: CrossEvaluation) -> Outcome:
-    """Group the pairs that failed by their error: one unreadable dataset fails for every model."""
-    pairs_by_error: dict[str, list[str]] = {}
-    for cell in result.failed:
-        pairs_by_error.setdefault(str(cell.error), []).append(f"{cell.model} on {cell.target}")
-    failures = [(", ".join(pairs), error) for error, pairs in pairs_by_error.items()]
-    return Outcome(len(result.cells) - len(result.failed), failures)
+    """Count the results, and name what failed."""
+    failed = [(f"{cell.model} on {cell.target}", str(cell.error)) for cell in result.failed]
+    return Outcome(len(result.cells) - len(result.failed), group_failures(failed))
 
 
 def _write_cross_page(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ke2nt.cli.cross_eval_tables import show_robustness
 from ke2nt.cli.evaluation_tables import evaluation_notes
+from ke2nt.cli.outcome import Outcome
 from ke2nt.cli.output import command_line, print_json, print_line
 from ke2nt.cli.paper_options import PaperOptions, print_paper_files
 from ke2nt.errors import Ke2ntError
@@ -18,15 +18,7 @@ if TYPE_CHECKING:
     from ke2nt.evaluation.targets import Target
     from ke2nt.pages.table_page import TableSection
 
-__all__ = ["Outcome", "evaluate_robustness_of"]
-
-
-@dataclass
-class Outcome:
-    """How many results there are, and what failed: (what, error)."""
-
-    count: int = 0
-    failures: list[tuple[str, str]] = field(default_factory=list)
+__all__ = ["evaluate_robustness_of"]
 
 
 def evaluate_robustness_of(

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from ke2nt.evaluation.metrics import ClassificationReport
     from ke2nt.evaluation.score import Evaluation
     from ke2nt.models.base import ExpressionModel
+    from ke2nt.vlm.base import ImageEncoder
 
-__all__ = ["evaluation_notes", "selection_notes", "show_evaluation", "show_groups"]
+__all__ = ["encoder_notes", "evaluation_notes", "selection_notes", "show_evaluation", "show_groups"]
 
 _METRICS = {
     "accuracy": "accuracy (WAR)",
@@ -29,6 +30,15 @@ _METRICS = {
 def evaluation_notes(run: str, model: ExpressionModel, split: FaceSplit) -> list[str]:
     """Return notes on metrics of a model that are optimistic on this split."""
     return selection_notes(run, model.card, split) + _calibration_notes(model, split)
+
+
+def encoder_notes(name: str, encoder: ImageEncoder, split: FaceSplit) -> list[str]:
+    """Return notes on how the epoch of a trained model was chosen; none for other encoders."""
+    from ke2nt.evaluation.trained_encoder import TrainedEncoder
+
+    if not isinstance(encoder, TrainedEncoder):
+        return []
+    return selection_notes(name.removeprefix("run:"), encoder.card, split)
 
 
 def selection_notes(run: str, card: Mapping[str, Any], split: FaceSplit) -> list[str]:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ke2nt.vlm.base import ImageEncoder
 
 __all__ = [
+    "ON_HELP",
+    "ON_METAVAR",
     "BatchSizeOption",
     "CacheDirOption",
     "ComputeOptions",
@@ -56,6 +58,11 @@ class PrecisionChoice(StrEnum):
     bf16 = "bf16"
 
 
+ON_METAVAR = "NAME=DIR[,KEY=VALUE…]"
+ON_HELP = (
+    "A dataset; may be repeated. Keys: split (default: test, or else val), limit, as (its name in "
+    "tables), and the dataset's options, such as rule=majority."
+)
 DatasetNameOption = Annotated[
     str, typer.Option("--dataset", help="Dataset of `ke2nt data list`, or package.module.Name.")
 ]

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from ke2nt.data.sample import FaceSplit
 from ke2nt.data.tensors import FaceTensors
-from ke2nt.errors import Ke2ntError
+from ke2nt.evaluation.attempt import attempt, or_raise
 from ke2nt.evaluation.evaluate_model import EvaluationOptions, decode_for_model, evaluate_model
 from ke2nt.evaluation.score import Evaluation
 from ke2nt.models.base import ExpressionModel
@@ -122,13 +122,13 @@ def cross_evaluate(
     # Datasets rarely have the same classes, so those that do not match are dropped.
     options = replace(EvaluationOptions(policy="drop"), **fields)
     result = CrossEvaluation(tuple(dict.fromkeys(models)), tuple(targets))
-    loaded = {name: _attempt(load_model, name) for name in result.models}
+    loaded = {name: attempt(load_model, name) for name in result.models}
 
     for target in result.targets:
-        images = _attempt(_DecodedTarget, target, options.quiet)
+        images = attempt(_DecodedTarget, target, options.quiet)
         for name, model in loaded.items():
             # Errors of the model or the dataset come up again here, once for each of their cells.
-            evaluation = _attempt(_evaluate_pair, model, images, options)
+            evaluation = attempt(_evaluate_pair, model, images, options)
             if isinstance(evaluation, Exception):
                 cell = Cell(name, target.name, error=str(evaluation))
             else:
@@ -163,20 +163,9 @@ def _evaluate_pair(
     options: EvaluationOptions,
 ) -> Evaluation:
     """Evaluate a model on a dataset, or raise the error that came up when one was loaded."""
-    if isinstance(model, Exception):
-        raise model
-    if isinstance(images, Exception):
-        raise images
-    merge = applicable_merges(options.merge or {}, images.split, model)
-    return evaluate_model(model, images.decode_for(model), replace(options, merge=merge))
-
-
-def _attempt(work: Callable[..., Any], *arguments: Any) -> Any:
-    """Return what a call returns, or the exception if it is one that a user can fix."""
-    try:
-        return work(*arguments)
-    except (Ke2ntError, OSError) as error:
-        return error
+    usable, decoded = or_raise(model), or_raise(images)
+    merge = applicable_merges(options.merge or {}, decoded.split, usable)
+    return evaluate_model(usable, decoded.decode_for(usable), replace(options, merge=merge))
 
 
 def applicable_merges(

@@ -2,50 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
-
 from ke2nt.data.sample import FaceSplit
 from ke2nt.data.tensors import FaceTensors
+from ke2nt.evaluation.options import ScoringOptions
 from ke2nt.evaluation.predictions import compute_predictions
 from ke2nt.evaluation.score import Evaluation, score_predictions
-from ke2nt.labels import LabelPolicy, map_labels
-from ke2nt.runtime.devices import Precision, resolve_precision
+from ke2nt.labels import map_labels
+from ke2nt.runtime.devices import resolve_precision
 
 __all__ = ["EvaluationOptions", "decode_for_model", "evaluate_model"]
 
 
-@dataclass(frozen=True, slots=True)
-class EvaluationOptions:
-    """How to predict and score a split.
+@dataclass(frozen=True)
+class EvaluationOptions(ScoringOptions):
+    """How to predict and score a split; the model is moved to the device.
 
     Attributes:
-        policy: How to treat classes that only one side has; see `ke2nt.labels.map_labels`.
-        merge: Class of the data → class of the model to map it to.
-        batch_size: Images per forward pass.
-        device: Device to compute on; the model is moved there. None: where the model is.
-        precision: "fp32", "bf16" (autocast), or "auto": bf16 where the device computes in it
-            natively, fp32 elsewhere.
         flip_tta: Average the probabilities of each image and its mirror image.
         embeddings: Keep the expression embeddings.
-        bootstrap: Resamples for the intervals; 0 for none.
-        seed: Seed of the resamples.
-        quiet: Show no progress on stderr.
     """
 
-    policy: LabelPolicy = "strict"
-    merge: Mapping[str, str] | None = None
-    batch_size: int = 128
-    device: torch.device | str | None = None
-    precision: Precision = "fp32"
     flip_tta: bool = False
     embeddings: bool = False
-    bootstrap: int = 1000
-    seed: int = 0
-    quiet: bool = True
 
 
 def decode_for_model(model: Any, split: FaceSplit, **options: Any) -> FaceTensors:
@@ -89,22 +70,16 @@ def evaluate_model(
     predictions = compute_predictions(
         model,
         images,
-        batch_size=options.batch_size,
-        device=options.device,
-        precision=options.precision,
         flip_tta=options.flip_tta,
         embeddings=options.embeddings,
-        quiet=options.quiet,
+        **options.computing(),
     )
 
     # The settings name the precision and device that were used, not those requested.
     device = next(model.parameters()).device
     return score_predictions(
         predictions,
-        policy=options.policy,
-        merge=options.merge,
-        bootstrap=options.bootstrap,
-        seed=options.seed,
+        **options.scoring(),
         settings={
             "dataset": split.dataset,
             "split": split.split,

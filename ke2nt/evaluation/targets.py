@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from ke2nt.data.sample import FaceSplit
+from ke2nt.datasets.base import Reader
 from ke2nt.datasets.catalog import READERS, get_reader
 from ke2nt.errors import ConfigError, DataError
 from ke2nt.runtime.extensions import is_dotted_path
@@ -83,14 +84,25 @@ class Target:
         """Name in tables."""
         return self.label or " ".join(filter(None, (self.dataset, self.split)))
 
-    def load(self) -> FaceSplit:
+    def open_reader(self) -> Reader:
+        """Return the reader of the dataset.
+
+        Raises:
+            DataError: The dataset's name, folder or options are not valid.
+        """
+        return get_reader(self.dataset, self.root, self.options)
+
+    def load(self, reader: Reader | None = None) -> FaceSplit:
         """Load the images.
+
+        Args:
+            reader: From `open_reader`; opened here if None.
 
         Raises:
             DataError: The dataset, an option or the split is not valid, or several splits exist and
                 none is chosen.
         """
-        reader = get_reader(self.dataset, self.root, self.options)
+        reader = reader or self.open_reader()
         split = self.split or _choose_split(self.dataset, reader.splits)
         return reader.load(split).spread(self.limit)
 

@@ -14,14 +14,22 @@ from ke2nt.banks.text_bank import TextBank
 from ke2nt.data.sample import FaceSplit
 from ke2nt.evaluation.embed_split import ImageEmbeddings, check_text, embed_split
 from ke2nt.evaluation.generalized import GeneralizedMetrics, compute_generalized_metrics
+from ke2nt.evaluation.options import ScoringOptions
 from ke2nt.evaluation.predictions import Predictions
 from ke2nt.evaluation.score import Evaluation, score_predictions
 from ke2nt.labels import LabelPolicy, map_labels
 from ke2nt.prompts.prompt_set import PromptSet
-from ke2nt.runtime.devices import Precision
 from ke2nt.vlm.base import ImageEncoder
 
-__all__ = ["ZeroShot", "ZeroShotOptions", "class_logits", "score_text_bank", "zero_shot"]
+__all__ = [
+    "ZeroShot",
+    "ZeroShotOptions",
+    "choose_classes",
+    "class_logits",
+    "score_prompts",
+    "score_text_bank",
+    "zero_shot",
+]
 
 _CHUNK_ROWS = 65536  # images whose float64 copies are held at once
 
@@ -51,31 +59,20 @@ class ZeroShot:
         return value
 
 
-@dataclass(frozen=True, slots=True)
-class ZeroShotOptions:
+@dataclass(frozen=True)
+class ZeroShotOptions(ScoringOptions):
     """How to embed and score a split.
 
     Attributes:
+        batch_size: Images per forward pass.
         classes: Classes of the prompt set that are possible answers. By default under "strict",
             those of the data, after `merge`; otherwise all classes of the set.
-        policy: How to treat classes that only one side has; see `ke2nt.labels.map_labels`.
-        merge: Class of the data → class of the prompt set to map it to.
         cache_dir: Cache folder; `KE2NT_CACHE` or the platform's unless given.
-        batch_size: As in `embed_split`; so are device, precision and quiet.
-        bootstrap: Resamples for the intervals; 0 for none.
-        seed: Seed of the resamples.
     """
 
-    classes: Sequence[str] | None = None
-    policy: LabelPolicy = "strict"
-    merge: Mapping[str, str] | None = None
-    cache_dir: str | Path | None = None
     batch_size: int = 64
-    device: torch.device | str | None = None
-    precision: Precision = "fp32"
-    bootstrap: int = 1000
-    seed: int = 0
-    quiet: bool = True
+    classes: Sequence[str] | None = None
+    cache_dir: str | Path | None = None
 
 
 def zero_shot(
@@ -105,33 +102,38 @@ def zero_shot(
     """
     options = replace(options or ZeroShotOptions(), **fields)
 
-    # Unknown classes and label sets that do not fit are found before anything is embedded.
     prompt_set = prompts if isinstance(prompts, PromptSet) else PromptSet.load(prompts)
-    for name in options.classes or ():
-        prompt_set.render(name)
-    classes = _choose_classes(prompt_set, split.classes, options)
 
-    images = embed_split(
-        encoder,
-        split,
-        cache_dir=options.cache_dir,
-        batch_size=options.batch_size,
-        device=options.device,
-        precision=options.precision,
-        quiet=options.quiet,
-    )
+    # Unknown classes and label sets that do not fit are found before anything is embedded.
+    classes = choose_classes(prompt_set, split.classes, options)
+    images = embed_split(encoder, split, cache_dir=options.cache_dir, **options.computing())
+    return score_prompts(images, prompt_set, classes, split, options)
+
+
+def score_prompts(
+    images: ImageEmbeddings,
+    prompts: PromptSet,
+    classes: Sequence[str],
+    split: FaceSplit,
+    options: ZeroShotOptions,
+) -> ZeroShot:
+    """Score the embeddings of a split with the words of a prompt set; no image is read.
+
+    Args:
+        images: From `embed_split`.
+        prompts: The prompt set.
+        classes: Possible answers, from `choose_classes`.
+        split: The images.
+        options: How to score.
+
+    Raises:
+        PromptError, TextEncoderError, CacheError: The text cannot be embedded.
+    """
     bank = TextBank.build(
-        prompt_set, encoder=images.text_encoder, classes=classes, cache_dir=options.cache_dir
+        prompts, encoder=images.text_encoder, classes=tuple(classes), cache_dir=options.cache_dir
     )
-    return score_text_bank(
-        images,
-        bank,
-        policy=options.policy,
-        merge=options.merge,
-        bootstrap=options.bootstrap,
-        seed=options.seed,
-        settings={"dataset": split.dataset, "split": split.split, "prompts": prompt_set.name},
-    )
+    settings = {"dataset": split.dataset, "split": split.split, "prompts": prompts.name}
+    return score_text_bank(images, bank, **options.scoring(), settings=settings)
 
 
 def score_text_bank(
@@ -209,10 +211,17 @@ def class_logits(images: ImageEmbeddings, bank: TextBank) -> np.ndarray:
     return np.concatenate(chunks)
 
 
-def _choose_classes(
+def choose_classes(
     prompt_set: PromptSet, data_classes: Sequence[str], options: ZeroShotOptions
 ) -> tuple[str, ...]:
-    """Choose the possible answers, and check them against the classes of the data."""
+    """Choose the possible answers, and check them against the classes of the data.
+
+    Raises:
+        PromptError: The prompt set has no such class.
+        LabelError: The label sets do not fit under the policy.
+    """
+    for name in options.classes or ():
+        prompt_set.render(name)
     merge = dict(options.merge or {})
     classes = tuple(prompt_set.classes if options.classes is None else options.classes)
 

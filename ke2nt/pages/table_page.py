@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ke2nt.tables.printed import format_rows
+from ke2nt.tables.table import Table
+
 __all__ = ["PageTable", "TablePage", "TableSection"]
 
 
@@ -22,6 +25,12 @@ class PageTable:
     columns: Sequence[tuple[str, bool]]
     rows: Sequence[Sequence[str]]
     title: str | None = None
+
+    @classmethod
+    def from_table(cls, table: Table) -> PageTable:
+        """Format a table of results."""
+        columns = [table.columns[k] for k in table.printed]
+        return cls([(each.title, each.is_number) for each in columns], format_rows(table))
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 __all__ = ["Cell", "Column", "Estimate", "Table"]
@@ -89,3 +89,12 @@ class Table:
         """Return the cells of a column that are estimates."""
         column = [row[k] for row in self.rows]
         return [cell for cell in column if isinstance(cell, Estimate)]
+
+    def without_intervals(self) -> Table:
+        """Return the table with plain numbers in place of intervals."""
+        rows = [[_without_interval(cell) for cell in row] for row in self.rows]
+        return replace(self, rows=rows)
+
+
+def _without_interval(cell: Cell) -> Cell:
+    return replace(cell, interval=None) if isinstance(cell, Estimate) else cell
