@@ -208,6 +208,21 @@ _ADAPT = [
         but=("model.attention.supervision", "model.attention.supervise"),
     ),
     KeyRule(
+        "`start` names a model that is already trained",
+        ("adapt.train_source",),
+        lambda c: c.start is not None,
+    ),
+    KeyRule(
+        "adapt.train_source=false trains no source model",
+        ("source_optim",),
+        lambda c: c.start is None and not c.adapt.train_source,
+    ),
+    KeyRule(
+        "only the parts adversarial and conditional reverse a gradient",
+        ("adapt.reversal_steps",),
+        lambda c: not _any_part(c, ("adversarial", "conditional")),
+    ),
+    KeyRule(
         "adapt.choose says which epoch is kept",
         ("select.rule",),
         lambda c: c.start is not None,

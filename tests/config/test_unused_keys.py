@@ -120,6 +120,7 @@ EXPECTED = [
             *("text.logit_scale_start", "text.logit_scale_epochs", "select.rule"),
             *("adapt.margin", "adapt.domain_weight", "adapt.centers", "adapt.center_lr"),
             *("adapt.threshold", "adapt.balance", "adapt.teacher", "optim.momentum"),
+            "adapt.train_source",
             *("optim.nesterov", "loss.text_temperature", "data.val_fraction"),
             *("augment.crop_padding", "augment.erase_area"),
         ],
@@ -127,8 +128,9 @@ EXPECTED = [
     (
         "adapt",
         "dmsrl_drawn_to_ferplus",
-        ["adapt.method=coral", "adapt.weights={pseudo: 1}"],
+        ["adapt.method=coral", "adapt.weights={pseudo: 1}", "adapt.train_source=false"],
         [
+            *("adapt.reversal_steps", "source_optim"),
             *("adapt.margin", "adapt.domain_weight", "adapt.centers", "adapt.center_lr"),
             *(*TURNED_OFF, "augment.erase_area"),
         ],
