@@ -52,12 +52,18 @@ def _origin(config: Mapping[str, Any], card: Mapping[str, Any]) -> dict[str, Any
     return {
         "seed": card.get("seed", provenance.get("seed")),
         "selected epoch": provenance.get("epoch"),
-        "initial weights": (provenance.get("initial_weights") or {}).get("source"),
+        "initial weights": _initial_weights(provenance.get("initial_weights") or {}),
         "ke2nt": versions.get("ke2nt", __version__),
         "revision": provenance.get("revision"),
         "torch": versions.get("torch"),
         "machine": machine.get("accelerator") or machine.get("processor"),
     }
+
+
+def _initial_weights(facts: Mapping[str, Any]) -> str | None:
+    """The file, and how many of its tensors were loaded; None for random weights."""
+    source, summary = facts.get("source"), facts.get("summary")
+    return f"{source} ({summary})" if source and summary else source
 
 
 def _current(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ke2nt.checkpoints.efficientnet_names import timm_efficientnet_names
 from ke2nt.checkpoints.imagenet import imagenet_weights
+from ke2nt.checkpoints.weight_names import is_constant, renamed_forms
 from ke2nt.errors import CheckpointError
 from ke2nt.runtime.suggest import did_you_mean
 from ke2nt.runtime.tensor_files import read_tensor_groups
@@ -22,12 +22,16 @@ __all__ = ["NAMED_WEIGHTS", "WeightReport", "find_initial_weights", "load_initia
 NAMED_WEIGHTS = ("timm", "imagenet")
 """Initial weights by name: of timm's hub, and of the `imagenet` extra."""
 
-_EXAMPLES = 3
+_EXAMPLES = 5
+_FITS = 0.25  # share of a network that tensors under other names must fill to be taken for its own
+_NECK = ("feature.0.weight", "feature.2.weight")  # of the published KE2NT
 
 
 @dataclass(frozen=True, slots=True)
 class WeightReport:
     """Which tensors of a weights file were loaded.
+
+    Constants such as attention masks and counters are not counted as missing or unexpected.
 
     Attributes:
         source: Wrapping keys that lead to the tensors in the file ("state_dict"), "" for none.
@@ -36,6 +40,7 @@ class WeightReport:
         missing: Names of the module that the file lacks; they keep their values.
         unexpected: Names of the file that the module lacks.
         mismatched: Names on both sides whose shapes differ; the module keeps its values.
+        names: Whose names the file has ("Swin", "CLIP"), "" for the module's own.
     """
 
     source: str
@@ -44,11 +49,28 @@ class WeightReport:
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
     mismatched: tuple[str, ...]
+    names: str = ""
 
     def summary(self) -> str:
         """One line with the counts."""
         counts = ("matched", "missing", "unexpected", "mismatched")
         return ", ".join(f"{len(getattr(self, name))} {name}" for name in counts)
+
+    def describe(self) -> str:
+        """The counts, and the first names that were not loaded."""
+        parts = [self.summary()]
+        for kind in ("missing", "unexpected", "mismatched"):
+            if names := getattr(self, kind):
+                parts.append(f"{kind}: {_some(names)}")
+        return "; ".join(parts)
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> WeightReport:
+        """Read what `to_dict` returned."""
+        fields: dict[str, Any] = {
+            key: tuple(item) if isinstance(item, list) else item for key, item in value.items()
+        }
+        return cls(**fields)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON value."""
@@ -79,49 +101,110 @@ def find_initial_weights(weights: str | Path, backbone: object) -> Path:
 
 
 def load_initial_weights(
-    module: nn.Module, path: str | Path, *, min_match: float = 0.5
+    module: nn.Module,
+    path: str | Path,
+    *,
+    min_match: float | None = None,
+    neck: nn.Module | None = None,
 ) -> WeightReport:
     """Copy the tensors of a file into the parameters and buffers of the same name and shape.
 
     Wrapping keys (`state_dict`, `state_dict_backbone`, `model`, …) and name prefixes (`module.`,
-    `backbone.`, `encoder.`, …) are not listed here: of all groups of tensors in the file and of
-    all dotted prefixes of their names, the pair that matches most names and shapes is taken.
-    EfficientNets may have the names of efficientnet_pytorch.
+    `backbone.`, `encoder.`, …) are not listed here: of all groups of tensors in the file, of all
+    namings that `renamed_forms` knows, and of all dotted prefixes, the one that matches most names
+    and shapes is taken.
 
     Args:
-        module: Filled in place; unchanged if an error is raised.
-        path: .safetensors, or a torch file such as .pth, read with weights_only=True.
-        min_match: Smallest acceptable share of the module's parameters (counted as tensors) that
-            the file fills, 0 to 1.
+        module: An image encoder without a classifier; unchanged if an error is raised.
+        path: .safetensors, or a torch file such as .pth.
+        min_match: None to load all parameters and statistics of the module or nothing; or the
+            smallest acceptable share of its parameters (counted as tensors), 0 to 1.
+        neck: The layers behind the encoder, as the published KE2NT names them `feature.0` to
+            `feature.3`; filled if the file has them, and then completely.
 
     Returns:
         Matched, missing, unexpected and mismatched names.
 
     Raises:
         CheckpointError: The file cannot be read, holds values that are not finite, or fills too
-            few parameters; the message shows names of both sides.
+            little; the message shows names of both sides.
     """
     path = Path(path).expanduser()
-    state = module.state_dict()
+    state = dict(module.state_dict())
+    necked = {} if neck is None else {f"feature.{k}": v for k, v in neck.state_dict().items()}
 
-    # the group of tensors that fits best, such as "ema.state_dict"
-    groups = {
-        source: timm_efficientnet_names(tensors, state)
-        for source, tensors in read_tensor_groups(path).items()
-    }
-    reports = [_match(state, tensors, source) for source, tensors in groups.items()]
-    report = max(reports, key=lambda report: len(report.matched))
-    tensors = groups[report.source]
+    report, tensors = _find_best(state | necked, read_tensor_groups(path))
+    if necked and not any(f"{report.prefix}{name}" in tensors for name in necked):
+        # a file of a plain encoder: the neck is trained from its random start
+        report = replace(report, missing=tuple(n for n in report.missing if n not in necked))
 
     parameters = {name for name, _ in module.named_parameters()}
-    _check_share(report, parameters, min_match, examples=(state, tensors), where=path)
+    if min_match is None:
+        _check_complete(report, state | necked, tensors, has_neck=bool(necked), where=path)
+    else:
+        _check_share(report, parameters, min_match, examples=(state, tensors), where=path)
     matched = {name: tensors[report.prefix + name] for name in report.matched}
     _check_finite(matched, where=path)
 
     with torch.no_grad():
         for name, tensor in matched.items():
-            state[name].copy_(tensor)
+            (state | necked)[name].copy_(tensor)
     return report
+
+
+def _find_best(
+    state: Mapping[str, Tensor], groups: Mapping[str, Mapping[str, Tensor]]
+) -> tuple[WeightReport, Mapping[str, Tensor]]:
+    """The group of tensors and the naming that fit best, such as "ema.state_dict" of Swin."""
+    candidates = []
+    for source, tensors in groups.items():
+        for names, renamed in renamed_forms(tensors, state).items():
+            report = replace(_match(state, renamed, source), names=names)
+            # messages about another network should have the file's own names
+            if not names or len(report.matched) > _FITS * len(state):
+                candidates.append((report, renamed))
+    return max(candidates, key=lambda candidate: len(candidate[0].matched))
+
+
+def _check_complete(
+    report: WeightReport,
+    state: Mapping[str, Tensor],
+    tensors: Mapping[str, Tensor],
+    *,
+    has_neck: bool,
+    where: Path,
+) -> None:
+    """Refuse a file that leaves a part of the network random, or whose neck would be dropped."""
+    if report.missing or report.mismatched:
+        # both shapes, as the names alone look right
+        shapes = [
+            f"{name} {tuple(tensors[report.prefix + name].shape)} for {tuple(state[name].shape)}"
+            for name in report.mismatched[:_EXAMPLES]
+        ]
+        found = [report.summary()]
+        if report.missing:
+            found.append(f"missing: {_some(report.missing)}")
+        if shapes:
+            found.append(f"mismatched: {', '.join(shapes)}")
+        if report.unexpected:
+            found.append(f"the file also has {_some(report.unexpected)}")
+        raise CheckpointError(
+            "the initial weights do not fill the whole image encoder",
+            expected=f"{len(report.matched) + len(report.missing) + len(report.mismatched)} "
+            f"tensors, named such as {_some(state)}",
+            found="; ".join(found),
+            where=where,
+            hint="Name the backbone that the file was made with, with its options and image size; "
+            "model.min_match=0.9 loads what fits if that is at least 90 %.",
+        )
+
+    if not has_neck and all(f"{report.prefix}{name}" in tensors for name in _NECK):
+        raise CheckpointError(
+            "the initial weights have a neck behind the image encoder, which this model lacks",
+            found=", ".join(name for name in report.unexpected if "feature." in name),
+            where=where,
+            hint="Set model.projection=neck, as published, or model.min_match=1 to leave it out.",
+        )
 
 
 def _check_share(
@@ -140,7 +223,7 @@ def _check_share(
             "too few weights of the file fit the backbone",
             expected=f"at least {min_match:.0%} of {len(parameters)} parameters, named such as "
             f"{ours}",
-            found=f"{share:.0%}, {report.summary()}; the file's names are such as {theirs}",
+            found=f"{share:.0%}, {report.describe()}; the file's names are such as {theirs}",
             where=where,
             hint="Name the backbone that the file was made with.",
         )
@@ -171,8 +254,8 @@ def _match(state: Mapping[str, Tensor], tensors: Mapping[str, Tensor], source: s
         source=source,
         prefix=prefix,
         matched=tuple(name for name in common if state[name].shape == shapes[name]),
-        missing=tuple(name for name in state if name not in shapes),
-        unexpected=tuple(name for name in tensors if name not in used),
+        missing=tuple(n for n in state if n not in shapes and not is_constant(n)),
+        unexpected=tuple(n for n in tensors if n not in used and not is_constant(n)),
         mismatched=tuple(name for name in common if state[name].shape != shapes[name]),
     )
 
@@ -194,4 +277,5 @@ def _best_prefix(state: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> 
 
 def _some(names: Collection[str]) -> str:
     """The first few names, for messages."""
-    return ", ".join(list(names)[:_EXAMPLES]) or "none"
+    shown, more = ", ".join(list(names)[:_EXAMPLES]), len(names) - _EXAMPLES
+    return f"{shown} and {more} more" if more > 0 else shown or "none"

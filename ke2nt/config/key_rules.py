@@ -76,6 +76,7 @@ _RECOGNIZER = [
         "model.head=linear has no text",
         (
             "text",
+            "model.projection",
             "model.reduction",
             "loss.transformation",
             "loss.self_contrast",

@@ -66,8 +66,8 @@ class ModelConfig(Section):
     )
     backbone: str = Field(
         "resnet18",
-        description="Any timm model name, swin_t as published, or the dotted path of your own "
-        "network, such as my_nets.FaceNet.",
+        description="Any timm model name, swin_t as published, iresnet18 to iresnet200 of face "
+        "recognition, or the dotted path of your own network, such as my_nets.FaceNet.",
     )
     backbone_options: dict[str, Any] = Field(
         default_factory=dict,
@@ -87,6 +87,18 @@ class ModelConfig(Section):
         description="Initial weights: null, timm (its hub), imagenet (the extra of that name, for "
         "tf_efficientnet_lite0), or a local file.",
         json_schema_extra=FREE_ON_RESUME,
+    )
+    min_match: float | None = Field(
+        None,
+        gt=0.0,
+        le=1.0,
+        description="Share of the image encoder that a weights file must fill; null: all of it.",
+        json_schema_extra=FREE_ON_RESUME,
+    )
+    projection: Literal["linear", "neck"] = Field(
+        "linear",
+        description="From features to the text space: one layer, or the published neck of two "
+        "with batch normalization.",
     )
     reduction: int = Field(4, ge=1, description="Bottleneck of the transformation network, D/r.")
     dropout: float = Field(0.0, ge=0.0, lt=1.0, description="Dropout of the pooled features.")
@@ -111,7 +123,8 @@ class LossConfig(Section):
     self_contrast: float = Field(1.0, ge=0.0, description="Weight λ_c of the self-contrast loss.")
     pairing: Literal["batch", "paired"] = Field(
         "batch",
-        description="Pairs of the self-contrast loss: all in the batch (published), or i = j.",
+        description="Pairs of the self-contrast loss: all in the batch (as the published code), or "
+        "i = j (as the paper's abstract).",
     )
     label_smoothing: float = Field(
         0.0, ge=0.0, lt=1.0, description="Share of a label given to all classes equally."

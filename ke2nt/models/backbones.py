@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ke2nt.errors import ModelError
 from ke2nt.models.custom_backbones import build_custom_backbone, is_custom_name
+from ke2nt.models.face_networks import FACE_NETWORKS, build_face_network
 from ke2nt.models.regions import CornerBranches, corner_means, feature_map
 from ke2nt.models.timm_models import (
     Stem,
@@ -115,7 +116,8 @@ def create_backbone(
     KE2NT; at other sizes, a window that divides every stage's grid, if there is one.
 
     Args:
-        source: A timm model name ("resnet18", "convnext_atto") or alias; the dotted path of a class
+        source: A timm model name ("resnet18", "convnext_atto") or alias; a network of face
+            recognition ("iresnet50", as InsightFace names it); the dotted path of a class
             derived from `nn.Module`, or of a function annotated to return one
             ("package.module.Net"); or a module. The last two map images to pooled features
             (B, width).
@@ -146,7 +148,10 @@ def create_backbone(
         )
 
     # options of timm models would be ignored by any other network, so they are refused
-    if isinstance(source, str) and not is_custom_name(source):
+    if isinstance(source, str) and source in FACE_NETWORKS:
+        _check_plain(name, stem=stem, drop_path=drop_path, pretrained=pretrained, regions=regions)
+        net = build_face_network(source, image_size=image_size, in_chans=in_chans, options=options)
+    elif isinstance(source, str) and not is_custom_name(source):
         net = _build_from_timm(
             source,
             image_size=image_size,
@@ -172,7 +177,7 @@ def create_backbone(
 
 def _build_from_timm(name: str, **arguments: Any) -> nn.Module:
     if not is_timm_name(name):
-        similar = similar_names(name)
+        similar = similar_names(name, more=FACE_NETWORKS)
         raise ModelError(
             f"unknown backbone {name!r}",
             expected="the name of a timm model, or package.module.Net",

@@ -26,6 +26,7 @@ from ke2nt.models.backbones import Backbone, create_backbone
 from ke2nt.models.calibration import Calibration
 from ke2nt.models.custom_backbones import check_downloaded_backbone
 from ke2nt.models.encoder_options import EncoderOptions
+from ke2nt.models.face_networks import FACE_NETWORKS
 from ke2nt.models.output import KE2NTOutput
 from ke2nt.models.stage_options import StageOptions
 from ke2nt.models.stages import Fusion, StageBranch, StageFeatures, StageMaps
@@ -97,10 +98,7 @@ class ExpressionModel(nn.Module, ABC):
         self.calibration: Calibration | None = None
         self.card: dict[str, Any] = {}
 
-        # a weights file replaces the random weights of the encoder
         self.preprocessing = preprocessing or self._default_preprocessing(weights)
-        if weights is not None:
-            self.provenance["initial_weights"] = self._initialize(weights)
 
     def _add_stages(self, options: StageOptions) -> None:
         """Give the deepest stages of the encoder attention, and a weight in the fusion."""
@@ -114,21 +112,39 @@ class ExpressionModel(nn.Module, ABC):
     def _default_preprocessing(self, weights: str | Path | None) -> Preprocessing:
         """With the statistics that the initial weights expect, if timm names them."""
         mean, std = IMAGENET_MEAN, IMAGENET_STD
-        # a local file does not say which statistics its weights expect
-        if weights in NAMED_WEIGHTS:
+        # a local file does not say which statistics its weights expect, but some networks do
+        if weights in NAMED_WEIGHTS or self._encoder_options.backbone in FACE_NETWORKS:
             mean, std = self.backbone.mean or mean, self.backbone.std or std
         return Preprocessing(self._encoder_options.image_size, mean, std)
 
-    def _initialize(self, weights: str | Path) -> dict[str, Any]:
-        """Fill the encoder from a file, unless timm has filled it; facts for the provenance."""
+    def start_from_file(
+        self,
+        weights: str | Path | None,
+        *,
+        min_match: float | None = None,
+        neck: nn.Module | None = None,
+    ) -> None:
+        """Replace the random weights of the encoder by those of a file; the last step of building.
+
+        Args:
+            weights: As for the class; "timm" has filled the encoder already.
+            min_match: How much of the encoder the file must fill, see `load_initial_weights`.
+            neck: Layers behind the encoder that the file may have, too.
+        """
+        if weights is None:
+            return
         if weights == "timm":
-            return {"source": "timm"}
+            self.provenance["initial_weights"] = {"source": "timm"}
+            return
+
         path = find_initial_weights(weights, self._encoder_options.backbone)
-        self.weight_report = load_initial_weights(self.backbone.net, path)
-        return {
+        net = self.backbone.net
+        self.weight_report = load_initial_weights(net, path, min_match=min_match, neck=neck)
+        self.provenance["initial_weights"] = {
             "source": path.name,
             "sha256": digest_file(path),
             "summary": self.weight_report.summary(),
+            "report": self.weight_report.to_dict(),
         }
 
     @property
@@ -155,6 +171,7 @@ class ExpressionModel(nn.Module, ABC):
         classes: tuple[str, ...],
         bank: TextBank | None,
         weights: str | Path | None = None,
+        min_match: float | None = None,
         preprocessing: Preprocessing | None = None,
     ) -> Self:
         """Build a model of this head from the keys of `architecture` other than "head"."""

@@ -21,7 +21,7 @@ __all__ = ["HEADS", "build_model", "head_class"]
 HEADS: Mapping[str, type[ExpressionModel]] = {"text": KE2NT, "linear": LinearClassifier}
 
 # parameters of the constructors that are not part of an architecture
-_NOT_ARCHITECTURE = {"self", "bank", "classes", "weights", "preprocessing"}
+_NOT_ARCHITECTURE = {"self", "bank", "classes", "weights", "min_match", "preprocessing"}
 
 
 def head_class(head: object) -> type[ExpressionModel]:
@@ -45,6 +45,7 @@ def build_model(
     bank: TextBank | None = None,
     classes: Sequence[str] | None = None,
     weights: str | Path | None = None,
+    min_match: float | None = None,
     preprocessing: Preprocessing | None = None,
     **options: Any,
 ) -> ExpressionModel:
@@ -56,6 +57,7 @@ def build_model(
         bank: Text embeddings; required for the text head; their classes are those of the model.
         classes: Class names in index order; required for a linear head without a bank.
         weights: Initial weights of the encoder: None, "timm", "imagenet" or a local file.
+        min_match: How much of the encoder a local file must fill, see `load_initial_weights`.
         preprocessing: From pixels to the input.
         **options: Keys of `architecture` that replace those in it.
 
@@ -86,5 +88,10 @@ def build_model(
     elif bank is not None:
         check_same_labels(classes, bank.classes, where="the text bank")
     return cls.from_architecture(
-        description, classes=tuple(classes), bank=bank, weights=weights, preprocessing=preprocessing
+        description,
+        classes=tuple(classes),
+        bank=bank,
+        weights=weights,
+        min_match=min_match,
+        preprocessing=preprocessing,
     )

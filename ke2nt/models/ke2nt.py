@@ -15,6 +15,7 @@ from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.errors import ModelError
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.encoder_options import EncoderOptions
+from ke2nt.models.neck import Projection, build_projection, check_projection
 from ke2nt.models.output import KE2NTOutput
 from ke2nt.models.stage_options import StageOptions
 from ke2nt.models.timm_models import Stem
@@ -44,13 +45,16 @@ class KE2NT(ExpressionModel):
         stem: First layers of the encoder, see `create_backbone`.
         drop_path: Rate of stochastic depth, None for the encoder's default.
         backbone_options: Further arguments of the encoder, plain JSON values.
+        projection: "linear", or "neck" as published: Linear, BatchNorm, Linear, BatchNorm.
         reduction: Width of M is D / reduction; 4 as published.
         logit_scale: s > 0; None for the bank's.
         learn_logit_scale: Learn log s from there, unbounded.
         dropout: Probability of dropping a pooled feature in training.
         attention: Options of heads with attention on several stages, see `StageOptions`; None for
             one head.
-        weights: Initial weights of the encoder: None, "timm", "imagenet" or a local file.
+        weights: Initial weights of the encoder, and of a neck if the file has one: None, "timm",
+            "imagenet" or a local file.
+        min_match: How much of the encoder a local file must fill, see `load_initial_weights`.
         preprocessing: From pixels to the input; None for the usual mean and standard deviation.
 
     Raises:
@@ -74,14 +78,17 @@ class KE2NT(ExpressionModel):
         stem: Stem = "standard",
         drop_path: float | None = None,
         backbone_options: Mapping[str, Any] | None = None,
+        projection: Projection = "linear",
         reduction: int = 4,
         logit_scale: float | None = None,
         learn_logit_scale: bool = False,
         dropout: float = 0.0,
         attention: Mapping[str, Any] | None = None,
         weights: str | Path | None = None,
+        min_match: float | None = None,
         preprocessing: Preprocessing | None = None,
     ) -> None:
+        check_projection(projection)
         options = EncoderOptions(
             backbone=backbone,
             image_size=image_size,
@@ -97,11 +104,9 @@ class KE2NT(ExpressionModel):
         if not 0 < scale < math.inf:
             raise ModelError("logit_scale is out of range", expected="above 0", found=scale)
 
-        # one projection for each stage; features of width D need none
+        # one projection for each stage
         self.dim = dim = bank.dim
-        *side, last = (
-            nn.Linear(width, dim) if width != dim else nn.Identity() for width in self.stage_widths
-        )
+        *side, last = (build_projection(projection, width, dim) for width in self.stage_widths)
         self.side_projections = nn.ModuleList(side)
         self.projection = last
         self.transformation = TransformationNetwork(dim, reduction)
@@ -112,7 +117,10 @@ class KE2NT(ExpressionModel):
         )
         self._logit_scale = logit_scale
         self._reduction = reduction
+        self._projection = projection
         self.set_bank(bank)
+        neck = self.projection if projection == "neck" else None
+        self.start_from_file(weights, min_match=min_match, neck=neck)
 
     def set_bank(self, bank: TextBank) -> None:
         """Recognize other classes from now on, without training.
@@ -170,6 +178,7 @@ class KE2NT(ExpressionModel):
         """Plain JSON value from which `ke2nt.models.build.build_model` builds the same model."""
         return {
             **super().architecture,
+            "projection": self._projection,
             "reduction": self._reduction,
             "logit_scale": self._logit_scale,
             "learn_logit_scale": self.log_logit_scale is not None,
@@ -183,6 +192,7 @@ class KE2NT(ExpressionModel):
         classes: tuple[str, ...],
         bank: TextBank | None,
         weights: str | Path | None = None,
+        min_match: float | None = None,
         preprocessing: Preprocessing | None = None,
     ) -> Self:
         """Build a model from the keys of `architecture` other than "head".
@@ -192,7 +202,9 @@ class KE2NT(ExpressionModel):
         """
         if bank is None:
             raise ModelError("a text head needs a text bank", found="none")
-        return cls(bank, **architecture, weights=weights, preprocessing=preprocessing)
+        return cls(
+            bank, **architecture, weights=weights, min_match=min_match, preprocessing=preprocessing
+        )
 
     def forward(self, images: Tensor) -> KE2NTOutput:
         """Compute logits and both embeddings of a batch.

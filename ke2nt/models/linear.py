@@ -38,6 +38,7 @@ class LinearClassifier(ExpressionModel):
         attention: Options of heads with attention on several stages, see `StageOptions`; None for
             one head.
         weights: Initial weights of the encoder: None, "timm", "imagenet" or a local file.
+        min_match: How much of the encoder a local file must fill, see `load_initial_weights`.
         preprocessing: From pixels to the input; None for the usual mean and standard deviation.
 
     Raises:
@@ -60,6 +61,7 @@ class LinearClassifier(ExpressionModel):
         dropout: float = 0.0,
         attention: Mapping[str, Any] | None = None,
         weights: str | Path | None = None,
+        min_match: float | None = None,
         preprocessing: Preprocessing | None = None,
     ) -> None:
         if not classes or len(set(classes)) < len(classes):
@@ -84,6 +86,7 @@ class LinearClassifier(ExpressionModel):
         *side, last = (nn.Linear(width, len(self._classes)) for width in self.stage_widths)
         self.side_classifiers = nn.ModuleList(side)
         self.classifier = last
+        self.start_from_file(weights, min_match=min_match)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -103,10 +106,17 @@ class LinearClassifier(ExpressionModel):
         classes: tuple[str, ...],
         bank: object = None,
         weights: str | Path | None = None,
+        min_match: float | None = None,
         preprocessing: Preprocessing | None = None,
     ) -> Self:
         """Build a model from the keys of `architecture` other than "head"; a bank is not used."""
-        return cls(classes, **architecture, weights=weights, preprocessing=preprocessing)
+        return cls(
+            classes,
+            **architecture,
+            weights=weights,
+            min_match=min_match,
+            preprocessing=preprocessing,
+        )
 
     def forward(self, images: Tensor) -> KE2NTOutput:
         """Compute logits and pooled features of a batch.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
 from torch import nn
@@ -36,11 +36,11 @@ def is_timm_name(name: str) -> bool:
     return name in ALIASES or timm.is_model(name.split(".")[0])
 
 
-def similar_names(name: str) -> list[str]:
-    """Names of timm models that a misspelled one may stand for."""
+def similar_names(name: str, more: Sequence[str] = ()) -> list[str]:
+    """Names of timm models, and of some more, that a misspelled one may stand for."""
     import timm
 
-    names = [*timm.list_models(), *ALIASES]
+    names = [*timm.list_models(), *ALIASES, *more]
     return difflib.get_close_matches(name.split(".")[0], names, n=3, cutoff=0.5)
 
 

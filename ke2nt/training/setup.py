@@ -20,6 +20,7 @@ from ke2nt.losses.deep_supervision import DeepSupervisionLoss
 from ke2nt.losses.objective import KE2NTLoss
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.build import build_model
+from ke2nt.models.face_networks import FACE_NETWORKS
 from ke2nt.prompts.prompt_set import PromptSet
 from ke2nt.runtime.distributed import world_size
 from ke2nt.training.batch_norm import synchronize_batch_norm
@@ -246,15 +247,21 @@ def _build_model(
         bank = None if start is None else start.bank(config.text, classes)
         labels = {"bank": build_arranged_bank(config.text, classes) if bank is None else bank}
         architecture |= {
+            "projection": options.projection,
             "reduction": options.reduction,
             "logit_scale": config.text.logit_scale,
             "learn_logit_scale": config.text.learn_logit_scale,
         }
 
-    # named weights come with their own mean and std, so preprocessing is left to the model
-    given_preprocessing = None if options.weights in NAMED_WEIGHTS else preprocessing
+    # named weights and face networks come with their own mean and std
+    brings_statistics = options.weights in NAMED_WEIGHTS or options.backbone in FACE_NETWORKS
+    given_preprocessing = None if brings_statistics and start is None else preprocessing
     model = build_model(
-        architecture, **labels, weights=options.weights, preprocessing=given_preprocessing
+        architecture,
+        **labels,
+        weights=options.weights,
+        min_match=options.min_match,
+        preprocessing=given_preprocessing,
     )
     if start is not None:
         start.copy_into(model)

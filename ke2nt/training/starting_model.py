@@ -177,6 +177,7 @@ class StartingModel:
                 values[key] = architecture[key]
         if values.get("head", options.head) == architecture.get("head") == "text":
             values["reduction"] = architecture["reduction"]
+            values["projection"] = architecture.get("projection", "linear")
         return values
 
 

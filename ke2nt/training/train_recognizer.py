@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 
 from ke2nt.checkpoints.card_facts import run_facts
+from ke2nt.checkpoints.initial_weights import WeightReport
 from ke2nt.checkpoints.model_folder import update_folder
 from ke2nt.config.schema import TrainConfig
 from ke2nt.data.preprocessing import Preprocessing
@@ -129,6 +131,9 @@ def _train(
     engine = make_engine(config, run, data, compute, preprocessing, **options)
     progress = engine.restore(run.newest_checkpoint(resume=resume))
     initial_weights = engine.task.state.model.provenance.get("initial_weights")
+    if initial_weights and "report" in initial_weights and not quiet and is_main():
+        report = WeightReport.from_dict(initial_weights["report"])
+        print(f"initial weights {initial_weights['source']}: {report.describe()}", file=sys.stderr)
     summary = _summary(config, data, facts, initial_weights)
     if started_from is not None:
         summary["started_from"] = started_from

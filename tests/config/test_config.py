@@ -44,6 +44,25 @@ def test_the_configurations_that_the_readme_names_ship():
     }
 
 
+def test_the_published_run_of_ke2nt():
+    config = load_config("rafdb_swin_t")
+    model, optim = config.model, config.optim
+    assert (model.backbone, model.image_size, model.projection) == ("swin_t", 112, "neck")
+    assert model.backbone_options == {"drop_path_rate": 0.1}
+    assert model.min_match is None
+    assert (optim.name, optim.lr, optim.momentum, optim.weight_decay) == ("sgd", 0.002, 0.9, 5e-4)
+    assert optim.decay_all
+    assert (optim.batch_size, optim.epochs, config.seed) == (64, 50, 29)
+    assert (optim.warmup, optim.warmup_epochs, optim.warmup_lr) == ("constant", 1, 1e-4)
+    assert [learning_rate(step, 10, optim) for step in (0, 9, 10)] == [1e-4, 1e-4, 0.002]
+    assert config.text.encoder == "open_clip:ViT-B-16/openai"
+    loss = config.loss
+    assert (loss.similarity, loss.transformation, loss.self_contrast, loss.pairing) == (
+        *(1, 1, 1),
+        "batch",
+    )
+
+
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_shipped_configuration_is_valid_and_has_a_header(name):
     config = load_config(name, (), schema(name))

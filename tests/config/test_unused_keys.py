@@ -42,7 +42,8 @@ EXPECTED = [
         "ferplus_resnet18",
         ["model.head=linear", "optim={name: sgd, warmup_epochs: 0}", "data.val_split=null"],
         [
-            *("text", "model.reduction", "optim.betas", "optim.warmup", "optim.warmup_lr"),
+            *("text", "model.reduction", "model.projection"),
+            *("optim.betas", "optim.warmup", "optim.warmup_lr"),
             *("loss.transformation", "loss.self_contrast", "loss.pairing"),
             *("loss.text_smoothing", "loss.text_temperature", "augment.crop_padding"),
         ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import huggingface_hub
 import pytest
@@ -143,8 +144,11 @@ def test_invalid_hub_ids_are_refused(hub, model, name):
 
 def test_a_refusal_of_the_hub_is_one_clear_error(hub, model, monkeypatch):
     def refuse(*_, **__):
-        raise OSError("401 Unauthorized")
+        error = OSError("401 Unauthorized")
+        error.response = SimpleNamespace(status_code=401)
+        raise error
 
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setattr(LocalHub, "create_repo", refuse)
-    with pytest.raises(CheckpointError, match=r"uploaded to the hub.*401.*hf auth login"):
+    with pytest.raises(CheckpointError, match=r"uploaded to the hub.*no permission.*hf auth login"):
         push_to_hub(model, "ada/faces")

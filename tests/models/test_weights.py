@@ -73,7 +73,10 @@ def test_missing_and_mismatched_are_named_and_left_alone(tmp_path, source):
     torch.save(state, tmp_path / "w.pth")
     target = make()
     before = {name: t.clone() for name, t in target.state_dict().items()}
-    report = load_initial_weights(target, tmp_path / "w.pth")
+    with pytest.raises(CheckpointError, match=r"3\.bias.*3\.weight \(2, 16\) for \(8, 16\)"):
+        load_initial_weights(target, tmp_path / "w.pth")
+    assert torch.equal(target[0].weight, before["0.weight"])
+    report = load_initial_weights(target, tmp_path / "w.pth", min_match=0.5)
     assert report.mismatched == ("3.weight",)
     assert report.missing == ("3.bias",)
     assert torch.equal(target[3].weight, before["3.weight"])
@@ -98,6 +101,8 @@ def test_too_few_matches_is_an_error_that_shows_both_sides(tmp_path, source):
     target = make()
     before = target[0].weight.detach().clone()
     with pytest.raises(CheckpointError, match=r"50% of 6 parameters.*0\.bias.*17%.*stage1\.conv"):
+        load_initial_weights(target, tmp_path / "w.pth", min_match=0.5)
+    with pytest.raises(CheckpointError, match=r"do not fill.*1 matched, 7 missing.*stage1\.conv"):
         load_initial_weights(target, tmp_path / "w.pth")
     assert torch.equal(target[0].weight, before)
     report = load_initial_weights(target, tmp_path / "w.pth", min_match=0.1)

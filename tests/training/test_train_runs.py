@@ -178,11 +178,20 @@ def test_linear_head_trains_saves_and_loads(tiny):
     }
 
 
-def test_initial_weights_are_reported(tiny):
+def test_initial_weights_are_reported(tiny, capsys):
     first = train(tiny("optim.epochs=2", out="first"), quiet=True).run
     weights = first.model / "model.safetensors"
-    second = train(tiny(f"model.weights={weights}", "optim.epochs=2", out="second"), quiet=True).run
-    assert "model.safetensors" in second.read("run.json")["initial_weights"]["source"]
+    second = train(tiny(f"model.weights={weights}", "optim.epochs=2", out="second")).run
+    facts = second.read("run.json")["initial_weights"]
+    assert facts["source"] == "model.safetensors"
+    assert facts["report"]["missing"] == facts["report"]["mismatched"] == []
+    assert any(name.startswith("transformation.") for name in facts["report"]["unexpected"])
+
+    # printed at the start, and in the card
+    line = f"initial weights model.safetensors: {facts['summary']}; unexpected: "
+    assert line in capsys.readouterr().err
+    card = (second.model / "README.md").read_text()
+    assert f"**initial weights**: model.safetensors ({facts['summary']})" in card
 
 
 def test_label_smoothing_reaches_the_loss(tiny):

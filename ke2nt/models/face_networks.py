@@ -1,0 +1,40 @@
+"""Networks of face recognition by name; their pixels are normalized as their weights expect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from ke2nt.errors import ModelError
+from ke2nt.models.iresnet import IRESNETS, IResNet
+
+__all__ = ["FACE_NETWORKS", "build_face_network"]
+
+FACE_NETWORKS = tuple(IRESNETS)
+"""Names of the networks."""
+
+
+def build_face_network(
+    name: str, *, image_size: int, in_chans: int, options: Mapping[str, Any]
+) -> nn.Module:
+    """Build a network of face recognition, without a classifier of identities.
+
+    Args:
+        name: One of `FACE_NETWORKS`.
+        image_size: Side of the square input in pixels.
+        in_chans: Channels of the input.
+        options: Further arguments, such as {"width": 32}.
+
+    Raises:
+        ModelError: An option is not accepted, or the image is too small.
+    """
+    try:
+        return IResNet(IRESNETS[name], image_size, in_chans, **options)
+    except TypeError as error:
+        raise ModelError(
+            f"backbone {name!r} cannot be built with these options",
+            expected="width, embedding",
+            found=dict(options),
+        ) from error
