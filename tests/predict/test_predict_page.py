@@ -31,7 +31,8 @@ def test_python_examples_run(model, tmp_path, monkeypatch, capsys):
 
 
 def test_column_table_is_complete():
-    table = re.findall(r"^\| (`.+?) \|", PAGE, re.M)
+    section = PAGE.split("## Output\n")[1].split("\n## ")[0]
+    table = re.findall(r"^\| (`.+?) \|", section, re.M)
     assert re.findall(r"`(\w+)`", " ".join(table)) == [
         *column_names([]),
         "p_CLASS",
