@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ke2nt.cli.calibration_tables import compare_with_stored, show_calibration
+from ke2nt.cli.evaluation_tables import training_notes
 from ke2nt.cli.option_groups import with_option_groups
 from ke2nt.cli.options import (
     BatchSizeOption,
@@ -141,6 +142,7 @@ def calibrate(
     from ke2nt.evaluation.calibration_scores import compute_calibration_scores, drop_classes
     from ke2nt.labels import map_labels
     from ke2nt.models.load import load_model
+    from ke2nt.training.seen_images import count_seen_images, load_split_of_run
 
     # everything that can be wrong is found before the images are decoded
     _check_folder(run)
@@ -148,7 +150,7 @@ def calibrate(
     compute_device = resolve_device(device)
     folder = find_model_folder(run)
     model = load_model(folder)
-    split = reader.load(data.split).spread(data.limit)
+    split = load_split_of_run(run, reader, data.split).spread(data.limit)
     mapping = map_labels(split.classes, model.classes, **labels.arguments())
     split = drop_classes(split, mapping)
     _check_count(len(split), force=fit.force)
@@ -184,8 +186,10 @@ def calibrate(
     notes += _check_evidence(calibration, threshold.max_risk, len(scores.targets))
     notes += compare_with_stored(calibration, model.calibration)
     notes += scale_notes
-    if split.split == "train":
-        notes.append("Training images make a model overconfident; use other images.")
+    seen = count_seen_images(run, split, scores.digests)
+    if training_notes(seen, model.card, split) or (seen is None and split.split == "train"):
+        count = "" if seen is None else f" ({seen.count:,} of these {seen.total:,})"
+        notes.append(f"Training images make a model overconfident; use other images{count}.")
 
     # everything goes into the folder at once: a model is never half calibrated
     card = {**run_facts(folder), "predict": settings.to_dict()}

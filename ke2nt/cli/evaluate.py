@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ke2nt.cli.evaluation_tables import evaluation_notes, show_evaluation, show_groups
+from ke2nt.cli.evaluation_tables import (
+    evaluation_notes,
+    show_evaluation,
+    show_groups,
+    training_notes,
+)
 from ke2nt.cli.option_groups import with_option_groups
 from ke2nt.cli.options import (
     ComputeOptions,
@@ -75,12 +80,13 @@ def evaluate(
     from ke2nt.pages.report_plots import draw_report_plots
     from ke2nt.runtime.atomic import write_json, write_text
     from ke2nt.runtime.distributed import join_group
+    from ke2nt.training.seen_images import count_seen_images, load_split_of_run
 
     # everything that can be wrong is found before the images are decoded
     reader = data.open_reader()
     label_arguments, compute_arguments = labels.arguments(), compute.arguments()
     model = load_model(run)
-    split = reader.load(data.split).spread(data.limit)
+    split = load_split_of_run(run, reader, data.split).spread(data.limit)
     map_labels(split.classes, model.classes, **label_arguments)
     for attribute in by or ():
         check_group_attribute(split, attribute)
@@ -104,9 +110,13 @@ def evaluate(
 
     # everything in the document is needed to read or repeat the numbers
     options = data.reader_options()
+    seen = count_seen_images(run, split, images.pixel_digests())
     notes = [*evaluation_notes(run, model, split), *data.limit_note(split)]
+    notes = [*training_notes(seen, model.card, split), *notes]
     facts: dict[str, Any] = {"model": run, "options": options, "limit": data.limit, "notes": notes}
     facts |= result.to_dict()
+    if seen is not None:
+        facts["training_images"] = seen.to_dict()
     if groups:
         facts["groups"] = [group.to_dict() for group in groups]
 

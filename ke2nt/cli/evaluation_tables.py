@@ -16,15 +16,40 @@ if TYPE_CHECKING:
     from ke2nt.evaluation.metrics import ClassificationReport
     from ke2nt.evaluation.score import Evaluation
     from ke2nt.models.base import ExpressionModel
+    from ke2nt.training.seen_images import SeenImages
     from ke2nt.vlm.base import ImageEncoder
 
-__all__ = ["encoder_notes", "evaluation_notes", "selection_notes", "show_evaluation", "show_groups"]
+__all__ = [
+    "encoder_notes",
+    "evaluation_notes",
+    "selection_notes",
+    "show_evaluation",
+    "show_groups",
+    "training_notes",
+]
 
 _METRICS = {
     "accuracy": "accuracy (WAR)",
     "uar": "mean class recall (UAR)",
     "macro_f1": "macro-F1",
 }
+
+
+def training_notes(seen: SeenImages | None, card: Mapping[str, Any], split: FaceSplit) -> list[str]:
+    """Return a note if the model was trained on images of this split."""
+    if seen is not None:
+        note = seen.note()
+        return [] if note is None else [note]
+
+    # a model without its run: the card names the split that it was trained on
+    trained_on = (card.get("config") or {}).get("data") or {}
+    this_split = (split.dataset, split.split)
+    if ((card.get("data") or {}).get("name"), trained_on.get("train_split")) != this_split:
+        return []
+    return [
+        f"The model was trained on this split ({split.split}): its metrics here are too high. Use "
+        "images that it has not seen."
+    ]
 
 
 def evaluation_notes(run: str, model: ExpressionModel, split: FaceSplit) -> list[str]:
@@ -59,6 +84,10 @@ def selection_notes(run: str, card: Mapping[str, Any], split: FaceSplit) -> list
     selection = RunDirectory(run).read("run.json").get("selection", {})
     notes = list(selection.get("notes", ()))
     chosen_here = (selection.get("dataset"), selection.get("split")) == this_split
+    if selection.get("carved_from") is not None:
+        # the part that the run set aside is also called val, as a split of the data may be
+        names = set(RunDirectory(run).read("split.json")["val"]["names"])
+        chosen_here = chosen_here and any(sample.name in names for sample in split.samples)
     if chosen_here and not notes and selection.get("rule") != "last epoch":
         notes.append(
             f"The epoch was chosen on this split ({split.split}); its metrics are optimistic."

@@ -69,6 +69,7 @@ def add_commands() -> None:
         evaluate,
         explain,
         export,
+        finetune,
         gan,
         predict,
         prompts,
@@ -85,6 +86,7 @@ def add_commands() -> None:
     app.add_typer(bench.app, name="bench")
     app.add_typer(gan.app, name="gan")
     app.command("train")(train.train)
+    app.command("finetune")(finetune.finetune)
     app.command("adapt")(adapt.adapt)
     app.command("evaluate")(evaluate.evaluate)
     app.command("explain")(explain.explain)

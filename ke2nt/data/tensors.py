@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
@@ -96,6 +97,16 @@ class FaceTensors:
         """Keep the pixels on a device from now on, if they are in RAM."""
         if self._pixels is not None:
             self._pixels = self._pixels.to(device)
+
+    def pixel_digests(self) -> list[str] | None:
+        """Return a short digest of the pixels of each readable image; None if not in memory."""
+        if self._pixels is None:
+            return None
+        pixels = self._pixels.cpu().numpy()
+        return [
+            hashlib.blake2b(pixels[index].tobytes(), digest_size=8).hexdigest()
+            for index in self.usable.tolist()
+        ]
 
     def read_all(self, *, quiet: bool = True) -> None:
         """Find every unreadable image now. Several processes share the work and its result."""

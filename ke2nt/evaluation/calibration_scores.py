@@ -9,6 +9,7 @@ import numpy as np
 
 from ke2nt.data.corruption import MIXED, corrupt
 from ke2nt.data.sample import ChangedImage, FaceSplit
+from ke2nt.data.tensors import FaceTensors
 from ke2nt.errors import DataError
 from ke2nt.evaluation.evaluate_model import decode_for_model
 from ke2nt.evaluation.predictions import Predictions, compute_predictions
@@ -29,12 +30,14 @@ class CalibrationScores:
         columns: Indices of the K' classes that the calibration is fitted to: all K, or under the
             policy "drop" those that the data has.
         degraded: (V, N, K) logits of V degraded copies of each image; None without copies.
+        digests: Digests of the images' pixels, see `FaceTensors.pixel_digests`.
     """
 
     predictions: Predictions
     targets: np.ndarray
     columns: np.ndarray
     degraded: np.ndarray | None
+    digests: list[str] | None = None
 
     @property
     def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
@@ -90,14 +93,15 @@ def compute_calibration_scores(
     copies = degraded and not is_changed
     images = decode_to_memory(split, quiet=quiet) if copies else split
 
-    def predict(images: FaceSplit, *, embeddings: bool) -> Predictions:
-        faces = decode_for_model(model, images, quiet=quiet)
+    def predict(faces: FaceTensors, *, embeddings: bool) -> Predictions:
         return compute_predictions(model, faces, embeddings=embeddings, quiet=quiet, **options)
 
-    predictions = predict(images, embeddings=True)
+    faces = decode_for_model(model, images, quiet=quiet)
+    predictions, digests = predict(faces, embeddings=True), faces.pixel_digests()
     views = []
     for severity in LEVELS if copies else ():
-        copy = predict(corrupt(images, MIXED, severity, seed=seed), embeddings=False)
+        changed = corrupt(images, MIXED, severity, seed=seed)
+        copy = predict(decode_for_model(model, changed, quiet=quiet), embeddings=False)
         assert copy.logits is not None
         views.append(copy.logits[0])
 
@@ -109,4 +113,5 @@ def compute_calibration_scores(
         targets=np.array(mapping.index)[predictions.labels].astype(np.int64),
         columns=np.array(columns),
         degraded=np.stack(views) if views else None,
+        digests=digests,
     )

@@ -5,6 +5,7 @@ begun.json      the configuration at the start; a resumed run must match it
 run.json        versions, revision, machine, seed, label set, sizes, unreadable images, status
 start.json      the model that the run started from, if there is one
 split.json      names of the training and validation samples, digests of their labels
+training_images.json  digests of the training images, see `training/seen_images.py`
 log.jsonl       one record for each epoch
 metrics.json    metrics of the kept model on the selection split
 model/          the kept model (`KE2NT.from_pretrained`)
@@ -33,7 +34,14 @@ from ke2nt.training.checkpoint import latest_checkpoint, remove_checkpoints
 __all__ = ["RunDirectory"]
 
 _START = "start.json"
-_DESCRIPTION_FILES = {"config.yaml", "begun.json", "split.json", "run.json", _START}
+_DESCRIPTION_FILES = {
+    "config.yaml",
+    "begun.json",
+    "split.json",
+    "run.json",
+    "training_images.json",
+    _START,
+}
 _FAILURE_FILES = {"log.jsonl", "not_finite.json", "not_finite.safetensors"}
 
 

@@ -26,6 +26,7 @@ from ke2nt.training.compute import EVAL_BATCH_SIZE, choose_compute
 from ke2nt.training.engine import Engine
 from ke2nt.training.progress import Progress
 from ke2nt.training.run_directory import RunDirectory
+from ke2nt.training.seen_images import record_training_images
 from ke2nt.training.setup import prepare_engine
 from ke2nt.training.sharding import check_sharding
 from ke2nt.training.starting_model import read_starting_model
@@ -120,6 +121,9 @@ def _train(
         **provenance(),
     }
     run.begin(config, data.split_record(), resume=resume, start=started_from)
+
+    if is_main():
+        record_training_images(run, data, config.start)
 
     # stage 1 of two leaves weights of the image side
     image_side, first_stage = None, None

@@ -33,6 +33,7 @@ def test_run_learns_and_leaves_its_files(tiny, with_report):
         "begun.json",
         "run.json",
         "split.json",
+        "training_images.json",
         "log.jsonl",
         "metrics.json",
         "model",
