@@ -15,6 +15,7 @@ from ke2nt.cli.output import (
     command_line,
     print_json,
     print_line,
+    print_notes,
     print_table,
     print_unreadable,
     resumable,
@@ -112,9 +113,11 @@ def finetune(options: _FinetuneOptions, output: OutputOptions) -> None:
         print_json(_facts(result, before, folders))
         return
     data = result.data
+    counts = [len(images.usable) for images in (data.train, data.val)]
     print_line(f"classes: {', '.join(describe_classes(folders))}")
-    print_line(f"images: {len(data.train)} for training, {len(data.val)} for validation")
+    print_line(f"images: {counts[0]:,} for training, {counts[1]:,} for validation")
     _show(result, before)
+    print_notes(["the epoch was chosen on these images, so the last column is a little optimistic"])
     print_unreadable(data.failed())
     print_line(f"run: {result.run.path}   report: {result.run.report}")
     print_line(f"next: ke2nt predict photo.jpg --model {result.run.path}")

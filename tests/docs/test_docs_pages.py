@@ -24,7 +24,7 @@ NEEDS = {
     r"\bDIR\b": "a dataset",
     r"\b(runs|run:runs)/|\bRUN\b": "a run that was trained",
     r"(open_clip|transformers):": "weights of a vision-language model",
-    r"^ke2nt (train|quickstart|adapt|gan pretrain)\b": "minutes",
+    r"^ke2nt (train|quickstart|adapt|finetune|gan pretrain)\b": "minutes",
     r"^ke2nt app\b": "somebody to close it",
     r"^ke2nt (predict|export|bench|explain)\b": "a trained model, pictures or a camera",
 }
