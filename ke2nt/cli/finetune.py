@@ -91,7 +91,7 @@ def finetune(options: _FinetuneOptions, output: OutputOptions) -> None:
     """
     from ke2nt.config.load import load_config
 
-    config = load_config(_CONFIG, options.all_overrides())
+    config = load_config(_CONFIG, options.all_overrides(), command="train")
     if not options.folder.expanduser().is_dir():
         raise DataError(
             "no folder of images",
