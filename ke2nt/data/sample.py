@@ -92,7 +92,7 @@ class FaceSample:
     attributes: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FaceSplit:
     """The samples of one split of one dataset, in a fixed order.
 
@@ -107,6 +107,11 @@ class FaceSplit:
     split: str
     classes: tuple[str, ...]
     samples: tuple[FaceSample, ...]
+
+    def __repr__(self) -> str:
+        """Short text, such as `FaceSplit(drawn test, 328 samples, 8 classes)`."""
+        counts = f"{len(self)} samples, {len(self.classes)} classes"
+        return f"FaceSplit({self.dataset} {self.split}, {counts})"
 
     def __len__(self) -> int:
         return len(self.samples)
