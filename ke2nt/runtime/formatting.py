@@ -1,10 +1,10 @@
-"""Shares as text: one way to write percentages in tables, sentences and pages."""
+"""Shares, counted things and file names as text, for tables, sentences and pages."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["NOTHING", "percent", "percent_cell", "percent_points"]
+__all__ = ["NOTHING", "first_few", "percent", "percent_cell", "percent_points", "printable"]
 
 NOTHING = "–"  # stands for a number that does not exist, such as the recall of an empty class
 
@@ -56,3 +56,17 @@ def percent_points(
 
     low, high = (percent_points(bound, digits=digits) for bound in interval)
     return f"{text} ({low} to {high})"
+
+
+def printable(name: str) -> str:
+    """A file name as text that can be printed and written, whatever bytes it was made of.
+
+    Bytes that are not UTF-8 become escapes, such as "caf\\udce9.png".
+    """
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def first_few(names: Sequence[str], limit: int = 5) -> str:
+    """Some names with commas, and how many more there are: "a, b and 3 more"."""
+    rest = len(names) - limit
+    return ", ".join(names[:limit]) + (f" and {rest} more" if rest > 0 else "")
