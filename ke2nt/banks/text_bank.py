@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["TextBank"]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False)
 class TextBank:
     """Text embeddings of K classes and of the neutral anchor.
 
@@ -70,13 +70,6 @@ class TextBank:
         check_neutral_index(self.neutral_index, len(self.classes))
         check_tensors(self._tensors(), self.classes)
         check_logit_scale(self.logit_scale)
-
-    def __repr__(self) -> str:
-        """Short text, such as `TextBank(paper in minilm, 8 classes, 384 dimensions)`."""
-        names = (self.provenance.get("prompt_set"), self.provenance.get("encoder"))
-        origin = " in ".join(str(name) for name in names if name)
-        sizes = f"{self.num_classes} classes, {self.dim} dimensions"
-        return f"TextBank({', '.join(filter(None, (origin, sizes)))})"
 
     @classmethod
     def build(

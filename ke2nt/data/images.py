@@ -16,8 +16,17 @@ from typing import Any, BinaryIO, NamedTuple, TypeAlias
 import numpy as np
 from PIL import Image
 
+from ke2nt.data.picture_formats import (
+    describe_content,
+    is_image_name,
+    is_raw_name,
+    needs_heif,
+    pillow_formats,
+    register_heif,
+)
 from ke2nt.data.pixel_arrays import is_tensor, pixels_of_array, pixels_of_tensor
-from ke2nt.data.sample import ChangedImage, ImageSource, PackedImage
+from ke2nt.data.sample import ChangedImage, EncodedImage, ImageSource, PackedImage
+from ke2nt.data.video_frame import VideoFrame
 from ke2nt.errors import DataError, ImageReadError
 
 __all__ = [
@@ -42,15 +51,11 @@ uint8 or floating in 0..1; or a PIL image. Tensors (3, H, W) are taken, too."""
 MAX_PIXELS = 64 * 1024 * 1024
 """Most pixels that are decoded; a larger image is refused as a decompression bomb."""
 
-# Formats that Pillow may try, whatever the name of a file
-_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000")
-# Suffixes of the files that a folder of images is searched for
-_SUFFIXES = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".png", ".bmp", ".gif"),
-    *(".tif", ".tiff", ".webp", ".ppm", ".pgm"),
+_UNKNOWN_CONTENT = (
+    "content that is not a JPEG, PNG, BMP, GIF, TIFF, WebP, AVIF, PPM or JPEG 2000 image"
 )
-_UNKNOWN_CONTENT = "content that is not a JPEG, PNG, BMP, GIF, TIFF, WebP, PPM or JPEG 2000 image"
 _MEDIAN_SAMPLES = 100
+_HEAD_BYTES = 64
 _TRANSPARENCY_GRAY = (128, 128, 128, 255)
 _ORIENTATION_TAG = 0x0112
 # EXIF orientation → how to turn the stored pixels upright
@@ -72,7 +77,10 @@ _FILTERS = {
 }
 INTERPOLATIONS = tuple(_FILTERS)
 # Types of which a value is one image, although some of them can be iterated
-_SINGLE = (str, Path, bytes, bytearray, memoryview, Image.Image, PackedImage, ChangedImage)
+_SINGLE = (
+    *(str, Path, bytes, bytearray, memoryview, Image.Image),
+    *(PackedImage, EncodedImage, VideoFrame, ChangedImage),
+)
 
 
 class ImageHeader(NamedTuple):
@@ -81,12 +89,6 @@ class ImageHeader(NamedTuple):
     width: int
     height: int
     format: str
-
-
-def is_image_name(path: str | Path) -> bool:
-    """Whether a file name is an image's; hidden files ("._face.png") are not."""
-    path = Path(path)
-    return path.suffix.lower() in _SUFFIXES and not path.name.startswith(".")
 
 
 def iterate_images(images: Any) -> Iterable[Any]:
@@ -193,8 +195,10 @@ def decode(
             source = pixels_of_tensor(source)
         if isinstance(source, ChangedImage):
             source = source.change(decode(source.source))
-        if isinstance(source, PackedImage):
+        if isinstance(source, PackedImage | VideoFrame):
             source = source.read()
+        if isinstance(source, EncodedImage):
+            source = source.content
 
         if isinstance(source, np.ndarray):
             pixels = np.ascontiguousarray(pixels_of_array(source))
@@ -243,8 +247,17 @@ def jpeg_compressed(pixels: np.ndarray, quality: int) -> np.ndarray:
 def _open(path: Path | BytesIO) -> Iterator[Image.Image]:
     # Given a path, Pillow maps plain TIFFs into memory and scrambles those rotated by EXIF
     opened = nullcontext(path) if isinstance(path, BytesIO) else path.open("rb")
-    with opened as file, Image.open(file, formats=_FORMATS) as image:
-        yield image
+    name = path if isinstance(path, Path) else Path()
+    with opened as file:
+        head = file.read(_HEAD_BYTES)
+        file.seek(0)
+        formats = pillow_formats()
+        if needs_heif(name, head) and register_heif():
+            formats = ("HEIF",)
+        elif is_raw_name(name):
+            raise Image.UnidentifiedImageError(str(path))
+        with Image.open(file, formats=formats) as image:
+            yield image
 
 
 def _as_file(source: Any) -> Path | BytesIO:
@@ -326,19 +339,20 @@ def _failure(source: ImageSource | ImageLike, error: Exception) -> ImageReadErro
     if not isinstance(source, Path):
         # an image without a name: bytes or an open file
         if isinstance(error, Image.UnidentifiedImageError):
-            error = ValueError(_UNKNOWN_CONTENT)
+            head = source[:_HEAD_BYTES] if isinstance(source, bytes) else b""
+            error = ValueError(_reason(Path(), error, head))
         return ImageReadError("pixels cannot be used as an image", found=error)
 
     too_large = isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning)
     return ImageReadError(
         "the image cannot be read",
         where=source,
-        found=_reason(source, error),
+        found=_reason(source, error, _read_head(source)),
         hint="Reduce its size first." if too_large else None,
     )
 
 
-def _reason(path: Path, error: Exception) -> object:
+def _reason(path: Path, error: Exception, head: bytes) -> object:
     # Pillow's messages name byte offsets and modules; these name what to look for
     if isinstance(error, FileNotFoundError):
         return "no such file"
@@ -348,6 +362,17 @@ def _reason(path: Path, error: Exception) -> object:
         return "a file without read permission"
     if os.path.isfile(path) and os.path.getsize(path) == 0:
         return "an empty file"
+    known = describe_content(path, head)
+    if known is not None:
+        return known
     if isinstance(error, Image.UnidentifiedImageError):
         return _UNKNOWN_CONTENT
     return error or type(error).__name__
+
+
+def _read_head(path: Path) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(_HEAD_BYTES)
+    except OSError:
+        return b""

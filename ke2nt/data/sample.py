@@ -10,8 +10,11 @@ from typing import TypeAlias
 
 import numpy as np
 
+from ke2nt.data.video_frame import VideoFrame
+
 __all__ = [
     "ChangedImage",
+    "EncodedImage",
     "FaceSample",
     "FaceSplit",
     "ImageSource",
@@ -49,6 +52,17 @@ class PackedImage:
 
 
 @dataclass(frozen=True, slots=True)
+class EncodedImage:
+    """An image file that lies in memory, such as a cell of a table.
+
+    Attributes:
+        content: The bytes of the file.
+    """
+
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class ChangedImage:
     """An image that is made from another one each time it is read.
 
@@ -58,15 +72,16 @@ class ChangedImage:
             result depends on.
     """
 
-    source: Path | np.ndarray | PackedImage
+    source: Path | np.ndarray | PackedImage | EncodedImage | VideoFrame
     change: Callable[[np.ndarray], np.ndarray]
 
 
-ImageSource: TypeAlias = Path | np.ndarray | PackedImage | ChangedImage
-"""An image file, uint8 pixels (H, W) or (H, W, 3) RGB, a row of a packed split, or a change."""
+ImageSource: TypeAlias = Path | np.ndarray | PackedImage | EncodedImage | VideoFrame | ChangedImage
+"""An image file, on disk or in memory; uint8 pixels (H, W) or (H, W, 3) RGB; a row of a packed
+split; a frame of a video; or a change of one of them."""
 
 
-def origin(source: ImageSource) -> Path | np.ndarray | PackedImage:
+def origin(source: ImageSource) -> Path | np.ndarray | PackedImage | EncodedImage | VideoFrame:
     """The source of the pixels, before any change."""
     return source.source if isinstance(source, ChangedImage) else source
 
@@ -92,7 +107,7 @@ class FaceSample:
     attributes: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class FaceSplit:
     """The samples of one split of one dataset, in a fixed order.
 
@@ -107,11 +122,6 @@ class FaceSplit:
     split: str
     classes: tuple[str, ...]
     samples: tuple[FaceSample, ...]
-
-    def __repr__(self) -> str:
-        """Short text, such as `FaceSplit(drawn test, 328 samples, 8 classes)`."""
-        counts = f"{len(self)} samples, {len(self.classes)} classes"
-        return f"FaceSplit({self.dataset} {self.split}, {counts})"
 
     def __len__(self) -> int:
         return len(self.samples)
