@@ -59,8 +59,7 @@ def evaluate(
 
     Returns:
         The evaluation: `.report` has accuracy, UAR, macro-F1, classes and confusion matrix,
-        `.predictions` the probabilities (N, K), `.to_dict()` everything as plain JSON. It prints in
-        one line, and as tables in a notebook; so do the results of `train` and `zero_shot`.
+        `.predictions` the probabilities (N, K), `.to_dict()` everything as plain JSON.
 
     Raises:
         Ke2ntError: A name is unknown, or the data and the model do not fit together.

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ke2nt.errors import LabelError
-from ke2nt.runtime.suggest import did_you_mean
+from ke2nt.runtime.suggest import did_you_mean, nearest
 
 __all__ = [
     "CANONICAL",
+    "COMPOUND_LABELS",
     "DATASET_LABELS",
+    "FIRST_CODE",
     "MERGE_HINT",
     "NEUTRAL",
     "POLICY_HINT",
@@ -24,6 +26,7 @@ __all__ = [
     "canonical_name",
     "check_same_labels",
     "map_labels",
+    "nearest_expression",
     "neutral_index",
 ]
 
@@ -65,7 +68,30 @@ DATASET_LABELS: Mapping[str, tuple[str, ...]] = {
         "sadness",
         "surprise",
     ),
+    "oulucasia": ("neutral", "anger", "disgust", "fear", "happiness", "sadness", "surprise"),
+    "mmi": ("neutral", "anger", "disgust", "fear", "happiness", "sadness", "surprise"),
+    "jaffe": ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise"),
+    "sfew": ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise"),
+    "expw": ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral"),
     "drawn": CANONICAL,
+}
+
+# Number of the first class in annotation files that do not count from 0
+FIRST_CODE: Mapping[str, int] = {"rafdb": 1}
+
+# RAF-DB's compound classes, which its files number from 1 → the two basic expressions
+COMPOUND_LABELS: Mapping[str, tuple[str, str]] = {
+    "happily surprised": ("happiness", "surprise"),
+    "happily disgusted": ("happiness", "disgust"),
+    "sadly fearful": ("sadness", "fear"),
+    "sadly angry": ("sadness", "anger"),
+    "sadly surprised": ("sadness", "surprise"),
+    "sadly disgusted": ("sadness", "disgust"),
+    "fearfully angry": ("fear", "anger"),
+    "fearfully surprised": ("fear", "surprise"),
+    "angrily surprised": ("anger", "surprise"),
+    "angrily disgusted": ("anger", "disgust"),
+    "disgustedly surprised": ("disgust", "surprise"),
 }
 
 # Spelling in a dataset, a folder or a prompt → canonical name
@@ -109,6 +135,12 @@ def canonical_name(name: str) -> str:
         expected=f"one of {', '.join(CANONICAL)}",
         hint=did_you_mean(word, _SYNONYMS),
     )
+
+
+def nearest_expression(word: str) -> str | None:
+    """The canonical expression whose spelling is nearest to a word ("suprise"), if any is near."""
+    near = nearest(word.strip().lower(), _SYNONYMS)
+    return None if near is None else _SYNONYMS[near]
 
 
 def neutral_index(classes: Sequence[str]) -> int | None:
@@ -210,7 +242,7 @@ def map_labels(
             f"label sets differ, {' and '.join(extra)}{' after merging' if merge else ''}",
             expected=list(target),
             found=list(source),
-            hint=POLICY_HINT,
+            hint=" ".join([*_nearest_classes(dropped, target), POLICY_HINT]),
         )
     if len(dropped) == len(source):
         raise LabelError(
@@ -220,6 +252,12 @@ def map_labels(
             hint=MERGE_HINT,
         )
     return LabelMapping(source, target, index, merge, dropped, unused, policy)
+
+
+def _nearest_classes(names: Sequence[str], target: Sequence[str]) -> list[str]:
+    """A sentence for each class of the data that is nearly spelled like a class of the model."""
+    pairs = [(name, nearest_expression(name)) for name in names if name not in CANONICAL]
+    return [f"{name!r} is nearest to {near!r}." for name, near in pairs if near in target]
 
 
 def _check_policy(policy: str) -> None:

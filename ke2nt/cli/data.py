@@ -41,7 +41,13 @@ class _DatasetArguments:
     name: Annotated[
         str, typer.Argument(help="Dataset of `ke2nt data list`, or package.module.Name.")
     ]
-    root: Annotated[Path, typer.Argument(help="The dataset's folder, or a manifest file.")]
+    root: Annotated[
+        Path | None,
+        typer.Argument(
+            help="The dataset's folder, or a manifest file; not needed for drawn faces.",
+            show_default=False,
+        ),
+    ] = None
     rule: Annotated[
         str | None,
         typer.Option(help="How votes become a label: majority, plurality10, plurality8."),
@@ -54,7 +60,9 @@ class _DatasetArguments:
     def open_reader(self) -> Reader:
         """Return the dataset's reader."""
         from ke2nt.datasets.catalog import get_reader
+        from ke2nt.datasets.forms import check_arguments
 
+        check_arguments(self.name, self.root)
         return get_reader(self.name, self.root, read_reader_options(self.option, self.rule))
 
 
@@ -101,7 +109,8 @@ def info_command(dataset: _DatasetArguments, json: JsonFlag = False) -> None:
     """Count samples per split and class; the images may still be missing."""
     from ke2nt.datasets.info import dataset_info
 
-    info = dataset_info(dataset.open_reader())
+    reader = dataset.open_reader()
+    info = dataset_info(reader)
     if json:
         print_json(info)
         return
@@ -112,6 +121,8 @@ def info_command(dataset: _DatasetArguments, json: JsonFlag = False) -> None:
         for attribute, values in facts["attributes"].items():
             shares = ", ".join(f"{value} {count}" for value, count in values.items())
             print_line(f"{split}, {attribute}: {shares}")
+    for finding in reader.remarks():
+        _show_finding(finding)
 
 
 @app.command("check")
@@ -119,7 +130,9 @@ def info_command(dataset: _DatasetArguments, json: JsonFlag = False) -> None:
 def check_command(
     dataset: _DatasetArguments,
     decode: _DecodeOptions,
-    near: Annotated[bool, typer.Option("--near", help="Also look for near-duplicates.")] = False,
+    near: Annotated[
+        bool, typer.Option("--near", help="Also look for near-duplicates and mirrored copies.")
+    ] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 1 on warnings as well as errors.")
     ] = False,

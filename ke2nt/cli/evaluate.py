@@ -121,7 +121,7 @@ def evaluate(
         facts["groups"] = [group.to_dict() for group in groups]
 
     # numbers first: they are safe on disk before anything is drawn
-    row = ResultRow((run, split.dataset, split.split), result.report)
+    row = ResultRow((run, split.dataset, split.split), result)
     report = partial(_build_report, facts, result, images, model, groups)
     if out is not None and not silent():
         write_json(out / "metrics.json", facts)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ke2nt.cli.option_values import check_writable, read_pairs, read_reader_options
+from ke2nt.cli.output import print_warnings
 
 if TYPE_CHECKING:
     from ke2nt.data.sample import FaceSplit
@@ -177,14 +178,16 @@ class DatasetOptions(ReaderOptions, _SplitName):
     limit: LimitOption = None
 
     def open_reader(self) -> Reader:
-        """Return the reader of the dataset.
+        """Return the reader of the dataset, after its warnings on stderr.
 
         Raises:
             DataError: The dataset's name, folder or options are not valid.
         """
         from ke2nt.datasets.catalog import get_reader
 
-        return get_reader(self.dataset, self.root, self.reader_options())
+        reader = get_reader(self.dataset, self.root, self.reader_options())
+        print_warnings(reader.remarks())
+        return reader
 
     def limit_note(self, split: FaceSplit) -> list[str]:
         """Return a note for reports on less than the whole split."""

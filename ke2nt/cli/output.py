@@ -11,12 +11,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from ke2nt.runtime.formatting import printable
+
+if TYPE_CHECKING:
+    from ke2nt.datasets.finding import Finding
 
 __all__ = [
     "command_line",
@@ -26,6 +31,7 @@ __all__ = [
     "print_notes",
     "print_table",
     "print_unreadable",
+    "print_warnings",
     "print_written",
     "resumable",
     "short_names",
@@ -60,18 +66,26 @@ def print_json(value: Any) -> None:
     """Print one JSON document on stdout."""
     if silent():
         return
-    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    # a file name that is not UTF-8 becomes an escape of JSON
+    print(printable(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)))
 
 
 def print_line(text: str = "") -> None:
     """Print a line of text on stdout; nothing in it is read as markup."""
-    _console().print(text, markup=False, soft_wrap=True)
+    _console().print(printable(text), markup=False, soft_wrap=True)
 
 
 def print_notes(notes: Iterable[str]) -> None:
     """Print what a reader of the results must know."""
     for note in notes:
         print_line(f"note: {note}")
+
+
+def print_warnings(findings: Iterable[Finding]) -> None:
+    """Print the warnings among remarks on a dataset on stderr."""
+    for finding in findings:
+        if finding.level == "warning" and not silent():
+            print(f"warning: {finding.message}. {finding.hint}", file=sys.stderr)
 
 
 def print_written(folder: Path, *names: str) -> None:

@@ -49,14 +49,20 @@ def train(
             config, resume=run.is_resumed, quiet=output.hides_progress, command=command_line()
         )
 
+    report, split, epoch = (
+        result.evaluation.report,
+        result.data.val.split,
+        result.progress.best_epoch,
+    )
     if output.json:
-        print_json(result.to_dict())
+        facts = {"run": str(result.run.path), "best_epoch": epoch}
+        print_json({**facts, **result.evaluation.to_dict()})
         return
     report, split = result.evaluation.report, result.data.val.split
     print_line(
         f"{split.dataset} {split.split}: accuracy {percent(report.accuracy, 2)}, "
         f"UAR {percent(report.uar, 2)}, macro-F1 {percent(report.macro_f1, 2)} "
-        f"on {report.n} images (epoch {result.progress.best_epoch})"
+        f"on {report.n} images (epoch {epoch})"
     )
     print_unreadable(result.data.failed())
     print_line(f"run: {result.run.path}   report: {result.run.report}")

@@ -202,7 +202,7 @@ def _evaluate_one(
         write_json(out / "metrics.json", facts)
         write_text(out / "predictions.csv", result.evaluation.to_csv())
         write_report(out / "report.html", report())
-    row = ResultRow((encoder, prompts.name, target.name), result.evaluation.report)
+    row = ResultRow((encoder, prompts.name, target.name), result.evaluation)
     files = paper.write(
         lambda: evaluation_tables(("model", "prompts", "dataset"), row),
         lambda format: draw_report_plots(report(), format=format),

@@ -9,8 +9,13 @@ import numpy as np
 
 from ke2nt.data.images import is_image_name
 from ke2nt.data.sample import FaceSample
+from ke2nt.datasets.affectnet_copies import AffectNetCopy, find_affectnet_copy
 from ke2nt.datasets.base import Reader, list_entries
-from ke2nt.datasets.tables import location, parse_integer, portable_path, read_table
+from ke2nt.datasets.file_finder import FileFinder
+from ke2nt.datasets.finding import Finding
+from ke2nt.datasets.fixed_classes import explain_fixed_classes
+from ke2nt.datasets.tables import parse_integer, read_table
+from ke2nt.datasets.text_files import location, portable_path
 from ke2nt.errors import DataError
 from ke2nt.labels import DATASET_LABELS
 
@@ -21,18 +26,27 @@ _LIST_FOLDERS = ("", "Manually_Annotated_file_lists")
 _IMAGE_FOLDERS = ("Manually_Annotated_Images", "Manually_Annotated/Manually_Annotated_Images")
 _SETS = {"train": "train_set", "val": "val_set"}
 _ARRAY_SUFFIX = "_exp.npy"
+_REQUIRED = ("subDirectory_filePath", "expression")
+# validation.csv was published without a header
+_COLUMNS = (
+    *("subDirectory_filePath", "face_x", "face_y", "face_width", "face_height"),
+    *("facial_landmarks", "expression", "valence", "arousal"),
+)
 _LAST_CODE = 10  # 8 none, 9 uncertain, 10 no face
 _MAX_SCALAR_BYTES = 4096
 
 
 class AffectNet8(Reader):
-    """AffectNet, eight expressions, in the layout with CSV lists or the one with `.npy` files.
+    """AffectNet, eight expressions: CSV lists, `.npy` files, class folders or YOLO text files.
 
     Faces without one of the classes (none, uncertain, no face) are left out. The test set was
-    never published: papers report on `val`, so choose models on a part of `train`.
+    never published: papers report on `val`, so choose models on a part of `train`. Class folders
+    that are numbers have AffectNet's numbers. The labels of `labels.csv` beside class folders are
+    compared with the folders.
 
     Args:
-        root: Folder that holds the lists, or `train_set` and `val_set`.
+        root: Folder that holds the lists, `train_set` and `val_set`, or the folders of classes or
+            splits.
     """
 
     name = "affectnet8"
@@ -41,20 +55,43 @@ class AffectNet8(Reader):
         "training.csv and validation.csv, here or in Manually_Annotated_file_lists/\n"
         "Manually_Annotated_Images/689/….jpg\n"
         "or: train_set/images/0.jpg …\ntrain_set/annotations/0_exp.npy …\n"
-        "val_set/images/… and val_set/annotations/…"
+        "val_set/images/… and val_set/annotations/…\n"
+        "or: train/0/….jpg … or train/anger/….jpg … or anger/….jpg …\n"
+        "or: data.yaml, train/images/….png … and train/labels/….txt …"
     )
     classes: tuple[str, ...] = DATASET_LABELS["affectnet8"]
     splits: tuple[str, ...] = ("train", "val")
 
     def __init__(self, root: str | Path | None) -> None:
         super().__init__(root)
+        self._copy: AffectNetCopy | None = None
+        self._finder = FileFinder(self.root)
         self.splits = tuple(split for split in type(self).splits if _has_split(self.root, split))
+        if not self.splits:
+            self._copy = find_affectnet_copy(self.root, self.name)
+            assert self._copy is not None
+            self._copy.check_table()
+            self.splits = self._copy.splits
+            if self._copy.folders is not None:
+                self.classes = self._copy.folders.classes
 
     @classmethod
     def recognizes(cls, root: Path) -> bool:
-        return any(_has_split(root, split) for split in _SETS)
+        if any(_has_split(root, split) for split in _SETS):
+            return True
+        return find_affectnet_copy(root, cls.name) is not None
+
+    @classmethod
+    def explain(cls, root: Path) -> str | None:
+        return explain_fixed_classes(root, cls.name)
+
+    def remarks(self) -> Iterable[Finding]:
+        return () if self._copy is None else self._copy.findings()
 
     def read_samples(self, split: str) -> Iterable[FaceSample]:
+        if self._copy is not None:
+            yield from self._copy.read(split, self.classes)
+            return
         annotations = _annotation_folder(self.root, split)
         rows = self._read_arrays(annotations) if annotations.is_dir() else self._read_list(split)
 
@@ -81,7 +118,7 @@ class AffectNet8(Reader):
         assert path is not None
         folder = _first_folder(self.root, _IMAGE_FOLDERS)
 
-        for line, row in read_table(path, ("subDirectory_filePath", "expression")):
+        for line, row in read_table(path, _REQUIRED, header=_COLUMNS):
             where = location(path, line)
             code = parse_integer(row["expression"], where=where, low=0, high=_LAST_CODE)
 
@@ -94,7 +131,7 @@ class AffectNet8(Reader):
                     expected=f"a path below {folder}",
                     found=repr(row["subDirectory_filePath"]),
                 )
-            yield image, code
+            yield self._finder.find(image.relative_to(self.root).as_posix()), code
 
 
 class AffectNet7(AffectNet8):

@@ -5,19 +5,24 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from ke2nt.data.sample import FaceSample, FaceSplit, origin
+from ke2nt.data.video_frame import VideoFrame
+from ke2nt.datasets.finding import Finding
 from ke2nt.errors import DataError, LayoutError
+from ke2nt.runtime.formatting import printable
 from ke2nt.runtime.renamed import warn_renamed
 from ke2nt.runtime.suggest import did_you_mean
 
-__all__ = ["Reader", "list_entries", "is_present"]
+__all__ = ["Reader", "first_folder", "is_present", "list_entries", "list_folders"]
 
 _MAX_LISTED = 8
+# Hidden files, and what macOS adds to archives
+_HIDDEN = (".", "__MACOSX")
 # Names of the hooks in version 0.1
 _RENAMED_HOOKS = {"_samples": "read_samples", "recognises": "recognizes"}
 
@@ -62,11 +67,11 @@ class Reader(ABC):
 
         # A common slip is to name the folder above the dataset's
         if not self.recognizes(self.root):
-            nested = [child for child in list_entries(self.root) if self.recognizes(child)]
+            nested = [child for child in list_folders(self.root) if self.recognizes(child)]
             hint = f"The layout was found one folder down: {nested[0]}" if nested else None
-            raise self.layout_error(
-                f"the folder does not have the layout of {self.name}", hint=hint
-            )
+            reason = self.explain(self.root)
+            message = f"the folder does not have the layout of {self.name}"
+            raise self.layout_error(f"{message}: {reason}" if reason else message, hint=hint)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Accept the old names of the hooks."""
@@ -97,6 +102,20 @@ class Reader(ABC):
     def recognizes(cls, root: Path) -> bool:
         """Whether a folder has the files that mark the layout; by default, whether it exists."""
         return root.is_dir()
+
+    @classmethod
+    def is_likely(cls, root: Path) -> bool:
+        """Whether to suggest this reader for a folder; by default, whether it recognizes it."""
+        return cls.recognizes(root)
+
+    @classmethod
+    def explain(cls, root: Path) -> str | None:
+        """Why a folder that looks like the layout does not have it; None if it looks otherwise."""
+        return None
+
+    def remarks(self) -> Iterable[Finding]:
+        """What a user should know of how the dataset is read, such as files that are left out."""
+        return ()
 
     def index(self, split: str) -> FaceSplit:
         """A split as annotated, whether or not its images are on disk.
@@ -146,22 +165,38 @@ class Reader(ABC):
         )
 
     def relative(self, path: Path) -> str:
-        """A sample name: the path below the root, with forward slashes."""
-        return path.relative_to(self.root).as_posix()
+        """A sample name: the path below the root with forward slashes, printable."""
+        return printable(path.relative_to(self.root).as_posix())
 
 
 def list_entries(folder: Path) -> list[Path]:
     """Entries of a folder by name, without hidden ones; none if the folder cannot be listed."""
     try:
-        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        return sorted(path for path in folder.iterdir() if not path.name.startswith(_HIDDEN))
     except OSError:
         return []
+
+
+def list_folders(folder: Path) -> list[Path]:
+    """Folders in a folder by name, without hidden ones; none if it cannot be listed."""
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if entry.is_dir()]
+    except OSError:
+        return []
+    return [folder / name for name in sorted(names) if not name.startswith(_HIDDEN)]
+
+
+def first_folder(root: Path, names: Sequence[str]) -> Path | None:
+    """The first of some folders below a root that exists; "" names the root itself."""
+    return next((root / name for name in names if (root / name).is_dir()), None)
 
 
 def is_present(sample: FaceSample) -> bool:
     """Whether a sample's image is in memory or on disk; nothing is decoded."""
     source = origin(sample.source)
-    return not isinstance(source, Path) or os.path.isfile(source)
+    path = source.path if isinstance(source, VideoFrame) else source
+    return not isinstance(path, Path) or os.path.isfile(path)
 
 
 def _describe_folder(root: Path) -> str:

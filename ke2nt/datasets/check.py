@@ -13,14 +13,15 @@ from ke2nt.data.images import decode
 from ke2nt.data.sample import FaceSample, FaceSplit
 from ke2nt.datasets.base import Reader, is_present
 from ke2nt.datasets.duplicates import difference_hash, pixel_digest
+from ke2nt.datasets.finding import Finding
 from ke2nt.datasets.findings import (
-    Finding,
     SampleCheck,
     find_blank,
     find_duplicates,
     find_imbalance,
     find_near_duplicates,
     find_shared_subjects,
+    find_single_class,
     find_unreadable,
 )
 from ke2nt.datasets.info import split_info
@@ -77,7 +78,7 @@ def check_dataset(
     Args:
         reader: The dataset.
         splits: Splits to check; all by default.
-        near: Also look for near-duplicates.
+        near: Also look for near-duplicates and mirrored copies.
         workers: Decoding threads; one per core by default.
         quiet: No progress on stderr.
 
@@ -96,6 +97,8 @@ def check_dataset(
         *find_near_duplicates(checks),
         *find_shared_subjects(checks),
         *find_imbalance(face_splits),
+        *find_single_class(face_splits),
+        *reader.remarks(),
     ]
     findings.sort(key=lambda finding: _LEVELS.index(finding.level))
 
@@ -136,4 +139,5 @@ def _check_sample(item: tuple[str, FaceSample], *, near: bool) -> SampleCheck:
         blank=int(pixels.min()) == int(pixels.max()),
         digest=pixel_digest(pixels),
         hash=difference_hash(pixels) if near else None,
+        mirrored_hash=difference_hash(pixels[:, ::-1]) if near else None,
     )

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from functools import cached_property
 from pathlib import Path
 
 from ke2nt.data.images import is_image_name
 from ke2nt.data.sample import FaceSample
-from ke2nt.datasets.base import Reader, list_entries
-from ke2nt.datasets.tables import read_text
+from ke2nt.datasets.base import list_entries
+from ke2nt.datasets.ckplus_copies import CKCopy, find_ck_copy
+from ke2nt.datasets.finding import Finding
+from ke2nt.datasets.subject_folds import SubjectReader
+from ke2nt.datasets.text_files import read_text
 from ke2nt.errors import DataError
 from ke2nt.labels import DATASET_LABELS, NEUTRAL
 
@@ -26,14 +28,17 @@ _LABEL_SUFFIX = "_emotion.txt"
 _PEAK_FRAMES = 3
 
 
-class CKPlus(Reader):
+class CKPlus(SubjectReader):
     """CK+ in its official layout: the last three frames of each labeled sequence, at the peak.
 
     Subjects are known, so folds never share a person: the labeled subjects, sorted, are dealt to
-    the folds in turn. Fold i is `test`, the next one `val`, the rest `train`.
+    the folds in turn. Fold i is `test`, the next one `val`, the rest `train`. Two copies that
+    circulate are read, too: the class folders CK+48, which have no neutral faces and tell people by
+    their file names, and ckextended.csv, which has splits but does not tell people.
 
     Args:
-        root: Folder that holds `cohn-kanade-images` and `Emotion`.
+        root: Folder that holds `cohn-kanade-images` and `Emotion`, the class folders of CK+48, or
+            `ckextended.csv`.
         neutral: Whether the first frame of each labeled sequence is a neutral sample; otherwise
             the label set has no neutral class.
         folds: Number of folds, at least 3.
@@ -44,10 +49,10 @@ class CKPlus(Reader):
     summary = "Posed sequences from the laboratory, 7 or 8 classes, subjects known"
     expected_tree = (
         "cohn-kanade-images/S005/001/S005_001_00000001.png …\n"
-        "Emotion/S005/001/S005_001_00000011_emotion.txt …"
+        "Emotion/S005/001/S005_001_00000011_emotion.txt …\n"
+        "or: anger/S010_004_00000017.png … (CK+48)\nor: ckextended.csv"
     )
     classes: tuple[str, ...] = DATASET_LABELS["ckplus"]
-    splits: tuple[str, ...] = ("all", "train", "val", "test")
 
     def __init__(
         self,
@@ -59,47 +64,32 @@ class CKPlus(Reader):
     ) -> None:
         if not isinstance(neutral, bool):
             raise DataError("neutral must be true or false", found=repr(neutral))
-        if not isinstance(folds, int) or folds < 3:
-            raise DataError("folds is out of range", expected="3 or more", found=repr(folds))
-        if fold is not None and (not isinstance(fold, int) or not 0 <= fold < folds):
-            raise DataError("fold is out of range", expected=f"0 to {folds - 1}", found=repr(fold))
-        super().__init__(root)
+        super().__init__(root, folds=folds, fold=fold)
 
-        # The options decide which classes and splits there are
-        self.neutral, self.folds, self.fold = neutral, folds, fold
-        self.classes = tuple(c for c in type(self).classes if neutral or c != NEUTRAL)
-        self.splits = ("all",) if fold is None else ("train", "val", "test")
+        # The options and the copy decide which classes and splits there are
+        self.neutral = neutral
+        self._copy: CKCopy | None = None if _has_sequences(self.root) else find_ck_copy(self.root)
+        has_neutral = neutral and (self._copy is None or self._copy.has_neutral)
+        self.classes = tuple(c for c in type(self).classes if has_neutral or c != NEUTRAL)
+        if self._copy is not None:
+            self.splits = self._copy.choose_splits(fold)
 
     @classmethod
     def recognizes(cls, root: Path) -> bool:
-        folders = (_find_folder(root, names) for names in (_IMAGE_FOLDERS, _LABEL_FOLDERS))
-        return all(folder is not None for folder in folders)
+        return _has_sequences(root) or find_ck_copy(root) is not None
 
     def read_samples(self, split: str) -> Iterable[FaceSample]:
-        if self.fold is None:
-            return self._faces
+        if self._copy is not None and split in self._copy.splits:
+            return self._copy.read(split, self.classes)
+        return super().read_samples(split)
 
-        subjects = sorted({face.subject for face in self._faces if face.subject is not None})
-        if len(subjects) < self.folds:
-            raise DataError(
-                "more folds than subjects", expected=f"at most {len(subjects)}", found=self.folds
-            )
+    def read_faces(self) -> Iterable[FaceSample]:
+        if self._copy is not None:
+            return self._copy.read(None, self.classes)
+        return [face for sequence in self._sequences() for face in self._read_frames(*sequence)]
 
-        # One fold is the test split, the next one the validation split
-        fold_of = {subject: i % self.folds for i, subject in enumerate(subjects)}
-        split_of = {self.fold: "test", (self.fold + 1) % self.folds: "val"}
-        return [
-            face
-            for face in self._faces
-            if split_of.get(fold_of[face.subject or ""], "train") == split
-        ]
-
-    @cached_property
-    def _faces(self) -> list[FaceSample]:
-        faces = [face for sequence in self._sequences() for face in self._read_frames(*sequence)]
-        if not faces:
-            raise self.layout_error("no labeled sequence was found")
-        return faces
+    def remarks(self) -> Iterable[Finding]:
+        return () if self._copy is None else self._copy.findings()
 
     def _sequences(self) -> Iterator[tuple[Path, str]]:
         """Label file and class of each labeled sequence, by subject and number."""
@@ -134,6 +124,11 @@ class CKPlus(Reader):
             if label in self.classes:
                 index = self.classes.index(label)
                 yield FaceSample(self.relative(path), path, index, subject=subject)
+
+
+def _has_sequences(root: Path) -> bool:
+    folders = (_find_folder(root, names) for names in (_IMAGE_FOLDERS, _LABEL_FOLDERS))
+    return all(folder is not None for folder in folders)
 
 
 def _find_folder(root: Path, names: tuple[str, ...]) -> Path | None:

@@ -15,6 +15,7 @@ __all__ = [
     "HASH_BITS",
     "NEAR_BITS",
     "difference_hash",
+    "find_mirrored_pairs",
     "find_near_pairs",
     "group_equal",
     "pixel_digest",
@@ -70,12 +71,37 @@ def group_equal(keys: Sequence[str]) -> list[list[int]]:
 def find_near_pairs(hashes: Sequence[bytes]) -> list[tuple[int, int]]:
     """Pairs (i < j) whose hashes differ in at most `NEAR_BITS` bits, without comparing all pairs.
 
-    Hashes that differ in at most 7 bits agree in at least one of eight 32-bit bands, so only
-    hashes that share a band are compared. A band that over 64 images share, such as that of a
-    plain background, carries no information and is skipped.
+    Args:
+        hashes: Values of `difference_hash`, one for each distinct image.
+    """
+    return _find_pairs(hashes)
+
+
+def find_mirrored_pairs(
+    hashes: Sequence[bytes], mirrored: Sequence[bytes]
+) -> list[tuple[int, int]]:
+    """Pairs (i < j) of which one is nearly the mirror image of the other.
+
+    Pairs that are nearly the same without mirroring, too, are left out: nothing tells which of the
+    two a symmetric image is.
 
     Args:
         hashes: Values of `difference_hash`, one for each distinct image.
+        mirrored: Those of the mirrored images.
+    """
+    count = len(hashes)
+    pairs = _find_pairs([*hashes, *mirrored])
+    same = {(a, b) for a, b in pairs if b < count}
+    flipped = {(min(a, b - count), max(a, b - count)) for a, b in pairs if a < count <= b}
+    return sorted(pair for pair in flipped - same if pair[0] != pair[1])
+
+
+def _find_pairs(hashes: Sequence[bytes]) -> list[tuple[int, int]]:
+    """Pairs (i < j) of similar hashes.
+
+    Hashes that differ in at most 7 bits agree in at least one of eight 32-bit bands, so only
+    hashes that share a band are compared. A band that over 64 images share, such as that of a
+    plain background, carries no information and is skipped.
     """
     # (N, 32) bytes
     bits = np.frombuffer(b"".join(hashes), dtype=np.uint8).reshape(-1, HASH_BITS // 8)

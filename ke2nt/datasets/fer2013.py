@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cached_property
-from math import isqrt
 from pathlib import Path
-
-import numpy as np
 
 from ke2nt.data.sample import FaceSample
 from ke2nt.datasets.base import Reader
-from ke2nt.datasets.class_folders import canonical_or_same, find_class_folders, list_images
-from ke2nt.datasets.tables import location, parse_integer, parse_usage, read_table
-from ke2nt.errors import DataError
+from ke2nt.datasets.fer2013_table import (
+    PixelRow,
+    find_pixel_table,
+    find_split_tables,
+    read_pixel_table,
+)
+from ke2nt.datasets.finding import Finding, make_finding
+from ke2nt.datasets.fixed_classes import explain_fixed_classes, find_fixed_classes
+from ke2nt.datasets.tables import read_header
 from ke2nt.labels import DATASET_LABELS
 
 __all__ = ["FER2013"]
 
-_CSV_FILES = ("fer2013.csv", "icml_face_data.csv")
+_CK_HINT = "8 labels are those of ckextended.csv, which the dataset ckplus reads."
 
 
 class FER2013(Reader):
-    """FER2013 as one CSV with pixels, or as one folder per class.
+    """FER2013 as one CSV with pixels, as the challenge's files, or as one folder per class.
 
-    The CSV has train, val (PublicTest) and test (PrivateTest). The usual folder release has train
-    and test only; its test holds both the public and the private test.
+    The CSV has train, val (PublicTest) and test (PrivateTest). The challenge's test.csv has no
+    labels and is left out. The usual folder release has train and test only; its test holds both
+    the public and the private test. Class folders may have words or the numbers 0 to 6.
 
     Args:
         root: Folder that holds the CSV, or the folders `train` and `test`.
@@ -36,6 +39,7 @@ class FER2013(Reader):
     summary = "Faces from web search, 48 px gray, 7 classes, noisy labels"
     expected_tree = (
         "fer2013.csv or icml_face_data.csv (columns emotion, pixels, Usage)\n"
+        "or: train.csv (columns emotion, pixels)\n"
         "or: train/angry/….jpg …\ntest/angry/….jpg …"
     )
     classes: tuple[str, ...] = DATASET_LABELS["fer2013"]
@@ -43,68 +47,52 @@ class FER2013(Reader):
 
     def __init__(self, root: str | Path | None) -> None:
         super().__init__(root)
-        self._csv_file = _find_csv_file(self.root)
-        # the folder release has no val
-        if self._csv_file is None:
-            folders = find_class_folders(self.root)
-            self.splits = tuple(split for split in type(self).splits if split in folders)
+        # the CSV comes first: its splits are the official ones
+        self._table = find_pixel_table(self.root)
+        self._tables = {} if self._table else find_split_tables(self.root)
+        self._folders = None
+        if self._tables:
+            labeled = [s for s, path in self._tables.items() if "emotion" in read_header(path)]
+            self.splits = tuple(labeled)
+        elif self._table is None:
+            self._folders = find_fixed_classes(self.root, self.name)
+        if self._folders is not None:
+            self.splits, self.classes = self._folders.splits, self._folders.classes
 
     @classmethod
     def recognizes(cls, root: Path) -> bool:
-        if _find_csv_file(root) is not None:
+        if find_pixel_table(root) is not None or find_split_tables(root):
             return True
-        folders = find_class_folders(root)
-        return any(split in folders for split in cls.splits)
+        return find_fixed_classes(root, cls.name) is not None
+
+    @classmethod
+    def explain(cls, root: Path) -> str | None:
+        return explain_fixed_classes(root, cls.name)
 
     def read_samples(self, split: str) -> Iterable[FaceSample]:
-        if self._csv_file is None:
-            return self._read_folders(split)
-        return self._read_csv(self._csv_file, split)
+        if self._folders is None:
+            for row in self._rows[split]:
+                yield FaceSample(row.name, row.pixels(), row.label)
+            return
+        for path, label in self._folders.samples(split):
+            yield FaceSample(self.relative(path), path, label)
 
-    def _read_folders(self, split: str) -> Iterator[FaceSample]:
-        for folder in find_class_folders(self.root)[split]:
-            name = canonical_or_same(folder.name, self.classes)
-            if name not in self.classes:
-                raise self.layout_error(f"the folder {folder} is not a class of fer2013")
-            for path in list_images(folder):
-                yield FaceSample(self.relative(path), path, self.classes.index(name))
-
-    def _read_csv(self, path: Path, split: str) -> Iterator[FaceSample]:
-        for line, label, text in self._rows[split]:
-            pixels = _parse_pixels(text, where=location(path, line))
-            yield FaceSample(f"{path.name}:{line}", pixels, label)
+    def remarks(self) -> Iterable[Finding]:
+        if self._folders is not None:
+            yield from self._folders.findings()
+        unlabeled = [p.name for s, p in self._tables.items() if s not in self.splits]
+        if unlabeled:
+            message = f"{', '.join(unlabeled)} has no labels and is left out"
+            hint = "icml_face_data.csv of the same challenge has the labels of all splits."
+            yield make_finding("note", "unlabeled", message, unlabeled, hint)
 
     @cached_property
-    def _rows(self) -> dict[str, list[tuple[int, int, str]]]:
-        """Split → line, label and pixel text of each row of the CSV."""
-        path = self._csv_file
-        assert path is not None
-        rows: dict[str, list[tuple[int, int, str]]] = {split: [] for split in self.splits}
-        for line, row in read_table(path, ("emotion", "pixels", "Usage")):
-            where = location(path, line)
-            split = parse_usage(row["Usage"], where=where)
-            label = parse_integer(row["emotion"], where=where, low=0, high=len(self.classes) - 1)
-            rows[split].append((line, label, row["pixels"]))
+    def _rows(self) -> dict[str, list[PixelRow]]:
+        """Split → rows of the tables."""
+        rows: dict[str, list[PixelRow]] = {split: [] for split in self.splits}
+        if self._table is not None:
+            for row in read_pixel_table(self._table, hint=_CK_HINT):
+                rows[row.split].append(row)
+        for split in self._tables.keys() & rows.keys():
+            rows[split] += read_pixel_table(self._tables[split], split=split, hint=_CK_HINT)
         return rows
-
-
-def _find_csv_file(root: Path) -> Path | None:
-    return next((root / name for name in _CSV_FILES if (root / name).is_file()), None)
-
-
-def _parse_pixels(text: str, *, where: str) -> np.ndarray:
-    """Square uint8 image (S, S) from gray levels in a row, separated by blanks."""
-    # checked first, as NumPy would read the numbers before a stray character
-    values = np.empty(0, dtype=np.int64)
-    if re.fullmatch(r"[0-9]{1,3}( +[0-9]{1,3})*", text):
-        values = np.fromstring(text, dtype=np.int64, sep=" ")
-
-    side = isqrt(len(values))
-    if side == 0 or side * side != len(values) or values.max() > 255:
-        raise DataError(
-            "not the pixels of a square image",
-            where=where,
-            expected="a square number of gray levels 0 to 255, separated by blanks",
-            found=f"{len(text.split())} values",
-        )
-    return values.astype(np.uint8).reshape(side, side)

@@ -10,7 +10,13 @@ import numpy as np
 
 from ke2nt.data.sample import FaceSample
 from ke2nt.datasets.base import Reader
-from ke2nt.datasets.tables import location, parse_integer, parse_usage, portable_path, read_table
+from ke2nt.datasets.ferplus_votes import VoteRow, find_votes
+from ke2nt.datasets.finding import Finding
+from ke2nt.datasets.fixed_classes import (
+    FixedClassFolders,
+    explain_fixed_classes,
+    find_fixed_classes,
+)
 from ke2nt.errors import DataError
 from ke2nt.labels import DATASET_LABELS
 from ke2nt.runtime.suggest import did_you_mean
@@ -19,21 +25,21 @@ __all__ = ["RULES", "FERPlus", "label_from_votes"]
 
 RULES = ("majority", "plurality10", "plurality8")
 
-_VOTES_FILE = "fer2013new.csv"
-_FOLDERS = {"train": "FER2013Train", "val": "FER2013Valid", "test": "FER2013Test"}
 _EXPRESSIONS = DATASET_LABELS["ferplus"]
-_COLUMNS = (*_EXPRESSIONS, "unknown", "NF")
-_MAX_VOTES = 1000
+# The class folders that circulate misspell one class
+_SPELLINGS = {"suprise": "surprise"}
 
 
 class FERPlus(Reader):
-    """FER+ in its official layout: three image folders and the votes file.
+    """FER+: ten votes for each image of FER2013.
 
-    The file names four images twice; each row is a sample, as in published counts, and the second
-    one's name ends in "#2". Rows without an image name are images that FER+ removed.
+    The votes file names four images twice; each row is a sample, as in published counts, and the
+    second one's name ends in "#2". Rows without an image name are images that FER+ removed. The
+    class folders that circulate have one label each, made by the majority, and no votes.
 
     Args:
-        root: Folder that holds `fer2013new.csv`.
+        root: Folder that holds `fer2013new.csv` with the image folders or `fer2013.csv`, image
+            folders with a `label.csv` each, or class folders.
         rule: How ten votes become one label, see `label_from_votes`.
     """
 
@@ -41,7 +47,9 @@ class FERPlus(Reader):
     summary = "FER2013 faces with ten votes each, 48 px gray, 8 classes"
     expected_tree = (
         "fer2013new.csv\nFER2013Train/fer0000000.png …\n"
-        "FER2013Valid/fer0028638.png …\nFER2013Test/fer0032220.png …"
+        "FER2013Valid/fer0028638.png …\nFER2013Test/fer0032220.png …\n"
+        "(the image folders may lie in a subfolder, and fer2013.csv may take their place)\n"
+        "or: FER2013Train/label.csv …\nor: train/anger/….png … with 8 classes"
     )
     classes: tuple[str, ...] = _EXPRESSIONS
     splits: tuple[str, ...] = ("train", "val", "test")
@@ -56,37 +64,58 @@ class FERPlus(Reader):
         self.rule = rule
         super().__init__(root)
 
+        # votes come first: folders have one label each
+        self._votes = find_votes(self.root)
+        self._folders = None
+        if self._votes is None:
+            self._folders = _find_folders(self.root)
+        if self._folders is not None:
+            self.splits, self.classes = self._folders.splits, self._folders.classes
+            if rule != "majority":
+                raise DataError(
+                    "class folders have no votes that a rule could change",
+                    where=self.root,
+                    found=f"rule={rule}",
+                    hint="Leave the rule out, or use the votes file fer2013new.csv.",
+                )
+
     @classmethod
     def recognizes(cls, root: Path) -> bool:
-        return (root / _VOTES_FILE).is_file()
+        if find_votes(root) is not None:
+            return True
+        return _find_folders(root) is not None
+
+    def remarks(self) -> Iterable[Finding]:
+        return () if self._folders is None else self._folders.findings()
+
+    @classmethod
+    def explain(cls, root: Path) -> str | None:
+        return explain_fixed_classes(root, cls.name)
 
     def read_samples(self, split: str) -> Iterable[FaceSample]:
-        folder = self.root / _FOLDERS[split]
-        for image, votes in self._rows[split]:
-            result = label_from_votes(votes, self.rule)
+        if self._folders is not None:
+            for path, label in self._folders.samples(split):
+                yield FaceSample(self.relative(path), path, label)
+            return
+        for row in self._rows[split]:
+            result = label_from_votes(row.votes, self.rule)
             if result is not None:
                 label, distribution = result
-                path = folder / image
-                yield FaceSample(self.relative(path), path, label, distribution=distribution)
+                name = row.name or self.relative(Path(str(row.source)))
+                yield FaceSample(name, row.source, label, distribution=distribution)
 
     @cached_property
-    def _rows(self) -> dict[str, list[tuple[str, tuple[int, ...]]]]:
-        """Split → image name and ten votes of each row."""
-        path = self.root / _VOTES_FILE
-        rows: dict[str, list[tuple[str, tuple[int, ...]]]] = {split: [] for split in self.splits}
-        for line, row in read_table(path, ("Usage", "Image name", *_COLUMNS)):
-            where = location(path, line)
-            split = parse_usage(row["Usage"], where=where)
-            votes = tuple(
-                parse_integer(row[name], where=f"{where}, column {name}", low=0, high=_MAX_VOTES)
-                for name in _COLUMNS
-            )
+    def _rows(self) -> dict[str, list[VoteRow]]:
+        assert self._votes is not None
+        return self._votes.read()
 
-            # FER+ removed the images without a name
-            if row["Image name"]:
-                image = portable_path(row["Image name"]).name
-                rows[split].append((image, votes))
-        return rows
+
+def _find_folders(root: Path) -> FixedClassFolders | None:
+    folders = find_fixed_classes(root, "ferplus", spellings=_SPELLINGS, numbers=False)
+    # seven classes are those of other datasets
+    if folders is None or not {"neutral", "contempt"} <= set(folders.words.values()):
+        return None
+    return folders
 
 
 def label_from_votes(votes: Sequence[int], rule: str) -> tuple[int, tuple[float, ...]] | None:

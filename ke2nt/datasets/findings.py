@@ -5,27 +5,24 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from ke2nt.data.sample import FaceSample, FaceSplit
-from ke2nt.datasets.duplicates import find_near_pairs, group_equal
+from ke2nt.datasets.duplicates import find_mirrored_pairs, find_near_pairs, group_equal
+from ke2nt.datasets.finding import Finding, Level, make_finding
 from ke2nt.datasets.info import imbalance
 
 __all__ = [
-    "Finding",
     "SampleCheck",
     "find_blank",
     "find_duplicates",
     "find_imbalance",
     "find_near_duplicates",
     "find_shared_subjects",
+    "find_single_class",
     "find_unreadable",
 ]
 
-_MAX_EXAMPLES = 5
 _STRONG_IMBALANCE = 10.0
-
-Level = Literal["error", "warning", "note"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +37,7 @@ class SampleCheck:
         blank: All pixels are equal.
         digest: Digest of the pixels; "" if unreadable.
         hash: Difference hash of the image, or None if not requested.
+        mirrored_hash: That of the mirrored image.
     """
 
     split: str
@@ -49,6 +47,7 @@ class SampleCheck:
     blank: bool = False
     digest: str = ""
     hash: bytes | None = None
+    mirrored_hash: bytes | None = None
 
     @property
     def location(self) -> str:
@@ -57,28 +56,6 @@ class SampleCheck:
     @property
     def readable(self) -> bool:
         return not self.missing and self.reason is None
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One kind of problem.
-
-    Attributes:
-        level: "error" if a split cannot be used at all, "warning" if metrics would suffer, "note"
-            for what is good to know.
-        kind: A word for scripts, such as "unreadable".
-        message: The problem, as a sentence without a final full stop.
-        count: Number of affected samples, groups or classes.
-        examples: Some of them.
-        hint: What to do.
-    """
-
-    level: Level
-    kind: str
-    message: str
-    count: int
-    examples: tuple[str, ...]
-    hint: str
 
 
 def find_unreadable(checks: Sequence[SampleCheck]) -> list[Finding]:
@@ -96,13 +73,13 @@ def find_unreadable(checks: Sequence[SampleCheck]) -> list[Finding]:
         if missing:
             message = f"{len(missing)} of {len(members)} images of {split} are not on disk"
             hint = "Unpack the dataset's archives fully; runs leave missing images out."
-            findings.append(_finding(level, "missing", message, missing, hint))
+            findings.append(make_finding(level, "missing", message, missing, hint))
 
         broken = [f"{c.location} ({c.reason})" for c in members if c.reason is not None]
         if broken:
             message = f"{len(broken)} of {len(members)} images of {split} cannot be read"
             hint = "Copy these files again; runs leave unreadable images out."
-            findings.append(_finding(level, "unreadable", message, broken, hint))
+            findings.append(make_finding(level, "unreadable", message, broken, hint))
     return findings
 
 
@@ -113,7 +90,7 @@ def find_blank(checks: Sequence[SampleCheck]) -> list[Finding]:
         return []
     message = f"{len(blank)} images show one plain color"
     hint = "They show no face: list the good images in a manifest, or replace these files."
-    return [_finding("warning", "blank", message, blank, hint)]
+    return [make_finding("warning", "blank", message, blank, hint)]
 
 
 def find_duplicates(checks: Sequence[SampleCheck]) -> list[Finding]:
@@ -139,37 +116,43 @@ def find_duplicates(checks: Sequence[SampleCheck]) -> list[Finding]:
         message = f"{len(across_splits)} images are in more than one split"
         hint = "Metrics on the evaluation split are inflated: remove these images from training."
         kind = "duplicates_across_splits"
-        findings.append(_finding("warning", kind, message, across_splits, hint))
+        findings.append(make_finding("warning", kind, message, across_splits, hint))
     if conflicting:
         message = f"{len(conflicting)} images have different labels"
         hint = "At most one label is right: correct them, or train on label distributions."
-        findings.append(_finding("warning", "conflicting_labels", message, conflicting, hint))
+        findings.append(make_finding("warning", "conflicting_labels", message, conflicting, hint))
     if within_split:
         message = f"{len(within_split)} images are in one split more than once"
         hint = "They weigh more than others; harmless if they are few."
         kind = "duplicates_within_split"
-        findings.append(_finding("note", kind, message, within_split, hint))
+        findings.append(make_finding("note", kind, message, within_split, hint))
     return findings
 
 
 def find_near_duplicates(checks: Sequence[SampleCheck]) -> list[Finding]:
-    """Nearly the same image with different pixels."""
+    """Nearly the same image with different pixels, or its mirror image."""
     # One check for each distinct image
     first = {check.digest: check for check in checks if check.hash is not None and not check.blank}
     distinct = list(first.values())
-    hashes = [check.hash for check in distinct if check.hash]
-    pairs = [(distinct[a], distinct[b]) for a, b in find_near_pairs(hashes)]
+    hashes = [check.hash or b"" for check in distinct]
+    mirrored = [check.mirrored_hash or b"" for check in distinct]
+
+    # (check, check, sign)
+    flipped = find_mirrored_pairs(hashes, mirrored)
+    pairs = [(distinct[a], distinct[b], "≈") for a, b in find_near_pairs(hashes)]
+    pairs += [(distinct[a], distinct[b], "≈ mirrored") for a, b in flipped]
     if not pairs:
         return []
 
-    across_splits = [f"{a.location} ≈ {b.location}" for a, b in pairs if a.split != b.split]
-    within_split = [f"{a.location} ≈ {b.location}" for a, b in pairs if a.split == b.split]
+    across_splits = [f"{a.location} {s} {b.location}" for a, b, s in pairs if a.split != b.split]
+    within_split = [f"{a.location} {s} {b.location}" for a, b, s in pairs if a.split == b.split]
     level: Level = "warning" if across_splits else "note"
     message = (
-        f"{len(pairs)} pairs of images are nearly the same, {len(across_splits)} across splits"
+        f"{len(pairs)} pairs of images are nearly the same, {len(flipped)} of them mirrored, "
+        f"{len(across_splits)} across splits"
     )
     hint = "Look at some pairs; frames of one video belong in one split."
-    return [_finding(level, "near_duplicates", message, across_splits + within_split, hint)]
+    return [make_finding(level, "near_duplicates", message, across_splits + within_split, hint)]
 
 
 def find_shared_subjects(checks: Sequence[SampleCheck]) -> list[Finding]:
@@ -189,7 +172,7 @@ def find_shared_subjects(checks: Sequence[SampleCheck]) -> list[Finding]:
         return []
     message = f"{len(shared)} of {len(splits_of)} subjects are in more than one split"
     hint = "Metrics would be measured on people seen in training: split the data by subject."
-    return [_finding("warning", "subject_leakage", message, shared, hint)]
+    return [make_finding("warning", "subject_leakage", message, shared, hint)]
 
 
 def find_imbalance(splits: Sequence[FaceSplit]) -> list[Finding]:
@@ -204,11 +187,11 @@ def find_imbalance(splits: Sequence[FaceSplit]) -> list[Finding]:
         if ratio is None:
             message = f"{split.split} has no samples"
             hint = "Check the annotation files, and the reader's options."
-            findings.append(_finding("error", "empty_split", message, [split.split], hint))
+            findings.append(make_finding("error", "empty_split", message, [split.split], hint))
         elif absent:
             message = f"{split.split} has no samples of {', '.join(absent)}"
             hint = "Hold these classes out: their recall can be neither learned nor measured."
-            findings.append(_finding("warning", "absent_class", message, absent, hint))
+            findings.append(make_finding("warning", "absent_class", message, absent, hint))
 
         if ratio is not None and ratio > _STRONG_IMBALANCE:
             sizes = [f"{name} {counts[i]}" for i, name in enumerate(split.classes)]
@@ -220,6 +203,15 @@ def find_imbalance(splits: Sequence[FaceSplit]) -> list[Finding]:
     return findings
 
 
-def _finding(level: Level, kind: str, message: str, affected: Sequence[str], hint: str) -> Finding:
-    """A finding with the first few of what it affects as examples."""
-    return Finding(level, kind, message, len(affected), tuple(affected[:_MAX_EXAMPLES]), hint)
+def find_single_class(splits: Sequence[FaceSplit]) -> list[Finding]:
+    """A dataset, or all samples of it, of one class."""
+    labels = {sample.label for split in splits for sample in split.samples}
+    if len(labels) != 1:
+        return []
+    name = splits[0].classes[labels.pop()]
+    message = f"all samples are of one class, {name}"
+    hint = (
+        "A model would learn to answer it always, and score 100 %. If folders of another kind were "
+        "read as classes, use the dataset that reads them (ke2nt data list)."
+    )
+    return [make_finding("warning", "single_class", message, [name], hint)]

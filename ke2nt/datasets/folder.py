@@ -7,15 +7,12 @@ from pathlib import Path
 
 from ke2nt.data.sample import FaceSample
 from ke2nt.datasets.base import Reader
-from ke2nt.datasets.class_folders import (
-    build_label_set,
-    canonical_or_same,
-    find_class_folders,
-    list_images,
-)
-from ke2nt.errors import DataError
+from ke2nt.datasets.class_folders import find_class_folders, read_class_tree
+from ke2nt.datasets.class_words import remark_on_words, resolve_words
+from ke2nt.datasets.finding import Finding
+from ke2nt.datasets.name_schemes import find_name_scheme
 
-__all__ = ["ImageFolder", "resolve_classes"]
+__all__ = ["ImageFolder"]
 
 _USUAL_ORDER = ("train", "val", "test")
 
@@ -23,14 +20,16 @@ _USUAL_ORDER = ("train", "val", "test")
 class ImageFolder(Reader):
     """Images as `SPLIT/CLASS/*.png` or `CLASS/*.png` (with the single split `all`).
 
-    Folder names that are known expressions ("happy") become canonical classes in canonical order;
-    other names are classes themselves and come last, sorted. Images must lie directly in their
-    class folder.
+    Folder names that are known expressions ("happy", "3 happy") become canonical classes, in
+    canonical order; other names are classes of their own. A class folder that is named as an
+    expression may have subfolders. Numbers as names need an option. File names that follow the
+    scheme of CK+, JAFFE, KDEF or RaFD tell the person.
 
     Args:
         root: Folder above the splits or classes.
         classes: Label set in index order, as a sequence or separated by commas. Other class
             folders are an error.
+        codes: Dataset by whose numbers the folders are named, such as rafdb for 1 to 7.
     """
 
     name = "folder"
@@ -40,59 +39,34 @@ class ImageFolder(Reader):
     splits: tuple[str, ...] = ()
 
     def __init__(
-        self, root: str | Path | None, *, classes: str | Sequence[str] | None = None
+        self,
+        root: str | Path | None,
+        *,
+        classes: str | Sequence[str] | None = None,
+        codes: str | None = None,
     ) -> None:
         super().__init__(root)
-        self._folders = find_class_folders(self.root)
-        self.splits = tuple(sorted(self._folders, key=_split_order))
+        self._tree = read_class_tree(self.root)
+        self.splits = tuple(sorted(self._tree.splits, key=_split_order))
         # all splits share one label set
-        names = [folder.name for folders in self._folders.values() for folder in folders]
-        self.classes = resolve_classes(classes, names, where=self.root)
+        words = self._tree.words()
+        self._words = resolve_words(words, where=self.root, classes=classes, codes=codes)
+        self.classes = self._words.classes
 
     @classmethod
     def recognizes(cls, root: Path) -> bool:
         return bool(find_class_folders(root))
 
     def read_samples(self, split: str) -> Iterable[FaceSample]:
-        for folder in self._folders[split]:
-            label = self.classes.index(canonical_or_same(folder.name, self.classes))
-            for path in list_images(folder):
-                yield FaceSample(self.relative(path), path, label)
+        images = list(self._tree.images(split))
+        scheme = find_name_scheme(path.name for _, path in images)
+        for word, path in images:
+            match = scheme.match(path.name) if scheme else None
+            subject = match[1] if match else None
+            yield FaceSample(self.relative(path), path, self._words.index[word], subject=subject)
 
-
-def resolve_classes(
-    requested: str | Sequence[str] | None, words: Sequence[str], *, where: Path
-) -> tuple[str, ...]:
-    """The label set of a dataset with some class words.
-
-    Args:
-        requested: The label set, as a sequence or separated by commas; by default the words make
-            it.
-        words: Class words of the data.
-        where: The dataset, for messages.
-
-    Raises:
-        DataError: The requested label set repeats a class, or lacks one of the data.
-    """
-    if requested is None:
-        return build_label_set(words)
-    if isinstance(requested, str):
-        requested = requested.split(",")
-
-    classes = tuple(str(name).strip() for name in requested)
-    if len(set(classes)) != len(classes) or not all(classes):
-        raise DataError("classes must be different names", found=", ".join(classes))
-
-    # "happy" in the data is the class "happiness"
-    unknown = sorted({word for word in words if canonical_or_same(word, classes) not in classes})
-    if unknown:
-        raise DataError(
-            f"the class {unknown[0]!r} is not in the label set",
-            where=where,
-            expected=f"only {', '.join(classes)}",
-            found=", ".join(unknown),
-        )
-    return classes
+    def remarks(self) -> Iterable[Finding]:
+        return [*self._tree.findings(), *remark_on_words(self._tree.words())]
 
 
 def _split_order(name: str) -> tuple[int, str]:

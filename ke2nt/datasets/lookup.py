@@ -9,8 +9,13 @@ from typing import Any, get_type_hints
 
 from ke2nt.config.values import describe_type, has_type
 from ke2nt.datasets.base import Reader
-from ke2nt.errors import ConfigError, DataError
+from ke2nt.datasets.folder import ImageFolder
+from ke2nt.datasets.forms import suggest_forms
+from ke2nt.datasets.manifest import Manifest
+from ke2nt.errors import ConfigError, DataError, LayoutError
+from ke2nt.labels import CANONICAL
 from ke2nt.runtime.extensions import is_dotted_path, load_object
+from ke2nt.runtime.formatting import first_few
 from ke2nt.runtime.renamed import warn_renamed
 from ke2nt.runtime.suggest import did_you_mean
 
@@ -74,8 +79,12 @@ def open_reader(
         elif option == "root" or not _accepts_any_option(reader_class):
             raise _unknown_option(name, option, defaults)
 
-    reader = reader_class(root, **options)
+    try:
+        reader = reader_class(root, **options)
+    except LayoutError as error:
+        raise _suggest_reader(error, reader_class, root) from error
     _check_attributes(name, reader)
+    _refuse_structure(reader, options)
     return reader
 
 
@@ -88,6 +97,40 @@ def default_options(reader_class: type[Reader]) -> dict[str, Any]:
         for p in parameters
         if p.kind is p.KEYWORD_ONLY
     }
+
+
+def _suggest_reader(
+    error: LayoutError, reader_class: type[Reader], root: str | Path | None
+) -> LayoutError:
+    """The error of a layout, with a hint which reader would take the folder."""
+    if root is None:
+        return error
+    # folders and lists of any kind lie in datasets of a known form, so that its reader comes first
+    folder = Path(root).expanduser()
+    hint = error.hint
+    if reader_class in (ImageFolder, Manifest):
+        hint = suggest_forms(folder, reader_class, below=False) or hint
+    return LayoutError(
+        error.message,
+        expected=error.expected,
+        found=error.found,
+        where=error.where,
+        hint=hint or suggest_forms(folder, reader_class),
+    )
+
+
+def _refuse_structure(reader: Reader, options: Mapping[str, Any]) -> None:
+    """Raise LayoutError if folders of another layout were taken for classes.
+
+    Folders such as Image/aligned and train/images hold images, but name no class.
+    """
+    if type(reader) is not ImageFolder or options.get("classes") or options.get("codes"):
+        return
+    if not set(reader.classes) & set(CANONICAL):
+        hint = suggest_forms(reader.root, ImageFolder, below=False)
+        if hint is not None:
+            names = first_few(reader.classes, 3)
+            raise reader.layout_error(f"the folders {names} are parts of another layout", hint=hint)
 
 
 def _import_reader(path: str) -> type[Reader]:

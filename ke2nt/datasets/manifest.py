@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import posixpath
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ke2nt.data.sample import FaceSample
-from ke2nt.datasets.base import Reader
-from ke2nt.datasets.class_folders import ALL, canonical_or_same, normalize_split_name
-from ke2nt.datasets.folder import resolve_classes
-from ke2nt.datasets.tables import location, portable_path, read_table
-from ke2nt.errors import DataError
-from ke2nt.runtime.suggest import did_you_mean
+from ke2nt.datasets.base import Reader, list_entries
+from ke2nt.datasets.class_folders import ALL, normalize_split_name
+from ke2nt.datasets.class_words import remark_on_words, resolve_words
+from ke2nt.datasets.file_finder import FileFinder
+from ke2nt.datasets.finding import Finding, make_finding
+from ke2nt.datasets.foreign_paths import is_absolute, localize_paths
+from ke2nt.datasets.name_schemes import find_name_scheme
+from ke2nt.datasets.tables import read_header, read_table
+from ke2nt.datasets.text_files import location, portable_path
+from ke2nt.errors import DataError, LayoutError
+from ke2nt.runtime.formatting import printable
+from ke2nt.runtime.suggest import nearest
 
 __all__ = ["Manifest"]
 
@@ -19,19 +27,31 @@ _FILE = "manifest.csv"
 _REQUIRED = ("path", "label")
 _OPTIONAL = ("split", "subject")
 _ATTRIBUTE = "attr:"
+_ALIASES = {
+    "path": (
+        *("file", "filename", "file_name", "filepath", "file_path"),
+        *("image", "image_path", "image_name", "img", "img_path", "pth"),
+    ),
+    "label": ("class", "class_name", "emotion", "expression", "category"),
+    "split": ("usage", "subset", "partition", "original_split"),
+    "subject": ("person", "person_id", "subject_id", "identity"),
+}
+_SUFFIXES = (".csv", ".tsv", ".txt")
 
 
 class Manifest(Reader):
     """A CSV with the columns path, label and, optionally, split, subject and attr:NAME.
 
-    Paths are relative to the manifest's folder, or absolute. Labels are class names; known
-    expressions become canonical as in `ImageFolder`. Without a split column there is one split,
-    `all`. An empty subject or attribute is unknown.
+    Paths are relative to the manifest's folder, or absolute; a beginning that only another computer
+    has is removed. Labels are class names; known expressions become canonical as in `ImageFolder`.
+    Without a split column there is one split, `all`. An empty subject or attribute is unknown;
+    other columns are attributes under their names.
 
     Args:
         root: The CSV file, or a folder that holds `manifest.csv`.
         classes: Label set in index order, as a sequence or separated by commas. Other labels are
             an error.
+        codes: Dataset whose numbers the labels are, such as rafdb for 1 to 7.
     """
 
     name = "manifest"
@@ -41,64 +61,122 @@ class Manifest(Reader):
     splits: tuple[str, ...] = ()
 
     def __init__(
-        self, root: str | Path | None, *, classes: str | Sequence[str] | None = None
+        self,
+        root: str | Path | None,
+        *,
+        classes: str | Sequence[str] | None = None,
+        codes: str | None = None,
     ) -> None:
         super().__init__(root)
         self._file = _manifest_file(self.root)
+        self._finder = FileFinder(self._file.parent)
+        self._extra: list[str] = []
+        self._foreign: list[str] = []
         self._rows = self._read_rows()
         self.splits = tuple(self._rows)
 
-        labels = [row["label"] for rows in self._rows.values() for row in rows]
-        self.classes = resolve_classes(classes, labels, where=self._file)
+        self._labels = [row["label"] for rows in self._rows.values() for row in rows]
+        self._words = resolve_words(self._labels, where=self._file, classes=classes, codes=codes)
+        self.classes = self._words.classes
 
     @classmethod
     def recognizes(cls, root: Path) -> bool:
         return _manifest_file(root).is_file()
 
     def read_samples(self, split: str) -> Iterable[FaceSample]:
-        for row in self._rows[split]:
-            # an absolute path replaces the folder of the manifest
-            path = portable_path(row["path"])
+        rows = self._rows[split]
+        scheme = find_name_scheme(posixpath.basename(row["path"]) for row in rows)
+        for row in rows:
+            # people are read from file names only where the list does not name them
+            match = scheme.match(posixpath.basename(row["path"])) if scheme else None
+            subject = row.get("subject") or (match[1] if match and "subject" not in row else None)
             yield FaceSample(
-                name=path.as_posix(),
-                source=self._file.parent / path,
-                label=self.classes.index(canonical_or_same(row["label"], self.classes)),
-                subject=row.get("subject") or None,
-                attributes={
-                    key.removeprefix(_ATTRIBUTE): value
-                    for key, value in row.items()
-                    if key.startswith(_ATTRIBUTE) and value
-                },
+                name=printable(posixpath.normpath(row["path"])),
+                source=self._locate(row["path"]),
+                label=self._words.index[row["label"]],
+                subject=subject,
+                attributes=self._attributes(row),
             )
+
+    def remarks(self) -> Iterable[Finding]:
+        yield from remark_on_words(self._labels)
+        if self._foreign:
+            message = f"{len(self._foreign)} paths of another computer are read from here"
+            hint = "The folders that all of them begin with are left out."
+            yield make_finding("note", "foreign_paths", message, self._foreign, hint)
+        if self._extra:
+            message = f"columns are read as attributes: {', '.join(self._extra)}"
+            hint = "Accuracy by attribute: ke2nt evaluate … --by NAME."
+            yield make_finding("note", "attribute_columns", message, self._extra, hint)
+
+    def layout_error(self, message: str, *, hint: str | None = None) -> LayoutError:
+        # a folder may hold the list under another name
+        lists = _find_lists(self.root) if hint is None else []
+        if lists:
+            hint = f"Name the file itself: {lists[0]}"
+        return super().layout_error(message, hint=hint)
+
+    def _locate(self, path: str) -> Path:
+        if is_absolute(path):
+            return Path(path)
+        return self._finder.find(path)
+
+    def _attributes(self, row: dict[str, str]) -> dict[str, str]:
+        named = {key: value for key, value in row.items() if key not in (*_REQUIRED, *_OPTIONAL)}
+        return {key.removeprefix(_ATTRIBUTE): value for key, value in named.items() if value}
 
     def _read_rows(self) -> dict[str, list[dict[str, str]]]:
         """Split → rows, the splits in order of first appearance."""
-        numbered_rows = list(read_table(self._file, _REQUIRED))
+        numbered_rows = list(read_table(self._file, _REQUIRED, aliases=_ALIASES))
         if not numbered_rows:
             raise DataError("the manifest lists no image", where=self._file)
         self._check_columns(numbered_rows[0][1])
 
-        rows: dict[str, list[dict[str, str]]] = {}
+        # a cell may be empty only where a value may be unknown
         for line, row in numbered_rows:
             for column in (*_REQUIRED, "split"):
                 if row.get(column) == "":
                     raise DataError(f"the {column} is empty", where=location(self._file, line))
+        stated = [portable_path(row["path"]).as_posix() for _, row in numbered_rows]
+        paths = localize_paths(
+            stated, lambda path: self._finder.find(path).is_file(), where=self._file
+        )
+        self._foreign = [a for a, b in zip(stated, paths, strict=True) if a != b]
+
+        rows: dict[str, list[dict[str, str]]] = {}
+        for (_, row), path in zip(numbered_rows, paths, strict=True):
             split = normalize_split_name(row.get("split", ALL))
-            rows.setdefault(split, []).append(row)
+            rows.setdefault(split, []).append({**row, "path": path})
         return rows
 
     def _check_columns(self, columns: Iterable[str]) -> None:
+        """Refuse a column that seems a slip; others are attributes."""
         known = (*_REQUIRED, *_OPTIONAL)
         for name in columns:
-            is_attribute = name.startswith(_ATTRIBUTE) and name != _ATTRIBUTE
-            if name not in known and not is_attribute:
+            if name in known or (name.startswith(_ATTRIBUTE) and name != _ATTRIBUTE):
+                continue
+            near = nearest(name.lower(), known, cutoff=0.6)
+            if near is not None or name == _ATTRIBUTE:
                 raise DataError(
                     f"unknown column {name!r}",
                     where=location(self._file, 1),
                     expected=f"{', '.join(known)} or {_ATTRIBUTE}NAME",
-                    hint=did_you_mean(name, known),
+                    hint=f"Did you mean {near!r}? If not, name it {_ATTRIBUTE}{name}."
+                    if near
+                    else None,
                 )
+            self._extra.append(name)
 
 
 def _manifest_file(root: Path) -> Path:
     return root / _FILE if root.is_dir() else root
+
+
+def _find_lists(root: Path) -> list[Path]:
+    """Tables in a folder that have columns for image and label."""
+    files = [p for p in list_entries(root) if p.suffix.lower() in _SUFFIXES and os.path.isfile(p)]
+    return [path for path in files if _has_columns(read_header(path))]
+
+
+def _has_columns(header: Sequence[str]) -> bool:
+    return all(any(name in header for name in (key, *_ALIASES[key])) for key in _REQUIRED)

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
 from ke2nt.data.sample import FaceSample
 from ke2nt.datasets.base import Reader
-from ke2nt.datasets.tables import location, parse_integer, portable_path, read_lines, read_text
+from ke2nt.datasets.finding import Finding
+from ke2nt.datasets.fixed_classes import (
+    FixedClassFolders,
+    explain_fixed_classes,
+    find_fixed_classes,
+)
+from ke2nt.datasets.rafdb_list import (
+    ListRow,
+    check_folders,
+    find_list,
+    find_split_lists,
+    has_compound_labels,
+    read_label_list,
+)
+from ke2nt.datasets.tables import parse_integer
+from ke2nt.datasets.text_files import read_text
 from ke2nt.errors import DataError
 from ke2nt.labels import DATASET_LABELS
 
 __all__ = ["RAFDB"]
 
-_LABELS = Path("EmoLabel/list_patition_label.txt")  # spelled like this in the official release
 _IMAGES = ("aligned", "original")
 
 # Attribute → names by number
@@ -28,13 +42,18 @@ _LANDMARK_NUMBERS = 10
 
 
 class RAFDB(Reader):
-    """RAF-DB in its official layout (the folder `basic`).
+    """RAF-DB in its official layout (the folder `basic`), with other lists, or as class folders.
 
-    Gender, race and age group come from `Annotation/manual`, where that folder is present.
+    Gender, race and age group come from `Annotation/manual`, where that folder is present. The
+    class folders `1` to `7` that circulate have the official numbers; the labels of the CSV files
+    beside them are compared with the folders. Lists of one split each name images by their paths
+    below the root; the RAF-DB 2.0 of cross-dataset papers circulates in this form.
 
     Args:
-        root: Folder that holds `EmoLabel` and `Image`.
+        root: Folder that holds `EmoLabel` and `Image`, the lists, or the class folders.
         images: "aligned" (100 px face crops) or "original" (whole photographs).
+        first_label: Number of the first class in the list; 0 for lists that count from zero.
+        label_column: Which value of a line is the label, from 1; needed where a line has several.
     """
 
     name = "rafdb"
@@ -44,59 +63,103 @@ class RAFDB(Reader):
     expected_tree = (
         "EmoLabel/list_patition_label.txt\nImage/aligned/train_00001_aligned.jpg …\n"
         "Image/original/train_00001.jpg … (optional)\n"
-        "Annotation/manual/train_00001_manu_attri.txt … (optional)"
+        "Annotation/manual/train_00001_manu_attri.txt … (optional)\n"
+        "or: train.txt and test.txt (path and label in each line; also below list/)\n"
+        "or: train/1/….jpg … train/7/… and test/1/… (also below DATASET/, or with class words)"
     )
     classes: tuple[str, ...] = DATASET_LABELS["rafdb"]
     splits: tuple[str, ...] = ("train", "test")
 
-    def __init__(self, root: str | Path | None, *, images: str = "aligned") -> None:
+    def __init__(
+        self,
+        root: str | Path | None,
+        *,
+        images: str = "aligned",
+        first_label: int = 1,
+        label_column: int | None = None,
+    ) -> None:
         if images not in _IMAGES:
             raise DataError(
                 f"unknown images {images!r} for rafdb", expected=f"one of {', '.join(_IMAGES)}"
             )
-        self.images = images
+        self.images, self.first_label, self.label_column = images, first_label, label_column
         super().__init__(root)
+
+        # the list comes first: it names the split of every image
+        self._list = find_list(self.root)
+        self._lists = {} if self._list else find_split_lists(self.root)
+        self._folders = None if self._list or self._lists else _find_folders(self.root)
+        if self._lists:
+            self.splits = tuple(self._lists)
+        if self._folders is not None:
+            self.splits, self.classes = self._folders.splits, self._folders.classes
+            check_folders(self.root, self._folders, first_label)
 
     @classmethod
     def recognizes(cls, root: Path) -> bool:
-        return (root / _LABELS).is_file()
+        if find_list(root) is not None or find_split_lists(root):
+            return True
+        return _find_folders(root) is not None
+
+    def remarks(self) -> Iterable[Finding]:
+        return () if self._folders is None else self._folders.findings()
+
+    @classmethod
+    def is_likely(cls, root: Path) -> bool:
+        # lists of single splits are those of many datasets
+        file = find_list(root)
+        if file is not None:
+            return not has_compound_labels(file)
+        return _find_folders(root) is not None
+
+    @classmethod
+    def explain(cls, root: Path) -> str | None:
+        return explain_fixed_classes(root, cls.name)
 
     def read_samples(self, split: str) -> Iterable[FaceSample]:
-        annotations = self.root / "Annotation" / "manual"
+        if self._folders is None:
+            yield from self._read_list(split)
+            return
+        for path, label in self._folders.samples(split):
+            yield FaceSample(self.relative(path), path, label)
+
+    def _read_list(self, split: str) -> Iterator[FaceSample]:
+        top = self.root
+        if self._list is not None and self._list.parent.name == "EmoLabel":
+            top = self._list.parent.parent
+        annotations = top / "Annotation" / "manual"
         has_attributes = annotations.is_dir()
 
-        for image, label in self._rows[split]:
-            aligned = f"{image.stem}_aligned{image.suffix}"
-            name = aligned if self.images == "aligned" else image.name
-            path = self.root / "Image" / self.images / name
-
-            file = annotations / f"{image.stem}_manu_attri.txt"
+        for row in self._rows[split]:
+            path = row.locate(top, self.images)
+            file = annotations / f"{row.stem}_manu_attri.txt"
             attributes = _read_attributes(file) if has_attributes and os.path.isfile(file) else {}
-            yield FaceSample(self.relative(path), path, label, attributes=attributes)
+            yield FaceSample(self.relative(path), path, row.label, attributes=attributes)
 
     @cached_property
-    def _rows(self) -> dict[str, list[tuple[Path, int]]]:
-        """Split → image and class index of each line."""
-        path = self.root / _LABELS
-        rows: dict[str, list[tuple[Path, int]]] = {split: [] for split in self.splits}
-        for line, text in read_lines(path):
-            name, _, number = text.replace("\t", " ").rpartition(" ")
-
-            # The split is the first part of the image's name
-            image = portable_path(name.strip())
-            split = image.name.split("_")[0]
-            if split not in rows:
-                raise DataError(
-                    "not a line of RAF-DB's label list",
-                    where=location(path, line),
-                    expected="an image name and a label, such as 'train_00001.jpg 5'",
-                    found=repr(text[:80]),
-                )
-
-            # Labels count from 1
-            label = parse_integer(number, where=location(path, line), low=1, high=len(self.classes))
-            rows[split].append((image, label - 1))
+    def _rows(self) -> dict[str, list[ListRow]]:
+        # one list for all splits, or one for each
+        lists = {None: self._list} if self._list is not None else self._lists
+        rows: dict[str, list[ListRow]] = {}
+        for split, path in lists.items():
+            rows |= read_label_list(
+                path,
+                self.splits if split is None else (split,),
+                len(self.classes),
+                first_label=self.first_label,
+                label_column=self.label_column,
+                only=split,
+            )
         return rows
+
+
+def _find_folders(root: Path) -> FixedClassFolders | None:
+    # DATASET/ may lie beside other folders
+    for candidate in (root, root / "DATASET"):
+        folders = find_fixed_classes(candidate, "rafdb")
+        if folders is not None:
+            return folders
+    return None
 
 
 def _read_attributes(path: Path) -> dict[str, str]:

@@ -10,12 +10,9 @@ from ke2nt.data.sample import FaceSplit
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.evaluation.attempt import attempt, or_raise
 from ke2nt.evaluation.evaluate_model import EvaluationOptions, decode_for_model, evaluate_model
-from ke2nt.evaluation.metrics import ClassificationReport
-from ke2nt.evaluation.result_tables import ResultRow, metrics_table
 from ke2nt.evaluation.score import Evaluation
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.load import load_model
-from ke2nt.tables.markup import to_html
 
 __all__ = ["Cell", "CrossEvaluation", "EvaluationTarget", "applicable_merges", "cross_evaluate"]
 
@@ -54,11 +51,6 @@ class Cell:
     home: bool = False
     notes: tuple[str, ...] = ()
 
-    @property
-    def report(self) -> ClassificationReport | None:
-        """The metrics; None if the evaluation failed."""
-        return None if self.evaluation is None else self.evaluation.report
-
     def to_dict(self) -> dict[str, Any]:
         """Return a plain JSON value."""
         metrics = {} if self.evaluation is None else self.evaluation.to_dict()
@@ -72,7 +64,7 @@ class Cell:
         }
 
 
-@dataclass(repr=False)
+@dataclass
 class CrossEvaluation:
     """A matrix of models and datasets, filled one cell at a time.
 
@@ -90,19 +82,6 @@ class CrossEvaluation:
     def failed(self) -> list[Cell]:
         """Cells without metrics."""
         return [cell for cell in self.cells if cell.evaluation is None]
-
-    def __repr__(self) -> str:
-        """Short text, such as `CrossEvaluation(2 models on 3 datasets: 6 cells, 1 failed)`."""
-        failed = f", {len(self.failed)} failed" if self.failed else ""
-        return (
-            f"CrossEvaluation({len(self.models)} models on {len(self.targets)} datasets: "
-            f"{len(self.cells)} cells{failed})"
-        )
-
-    def _repr_html_(self) -> str:
-        """A table with a row for each cell, for notebooks."""
-        rows = [ResultRow((cell.model, cell.target), cell.report) for cell in self.cells]
-        return to_html(metrics_table(("model", "dataset"), rows))
 
     def get_cell(self, model: str, target: str) -> Cell | None:
         """Return the cell of a model and a dataset's name; None before it is computed."""

@@ -25,7 +25,7 @@ def cross_result_tables(result: CrossEvaluation, names: Sequence[str]) -> list[T
     """
     short = dict(zip(result.models, names, strict=True))
     rows = [
-        ResultRow((short[cell.model], cell.target), cell.report, cell.error)
+        ResultRow((short[cell.model], cell.target), cell.evaluation, cell.error)
         for cell in result.cells
     ]
     matrices = [_matrix(result, short, metric) for metric in _MATRICES]

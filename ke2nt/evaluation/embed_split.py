@@ -29,7 +29,7 @@ __all__ = ["ImageEmbeddings", "check_text", "check_text_weights", "embed_split"]
 _PIECE = 512  # about so many images are stored together while a cache entry is being filled
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False)
 class ImageEmbeddings:
     """Image embeddings of the N readable images of a split, in split order.
 
@@ -56,11 +56,6 @@ class ImageEmbeddings:
     failed: tuple[tuple[str, str], ...] = ()
     text_weights: str | None = None
     trained_classes: tuple[str, ...] | None = None
-
-    def __repr__(self) -> str:
-        """Short text, such as `ImageEmbeddings(run:runs/a, 328 images, 512 dimensions)`."""
-        count, dim = self.embeddings.shape
-        return f"ImageEmbeddings({self.encoder}, {count} images, {dim} dimensions)"
 
     def __len__(self) -> int:
         return len(self.names)

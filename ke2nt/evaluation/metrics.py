@@ -17,7 +17,6 @@ from ke2nt.evaluation.calibration_metrics import (
     reliability_bins,
 )
 from ke2nt.evaluation.rates import bootstrap_confusions, confusion_matrix, rates
-from ke2nt.runtime.formatting import percent
 
 __all__ = [
     "ClassMetrics",
@@ -53,7 +52,7 @@ class ClassMetrics:
     recall_interval: Interval | None
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True)
 class ClassificationReport:
     """Metrics of a classifier on N samples of K classes; rates are in [0, 1].
 
@@ -91,19 +90,6 @@ class ClassificationReport:
     calibration: tuple[CalibrationBin, ...]
     resamples: int
     seed: int
-
-    def __repr__(self) -> str:
-        """Short text, such as `ClassificationReport(60 images, 7 classes: accuracy 84.5 %, …)`."""
-        return (
-            f"ClassificationReport({self.n} images, {len(self.classes)} classes: {self.summary()})"
-        )
-
-    def summary(self) -> str:
-        """Accuracy, UAR, macro-F1 and ECE in one line."""
-        return (
-            f"accuracy {percent(self.accuracy)}, UAR {percent(self.uar)}, macro-F1 "
-            f"{percent(self.macro_f1)}, ECE {percent(self.ece)}"
-        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return a plain JSON value; undefined metrics are null."""

@@ -22,7 +22,7 @@ from ke2nt.runtime.sharding import is_sharded
 __all__ = ["Predictions", "compute_predictions"]
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class Predictions:
     """A model's predictions for N images, in split order.
 
@@ -48,11 +48,6 @@ class Predictions:
     failed: tuple[tuple[str, str], ...]
     logits: np.ndarray | None = None
     calibrated: bool = False
-
-    def __repr__(self) -> str:
-        """Short text, such as `Predictions(328 images, 8 classes)`."""
-        failed = f", {len(self.failed)} unreadable" if self.failed else ""
-        return f"Predictions({len(self)} images, {len(self.classes)} classes{failed})"
 
     def __len__(self) -> int:
         return len(self.names)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from ke2nt.evaluation.groups import GroupReport
 from ke2nt.evaluation.metrics import ClassificationReport
+from ke2nt.evaluation.score import Evaluation
 from ke2nt.tables.table import Cell, Column, Estimate, Table
 
 __all__ = [
     "METRIC_COLUMNS",
     "ResultRow",
-    "class_table",
     "evaluation_tables",
     "metric_cells",
     "metrics_table",
@@ -36,12 +36,12 @@ class ResultRow:
 
     Attributes:
         names: What was evaluated, such as (model, dataset).
-        report: The metrics; None if the evaluation failed.
+        evaluation: The metrics; None if the evaluation failed.
         error: Why it failed.
     """
 
     names: Sequence[str]
-    report: ClassificationReport | None
+    evaluation: Evaluation | None
     error: str | None = None
 
 
@@ -53,7 +53,10 @@ def metrics_table(names: Sequence[str], rows: Sequence[ResultRow]) -> Table:
         rows: The evaluations. The reason of a failed one is in data files only.
     """
     columns = [*(Column(name, name) for name in names), *METRIC_COLUMNS]
-    cells = [[*row.names, *metric_cells(row.report)] for row in rows]
+    cells = [
+        [*row.names, *metric_cells(None if row.evaluation is None else row.evaluation.report)]
+        for row in rows
+    ]
     if any(row.error for row in rows):
         columns.append(_ERROR)
         cells = [[*each, row.error] for each, row in zip(cells, rows, strict=True)]
@@ -76,8 +79,9 @@ def metric_cells(report: ClassificationReport | None) -> list[Cell]:
 
 def recall_table(names: Sequence[str], rows: Sequence[ResultRow]) -> Table:
     """Build a table with the recall of each class in a column; rows as in `metrics_table`."""
+    reports = [None if row.evaluation is None else row.evaluation.report for row in rows]
+
     # label sets may differ between rows
-    reports = [row.report for row in rows]
     classes = dict.fromkeys(name for report in reports if report for name in report.classes)
     columns = [
         *(Column(name, name) for name in names),
@@ -100,14 +104,13 @@ def evaluation_tables(
         row: An evaluation that did not fail.
         groups: Metrics of groups of people, one report per attribute.
     """
-    report = row.report
-    assert report is not None
-    tables = [metrics_table(names, [row]), class_table(report), _confusion_table(report)]
+    assert row.evaluation is not None
+    report = row.evaluation.report
+    tables = [metrics_table(names, [row]), _class_table(report), _confusion_table(report)]
     return [*tables, *map(_group_table, groups)]
 
 
-def class_table(report: ClassificationReport) -> Table:
-    """Build a table with a row for each class."""
+def _class_table(report: ClassificationReport) -> Table:
     columns = [
         Column("class", "class"),
         Column("n", "images", "count"),

@@ -13,16 +13,14 @@ import numpy as np
 from ke2nt.errors import DataError
 from ke2nt.evaluation.metrics import ClassificationReport, classification_report
 from ke2nt.evaluation.predictions import Predictions
-from ke2nt.evaluation.result_tables import ResultRow, class_table, metrics_table
 from ke2nt.labels import MERGE_HINT, LabelMapping, LabelPolicy, map_labels
-from ke2nt.tables.markup import to_html
 
 __all__ = ["Evaluation", "score_predictions"]
 
 _CALIBRATION_METRICS = ("accuracy", "ece", "nll", "brier")
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class Evaluation:
     """A report and everything needed to interpret it.
 
@@ -47,24 +45,6 @@ class Evaluation:
     def failed(self) -> tuple[tuple[str, str], ...]:
         """(name, reason) of every image that could not be read."""
         return self.predictions.failed
-
-    @property
-    def data(self) -> str:
-        """Dataset and split, as far as they are known."""
-        names = (self.settings.get("dataset"), self.settings.get("split"))
-        return " ".join(name for name in names if name)
-
-    def __repr__(self) -> str:
-        """Short text, such as `Evaluation(drawn test, 60 images: accuracy 84.5 %, …)`."""
-        parts = [self.data, f"{self.report.n} images: {self.report.summary()}"]
-        if self.failed:
-            parts.append(f"{len(self.failed)} unreadable")
-        return f"Evaluation({', '.join(filter(None, parts))})"
-
-    def _repr_html_(self) -> str:
-        """Metrics and classes as tables, for notebooks."""
-        metrics = metrics_table(["data"], [ResultRow([self.data], self.report)])
-        return to_html(metrics) + "\n" + to_html(class_table(self.report))
 
     def to_dict(self) -> dict[str, Any]:
         """Return a plain JSON value."""

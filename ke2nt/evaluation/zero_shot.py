@@ -34,7 +34,7 @@ __all__ = [
 _CHUNK_ROWS = 65536  # images whose float64 copies are held at once
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False)
 class ZeroShot:
     """A zero-shot evaluation.
 
@@ -50,18 +50,6 @@ class ZeroShot:
     bank: TextBank
     images: ImageEmbeddings
     generalized: GeneralizedMetrics | None
-
-    def __repr__(self) -> str:
-        """Short text, such as `ZeroShot(simple on drawn test, 60 images: accuracy 84.5 %, …)`."""
-        evaluation = self.evaluation
-        prompts = evaluation.settings.get("prompts", "text")
-        data = evaluation.data or "images"
-        report = evaluation.report
-        return f"ZeroShot({prompts} on {data}, {report.n} images: {report.summary()})"
-
-    def _repr_html_(self) -> str:
-        """Metrics and classes as tables, for notebooks."""
-        return self.evaluation._repr_html_()
 
     def to_dict(self) -> dict[str, Any]:
         """Return a plain JSON value."""

@@ -14,7 +14,6 @@ from ke2nt.evaluation.image_encoders import get_image_encoder
 from ke2nt.evaluation.result_tables import ResultRow, metrics_table, recall_table
 from ke2nt.evaluation.zero_shot import ZeroShot, ZeroShotOptions, choose_classes, score_prompts
 from ke2nt.prompts.prompt_set import PromptSet
-from ke2nt.tables.markup import to_html
 from ke2nt.tables.table import Table
 from ke2nt.vlm.base import ImageEncoder
 
@@ -64,7 +63,7 @@ class ZeroShotCell:
         }
 
 
-@dataclass(repr=False)
+@dataclass
 class ZeroShotMatrix:
     """Models, prompt sets and datasets, filled one cell at a time.
 
@@ -85,25 +84,11 @@ class ZeroShotMatrix:
         """Cells without metrics."""
         return [cell for cell in self.cells if cell.result is None]
 
-    def __repr__(self) -> str:
-        """Short text, such as `ZeroShotMatrix(2 models, 3 prompt sets, 1 datasets: 6 cells)`."""
-        failed = f", {len(self.failed)} failed" if self.failed else ""
-        return (
-            f"ZeroShotMatrix({len(self.encoders)} models, {len(self.prompts)} prompt sets, "
-            f"{len(self.targets)} datasets: {len(self.cells)} cells{failed})"
-        )
-
-    def _repr_html_(self) -> str:
-        """A table with a row for each cell, for notebooks."""
-        return to_html(self.tables()[0])
-
     def tables(self) -> list[Table]:
         """Build a row of metrics for each cell, and one with the recall of each class."""
         rows = [
             ResultRow(
-                cell.names,
-                None if cell.result is None else cell.result.evaluation.report,
-                cell.error,
+                cell.names, None if cell.result is None else cell.result.evaluation, cell.error
             )
             for cell in self.cells
         ]

@@ -35,7 +35,7 @@ from ke2nt.training.training_data import TrainingData, load_training_data
 __all__ = ["TrainResult", "train"]
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class TrainResult:
     """What a finished run returns.
 
@@ -50,19 +50,6 @@ class TrainResult:
     evaluation: Evaluation
     progress: Progress
     data: TrainingData
-
-    def __repr__(self) -> str:
-        """Short text, such as `TrainResult(runs/quickstart, epoch 8: Evaluation(…))`."""
-        return f"TrainResult({self.run.path}, epoch {self.progress.best_epoch}: {self.evaluation})"
-
-    def _repr_html_(self) -> str:
-        """Metrics and classes as tables, for notebooks."""
-        return self.evaluation._repr_html_()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return a plain JSON value: what `ke2nt train --json` prints."""
-        facts = {"run": str(self.run.path), "best_epoch": self.progress.best_epoch}
-        return {**facts, **self.evaluation.to_dict()}
 
 
 def train(

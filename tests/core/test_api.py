@@ -80,32 +80,3 @@ def test_wrong_names_are_our_errors():
         ke2nt.evaluate("ke2nt/ferplus-resnet18", "drwn")
     with pytest.raises(ke2nt.Ke2ntError):
         ke2nt.zero_shot("open_clip:ViT-B-61/x", "paper", "drawn", split="val")
-
-
-def test_results_print_short_and_as_tables(run):
-    evaluation = run.evaluation
-    text = repr(run)
-    assert text.startswith(f"TrainResult({run.run.path}, epoch 1: Evaluation(drawn val, ")
-    assert f"UAR {100 * evaluation.report.uar:.1f} %" in text
-    objects = [evaluation, evaluation.report, evaluation.predictions, run.data.val.split]
-    bank = ke2nt.load_model(run.run.path).bank
-    assert repr(bank).startswith("TextBank(paper in minilm, 8 classes, 384")
-    for value in objects:
-        assert repr(value).startswith(f"{type(value).__name__}(")
-        assert len(repr(value)) < 160
-
-    # the same metrics as a table in a notebook, and as plain JSON
-    page = run._repr_html_()
-    assert page == evaluation._repr_html_()
-    assert f">{100 * evaluation.report.uar:.1f} (" in page
-    assert page.count("<tr>") == 2 + 1 + len(evaluation.report.classes)
-    assert run.to_dict()["uar"] == evaluation.report.uar
-    assert run.to_dict()["best_epoch"] == 1
-
-
-def test_zero_shot_results_print_short(run):
-    faces = ke2nt.load_dataset("drawn", None, "test", **FACES)
-    result = ke2nt.zero_shot(f"run:{run.run.path}", "paper", faces, bootstrap=0)
-    assert repr(result).startswith(f"ZeroShot(paper on drawn test, {len(faces)} images: accuracy ")
-    assert "<td" in result._repr_html_()
-    assert repr(result.images).endswith(f"{len(faces)} images, 384 dimensions)")

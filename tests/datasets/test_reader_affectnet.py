@@ -116,6 +116,10 @@ def test_damaged_lists(csv_root, line, reason):
 
 def test_list_without_a_header(csv_root):
     write_text(csv_root / "Manually_Annotated_file_lists/validation.csv", row(6))
+    assert [s.label for s in AffectNet8(csv_root).load("val").samples] == [6]
+
+    # a line with other cells is no row of the list
+    write_text(csv_root / "Manually_Annotated_file_lists/validation.csv", "6.jpg,6")
     with pytest.raises(DataError, match="'subDirectory_filePath' is missing"):
         AffectNet8(csv_root).index("val")
 

@@ -78,7 +78,7 @@ def test_folders(tmp_path):
     # A folder that is not one of the seven classes
     write_image(tmp_path / "test" / "contempt" / "a.jpg")
     with pytest.raises(LayoutError, match="contempt is not a class"):
-        reader.load("test")
+        FER2013(tmp_path)
 
 
 def test_wrong_layout(tmp_path):

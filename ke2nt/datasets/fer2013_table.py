@@ -1,0 +1,100 @@
+"""FER2013's tables: one row of pixels for each face."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import isqrt
+from pathlib import Path
+
+import numpy as np
+
+from ke2nt.datasets.tables import parse_integer, parse_usage, read_header, read_table
+from ke2nt.datasets.text_files import location
+from ke2nt.errors import DataError
+
+__all__ = ["PixelRow", "find_pixel_table", "find_split_tables", "parse_pixels", "read_pixel_table"]
+
+_FILES = ("fer2013.csv", "icml_face_data.csv")
+# The challenge's files of single splits; the one for the test has no labels
+_SPLIT_FILES = {"train": "train.csv", "val": "val.csv", "test": "test.csv"}
+
+
+@dataclass(frozen=True, slots=True)
+class PixelRow:
+    """One row.
+
+    Attributes:
+        line: Line number, from 1.
+        split: "train", "val" or "test".
+        label: Class index.
+        text: Gray levels, separated by blanks.
+        path: The table.
+    """
+
+    line: int
+    split: str
+    label: int
+    text: str
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return f"{self.path.name}:{self.line}"
+
+    def pixels(self) -> np.ndarray:
+        """uint8 (S, S)."""
+        return parse_pixels(self.text, where=location(self.path, self.line))
+
+
+def find_pixel_table(root: Path) -> Path | None:
+    """The table with the pixels of all splits."""
+    return next((root / name for name in _FILES if (root / name).is_file()), None)
+
+
+def find_split_tables(root: Path) -> dict[str, Path]:
+    """Split → the challenge's table of that split; {} unless one of them has labels."""
+    paths = {split: root / name for split, name in _SPLIT_FILES.items()}
+    tables = {split: path for split, path in paths.items() if "pixels" in read_header(path)}
+    return tables if any("emotion" in read_header(path) for path in tables.values()) else {}
+
+
+def read_pixel_table(
+    path: Path, num_classes: int = 7, *, split: str | None = None, hint: str | None = None
+) -> Iterator[PixelRow]:
+    """Rows of a table; pixels are only parsed when they are needed.
+
+    Args:
+        path: The table.
+        num_classes: Number of classes.
+        split: Split of a table without the column Usage.
+        hint: What a label out of range most likely means.
+
+    Raises:
+        DataError: The table is damaged.
+    """
+    columns = ("emotion", "pixels") if split else ("emotion", "pixels", "Usage")
+    for line, row in read_table(path, columns):
+        where = location(path, line)
+        row_split = split or parse_usage(row["Usage"], where=where)
+        label = parse_integer(row["emotion"], where=where, low=0, high=num_classes - 1, hint=hint)
+        yield PixelRow(line, row_split, label, row["pixels"], path)
+
+
+def parse_pixels(text: str, *, where: str) -> np.ndarray:
+    """Square uint8 image (S, S) from gray levels in a row, separated by blanks."""
+    # checked first, as NumPy would read the numbers before a stray character
+    values = np.empty(0, dtype=np.int64)
+    if re.fullmatch(r"[0-9]{1,3}( +[0-9]{1,3})*", text):
+        values = np.fromstring(text, dtype=np.int64, sep=" ")
+
+    side = isqrt(len(values))
+    if side == 0 or side * side != len(values) or values.max() > 255:
+        raise DataError(
+            "not the pixels of a square image",
+            where=where,
+            expected="a square number of gray levels 0 to 255, separated by blanks",
+            found=f"{len(text.split())} values",
+        )
+    return values.astype(np.uint8).reshape(side, side)

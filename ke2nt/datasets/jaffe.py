@@ -1,0 +1,89 @@
+"""JAFFE, Japanese female facial expressions (Lyons et al., FG 1998)."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+
+from ke2nt.data.sample import FaceSample
+from ke2nt.datasets.base import list_folders
+from ke2nt.datasets.class_folders import list_images, walk_images
+from ke2nt.datasets.finding import Finding, make_finding
+from ke2nt.datasets.subject_folds import SubjectReader
+from ke2nt.errors import DataError
+from ke2nt.labels import DATASET_LABELS
+
+__all__ = ["JAFFE"]
+
+# Person, expression and its number, number of the image: KA.AN1.39.tiff
+_NAME = re.compile(r"([A-Z]{2})[.-]([A-Z]{2})(\d+)[.-]+(\d+)", re.IGNORECASE)
+_CODES: Mapping[str, str] = {
+    "AN": "anger",
+    "DI": "disgust",
+    "FE": "fear",
+    "HA": "happiness",
+    "NE": "neutral",
+    "SA": "sadness",
+    "SU": "surprise",
+}
+_LOOK_AT = 20
+
+
+class JAFFE(SubjectReader):
+    """JAFFE: ten women pose seven expressions; file names carry person and expression.
+
+    People are known, so folds never share a person; ten folds leave one out at a time.
+
+    Args:
+        root: Folder that holds the images, here or in subfolders.
+        folds: Number of folds, at least 3.
+        fold: Which fold to test on, from 0; None gives the one split `all`.
+    """
+
+    name = "jaffe"
+    summary = "Posed faces of ten women, 256 px gray, 7 classes, subjects known"
+    expected_tree = "KA.AN1.39.tiff … (person, expression and its number, number of the image)"
+    classes: tuple[str, ...] = DATASET_LABELS["jaffe"]
+
+    @classmethod
+    def recognizes(cls, root: Path) -> bool:
+        # most of some images must have such names
+        folders = [root, *list_folders(root)[:_LOOK_AT]]
+        names = [path.name for f in folders for path in islice(list_images(f), _LOOK_AT)]
+        return 2 * sum(_code(name) in _CODES for name in names) > len(names)
+
+    def read_faces(self) -> Iterator[FaceSample]:
+        unknown: Counter[str] = Counter()
+        for path in walk_images(self.root):
+            match = _NAME.match(path.name)
+            if match is None:
+                continue
+            code = match[2].upper()
+            if code not in _CODES:
+                unknown[code] += 1
+                continue
+            label = self.classes.index(_CODES[code])
+            yield FaceSample(self.relative(path), path, label, subject=match[1].upper())
+
+        if unknown:
+            raise DataError(
+                "unknown codes of expressions in file names",
+                where=self.root,
+                expected=", ".join(_CODES),
+                found=", ".join(f"{code} ({count})" for code, count in sorted(unknown.items())),
+            )
+
+    def remarks(self) -> Iterator[Finding]:
+        other = [p.name for p in walk_images(self.root) if _NAME.match(p.name) is None]
+        if other:
+            message = f"{len(other)} images are left out, as their names are not those of JAFFE"
+            hint = "Names are such as KA.AN1.39.tiff: person KA, anger."
+            yield make_finding("warning", "other_names", message, other, hint)
+
+
+def _code(name: str) -> str:
+    match = _NAME.match(name)
+    return match[2].upper() if match else ""

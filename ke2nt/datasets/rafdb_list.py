@@ -1,0 +1,229 @@
+"""RAF-DB's label list, in its official form and in those that circulate."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ke2nt.datasets.base import list_entries
+from ke2nt.datasets.fixed_classes import FixedClassFolders
+from ke2nt.datasets.tables import parse_integer, read_header, read_table
+from ke2nt.datasets.text_files import location, portable_path, read_lines
+from ke2nt.errors import DataError
+from ke2nt.labels import COMPOUND_LABELS, DATASET_LABELS
+
+__all__ = [
+    "ListRow",
+    "check_folders",
+    "find_list",
+    "find_split_lists",
+    "has_compound_labels",
+    "read_label_list",
+]
+
+# The official release misspells "partition"
+_NAMES = ("list_patition_label.txt", "list_partition_label.txt")
+_SUFFIXES = (".jpg", ".jpeg", ".png")
+_ALIGNED = "_aligned"
+_LIST_FOLDERS = ("list", "lists", "EmoLabel")
+
+
+@dataclass(frozen=True, slots=True)
+class ListRow:
+    """One line of the list.
+
+    Attributes:
+        image: The image as the list names it, with forward slashes.
+        label: Class index.
+    """
+
+    image: Path
+    label: int
+
+    @property
+    def stem(self) -> str:
+        """The image's name without suffix and without "_aligned"."""
+        stem = self.image.stem if self.image.suffix.lower() in _SUFFIXES else self.image.name
+        return stem.removesuffix(_ALIGNED)
+
+    def locate(self, top: Path, images: str) -> Path:
+        """The image below the dataset's folder; the official path if no file is found."""
+        suffix = self.image.suffix if self.image.suffix.lower() in _SUFFIXES else ".jpg"
+        folder = top / "Image" / images
+        aligned = images == "aligned"
+        official = folder / f"{self.stem}{_ALIGNED if aligned else ''}{suffix}"
+        if os.path.isfile(official):
+            return official
+
+        # aligned images may lack the word in their names, and images may lie beside the list
+        others = [folder / f"{self.stem}{suffix}"] if aligned else []
+        others += [top / self.image, top / images / official.name, top / official.name]
+        return next((path for path in others if os.path.isfile(path)), official)
+
+
+def find_list(root: Path) -> Path | None:
+    """The label list below the dataset's folder, or in it."""
+    files = [root / folder / name for folder in ("EmoLabel", "") for name in _NAMES]
+    return next((path for path in files if path.is_file()), None)
+
+
+def find_split_lists(root: Path) -> dict[str, Path]:
+    """Split → its own list of paths and labels, such as train.txt or list/test_list.txt."""
+    lists: dict[str, Path] = {}
+    for folder in (root, *(root / name for name in _LIST_FOLDERS)):
+        for path in list_entries(folder):
+            split = next((s for s in ("train", "val", "test") if s in path.stem.lower()), None)
+            if path.suffix.lower() == ".txt" and split is not None and _lists_images(path):
+                lists.setdefault(split, path)
+    return {split: lists[split] for split in ("train", "val", "test") if split in lists}
+
+
+def has_compound_labels(path: Path) -> bool:
+    """Whether a list has labels beyond those of the basic expressions."""
+    try:
+        labels = {part for _, text in read_lines(path) for part in _split_line(text)[1:2]}
+    except DataError:
+        return False
+    beyond = range(len(DATASET_LABELS["rafdb"]) + 1, len(COMPOUND_LABELS) + 1)
+    return any(str(number) in labels for number in beyond)
+
+
+def read_label_list(
+    path: Path,
+    splits: Collection[str],
+    num_classes: int,
+    *,
+    first_label: int = 1,
+    label_column: int | None = None,
+    only: str | None = None,
+) -> dict[str, list[ListRow]]:
+    """Split → rows of a list of image names and labels.
+
+    Args:
+        path: The list.
+        splits: First parts of the image names, such as "train" of train_00001.jpg.
+        num_classes: Number of classes.
+        first_label: Number of the first class.
+        label_column: Which value after the name is the label, from 1; needed if there are several.
+        only: The split of all images, whatever their names are.
+
+    Raises:
+        DataError: A line is damaged, a line has several values and none is chosen, or the labels
+            do not count from `first_label`.
+    """
+    lines = [(number, _split_line(text), text) for number, text in read_lines(path)]
+    column = _choose_column(path, [parts for _, parts, _ in lines], label_column)
+
+    rows: dict[str, list[ListRow]] = {split: [] for split in splits}
+    for number, parts, text in lines:
+        # The split is the first part of the image's name
+        image = portable_path(parts[0])
+        split = only or image.name.split("_")[0].lower()
+        if split not in rows or len(parts) <= column:
+            raise DataError(
+                "not a line of RAF-DB's label list",
+                where=location(path, number),
+                expected="an image name and a label, such as 'train_00001.jpg 5'",
+                found=repr(text[:80]),
+            )
+        last = first_label + num_classes - 1
+        where = location(path, number)
+        hint = _hint(parts[column], first_label, num_classes)
+        label = parse_integer(parts[column], where=where, low=first_label, high=last, hint=hint)
+        rows[split].append(ListRow(image, label - first_label))
+    return rows
+
+
+def check_folders(root: Path, folders: FixedClassFolders, first_label: int) -> None:
+    """Compare class folders with the CSV files of labels beside them.
+
+    Raises:
+        DataError: Some images have another label there.
+    """
+    parents = dict.fromkeys([root, folders.tree.root.parent, folders.tree.root])
+    tables = [
+        path
+        for parent in parents
+        if parent.is_relative_to(root)
+        for path in list_entries(parent)
+        if path.suffix.lower() == ".csv" and {"image", "label"} <= set(read_header(path))
+    ]
+    labels: dict[str, int] = {}
+    for table in tables:
+        for line, row in read_table(table, ("image", "label")):
+            low, where = first_label, location(table, line)
+            high = low + len(DATASET_LABELS["rafdb"]) - 1
+            number = parse_integer(row["label"], where=where, low=low, high=high)
+            labels[portable_path(row["image"]).name] = number - low
+
+    if labels:
+        _compare(root, folders, labels)
+
+
+def _compare(root: Path, folders: FixedClassFolders, labels: Mapping[str, int]) -> None:
+    other = [
+        path
+        for split in folders.splits
+        for path, label in folders.samples(split)
+        if labels.get(path.name, label) != label
+    ]
+    if other:
+        raise DataError(
+            f"{len(other)} images have another label in the CSV files than their class folder",
+            where=root,
+            expected="the same labels in both",
+            found=str(other[0]),
+            hint="Delete the CSV files to read the folders, or write a manifest from them.",
+        )
+
+
+def _lists_images(path: Path) -> bool:
+    """Whether the first line of a file names an image and numbers."""
+    try:
+        parts = _split_line(next((text for _, text in read_lines(path)), ""))
+    except DataError:
+        return False
+    is_image = bool(parts) and Path(parts[0]).suffix.lower() in _SUFFIXES
+    return is_image and len(parts) > 1 and all(part.isdecimal() for part in parts[1:])
+
+
+def _split_line(text: str) -> list[str]:
+    return [part for part in re.split(r"[\s,;]+", text) if part]
+
+
+def _choose_column(path: Path, lines: list[list[str]], chosen: int | None) -> int:
+    """Position of the label in a line; an error if it is not clear."""
+    lengths = Counter(len(parts) for parts in lines)
+    if chosen is not None:
+        if chosen < 1:
+            raise DataError("label_column counts from 1", found=chosen)
+        return chosen
+    several = max(lengths, default=2)
+    if several <= 2:
+        return 1
+
+    # say what the columns hold, as one of them is the label
+    described = []
+    for column in range(1, several):
+        values = sorted({parts[column] for parts in lines if len(parts) > column})
+        described.append(f"{column}: {', '.join(values[:8])}{' …' if len(values) > 8 else ''}")
+    raise DataError(
+        f"{lengths[several]} lines have {several - 1} values after the image name",
+        where=path,
+        expected="an image name and a label, such as 'train_00001.jpg 5'",
+        found=f"values {'; '.join(described)}",
+        hint="Name the value that is the label: --option label_column=1.",
+    )
+
+
+def _hint(text: str, first_label: int, num_classes: int) -> str | None:
+    """What a number out of range most likely means."""
+    if text == "0" and first_label == 1:
+        return "If the list counts from 0 in the official order, add --option first_label=0."
+    if text.isdecimal() and num_classes < int(text) <= len(COMPOUND_LABELS):
+        return "If these are compound expressions, use the dataset rafdb_compound."
+    return None
