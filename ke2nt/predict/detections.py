@@ -42,4 +42,7 @@ class Detector(Protocol):
 
         Returns:
             Detections in any order; an empty list if there is no face.
+
+        Raises:
+            DataError: The detector fails on this image; its row says so, and the others follow.
         """

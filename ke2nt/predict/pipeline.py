@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
+from ke2nt.errors import DataError
 from ke2nt.predict.classify import FaceClassifier, Scores
 from ke2nt.predict.crop import crop_square
 from ke2nt.predict.detections import Box, Detector
@@ -118,7 +119,11 @@ def recognize(
         faces: list[FoundFace] = []
         if frame.pixels is not None:
             min_score = limits().min_face_score
-            faces = find_faces(frame.pixels, detector, classifier, min_score=min_score)
+            # an image that a detector fails on does not end the others
+            try:
+                faces = find_faces(frame.pixels, detector, classifier, min_score=min_score)
+            except DataError as error:
+                frame = replace(frame, pixels=None, problem=str(error))
         waiting.append((frame, faces))
         if _is_full(waiting, batch_size):
             yield from builder.build(waiting)

@@ -416,3 +416,17 @@ def test_repeated_custom_classes_are_errors(worded):
     with pytest.raises((LabelError, ke2nt.Ke2ntError), match="twice"):
         worded.set_classes(["bored", "bored"])
     assert worded.classes[0] == "neutral"
+
+
+def test_image_that_the_detector_fails_on_does_not_end_the_others(model, wall_detector, portraits):
+    class FailsOnWide:
+        def detect(self, image):
+            if image.shape[1] > 90:
+                raise DataError("the detector failed", found="a wide image")
+            return wall_detector.detect(image)
+
+    recognizer = Recognizer(model, detector=FailsOnWide(), device="cpu", check_quality=False)
+    wide = np.full((64, 100, 3), 100, np.uint8)
+    rows = recognizer.predict([portraits[0], wide, portraits[1]])
+    assert [row.status for row in rows] == ["ok", "unreadable", "ok"]
+    assert rows[1].reason == "the detector failed; found a wide image"
