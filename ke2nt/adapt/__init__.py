@@ -9,13 +9,26 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ke2nt.adapt.class_shares import (
+        correct_posteriors,
+        estimate_shares_bbse,
+        estimate_shares_em,
+    )
     from ke2nt.adapt.margin_loss import MarginSensitiveLoss
 
 _PUBLIC = {
     "MarginSensitiveLoss": "ke2nt.adapt.margin_loss",
+    "correct_posteriors": "ke2nt.adapt.class_shares",
+    "estimate_shares_bbse": "ke2nt.adapt.class_shares",
+    "estimate_shares_em": "ke2nt.adapt.class_shares",
 }
 
-__all__ = ["MarginSensitiveLoss"]
+__all__ = [
+    "MarginSensitiveLoss",
+    "correct_posteriors",
+    "estimate_shares_bbse",
+    "estimate_shares_em",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -20,9 +20,10 @@ from ke2nt.adapt.domains import (
 from ke2nt.adapt.methods import resolve_part_classes
 from ke2nt.adapt.normalization_statistics import recompute_statistics
 from ke2nt.adapt.setup import prepare_adaptation, prepare_entropy
+from ke2nt.adapt.share_correction import estimate_correction
 from ke2nt.checkpoints.card_facts import evaluation_facts
 from ke2nt.checkpoints.model_folder import update_folder
-from ke2nt.config.adapt import AdaptConfig
+from ke2nt.config.adapt import UNTRAINED, AdaptConfig
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.load import load_model
 from ke2nt.pages.render import write_report
@@ -160,9 +161,10 @@ def _adapt_model(
     images = domains.target.images
     adapted = {"method": config.adapt.method, "chosen": _selection_rule(config)}
     options: dict[str, Any] = {"provenance": {**facts, "adapted": adapted}}
-    # AdaBN is one pass without training
-    if config.adapt.method == "statistics":
-        recompute_statistics(model.to(compute.device), images)
+    # AdaBN is one pass without training; a correction for class shares is added at the end
+    if config.adapt.method in UNTRAINED:
+        if config.adapt.method == "statistics":
+            recompute_statistics(model.to(compute.device), images)
         if is_main():
             model.save_pretrained(run.model, **options)
         return Progress()
@@ -188,6 +190,16 @@ def _finish(
     """Compare both models and write the results."""
     # the model as it was saved, not as it is in memory
     adapted = load_model(run.path)
+    estimator = config.adapt.share_estimator
+    if estimator is not None and domains.source is not None:
+        images = domains.source.val, domains.target.images
+        compute = Compute(device)
+        adapted.calibration = None
+        correction = estimate_correction(adapted, *images, estimator, compute).calibration()
+        adapted.calibration = correction
+        summary = {**summary, "class_shares": correction.fitted_on["class_shares"]}
+        if is_main():
+            update_folder(run.model, calibration=correction)
     models = (_load_uncalibrated(start), adapted)
     result = compare_models(config, run, models, domains, summary, device)
     if not is_main():
@@ -244,6 +256,6 @@ def _write_results(
 
 def _selection_rule(config: AdaptConfig) -> str:
     """Describe how the kept epoch is chosen: never by labels of the target."""
-    if config.adapt.method == "statistics":
+    if config.adapt.method in UNTRAINED:
         return "no choice: one pass over the target"
     return _SELECTION_RULES[config.adapt.choose]

@@ -19,6 +19,7 @@ from ke2nt.config.adapt import AdaptConfig
 from ke2nt.data.tensors import Batch
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.batch_norms import keep_statistics
+from ke2nt.models.calibration import Calibration
 from ke2nt.models.ke2nt import KE2NT
 from ke2nt.models.output import KE2NTOutput
 from ke2nt.runtime.distributed import gather_rows, process_rows
@@ -55,6 +56,7 @@ class AdaptationTask(RecognitionTask):
         stream: Batches of the target.
         parts: Objective of the adaptation; `state.extra`, so that checkpoints hold it.
         source_bank: Text bank of the source images, None for the model's bank.
+        correction: Changes the logits that pseudo-labels come from; None for no change.
     """
 
     supports_cuda_graph: ClassVar[bool] = False
@@ -64,6 +66,7 @@ class AdaptationTask(RecognitionTask):
     stream: TargetStream
     parts: AdaptationLoss
     source_bank: TextBank | None = None
+    correction: Calibration | None = None
 
     def prepare(  # type: ignore[override]
         self, batch: Batch, position: Position
@@ -156,5 +159,7 @@ class AdaptationTask(RecognitionTask):
             with torch.no_grad(), self.compute.autocast():
                 logits = gather_rows(self.state.ema.model(images).logits)
 
+        if self.correction is not None:
+            logits = self.correction.apply(logits.float())
         labels: PseudoLabels = self.parts.labeller(logits)
         return labels

@@ -41,6 +41,7 @@ METHODS: Mapping[str, Mapping[str, float]] = {
     "mmd": {"mmd": 1.0},
     "pseudo": {"pseudo": 1.0},
     "dmsrl": {"metric": 0.01, "adversarial": 0.01},
+    "shares": {},
 }
 
 

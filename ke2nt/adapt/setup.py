@@ -13,6 +13,7 @@ from ke2nt.adapt.methods import resolve_part_classes
 from ke2nt.adapt.normalization_statistics import normalization_parameters
 from ke2nt.adapt.objective import AdaptationLoss
 from ke2nt.adapt.part import PartContext
+from ke2nt.adapt.share_correction import estimate_correction
 from ke2nt.adapt.target_images import UNLABELED
 from ke2nt.adapt.target_stream import TargetStream
 from ke2nt.banks.text_bank import TextBank
@@ -71,6 +72,12 @@ def prepare_adaptation(
     state = build_state(settings, model, compute)
     loss = build_loss(settings, compute)
 
+    # pseudo-labels follow the class shares that the model to adapt finds
+    estimator, correction = config.adapt.share_estimator, None
+    if estimator is not None and part_classes:
+        shares = estimate_correction(model, source.val, target, estimator, compute)
+        correction = shares.calibration()
+
     # checkpoints hold the parts as `extra`; the method "source" has none
     parts = _build_parts(config, model, loss, compute.device)
     _add_parameters(state.optimizer, parts, config)
@@ -87,6 +94,7 @@ def prepare_adaptation(
         stream=TargetStream(target, config.optim.batch_size, config.seed),
         parts=parts,
         source_bank=source_bank,
+        correction=correction,
     )
     return Engine(task, settings, run, source, Display(quiet=quiet))
 

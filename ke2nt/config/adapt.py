@@ -17,7 +17,8 @@ __all__ = ["METHOD_NAMES", "PART_NAMES", "AdaptConfig", "AdaptSection", "TargetC
 PART_NAMES = ("metric", "adversarial", "conditional", "coral", "mmd", "pseudo", "text")
 SOURCE_FREE = ("statistics", "entropy")
 _PUBLISHED_REVERSAL = 10_000
-METHOD_NAMES = ("source", "dann", "cdan", "coral", "mmd", "pseudo", "dmsrl", *SOURCE_FREE)
+UNTRAINED = ("statistics", "shares")
+METHOD_NAMES = ("source", "dann", "cdan", "coral", "mmd", "pseudo", "dmsrl", "shares", *SOURCE_FREE)
 
 
 def _one_of(names: Sequence[str]) -> Callable[[str], str]:
@@ -80,8 +81,9 @@ class AdaptSection(Section):
     method: Method = Field(
         "dmsrl",
         description="source: labeled images only. dann, cdan, coral, mmd, pseudo: one part each. "
-        "dmsrl: metric and adversarial. statistics, entropy: from a saved model, without source "
-        "images. package.module.Name: a part of another package.",
+        "dmsrl: metric and adversarial. shares: only the class shares, without training. "
+        "statistics, entropy: from a saved model, without source images. package.module.Name: a "
+        "part of another package.",
     )
     weights: dict[Part, float] = Field(
         default_factory=dict,
@@ -125,6 +127,12 @@ class AdaptSection(Section):
         le=1.0,
         description="How strongly pseudo-labels are balanced over the classes, from 0 to 1.",
     )
+    shares: Literal["none", "em", "bbse"] = Field(
+        "none",
+        description="Estimate the class shares of the target, and correct pseudo-labels and the "
+        "adapted model's predictions by them. em: maximum likelihood. bbse: from the confusions "
+        "on the source. The method shares takes em by default.",
+    )
     teacher: Literal["model", "average"] = Field(
         "model",
         description="Source of pseudo-labels: the model on augmented images, or its running "
@@ -147,6 +155,13 @@ class AdaptSection(Section):
         description="Epoch to keep: the last, the one with the highest mutual information between "
         "target images and predictions, or the best on the source validation split.",
     )
+
+    @property
+    def share_estimator(self) -> Literal["em", "bbse"] | None:
+        """How the class shares of the target are estimated; None if they are not."""
+        if self.shares != "none":
+            return self.shares
+        return "em" if self.method == "shares" else None
 
     @property
     def reversal_ramp(self) -> int:
@@ -180,12 +195,19 @@ class AdaptConfig(TrainConfig):
         method = self.adapt
         if method.teacher == "average" and self.optim.ema is None:
             raise ValueError("adapt.teacher=average needs a running average, optim.ema")
-        if self.source_free and method.weights:
-            raise ValueError(f"adapt.method={method.method} has no parts to weight")
-        if self.source_free and not method.train_source and self.start is None:
-            raise ValueError(f"adapt.method={method.method} needs a trained model to start from")
         if self.sharding != "none":
             raise ValueError("an adaptation cannot shard its model; use sharding=none")
+
+        # without training, the model has to be trained already
+        untrained = self.source_free or method.method == "shares"
+        if untrained and method.weights:
+            raise ValueError(f"adapt.method={method.method} has no parts to weight")
+        if untrained and not method.train_source and self.start is None:
+            raise ValueError(f"adapt.method={method.method} needs a trained model to start from")
+
+        # what needs the labels of the source
+        if self.source_free and method.share_estimator is not None:
+            raise ValueError(f"adapt.method={method.method} has no source images for adapt.shares")
         if self.source_free and method.choose == "source":
             raise ValueError(
                 f"adapt.method={method.method} has no source images for adapt.choose=source"

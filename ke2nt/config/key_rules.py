@@ -40,6 +40,7 @@ _METHOD_PARTS: Mapping[str, Sequence[str]] = {
     "dann": ("adversarial",),
     "cdan": ("conditional",),
     "dmsrl": ("metric", "adversarial"),
+    "shares": (),
     "statistics": (),
     "entropy": (),
 }
@@ -57,6 +58,16 @@ _OPTIMIZER = [
         "there is no warm-up with optim.warmup_epochs=0",
         ("optim.warmup", "optim.warmup_lr"),
         lambda c: c.optim.warmup_epochs == 0,
+    ),
+    KeyRule(
+        "steps belong to optim.schedule=steps",
+        ("optim.step_epochs", "optim.step_factor"),
+        lambda c: c.optim.schedule == "cosine",
+    ),
+    KeyRule(
+        "optim.schedule=steps has no smallest rate",
+        ("optim.min_lr",),
+        lambda c: c.optim.schedule == "steps",
     ),
 ]
 _AUGMENTATION = [
@@ -188,6 +199,15 @@ _ADAPT = [
         but=("adapt.method", "select.flip_tta"),
     ),
     KeyRule(
+        "adapt.method=shares does not train",
+        (
+            *("augment", "loss", "optim", "adapt", "compile", "cuda_graphs"),
+            *("keep_checkpoints", "checkpoint_every", "select"),
+        ),
+        lambda c: c.start is not None and c.adapt.method == "shares",
+        but=("adapt.method", "adapt.shares", "select.flip_tta", "select.on"),
+    ),
+    KeyRule(
         "adapt.method=entropy has no labeled images",
         ("data", "loss", "select.metric", "select.on"),
         lambda c: c.start is not None and c.adapt.method == "entropy",
@@ -230,7 +250,7 @@ _ADAPT = [
     ),
     KeyRule(
         "the method has no parts",
-        ("adapt.ramp", "adapt.batch_norm", "adapt.source_prompts"),
+        ("adapt.ramp", "adapt.batch_norm", "adapt.source_prompts", "adapt.shares"),
         lambda c: c.source_free,
     ),
     KeyRule(

@@ -25,7 +25,7 @@ class Sealed(FaceSample):
         return super().__getattribute__(name)
 
 
-@pytest.mark.parametrize("method", ["dmsrl", "entropy", "statistics"])
+@pytest.mark.parametrize("method", ["dmsrl", "entropy", "statistics", "shares"])
 def test_training_never_reads_target_labels(tiny, domains, monkeypatch, method):
     read = ImageFolder.read_samples
 

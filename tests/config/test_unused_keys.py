@@ -31,9 +31,10 @@ KINDS = {
 
 # What is not used, by command and settings; a section stands for all of its keys.
 # Found by recording which keys are read while each command runs.
+STEPS = ("optim.step_epochs", "optim.step_factor")
 TURNED_OFF = [
     *("optim.momentum", "optim.nesterov", "text.logit_scale_epochs", "loss.text_temperature"),
-    *("data.val_fraction", "augment.crop_padding"),
+    *("data.val_fraction", "augment.crop_padding", *STEPS),
 ]
 EXPECTED = [
     ("train", "ferplus_resnet18", [], TURNED_OFF),
@@ -45,7 +46,7 @@ EXPECTED = [
             *("text", "model.reduction", "model.projection"),
             *("optim.betas", "optim.warmup", "optim.warmup_lr"),
             *("loss.transformation", "loss.self_contrast", "loss.pairing"),
-            *("loss.text_smoothing", "loss.text_temperature", "augment.crop_padding"),
+            *("loss.text_smoothing", "loss.text_temperature", "augment.crop_padding", *STEPS),
         ],
     ),
     (
@@ -55,7 +56,7 @@ EXPECTED = [
         [
             *("text.encoder", "text.prompts", "text.cache_dir", "loss.pairing"),
             *("augment.crop_padding", "optim.momentum", "optim.nesterov"),
-            *("text.logit_scale_epochs", "data.val_fraction"),
+            *("text.logit_scale_epochs", "data.val_fraction", *STEPS),
         ],
     ),
     (
@@ -98,7 +99,7 @@ EXPECTED = [
             "model!model.attention.supervision,model.attention.supervise",
             "adapt!adapt.method,adapt.weights,adapt.choose",
             *("select.metric", "select.on", "optim.betas", "optim.warmup", "optim.warmup_lr"),
-            *("augment.crop_padding", "augment.erase_area"),
+            *(*STEPS, "augment.crop_padding", "augment.erase_area"),
         ],
     ),
     (
@@ -121,7 +122,7 @@ EXPECTED = [
             *("text.logit_scale_start", "text.logit_scale_epochs", "select.rule"),
             *("adapt.margin", "adapt.domain_weight", "adapt.centers", "adapt.center_lr"),
             *("adapt.threshold", "adapt.balance", "adapt.teacher", "optim.momentum"),
-            "adapt.train_source",
+            *("adapt.train_source", *STEPS),
             *("optim.nesterov", "loss.text_temperature", "data.val_fraction"),
             *("augment.crop_padding", "augment.erase_area"),
         ],
