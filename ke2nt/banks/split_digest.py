@@ -38,8 +38,10 @@ def split_digest(split: FaceSplit, folder: Path) -> str:
     for sample, source in zip(split.samples, sources, strict=True):
         content = next(file_digests) if isinstance(source, Path) else _pixels_digest(source)
         row = [sample.name, content]
-        if isinstance(sample.source, ChangedImage):
-            row.append(repr(sample.source.change))
+        changed = sample.source
+        while isinstance(changed, ChangedImage):
+            row.append(repr(changed.change))
+            changed = changed.source
         rows.append(row)
     return digest_json(rows)
 

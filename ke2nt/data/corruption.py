@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ke2nt.data.corruption_filters import FILTERS, shrink, to_bytes
-from ke2nt.data.sample import ChangedImage, FaceSample, FaceSplit, origin
+from ke2nt.data.sample import ChangedImage, FaceSample, FaceSplit
 from ke2nt.errors import DataError
 from ke2nt.runtime.seeding import derive_seed
 from ke2nt.runtime.suggest import did_you_mean
@@ -69,6 +69,12 @@ class Corruption:
         return np.repeat(changed, 3, axis=2) if gray else changed
 
 
+def _is_corrupted(sample: FaceSample) -> bool:
+    # faces that are cut out of photographs are changed, too
+    source = sample.source
+    return isinstance(source, ChangedImage) and isinstance(source.change, Corruption)
+
+
 def corrupt(split: FaceSplit, kind: str, severity: int, *, seed: int = 0) -> FaceSplit:
     """A split whose images are degraded when they are read; nothing is read or copied here.
 
@@ -79,9 +85,9 @@ def corrupt(split: FaceSplit, kind: str, severity: int, *, seed: int = 0) -> Fac
         seed: Seed of all random values; each image also uses its name.
 
     Raises:
-        DataError: The kind or severity is unknown, or the images are changed already.
+        DataError: The kind or severity is unknown, or the images are corrupted already.
     """
-    if any(isinstance(sample.source, ChangedImage) for sample in split.samples):
+    if any(_is_corrupted(sample) for sample in split.samples):
         raise DataError("the images are changed already", where=split.dataset)
     if kind not in (*KINDS, MIXED):
         raise DataError(
@@ -99,7 +105,7 @@ def corrupt(split: FaceSplit, kind: str, severity: int, *, seed: int = 0) -> Fac
         random_kind = KINDS[derive_seed(seed, MIXED, sample.name) % len(KINDS)]
         sample_kind = random_kind if kind == MIXED else kind
         change = Corruption(sample_kind, severity, derive_seed(seed, sample_kind, sample.name))
-        return replace(sample, source=ChangedImage(origin(sample.source), change))
+        return replace(sample, source=ChangedImage(sample.source, change))
 
     return replace(
         split,

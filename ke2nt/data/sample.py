@@ -67,12 +67,12 @@ class ChangedImage:
     """An image that is made from another one each time it is read.
 
     Attributes:
-        source: The other image.
+        source: The other image, which may be changed itself.
         change: uint8 (H, W, 3) RGB → the same kind of array. Its `repr` holds everything that the
             result depends on.
     """
 
-    source: Path | np.ndarray | PackedImage | EncodedImage | VideoFrame
+    source: Path | np.ndarray | PackedImage | EncodedImage | VideoFrame | ChangedImage
     change: Callable[[np.ndarray], np.ndarray]
 
 
@@ -83,7 +83,9 @@ split; a frame of a video; or a change of one of them."""
 
 def origin(source: ImageSource) -> Path | np.ndarray | PackedImage | EncodedImage | VideoFrame:
     """The source of the pixels, before any change."""
-    return source.source if isinstance(source, ChangedImage) else source
+    while isinstance(source, ChangedImage):
+        source = source.source
+    return source
 
 
 @dataclass(frozen=True, slots=True)

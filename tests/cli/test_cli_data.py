@@ -7,7 +7,9 @@ import pytest
 from command_line import run_ke2nt
 from PIL import Image
 
+from ke2nt.cli.output import print_warnings
 from ke2nt.datasets.catalog import READERS
+from ke2nt.datasets.finding import make_finding
 
 
 @pytest.fixture
@@ -95,3 +97,34 @@ def test_drawn_faces_pass_the_check(tmp_path):
         name: split["faces"] for name, split in splits.items()
     }
     assert all(finding["level"] == "note" for finding in report["findings"])
+
+
+def test_drawn_faces_need_no_folder():
+    result = run_ke2nt("data", "info", "drawn", "--option", "count=40", "--json")
+    assert result.returncode == 0
+    assert json.loads(result.stdout)["root"] is None
+
+
+def test_folder_in_place_of_a_name(votes):
+    result = run_ke2nt("data", "check", votes)
+    assert result.returncode == 2
+    assert "The layout of ferplus was found" in result.stderr
+
+
+def test_info_says_how_the_data_is_read(votes, tmp_path):
+    for number in range(1, 8):
+        folder = tmp_path / "faces" / "train" / str(number)
+        folder.mkdir(parents=True)
+        Image.new("L", (8, 8)).save(folder / "0.png")
+    result = run_ke2nt("data", "info", "rafdb", tmp_path / "faces")
+    assert "note: class folders are numbers, read as 1 surprise, 2 fear" in result.stdout
+
+
+def test_warnings_of_a_reader_go_to_stderr(capsys):
+    level = {"warning": "to rename", "note": "good to know"}
+    print_warnings(
+        [make_finding(name, "kind", message, ["x"], "Do it") for name, message in level.items()]
+    )
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == "warning: to rename. Do it\n"

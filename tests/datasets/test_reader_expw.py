@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 from laboratory_trees import write_expw
 
+from ke2nt.banks.split_digest import split_digest
+from ke2nt.data.corruption import corrupt
 from ke2nt.data.images import decode
+from ke2nt.datasets.base import is_present
 from ke2nt.datasets.expw import ExpW
 from ke2nt.errors import DataError, LayoutError
 
@@ -52,3 +55,23 @@ def test_damaged_lists_and_wrong_values(tmp_path, lines, options, reason):
 def test_wrong_layout(tmp_path):
     with pytest.raises(LayoutError, match=r"label/label\.lst"):
         ExpW(tmp_path)
+
+
+def test_faces_can_be_corrupted(tmp_path):
+    clean = ExpW(write_expw(tmp_path, LINES)).load("all")
+    changed = corrupt(clean, "low_resolution", 5)
+    pairs = list(zip(clean.samples, changed.samples, strict=True))
+    assert all(is_present(sample) for _, sample in pairs)
+    assert all(decode(a.source).shape == decode(b.source).shape for a, b in pairs)
+    assert any((decode(a.source) != decode(b.source)).any() for a, b in pairs)
+    with pytest.raises(DataError, match="changed already"):
+        corrupt(changed, "jpeg", 1)
+
+
+def test_digests_tell_boxes_apart(tmp_path):
+    write_expw(tmp_path, LINES)
+    splits = [ExpW(tmp_path, margin=margin).load("all") for margin in (0.0, 0.0, 0.5)]
+    splits.append(corrupt(splits[0], "jpeg", 1))
+    digests = [split_digest(split, tmp_path / "cache") for split in splits]
+    assert digests[0] == digests[1]
+    assert len(set(digests)) == 3
