@@ -19,8 +19,8 @@ from ke2nt.runtime.tensor_files import read_tensor_groups
 
 __all__ = ["NAMED_WEIGHTS", "WeightReport", "find_initial_weights", "load_initial_weights"]
 
-NAMED_WEIGHTS = ("timm", "imagenet")
-"""Initial weights by name: of timm's hub, and of the `imagenet` extra."""
+NAMED_WEIGHTS = ("timm", "imagenet", "faces")
+"""Initial weights by name: of timm's hub, and of the extras `imagenet` and `faces`."""
 
 _EXAMPLES = 5
 _FITS = 0.25  # share of a network that tensors under other names must fill to be taken for its own
@@ -93,7 +93,7 @@ def find_initial_weights(weights: str | Path, backbone: object) -> Path:
     if not path.is_file():
         raise CheckpointError(
             "no such initial weights",
-            expected="timm, imagenet, or a .safetensors or .pth file",
+            expected="timm, imagenet, faces, or a .safetensors or .pth file",
             found=weights,
             hint=did_you_mean(str(weights), NAMED_WEIGHTS),
         )

@@ -86,6 +86,19 @@ def build(
         )
 
 
+@app.command()
+def faces(cache_dir: CacheDirOption = None, json: JsonFlag = False) -> None:
+    """Convert the face weights of the extra `faces`, for model.weights=faces."""
+    from ke2nt.models.face_weights import convert_face_weights
+
+    path = convert_face_weights(cache_dir)
+    size = path.stat().st_size
+    if json:
+        print_json({"path": str(path), "bytes": size})
+        return
+    print_line(f"{path}: {size / 2**20:.1f} MiB, for model.backbone=dlib_resnet")
+
+
 @app.command("list")
 def list_(cache_dir: CacheDirOption = None, json: JsonFlag = False) -> None:
     """List every entry of the cache; `ke2nt cache verify` also reads them."""

@@ -155,8 +155,9 @@ class GanConfig(Section):
     )
     identity_space: str = Field(
         "ke2nt/ferplus-resnet18",
-        description="Frozen recognizer whose features represent identity, a name or folder; or "
-        "`code`: the generator's latent codes, which need no labels.",
+        description="Frozen recognizer whose features represent identity, a name or folder; or, "
+        "without any labels, `faces`: dlib's face descriptors (the extra of that name), or `code`: "
+        "the generator's latent codes.",
         json_schema_extra=MAY_MOVE,
     )
     identity_stage: int = Field(2, ge=0, description="Stage of that recognizer's image encoder.")

@@ -145,9 +145,9 @@ _GAN_SWITCHES = [
         lambda c: c.gan.loss.adversary == "hinge",
     ),
     KeyRule(
-        "gan.identity_space=code has no stages",
+        "gan.identity_space=code and faces have no stages",
         ("gan.identity_stage",),
-        lambda c: c.gan.identity_space == "code",
+        lambda c: c.gan.identity_space in ("code", "faces"),
     ),
 ]
 _GAN_PRETRAIN = [

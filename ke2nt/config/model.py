@@ -66,8 +66,9 @@ class ModelConfig(Section):
     )
     backbone: str = Field(
         "resnet18",
-        description="Any timm model name, swin_t as published, iresnet18 to iresnet200 of face "
-        "recognition, or the dotted path of your own network, such as my_nets.FaceNet.",
+        description="Any timm model name, swin_t as published, iresnet18 to iresnet200 or "
+        "dlib_resnet of face recognition, or the dotted path of your own network, such as "
+        "my_nets.FaceNet.",
     )
     backbone_options: dict[str, Any] = Field(
         default_factory=dict,
@@ -84,8 +85,8 @@ class ModelConfig(Section):
     gray: bool = Field(False, description="Convert images to gray first.")
     weights: str | None = Field(
         None,
-        description="Initial weights: null, timm (its hub), imagenet (the extra of that name, for "
-        "tf_efficientnet_lite0), or a local file.",
+        description="Initial weights: null, timm (its hub), imagenet or faces (the extras of these "
+        "names, for tf_efficientnet_lite0 and dlib_resnet), or a local file.",
         json_schema_extra=FREE_ON_RESUME,
     )
     min_match: float | None = Field(

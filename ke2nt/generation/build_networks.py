@@ -15,6 +15,7 @@ from ke2nt.generation.networks.critics import (
     ExpressionClassifier,
     ImageCritic,
 )
+from ke2nt.generation.networks.face_space import FaceSpace
 from ke2nt.generation.networks.generator import FaceGenerator
 from ke2nt.generation.networks.identity_features import FrozenFeatures
 from ke2nt.models.load import load_model
@@ -54,6 +55,9 @@ def load_identity_space(
     """Load the frozen identity space; None stands for the generator's latent codes."""
     if config.identity_space == "code" or not config.loss.identity:
         return None
+
+    if config.identity_space == "faces":
+        return FaceSpace().to(device)
 
     # its features are frozen, so they need no labels of this run
     recognizer = load_model(config.identity_space)

@@ -27,6 +27,7 @@ from ke2nt.models.calibration import Calibration
 from ke2nt.models.custom_backbones import check_downloaded_backbone
 from ke2nt.models.encoder_options import EncoderOptions
 from ke2nt.models.face_networks import FACE_NETWORKS
+from ke2nt.models.face_weights import face_weights
 from ke2nt.models.output import KE2NTOutput
 from ke2nt.models.stage_options import StageOptions
 from ke2nt.models.stages import Fusion, StageBranch, StageFeatures, StageMaps
@@ -41,8 +42,8 @@ class ExpressionModel(nn.Module, ABC):
     Args:
         options: Options of the image encoder.
         weights: Initial weights of the encoder: None (random), "timm" (its hub weights),
-            "imagenet" (a package's, see `imagenet_weights`), or the path of a local file, see
-            `load_initial_weights`.
+            "imagenet" and "faces" (a package's, see `imagenet_weights` and `face_weights`), or the
+            path of a local file, see `load_initial_weights`.
         preprocessing: From pixels to the input; None for ImageNet's mean and standard deviation,
             or those that timm names for the weights of "timm" and "imagenet".
 
@@ -137,7 +138,11 @@ class ExpressionModel(nn.Module, ABC):
             self.provenance["initial_weights"] = {"source": "timm"}
             return
 
-        path = find_initial_weights(weights, self._encoder_options.backbone)
+        backbone = self._encoder_options.backbone
+        if weights == "faces":
+            path = face_weights(backbone)
+        else:
+            path = find_initial_weights(weights, backbone)
         net = self.backbone.net
         self.weight_report = load_initial_weights(net, path, min_match=min_match, neck=neck)
         self.provenance["initial_weights"] = {

@@ -8,11 +8,14 @@ from typing import Any
 from torch import nn
 
 from ke2nt.errors import ModelError
+from ke2nt.models.dlib_resnet import DLIB_SMALLEST, DlibResNet
 from ke2nt.models.iresnet import IRESNETS, IResNet
 
 __all__ = ["FACE_NETWORKS", "build_face_network"]
 
-FACE_NETWORKS = tuple(IRESNETS)
+_DLIB = "dlib_resnet"
+
+FACE_NETWORKS = (_DLIB, *IRESNETS)
 """Names of the networks."""
 
 
@@ -30,6 +33,17 @@ def build_face_network(
     Raises:
         ModelError: An option is not accepted, or the image is too small.
     """
+    if name == _DLIB:
+        if options:
+            raise ModelError(f"backbone {name!r} takes no options", found=dict(options))
+        if image_size < DLIB_SMALLEST:
+            raise ModelError(
+                f"the images are too small for backbone {name!r}",
+                expected=f"at least {DLIB_SMALLEST} px; its weights were trained at 150",
+                found=f"{image_size} px",
+            )
+        return DlibResNet(in_chans)
+
     try:
         return IResNet(IRESNETS[name], image_size, in_chans, **options)
     except TypeError as error:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ke2nt.errors import ModelError
 
-__all__ = ["IRESNETS", "IResNet"]
+__all__ = ["IRESNETS", "IBasicBlock", "IResNet"]
 
 IRESNETS: Mapping[str, tuple[int, int, int, int]] = {
     "iresnet18": (2, 2, 2, 2),
