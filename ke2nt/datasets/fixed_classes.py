@@ -144,10 +144,13 @@ def _read_numbers(
     names: Sequence[str], codes: Mapping[int, str], left_out: Collection[int]
 ) -> dict[str, str | None] | None:
     """Number → class if exactly the dataset's numbers are there, beside those left out."""
-    numbers = {name: class_number(name) for name in names}
+    # "class001" counts from 1 in datasets whose own numbers count from 0
+    if not all(name.isdecimal() and str(int(name)) == name for name in names):
+        return None
+    numbers = {name: int(name) for name in names}
     if set(numbers.values()) - set(left_out) != set(codes):
         return None
-    return {name: codes.get(number or 0) for name, number in numbers.items()}
+    return {name: codes.get(number) for name, number in numbers.items()}
 
 
 def _read_words(

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from ke2nt.data.images import is_image_name
 from ke2nt.datasets.text_files import location, read_text
 from ke2nt.errors import DataError
 from ke2nt.runtime.suggest import did_you_mean
@@ -134,6 +135,8 @@ def _check_header(
     repeated = sorted({name for name in named if named.count(name) > 1})
     if missing:
         problem, hint = f"column {missing[0]!r} is missing", did_you_mean(missing[0], columns)
+        if cells and is_image_name(cells[0].split()[0] if cells[0].split() else ""):
+            hint = f"The list has no header: write {','.join(required)} as its first line."
     elif repeated:
         problem = f"column {repeated[0]!r} appears twice"
 

@@ -215,6 +215,12 @@ def test_other_readers_name_those_that_read_it(form):
         (lambda r: class_folders(r, range(1, 8)), "fer2013", {}, "use the dataset rafdb"),
         (lambda r: class_folders(r, range(1, 8)), "folder", {}, "codes=rafdb"),
         (
+            lambda r: class_folders(r, [f"class{i:03d}" for i in range(1, 8)]),
+            "rafdb",
+            {},
+            "numbers",
+        ),
+        (
             lambda r: class_folders(r, AFFECTNET),
             "fer2013",
             {},

@@ -62,6 +62,15 @@ def test_names_in_another_case_or_unicode_form(folder):
     assert found == [True, True]
 
 
+def test_name_that_fits_two_files_is_not_guessed(folder):
+    write_image(folder / "img" / "SAD1.png", 4, 8)
+    write_text(folder / "list.csv", "path,label\nimg/Sad1.PNG,sad\nimg/sad1.png,sad")
+    if len(list((folder / "img").iterdir())) < 3:
+        pytest.skip("the file system ignores case")
+    found = [s.source.is_file() for s in Manifest(folder / "list.csv").load("all").samples]
+    assert found == [False, True]
+
+
 def test_one_beginning_is_removed_from_all_paths(folder):
     # removing more from one path than from another could make two images one
     write_text(folder / "list.csv", "path,label\nC:\\a\\img\\sad1.png,sad\nD:\\img\\sad1.png,happy")
@@ -113,4 +122,11 @@ def test_folder_without_manifest_names_the_lists_in_it(folder):
 def test_other_encodings_are_refused(folder):
     (folder / "list.csv").write_bytes("path,label\nimg/é.png,sad".encode("latin-1"))
     with pytest.raises(DataError, match="Save it as UTF-8"):
+        Manifest(folder / "list.csv")
+
+
+@pytest.mark.parametrize("line", ["img/sad1.png 3 0.9", "img/sad1.png,sad", "img/sad1.png;sad"])
+def test_list_without_a_header(folder, line):
+    write_text(folder / "list.csv", f"{line}\n")
+    with pytest.raises(DataError, match="no header: write path,label as its first line"):
         Manifest(folder / "list.csv")
