@@ -15,6 +15,7 @@ from ke2nt.evaluation import zero_shot as zero_shot_evaluation
 from ke2nt.models.load import load_model
 from ke2nt.training import train_recognizer
 from ke2nt.training.run_directory import RunDirectory
+from ke2nt.training.seen_images import load_split_of_run
 
 if TYPE_CHECKING:
     from ke2nt.evaluation.score import Evaluation
@@ -43,7 +44,8 @@ def evaluate(
             saved model's folder or a hub id.
         dataset: A split, or a dataset's name for `load_dataset`.
         root: The dataset's folder; None for drawn faces.
-        split: The split of a dataset given by name.
+        split: The split of a dataset given by name; "val" of one without it is the part that the
+            model's run set aside.
         dataset_options: Options of the dataset, such as {"rule": "majority"}.
         **options: Settings of the evaluation, all with defaults:
             policy: What to do with classes that only one side has: "strict" (an error), "drop" or
@@ -68,7 +70,7 @@ def evaluate(
         >>> result = ke2nt.evaluate("ke2nt/ferplus-resnet18", "drawn", split="val")
         >>> result.report.accuracy
     """
-    data = _load_split(dataset, root, split, dataset_options)
+    data = _load_split(dataset, root, split, dataset_options, model)
     loaded = load_model(model) if isinstance(model, str | Path) else model
     return model_evaluation.evaluate_model(loaded, data, **options)
 
@@ -155,7 +157,11 @@ def _load_split(
     root: str | Path | None,
     split: str,
     options: Mapping[str, Any] | None,
+    model: object = None,
 ) -> FaceSplit:
     if isinstance(dataset, FaceSplit):
         return dataset
-    return get_reader(dataset, root, options).load(split)
+    reader = get_reader(dataset, root, options)
+    if isinstance(model, str | Path):
+        return load_split_of_run(model, reader, split)
+    return reader.load(split)

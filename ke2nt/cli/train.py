@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ke2nt.cli.option_groups import with_option_groups
+from ke2nt.cli.option_values import quote_yaml
 from ke2nt.cli.options import OutputOptions
 from ke2nt.cli.output import (
     command_line,
@@ -28,6 +29,14 @@ __all__ = ["train"]
 def train(
     run: RunOptions,
     output: OutputOptions,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--start",
+            metavar="MODEL",
+            help="Model to start from: of the package, a run, a folder or a hub id.",
+        ),
+    ] = None,
     deterministic: Annotated[
         bool,
         typer.Option("--deterministic", help="Bit-identical results on GPUs, too; slower there."),
@@ -38,7 +47,7 @@ def train(
     Examples: ke2nt train quickstart · ke2nt train ferplus_resnet18 data.root=DIR optim.epochs=8 ·
     ke2nt train --resume runs/ferplus_resnet18
     """
-    config = _load_config(run, deterministic)
+    config = _load_config(run, start, deterministic)
 
     # torch is imported here: a wrong configuration is reported before that takes seconds
     from ke2nt.training.train_recognizer import train as train_recognizer
@@ -68,17 +77,19 @@ def train(
     print_line(f"run: {result.run.path}   report: {result.run.report}")
 
 
-def _load_config(run: RunOptions, deterministic: bool) -> TrainConfig:
+def _load_config(run: RunOptions, start: str | None, deterministic: bool) -> TrainConfig:
     """Return the configuration of a new run, or of the one to resume."""
     from ke2nt.config.load import load_config
     from ke2nt.training.run_directory import RunDirectory
 
-    run.check("ke2nt train", deterministic=deterministic)
+    run.check("ke2nt train", start=start, deterministic=deterministic)
     if run.resume is not None:
         return RunDirectory(run.resume).load_config()
 
     assert run.config is not None
     overrides = run.all_overrides()
+    if start is not None:
+        overrides.append(f"start={quote_yaml(start)}")
     if deterministic:
         overrides.append("deterministic=true")
     return load_config(run.config, overrides, command="train")

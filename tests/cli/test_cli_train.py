@@ -50,6 +50,8 @@ def test_train_resume_and_evaluate_a_run(tmp_path):
         ),
         (("--resume", "x", "--out", "y"), "--resume RUN alone; found --out"),
         (("--resume", "x", "--keep"), "--resume RUN alone; found --keep"),
+        (("--resume", "x", "--start", "y"), "--resume RUN alone; found --start"),
+        (("quickstart", "--start", "none"), "no saved model"),
         (("nothing_like_it",), "no config file or shipped name"),
         (("quickstart", "optim.epocs=3"), "did you mean optim.epochs"),
         (("ferplus_resnet18",), "root"),

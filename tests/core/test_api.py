@@ -23,7 +23,9 @@ SMALL = (
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     out = tmp_path_factory.mktemp("api") / "run"
-    return ke2nt.train("quickstart", *SMALL, "optim.epochs=1", f"out={out}", quiet=True)
+    return ke2nt.train(
+        "quickstart", *SMALL, "optim.epochs=1", "keep=true", f"out={out}", quiet=True
+    )
 
 
 def test_train_takes_names_and_overrides(run):

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from command_line import run_ke2nt
 
+import ke2nt
 from ke2nt.cli.evaluation_tables import selection_notes, training_notes
 from ke2nt.data.sample import FaceSplit
 from ke2nt.datasets.catalog import get_reader
@@ -86,16 +87,19 @@ def test_val_is_the_part_that_the_run_set_aside(tiny, faces, tmp_path):
     assert 0 < len(val) < len(load_split_of_run(run, reader, "all"))
     assert "epoch was chosen on this split" in selection_notes(str(run), {}, val)[0]
 
-    # the command: text and JSON say which images were trained on
-    words = ["evaluate", run, "--dataset", "folder", "--root", root, "--json"]
-    done = json.loads(run_ke2nt(*words, "--split", "val").stdout)
-    assert (done["n"], done["training_images"]) == (len(val), {"count": 0, "total": len(val)})
-    page = run_ke2nt(*words[:-1], "--split", "all", "--out", tmp_path / "report")
-    sentence = f"{42 - len(val)} of the 42 images are training images of this model"
-    assert sentence in page.stdout
-    assert sentence in (tmp_path / "report" / "report.html").read_text()
-    fitted = run_ke2nt("calibrate", *words[1:-1], "--split", "all", "--force")
-    assert f"({42 - len(val)} of these 42)" in " ".join(fitted.stdout.split())
+    assert ke2nt.evaluate(run, "folder", root, "val", bootstrap=0).report.n == len(val)
+
+    # the commands: JSON, page and text say which images were trained on
+    words = [run, "--dataset", "folder", "--root", root, "--split", "all"]
+    report = tmp_path / "report"
+    facts = json.loads(run_ke2nt("evaluate", *words, "--json", "--out", report).stdout)
+    trained = 42 - len(val)
+    assert facts["training_images"] == {"count": trained, "total": 42}
+    sentence = f"{trained} of the 42 images are training images of this model"
+    assert sentence in facts["notes"][0]
+    assert sentence in (report / "report.html").read_text()
+    fitted = run_ke2nt("calibrate", *words, "--force", "--clean-only")
+    assert f"({trained} of these 42)" in " ".join(fitted.stdout.split())
 
     # a split of that name in the data comes first; images that are gone are no part of it
     other = get_reader("folder", faces)
