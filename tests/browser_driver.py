@@ -24,6 +24,8 @@ _FLAGS = (
     "--disable-dev-shm-usage",
     "--no-proxy-server",
 )
+# Pages of the browser itself, such as its new tab
+_INTERNAL_SCHEMES = ("data", "blob", "file", "about", "chrome", "chrome-untrusted", "devtools")
 
 
 class Browser:
@@ -72,7 +74,7 @@ class Browser:
             if message["method"] in ("Network.requestWillBeSent", "Network.webSocketCreated"):
                 request = message["params"]
                 url = urlsplit(request.get("url") or request["request"]["url"])
-                if url.scheme not in ("data", "blob", "file", "about", "chrome"):
+                if url.scheme not in _INTERNAL_SCHEMES:
                     found.add(url.hostname or url.scheme)
         return found
 

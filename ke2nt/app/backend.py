@@ -10,10 +10,11 @@ import yaml
 
 from ke2nt.app.face_embedder import EmbeddedFace, FaceEmbedder
 from ke2nt.app.face_match import match_face
-from ke2nt.app.fragments import render_faces, render_note, render_trial
+from ke2nt.app.fragments import render_faces, render_note, render_photo, render_trial
 from ke2nt.app.prompt_trials import PromptTrials
 from ke2nt.app.vocabulary import Vocabulary, build_prompt_set
-from ke2nt.errors import Ke2ntError
+from ke2nt.data.images import decode
+from ke2nt.errors import ImageReadError, Ke2ntError
 from ke2nt.models.base import ExpressionModel
 from ke2nt.predict.detections import Detector
 
@@ -34,11 +35,13 @@ class UploadedImage:
         faces: Its largest faces, embedded.
         num_hidden: Number of its other faces.
         problem: Why it could not be read, or "".
+        photo: The image with numbered boxes around these faces as HTML, or "".
     """
 
     faces: tuple[EmbeddedFace, ...] = ()
     num_hidden: int = 0
     problem: str = ""
+    photo: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +95,18 @@ class AppBackend:
         if path is None:
             return None
         try:
-            faces, num_hidden = self._embedder.embed(Path(path), find=find)
-        except Ke2ntError as error:
+            pixels = decode(Path(path))
+            faces, num_hidden = self._embedder.embed(pixels, find=find)
+        except ImageReadError as error:
             # the page must not show where uploads are kept
-            return UploadedImage(problem=str(error).replace(f" (in {path})", ""))
-        return UploadedImage(tuple(faces), num_hidden)
+            return UploadedImage(problem=f"This file cannot be read as an image: {error.found}.")
+        except Ke2ntError as error:
+            return UploadedImage(problem=str(error))
+
+        # boxes show nothing if the whole image is the face
+        show_boxes = find and self.finds_faces and bool(faces)
+        photo = render_photo(pixels, [face.box for face in faces]) if show_boxes else ""
+        return UploadedImage(tuple(faces), num_hidden, photo=photo)
 
     def show_faces(
         self, image: UploadedImage | None, words: str, templates: str, target: str | None

@@ -15,12 +15,14 @@ from ke2nt.explain.occlusion import GRID, cover_regions
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.output import KE2NTOutput
 from ke2nt.predict.classify import FaceClassifier
-from ke2nt.predict.detections import Detector
-from ke2nt.predict.pipeline import find_faces
+from ke2nt.predict.detections import Box, Detector
+from ke2nt.predict.pipeline import FoundFace, find_faces
 
 __all__ = ["MAX_FACES", "EmbeddedFace", "FaceEmbedder"]
 
-MAX_FACES = 4
+MAX_FACES = 12
+"""Most faces of an image that are embedded, with all their covered copies."""
+
 _BATCH_SIZE = 64
 
 
@@ -29,11 +31,15 @@ class EmbeddedFace:
     """The model's output for a face, before any words are known.
 
     Attributes:
+        box: Face in pixels of the image.
         crop: uint8 (S, S, 3), the input of the model.
+        problems: Why it can hardly be seen: "dark", "small", "blurred"; or nothing.
         output: Of 1 + G² inputs, on the CPU: the face, then its copies with one region covered.
     """
 
+    box: Box
     crop: np.ndarray
+    problems: tuple[str, ...]
     output: KE2NTOutput
 
 
@@ -73,13 +79,13 @@ class FaceEmbedder:
         # by width, as `sorted` keeps faces of the same width from left to right
         largest = sorted(faces, key=lambda face: face.box[0] - face.box[2])[:MAX_FACES]
         left_to_right = sorted(largest, key=lambda face: face.box)
-        embedded = [self._embed_crop(face.crop) for face in left_to_right]
+        embedded = [self._embed_face(face) for face in left_to_right]
         return embedded, len(faces) - len(embedded)
 
     @torch.inference_mode()
-    def _embed_crop(self, crop: np.ndarray) -> EmbeddedFace:
+    def _embed_face(self, face: FoundFace) -> EmbeddedFace:
         # (1 + G², S, S, 3)
-        inputs = np.concatenate([crop[None], cover_regions(crop, GRID)])
+        inputs = np.concatenate([face.crop[None], cover_regions(face.crop, GRID)])
         outputs = [
             forward_faces(self._classifier.model, inputs[start : start + _BATCH_SIZE])
             for start in range(0, len(inputs), _BATCH_SIZE)
@@ -93,7 +99,7 @@ class FaceEmbedder:
             embeddings=_concatenate([output.embeddings for output in outputs]),
             neutral_embeddings=_concatenate(neutral) if neutral else None,
         )
-        return EmbeddedFace(crop, output)
+        return EmbeddedFace(face.box, face.crop, face.quality.problems, output)
 
 
 def _concatenate(parts: list[Tensor]) -> Tensor:

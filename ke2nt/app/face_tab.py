@@ -32,6 +32,7 @@ class _Components:
     templates: Any
     reset: Any
     target: Any
+    photo: Any
     faces: Any
     uploaded: Any  # state: the `UploadedImage`
 
@@ -74,10 +75,11 @@ def _build_components(gradio: Any, backend: AppBackend) -> _Components:
                 label="Explain",
                 elem_id="target",
             )
+            photo = gradio.HTML("", visible=False, elem_id="photo")
             welcome = backend.show_faces(None, *_get_default_texts(backend), None).html
             faces = gradio.HTML(welcome, elem_id="answer")
 
-    return _Components(image, find, words, templates, reset, target, faces, uploaded)
+    return _Components(image, find, words, templates, reset, target, photo, faces, uploaded)
 
 
 def _build_image_inputs(gradio: Any, backend: AppBackend) -> tuple[Any, Any]:
@@ -91,6 +93,9 @@ def _build_image_inputs(gradio: Any, backend: AppBackend) -> tuple[Any, Any]:
         elem_id="picture",
     )
 
+    # gradio would open the file and fail on a broken one, without a word on the page
+    image.preprocess = _get_path
+
     # without a detector the box is shown, but cannot be ticked
     no_detector = "No face detector is installed: the whole image is taken as the face."
     find = gradio.Checkbox(
@@ -101,6 +106,10 @@ def _build_image_inputs(gradio: Any, backend: AppBackend) -> tuple[Any, Any]:
         elem_id="find",
     )
     return image, find
+
+
+def _get_path(upload: Any) -> str | None:
+    return None if upload is None else upload.path
 
 
 def _build_word_inputs(gradio: Any, backend: AppBackend) -> tuple[Any, Any]:
@@ -141,9 +150,12 @@ def _connect(gradio: Any, backend: AppBackend, components: _Components) -> None:
         choices = [_BEST_CLASS, *_list_choices(view.classes)]
         return view.html, gradio.update(choices=choices, value=value)
 
-    def read(path: str | None, find: bool, *settings: str) -> tuple[UploadedImage | None, str, Any]:
+    def read(
+        path: str | None, find: bool, *settings: str
+    ) -> tuple[UploadedImage | None, Any, str, Any]:
         uploaded = backend.read_image(path, find=find)
-        return uploaded, *show(uploaded, *settings)
+        photo = uploaded.photo if uploaded else ""
+        return uploaded, gradio.update(value=photo, visible=bool(photo)), *show(uploaded, *settings)
 
     def reset() -> tuple[str, str, str]:
         return *_get_default_texts(backend), ""
@@ -156,20 +168,21 @@ def _connect(gradio: Any, backend: AppBackend, components: _Components) -> None:
         [components.image.change, components.find.input],
         read,
         [components.image, components.find, *components.settings],
-        [components.uploaded, *components.results],
+        [components.uploaded, components.photo, *components.results],
         show_progress="minimal",
         show_progress_on=components.faces,
         **event,
     )
+    # `change` also comes when text is pasted or when a phone's keyboard completes a word
     gradio.on(
-        [components.words.input, components.templates.input, components.target.input],
+        [components.words.change, components.templates.change, components.target.input],
         show,
         [components.uploaded, *components.settings],
         components.results,
         **quick_event,
     )
 
-    # setting a text box does not trigger its `input` event
+    # the words may be unchanged, and only the target was another one
     reset_event = components.reset.click(reset, None, components.settings, api_visibility="private")
     reset_event.then(
         show, [components.uploaded, *components.settings], components.results, **quick_event

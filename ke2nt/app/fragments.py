@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from ke2nt.data.images import decode
 from ke2nt.explain.overlay import tint
 from ke2nt.labels import NEUTRAL
 from ke2nt.pages.render import render_template
+from ke2nt.predict.detections import Box
+from ke2nt.predict.pil_images import encode_jpeg, resize
 
 __all__ = [
     "STYLE",
@@ -23,11 +26,13 @@ __all__ = [
     "render_faces",
     "render_header",
     "render_note",
+    "render_photo",
     "render_trial",
 ]
 
 STYLE = Path(__file__).with_name("style.css")
 
+_MAX_PHOTO_SIDE = 900  # pixels of a photo on the page
 _SIDE = 224  # pixels of a face on the page
 _DARK_SHARE = 0.8  # cells darker than this have white text
 
@@ -73,6 +78,27 @@ def render_faces(
     )
 
 
+def render_photo(pixels: np.ndarray, boxes: Sequence[Box]) -> str:
+    """Render a photo with numbered boxes around its faces.
+
+    Args:
+        pixels: uint8 (H, W, 3) RGB.
+        boxes: Faces in pixels, in the order of their numbers.
+    """
+    height, width = pixels.shape[:2]
+    scale = min(1.0, _MAX_PHOTO_SIDE / max(height, width))
+    size = max(1, round(scale * width)), max(1, round(scale * height))
+    photo = base64.b64encode(encode_jpeg(resize(pixels, *size))).decode("ascii")
+
+    # boxes in percent of the photo, cut at its border
+    places = []
+    for box in boxes:
+        x0, x1 = (100 * min(max(x / width, 0.0), 1.0) for x in (box[0], box[2]))
+        y0, y1 = (100 * min(max(y / height, 0.0), 1.0) for y in (box[1], box[3]))
+        places.append({"left": x0, "top": y0, "width": x1 - x0, "height": y1 - y0})
+    return render_template("app_photo.html.j2", photo=photo, places=places)
+
+
 def render_trial(trial: Trial) -> str:
     """Render a table of scores, then the similarity map of each prompt set."""
     maps = [_SimilarityMap.build(score) for score in trial.scores]
@@ -84,12 +110,14 @@ class _Card:
     """A face on the page: its match, and two uint8 images of it."""
 
     match: FaceMatch
+    problems: tuple[str, ...]
     crop: np.ndarray
     overlay: np.ndarray
 
     @classmethod
     def build(cls, face: EmbeddedFace, match: FaceMatch) -> _Card:
-        return cls(match, decode(face.crop, size=_SIDE), tint(face.crop, match.effect, _SIDE))
+        crop, overlay = decode(face.crop, size=_SIDE), tint(face.crop, match.effect, _SIDE)
+        return cls(match, face.problems, crop, overlay)
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ def parse_words(text: str) -> dict[str, list[str]]:
     """Parse class → words. Classes are separated by lines or commas; "joy: happy, glad" sets words.
 
     Raises:
-        PromptError: There is no word, or a class is repeated.
+        PromptError: There are fewer than two classes, or one is repeated.
     """
     classes: dict[str, list[str]] = {}
     for line in _split_lines(text):
@@ -130,8 +130,13 @@ def parse_words(text: str) -> dict[str, list[str]]:
                 raise PromptError(f"the class {name!r} is repeated")
             classes[name] = words
 
-    if not classes:
-        raise PromptError("there are no words", expected="at least one, such as bored")
+    # a single class would be an answer without alternative
+    if len(classes) < 2:
+        raise PromptError(
+            "there are too few words",
+            expected="two or more classes, such as bored and in pain",
+            found=", ".join(classes) or "none",
+        )
     return classes
 
 

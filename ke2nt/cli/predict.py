@@ -30,6 +30,7 @@ from ke2nt.cli.prediction_tables import (
 )
 from ke2nt.errors import ConfigError, DataError
 from ke2nt.resources import list_resources
+from ke2nt.runtime.formatting import printable
 
 if TYPE_CHECKING:
     from ke2nt.predict.recognizer import Recognizer
@@ -282,7 +283,7 @@ def _nothing_read(paths: Sequence[str], totals: Totals) -> DataError:
     if not totals.frames:
         return DataError(
             "no image or video found",
-            where=", ".join(paths[:3]),
+            where=", ".join(map(printable, paths[:3])),
             hint="Give images, videos, folders, a quoted pattern such as '*.jpg', or a camera "
             "number.",
         )

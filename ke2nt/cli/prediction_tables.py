@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ke2nt.cli.output import print_line, print_table
-from ke2nt.runtime.file_names import printable_name
-from ke2nt.runtime.formatting import percent_cell
+from ke2nt.runtime.formatting import percent_cell, printable
 
 if TYPE_CHECKING:
     from ke2nt.predict.recognizer import Recognizer
@@ -125,7 +124,7 @@ def _number(value: float | None, digits: int = 0) -> str:
 def show_written(paths: Sequence[Path], *, to_stderr: bool) -> None:
     """Print every file that was written."""
     for path in paths:
-        line = f"written: {printable_name(path)}"
+        line = f"written: {printable(str(path))}"
         if to_stderr:
             print(line, file=sys.stderr)
         else:

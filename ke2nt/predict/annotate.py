@@ -16,11 +16,12 @@ from ke2nt.predict.detections import Box
 from ke2nt.predict.label_layout import find_free_place
 from ke2nt.predict.result import FaceResult
 
-__all__ = ["annotate", "annotate_frame"]
+__all__ = ["annotate", "annotate_frame", "contact_sheet", "draw_annotated"]
 
 _MIN_SIDE = 320  # pixels of the longer side; smaller photos are enlarged to hold a label
 _WITHHELD_COLOR = LIGHT.muted
 _NO_FACE = "no face found"
+_SHEET_SIDE = 320  # pixels of an image on a contact sheet
 
 # Font sizes: a share of the face, within shares of the image's longer side
 _FONT_OF_FACE = 0.14
@@ -70,6 +71,11 @@ def annotate(pixels: np.ndarray, rows: Iterable[FaceResult]) -> np.ndarray:
     Returns:
         uint8 (H', W', 3), as large as the photo, or larger.
     """
+    return np.asarray(draw_annotated(pixels, rows))
+
+
+def draw_annotated(pixels: np.ndarray, rows: Iterable[FaceResult]) -> Image.Image:
+    """Draw what `annotate` draws, as a PIL image."""
     # boxes grow with the photo
     factor = max(1, round(_MIN_SIDE / max(pixels.shape[:2])))
     image = Image.fromarray(pixels)
@@ -83,7 +89,26 @@ def annotate(pixels: np.ndarray, rows: Iterable[FaceResult]) -> np.ndarray:
     if not faces:
         font = _load_font(_font_size(max(image.size) / 4, image.size))
         left_over = [_Label(_NO_FACE, _WITHHELD_COLOR, font)]
-    return np.asarray(_add_strip(image, left_over))
+    return _add_strip(image, left_over)
+
+
+def contact_sheet(images: Sequence[Image.Image], columns: int) -> Image.Image:
+    """Put images side by side, each reduced to 320 px."""
+    cells = []
+    for image in images:
+        cell = image.copy()
+        cell.thumbnail((_SHEET_SIDE, _SHEET_SIDE))
+        cells.append(cell)
+
+    # rows of equal cells on white
+    num_columns = max(1, min(columns, len(cells)))
+    num_rows = -(-len(cells) // num_columns)
+    size = (num_columns * _SHEET_SIDE, max(1, num_rows) * _SHEET_SIDE)
+    sheet = Image.new("RGB", size, LIGHT.surface)
+    for index, cell in enumerate(cells):
+        row, column = divmod(index, num_columns)
+        sheet.paste(cell, (column * _SHEET_SIDE, row * _SHEET_SIDE))
+    return sheet
 
 
 def annotate_frame(pixels: np.ndarray, rows: Iterable[FaceResult]) -> np.ndarray:

@@ -12,7 +12,7 @@ from ke2nt.data.images import ImageLike, decode, iterate_images
 from ke2nt.errors import DataError, ImageReadError
 from ke2nt.predict.frames import Frame
 from ke2nt.predict.paths import expand_paths
-from ke2nt.runtime.file_names import printable_name
+from ke2nt.runtime.formatting import printable
 
 __all__ = ["ImageLike", "image_frames"]
 
@@ -63,8 +63,8 @@ def _decode_frame(image: Any, name: str) -> Frame:
     # a bad file is part of life, a bad array is a mistake in the caller's code
     is_file = isinstance(image, str | bytes | bytearray | memoryview) or hasattr(image, "read")
     try:
-        return Frame(printable_name(name), decode(image))
+        return Frame(printable(name), decode(image))
     except ImageReadError as error:
         if is_file:
-            return Frame(printable_name(name), None, problem=str(error.found))
+            return Frame(printable(name), None, problem=str(error.found))
         raise DataError(f"{name} cannot be used", found=error.found) from error

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from ke2nt.data.images import ImageLike, decode
+from ke2nt.errors import ConfigError
+from ke2nt.predict.display import format_list, rows_to_html
 from ke2nt.predict.result import FaceResult, build_dataframe
 
 if TYPE_CHECKING:
     import pandas
+    from PIL.Image import Image
 
 __all__ = ["ImageResult", "ImageResults", "ImageStatus"]
 
@@ -64,6 +69,33 @@ class ImageResult:
             "faces": [face.to_dict() for face in self.faces],
         }
 
+    def plot(self, image: ImageLike | None = None) -> Image:
+        """Draw the faces with their predictions on the image, as `ke2nt predict --annotate` does.
+
+        Args:
+            image: The image; by default it is read again from its file.
+
+        Returns:
+            A PIL image, which notebooks show.
+
+        Raises:
+            ConfigError: The image came from no file, and is missing here.
+            ImageReadError: The image cannot be read.
+        """
+        if image is None and not os.path.isfile(self.source):
+            raise ConfigError(
+                "the result does not hold the image",
+                found=self.source,
+                hint="Pass it: result.plot(image).",
+            )
+        from ke2nt.predict.annotate import draw_annotated
+
+        return draw_annotated(decode(self.source if image is None else image), self.to_rows())
+
+    def _repr_html_(self) -> str:
+        """Table for notebooks."""
+        return rows_to_html(self.to_rows())
+
     def __repr__(self) -> str:
         """Short text, such as `ImageResult('photo.jpg', 2 faces: happiness 0.93, neutral 0.71)`."""
         if self.status == "unreadable":
@@ -106,10 +138,28 @@ class ImageResults(tuple[ImageResult, ...]):
         rows = (row for result in self for row in result.to_rows())
         return build_dataframe(rows, self.classes)
 
+    def plot(self, *, columns: int = 3, limit: int = 12) -> Image:
+        """Draw the first readable images with their predictions, side by side, as a PIL image.
+
+        Args:
+            columns: Images in a row.
+            limit: Most images to draw.
+
+        Raises:
+            ConfigError: An image came from no file; use `plot(image)` of each result.
+        """
+        from ke2nt.predict.annotate import contact_sheet
+
+        readable = [result for result in self if result.status != "unreadable"]
+        return contact_sheet([result.plot() for result in readable[:limit]], columns)
+
+    def _repr_html_(self) -> str:
+        """Table for notebooks."""
+        return rows_to_html(row for result in self for row in result.to_rows())
+
     def __repr__(self) -> str:
-        """One line for each image."""
-        lines = "".join(f"\n  {result!r}," for result in self)
-        return f"ImageResults([{lines}\n])" if lines else "ImageResults([])"
+        """One line for each image, at most fifty."""
+        return format_list("ImageResults", [repr(result) for result in self])
 
 
 def _summarize(face: FaceResult) -> str:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from ke2nt.runtime.atomic import write_bytes
 
-__all__ = ["resize", "write_image"]
+__all__ = ["encode_jpeg", "resize", "write_image"]
 
 _JPEG_QUALITY = 92
 
@@ -19,6 +19,13 @@ def resize(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
     """Resize uint8 (H, W, 3) pixels to (height, width, 3), bilinear and antialiased."""
     image = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(image)
+
+
+def encode_jpeg(pixels: np.ndarray) -> bytes:
+    """Encode uint8 (H, W, 3) pixels as a JPEG file."""
+    buffer = BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=_JPEG_QUALITY)
+    return buffer.getvalue()
 
 
 def write_image(path: Path, pixels: np.ndarray) -> None:

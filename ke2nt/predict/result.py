@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from ke2nt.predict.detections import Box
+from ke2nt.predict.display import format_list, format_row, rows_to_html
 from ke2nt.runtime.optional import import_optional
 
 if TYPE_CHECKING:
@@ -138,6 +139,14 @@ class Results(tuple[FaceResult, ...]):
             MissingExtraError: pandas is not installed.
         """
         return build_dataframe(self, self.classes)
+
+    def _repr_html_(self) -> str:
+        """Table for notebooks."""
+        return rows_to_html(self)
+
+    def __repr__(self) -> str:
+        """One line for each row, at most fifty."""
+        return format_list("Results", [format_row(row) for row in self])
 
 
 def column_names(classes: Sequence[str]) -> tuple[str, ...]:

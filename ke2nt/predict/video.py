@@ -12,7 +12,7 @@ import numpy as np
 from ke2nt.errors import ConfigError
 from ke2nt.predict.camera import camera_frames
 from ke2nt.predict.frames import Frame
-from ke2nt.runtime.file_names import printable_name
+from ke2nt.runtime.formatting import printable
 from ke2nt.runtime.optional import import_optional
 
 __all__ = ["is_video_name", "video_frames"]
@@ -74,7 +74,7 @@ def _select(frames: Iterator[Frame], every: int, limit: int | None) -> Iterator[
 
 def _read_file(av: Any, path: str, every: int) -> Iterator[Frame]:
     # FFmpeg opens names that are UTF-8; any other file is opened here
-    source = printable_name(path)
+    source = printable(path)
     with ExitStack() as open_files:
         try:
             file = path if source == path else open_files.enter_context(open(path, "rb"))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 import yaml
 
@@ -13,6 +14,7 @@ from ke2nt.app.vocabulary import Vocabulary
 from ke2nt.datasets.catalog import get_reader
 from ke2nt.evaluation.embed_split import embed_split
 from ke2nt.plots.figure import encode_png
+from ke2nt.predict.detections import Detection
 from ke2nt.promptlab.ranking import rank
 
 TEMPLATE = "a photo of a {class} face."
@@ -94,16 +96,68 @@ def test_unit_of_the_intensity_is_shown(app, photo):
 
 
 def test_problems_become_notes(app, photo, tmp_path):
-    assert "camera" in Page(app.show_faces(None, "a", TEMPLATE, None).html).text
+    assert "camera" in Page(app.show_faces(None, "a, b", TEMPLATE, None).html).text
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"\x89PNG nothing")
-    page = Page(app.show_faces(app.read_image(str(bad), find=False), "a", TEMPLATE, None).html)
-    assert "cannot be read" in page.text
+    page = Page(app.show_faces(app.read_image(str(bad), find=False), "a, b", TEMPLATE, None).html)
+    assert "This file cannot be read as an image" in page.text
+    assert page.tags == ["p"]  # one sentence
     assert str(tmp_path) not in page.text
-    wrong = app.show_faces(app.read_image(photo, find=False), "a", "no placeholder", None)
+    wrong = app.show_faces(app.read_image(photo, find=False), "a, b", "no placeholder", None)
     assert 'role="alert"' in wrong.html
     assert "{class}" in wrong.html
     assert app.read_image(None, find=True) is None
+
+
+def test_one_class_alone_is_refused(app, photo):
+    image = app.read_image(photo, find=False)
+    page = Page(app.show_faces(image, "bored", TEMPLATE, None).html)
+    assert "two or more classes" in page.text
+    assert "img" not in page.tags
+    assert app.to_yaml("bored", TEMPLATE).startswith("# there are too few words")
+
+
+class Grid:
+    """Finds fourteen faces in two rows, the last one beyond the border."""
+
+    def detect(self, image):
+        width = image.shape[1]
+        step, side = width / 7, width / 8
+        return [
+            Detection(
+                (step * i, 5.0 + row * side, step * i + side + row, 5.0 + (row + 1) * side), 0.9
+            )
+            for i in range(7)
+            for row in range(2)
+        ]
+
+
+def test_all_faces_up_to_a_number_have_boxes_on_the_photo(app, tmp_path, monkeypatch):
+    path = tmp_path / "group.png"
+    pixels = np.random.default_rng(0).integers(0, 256, (120, 1400, 3), dtype=np.uint8)
+    path.write_bytes(encode_png(pixels))
+    app._embedder.detector = Grid()
+    image = app.read_image(str(path), find=True)
+    assert (len(image.faces), image.num_hidden) == (12, 2)
+    assert image.photo.count("<span") == 12
+    assert "<b>12</b>" in image.photo
+    for left, width in re.findall(r"left:([\d.]+)%.*?width:([\d.]+)%", image.photo):
+        assert 0 <= float(left) <= 100 >= float(left) + float(width) - 0.02
+
+    page = Page(app.show_faces(image, app.vocabulary.default_words, TEMPLATE, None).html)
+    assert "face 12 of 14" in page.text
+    assert "The 12 largest faces are shown; 2 smaller ones are not." in page.text
+
+    # the whole image as one face has no box
+    assert app.read_image(str(path), find=False).photo == ""
+
+
+def test_dark_faces_are_named(app, tmp_path):
+    path = tmp_path / "dark.png"
+    path.write_bytes(encode_png(np.random.default_rng(0).integers(0, 40, (64, 64, 3), np.uint8)))
+    image = app.read_image(str(path), find=False)
+    page = Page(app.show_faces(image, app.vocabulary.default_words, TEMPLATE, None).html)
+    assert "too dark" in page.text
 
 
 def test_style_sheet_exists():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ke2nt.app.face_embedder import MAX_FACES, FaceEmbedder
+from ke2nt.app.face_embedder import FaceEmbedder
 from ke2nt.app.face_match import match_face
 from ke2nt.app.vocabulary import Vocabulary
 from ke2nt.data.images import decode
@@ -86,13 +86,17 @@ def test_linear_head_has_no_intensity(linear, crop, tmp_path):
     assert sum(match.probabilities) == pytest.approx(1)
 
 
-def test_largest_faces_from_left_to_right(model, crop):
+def test_largest_faces_from_left_to_right(model, crop, monkeypatch):
+    monkeypatch.setattr("ke2nt.app.face_embedder.MAX_FACES", 4)
     sides = [3, 9, 5, 7, 4, 8]
     boxes = [(4.0 * i, 0.0, 4.0 * i + side, float(side)) for i, side in enumerate(sides)]
     embedder = FaceEmbedder(model, detector=Boxes(*boxes), device="cpu")
     faces, left_out = embedder.embed(crop, find=True)
-    assert (len(faces), left_out) == (MAX_FACES, 2)
+    assert (len(faces), left_out) == (4, 2)
     expected = [decode(crop[:s, 4 * i : 4 * i + s], size=32) for i, s in enumerate(sides) if s > 4]
+    assert [face.box for face in faces] == [
+        box for box, side in zip(boxes, sides, strict=True) if side > 4
+    ]
     inside = [i for i, s in enumerate(s for s in sides if s > 4) if i != 3]
     for i in inside:
         np.testing.assert_array_equal(faces[i].crop, expected[i])

@@ -108,11 +108,31 @@ def test_app_in_a_browser(server, face, tmp_path):
         assert widths()[:8] != before
         assert sum(float(w.rstrip("%")) for w in widths()) == pytest.approx(100, abs=0.1)
 
+        # text that no key typed: pasted, or from a phone's keyboard
+        words.click()
+        driver.execute_cdp_cmd("Input.insertText", {"text": "\nsleepy"})
+        names = see("#answer .ke-bars tbody th", lambda names: len(names) == 11)
+        assert names[-1] == "sleepy" or "sleepy" in " ".join(names)
+
         find("#templates textarea").send_keys("\n{class")
         assert "{class}" in see("#answer .ke-error")[0]
         find("#reset").click()
         see("#answer .ke-bars tbody th", lambda names: len(names) == 8)
         assert widths() == before
+
+        # a broken file is one sentence, and the next one works
+        broken = tmp_path / "broken.png"
+        broken.write_bytes(b"no image")
+        find("#picture .icon-button-wrapper button").click()
+        see("#answer .ke-note", lambda notes: any("camera" in note for note in notes))
+        find("#picture input[type=file]").send_keys(str(broken))
+        notes = see("#answer .ke-error", lambda notes: len(notes) == 1)
+        assert "cannot be read as an image" in notes[0]
+        browser.screenshot(tmp_path / "note.png")
+        find("#picture .icon-button-wrapper button").click()
+        see("#answer .ke-note", lambda notes: any("camera" in note for note in notes))
+        find("#picture input[type=file]").send_keys(str(face))
+        see("#answer .ke-bars tbody th", lambda names: len(names) == 8)
 
         fits_phones("face")
         find("button[role=tab]:nth-of-type(2)").click()

@@ -28,7 +28,7 @@ def test_words_survive_a_round_trip():
     assert parse_words(format_words(classes)) == {k: list(v) for k, v in classes.items()}
 
 
-@pytest.mark.parametrize("text", ["", " \n ", "joy\njoy", "joy, joy", "joy: a\njoy: b"])
+@pytest.mark.parametrize("text", ["", " \n ", "joy", "joy\njoy", "joy, joy", "joy: a\njoy: b"])
 def test_invalid_words_are_errors(text):
     with pytest.raises(PromptError):
         parse_words(text)
@@ -57,15 +57,16 @@ def test_typed_words_are_embedded_like_the_trained_classes(model, tmp_path):
 @pytest.mark.parametrize(
     ("words", "templates", "word"),
     [
-        ("joy", "a face", "{class}"),
-        ("joy", "", "joy"),
+        ("joy, rage", "a face", "{class}"),
+        ("joy, rage", "", "joy"),
+        ("joy", "a {class} face", "two or more classes"),
         (",".join(f"w{i}" for i in range(41)), "a {class} face", "41 classes"),
         (
             ",".join(f"w{i}" for i in range(30)),
             "\n".join(f"{i} {{class}}" for i in range(30)),
             "900",
         ),
-        ("joy " * 400, "a {class} face", "truncated"),
+        ("rage, " + "joy " * 400, "a {class} face", "truncated"),
     ],
 )
 def test_invalid_words_and_templates_are_errors(model, tmp_path, words, templates, word):
@@ -76,7 +77,7 @@ def test_invalid_words_and_templates_are_errors(model, tmp_path, words, template
 def test_different_encoder_is_an_error(model, tmp_path):
     model.bank.provenance["weights"] = "0" * 64
     with pytest.raises(TextEncoderError, match="weights"):
-        Vocabulary(model, tmp_path).parse("joy", "a {class} face")
+        Vocabulary(model, tmp_path).parse("joy, rage", "a {class} face")
 
 
 def test_linear_head_is_not_editable(linear, tmp_path):

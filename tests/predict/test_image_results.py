@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from ke2nt.errors import DataError
+from ke2nt.errors import ConfigError, DataError
 from ke2nt.predict.image_result import ImageResult, ImageResults
 from ke2nt.predict.recognizer import Recognizer
-from ke2nt.predict.result import FaceResult
+from ke2nt.predict.result import FaceResult, Results
 
 
 @pytest.fixture
@@ -83,6 +83,49 @@ def test_printing_is_short():
         "])",
     ]
     assert repr(ImageResults([], ())) == "ImageResults([])"
+
+
+def test_long_lists_are_cut():
+    results = ImageResults([ImageResult(f"{i}.jpg", "no_face") for i in range(60)], ())
+    lines = repr(results).splitlines()
+    assert len(lines) == 53
+    assert lines[51] == "  … 10 more"
+    assert "<p>… 10 more rows</p>" in results._repr_html_()
+
+
+def test_rows_print_short(recognizer, images):
+    lines = repr(recognizer.predict(images)).splitlines()
+    assert len(lines) == 7
+    assert lines[1].startswith("  image 0: ")
+    assert lines[1].endswith(" at 20, 30 to 84, 94,")
+    assert lines[3] == "  image 1: no face,"
+    assert "bad.jpg: unreadable: content that is not" in lines[4]
+    assert repr(recognizer.predict([])) == "Results([])"
+
+
+def test_html_is_escaped():
+    row = FaceResult("<b>.jpg", "ok", box=(1, 2, 3, 4), label="<i>", confidence=0.5, intensity=1.25)
+    for value in (ImageResult("<b>.jpg", "ok", (row,)), Results([row], ("<i>",))):
+        text = value._repr_html_()
+        assert "<td>&lt;b&gt;.jpg</td><td>1, 2 to 3, 4</td><td>&lt;i&gt;</td><td>50 %</td>" in text
+        assert "<td>1.25</td>" in text
+    bad = ImageResult("c.jpg", "unreadable", reason="an empty file")
+    assert "unreadable: an empty file" in bad._repr_html_()
+
+
+def test_plots_are_pictures(recognizer, images, tmp_path):
+    *_, one = recognizer(images)
+    plot = one.plot()
+    assert plot.size[0] >= 300  # enlarged, with a label
+    assert (np.asarray(one.plot(images[3])) == np.asarray(plot)).all()
+
+    # a result of an array does not hold it
+    first = recognizer(images)[0]
+    with pytest.raises(ConfigError, match="does not hold the image"):
+        first.plot()
+    assert first.plot(images[0]).size[0] >= 400
+    sheet = recognizer([images[3], images[2], images[3]]).plot(columns=2)
+    assert sheet.size == (640, 320)
 
 
 def test_withheld_predictions_and_custom_flags_are_kept(model, wall_detector, portraits, scene):
