@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ke2nt.errors import DataError
+from ke2nt.runtime.hub_names import describe_hub_error
 
 __all__ = ["download_dataset", "hub_id"]
 
@@ -46,7 +47,7 @@ def download_dataset(name: str) -> Path:
                 )
             )
         except Exception as error:  # network, authorization and cache errors of several libraries
-            reason = str(error).strip().split("\n")[0] or type(error).__name__
+            reason = describe_hub_error(error)
             continue
         if next(folder.rglob("*.parquet"), None) is not None:
             return folder

@@ -142,7 +142,7 @@ def unfold_affine_layers(face: DlibFace, images: Tensor) -> DlibResNet:
     net.fc.weight.copy_(torch.tensor(face.matrix.T))
     for (conv, norm), folded in zip(net.pairs(), face.convolutions, strict=True):
         conv.weight.copy_(torch.tensor(folded.weight))
-        _set_statistics(norm, folded, torch.zeros_like(norm.running_mean), 1 - norm.eps)
+        _set_statistics(norm, folded, torch.zeros(norm.num_features), 1 - norm.eps)
 
     # measured in one pass, as the output does not depend on the statistics
     measured: dict[nn.Module, Tensor] = {}

@@ -16,12 +16,13 @@ _PATH_STARTS = ("/", "./", "../", "~", ".\\", "..\\")
 # what errors of huggingface_hub mean, by the name of their class; the first that fits
 _OFFLINE = "HF_HUB_OFFLINE is set, which forbids the network"
 _REASONS = {
-    "GatedRepoError": "a model that its owner must give you access to",
-    "RepositoryNotFoundError": "no such model on the hub, or a private one",
-    "RevisionNotFoundError": "no such revision of the model",
+    "HFValidationError": "a name that is not of the form user/name",
+    "GatedRepoError": "something that its owner must give you access to",
+    "RepositoryNotFoundError": "nothing of that name on the hub, or something private",
+    "RevisionNotFoundError": "no such revision",
     "OfflineModeIsEnabled": _OFFLINE,
     "LocalEntryNotFoundError": "no copy on this machine, and the hub cannot be reached",
-    "DisabledRepoError": "a model that the hub has disabled",
+    "DisabledRepoError": "something that the hub has disabled",
 }
 
 

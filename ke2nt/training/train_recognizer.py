@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from ke2nt.banks.text_bank import TextBank
 from ke2nt.checkpoints.card_facts import run_facts
 from ke2nt.checkpoints.initial_weights import WeightReport
 from ke2nt.checkpoints.model_folder import update_folder
@@ -16,6 +17,7 @@ from ke2nt.config.schema import TrainConfig
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.evaluation.evaluate_model import evaluate_model
 from ke2nt.evaluation.score import Evaluation
+from ke2nt.models.base import ExpressionModel
 from ke2nt.models.load import load_model
 from ke2nt.pages.training_page import write_training_report
 from ke2nt.runtime.distributed import barrier, is_main, join_group
@@ -134,11 +136,12 @@ def _train(
     options = {"image_side": image_side, "provenance": facts, "quiet": quiet}
     engine = make_engine(config, run, data, compute, preprocessing, **options)
     progress = engine.restore(run.newest_checkpoint(resume=resume))
-    initial_weights = engine.task.state.model.provenance.get("initial_weights")
+    model = engine.task.state.model
+    initial_weights = model.provenance.get("initial_weights")
     if initial_weights and "report" in initial_weights and not quiet and is_main():
         report = WeightReport.from_dict(initial_weights["report"])
         print(f"initial weights {initial_weights['source']}: {report.describe()}", file=sys.stderr)
-    summary = _summary(config, data, facts, initial_weights)
+    summary = _summary(config, data, facts, model)
     if started_from is not None:
         summary["started_from"] = started_from
     if first_stage is not None:
@@ -151,17 +154,26 @@ def _train(
 
 
 def _summary(
-    config: TrainConfig, data: TrainingData, facts: dict[str, Any], initial_weights: Any
+    config: TrainConfig, data: TrainingData, facts: dict[str, Any], model: ExpressionModel
 ) -> dict[str, Any]:
     """What `run.json` says of a run from its start."""
     return {
         "classes": list(data.classes),
         "samples": {"train": len(data.train), "val": len(data.val)},
         "selection": _selection(config, data),
-        "initial_weights": initial_weights,
+        "initial_weights": model.provenance.get("initial_weights"),
+        "text": _text_facts(model.bank),
         "unreadable": data.failed(),
         "provenance": facts,
     }
+
+
+def _text_facts(bank: TextBank | None) -> dict[str, Any] | None:
+    """What decides the text embeddings, and doubts about them; None without text."""
+    if bank is None:
+        return None
+    names = ("encoder", "weights", "prompt_set", "geometry", "activation", "notes")
+    return {name: bank.provenance[name] for name in names if name in bank.provenance}
 
 
 def _selection(config: TrainConfig, data: TrainingData) -> dict[str, Any]:

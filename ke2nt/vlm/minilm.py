@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ke2nt.errors import MissingExtraError, TextEncoderError
+from ke2nt.runtime.file_content import check_content
 from ke2nt.runtime.file_digests import FileDigests
 from ke2nt.vlm.base import BuiltinTextEncoder, EncodedText, Fingerprint
 from ke2nt.vlm.transformers import TransformersModel
@@ -71,6 +72,7 @@ class MiniLM(BuiltinTextEncoder):
         weights = folder / "model.safetensors"
         digest = self._digests.of(weights) if weights.is_file() else "no such file"
         if digest != _SHA256:
+            check_content(weights, TextEncoderError)
             raise TextEncoderError(
                 "the weights of minilm are not the known ones",
                 where=weights,

@@ -248,7 +248,7 @@ def test_missing_hub_model():
 @pytest.mark.parametrize(
     ("name", "status", "words"),
     [
-        ("RepositoryNotFoundError", 404, "no such model on the hub"),
+        ("RepositoryNotFoundError", 404, "nothing of that name on the hub"),
         ("GatedRepoError", 403, "must give you access"),
         ("LocalEntryNotFoundError", None, "cannot be reached"),
         ("HfHubHTTPError", 401, "no permission"),

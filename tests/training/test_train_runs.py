@@ -188,6 +188,8 @@ def test_initial_weights_are_reported(tiny, capsys):
     assert facts["report"]["missing"] == facts["report"]["mismatched"] == []
     assert any(name.startswith("transformation.") for name in facts["report"]["unexpected"])
 
+    assert second.read("run.json")["text"]["encoder"] == "minilm"
+
     # printed at the start, and in the card
     line = f"initial weights model.safetensors: {facts['summary']}; unexpected: "
     assert line in capsys.readouterr().err
