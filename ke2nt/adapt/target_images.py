@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ke2nt.config.adapt import TargetConfig
-from ke2nt.data.images import is_image_name
+from ke2nt.data.picture_formats import is_image_name
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.data.sample import FaceSample, FaceSplit
 from ke2nt.data.tensors import FaceTensors

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ke2nt.data.images import is_image_name
+from ke2nt.data.picture_formats import is_image_name
 from ke2nt.data.sample import FaceSample
 from ke2nt.datasets.affectnet_copies import AffectNetCopy, find_affectnet_copy
 from ke2nt.datasets.base import Reader, list_entries

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ke2nt.data.images import is_image_name
+from ke2nt.data.picture_formats import is_image_name
 from ke2nt.data.sample import FaceSample
 from ke2nt.datasets.base import list_entries
 from ke2nt.datasets.ckplus_copies import CKCopy, find_ck_copy

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ke2nt.data.images import is_image_name
+from ke2nt.data.picture_formats import is_image_name
 from ke2nt.datasets.base import list_entries, list_folders
 from ke2nt.datasets.class_words import canonical_or_same
 from ke2nt.datasets.finding import Finding, make_finding

@@ -9,6 +9,7 @@ from typing import Any
 from ke2nt.data.corruption import KINDS, MIXED, corrupt
 from ke2nt.data.sample import FaceSample, FaceSplit
 from ke2nt.datasets.base import Reader
+from ke2nt.datasets.finding import Finding
 from ke2nt.datasets.lookup import find_reader, open_reader
 from ke2nt.datasets.table import SINGLE_READERS
 from ke2nt.errors import DataError
@@ -68,6 +69,9 @@ class Corruptions(Reader):
 
     def read_samples(self, split: str) -> Iterable[FaceSample]:
         return self.index(split).samples
+
+    def remarks(self) -> Iterable[Finding]:
+        return self._reader.remarks()
 
     def index(self, split: str) -> FaceSplit:
         return self._corrupt(self._reader.index(split))

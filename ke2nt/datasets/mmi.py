@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ke2nt.data.images import is_image_name
+from ke2nt.data.picture_formats import is_image_name
 from ke2nt.data.sample import FaceSample, ImageSource
 from ke2nt.data.video_frame import VideoFrame
 from ke2nt.datasets.base import list_entries, list_folders

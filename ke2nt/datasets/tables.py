@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from ke2nt.data.images import is_image_name
+from ke2nt.data.picture_formats import is_image_name
 from ke2nt.datasets.text_files import location, read_text
 from ke2nt.errors import DataError
 from ke2nt.runtime.suggest import did_you_mean

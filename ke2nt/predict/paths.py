@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ke2nt.data.images import is_image_name
+from ke2nt.data.picture_formats import is_image_name
 from ke2nt.predict.video import is_video_name
 
 __all__ = ["expand_paths"]

@@ -77,6 +77,7 @@ def test_remarks_of_a_reader(tmp_path, names, kind, text):
     for name in names:
         write_image(tmp_path / "train" / str(name) / "0.png", size=8)
     assert text in kinds(get_reader("rafdb", tmp_path))[kind].message
+    assert kind in kinds(get_reader("corruptions", tmp_path, of="rafdb"))
 
 
 def test_classes_without_a_place_in_the_label_set_are_left_out(tmp_path):
