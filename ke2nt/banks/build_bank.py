@@ -14,12 +14,12 @@ from ke2nt.banks.bank_cache import BankCache, BankRecipe
 from ke2nt.banks.distinct import check_distinct_classes, describe_texts, warn_of_notes
 from ke2nt.banks.ensemble import average, unit
 from ke2nt.banks.shipped_banks import find_shipped_bank
-from ke2nt.errors import MissingExtraError
+from ke2nt.errors import MissingExtraError, TextEncoderError
 from ke2nt.labels import neutral_index
 from ke2nt.prompts.prompt_set import PromptSet
 from ke2nt.runtime.cache_folder import cache_folder
 from ke2nt.runtime.provenance import package_versions
-from ke2nt.vlm.base import DEFAULT_LOGIT_SCALE, TextEncoder, WeightsUnavailableError
+from ke2nt.vlm.base import DEFAULT_LOGIT_SCALE, EncodedText, TextEncoder, WeightsUnavailableError
 from ke2nt.vlm.catalog import DEFAULT_ENCODER, as_text_encoder
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ def build_bank(
         cache_dir: See `prompts`.
     """
     prompt_set = prompts if isinstance(prompts, PromptSet) else PromptSet.load(prompts)
+    if not isinstance(encoder, str):
+        encoder = as_text_encoder(encoder)
     encoder_id = encoder if isinstance(encoder, str) else encoder.id
 
     # rendered first: an unknown class is reported before anything is loaded
@@ -175,7 +177,7 @@ def encode_bank(
     groups = [*recipe.prompts.values(), recipe.anchor]
     texts = list(dict.fromkeys(text for group in groups for text in group))  # each one once
     encoder.check_lengths(texts)
-    encoded = encoder.encode_text(texts)
+    encoded = _encode(encoder, texts)
     notes = [*encoded.notes, *describe_texts(texts, unit(encoded.embeddings), encoder)]
 
     # (K + 1, D) each; the last row is the anchor
@@ -200,6 +202,23 @@ def encode_bank(
             "versions": package_versions(),
         },
     )
+
+
+def _encode(encoder: TextEncoder, texts: Sequence[str]) -> EncodedText:
+    """Embed texts, and check what the encoder of another package returns."""
+    encoded = encoder.encode_text(texts)
+    if isinstance(encoded, Tensor):
+        encoded = EncodedText(encoded)
+    rows = getattr(encoded, "embeddings", None)
+
+    # (N, D)
+    if not isinstance(rows, Tensor) or rows.ndim != 2 or len(rows) != len(texts):
+        raise TextEncoderError(
+            f"the text encoder {encoder.id!r} returns no embeddings",
+            expected=f"EncodedText with a tensor ({len(texts)}, D), or that tensor",
+            found=tuple(rows.shape) if isinstance(rows, Tensor) else type(encoded).__name__,
+        )
+    return encoded
 
 
 def _average_groups(

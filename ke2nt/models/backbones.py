@@ -192,6 +192,14 @@ def _build_from_elsewhere(
     """An encoder by its dotted path, or the given module itself."""
     if isinstance(source, str):
         return build_custom_backbone(source, image_size, options)
+    if not isinstance(source, nn.Module):
+        is_class = isinstance(source, type)
+        raise ModelError(
+            "not a backbone",
+            expected="a name, or an nn.Module",
+            found=f"the class {source.__name__}" if is_class else type(source).__name__,
+            hint=f"Write {source.__name__}(…)." if is_class else None,
+        )
     if options:
         raise ModelError(
             "a backbone given as a module takes no options", found=", ".join(sorted(options))

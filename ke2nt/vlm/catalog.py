@@ -92,6 +92,13 @@ def as_text_encoder(
     """
     if isinstance(encoder, str):
         return get_text_encoder(encoder, cache_dir=cache_dir)
+    if isinstance(encoder, type):
+        raise TextEncoderError(
+            "a class is not a text encoder",
+            expected="an object of it",
+            found=encoder.__name__,
+            hint=f"Write {encoder.__name__}().",
+        )
 
     # the method name before version 0.2
     if not hasattr(encoder, "encode_text") and hasattr(encoder, "encode"):

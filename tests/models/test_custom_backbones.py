@@ -196,3 +196,11 @@ def test_a_network_in_the_registry_of_timm_is_a_backbone_by_its_name(bank, image
     assert model.backbone.width == 48
     model.save_pretrained(tmp_path / "m")
     assert torch.equal(load_model(tmp_path / "m")(images).logits, model(images).logits)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "found"), [(torch.nn.Identity, "the class Identity"), (3, "found int")]
+)
+def test_what_is_no_backbone_is_a_clear_error(backbone, found):
+    with pytest.raises(ModelError, match=rf"expected a name, or an nn\.Module; .*{found}"):
+        create_backbone(backbone, image_size=32)

@@ -185,3 +185,41 @@ def test_an_object_that_is_not_an_encoder_is_named():
     expected = re.escape("object without id, fingerprint, check_lengths, encode_text")
     with pytest.raises(TextEncoderError, match=expected):
         as_text_encoder(object())
+
+
+class _Lengths:
+    """An encoder by the length of its prompts; `result` makes what it returns."""
+
+    id = "lengths"
+
+    def __init__(self, result):
+        self._result = result
+
+    def fingerprint(self):
+        return Fingerprint(weights="lengths", tokenizer="none")
+
+    def check_lengths(self, prompts):
+        pass
+
+    def encode_text(self, prompts):
+        rows = [[text.count(letter) for letter in "abcdefghinprstu"] for text in prompts]
+        return self._result(torch.tensor(rows, dtype=torch.float32))
+
+
+def test_encoder_may_return_the_tensor_alone(tmp_path):
+    alone = TextBank.build("paper", _Lengths(lambda rows: rows), cache_dir=tmp_path / "a")
+    wrapped = TextBank.build("paper", _Lengths(EncodedText), cache_dir=tmp_path / "b")
+    assert torch.equal(alone.embeddings, wrapped.embeddings)
+
+
+@pytest.mark.parametrize("result", [list, lambda rows: rows[0], lambda rows: rows[:2]])
+def test_other_results_of_an_encoder_are_a_clear_error(tmp_path, result):
+    with pytest.raises(TextEncoderError, match=r"'lengths' returns no embeddings; expected"):
+        TextBank.build("paper", _Lengths(result), cache_dir=tmp_path)
+
+
+def test_objects_that_are_no_encoders_are_a_clear_error(tmp_path):
+    with pytest.raises(TextEncoderError, match=r"expected an object of it.* Write _Lengths\(\)"):
+        TextBank.build("paper", _Lengths, cache_dir=tmp_path)
+    with pytest.raises(TextEncoderError, match="found object without id"):
+        TextBank.build("paper", object(), cache_dir=tmp_path)
