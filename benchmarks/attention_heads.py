@@ -42,10 +42,28 @@ VARIANTS = {
     ],
 }
 
+# what the fusion averages, with deep supervision and attention
+AVERAGES = {
+    f"{head}, average of {average}, {weights}": [
+        f"model.head={head}",
+        f"model.attention={{average: {average}, {options}}}",
+    ]
+    for head, kinds in {
+        "linear": ("logits", "probabilities"),
+        "text": ("directions", "logits", "probabilities"),
+    }.items()
+    for average in kinds
+    for weights, options in {
+        "learned weights": "fusion: learned",
+        "weights 1 2 4": "fusion: fixed, fusion_weights: [1, 2, 4]",
+    }.items()
+}
+
 
 def rows(seed: int) -> list[Row]:
     """The table's rows."""
-    return [Row({"heads": name}, [LAST_EPOCH, *changes]) for name, changes in VARIANTS.items()]
+    variants = VARIANTS | AVERAGES
+    return [Row({"heads": name}, [LAST_EPOCH, *changes]) for name, changes in variants.items()]
 
 
 @torch.inference_mode()

@@ -28,6 +28,11 @@ class AttentionConfig(Section):
     fusion_weights: tuple[float, ...] | None = Field(
         None, description="Fixed weights, shallow to deep; null: equal."
     )
+    average: Literal["directions", "logits", "probabilities"] | None = Field(
+        None,
+        description="What the fusion averages over the stages: embeddings of unit norm (text head "
+        "only), logits or probabilities. null: directions, or logits with a linear head.",
+    )
     supervision: float | tuple[float, ...] = Field(
         0.5, description="Weight of each stage's loss: one number, or shallow to deep."
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from ke2nt.config.attention import AttentionConfig
 from ke2nt.config.extra_loss import ExtraLossConfig
@@ -112,6 +112,13 @@ class ModelConfig(Section):
     def _expand_switch(cls, value: Any) -> Any:
         """Read true as the default attention, and false as none."""
         return {True: {}, False: None}[value] if isinstance(value, bool) else value
+
+    @model_validator(mode="after")
+    def _check_average(self) -> ModelConfig:
+        directions = self.attention is not None and self.attention.average == "directions"
+        if directions and self.head == "linear":
+            raise ValueError("attention.average: directions needs head: text")
+        return self
 
 
 class LossConfig(Section):

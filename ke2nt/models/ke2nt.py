@@ -35,7 +35,9 @@ class KE2NT(ExpressionModel):
     With attention heads, each stage i of the encoder has its own projection to the text space,
     f_i = projection_i(pooled_i); text embeddings, s and M are shared. The model's embedding is the
     weighted sum of the stages' directions, f_e = Σ_i w_i f_i / ‖f_i‖, so that its cosine with t_k
-    ranks the classes as the weighted sum of the stages' cosines does.
+    ranks the classes as the weighted sum of the stages' cosines does. With
+    `attention={"average": "probabilities"}` (or "logits") the fused logits average those of the
+    stages instead.
 
     Args:
         bank: Text embeddings (K, D) of the classes.
@@ -234,10 +236,13 @@ class KE2NT(ExpressionModel):
 
             # the mean of unit vectors ranks the classes as the mean of the cosines does
             directions = [l2_normalize(stage) for stage in stages]
-            return self._output_for(self.fusion(directions)).replace(
-                stages=tuple(self._output_for(direction) for direction in directions),
-                attention=attention,
-            )
+            fused = self._output_for(self.fusion(directions))
+            outputs = tuple(self._output_for(direction) for direction in directions)
+
+            if self.fusion.average in ("logits", "probabilities"):
+                logits = self.fusion.fuse_logits([stage.logits for stage in outputs])
+                fused = fused.replace(logits=logits)
+            return fused.replace(stages=outputs, attention=attention)
 
     def _output_for(self, expression: Tensor) -> KE2NTOutput:
         """Embeddings (B, D) with their logits and neutral embeddings."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ke2nt.data.preprocessing import Preprocessing
-from ke2nt.errors import LabelError
+from ke2nt.errors import LabelError, ModelError
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.encoder_options import EncoderOptions
 from ke2nt.models.output import KE2NTOutput
@@ -24,7 +24,7 @@ class LinearClassifier(ExpressionModel):
     """Image encoder → Linear(width, K), trained with cross-entropy.
 
     With attention heads, each stage of the encoder has its own linear layer, and the model's logits
-    are the weighted sum of theirs.
+    are the weighted sum of theirs, or the logarithm of the weighted sum of their probabilities.
 
     Args:
         classes: Class names in index order.
@@ -79,6 +79,12 @@ class LinearClassifier(ExpressionModel):
             dropout=dropout,
             attention=None if attention is None else StageOptions.from_dict(attention),
         )
+        if options.attention is not None and options.attention.average == "directions":
+            raise ModelError(
+                "a linear head has no directions to average",
+                expected="model.attention.average logits or probabilities",
+                found="directions",
+            )
         super().__init__(options, weights=weights, preprocessing=preprocessing)
 
         # one classifier for each stage; the last one is that of a plain model
@@ -146,7 +152,7 @@ class LinearClassifier(ExpressionModel):
                 return stages[0]
 
             # (B, K) weighted sum over the stages
-            fused = self.fusion([stage.logits for stage in stages])
+            fused = self.fusion.fuse_logits([stage.logits for stage in stages])
             return KE2NTOutput(
                 fused, stages[-1].embeddings, stages=tuple(stages), attention=attention
             )

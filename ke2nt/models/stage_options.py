@@ -9,9 +9,10 @@ from typing import Any, Literal, Self, get_args
 from ke2nt.errors import ModelError
 from ke2nt.models.attention import BlockKind
 
-__all__ = ["FusionKind", "StageOptions"]
+__all__ = ["AverageKind", "FusionKind", "StageOptions"]
 
 FusionKind = Literal["learned", "fixed"]
+AverageKind = Literal["directions", "logits", "probabilities"]
 MAX_STAGES = 6
 
 
@@ -27,6 +28,9 @@ class StageOptions:
         fusion: "learned": the weights of the stages are trained, equal at first. "fixed": they are
             constant.
         fusion_weights: Fixed weights, shallow to deep, of any positive sum; None for equal ones.
+        average: What of the stages is averaged for the fused logits: "directions" (unit-norm
+            embeddings, which a linear head does not have), "logits" or "probabilities". None, as in
+            models saved before the option existed: directions, and logits with a linear head.
 
     Raises:
         ModelError: A value is out of range.
@@ -38,6 +42,7 @@ class StageOptions:
     kernel: int = 7
     fusion: FusionKind = "learned"
     fusion_weights: tuple[float, ...] | None = None
+    average: AverageKind | None = None
 
     def __post_init__(self) -> None:
         # saved models store the weights as a list
@@ -52,6 +57,8 @@ class StageOptions:
             "reduction of at least 1": self.reduction >= 1,
             "an odd kernel": self.kernel % 2 == 1 and self.kernel > 0,
             "fusion learned or fixed": self.fusion in get_args(FusionKind),
+            f"average one of {', '.join(get_args(AverageKind))}": self.average is None
+            or self.average in get_args(AverageKind),
             "no fusion_weights where fusion is learned": weights is None or self.fusion == "fixed",
             "one fusion weight for each stage, none below 0, not all 0": weights is None
             or (len(weights) == self.stages and min(weights) >= 0 and sum(weights) > 0),
@@ -75,6 +82,7 @@ class StageOptions:
             "kernel": self.kernel,
             "fusion": self.fusion,
             "fusion_weights": None if weights is None else list(weights),
+            "average": self.average,
         }
 
     @classmethod

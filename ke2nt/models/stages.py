@@ -135,7 +135,12 @@ class Fusion(nn.Module):
     """Σ_i w_i x_i over the stages, w_i ≥ 0 with sum 1.
 
     Args:
-        options: Number of stages; learned weights (a softmax, equal at first) or fixed ones.
+        options: Number of stages; learned weights (a softmax, equal at first) or fixed ones; what
+            is averaged.
+
+    Attributes:
+        average: What the model averages: "directions", "logits" or "probabilities"; None for the
+            default of its head.
     """
 
     fixed: Tensor
@@ -146,6 +151,7 @@ class Fusion(nn.Module):
         self.scores = nn.Parameter(torch.zeros(options.stages)) if learned else None
         fixed = torch.tensor(options.fusion_weights or [1.0] * options.stages)
         self.register_buffer("fixed", fixed / fixed.sum(), persistent=False)
+        self.average = options.average
 
     @property
     def weights(self) -> Tensor:
@@ -157,3 +163,17 @@ class Fusion(nn.Module):
         weights = self.weights.to(stages[0].dtype)
         # (…, S) @ (S,)
         return torch.stack(list(stages), dim=-1) @ weights
+
+    def fuse_logits(self, stages: Sequence[Tensor]) -> Tensor:
+        """Fuse S tensors (B, K) of logits by averaging them or their probabilities.
+
+        Returns:
+            (B, K) logits. Averaged probabilities come as their logarithms, whose softmax they are.
+        """
+        if self.average != "probabilities":
+            return self(stages)
+
+        # log Σ_i w_i p_i, from logarithms, which cannot underflow
+        log_weights = self.weights.to(stages[0].dtype).log()
+        log_probabilities = torch.stack([stage.log_softmax(dim=1) for stage in stages], dim=-1)
+        return (log_probabilities + log_weights).logsumexp(dim=-1)

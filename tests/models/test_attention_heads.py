@@ -187,3 +187,35 @@ def test_invalid_options_are_named(options, words):
 def test_a_backbone_without_stages_is_refused():
     with pytest.raises(ModelError, match="does not give the feature maps"):
         StageMaps(Backbone(torch.nn.Flatten(), 4), 2, 32)
+
+
+@pytest.mark.parametrize("head", ["text", "linear"])
+@pytest.mark.parametrize("fusion", [{"fusion_weights": [0, 1, 3], "fusion": "fixed"}, {}])
+def test_probabilities_are_averaged_over_the_stages(head, fusion, bank, images):
+    bank = bank if head == "text" else None
+    model = deep(head, bank=bank, average="probabilities", **fusion).double().eval()
+    output = model(images.double())
+    weights = [0, 0.25, 0.75] if fusion else [1 / 3] * 3
+    for row in range(len(images)):
+        expected = np.zeros(4)
+        for weight, stage in zip(weights, output.stages, strict=True):
+            exponentials = np.exp(stage.logits[row].detach().numpy())
+            expected += weight * exponentials / exponentials.sum()
+        np.testing.assert_allclose(output.logits[row].exp().detach(), expected, rtol=1e-9)
+    output.logits[:, 0].sum().backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+def test_averaged_text_logits_keep_the_fused_embeddings(bank, images):
+    model = deep("text", bank=bank, average="logits").eval()
+    before = deep("text", bank=bank).eval()
+    before.load_state_dict(model.state_dict())
+    output, as_directions = model(images), before(images)
+    mean = sum(stage.logits for stage in output.stages) / 3
+    torch.testing.assert_close(output.logits, mean)
+    torch.testing.assert_close(output.embeddings, as_directions.embeddings)
+
+
+def test_a_linear_head_has_no_directions():
+    with pytest.raises(ModelError, match="no directions"):
+        deep("linear", average="directions")
