@@ -58,10 +58,10 @@ class TrainConfig(Section):
         description="Compile the model with torch.compile; the first step takes minutes.",
         json_schema_extra=FREE_ON_RESUME,
     )
-    cuda_graphs: bool = Field(
+    cuda_graphs: bool | Literal["auto"] = Field(
         False,
         description="On one GPU: record a step's forward and backward pass as a CUDA graph and "
-        "replay it.",
+        "replay it. auto: where that is possible.",
         json_schema_extra=FREE_ON_RESUME,
     )
     sharding: Literal["none", "full"] = Field(
@@ -108,8 +108,9 @@ class TrainConfig(Section):
     @model_validator(mode="after")
     def _check_sharding(self) -> TrainConfig:
         """Refuse what a sharded model does not support."""
-        if self.sharding != "none" and (self.cuda_graphs or self.compile):
-            found = "cuda_graphs=true" if self.cuda_graphs else "compile=true"
+        recorded = self.cuda_graphs is True
+        if self.sharding != "none" and (recorded or self.compile):
+            found = "cuda_graphs=true" if recorded else "compile=true"
             raise ValueError(f"sharding={self.sharding} cannot be combined with {found}")
         return self
 

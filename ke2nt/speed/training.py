@@ -31,7 +31,7 @@ from ke2nt.training.progress import Progress
 from ke2nt.training.run_directory import RunDirectory
 from ke2nt.training.setup import prepare_engine
 from ke2nt.training.speed.compile_model import compiled_forward
-from ke2nt.training.speed.cuda_graph import FIRST_REPLAY, StepGraph
+from ke2nt.training.speed.cuda_graph import FIRST_REPLAY, StepGraph, resolve_cuda_graphs
 from ke2nt.training.speed.small_maps import multiply_on_small_maps
 from ke2nt.training.training_data import TrainingData
 
@@ -99,7 +99,8 @@ def training_speed(
         contestants["reference_style"] = _reference_style(settings)
 
     # A CUDA graph must be recorded before the clock starts.
-    warm_up = math.ceil(FIRST_REPLAY / steps) if config.cuda_graphs else 1
+    recorded = resolve_cuda_graphs(config.cuda_graphs, compute.device)
+    warm_up = math.ceil(FIRST_REPLAY / steps) if recorded else 1
     rates = take_turns(contestants, compute.device, rounds=rounds, warm_up=warm_up)
     return _report(rates, settings, rounds)
 
@@ -136,7 +137,7 @@ def _bare(settings: _Settings) -> Contestant:
             features.float().square().mean().backward()
             return []
 
-        recorded = config.cuda_graphs
+        recorded = resolve_cuda_graphs(config.cuda_graphs, compute.device)
         step = StepGraph(compute_gradients, compute.device) if recorded else compute_gradients
 
         def work() -> int:
@@ -230,7 +231,7 @@ def _report(rates: dict[str, Rate], settings: _Settings, rounds: int) -> dict[st
             "optimizer": config.optim.name,
             "precision": settings.compute.precision,
             "compile": config.compile,
-            "cuda_graphs": config.cuda_graphs,
+            "cuda_graphs": resolve_cuda_graphs(config.cuda_graphs, device),
             "device": str(device),
             "threads": torch.get_num_threads(),
             "steps": settings.steps,

@@ -13,7 +13,7 @@ from ke2nt.config.schema import TrainConfig
 from ke2nt.errors import TrainingError
 from ke2nt.runtime.distributed import average, world_size
 from ke2nt.runtime.sharding import is_shard, is_sharded
-from ke2nt.training.speed.cuda_graph import RecordedStep
+from ke2nt.training.speed.cuda_graph import RecordedStep, resolve_cuda_graphs
 from ke2nt.training.task import StepResult, Task
 
 __all__ = ["gradient_function"]
@@ -31,7 +31,10 @@ def gradient_function(task: Task, config: TrainConfig) -> Forward:
     Raises:
         TrainingError: The task's steps cannot be recorded as a CUDA graph.
     """
-    if config.cuda_graphs:
+    recorded = resolve_cuda_graphs(
+        config.cuda_graphs, task.compute.device, supported=task.supports_cuda_graph
+    )
+    if recorded:
         _check_can_be_recorded(task)
     forward, optimizer = _distribute_step(task), task.state.optimizer
     whole = _whole_parameters(task)
@@ -43,7 +46,7 @@ def gradient_function(task: Task, config: TrainConfig) -> Forward:
         average([parameter.grad for parameter in whole if parameter.grad is not None])
         return StepResult(loss.detach(), parts)
 
-    if config.cuda_graphs:
+    if recorded:
         return RecordedStep(compute_gradients, task.compute.device)
     return compute_gradients
 

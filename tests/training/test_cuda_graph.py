@@ -7,7 +7,7 @@ import torch
 
 from ke2nt.errors import TrainingError
 from ke2nt.models.load import load_model
-from ke2nt.training.speed.cuda_graph import SingleCopy, StepGraph
+from ke2nt.training.speed.cuda_graph import SingleCopy, StepGraph, resolve_cuda_graphs
 from ke2nt.training.train_recognizer import train
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -50,6 +50,20 @@ def test_cuda_graph_needs_one_process(tiny, monkeypatch):
     monkeypatch.setattr("ke2nt.training.gradients.world_size", lambda: 2)
     with pytest.raises(TrainingError, match=r"2 process.*cuda_graphs=false"):
         train(tiny("cuda_graphs=true"), quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("setting", "device", "supported", "recorded"),
+    [
+        (True, "cpu", True, True),
+        (False, "cuda", True, False),
+        ("auto", "cuda", True, True),
+        ("auto", "cuda", False, False),
+        ("auto", "cpu", True, False),
+    ],
+)
+def test_auto_records_only_where_it_can(setting, device, supported, recorded):
+    assert resolve_cuda_graphs(setting, torch.device(device), supported=supported) is recorded
 
 
 @needs_cuda

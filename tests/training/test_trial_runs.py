@@ -21,7 +21,6 @@ SMALL = (
     "text.prompts=paper",
     "optim.batch_size=8",
     "device=cpu",
-    "cuda_graphs=false",
     "precision=fp32",
 )
 

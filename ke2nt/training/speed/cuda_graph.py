@@ -8,16 +8,17 @@ graph launches them all at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 from ke2nt.errors import TrainingError
+from ke2nt.runtime.distributed import world_size
 from ke2nt.training.task import StepResult
 
-__all__ = ["FIRST_REPLAY", "RecordedStep", "SingleCopy", "StepGraph"]
+__all__ = ["FIRST_REPLAY", "RecordedStep", "SingleCopy", "StepGraph", "resolve_cuda_graphs"]
 
 Work = Callable[..., Sequence[Tensor]]
 
@@ -25,6 +26,15 @@ FIRST_REPLAY = 4
 """The call that records and replays first; those before it warm up."""
 
 _ALIGNMENT = 16  # bytes
+
+
+def resolve_cuda_graphs(
+    setting: bool | Literal["auto"], device: torch.device, *, supported: bool = True
+) -> bool:
+    """Whether to record steps: as set, or with "auto" on one GPU, by a task that supports it."""
+    if setting == "auto":
+        return device.type == "cuda" and supported and world_size() == 1
+    return setting
 
 
 class RecordedStep:
