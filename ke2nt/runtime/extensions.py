@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import sys
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
-from ke2nt.errors import ConfigError
+from ke2nt.errors import ConfigError, Ke2ntError
 
-__all__ = ["is_dotted_path", "load_object"]
+__all__ = ["build_object", "is_dotted_path", "load_class", "load_object"]
+
+T = TypeVar("T")
 
 
 def is_dotted_path(name: str) -> bool:
@@ -53,3 +57,61 @@ def load_object(path: str, *, kind: str) -> Any:
             found=f"no attribute {name!r}",
         )
     return getattr(module, name)
+
+
+def load_class(path: str, base: type[T], *, kind: str, expected: str) -> type[T]:
+    """Import a class by its dotted path.
+
+    Args:
+        path: "package.module.Name".
+        base: What it has to derive from.
+        kind: As for `load_object`.
+        expected: The base in words, for messages.
+
+    Raises:
+        ConfigError: It cannot be imported, or is no such class.
+    """
+    loaded = load_object(path, kind=kind)
+    if not (inspect.isclass(loaded) and issubclass(loaded, base)):
+        article = "an" if kind[0] in "aeiou" else "a"
+        raise ConfigError(
+            f"{path!r} is not {article} {kind}", expected=expected, found=repr(loaded)[:100]
+        )
+    return loaded
+
+
+def build_object(
+    path: str,
+    *,
+    kind: str,
+    options: Mapping[str, Any] | None = None,
+    expected: str = "a class that is created without arguments",
+    error: type[Ke2ntError] = ConfigError,
+) -> Any:
+    """Import a class by its dotted path, and create an object of it.
+
+    Args:
+        path: "package.module.Name".
+        kind: As for `load_object`.
+        options: Arguments.
+        expected: What can be created, for messages.
+        error: Raised if it cannot be created.
+
+    Raises:
+        ConfigError: It cannot be imported.
+        Ke2ntError: `error`, or the class's own if it is one that users meet.
+    """
+    factory, options = load_object(path, kind=kind), options or {}
+    if not callable(factory):
+        raise error(f"{path} is not a {kind} class", found=type(factory).__name__)
+
+    try:
+        return factory(**options)
+    except Ke2ntError:
+        raise
+    except Exception as cause:  # the code of another package may raise anything
+        raise error(
+            f"cannot build the {kind} {path!r}",
+            expected=expected,
+            found=f"{dict(options) or 'no options'}: {type(cause).__name__}: {cause}",
+        ) from cause

@@ -8,7 +8,7 @@ from typing import Any
 
 from ke2nt.errors import TextEncoderError
 from ke2nt.runtime.cache_folder import cache_folder
-from ke2nt.runtime.extensions import is_dotted_path, load_object
+from ke2nt.runtime.extensions import build_object, is_dotted_path
 from ke2nt.runtime.file_digests import FileDigests
 from ke2nt.runtime.renamed import warn_renamed
 from ke2nt.runtime.suggest import did_you_mean
@@ -118,21 +118,7 @@ def as_text_encoder(
 
 def _load_extension(path: str) -> TextEncoder:
     """Create a user's text encoder from the dotted path of its class."""
-    encoder_class = load_object(path, kind="text encoder")
-    if not callable(encoder_class):
-        raise TextEncoderError(
-            f"{path} is not a text encoder class", found=type(encoder_class).__name__
-        )
-
-    try:
-        encoder = encoder_class()
-    except TypeError as error:
-        raise TextEncoderError(
-            f"cannot create the text encoder {path!r}",
-            expected="a class that is created without arguments",
-            found=error,
-        ) from error
-    return as_text_encoder(encoder)
+    return as_text_encoder(build_object(path, kind="text encoder", error=TextEncoderError))
 
 
 class _EncoderWithOldName:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from ke2nt.generation.losses.adversary import ADVERSARIES
+from ke2nt.generation.losses.adversaries import ADVERSARIES
 from ke2nt.generation.losses.code_adversarial import (
     code_critic_loss,
     confusion_loss,

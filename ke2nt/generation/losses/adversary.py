@@ -1,33 +1,42 @@
-"""The interface of an adversarial loss, and all of them by name."""
+"""The interface of an adversarial loss."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from ke2nt.generation.losses.hinge import HingeAdversary
-from ke2nt.generation.losses.logistic import LogisticAdversary
-from ke2nt.generation.losses.wasserstein import WassersteinAdversary
-
-__all__ = ["ADVERSARIES", "Adversary"]
+__all__ = ["Adversary"]
 
 
-class Adversary(Protocol):
+class Adversary(ABC):
     """An adversarial loss of generator and image critic.
 
-    A new one is one file, one line in `ADVERSARIES` and one name in `ke2nt/config/gan.py`.
+    A new one is one file, one line in `ADVERSARIES` (`adversaries.py`) and one name in
+    `ke2nt/config/gan.py`.
+
+    Args:
+        weight: Weight of the penalty on the critic's gradient.
+
+    Attributes:
+        spectral_norm: Whether the critic is normalized, in place of a penalty.
     """
 
-    spectral_norm: bool
+    spectral_norm: ClassVar[bool] = False
 
+    def __init__(self, weight: float = 10.0) -> None:
+        self.weight = weight
+
+    @abstractmethod
     def critic(self, real: Tensor, fake: Tensor) -> Tensor:
         """Critic loss, given (B,) scores of real and of synthetic images."""
 
     def generator(self, fake: Tensor) -> Tensor:
-        """Generator loss, given (B,) scores of synthetic images."""
+        """Generator loss, given (B,) scores of synthetic images; their negative mean."""
+        return -fake.mean()
 
     def penalty(
         self,
@@ -36,11 +45,12 @@ class Adversary(Protocol):
         fake: Tensor,
         generator: torch.Generator,
     ) -> Tensor:
-        """Weighted penalty on the gradient of the critic."""
+        """Weighted penalty on the gradient of the critic; none.
 
-
-ADVERSARIES: Mapping[str, Callable[[float], Adversary]] = {
-    "wgan-gp": WassersteinAdversary,
-    "hinge": HingeAdversary,
-    "r1": LogisticAdversary,
-}
+        Args:
+            scores: (B, C, S, S) images → (B,) scores.
+            real: (B, C, S, S).
+            fake: As many synthetic images.
+            generator: CPU generator of random numbers.
+        """
+        return real.new_zeros(())

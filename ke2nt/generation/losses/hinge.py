@@ -2,42 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import ClassVar
 
-import torch
 from torch import Tensor
+
+from ke2nt.generation.losses.adversary import Adversary
 
 __all__ = ["HingeAdversary"]
 
 
-class HingeAdversary:
+class HingeAdversary(Adversary):
     """Hinge loss with spectral normalization (https://arxiv.org/abs/1802.05957).
 
-    Critic: E[max(0, 1 − D(real))] + E[max(0, 1 + D(fake))]. Generator: −E[D(fake)].
-
-    Args:
-        weight: Unused, as there is no penalty; part of the common signature.
+    Critic: E[max(0, 1 − D(real))] + E[max(0, 1 + D(fake))]. Generator: −E[D(fake)]. The weight is
+    not used, as there is no penalty.
     """
 
-    spectral_norm = True
-
-    def __init__(self, weight: float = 0.0) -> None:
-        self.weight = weight
+    spectral_norm: ClassVar[bool] = True
 
     def critic(self, real: Tensor, fake: Tensor) -> Tensor:
         """Critic loss, given (B,) scores of real and of synthetic images."""
         return (1.0 - real).relu().mean() + (1.0 + fake).relu().mean()
-
-    def generator(self, fake: Tensor) -> Tensor:
-        """Generator loss, given (B,) scores of synthetic images."""
-        return -fake.mean()
-
-    def penalty(
-        self,
-        scores: Callable[[Tensor], Tensor],
-        real: Tensor,
-        fake: Tensor,
-        generator: torch.Generator,
-    ) -> Tensor:
-        """Zero."""
-        return real.new_zeros(())

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ke2nt.generation.losses.adversary import Adversary
+
 __all__ = ["LogisticAdversary"]
 
 
-class LogisticAdversary:
+class LogisticAdversary(Adversary):
     """Non-saturating logistic loss with R1 (https://arxiv.org/abs/1801.04406).
 
     Critic: E[log(1 + e^−D(real))] + E[log(1 + e^D(fake))] + γ/2 E[‖∇D(real)‖²]. Generator:
@@ -20,11 +22,6 @@ class LogisticAdversary:
     Args:
         weight: γ.
     """
-
-    spectral_norm = False
-
-    def __init__(self, weight: float = 10.0) -> None:
-        self.weight = weight
 
     def critic(self, real: Tensor, fake: Tensor) -> Tensor:
         """Critic loss, given (B,) scores of real and of synthetic images."""
@@ -41,14 +38,7 @@ class LogisticAdversary:
         fake: Tensor,
         generator: torch.Generator,
     ) -> Tensor:
-        """Weighted R1 penalty.
-
-        Args:
-            scores: (B, C, S, S) images → (B,) scores.
-            real: (B, C, S, S).
-            fake: Unused, like `generator`; part of the common signature.
-            generator: Unused.
-        """
+        """Weighted R1 penalty; uses the real images alone."""
         images = real.detach().requires_grad_()
         (gradient,) = torch.autograd.grad(scores(images).sum(), images, create_graph=True)
         return 0.5 * self.weight * gradient.flatten(1).square().sum(dim=1).mean()
