@@ -192,6 +192,9 @@ METHODS = {
     "DMSRL + text": TEXT,
     "class shares, EM": ["adapt.method=shares", "adapt.shares=em"],
     "class shares, BBSE": ["adapt.method=shares", "adapt.shares=bbse"],
+    "class shares for UAR, EM": [
+        *("adapt.method=shares", "adapt.shares=em", "adapt.share_power=0.5"),
+    ],
     "pseudo-labels, class shares": ["adapt.method=pseudo", "adapt.shares=em"],
     "DMSRL + text, class shares": [*TEXT, "adapt.shares=em"],
     "source only, trained as long": ["PUBLISHED", "adapt.method=source"],

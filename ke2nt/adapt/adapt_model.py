@@ -195,7 +195,9 @@ def _finish(
         images = domains.source.val, domains.target.images
         compute = Compute(device)
         adapted.calibration = None
-        correction = estimate_correction(adapted, *images, estimator, compute).calibration()
+        power = config.adapt.share_power
+        shares = estimate_correction(adapted, *images, estimator, compute, power=power)
+        correction = shares.calibration()
         adapted.calibration = correction
         summary = {**summary, "class_shares": correction.fitted_on["class_shares"]}
         if is_main():

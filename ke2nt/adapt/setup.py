@@ -75,7 +75,9 @@ def prepare_adaptation(
     # pseudo-labels follow the class shares that the model to adapt finds
     estimator, correction = config.adapt.share_estimator, None
     if estimator is not None and part_classes:
-        shares = estimate_correction(model, source.val, target, estimator, compute)
+        power = config.adapt.share_power
+        images = source.val, target
+        shares = estimate_correction(model, *images, estimator, compute, power=power)
         correction = shares.calibration()
 
     # checkpoints hold the parts as `extra`; the method "source" has none

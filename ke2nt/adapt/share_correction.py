@@ -28,6 +28,7 @@ class ShareCorrection:
         temperature: T, fitted on the source.
         source: (K,) s, mean of the calibrated posteriors on the source.
         target: (K,) q, estimated.
+        power: α: 1 follows the shares of the target, 0 treats all classes alike.
         images: Images of the target.
         dataset: Name of the target.
         split: Its split.
@@ -38,18 +39,19 @@ class ShareCorrection:
     temperature: float
     source: np.ndarray
     target: np.ndarray
+    power: float
     images: int
     dataset: str
     split: str
 
     def calibration(self) -> Calibration:
-        """Return the logits' map z / T + log q − log s, which adapts a model to the shares.
+        """Return the logits' map z / T + α log q − log s, which adapts a model to the shares.
 
         q counts one more image of each class, since an estimated share of 0 would rule it out.
         """
         classes = len(self.classes)
         target = (self.images * self.target + 1) / (self.images + classes)
-        bias = np.log(target) - np.log(np.clip(self.source, 1e-6, None))
+        bias = self.power * np.log(target) - np.log(np.clip(self.source, 1e-6, None))
         return Calibration(
             method="vector",
             weight=(1 / self.temperature,) * classes,
@@ -63,7 +65,8 @@ class ShareCorrection:
             domain: dict(zip(self.classes, map(float, values), strict=True))
             for domain, values in (("source", self.source), ("target", self.target))
         }
-        return {"n": self.images, "class_shares": {"method": self.method, **shares}}
+        facts = {"method": self.method, "power": self.power, **shares}
+        return {"n": self.images, "class_shares": facts}
 
 
 def estimate_correction(
@@ -72,6 +75,8 @@ def estimate_correction(
     target: FaceTensors,
     method: Literal["em", "bbse"],
     compute: Compute,
+    *,
+    power: float = 1.0,
 ) -> ShareCorrection:
     """Estimate the class shares of the target. Its labels are not read.
 
@@ -81,6 +86,7 @@ def estimate_correction(
         target: Unlabeled images.
         method: "em" or "bbse".
         compute: Where to predict.
+        power: α of the correction.
 
     Raises:
         DataError: No image of a domain can be read.
@@ -106,6 +112,7 @@ def estimate_correction(
         temperature=temperature,
         source=source_shares,
         target=shares,
+        power=power,
         images=len(unknown),
         dataset=target.split.dataset,
         split=target.split.split,

@@ -133,6 +133,13 @@ class AdaptSection(Section):
         "adapted model's predictions by them. em: maximum likelihood. bbse: from the confusions "
         "on the source. The method shares takes em by default.",
     )
+    share_power: float = Field(
+        1.0,
+        ge=0.0,
+        le=1.0,
+        description="Exponent of the estimated shares: 1 follows them, best for accuracy; smaller "
+        "values favor rare classes, for UAR; 0 treats all classes alike.",
+    )
     teacher: Literal["model", "average"] = Field(
         "model",
         description="Source of pseudo-labels: the model on augmented images, or its running "

@@ -205,7 +205,10 @@ _ADAPT = [
             *("keep_checkpoints", "checkpoint_every", "select"),
         ),
         lambda c: c.start is not None and c.adapt.method == "shares",
-        but=("adapt.method", "adapt.shares", "select.flip_tta", "select.on"),
+        but=(
+            *("adapt.method", "adapt.shares", "adapt.share_power"),
+            *("select.flip_tta", "select.on"),
+        ),
     ),
     KeyRule(
         "adapt.method=entropy has no labeled images",
@@ -252,6 +255,11 @@ _ADAPT = [
         "the method has no parts",
         ("adapt.ramp", "adapt.batch_norm", "adapt.source_prompts", "adapt.shares"),
         lambda c: c.source_free,
+    ),
+    KeyRule(
+        "adapt.shares=none estimates no class shares",
+        ("adapt.share_power",),
+        lambda c: c.adapt.share_estimator is None,
     ),
     KeyRule(
         "only the part metric has class centers",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -98,13 +100,17 @@ def test_logits_are_corrected_as_posteriors_are():
     posteriors = np.random.default_rng(2).dirichlet([1.0, 1.0, 1.0], 20)
     source, target = np.array([0.2, 0.3, 0.5]), np.array([0.0, 0.4, 0.6])
     facts = {"images": 97, "dataset": "folder", "split": "all"}
-    correction = ShareCorrection("em", ("a", "b", "c"), 2.0, source, target, **facts)
+    correction = ShareCorrection("em", ("a", "b", "c"), 2.0, source, target, 1.0, **facts)
 
     # at T = 2, logits are twice the logarithm; a share of 0 counts one image of 100
     logits = torch.from_numpy(2 * np.log(posteriors))
     corrected = correction.calibration().apply(logits).softmax(dim=1).numpy()
     smoothed = (97 * target + 1) / 100
     np.testing.assert_allclose(corrected, correct_posteriors(posteriors, source, smoothed))
+
+    # with the power 0, the classes are as likely as each other: what UAR asks for
+    alike = replace(correction, power=0.0).calibration().apply(logits).softmax(dim=1).numpy()
+    np.testing.assert_allclose(alike, correct_posteriors(posteriors, source, np.full(3, 1 / 3)))
 
 
 def test_shares_alone_change_predictions_but_no_weight(tiny):

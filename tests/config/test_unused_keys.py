@@ -122,7 +122,7 @@ EXPECTED = [
             *("text.logit_scale_start", "text.logit_scale_epochs", "select.rule"),
             *("adapt.margin", "adapt.domain_weight", "adapt.centers", "adapt.center_lr"),
             *("adapt.threshold", "adapt.balance", "adapt.teacher", "optim.momentum"),
-            *("adapt.train_source", *STEPS),
+            *("adapt.train_source", "adapt.share_power", *STEPS),
             *("optim.nesterov", "loss.text_temperature", "data.val_fraction"),
             *("augment.crop_padding", "augment.erase_area"),
         ],
@@ -134,7 +134,7 @@ EXPECTED = [
         [
             *("adapt.reversal_steps", "source_optim"),
             *("adapt.margin", "adapt.domain_weight", "adapt.centers", "adapt.center_lr"),
-            *(*TURNED_OFF, "augment.erase_area"),
+            *(*TURNED_OFF, "augment.erase_area", "adapt.share_power"),
         ],
     ),
 ]
