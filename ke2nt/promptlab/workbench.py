@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+from ke2nt.banks.distinct import check_distinct_classes
+from ke2nt.banks.ensemble import average
 from ke2nt.banks.prompt_embeddings import embed_prompts
 from ke2nt.errors import DataError, MissingExtraError, PromptError
 from ke2nt.evaluation.embed_split import ImageEmbeddings, check_text_weights
@@ -165,7 +168,16 @@ def _embed_pool(pool: PromptPool, images: ImageEmbeddings, options: LabOptions) 
 
     # An encoder of other weights has another space, even if its name is the same.
     check_text_weights(images, encoder.id, _find_weights_digest(encoder))
-    return embed_prompts(pool.texts, encoder, options.cache_dir).numpy()
+    embeddings = embed_prompts(pool.texts, encoder, options.cache_dir)
+
+    # a set whose classes look the same has no meaningful score
+    for prompt_set in pool.sets:
+        rows = [
+            torch.from_numpy(pool.mask({name: prompt_set.render(name)})) for name in pool.classes
+        ]
+        vectors = torch.stack([average(embeddings[row])[1] for row in rows])
+        check_distinct_classes(pool.classes, vectors, encoder=encoder.id)
+    return embeddings.numpy()
 
 
 def _find_weights_digest(encoder: TextEncoder) -> str | None:

@@ -126,6 +126,17 @@ def read_tensor_groups(path: Path) -> dict[str, dict[str, Tensor]]:
 
 def _load_plain(path: Path) -> Any:
     """Content of a torch file, without running its code."""
+    # the list of contents is at the end of a torch file
+    with path.open("rb") as file:
+        starts_as_zip = file.read(4) == b"PK\x03\x04"
+    if starts_as_zip and not zipfile.is_zipfile(path):
+        raise CheckpointError(
+            "the weights file cannot be read",
+            where=path,
+            found="a damaged file, cut short or not downloaded in full",
+            hint="Download or copy it again.",
+        )
+
     try:
         # torch would run the code of a TorchScript archive, and refuses whole modules
         if is_torchscript(path):

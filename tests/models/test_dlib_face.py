@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import math
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ import torch
 
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.checkpoints.dlib_file import DlibFace, FoldedConv, read_dlib_face
+from ke2nt.cli.cache import faces
 from ke2nt.doctor.installation import _check_face_weights
 from ke2nt.errors import CheckpointError, MissingExtraError, ModelError
 from ke2nt.generation.networks.face_space import FaceSpace
@@ -220,6 +223,14 @@ def test_a_model_starts_from_face_weights(quick):
     space(images).square().sum().backward()
     assert float(images.grad.abs().max()) > 0
     assert all(p.grad is None for p in space.parameters())
+
+
+@needs_package
+def test_the_command_converts_into_the_cache(quick, tmp_path, capsys):
+    faces(cache_dir=tmp_path, json=True)
+    facts = json.loads(capsys.readouterr().out)
+    assert Path(facts["path"]).is_relative_to(tmp_path)
+    assert Path(facts["path"]).stat().st_size == facts["bytes"] > 20_000_000
 
 
 def test_what_is_not_a_face_image_is_refused():

@@ -182,6 +182,10 @@ def test_damaged_absent_and_foreign_files(tmp_path, source):
             (tmp_path / name).write_bytes(data[:size])
             with pytest.raises(CheckpointError, match=r"cannot be read"):
                 load_initial_weights(make(), tmp_path / name)
+    torch.save(source.state_dict(), tmp_path / "w.pth")
+    (tmp_path / "w.pth").write_bytes((tmp_path / "w.pth").read_bytes()[:-200])
+    with pytest.raises(CheckpointError, match="cut short"):
+        load_initial_weights(make(), tmp_path / "w.pth")
     (tmp_path / "w.onnx").write_bytes(b"\x08\x09")
     for name, message in (("gone.pth", "no weights file"), ("w.onnx", "unknown kind")):
         with pytest.raises(CheckpointError, match=message):
