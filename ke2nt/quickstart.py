@@ -46,7 +46,7 @@ def quickstart(
     """
     started = time.perf_counter()
     config = load_config("quickstart", overrides).model_copy(update={"out": str(out)})
-    result = train(config, quiet=quiet, command="ke2nt quickstart")
+    result = train(config, quiet=quiet, command="ke2nt quickstart", report=False)
 
     # the selection split chose the epoch, so the score comes from an untouched one
     model = load_model(result.run.model)
@@ -55,7 +55,7 @@ def quickstart(
     evaluation = evaluate_model(model, images)
     result.run.write("test_metrics.json", evaluation.to_dict())
 
-    # replaces the page that training wrote, which is about the selection split
+    # the page of a training run would be about the selection split
     write_training_report(
         result.run.report,
         config=config.model_dump(mode="json"),

@@ -9,9 +9,12 @@ environment and streams, as from a shell, and ends as any program ends.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
+import importlib
 import json
 import os
+import pkgutil
 import shlex
 import socket
 import subprocess
@@ -22,16 +25,42 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import ke2nt
+
+# for runs whose report is not looked at: its plots take longer than a tiny training
+WITHOUT_PLOTS = """
+import ke2nt.pages.embedded_plots as pages
+pages.embed_plot = lambda *arguments, alt: pages.EmbeddedPlot("", "", alt)
+"""
+
+# what commands import on the way, besides the modules of ke2nt
 _IMPORTED = (
-    "ke2nt.cli.main",
+    "av",
+    "matplotlib.backends.backend_agg",
+    "matplotlib.backends.backend_svg",
     "matplotlib.pyplot",
     "onnxruntime",
     "open_clip",
+    "packaging.requirements",
+    "pandas",
+    "PIL.GifImagePlugin",
+    "PIL.JpegImagePlugin",
+    "PIL.PngImagePlugin",
+    "PIL.PpmImagePlugin",
+    "platformdirs",
+    "pyarrow.csv",
+    "pyarrow.parquet",
+    "rich._emoji_codes",
+    "scipy.optimize",
     "sklearn.metrics",
     "timm",
     "torch",
-    "transformers",
+    "transformers.models.bert.modeling_bert",
+    "transformers.models.bert.tokenization_bert",
 )
+
+# gradio takes seconds; a program runs when it is imported
+_NOT_IMPORTED = ("ke2nt.__main__", "ke2nt.app.server")
 
 
 def run_ke2nt(
@@ -129,21 +158,31 @@ def _server() -> subprocess.Popen[str]:
 
 def serve() -> None:
     """Read lines of commands that start together; reply with their exit codes."""
-    for name in _IMPORTED:
-        __import__(name)
+    _import_all()
     from ke2nt.cli import main as command_line
 
-    command_line.add_commands()  # imports their modules
+    command_line.add_commands()
     for line in iter(sys.stdin.readline, ""):
         children = []
         for command in json.loads(line):
             child = os.fork()
             if child == 0:
-                _become(command)
-                _end(command_line.main)
+                _run_and_end(command, command_line.main)
             children.append(child)
         codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
         print(json.dumps(codes), flush=True)
+
+
+def _import_all() -> None:
+    """Import what commands import, so that forked ones find it in memory.
+
+    What is not installed is left out: tests that need it are skipped.
+    """
+    modules = pkgutil.walk_packages(ke2nt.__path__, "ke2nt.")
+    names = [module.name for module in modules if module.name not in _NOT_IMPORTED]
+    for name in (*_IMPORTED, *names):
+        with contextlib.suppress(ModuleNotFoundError):
+            importlib.import_module(name)
 
 
 def _become(command: Mapping[str, Any]) -> None:
@@ -163,13 +202,14 @@ def _become(command: Mapping[str, Any]) -> None:
         exec(command["before"], {})
 
 
-def _end(main: Callable[[], None]) -> None:
+def _run_and_end(command: Mapping[str, Any], main: Callable[[], None]) -> None:
     """Run the command and end as Python does, but without the cleanup of C libraries.
 
     That cleanup may wait for threads, which a fork does not have.
     """
     code = 1
     try:
+        _become(command)
         main()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
@@ -93,7 +94,12 @@ def encode_figure(figure: Figure, format: ImageFormat) -> bytes:
     buffer = io.BytesIO()
     # no time and no version in the file; publishers require fonts of type 42 in PDF
     with matplotlib.rc_context({"svg.hashsalt": "ke2nt", "pdf.fonttype": 42}):
-        figure.savefig(buffer, format=format, dpi=_DPI, metadata=_METADATA[format])
+        if format == "svg":
+            # `savefig` would draw twice: for the layout, which is part of any drawing, and again
+            figure.dpi = _DPI
+            FigureCanvasSVG(figure).print_svg(buffer, metadata=_METADATA[format])
+        else:
+            figure.savefig(buffer, format=format, dpi=_DPI, metadata=_METADATA[format])
     return buffer.getvalue()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import ke2nt
+from ke2nt.pages import embedded_plots
 
 FACES = {"count": 64, "size": 32, "min_intensity": 0.8}
 SMALL = (
@@ -18,6 +19,16 @@ SMALL = (
     "optim.warmup_epochs=0",
     "select.every=1",
 )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _without_plots():
+    """Skip the plots of reports, which take longer than these runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            embedded_plots, "embed_plot", lambda *_, alt: embedded_plots.EmbeddedPlot("", "", alt)
+        )
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+from command_line import run_ke2nt
 
 import ke2nt
 from ke2nt import _old_names
@@ -144,7 +145,7 @@ def test_old_modules_do_not_hide_public_names():
         "assert callable(ke2nt.train) and ke2nt.train is not train, ke2nt.train\n"
         "from ke2nt import train as again\nassert again is ke2nt.train"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    done = run_ke2nt("--version", before=code)
     assert (done.returncode, done.stderr) == (0, "")
 
 
