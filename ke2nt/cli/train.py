@@ -80,10 +80,11 @@ def train(
 def _load_config(run: RunOptions, start: str | None, deterministic: bool) -> TrainConfig:
     """Return the configuration of a new run, or of the one to resume."""
     from ke2nt.config.load import load_config
-    from ke2nt.training.run_directory import RunDirectory
 
     run.check("ke2nt train", start=start, deterministic=deterministic)
     if run.resume is not None:
+        from ke2nt.training.run_directory import RunDirectory
+
         return RunDirectory(run.resume).load_config()
 
     assert run.config is not None

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
-from torch.nn import functional
 
 from ke2nt.data.images import jpeg_compressed
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["FILTERS", "shrink", "to_bytes"]
 
@@ -34,16 +37,20 @@ def to_bytes(image: np.ndarray) -> np.ndarray:
 
 def _reduced(pixels: np.ndarray, scale: float) -> np.ndarray:
     """A smaller image, antialiased."""
+    from torch.nn import functional
+
     size = [max(1, round(scale * side)) for side in pixels.shape[:2]]
     return _array(functional.interpolate(_planes(pixels), size, mode="bilinear", antialias=True))
 
 
-def _planes(image: np.ndarray) -> torch.Tensor:
+def _planes(image: np.ndarray) -> Tensor:
     """(H, W, C) → float32 (C, 1, H, W)."""
+    import torch
+
     return torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32)).permute(2, 0, 1)[:, None]
 
 
-def _array(planes: torch.Tensor) -> np.ndarray:
+def _array(planes: Tensor) -> np.ndarray:
     """(C, 1, H, W) → (H, W, C)."""
     array: np.ndarray = planes[:, 0].permute(1, 2, 0).numpy()
     return array
@@ -51,6 +58,9 @@ def _array(planes: torch.Tensor) -> np.ndarray:
 
 def _convolve(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     """Convolve with a square kernel of odd side; the border of the image is repeated outward."""
+    import torch
+    from torch.nn import functional
+
     pad = kernel.shape[0] // 2
     planes = functional.pad(_planes(image), [pad] * 4, mode="replicate")
     weights = torch.from_numpy((kernel / kernel.sum()).astype(np.float32))
@@ -129,6 +139,8 @@ def _occlusion(image: np.ndarray, strength: float, rng: np.random.Generator) -> 
 
 
 def _low_resolution(image: np.ndarray, strength: float, _: np.random.Generator) -> np.ndarray:
+    from torch.nn import functional
+
     small = _planes(_reduced(image, strength))
     size = list(image.shape[:2])
     return _array(functional.interpolate(small, size, mode="bicubic", align_corners=False))

@@ -10,6 +10,7 @@ from torch import nn
 
 from ke2nt.errors import CheckpointError, ModelError
 from ke2nt.runtime.hub_names import describe_hub_error
+from ke2nt.runtime.deferred_compiler import deferred_compiler
 
 __all__ = ["ALIASES", "Stem", "build_timm_model", "is_timm_name", "similar_names", "timm_depths"]
 
@@ -31,14 +32,14 @@ _SWIN_STAGES = 4
 
 def is_timm_name(name: str) -> bool:
     """Whether a name is an alias or a timm model, with a tag of its weights or without."""
-    import timm
+    timm = _timm()
 
     return name in ALIASES or timm.is_model(name.split(".")[0])
 
 
 def similar_names(name: str, more: Sequence[str] = ()) -> list[str]:
     """Names of timm models, and of some more, that a misspelled one may stand for."""
-    import timm
+    timm = _timm()
 
     names = [*timm.list_models(), *ALIASES, *more]
     return difflib.get_close_matches(name.split(".")[0], names, n=3, cutoff=0.5)
@@ -103,6 +104,13 @@ def timm_depths(net: nn.Module) -> dict[str, int] | None:
     return {name: last - group + 1 for name, group in groups.items()}
 
 
+def _timm() -> Any:
+    """Import timm, without torch's compiler."""
+    with deferred_compiler():
+        import timm
+    return timm
+
+
 def _swin_window(image_size: int, options: Mapping[str, Any]) -> int:
     """The first of `_WINDOWS` that divides the grids of all stages; 7 if none does."""
     patch = options.get("patch_size", 2)
@@ -118,7 +126,7 @@ def _create(
     name: str, image_size: int, pretrained: bool, arguments: Mapping[str, Any]
 ) -> nn.Module:
     """The model, with the image size if its family takes one."""
-    import timm
+    timm = _timm()
 
     sized = {"img_size": image_size, **arguments}
     try:

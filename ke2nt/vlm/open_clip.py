@@ -15,8 +15,6 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torchvision.transforms import Compose
-from torchvision.transforms.functional import to_pil_image
 
 from ke2nt.data.images import decode
 from ke2nt.data.sample import ImageSource
@@ -146,6 +144,8 @@ class OpenClipModel(VisionLanguageModel):
 
     def preprocess(self, source: ImageSource) -> np.ndarray:
         """Decode to RGB; open_clip resizes and crops."""
+        from torchvision.transforms.functional import to_pil_image
+
         resized = self._resize(to_pil_image(decode(source)))
         return np.ascontiguousarray(np.asarray(resized).transpose(2, 0, 1))
 
@@ -262,7 +262,9 @@ class OpenClipModel(VisionLanguageModel):
         return image_transform_v2(settings, is_train=False).transforms
 
     @cached_property
-    def _resize(self) -> Compose:
+    def _resize(self) -> Any:
+        from torchvision.transforms import Compose
+
         # the last three steps convert to RGB, convert to a float tensor and normalize
         return Compose(self._transform[:-3])
 
