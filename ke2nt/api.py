@@ -14,6 +14,7 @@ from ke2nt.evaluation import evaluate_model as model_evaluation
 from ke2nt.evaluation import zero_shot as zero_shot_evaluation
 from ke2nt.models.load import load_model
 from ke2nt.training import train_recognizer
+from ke2nt.training.names import check_names
 from ke2nt.training.run_directory import RunDirectory
 from ke2nt.training.seen_images import load_split_of_run
 
@@ -108,6 +109,8 @@ def train(
         settings = override_config(RunDirectory(config).load_config(), overrides)
     else:
         settings = load_config(config, overrides, command="train")
+    if not resume:
+        check_names(settings)
     return train_recognizer.train(settings, resume=resume, **options)
 
 

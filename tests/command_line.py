@@ -2,7 +2,8 @@
 
 Starting Python and importing torch costs seconds, a hundred times in this suite. So one process for
 each test worker imports everything once and forks for every command: the child gets its own folder,
-environment and streams, as from a shell, and ends as any program ends.
+environment and streams, as from a shell, and ends as any program ends. Tests of what is imported
+fork from a second process, which has imported only what `ke2nt --help` needs.
 `tests/core/test_cli_contract.py` starts the program in the normal way.
 """
 
@@ -21,11 +22,9 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import ke2nt
 
 # for runs whose report is not looked at: its plots take longer than a tiny training
 WITHOUT_PLOTS = """
@@ -77,6 +76,16 @@ def run_ke2nt(
     return _run([_command(words, cwd, env or {}, before)])[0]
 
 
+def run_unimported(
+    *words: object, cwd: Path | None = None, env: Mapping[str, str] | None = None, before: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run one command in a process that has only imported the command line, as a new one does.
+
+    The code `before` may import; the other arguments are those of `run_ke2nt`.
+    """
+    return _run([_command(words, cwd, env or {}, before)], bare=True)[0]
+
+
 def run_ke2nt_twice(
     *words: object, cwd: Path | None = None, before: str = ""
 ) -> list[subprocess.CompletedProcess[str]]:
@@ -116,8 +125,10 @@ def _command(
     }
 
 
-def _run(commands: list[dict[str, Any]]) -> list[subprocess.CompletedProcess[str]]:
-    server = _server()
+def _run(
+    commands: list[dict[str, Any]], *, bare: bool = False
+) -> list[subprocess.CompletedProcess[str]]:
+    server = _server(bare)
     assert server.stdin is not None
     assert server.stdout is not None
     with tempfile.TemporaryDirectory() as scratch:
@@ -145,10 +156,10 @@ def _run(commands: list[dict[str, Any]]) -> list[subprocess.CompletedProcess[str
 
 
 @functools.cache
-def _server() -> subprocess.Popen[str]:
-    """Start the server; it ends with this process, when its input is closed."""
+def _server(bare: bool) -> subprocess.Popen[str]:
+    """Start a server; it ends with this process, when its input is closed."""
     return subprocess.Popen(
-        [sys.executable, "-c", "import command_line; command_line.serve()"],
+        [sys.executable, "-c", f"import command_line; command_line.serve(bare={bare})"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -156,18 +167,19 @@ def _server() -> subprocess.Popen[str]:
     )
 
 
-def serve() -> None:
+def serve(*, bare: bool) -> None:
     """Read lines of commands that start together; reply with their exit codes."""
-    _import_all()
-    from ke2nt.cli import main as command_line
+    from ke2nt.cli.main import add_commands
 
-    command_line.add_commands()
+    add_commands()
+    if not bare:
+        _import_all()
     for line in iter(sys.stdin.readline, ""):
         children = []
         for command in json.loads(line):
             child = os.fork()
             if child == 0:
-                _run_and_end(command, command_line.main)
+                _run_and_end(command)
             children.append(child)
         codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
         print(json.dumps(codes), flush=True)
@@ -178,6 +190,8 @@ def _import_all() -> None:
 
     What is not installed is left out: tests that need it are skipped.
     """
+    import ke2nt
+
     modules = pkgutil.walk_packages(ke2nt.__path__, "ke2nt.")
     names = [module.name for module in modules if module.name not in _NOT_IMPORTED]
     for name in (*_IMPORTED, *names):
@@ -202,7 +216,7 @@ def _become(command: Mapping[str, Any]) -> None:
         exec(command["before"], {})
 
 
-def _run_and_end(command: Mapping[str, Any], main: Callable[[], None]) -> None:
+def _run_and_end(command: Mapping[str, Any]) -> None:
     """Run the command and end as Python does, but without the cleanup of C libraries.
 
     That cleanup may wait for threads, which a fork does not have.
@@ -210,6 +224,8 @@ def _run_and_end(command: Mapping[str, Any], main: Callable[[], None]) -> None:
     code = 1
     try:
         _become(command)
+        from ke2nt.cli.main import main
+
         main()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)

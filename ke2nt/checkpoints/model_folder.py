@@ -16,8 +16,8 @@ from typing import Any
 import torch
 
 from ke2nt.banks.text_bank import TextBank
-from ke2nt.checkpoints.bundled import bundled_folder, bundled_models
 from ke2nt.checkpoints.card import model_card
+from ke2nt.checkpoints.find_model import BANK, CARD, FILES, WEIGHTS, find_model_folder
 from ke2nt.checkpoints.folder_config import (
     CONFIG,
     FORMAT_VERSION,
@@ -25,7 +25,6 @@ from ke2nt.checkpoints.folder_config import (
     check_card,
     read_config,
 )
-from ke2nt.checkpoints.hub import download_folder
 from ke2nt.checkpoints.saved_model import SavedModel, StoredAsJson
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.errors import CheckpointError, LabelError
@@ -33,46 +32,9 @@ from ke2nt.labels import check_same_labels
 from ke2nt.runtime.atomic import atomic_folder, write_json, write_text
 from ke2nt.runtime.digest import digest_file
 from ke2nt.runtime.file_content import check_content
-from ke2nt.runtime.hub_names import looks_like_hub_id, suggest_path
 from ke2nt.runtime.tensor_files import read_metadata, read_safetensors, write_safetensors
 
 __all__ = ["WEIGHTS", "find_model_folder", "read_folder", "update_folder", "write_folder"]
-
-WEIGHTS = "model.safetensors"
-_BANK = ("text_bank.safetensors", "text_bank.json")
-_CARD = "README.md"
-_FILES = (CONFIG, WEIGHTS, *_BANK, _CARD)
-
-
-def find_model_folder(name: str | Path) -> Path:
-    """Find the folder of a model by its path or name.
-
-    An existing folder comes first, then the models of the package, then the hub.
-
-    Args:
-        name: A model folder, a run directory, a model of the package "ke2nt/NAME" (or "NAME"), or
-            a hub id.
-
-    Raises:
-        CheckpointError: There is no such model.
-    """
-    path = Path(name).expanduser()
-    for folder in (path / "model", path):
-        if (folder / CONFIG).is_file():
-            return folder
-
-    # a name, not a path
-    if not path.exists() and (str(name).startswith("ke2nt/") or str(name) in bundled_models()):
-        return bundled_folder(str(name).removeprefix("ke2nt/"))
-    if not path.exists() and looks_like_hub_id(str(name)):
-        return download_folder(str(name), _FILES)
-
-    raise CheckpointError(
-        "no saved model",
-        expected=f"a folder with {CONFIG} and {WEIGHTS}, or a run directory with model/ inside",
-        where=name,
-        hint=None if path.exists() else suggest_path(str(name)),
-    )
 
 
 def write_folder(folder: Path, saved: SavedModel, *, dtype: torch.dtype = torch.float32) -> None:
@@ -133,14 +95,14 @@ def read_folder(folder: Path) -> SavedModel:
     """
     config = read_config(folder / CONFIG)
     has_bank = config["architecture"].get("head") == "text"
-    _check_digests(folder, config, (WEIGHTS, *(_BANK if has_bank else ())))
+    _check_digests(folder, config, (WEIGHTS, *(BANK if has_bank else ())))
 
     # the label set is stored in three files, which must agree
     classes = tuple(config["classes"])
     check_same_labels(_weights_classes(folder / WEIGHTS), classes, where=folder / CONFIG)
     bank = TextBank.load(folder) if has_bank else None
     if bank is not None:
-        check_same_labels(classes, bank.classes, where=folder / _BANK[1])
+        check_same_labels(classes, bank.classes, where=folder / BANK[1])
 
     return SavedModel(
         classes=classes,
@@ -174,7 +136,7 @@ def _folder_config(saved: SavedModel, dtype: torch.dtype) -> dict[str, Any]:
 
 def _write_config_and_card(folder: Path, config: Mapping[str, Any]) -> None:
     write_json(folder / CONFIG, config)
-    write_text(folder / _CARD, model_card(config))
+    write_text(folder / CARD, model_card(config))
 
 
 def _check_replaceable(folder: Path) -> None:
@@ -182,7 +144,7 @@ def _check_replaceable(folder: Path) -> None:
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
 
     # without a config.json, a README.md is the user's
-    replaceable = _FILES if CONFIG in names else _FILES[:-1]
+    replaceable = FILES if CONFIG in names else FILES[:-1]
     foreign = sorted(set(names) - set(replaceable))
     if foreign or (folder.exists() and not folder.is_dir()):
         raise CheckpointError(

@@ -104,7 +104,6 @@ def _load_config(options: _AdaptOptions) -> AdaptConfig:
     """Return the configuration of a new run, or of the one to resume."""
     from ke2nt.config.adapt import AdaptConfig
     from ke2nt.config.load import load_config
-    from ke2nt.training.run_directory import RunDirectory
 
     # a resumed run has its configuration; everything else would contradict it
     name, overrides = options.split_config()
@@ -120,6 +119,8 @@ def _load_config(options: _AdaptOptions) -> AdaptConfig:
             "--keep": options.keep,
         }
         check_resumed_alone("ke2nt adapt", options.resume, new_run_options)
+        from ke2nt.training.run_directory import RunDirectory
+
         return RunDirectory(options.resume).load_config(AdaptConfig)
 
     if name is None and (options.model is None or options.target is None):
@@ -135,6 +136,9 @@ def _load_config(options: _AdaptOptions) -> AdaptConfig:
         _check_source_used(load_config(name or _SHORT_FORM, all_overrides, AdaptConfig), options)
     config = load_config(name or _SHORT_FORM, all_overrides, AdaptConfig, command="adapt")
     _check_source_named(config, options.source, name, overrides)
+    from ke2nt.adapt.names import check_adaptation_names
+
+    check_adaptation_names(config)
     return config
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ke2nt.cli.names import check_detector_name, check_model_name
 from ke2nt.cli.option_groups import with_option_groups
 from ke2nt.cli.options import DatasetOptions, DetectorOption, DeviceOption, resolve_device
 from ke2nt.cli.output import print_line
@@ -56,6 +57,11 @@ def app(
 
     Example: ke2nt app --dataset ferplus --root DIR --rule majority
     """
+    # names are checked before torch is imported
+    check_model_name(model)
+    check_detector_name(detector)
+    data.open_reader()
+
     from ke2nt.app.backend import AppBackend
     from ke2nt.app.server import serve
     from ke2nt.app.vocabulary import Vocabulary

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ke2nt.cli.names import check_model_name
 from ke2nt.cli.option_groups import with_option_groups
 from ke2nt.cli.options import JsonFlag, resolve_device
 from ke2nt.cli.output import print_json, print_line, print_table
@@ -52,7 +53,7 @@ def train_command(
     Optimizer, augmentation and losses are those of the published run unless you change them.
     """
     from ke2nt.config.load import load_config, override_config
-    from ke2nt.speed.training import training_speed
+    from ke2nt.models.backbone_names import check_backbone_name
 
     # the published run on RAF-DB, with what was asked for in its place
     config = override_config(
@@ -66,6 +67,11 @@ def train_command(
         ],
         command="bench train",
     )
+    check_backbone_name(config.model.backbone)
+
+    # torch is imported here: a wrong name is reported before that takes seconds
+    from ke2nt.speed.training import training_speed
+
     report = training_speed(config, steps=measure.steps, rounds=measure.rounds, reference=reference)
     _show(report, ("loop_over_bare", "loop_over_reference"), json)
 
@@ -84,6 +90,14 @@ def infer_command(
     json: JsonFlag = False,
 ) -> None:
     """Measure images/s of a model's bare forward pass, and of batch prediction."""
+    from ke2nt.models.backbone_names import check_backbone_name
+
+    # names are checked before torch is imported
+    if model is None:
+        check_backbone_name(backbone)
+    else:
+        check_model_name(model)
+
     from ke2nt.speed.inference import measure_inference
 
     report = measure_inference(
@@ -122,6 +136,13 @@ def cache_command(
     json: JsonFlag = False,
 ) -> None:
     """Measure seconds to build a text bank, and to read it from the cache."""
+    from ke2nt.prompts.prompt_set import PromptSet
+    from ke2nt.vlm.catalog import get_text_encoder
+
+    # names are checked before torch is imported
+    PromptSet.load(prompts)
+    get_text_encoder(encoder)
+
     from ke2nt.speed.cache import cache_speed
 
     report = cache_speed(prompts, encoder, hits=hits)

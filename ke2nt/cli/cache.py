@@ -54,6 +54,14 @@ def build(
     json: JsonFlag = False,
 ) -> None:
     """Embed prompt sets, so that training and prediction find them ready."""
+    from ke2nt.prompts.prompt_set import PromptSet
+    from ke2nt.vlm.catalog import get_text_encoder
+
+    # names are checked before torch is imported, and before the first set is embedded
+    for name in prompts:
+        PromptSet.load(name)
+    get_text_encoder(encoder, cache_dir=cache_dir)
+
     from ke2nt.banks.build_bank import build_bank
     from ke2nt.banks.text_bank import TextBank
 

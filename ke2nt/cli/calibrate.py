@@ -11,6 +11,7 @@ import typer
 
 from ke2nt.cli.calibration_tables import compare_with_stored, show_calibration
 from ke2nt.cli.evaluation_tables import training_notes
+from ke2nt.cli.names import check_model_name
 from ke2nt.cli.option_groups import with_option_groups
 from ke2nt.cli.options import (
     BatchSizeOption,
@@ -137,6 +138,11 @@ def calibrate(
 
     Example: ke2nt calibrate runs/ferplus --dataset ferplus --root DIR --max-risk 0.05
     """
+    # names are checked before torch is imported
+    _check_folder(run)
+    check_model_name(run)
+    reader = data.open_reader()
+
     from ke2nt.checkpoints.card_facts import run_facts
     from ke2nt.checkpoints.model_folder import find_model_folder, update_folder
     from ke2nt.evaluation.calibration_scores import compute_calibration_scores, drop_classes
@@ -144,9 +150,7 @@ def calibrate(
     from ke2nt.models.load import load_model
     from ke2nt.training.seen_images import count_seen_images, load_split_of_run
 
-    # everything that can be wrong is found before the images are decoded
-    _check_folder(run)
-    reader = data.open_reader()
+    # everything else that can be wrong is found before the images are decoded
     compute_device = resolve_device(device)
     folder = find_model_folder(run)
     model = load_model(folder)

@@ -12,6 +12,7 @@ import typer
 from ke2nt.cli.cross_eval_robustness import evaluate_robustness_of
 from ke2nt.cli.cross_eval_tables import show_cross
 from ke2nt.cli.evaluation_tables import evaluation_notes
+from ke2nt.cli.names import check_model_name
 from ke2nt.cli.option_groups import with_option_groups
 from ke2nt.cli.option_values import check_writable
 from ke2nt.cli.options import (
@@ -97,6 +98,7 @@ def cross_eval(
     targets = disambiguate_targets([Target.parse(text) for text in on])
     if corruptions.arguments() and not corruptions.robustness:
         raise Ke2ntError("--kind and --severity need --robustness")
+    _check_any_model(runs)
     settings: dict[str, Any] = {
         **labels.arguments(),
         **compute.arguments(),
@@ -114,6 +116,21 @@ def cross_eval(
 
     # failures come last, where they are seen even after long tables
     outcome.report()
+
+
+def _check_any_model(runs: Sequence[str]) -> None:
+    """Name the models and end the command if there is none of them; others name theirs later."""
+    failures = []
+    for run in runs:
+        try:
+            check_model_name(run)
+        except Ke2ntError as error:
+            failures.append((run, error))
+    if len(failures) < len(runs):
+        return
+    for run, failure in failures:
+        print(f"failed: {run}: {failure}", file=sys.stderr)
+    raise typer.Exit(_ALL_FAILED)
 
 
 def _evaluate_cross(

@@ -16,6 +16,7 @@ from ke2nt.cli.evaluation_tables import (
     show_groups,
     training_notes,
 )
+from ke2nt.cli.names import check_model_name
 from ke2nt.cli.option_groups import with_option_groups
 from ke2nt.cli.options import (
     ComputeOptions,
@@ -71,6 +72,12 @@ def evaluate(
 
     Example: ke2nt evaluate runs/ferplus --dataset ferplus --root DIR --split test --rule majority
     """
+    # names are checked before torch is imported
+    check_model_name(run)
+    reader = data.open_reader()
+    if not Path(run).is_dir():  # a run may have carved a split of its own
+        reader.check_split(data.split)
+
     from ke2nt.evaluation.evaluate_model import decode_for_model, evaluate_model
     from ke2nt.evaluation.groups import check_group_attribute, group_report
     from ke2nt.evaluation.result_tables import ResultRow, evaluation_tables
@@ -82,8 +89,7 @@ def evaluate(
     from ke2nt.runtime.distributed import join_group
     from ke2nt.training.seen_images import count_seen_images, load_split_of_run
 
-    # everything that can be wrong is found before the images are decoded
-    reader = data.open_reader()
+    # everything else that can be wrong is found before the images are decoded
     label_arguments, compute_arguments = labels.arguments(), compute.arguments()
     model = load_model(run)
     split = load_split_of_run(run, reader, data.split).spread(data.limit)

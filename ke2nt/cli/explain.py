@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ke2nt.cli.names import check_detector_name, check_files, check_model_name
 from ke2nt.cli.option_groups import with_option_groups
 from ke2nt.cli.option_values import check_writable
 from ke2nt.cli.options import (
@@ -74,6 +75,12 @@ def explain(
 
     Example: ke2nt explain runs/dsan photos/ --method attention --method occlusion --out why
     """
+    # names are checked before torch is imported
+    check_files(images)
+    check_model_name(model)
+    if not no_detect:
+        check_detector_name(detector)
+
     from ke2nt.explain.methods import get_method
     from ke2nt.models.load import load_model
     from ke2nt.predict.classify import FaceClassifier

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ke2nt.cli.names import check_model_name
 from ke2nt.cli.option_groups import with_option_groups
 from ke2nt.cli.options import LimitOption, OutputOptions, ReaderOptions
 from ke2nt.cli.output import print_json, print_line
@@ -17,6 +18,7 @@ from ke2nt.runtime.formatting import percent
 
 if TYPE_CHECKING:
     from ke2nt.data.tensors import FaceTensors
+    from ke2nt.datasets.base import Reader
     from ke2nt.models.base import ExpressionModel
 
 __all__ = ["export"]
@@ -47,16 +49,14 @@ class _MeasureOptions(ReaderOptions, _DatasetName):
     ] = "train"
     limit: LimitOption = None
 
-    def decode(
-        self, model: ExpressionModel, split: str, limit: int | None, *, quiet: bool
-    ) -> FaceTensors:
-        """Return a split, decoded for the model.
+    def open_reader(self) -> Reader:
+        """Return the reader of the dataset.
 
         Raises:
             ConfigError: No dataset is named.
+            DataError: The dataset's name, folder, options or splits are not valid.
         """
         from ke2nt.datasets.catalog import get_reader
-        from ke2nt.evaluation.evaluate_model import decode_for_model
 
         if self.dataset is None:
             raise ConfigError(
@@ -64,10 +64,18 @@ class _MeasureOptions(ReaderOptions, _DatasetName):
                 expected="--dataset, and --root for one on disk",
                 hint="For example: --dataset ferplus --root DIR --split val",
             )
-
-        # uint8 (N, 3, S, S) at the size of the model
         reader = get_reader(self.dataset, self.root, self.reader_options())
-        return decode_for_model(model, reader.load(split).spread(limit), quiet=quiet)
+        reader.check_split(self.split)
+        return reader
+
+    def decode(
+        self, model: ExpressionModel, split: str, limit: int | None, *, quiet: bool
+    ) -> FaceTensors:
+        """Return a split, decoded for the model: uint8 (N, 3, S, S) at its size."""
+        from ke2nt.evaluation.evaluate_model import decode_for_model
+
+        images = self.open_reader().load(split).spread(limit)
+        return decode_for_model(model, images, quiet=quiet)
 
 
 @dataclass(frozen=True)
@@ -133,6 +141,7 @@ def export(
         raise ConfigError(f"--format {format.value} needs a name", expected="--name NAME")
 
     # each format checks its own options, then writes
+    check_model_name(run)
     quiet = output.hides_progress
     if format is _Format.onnx:
         result = _export_onnx(run, out or _default_file(run), measure, int8=int8, quiet=quiet)
@@ -152,6 +161,9 @@ def _export_onnx(
     run: str, path: Path, measure: _MeasureOptions, *, int8: bool, quiet: bool
 ) -> _Export:
     """Write an ONNX file, and on request one in 8-bit integers beside it."""
+    if int8:
+        measure.open_reader()
+
     from ke2nt.export.onnx_export import export_onnx
     from ke2nt.models.load import load_model
 

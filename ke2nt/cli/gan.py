@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ke2nt.cli.names import check_model_name
 from ke2nt.cli.option_groups import with_option_groups
 from ke2nt.cli.options import (
     DatasetOptions,
@@ -26,6 +27,7 @@ from ke2nt.cli.output import (
 )
 from ke2nt.cli.run_options import RunOptions
 from ke2nt.errors import DataError
+from ke2nt.runtime.atomic import check_folder
 from ke2nt.runtime.formatting import percent
 
 if TYPE_CHECKING:
@@ -114,14 +116,19 @@ def _load_config(run: RunOptions, command: str) -> FesganConfig:
     """Return the configuration of a new run, or of the one to resume."""
     from ke2nt.config.gan import FesganConfig
     from ke2nt.config.load import load_config
-    from ke2nt.training.run_directory import RunDirectory
 
     run.check(f"ke2nt {command}")
     if run.resume is None:
         assert run.config is not None
-        return load_config(run.config, run.all_overrides(), FesganConfig, command=command)
+        config = load_config(run.config, run.all_overrides(), FesganConfig, command=command)
+        from ke2nt.training.names import check_names
+
+        check_names(config)
+        return config
 
     # a joint run that stopped in its first stage has only the folder of that stage
+    from ke2nt.training.run_directory import RunDirectory
+
     folder = run.resume if RunDirectory(run.resume).exists else run.resume / "synthesis"
     config = RunDirectory(folder).load_config(FesganConfig)
     return config.model_copy(update={"out": str(run.resume)})
@@ -148,6 +155,10 @@ def sample(
 
     Example: ke2nt gan sample RUN --out faces --count 400
     """
+    check_folder(out)
+    if judge is not None:
+        check_model_name(judge)
+
     from ke2nt.generation.networks.confidence_filter import ConfidenceFilter
     from ke2nt.generation.networks.generator import FaceGenerator
     from ke2nt.generation.networks.sample_faces import write_synthetic_faces
@@ -215,15 +226,17 @@ def quality(
 
     Example: ke2nt gan quality RUN --dataset ferplus --root DIR --rule majority
     """
+    if data.split == train_split:
+        raise DataError("--split must differ from --train-split", found=f"{data.split} for both")
+    check_model_name(judge)
+    reader = data.open_reader()
+    reader.check_split(train_split)
+
     from ke2nt.generation.evaluate_generator import evaluate_generator
     from ke2nt.generation.networks.generator import FaceGenerator
     from ke2nt.models.load import load_model
 
-    if data.split == train_split:
-        raise DataError("--split must differ from --train-split", found=f"{data.split} for both")
-
     # copies are searched for among the training faces, distances measured to the others
-    reader = data.open_reader()
     metrics = evaluate_generator(
         FaceGenerator.load(run),
         load_model(judge),

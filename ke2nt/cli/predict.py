@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ke2nt.cli.names import check_detector_name, check_files, check_model_name, no_input
 from ke2nt.cli.option_groups import with_option_groups
 from ke2nt.cli.option_values import check_writable
 from ke2nt.cli.options import (
@@ -28,9 +29,8 @@ from ke2nt.cli.prediction_tables import (
     show_written,
     summarize,
 )
-from ke2nt.errors import ConfigError, DataError
+from ke2nt.errors import ConfigError, DataError, ImageReadError
 from ke2nt.resources import list_resources
-from ke2nt.runtime.formatting import printable
 
 if TYPE_CHECKING:
     from ke2nt.predict.recognizer import Recognizer
@@ -86,6 +86,21 @@ class _ModelOptions:
     no_detect: NoDetectFlag = False
     batch_size: BatchSizeOption = 32
     device: DeviceOption = None
+
+    def check(self) -> None:
+        """Check all names.
+
+        Raises:
+            Ke2ntError: There is no such model, detector, prompt set or photo.
+        """
+        check_model_name(self.model)
+        if not self.no_detect:
+            check_detector_name(self.detector)
+        _read_classes(self.classes)
+        if self.neutral is not None and not self.neutral.is_file():
+            raise ImageReadError(
+                "the neutral photo cannot be read", where=self.neutral, found="no such file"
+            )
 
     def load(self) -> Recognizer:
         """Return the recognizer."""
@@ -180,8 +195,10 @@ def predict(
 
     Example: ke2nt predict photo.jpg holiday/ talk.mp4 --out faces.csv --annotate seen
     """
-    # a wrong table name is found before the model is loaded
+    # names are checked before torch is imported
+    check_files(paths)
     files.check(paths)
+    model.check()
     recognizer = model.load()
     results = _predict(paths, model.model, recognizer, video, files, output)
     totals = results.totals
@@ -281,11 +298,6 @@ def _read_classes(text: str | None) -> Sequence[str] | PromptSet | None:
 
 def _nothing_read(paths: Sequence[str], totals: Totals) -> DataError:
     if not totals.frames:
-        return DataError(
-            "no image or video found",
-            where=", ".join(map(printable, paths[:3])),
-            hint="Give images, videos, folders, a quoted pattern such as '*.jpg', or a camera "
-            "number.",
-        )
+        return no_input(paths)
     reasons = [f"{name}: {reason}" for name, reason in totals.unreadable[:3]]
     return DataError("nothing could be read", found="; ".join(reasons))

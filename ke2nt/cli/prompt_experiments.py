@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ke2nt.cli.names import check_encoder_name
 from ke2nt.cli.option_values import check_writable
 from ke2nt.cli.options import (
     DatasetOptions,
@@ -31,6 +32,7 @@ __all__ = [
     "PromptExperiment",
     "PromptSetsOption",
     "load_prompt_sets",
+    "split_names",
 ]
 
 PromptSetsOption = Annotated[
@@ -58,6 +60,25 @@ class PromptExperiment:
     labels: LabelOptions
     compute: EmbeddingOptions
     statistics: StatisticsOptions
+
+    def check_names(self, prompts: Sequence[str], *splits: str) -> None:
+        """Check all names before torch is imported.
+
+        Args:
+            prompts: Prompt sets or their files.
+            splits: Further splits of the dataset.
+
+        Raises:
+            Ke2ntError: There is no such prompt set, encoder, dataset or split.
+        """
+        from ke2nt.prompts.prompt_set import PromptSet
+
+        for name in prompts:
+            PromptSet.load(name)
+        check_encoder_name(self.encoder.encoder)
+        reader = self.data.open_reader()
+        for split in (self.data.split, *splits):
+            reader.check_split(split)
 
     def embed(self, *splits: str, quiet: bool) -> list[ImageEmbeddings]:
         """Embed the images of some splits, or take the embeddings from the cache."""
@@ -118,14 +139,24 @@ class PromptExperiment:
         }
 
 
-def load_prompt_sets(prompts: list[str]) -> list[PromptSet]:
-    """Load the prompt sets of --prompts; a file's name may have commas."""
-    from ke2nt.promptlab.workbench import load_prompt_sets as load_by_name
-
+def split_names(prompts: list[str]) -> list[str]:
+    """Split the values of --prompts; a file's name may have commas."""
     names: list[str] = []
     for text in prompts:
         names += [text] if Path(text).is_file() else text.split(",")
-    return load_by_name([name.strip() for name in names if name.strip()])
+    return [name.strip() for name in names if name.strip()]
+
+
+def load_prompt_sets(prompts: list[str]) -> list[PromptSet]:
+    """Load the prompt sets of --prompts; a wrong name is refused before torch is imported."""
+    from ke2nt.prompts.prompt_set import PromptSet
+
+    names = split_names(prompts)
+    for name in names:
+        PromptSet.load(name)
+    from ke2nt.promptlab.workbench import load_prompt_sets as load_by_name
+
+    return load_by_name(names)
 
 
 @dataclass(frozen=True)

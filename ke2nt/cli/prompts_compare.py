@@ -41,13 +41,15 @@ def compare(
     Example: ke2nt prompts compare simple ensemble --encoder run:runs/quickstart
     --dataset drawn --split test
     """
+    experiment = PromptExperiment(encoder, data, labels, compute, statistics)
+    experiment.check_names([first, second])
+
     from ke2nt.cli.prompt_tables import show_comparison
     from ke2nt.promptlab.comparison import compare as compare_prompts
     from ke2nt.promptlab.plots import plot_comparison
     from ke2nt.promptlab.result_tables import comparison_tables
     from ke2nt.promptlab.workbench import load_prompt_sets
 
-    experiment = PromptExperiment(encoder, data, labels, compute, statistics)
     one, two = load_prompt_sets([first, second])
     result, document = experiment.run(compare_prompts, one, two, quiet=output.hides_progress)
     findings = Findings(

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ke2nt.cli.names import check_encoder_name
 from ke2nt.cli.option_groups import with_option_groups
 from ke2nt.cli.option_values import read_names
 from ke2nt.cli.options import CacheDirOption, JsonFlag
@@ -38,6 +39,16 @@ def geometry(
     json: JsonFlag = False,
 ) -> None:
     """Measure a prompt set by its text alone: similarity, separation, directions, duplicates."""
+    from ke2nt.prompts.prompt_set import PromptSet
+    from ke2nt.vlm.catalog import get_text_encoder
+
+    # names are checked before torch is imported
+    PromptSet.load(prompts)
+    if encoder.startswith("run:"):
+        check_encoder_name(encoder)
+    else:
+        get_text_encoder(encoder, cache_dir=cache_dir)
+
     from ke2nt.cli.prompt_tables import show_geometry
     from ke2nt.evaluation.image_encoders import get_image_encoder
     from ke2nt.promptlab.plots import plot_geometry

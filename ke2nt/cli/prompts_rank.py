@@ -22,7 +22,7 @@ from ke2nt.cli.prompt_experiments import (
     OutFolderOption,
     PromptExperiment,
     PromptSetsOption,
-    load_prompt_sets,
+    split_names,
 )
 
 __all__ = ["rank"]
@@ -51,13 +51,17 @@ def rank(
     Example: ke2nt prompts rank --encoder run:runs/quickstart --prompts simple,ensemble
     --dataset drawn --split val --out words
     """
+    experiment = PromptExperiment(encoder, data, labels, compute, statistics)
+    names = split_names(prompts)
+    experiment.check_names(names)
+
     from ke2nt.cli.prompt_tables import show_ranking
     from ke2nt.promptlab.plots import plot_ranking
     from ke2nt.promptlab.ranking import rank as rank_prompts
     from ke2nt.promptlab.result_tables import ranking_tables
+    from ke2nt.promptlab.workbench import load_prompt_sets
 
-    experiment = PromptExperiment(encoder, data, labels, compute, statistics)
-    sets = load_prompt_sets(prompts)
+    sets = load_prompt_sets(names)
     ranking, document = experiment.run(rank_prompts, sets, quiet=output.hides_progress)
     findings = Findings(
         "rank.json",

@@ -25,7 +25,7 @@ from ke2nt.cli.prompt_experiments import (
     Findings,
     PromptExperiment,
     PromptSetsOption,
-    load_prompt_sets,
+    split_names,
 )
 from ke2nt.errors import ConfigError
 
@@ -101,12 +101,6 @@ def search(
     Example: ke2nt prompts search --encoder run:runs/quickstart --prompts ensemble,synonyms
     --dataset drawn --split val --final-split test --out words
     """
-    from ke2nt.cli.prompt_tables import show_search
-    from ke2nt.promptlab.plots import plot_search
-    from ke2nt.promptlab.result_tables import search_tables
-    from ke2nt.promptlab.search_prompts import search as search_prompts
-    from ke2nt.runtime.atomic import write_text
-
     if data.split == final_split:
         raise ConfigError(
             "--final-split must differ from --split",
@@ -114,7 +108,17 @@ def search(
             hint="Name another one with --final-split, such as test.",
         )
     experiment = PromptExperiment(encoder, data, labels, compute, statistics)
-    sets = load_prompt_sets(prompts)
+    names = split_names(prompts)
+    experiment.check_names(names, final_split)
+
+    from ke2nt.cli.prompt_tables import show_search
+    from ke2nt.promptlab.plots import plot_search
+    from ke2nt.promptlab.result_tables import search_tables
+    from ke2nt.promptlab.search_prompts import search as search_prompts
+    from ke2nt.promptlab.workbench import load_prompt_sets
+    from ke2nt.runtime.atomic import write_text
+
+    sets = load_prompt_sets(names)
     arguments = experiment.arguments()
 
     # both splits are embedded before the search, so that it cannot fail halfway

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ke2nt.cli.option_groups import with_option_groups
+from ke2nt.cli.option_values import check_writable
 from ke2nt.cli.options import OutputOptions
 from ke2nt.cli.output import print_json, print_line, print_table
 from ke2nt.runtime.formatting import percent, percent_cell
@@ -19,7 +20,10 @@ __all__ = ["quickstart"]
 def quickstart(
     output: OutputOptions,
     out: Annotated[
-        Path, typer.Option("--out", help="Run directory; must not hold a run yet.")
+        Path,
+        typer.Option(
+            "--out", callback=check_writable, help="Run directory; must not hold a run yet."
+        ),
     ] = Path("runs/quickstart"),
 ) -> None:
     """Show the whole method: train on drawn faces, evaluate on people who were not in training."""

@@ -49,7 +49,7 @@ def train(
     """
     config = _load_config(run, start, deterministic)
 
-    # torch is imported here: a wrong configuration is reported before that takes seconds
+    # torch is imported here: a wrong name is reported before that takes seconds
     from ke2nt.training.train_recognizer import train as train_recognizer
 
     # Ctrl-C saves the state, and exits with the command to continue
@@ -93,4 +93,8 @@ def _load_config(run: RunOptions, start: str | None, deterministic: bool) -> Tra
         overrides.append(f"start={quote_yaml(start)}")
     if deterministic:
         overrides.append("deterministic=true")
-    return load_config(run.config, overrides, command="train")
+    config = load_config(run.config, overrides, command="train")
+    from ke2nt.training.names import check_names
+
+    check_names(config)
+    return config

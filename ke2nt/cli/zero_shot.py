@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ke2nt.cli.evaluation_tables import encoder_notes, show_evaluation
+from ke2nt.cli.names import check_encoder_name
 from ke2nt.cli.option_groups import with_option_groups
 from ke2nt.cli.option_values import read_names
 from ke2nt.cli.options import (
@@ -133,6 +134,9 @@ def zero_shot(
     Example: ke2nt zero-shot --encoder open_clip:ViT-B-16/openai --prompts simple,ensemble
     --on ferplus=DIR,split=test,rule=majority --on rafdb=DIR
     """
+    # names are checked before torch is imported; of several encoders, each may fail alone
+    if len(encoder) == 1:
+        check_encoder_name(encoder[0])
     targets = data.targets()
     sets = load_prompt_sets(prompts)
     options: dict[str, Any] = {

@@ -6,7 +6,6 @@ Images are float32 (H, W, C) in [0, 1] with C = 1 or 3, and so are the results, 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-
 from typing import TYPE_CHECKING
 
 import numpy as np

@@ -123,6 +123,17 @@ class Reader(ABC):
         Raises:
             DataError: The split is unknown, or an annotation is damaged.
         """
+        self.check_split(split)
+        # read at once: a generator would raise its errors far from here
+        samples = tuple(_with_unique_names(self.read_samples(split)))
+        return FaceSplit(self.name, split, self.classes, samples)
+
+    def check_split(self, split: str) -> None:
+        """Check the name of a split; nothing is read.
+
+        Raises:
+            DataError: The dataset has no such split.
+        """
         if split not in self.splits:
             raise DataError(
                 f"{self.name} has no split {split!r} here",
@@ -130,9 +141,6 @@ class Reader(ABC):
                 where=self.root,
                 hint=did_you_mean(split, self.splits),
             )
-        # read at once: a generator would raise its errors far from here
-        samples = tuple(_with_unique_names(self.read_samples(split)))
-        return FaceSplit(self.name, split, self.classes, samples)
 
     def load(self, split: str) -> FaceSplit:
         """A split with at least one image on disk.

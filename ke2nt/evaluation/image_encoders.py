@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ke2nt.errors import ModelError
-from ke2nt.evaluation.trained_encoder import TrainedEncoder
 from ke2nt.runtime.cache_folder import cache_folder
 from ke2nt.runtime.file_digests import FileDigests
 from ke2nt.runtime.suggest import did_you_mean
@@ -15,9 +14,16 @@ from ke2nt.vlm.catalog import VISION_LANGUAGE_MODELS
 
 __all__ = ["IMAGE_ENCODERS", "get_image_encoder"]
 
+
+def _trained(source: str, digests: FileDigests, text_encoder: str | None = None) -> ImageEncoder:
+    from ke2nt.evaluation.trained_encoder import TrainedEncoder
+
+    return TrainedEncoder(source, digests, text_encoder)
+
+
 IMAGE_ENCODERS: Mapping[str, Callable[[str, FileDigests], ImageEncoder]] = {
     **VISION_LANGUAGE_MODELS,
-    "run": TrainedEncoder,
+    "run": _trained,
 }
 _FORMS = (
     "open_clip:ARCH/TAG, open_clip:ARCH/CHECKPOINT, open_clip:FOLDER, transformers:HUB-ID, "
@@ -55,7 +61,7 @@ def get_image_encoder(
     # only a run can have lost its text encoder; the others hold theirs in the same checkpoint
     digests = FileDigests(cache_folder(cache_dir))
     if name == "run":
-        return TrainedEncoder(source, digests, text_encoder)
+        return _trained(source, digests, text_encoder)
     if text_encoder is not None:
         raise ModelError(
             "a vision-language model brings its own text encoder",

@@ -8,16 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from ke2nt.errors import ModelError
+from ke2nt.models.backbone_names import check_backbone_name
 from ke2nt.models.custom_backbones import build_custom_backbone, is_custom_name
 from ke2nt.models.face_networks import FACE_NETWORKS, build_face_network
 from ke2nt.models.regions import CornerBranches, corner_means, feature_map
-from ke2nt.models.timm_models import (
-    Stem,
-    build_timm_model,
-    is_timm_name,
-    similar_names,
-    timm_depths,
-)
+from ke2nt.models.timm_models import Stem, build_timm_model, timm_depths
 
 __all__ = ["Backbone", "RegionalBackbone", "Regions", "create_backbone"]
 
@@ -176,13 +171,7 @@ def create_backbone(
 
 
 def _build_from_timm(name: str, **arguments: Any) -> nn.Module:
-    if not is_timm_name(name):
-        similar = similar_names(name, more=FACE_NETWORKS)
-        raise ModelError(
-            f"unknown backbone {name!r}",
-            expected="the name of a timm model, or package.module.Net",
-            hint=f"Did you mean {', '.join(similar)}?" if similar else None,
-        )
+    check_backbone_name(name)
     return build_timm_model(name, **arguments)
 
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from ke2nt.checkpoints.hub import is_downloaded
 from ke2nt.errors import CheckpointError, ConfigError, ModelError
-from ke2nt.models.timm_models import is_timm_name, similar_names
+from ke2nt.models.timm_names import is_timm_name, similar_names
 from ke2nt.runtime.extensions import is_dotted_path, load_object
 
 __all__ = ["build_custom_backbone", "check_downloaded_backbone", "is_custom_name"]

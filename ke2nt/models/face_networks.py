@@ -8,15 +8,13 @@ from typing import Any
 from torch import nn
 
 from ke2nt.errors import ModelError
+from ke2nt.models.backbone_names import FACE_NETWORKS
 from ke2nt.models.dlib_resnet import DLIB_SMALLEST, DlibResNet
 from ke2nt.models.iresnet import IRESNETS, IResNet
 
 __all__ = ["FACE_NETWORKS", "build_face_network"]
 
 _DLIB = "dlib_resnet"
-
-FACE_NETWORKS = (_DLIB, *IRESNETS)
-"""Names of the networks."""
 
 
 def build_face_network(

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
 from torch import nn
 
 from ke2nt.errors import CheckpointError, ModelError
-from ke2nt.runtime.hub_names import describe_hub_error
+from ke2nt.models.timm_names import ALIASES
 from ke2nt.runtime.deferred_compiler import deferred_compiler
+from ke2nt.runtime.hub_names import describe_hub_error
 
-__all__ = ["ALIASES", "Stem", "build_timm_model", "is_timm_name", "similar_names", "timm_depths"]
+__all__ = ["Stem", "build_timm_model", "timm_depths"]
 
 Stem = Literal["standard", "no_pool", "small"]
-
-ALIASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "swin_t": ("swin_tiny_patch4_window7_224", {"patch_size": 2}),
-}
-"""Name in ke2nt → timm name, and the options that make it the published encoder."""
 
 # options of timm's factory that would read other files or change what the encoder returns
 _RESERVED = frozenset(
@@ -28,21 +23,6 @@ _RESERVED = frozenset(
 )
 _WINDOWS = (7, 8, 6, 5, 4)
 _SWIN_STAGES = 4
-
-
-def is_timm_name(name: str) -> bool:
-    """Whether a name is an alias or a timm model, with a tag of its weights or without."""
-    timm = _timm()
-
-    return name in ALIASES or timm.is_model(name.split(".")[0])
-
-
-def similar_names(name: str, more: Sequence[str] = ()) -> list[str]:
-    """Names of timm models, and of some more, that a misspelled one may stand for."""
-    timm = _timm()
-
-    names = [*timm.list_models(), *ALIASES, *more]
-    return difflib.get_close_matches(name.split(".")[0], names, n=3, cutoff=0.5)
 
 
 def build_timm_model(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 import os
 import sys
@@ -11,7 +12,7 @@ from typing import Any, TypeVar
 
 from ke2nt.errors import ConfigError, Ke2ntError
 
-__all__ = ["build_object", "is_dotted_path", "load_class", "load_object"]
+__all__ = ["build_object", "has_package", "is_dotted_path", "load_class", "load_object"]
 
 T = TypeVar("T")
 
@@ -20,6 +21,13 @@ def is_dotted_path(name: str) -> bool:
     """Whether a name has the form "package.module.Name"."""
     parts = name.split(".")
     return len(parts) > 1 and all(part.isidentifier() for part in parts)
+
+
+def has_package(path: str) -> bool:
+    """Whether the package of a dotted path exists; nothing is imported."""
+    _search_current_folder()
+    package = path.split(".")[0]
+    return package in sys.modules or importlib.util.find_spec(package) is not None
 
 
 def load_object(path: str, *, kind: str) -> Any:
@@ -36,10 +44,7 @@ def load_object(path: str, *, kind: str) -> Any:
     """
     module_name, _, name = path.rpartition(".")
 
-    # `ke2nt` as an installed script does not search the current folder; `python -m ke2nt` does
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
-
+    _search_current_folder()
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
@@ -115,3 +120,9 @@ def build_object(
             expected=expected,
             found=f"{dict(options) or 'no options'}: {type(cause).__name__}: {cause}",
         ) from cause
+
+
+def _search_current_folder() -> None:
+    """Search it last: `ke2nt` as an installed script does not; `python -m ke2nt` does."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())

