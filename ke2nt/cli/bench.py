@@ -72,7 +72,9 @@ def train_command(
     # torch is imported here: a wrong name is reported before that takes seconds
     from ke2nt.speed.training import training_speed
 
-    report = training_speed(config, steps=measure.steps, rounds=measure.rounds, reference=reference)
+    report = training_speed(
+        config, steps=measure.steps, rounds=measure.rounds, reference=reference, quiet=json
+    )
     _show(report, ("loop_over_bare", "loop_over_reference"), json)
 
 
@@ -106,6 +108,7 @@ def infer_command(
         steps=measure.steps,
         rounds=measure.rounds,
         device=resolve_device(None if measure.device == "auto" else measure.device),
+        quiet=json,
     )
     _show(report, ("predict_over_bare",), json)
 
@@ -145,7 +148,7 @@ def cache_command(
 
     from ke2nt.speed.cache import cache_speed
 
-    report = cache_speed(prompts, encoder, hits=hits)
+    report = cache_speed(prompts, encoder, hits=hits, quiet=json)
     if json:
         print_json(report)
         return

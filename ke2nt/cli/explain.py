@@ -76,10 +76,10 @@ def explain(
     Example: ke2nt explain runs/dsan photos/ --method attention --method occlusion --out why
     """
     # names are checked before torch is imported
-    check_files(images)
     check_model_name(model)
     if not no_detect:
         check_detector_name(detector)
+    check_files(images)
 
     from ke2nt.explain.methods import get_method
     from ke2nt.models.load import load_model

@@ -196,9 +196,10 @@ def predict(
     Example: ke2nt predict photo.jpg holiday/ talk.mp4 --out faces.csv --annotate seen
     """
     # names are checked before torch is imported
-    check_files(paths)
     files.check(paths)
     model.check()
+    if not output.json:  # a document has a row for what cannot be read
+        check_files(paths)
     recognizer = model.load()
     results = _predict(paths, model.model, recognizer, video, files, output)
     totals = results.totals

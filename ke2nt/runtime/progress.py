@@ -1,19 +1,25 @@
-"""Progress on stderr: a bar on a terminal, plain lines otherwise, nothing with --quiet."""
+"""Progress on stderr: a bar on a terminal, a line every half minute otherwise, none with --quiet.
+
+Both say the percentage that is done and the time that is left, and fit 80 columns.
+"""
 
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterable, Iterator, Sized
+from datetime import timedelta
+from time import monotonic
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import track as rich_track
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
-__all__ = ["stderr_console", "track"]
+__all__ = ["LineProgress", "bar_columns", "stderr_console", "track"]
 
 T = TypeVar("T")
-_PLAIN_SECONDS = 15.0
+_SECONDS = 30.0  # between two lines
+_BAR_WIDTH = 20
 
 
 def stderr_console() -> Console:
@@ -21,10 +27,64 @@ def stderr_console() -> Console:
     return Console(stderr=True, highlight=False)
 
 
+def bar_columns(description: str = "{task.description}") -> list[ProgressColumn]:
+    """Columns of a bar: description, bar, percentage and time left; a narrow terminal cuts texts.
+
+    Args:
+        description: A format of rich, which has the fields of its task.
+    """
+    whole = Column(no_wrap=True)
+    return [
+        TextColumn(description, table_column=Column(no_wrap=True, overflow="ellipsis")),
+        BarColumn(_BAR_WIDTH),
+        TextColumn("{task.percentage:>3.0f} %", table_column=whole),
+        TimeRemainingColumn(table_column=Column(no_wrap=True)),
+    ]
+
+
+class LineProgress:
+    """Progress in a log file: a line every half minute, so that the file stays short.
+
+    Args:
+        total: Number of items, or None if it is not known.
+        done: Items that were done before.
+    """
+
+    def __init__(self, total: int | None, done: int = 0) -> None:
+        self._total = total
+        self._first = done
+        self._started = self._printed = monotonic()
+
+    def update(self, done: int, description: str) -> None:
+        """Print a line if the last one is half a minute old.
+
+        Args:
+            done: Items that are done.
+            description: What is being done.
+        """
+        now = monotonic()
+        if now - self._printed < _SECONDS:
+            return
+        self._printed = now
+        print(f"{description}: {self._state(done, now)}", file=sys.stderr, flush=True)
+
+    def _state(self, done: int, now: float) -> str:
+        if not self._total:
+            return f"{done} done"
+
+        # what was done before this process started took none of its time
+        share = f"{100 * done / self._total:.0f} % of {self._total}"
+        new = done - self._first
+        if new <= 0:
+            return share
+        left = (now - self._started) / new * max(self._total - done, 0)
+        return f"{share}, {timedelta(seconds=round(left))} left"
+
+
 def track(
     items: Iterable[T], description: str, *, total: int | None = None, quiet: bool = False
 ) -> Iterator[T]:
-    """Iterate with progress on stderr; on a pipe, a plain line at most every 15 seconds.
+    """Iterate with progress on stderr.
 
     Args:
         items: What to iterate over.
@@ -40,15 +100,11 @@ def track(
 
     console = stderr_console()
     if console.is_terminal:
-        yield from rich_track(
-            items, description=description, total=total, console=console, transient=True
-        )
+        with Progress(*bar_columns(), console=console, transient=True) as bar:
+            yield from bar.track(items, total=total, description=description)
         return
 
-    # log files of long runs stay short
-    last = time.monotonic()
+    lines = LineProgress(total)
     for count, item in enumerate(items, start=1):
         yield item
-        if time.monotonic() - last > _PLAIN_SECONDS:
-            last = time.monotonic()
-            print(f"{description}: {count}/{total or '?'}", file=sys.stderr, flush=True)
+        lines.update(count, description)

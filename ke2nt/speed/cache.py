@@ -9,6 +9,7 @@ from typing import Any
 
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.prompts.prompt_set import PromptSet
+from ke2nt.runtime.progress import track
 from ke2nt.runtime.provenance import machine, package_versions
 
 __all__ = ["cache_speed"]
@@ -17,7 +18,7 @@ _TEMPLATE = "a benchmark's picture of {class}."
 
 
 def cache_speed(
-    prompts: str = "paper", encoder: str = "minilm", *, hits: int = 50
+    prompts: str = "paper", encoder: str = "minilm", *, hits: int = 50, quiet: bool = True
 ) -> dict[str, Any]:
     """Measure the seconds to build one bank: first in a new cache, then on later cache hits.
 
@@ -25,6 +26,7 @@ def cache_speed(
         prompts: A prompt set; it gets one more template, so that no shipped bank covers it.
         encoder: A text encoder whose files are on this machine.
         hits: How often the cached bank is read.
+        quiet: Show no progress.
 
     Returns:
         Plain JSON: `build_seconds`, the median `hit_seconds`, `ratio`, machine.
@@ -41,7 +43,7 @@ def cache_speed(
 
         # the first build encodes and stores, all others read
         first = build_seconds()
-        hit = statistics.median(build_seconds() for _ in range(hits))
+        hit = statistics.median(build_seconds() for _ in track(range(hits), "reading", quiet=quiet))
 
     return {
         "build_seconds": round(first, 4),

@@ -27,6 +27,7 @@ def measure_inference(
     rounds: int = 3,
     device: torch.device | str | None = None,
     precision: Precision = "auto",
+    quiet: bool = True,
 ) -> dict[str, Any]:
     """Measure images per second of `bare`, the forward pass on one fixed batch, and of `predict`.
 
@@ -37,6 +38,7 @@ def measure_inference(
         rounds: Measurements of each, in turns.
         device: Where to compute; None for the device of the model.
         precision: As in `compute_predictions`.
+        quiet: Show no progress.
 
     Returns:
         Plain JSON: the rates, `predict_over_bare`, memory, machine, settings.
@@ -51,7 +53,7 @@ def measure_inference(
         "bare": _bare_forward(model, model_device, batch_size, steps, precision),
         "predict": _whole_prediction(model, batch_size, steps, precision),
     }
-    rates = take_turns(contestants, model_device, rounds=rounds)
+    rates = take_turns(contestants, model_device, rounds=rounds, quiet=quiet)
 
     speed = {name: rate.images_per_second for name, rate in rates.items()}
     return {

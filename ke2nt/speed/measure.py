@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from ke2nt.runtime.progress import track
+
 __all__ = ["Contestant", "Rate", "take_turns"]
 
 Contestant = Callable[[], AbstractContextManager[Callable[[], int]]]
@@ -39,7 +41,12 @@ class Rate:
 
 
 def take_turns(
-    contestants: Mapping[str, Contestant], device: torch.device, *, rounds: int, warm_up: int = 1
+    contestants: Mapping[str, Contestant],
+    device: torch.device,
+    *,
+    rounds: int,
+    warm_up: int = 1,
+    quiet: bool = True,
 ) -> dict[str, Rate]:
     """Measure each contestant `rounds` times, in turns, each time after a warm-up.
 
@@ -48,18 +55,19 @@ def take_turns(
         device: Where they compute.
         rounds: Measurements of each.
         warm_up: Pieces of work before each measurement.
+        quiet: Show no progress.
     """
     rates: dict[str, list[float]] = {name: [] for name in contestants}
     peaks: dict[str, list[float]] = {name: [] for name in contestants}
 
     # in turns, so that a slow phase of the machine hits all of them
-    for _ in range(rounds):
-        for name, contestant in contestants.items():
-            _reset_peak_memory(device)
-            rates[name].append(_measure_once(contestant, device, warm_up))
-            peak = _read_peak_memory(device)
-            if peak is not None:
-                peaks[name].append(peak)
+    turns = [name for _ in range(rounds) for name in contestants]
+    for name in track(turns, "measuring", quiet=quiet):
+        _reset_peak_memory(device)
+        rates[name].append(_measure_once(contestants[name], device, warm_up))
+        peak = _read_peak_memory(device)
+        if peak is not None:
+            peaks[name].append(peak)
 
     return {
         name: Rate(statistics.median(values), tuple(values), max(peaks[name], default=None))

@@ -71,7 +71,12 @@ class _Settings:
 
 
 def training_speed(
-    config: TrainConfig, *, steps: int = 8, rounds: int = 3, reference: bool = True
+    config: TrainConfig,
+    *,
+    steps: int = 8,
+    rounds: int = 3,
+    reference: bool = True,
+    quiet: bool = True,
 ) -> dict[str, Any]:
     """Measure images per second of three ways to train the same backbone on images of one size.
 
@@ -87,6 +92,7 @@ def training_speed(
         steps: Batches of one measurement.
         rounds: Measurements of each, in turns.
         reference: Whether to measure `reference_style`, too.
+        quiet: Show no progress.
 
     Returns:
         Plain JSON: the rates, `loop_over_bare`, `loop_over_reference`, memory, machine, settings.
@@ -101,7 +107,7 @@ def training_speed(
     # A CUDA graph must be recorded before the clock starts.
     recorded = resolve_cuda_graphs(config.cuda_graphs, compute.device)
     warm_up = math.ceil(FIRST_REPLAY / steps) if recorded else 1
-    rates = take_turns(contestants, compute.device, rounds=rounds, warm_up=warm_up)
+    rates = take_turns(contestants, compute.device, rounds=rounds, warm_up=warm_up, quiet=quiet)
     return _report(rates, settings, rounds)
 
 

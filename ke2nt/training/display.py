@@ -1,4 +1,4 @@
-"""Progress of training: a bar with loss parts and ETA on a terminal, plain lines otherwise."""
+"""Progress of training: a bar with losses on a terminal, otherwise a line every half minute."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress, TextColumn
+from rich.table import Column
 
-from ke2nt.runtime.progress import stderr_console
+from ke2nt.runtime.progress import LineProgress, bar_columns, stderr_console
 
 __all__ = ["Display"]
 
@@ -27,30 +28,29 @@ class Display:
     def __init__(self, *, quiet: bool = False) -> None:
         self._console = stderr_console()
         self._quiet = quiet
-        self._epochs = 0
+        self._epochs = self._total = 0
         self._bar: Progress | None = None
+        self._lines: LineProgress | None = None
         self._losses_shown_at = 0.0
         if self._console.is_terminal and not quiet:
+            # the losses come last, where a narrow terminal cuts them
+            losses = Column(no_wrap=True, overflow="ellipsis", ratio=1)
             self._bar = Progress(
-                TextColumn("epoch {task.fields[epoch]}"),
-                BarColumn(),
-                TextColumn("{task.percentage:>3.0f}%"),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[note]}"),
+                *bar_columns("epoch {task.fields[epoch]}"),
+                TextColumn("{task.fields[note]}", table_column=losses),
                 console=self._console,
+                expand=True,
             )
 
     @contextmanager
     def show(self, epochs: int, steps_per_epoch: int) -> Iterator[None]:
         """Show a run of so many epochs and steps while the context lasts."""
-        self._epochs = epochs
+        # the whole run, so that the time left is that of the run
+        self._epochs, self._total = epochs, epochs * steps_per_epoch
         if self._bar is None:
             yield
             return
-
-        # the bar covers the whole run, so that its estimate does, too
-        total = epochs * steps_per_epoch
-        self._task = self._bar.add_task("", total=total, epoch=f"0/{epochs}", note="")
+        self._task = self._bar.add_task("", total=self._total, epoch=f"0/{epochs}", note="")
         with self._bar:
             yield
 
@@ -68,7 +68,12 @@ class Display:
             epoch: Completed epochs.
             losses: Mean losses of the epoch, or None to leave those that are shown.
         """
+        if self._quiet:
+            return
         if self._bar is None:
+            if self._lines is None:  # a resumed run does not begin with step 1
+                self._lines = LineProgress(self._total, done)
+            self._lines.update(done, f"epoch {epoch + 1}/{self._epochs}")
             return
         self._bar.update(self._task, completed=done, epoch=f"{epoch + 1}/{self._epochs}")
         if losses is not None:

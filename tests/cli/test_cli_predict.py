@@ -220,6 +220,8 @@ def test_detector_by_dotted_path(ke2nt, album, tmp_path, monkeypatch):
 def test_errors_are_one_line(ke2nt, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
+    if arguments[0] != ".":
+        (tmp_path / "x.png").touch()
     code, out, err = ke2nt(*arguments)
     assert (code, out) == (2, "")
     assert err.startswith("error: ")

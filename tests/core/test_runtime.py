@@ -6,10 +6,14 @@ import hashlib
 import json
 import platform
 import random
+import re
 
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
+from rich.progress import Progress, TextColumn
+from rich.table import Column
 
 from ke2nt.errors import ConfigError, MissingExtraError
 from ke2nt.runtime import devices, progress, provenance
@@ -19,6 +23,7 @@ from ke2nt.runtime.optional import import_optional
 from ke2nt.runtime.progress import track
 from ke2nt.runtime.seeding import derive_seed, seed_everything, seed_step, torch_generator
 from ke2nt.runtime.suggest import did_you_mean
+from ke2nt.training.display import Display
 
 ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2
 
@@ -107,10 +112,46 @@ def test_track_passes_everything_on(quiet, capfd):
 
 
 def test_track_reports_plain_lines_on_stderr(monkeypatch, capfd):
-    monkeypatch.setattr(progress, "_PLAIN_SECONDS", -1.0)
-    list(track(["a", "b"], "faces"))
-    list(track(iter("c"), "more"))
-    assert capfd.readouterr() == ("", "faces: 1/2\nfaces: 2/2\nmore: 1/?\n")
+    clock = iter(range(0, 1000, 12))  # 12 seconds an item
+    monkeypatch.setattr(progress, "monotonic", lambda: next(clock))
+    list(track(range(8), "faces"))
+    list(track(iter("abc"), "more"))
+    assert capfd.readouterr() == (
+        "",
+        "faces: 38 % of 8, 0:01:00 left\nfaces: 75 % of 8, 0:00:24 left\nmore: 3 done\n",
+    )
+
+
+def test_training_reports_a_line_every_half_minute(monkeypatch, capfd):
+    clock = iter(range(0, 1000, 20))
+    monkeypatch.setattr(progress, "monotonic", lambda: next(clock))
+    display = Display()
+    with display.show(epochs=2, steps_per_epoch=5):
+        for done in range(3, 7):  # two steps were done before
+            display.step(done, done // 5, None)
+    assert capfd.readouterr() == (
+        "",
+        "epoch 1/2: 40 % of 10, 0:04:00 left\nepoch 2/2: 60 % of 10, 0:01:47 left\n",
+    )
+
+
+def test_bars_show_percentage_and_time_left_in_80_columns(capsys):
+    note = "total 1.234  cross_entropy 0.987  neutral 0.123  orthogonality 0.045"
+    console = Console(width=80, force_terminal=True)
+    columns = [
+        *progress.bar_columns("epoch {task.fields[epoch]}"),
+        TextColumn("{task.fields[note]}", table_column=Column(no_wrap=True, ratio=1)),
+    ]
+    bar = Progress(*columns, console=console, expand=True)
+    bar.add_task("", total=10, completed=4, epoch="12/30", note=note)
+    console.print(bar.get_renderable())
+    (line,) = capsys.readouterr().out.splitlines()
+    plain = re.sub(r"\x1b\[[\d;]*m", "", line)
+    assert len(plain) <= 80
+    assert "epoch 12/30" in plain
+    assert " 40 % " in plain
+    assert "-:--:--" in plain
+    assert "total 1.234" in plain
 
 
 def test_did_you_mean():
