@@ -46,7 +46,7 @@ def quickstart(
     """
     started = time.perf_counter()
     config = load_config("quickstart", overrides).model_copy(update={"out": str(out)})
-    result = train(config, quiet=quiet, command="ke2nt quickstart", report=False)
+    result = train(config, quiet=quiet, command="ke2nt quickstart", page=False)
 
     # the selection split chose the epoch, so the score comes from an untouched one
     model = load_model(result.run.model)

@@ -125,12 +125,9 @@ def _check_any_model(runs: Sequence[str]) -> None:
         try:
             check_model_name(run)
         except Ke2ntError as error:
-            failures.append((run, error))
-    if len(failures) < len(runs):
-        return
-    for run, failure in failures:
-        print(f"failed: {run}: {failure}", file=sys.stderr)
-    raise typer.Exit(_ALL_FAILED)
+            failures.append((run, str(error)))
+    if len(failures) == len(runs):
+        Outcome(failures=failures).report()
 
 
 def _evaluate_cross(

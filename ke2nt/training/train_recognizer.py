@@ -61,7 +61,7 @@ def train(
     quiet: bool = False,
     command: str | None = None,
     make_engine: Callable[..., Engine] = prepare_engine,
-    report: bool = True,
+    page: bool = True,
 ) -> TrainResult:
     """Train as a configuration says; everything is written to the folder `config.out`.
 
@@ -74,7 +74,7 @@ def train(
         quiet: Show no progress.
         command: The command line, saved with the run.
         make_engine: Builds the engine; takes what `prepare_engine` takes.
-        report: Whether to write the HTML report, which takes seconds.
+        page: Whether to write the HTML report, which takes seconds.
 
     Raises:
         Ke2ntError: Anything a user can fix; results so far stay in the run directory.
@@ -90,7 +90,7 @@ def train(
             quiet=quiet or not is_main(),
             command=command,
             make_engine=make_engine,
-            report=report,
+            page=page,
         )
 
 
@@ -102,7 +102,7 @@ def _train(
     quiet: bool,
     command: str | None,
     make_engine: Callable[..., Engine],
-    report: bool,
+    page: bool,
 ) -> TrainResult:
     """Load the data, run one or two stages, and evaluate."""
     check_sharding(config)
@@ -157,7 +157,7 @@ def _train(
     with run.recorded(summary):
         progress = engine.fit(progress)
     barrier()
-    return _finish(config, run, data, compute.device, progress, summary, report=report)
+    return _finish(config, run, data, compute.device, progress, summary, page=page)
 
 
 def _summary(
@@ -210,7 +210,7 @@ def _finish(
     progress: Progress,
     summary: dict[str, Any],
     *,
-    report: bool,
+    page: bool,
 ) -> TrainResult:
     """Evaluate the model as it was saved, in full precision, and write metrics, card and report."""
     model = load_model(run.path)
@@ -241,7 +241,7 @@ def _finish(
     # facts that prediction reads, beside those that the card shows
     predict = {"face_pixels": data.native_side()}
     update_folder(run.model, card={**run_facts(run.model), "predict": predict})
-    if not report:
+    if not page:
         return result
     write_training_report(
         run.report,
