@@ -64,9 +64,9 @@ REFUSED = [
     ("predict photo.png --out faces.xyz", "no table format has the suffix", 570),
     (f"zero-shot --encoder typo --prompts paper {DRAWN}", "unknown image encoder 'typo'", 500),
     (f"zero-shot --encoder run:nope --prompts paper {DRAWN}", "no saved model", 500),
-    (f"zero-shot --encoder run:{MODEL} --prompts nope {DRAWN}", "no prompt file", 500),
+    (f"zero-shot --encoder run:{MODEL} --prompts nope {DRAWN}", "no prompt file", 720),
     (f"prompts rank --encoder typo --prompts paper {DRAWN}", "unknown image encoder", 500),
-    (f"prompts compare paper nope --encoder run:{MODEL} {DRAWN}", "no prompt file", 500),
+    (f"prompts compare paper nope --encoder run:{MODEL} {DRAWN}", "no prompt file", 720),
     (
         f"prompts search --encoder run:{MODEL} --prompts paper {DRAWN} --final-split nope --out w",
         "drawn has no split 'nope'",

@@ -79,7 +79,7 @@ def test_a_step_is_recorded_before_it_is_timed(monkeypatch, steps):
             calls[-1] += 1
             return []
 
-    def opened_and_warmed(contestants, device, *, rounds, warm_up):
+    def opened_and_warmed(contestants, device, *, rounds, warm_up, quiet):
         with contestants["bare"]() as work:
             for _ in range(warm_up):
                 work()
