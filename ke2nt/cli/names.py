@@ -67,7 +67,7 @@ def check_files(names: Sequence[str]) -> None:
     for kind, path in expand_paths(names):
         if kind == "camera" or os.path.exists(path):
             return
-        missing.append(f"{printable(path)}: no such file")
+        missing.append(f"{printable(str(path))}: no such file")
     if not missing:
         raise no_input(names)
     raise DataError("nothing could be read", found="; ".join(missing[:_SHOWN]))

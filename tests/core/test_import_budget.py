@@ -133,9 +133,12 @@ def test_names_of_timm_are_those_that_it_registers():
     import timm
     from timm.models import _registry
 
+    from ke2nt.models.backbone_names import FACE_NETWORKS
+    from ke2nt.models.iresnet import IRESNETS
     from ke2nt.models.timm_names import is_timm_name, timm_names
 
     assert timm_names() >= set(timm.list_models())
     assert timm_names() == set(_registry._model_entrypoints)
     assert is_timm_name("resnet18.a1_in1k")
     assert not is_timm_name("resnt18")
+    assert set(FACE_NETWORKS) == {"dlib_resnet", *IRESNETS}
