@@ -14,6 +14,7 @@ from ke2nt.banks.sealed_json import read_sealed, write_sealed
 from ke2nt.errors import CheckpointError, Ke2ntError
 from ke2nt.runtime.atomic import write_bytes
 from ke2nt.runtime.digest import digest_bytes
+from ke2nt.runtime.file_content import foreign_content
 
 if TYPE_CHECKING:
     from ke2nt.banks.text_bank import TextBank
@@ -144,4 +145,7 @@ def _check_facts(facts: dict[str, Any]) -> None:
 def _unusable(error: type[Ke2ntError], path: Path, problem: BaseException) -> Ke2ntError:
     if isinstance(problem, FileNotFoundError):
         return error("a file of the text bank is missing", where=path)
+    if path.is_file() and (answer := foreign_content(path)) is not None:
+        found, hint = answer
+        return error("the text bank cannot be used", where=path, found=found, hint=hint)
     return error("the text bank cannot be used", where=path, found=str(problem) or repr(problem))

@@ -14,6 +14,7 @@ import numpy as np
 
 from ke2nt.errors import ModelError
 from ke2nt.export.onnx_file import INPUT, OUTPUT
+from ke2nt.runtime.file_content import check_content
 from ke2nt.runtime.optional import import_optional
 
 __all__ = ["OnnxRecognizer", "quantize"]
@@ -53,6 +54,8 @@ class OnnxRecognizer:
             self.classes = tuple(json.loads(metadata["classes"]))
             self.image_size = int(metadata["image_size"])
         except Exception as error:  # onnxruntime has an error class for every status code
+            if not isinstance(source, bytes):
+                check_content(source, ModelError)
             reason = (str(error).strip() or "-").splitlines()[0][:200]
             raise ModelError(
                 "not an ONNX file that ke2nt exported",

@@ -44,6 +44,16 @@ def forge(folder: Path, facts: dict) -> None:
     (folder / FACTS).write_text(json.dumps(body))
 
 
+@pytest.mark.parametrize("name", [FACTS, TENSORS])
+def test_a_file_that_git_did_not_fetch_is_named(tmp_path, name):
+    saved(tmp_path)
+    (tmp_path / name).write_text(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:4\nsize 1\n"
+    )
+    with pytest.raises(Ke2ntError, match=rf"{name}.*Git LFS pointer"):
+        TextBank.load(tmp_path)
+
+
 @settings(max_examples=60, deadline=None)
 @given(field=st.sampled_from([*FIELDS, "tensors_sha256"]), value=JSON)
 def test_forged_facts(field, value):
