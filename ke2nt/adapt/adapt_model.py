@@ -31,9 +31,9 @@ from ke2nt.runtime.distributed import barrier, is_main, join_group, together
 from ke2nt.runtime.provenance import provenance
 from ke2nt.runtime.seeding import seed_everything, set_deterministic
 from ke2nt.training.compute import Compute, choose_compute
+from ke2nt.training.initial_model import build_initial_model
 from ke2nt.training.progress import Progress
 from ke2nt.training.run_directory import RunDirectory
-from ke2nt.training.setup import build_initial_model
 from ke2nt.training.train_recognizer import train
 
 __all__ = ["adapt"]

@@ -27,9 +27,10 @@ from ke2nt.models.ke2nt import KE2NT
 from ke2nt.training.compute import Compute
 from ke2nt.training.display import Display
 from ke2nt.training.engine import Engine
+from ke2nt.training.initial_model import build_arranged_bank
 from ke2nt.training.optimizer import parameter_groups
 from ke2nt.training.run_directory import RunDirectory
-from ke2nt.training.setup import build_arranged_bank, build_loss, build_state, build_task
+from ke2nt.training.setup import build_loss, build_state, build_task
 from ke2nt.training.training_data import TrainingData
 
 __all__ = ["prepare_adaptation", "prepare_entropy"]

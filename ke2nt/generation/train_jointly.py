@@ -28,8 +28,9 @@ from ke2nt.training.compute import Compute
 from ke2nt.training.display import Display
 from ke2nt.training.ema import ModelEma
 from ke2nt.training.engine import Engine
+from ke2nt.training.initial_model import build_initial_model
 from ke2nt.training.run_directory import RunDirectory
-from ke2nt.training.setup import build_initial_model, build_state, build_task
+from ke2nt.training.setup import build_state, build_task
 from ke2nt.training.train_recognizer import TrainResult
 from ke2nt.training.train_recognizer import train as train_recognizer
 from ke2nt.training.training_data import TrainingData

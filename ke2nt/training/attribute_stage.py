@@ -33,10 +33,11 @@ from ke2nt.training.checkpoint import latest_checkpoint
 from ke2nt.training.compute import EVAL_BATCH_SIZE, Compute
 from ke2nt.training.display import Display
 from ke2nt.training.engine import Engine
+from ke2nt.training.initial_model import build_initial_model
 from ke2nt.training.optimizer import parameter_groups
 from ke2nt.training.progress import Progress
 from ke2nt.training.run_directory import RunDirectory
-from ke2nt.training.setup import build_augmenter, build_initial_model, build_state
+from ke2nt.training.setup import build_augmenter, build_state
 from ke2nt.training.training_data import TrainingData
 
 __all__ = ["pretrain"]

@@ -15,7 +15,7 @@ from ke2nt.config.load import override_config
 from ke2nt.errors import CheckpointError, ConfigError
 from ke2nt.models.build import build_model
 from ke2nt.models.load import load_model
-from ke2nt.training.setup import build_initial_model
+from ke2nt.training.initial_model import build_initial_model
 from ke2nt.training.starting_model import read_starting_model
 from ke2nt.training.train_recognizer import train
 
@@ -90,7 +90,7 @@ def test_new_classes_keep_the_image_side_and_the_text_encoder(start, from_start,
         asked.append((prompts.name, encoder, prompts.render(classes[-1])))
         return replace(bank.select(["anger", "sadness"]), classes=tuple(classes))
 
-    monkeypatch.setattr("ke2nt.training.setup.TextBank.build", build)
+    monkeypatch.setattr("ke2nt.training.initial_model.TextBank.build", build)
     model, config = initial(from_start(start), ("anger", "in_pain"))
     assert asked == [("simple", "minilm", ("a photo of an in pain face.",))]
     saved = load_model(start).state_dict()
