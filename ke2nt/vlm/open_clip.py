@@ -21,7 +21,7 @@ from ke2nt.data.sample import ImageSource
 from ke2nt.errors import MissingExtraError, ModelError, TextEncoderError
 from ke2nt.runtime.digest import digest_json
 from ke2nt.runtime.file_digests import FileDigests
-from ke2nt.runtime.hub_names import describe_hub_error, offline
+from ke2nt.runtime.hub_names import describe_hub_error, looks_like_path, offline, suggest_path
 from ke2nt.runtime.suggest import did_you_mean
 from ke2nt.vlm.activation import Activation, Evidence, describe_activation, find_evidence
 from ke2nt.vlm.base import (
@@ -386,6 +386,12 @@ def _find_source(source: str) -> OpenClipSource:
 
     # not a folder: an architecture of open_clip's list
     arch, _, rest = source.partition("/")
+    if arch not in open_clip.list_models() and looks_like_path(source):
+        raise TextEncoderError(
+            f"no folder {source!r}",
+            expected="a folder with open_clip_config.json",
+            hint=suggest_path(source),
+        )
     if arch not in open_clip.list_models():
         raise TextEncoderError(
             f"open_clip has no architecture {arch!r}",
@@ -410,7 +416,7 @@ def _find_source(source: str) -> OpenClipSource:
     raise TextEncoderError(
         f"no tag or checkpoint {rest!r} for open_clip's {arch}",
         expected=f"a file, or one of {', '.join(tags)}" if tags else "a file",
-        hint=did_you_mean(rest, tags),
+        hint=did_you_mean(rest, tags) or (suggest_path(rest) if rest else None),
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ke2nt.errors import TextEncoderError
+from ke2nt.runtime.file_content import check_content
 
 __all__ = ["OpenClipSource", "read_folder", "refuse_naflex"]
 
@@ -84,6 +85,7 @@ def read_folder(folder: Path) -> OpenClipSource:
         config = facts["model_cfg"]
         config["text_cfg"].get("hf_tokenizer_name")  # fails here if it is not an object
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        check_content(folder / _CONFIG, TextEncoderError)
         raise TextEncoderError(
             "the folder holds no open_clip model",
             where=folder,

@@ -332,6 +332,25 @@ def test_wrong_names(spec, words):
         get_text_encoder(spec)
 
 
+def test_a_configuration_that_git_did_not_fetch_is_named(tmp_path):
+    (tmp_path / "open_clip_config.json").write_text(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:4\nsize 1\n"
+    )
+    with pytest.raises(TextEncoderError, match=r"open_clip_config\.json.*Git LFS pointer"):
+        get_text_encoder(f"open_clip:{tmp_path}")
+
+
+def test_mistyped_paths_name_the_nearest_one(tmp_path, monkeypatch):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "epoch_3.pt").touch()
+    monkeypatch.chdir(tmp_path)
+    for source in ("./clip", "../clip", "~/clip", "clip/", "/clip", "runs/clip"):
+        with pytest.raises(TextEncoderError, match=r"no folder '.*clip.*open_clip_config\.json"):
+            get_text_encoder(f"open_clip:{source}")
+    with pytest.raises(TextEncoderError, match=r"Did you mean 'runs/epoch_3\.pt'"):
+        get_text_encoder(f"open_clip:{ARCH}/runs/epch_3.pt")
+
+
 def test_wrong_folders(tmp_path):
     with pytest.raises(TextEncoderError, match="open_clip_config"):
         get_text_encoder(f"open_clip:{tmp_path}")
