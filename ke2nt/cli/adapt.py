@@ -200,6 +200,17 @@ def _show(result: AdaptResult) -> None:
         [(name, percent_cell(before), percent_cell(after)) for name, before, after in shares],
     )
 
+    # what the predictions were corrected by, with adapt.shares
+    if estimated := result.facts["class_shares"]:
+        domains = (estimated["source"].items(), estimated["target"].values())
+        print_table(
+            ["class shares", "source %", "target, estimated %"],
+            [
+                (name, percent_cell(source), percent_cell(target))
+                for (name, source), target in zip(*domains, strict=True)
+            ],
+        )
+
     # only labeled targets have an accuracy
     metrics = [("mean confidence", *(percent_cell(side.confidence) for side in sides))]
     if result.before is not None and result.after is not None:

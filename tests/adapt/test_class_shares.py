@@ -19,6 +19,7 @@ from ke2nt.adapt.class_shares import (
     estimate_shares_em,
 )
 from ke2nt.adapt.share_correction import ShareCorrection
+from ke2nt.cli.adapt import _show as show_result
 from ke2nt.errors import ConfigError, DataError
 from ke2nt.models.load import load_model
 
@@ -113,7 +114,7 @@ def test_logits_are_corrected_as_posteriors_are():
     np.testing.assert_allclose(alike, correct_posteriors(posteriors, source, np.full(3, 1 / 3)))
 
 
-def test_shares_alone_change_predictions_but_no_weight(tiny):
+def test_shares_alone_change_predictions_but_no_weight(tiny, capsys):
     config = tiny("adapt.method=shares", "adapt.shares=bbse")
     result = adapt_model(config, quiet=True)
     assert_same_weights(load_file(f"{config.start}/model/model.safetensors"), load_weights(result))
@@ -125,6 +126,8 @@ def test_shares_alone_change_predictions_but_no_weight(tiny):
         assert list(shares[domain]) == list(model.classes)
         assert sum(shares[domain].values()) == pytest.approx(1)
     assert not np.allclose(*(p.probabilities for p in result.predictions))
+    show_result(result)
+    assert "┃ class shares ┃ source % ┃ target, estimated % ┃" in capsys.readouterr().out
 
 
 def test_pseudo_labels_follow_the_estimated_shares(tiny, monkeypatch):
