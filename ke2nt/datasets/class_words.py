@@ -232,7 +232,8 @@ def _numbered_classes(
         found=", ".join(f"{word} ({counts[word]})" for word in sorted(counts)[:12]),
         hint="Add --option codes=DATASET for the numbers of a dataset"
         + (f": {described}" if described else "")
-        + "; or --option classes=A,B,C with the classes in the order of the numbers.",
+        + "; or --option classes=A,B,C with the classes in the order of the numbers. In a "
+        "configuration: 'data.options={codes: DATASET}'.",
     )
 
 
