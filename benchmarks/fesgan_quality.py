@@ -48,13 +48,16 @@ def evaluate_run(
         count=args.count,
         seed=args.seed,
     )
-    return {"data": config.data.name, "run": run.name, "judge": judge, **metrics}
+    space = config.gan.identity_space
+    names = {"data": config.data.name, "run": run.name, "identity_space": space, "judge": judge}
+    return {**names, **metrics}
 
 
 def write_table(out: Path, rows: list[dict[str, Any]]) -> None:
     """Write `table.json` and `table.md`."""
-    columns = [name for name in rows[-1] if name != "judge"]
-    table = format_table(columns, [[format_cell(row[c]) for c in columns] for row in rows])
+    columns = [name for name in rows[-1] if name not in ("judge", "per_expression")]
+    cells = [[format_cell(row.get(name, "-")) for name in columns] for row in rows]
+    table = format_table(columns, cells)
     write_json(out / "table.json", rows)
     write_text(out / "table.md", table)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -249,4 +250,20 @@ def quality(
     if json:
         print_json({"run": str(run), "judge": judge, **metrics})
         return
-    print_table(["metric", "value #"], [[name, f"{value:.4g}"] for name, value in metrics.items()])
+    _print_quality(metrics)
+
+
+def _print_quality(metrics: Mapping[str, Any]) -> None:
+    """Print the metrics of all faces, then those of each expression."""
+    values = [[name, f"{v:.4g}"] for name, v in metrics.items() if name != "per_expression"]
+    print_table(["metric", "value #"], values)
+
+    expressions = metrics["per_expression"]
+    columns = list(next(iter(expressions.values())))
+    rows = [
+        [name, *("-" if value is None else f"{value:.3g}" for value in values.values())]
+        for name, values in expressions.items()
+    ]
+    print_table(["expression", *(f"{column} #" for column in columns)], rows)
+    if "identity_kept_faces" not in metrics:
+        print_line("identity in a face space: pip install 'ke2nt[faces]'")

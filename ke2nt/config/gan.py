@@ -130,7 +130,12 @@ class CriticAugmentConfig(AugmentConfig):
     flip: float = Field(0.0, ge=0.0, le=1.0, description="Probability of a mirror image.")
     crop: float = Field(0.0, ge=0.0, le=1.0, description="Probability of a random crop.")
     translate: float = Field(0.1, ge=0.0, lt=1.0, description="Maximum shift, share of the side.")
-    erase: float = Field(0.0, ge=0.0, le=0.0, description="Not supported for critics.")
+    erase: float = Field(
+        0.0, ge=0.0, le=1.0, description="Probability of a gray rectangle (cutout)."
+    )
+    erase_area: tuple[float, float] = Field(
+        (0.1, 0.25), description="Smallest and largest area of the rectangle, share of the image."
+    )
     mixup: float = Field(0.0, ge=0.0, le=0.0, description="Not supported for critics.")
     cutmix: float = Field(0.0, ge=0.0, le=0.0, description="Not supported for critics.")
     fill: Literal["zeros", "border", "reflection"] = Field(
@@ -154,13 +159,19 @@ class GanConfig(Section):
         description="Side of synthetic faces in pixels; null takes model.image_size.",
     )
     identity_space: str = Field(
-        "ke2nt/ferplus-resnet18",
-        description="Frozen recognizer whose features represent identity, a name or folder; or, "
-        "without any labels, `faces`: dlib's face descriptors (the extra of that name), or `code`: "
-        "the generator's latent codes.",
+        "auto",
+        description="Frozen space that represents identity. `faces`: dlib's face descriptors (the "
+        "extra of that name). `code`: the generator's latent codes. Otherwise a recognizer, name "
+        "or folder, whose features are used. auto: `faces` where that extra is installed, else "
+        "ke2nt/ferplus-resnet18.",
         json_schema_extra=MAY_MOVE,
     )
     identity_stage: int = Field(2, ge=0, description="Stage of that recognizer's image encoder.")
+    sampling: Literal["natural", "sqrt", "balanced"] | None = Field(
+        None,
+        description="How often stage 1 sees a class of n images: proportional to n, to its square "
+        "root, or equally often; null takes data.sampling.",
+    )
     flip: bool = Field(True, description="Also train on mirror images.")
     critic_augment: CriticAugmentConfig = CriticAugmentConfig()
     min_images: int = Field(2, ge=1, description="Minimum number of images of a class.")

@@ -145,6 +145,11 @@ _GAN_SWITCHES = [
         lambda c: c.gan.loss.adversary == "hinge",
     ),
     KeyRule(
+        "nothing is erased with gan.critic_augment.erase=0",
+        ("gan.critic_augment.erase_area",),
+        lambda c: c.gan.critic_augment.erase == 0,
+    ),
+    KeyRule(
         "gan.identity_space=code and faces have no stages",
         ("gan.identity_stage",),
         lambda c: c.gan.identity_space in ("code", "faces"),
@@ -162,7 +167,7 @@ _GAN_PRETRAIN = [
     *_GAN_SWITCHES,
 ]
 _STAGE_1 = (
-    *("gan.image_size", "gan.flip", "gan.min_images", "gan.loss.expression_start"),
+    *("gan.image_size", "gan.flip", "gan.sampling", "gan.min_images", "gan.loss.expression_start"),
     *("gan.network.code_dim", "gan.network.width", "gan.network.conditioning"),
     *("gan.optim.lr", "gan.optim.critic_lr", "gan.optim.critic_steps", "gan.optim.decay_from"),
     *("gan.optim.batch_size", "gan.optim.epochs", "gan.optim.not_finite"),

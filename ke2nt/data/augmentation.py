@@ -55,7 +55,7 @@ class BatchAugmentation:
     """
 
     def __init__(
-        self, config: AugmentConfig, erase_value: tuple[float, float, float] = (0.0, 0.0, 0.0)
+        self, config: AugmentConfig, erase_value: tuple[float, ...] = (0.0, 0.0, 0.0)
     ) -> None:
         self.config = config
         self.erase_value = erase_value
@@ -152,7 +152,7 @@ class BatchAugmentation:
             return images
         # (B, 1, S, S), true inside the rectangles
         mask = (draws.erase[:, 0, :, None] & draws.erase[:, 1, None])[:, None]
-        value = device_constant(self.erase_value, images).view(1, 3, 1, 1)
+        value = device_constant(self.erase_value, images).view(1, -1, 1, 1)
         return torch.where(mask, value, images)
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
-import torch
-from torch import Tensor
+from collections.abc import Sequence
 
 from ke2nt.config.gan import FesganConfig, GanConfig
 from ke2nt.generation.losses.adversaries import ADVERSARIES
@@ -15,12 +12,9 @@ from ke2nt.generation.networks.critics import (
     ExpressionClassifier,
     ImageCritic,
 )
-from ke2nt.generation.networks.face_space import FaceSpace
 from ke2nt.generation.networks.generator import FaceGenerator
-from ke2nt.generation.networks.identity_features import FrozenFeatures
-from ke2nt.models.load import load_model
 
-__all__ = ["build_critics", "build_generator", "load_identity_space"]
+__all__ = ["build_critics", "build_generator"]
 
 
 def build_generator(config: FesganConfig, classes: Sequence[str]) -> FaceGenerator:
@@ -47,18 +41,3 @@ def build_critics(config: GanConfig, generator: FaceGenerator) -> Critics:
         CodeCritic(generator.code_dim, num_classes),
         ExpressionClassifier(*sizes) if network.expression == "own" else None,
     )
-
-
-def load_identity_space(
-    config: GanConfig, device: torch.device
-) -> Callable[[Tensor], Tensor] | None:
-    """Load the frozen identity space; None stands for the generator's latent codes."""
-    if config.identity_space == "code" or not config.loss.identity:
-        return None
-
-    if config.identity_space == "faces":
-        return FaceSpace().to(device)
-
-    # its features are frozen, so they need no labels of this run
-    recognizer = load_model(config.identity_space)
-    return FrozenFeatures(recognizer, config.identity_stage).to(device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -15,10 +16,12 @@ from ke2nt.generation.checks import check_generator_fits
 from ke2nt.generation.distances import frechet_distance, kernel_distance
 from ke2nt.generation.guard import compute_diversity
 from ke2nt.generation.networks.confidence_filter import predict_probabilities
+from ke2nt.generation.networks.face_space import FaceSpace
 from ke2nt.generation.networks.generator import FaceGenerator
 from ke2nt.generation.networks.identity_features import FrozenFeatures
 from ke2nt.generation.networks.pixels import from_pixels, to_model_input
 from ke2nt.models.base import ExpressionModel
+from ke2nt.models.face_weights import dlib_package_file
 from ke2nt.runtime.seeding import torch_generator
 
 __all__ = ["evaluate_generator"]
@@ -63,10 +66,14 @@ def evaluate_generator(
         the requested expression; edits are to other expressions than the source's.
         identity_kept: Share of edits that are closer to their source than to any other source, in
         the judge's early features; chance level is 1 / sources.
+        identity_kept_faces: The same in dlib's face descriptors, which tell people apart; only
+        where the extra `faces` is installed.
         sources: Number of sources of that comparison.
         diversity: Mean difference of two new faces of one expression over that of two real faces.
         nearest, nearest_real: Median distance to the nearest training face, root mean square of
         pixels in [0, 1], of new faces, and of `real`. Copies would make it far smaller.
+        per_expression: accuracy_new, accuracy_edits (None without such an edit), diversity and
+        nearest of each expression: a rare one may be a texture, or one memorized face.
 
     Raises:
         DataError: The judge has other expressions, or no image can be read.
@@ -84,19 +91,37 @@ def evaluate_generator(
         name: _in_batches(lambda x: _pooled_features(judge, x), faces.images).numpy()
         for name, faces in (("real", real_faces), ("training", training_faces), ("new", new_faces))
     }
+
+    # (N,) whether the judge agrees with the requested expression, and distance to a copy
+    agreed_new, agreed_edits = _agreement(judge, new_faces), _agreement(judge, edits)
+    nearest = _nearest(new_faces.images, training_faces.images)
+
+    # rare expressions may be learned worse than others
+    diversities = _relative_diversity(new_faces, real_faces, len(generator.classes))
+    per_expression = {
+        name: {
+            "accuracy_new": _mean(agreed_new[new_faces.expressions == k]),
+            "accuracy_edits": _mean(agreed_edits[edits.expressions == k]),
+            "diversity": diversities[k],
+            "nearest": float(nearest[new_faces.expressions == k].median()),
+        }
+        for k, name in enumerate(generator.classes)
+    }
     return {
         "fid": frechet_distance(features["new"], features["real"]),
         "kid": kernel_distance(features["new"], features["real"]),
         "fid_real": frechet_distance(features["training"], features["real"]),
         "kid_real": kernel_distance(features["training"], features["real"]),
-        "accuracy_real": _accuracy(judge, real_faces),
-        "accuracy_new": _accuracy(judge, new_faces),
-        "accuracy_edits": _accuracy(judge, edits),
-        "identity_kept": _identity_kept(judge, edits.images, real_faces.images),
+        "accuracy_real": _mean(_agreement(judge, real_faces)),
+        "accuracy_new": _mean(agreed_new),
+        "accuracy_edits": _mean(agreed_edits),
+        "identity_kept": _identity_kept(FrozenFeatures(judge), edits.images, real_faces.images),
+        **_identity_kept_faces(edits.images, real_faces.images),
         "sources": len(real_faces.images),
-        "diversity": _relative_diversity(new_faces, real_faces, len(generator.classes)),
-        "nearest": _median_nearest(new_faces.images, training_faces.images),
-        "nearest_real": _median_nearest(real_faces.images, training_faces.images),
+        "diversity": fmean(diversities),
+        "nearest": float(nearest.median()),
+        "nearest_real": float(_nearest(real_faces.images, training_faces.images).median()),
+        "per_expression": per_expression,
     }
 
 
@@ -141,30 +166,41 @@ def _pooled_features(judge: ExpressionModel, images: Tensor) -> Tensor:
     return judge.features(to_model_input(images, judge.preprocessing))
 
 
-def _accuracy(judge: ExpressionModel, faces: _LabeledFaces) -> float:
+def _agreement(judge: ExpressionModel, faces: _LabeledFaces) -> Tensor:
+    """Whether the judge sees the expression of each face, bool (N,)."""
     # (N, K)
     probabilities = _in_batches(lambda x: predict_probabilities(judge, x), faces.images)
-    return float((probabilities.argmax(1) == faces.expressions).float().mean())
+    return probabilities.argmax(1) == faces.expressions
 
 
-def _identity_kept(judge: ExpressionModel, edits: Tensor, sources: Tensor) -> float:
+def _mean(values: Tensor) -> float | None:
+    """Mean of (N,) booleans; None if there are none."""
+    return float(values.float().mean()) if len(values) else None
+
+
+def _identity_kept(space: Callable[[Tensor], Tensor], edits: Tensor, sources: Tensor) -> float:
     """Share of edits whose nearest source is their own."""
-    space = FrozenFeatures(judge)
-
     # (edits, sources)
     distances = torch.cdist(_in_batches(space, edits), _in_batches(space, sources))
     nearest = distances.argmin(dim=1)
     return float((nearest == torch.arange(len(sources))).float().mean())
 
 
-def _relative_diversity(new: _LabeledFaces, real: _LabeledFaces, classes: int) -> float:
-    # mean over expressions, relative to real faces of all expressions
-    diversities = [compute_diversity(new.images[new.expressions == k]) for k in range(classes)]
-    return sum(diversities) / classes / compute_diversity(real.images)
+def _identity_kept_faces(edits: Tensor, sources: Tensor) -> dict[str, float]:
+    """The same in dlib's face descriptors, if they are installed."""
+    if dlib_package_file() is None:
+        return {}
+    return {"identity_kept_faces": _identity_kept(FaceSpace(), edits, sources)}
 
 
-def _median_nearest(images: Tensor, others: Tensor) -> float:
-    """Median over images of the distance to the nearest of the others."""
-    # (N,) distance to the nearest other image, from [−1, 1] to root mean square in [0, 1]
+def _relative_diversity(new: _LabeledFaces, real: _LabeledFaces, classes: int) -> list[float]:
+    """Diversity of the new faces of each expression, relative to real faces of all expressions."""
+    whole = compute_diversity(real.images)
+    return [compute_diversity(new.images[new.expressions == k]) / whole for k in range(classes)]
+
+
+def _nearest(images: Tensor, others: Tensor) -> Tensor:
+    """Distance (N,) of each image to the nearest of the others."""
+    # from [−1, 1] to root mean square in [0, 1]
     distances = torch.cdist(images.flatten(1), others.flatten(1)).amin(dim=1)
-    return float(distances.median()) / 2.0 / images[0].numel() ** 0.5
+    return distances / 2.0 / images[0].numel() ** 0.5

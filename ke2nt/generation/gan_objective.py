@@ -68,7 +68,8 @@ class GanObjective:
         self.identity = identity
 
         # without any change configured, the conversion to pixels and back is skipped
-        self._augment = BatchAugmentation(config.critic_augment)
+        gray = (127.5,) * generator.channels
+        self._augment = BatchAugmentation(config.critic_augment, erase_value=gray)
         values = config.critic_augment.model_dump()
         self._augments = any(
             values[name] for name in values if name not in _SECONDARY_AUGMENTATION_KEYS

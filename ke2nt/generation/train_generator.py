@@ -10,11 +10,12 @@ from torch import nn
 
 from ke2nt.config.gan import FesganConfig
 from ke2nt.data.preprocessing import Preprocessing
-from ke2nt.generation.build_networks import build_critics, build_generator, load_identity_space
+from ke2nt.generation.build_networks import build_critics, build_generator
 from ke2nt.generation.checks import check_class_counts, check_colors, check_single_process
 from ke2nt.generation.gan_objective import GanObjective
 from ke2nt.generation.gan_optimizer import gan_parameter_groups
 from ke2nt.generation.guard import Guard
+from ke2nt.generation.identity_space import choose_identity_space, load_identity_space
 from ke2nt.generation.networks.generator import FaceGenerator
 from ke2nt.generation.synthesis_task import SynthesisTask
 from ke2nt.runtime.provenance import provenance
@@ -62,6 +63,7 @@ def pretrain(
         TrainingStopped: Ctrl-C; the state has been saved.
     """
     check_single_process()
+    config = choose_identity_space(config, quiet=quiet)
     run = RunDirectory(config.out)
     with run.discard_unless_used():
         return _pretrain(config, run, resume=resume, quiet=quiet, command=command)
@@ -74,12 +76,17 @@ def _pretrain(
     seed_everything(config.seed)
     set_deterministic(config.deterministic)
     data = _load_data(config, quiet)
-    facts = {"seed": config.seed, "command": command, **provenance()}
+    facts = {
+        "seed": config.seed,
+        "command": command,
+        "identity_space": config.gan.identity_space if config.gan.loss.identity else None,
+        **provenance(),
+    }
     run.begin(config, data.split_record(), resume=resume, command=SynthesisTask.command)
 
     # a resumed run continues from its newest checkpoint
     task = _build_task(config, run, data, choose_compute(config), facts)
-    engine = Engine(task, config, run, data, Display(quiet=quiet))
+    engine = Engine(task, _with_sampling(config), run, data, Display(quiet=quiet))
     checkpoint = run.newest_checkpoint(resume=resume)
     progress = engine.restore(checkpoint)
 
@@ -111,6 +118,14 @@ def _load_data(config: FesganConfig, quiet: bool) -> TrainingData:
     check_class_counts(data.train, config.gan.min_images)
     check_colors(data.train, config.channels)
     return replace(data, targets=torch.from_numpy(data.train.split.labels()))
+
+
+def _with_sampling(config: FesganConfig) -> FesganConfig:
+    """Let the order of the images follow `gan.sampling`, which null leaves to `data.sampling`."""
+    sampling = config.gan.sampling
+    if sampling is None:
+        return config
+    return config.model_copy(update={"data": config.data.model_copy(update={"sampling": sampling})})
 
 
 def _build_task(

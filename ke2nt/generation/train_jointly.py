@@ -14,12 +14,13 @@ from torch import nn
 from ke2nt.config.gan import FesganConfig
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.errors import ConfigError
-from ke2nt.generation.build_networks import build_critics, load_identity_space
+from ke2nt.generation.build_networks import build_critics
 from ke2nt.generation.checks import check_generator_fits, check_single_process
 from ke2nt.generation.fixed_modules import FixedModules
 from ke2nt.generation.gan_objective import GanObjective
 from ke2nt.generation.gan_optimizer import gan_parameter_groups
 from ke2nt.generation.guard import Guard
+from ke2nt.generation.identity_space import choose_identity_space, load_identity_space
 from ke2nt.generation.joint_task import JointTask
 from ke2nt.generation.networks.generator import FaceGenerator
 from ke2nt.generation.saved_gan import load_critics
@@ -59,6 +60,7 @@ def train(
     """
     check_single_process()
     _check_config(config)
+    config = choose_identity_space(config, quiet=quiet or config.joint.generator is None)
     run = RunDirectory(config.out)
     if not resume:
         run.check_free(command=JointTask.command)

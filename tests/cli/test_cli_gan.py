@@ -10,6 +10,8 @@ import pytest
 from command_line import run_lines
 from PIL import Image
 
+from ke2nt.cli.gan import _print_quality
+
 SMALL = (
     "data.options.count=80 data.options.workers=1 data.options.size=16 model.image_size=16 "
     "gan.network.critic_width=4"
@@ -18,6 +20,9 @@ GENERATOR = f"{SMALL} gan.network.width=4 gan.optim.epochs=1 gan.min_images=1"
 RECOGNIZER = (
     f"{SMALL} model.backbone=test_resnet model.backbone_options={{}} model.stem=standard "
     "optim.epochs=1 optim.warmup_epochs=0 joint.generator=run"
+)
+WITHOUT_FACES = (
+    "from ke2nt.models import face_weights; face_weights.dlib_package_file = lambda: None"
 )
 DATA = "--dataset drawn --option count=80 --option size=16"
 
@@ -36,7 +41,7 @@ def done(tmp_path_factory):
         "train": f"ke2nt gan train fesgan_drawn {RECOGNIZER} --out joint --keep --json",
         "resume": "ke2nt gan train --resume joint --json",
     }
-    printed = run_lines(list(lines.values()), place)
+    printed = run_lines(list(lines.values()), place, before=WITHOUT_FACES)
     return place, dict(zip(lines, printed, strict=True))
 
 
@@ -69,6 +74,21 @@ def test_quality_metrics(done):
     assert 0 <= figures["accuracy_edits"] <= 1
     assert 0 <= figures["identity_kept"] <= 1
     assert figures["nearest"] > 0
+    assert "identity_kept_faces" not in figures
+    assert figures["per_expression"]["anger"]["diversity"] > 0
+
+
+def test_quality_is_printed_for_each_expression(capsys):
+    values = {"accuracy_new": 0.5, "accuracy_edits": None, "diversity": 0.875, "nearest": 0.2}
+    metrics = {"fid": 12.0, "per_expression": {"neutral": values, "contempt": values}}
+    _print_quality({**metrics, "identity_kept_faces": 0.25})
+    first = capsys.readouterr().out
+    assert first.count("0.875") == 2
+    assert "identity_kept_faces" in first
+    assert "-" in first
+    assert "pip install" not in first
+    _print_quality(metrics)
+    assert "pip install 'ke2nt[faces]'" in capsys.readouterr().out
 
 
 def test_joint_training_reports_and_resumes(done):

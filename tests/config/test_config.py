@@ -44,6 +44,32 @@ def test_the_configurations_that_the_readme_names_ship():
     }
 
 
+def test_the_published_run_of_fesgan():
+    config = load_config("fesgan_published", kind=FesganConfig, command="gan train")
+    gan, joint, optim = config.gan, config.joint, config.optim
+    assert (gan.network.code_dim, gan.network.conditioning, gan.network.expression) == (
+        *(64, "concat", "head"),
+    )
+    loss = gan.loss
+    assert (loss.adversary, loss.adversarial, loss.code, loss.reconstruction) == (
+        "wgan-gp",
+        1,
+        1,
+        10,
+    )
+    assert (loss.identity, loss.expression, loss.code_expression) == (5, 1, 0)
+    assert (gan.optim.batch_size, gan.optim.critic_steps) == (16, 4)
+    assert (optim.batch_size, joint.every, config.gan_size) == (16, 4, 128)
+    rates = (gan.optim.lr, gan.optim.critic_lr, optim.lr, joint.lr)
+    assert set(rates) == {1e-4}
+    assert gan.optim.betas == optim.betas == (0.5, 0.999)
+    assert optim.weight_decay == 0
+    assert (gan.optim.epochs, gan.optim.epochs + optim.epochs) == (80, 200)
+    assert (joint.weight, joint.intra_class, joint.rdbp) == (0.001, 1, True)
+    assert gan.identity_space == "auto"
+    assert config.data.options["neutral"] is False
+
+
 def test_the_published_run_of_ke2nt():
     config = load_config("rafdb_swin_t")
     model, optim = config.model, config.optim

@@ -76,6 +76,7 @@ EXPECTED = [
             *("start", "augment", "text", "loss", "pretrain", "optim", "joint", "compile"),
             *("model!model.image_size,model.gray", "select!select.on", "data.extra"),
             *("data.soft_labels", "gan.loss.penalty", "gan.identity_stage"),
+            "gan.critic_augment.erase_area",
         ],
     ),
     (
@@ -84,6 +85,7 @@ EXPECTED = [
         ["joint={generator: g, frozen: true, intra_class: 0}"],
         [
             *("gan.image_size", "gan.flip", "gan.min_images", "gan.loss.expression_start"),
+            *("gan.sampling", "gan.critic_augment.erase_area"),
             *("gan.network.code_dim", "gan.network.width", "gan.network.conditioning"),
             "gan.optim!gan.optim.betas,gan.optim.ema",
             *("joint.lr", "joint.gan_weight", "joint.every", "joint.rdbp"),

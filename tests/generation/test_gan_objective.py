@@ -26,7 +26,15 @@ TERMS = (
 NO_CHANGE = {"flip": 0, "crop": 0, "translate": 0}
 
 
-def make(weights=None, *, adversary="hinge", expression="head", identity="code", augment=NO_CHANGE):
+def make(
+    weights=None,
+    *,
+    adversary="hinge",
+    expression="head",
+    identity="code",
+    augment=NO_CHANGE,
+    channels=1,
+):
     """An objective in which only the named terms have a weight."""
     torch.manual_seed(0)
     values = dict.fromkeys(TERMS, 0.0) if weights is not None else {}
@@ -42,7 +50,7 @@ def make(weights=None, *, adversary="hinge", expression="head", identity="code",
             "critic_augment": augment,
         }
     )
-    generator = FaceGenerator(CLASSES, 16, 1, width=4, code_dim=8)
+    generator = FaceGenerator(CLASSES, 16, channels, width=4, code_dim=8)
     space = None
     if identity == "recognizer":
         space = FrozenFeatures(LinearClassifier(CLASSES, "test_resnet", 16), stage=1)
@@ -178,6 +186,38 @@ def test_critic_augmentation_applies_to_real_and_synthetic_faces(batch):
     plain.critics.image.register_forward_pre_hook(lambda _, args: views.append(args[0].detach()))
     plain.critic_loss(*batch, draws())
     torch.testing.assert_close(views[-1][:6], batch[0])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_cutout_and_color_of_critics_are_differentiable(channels):
+    """Gradients pass wherever a face is not covered, for real and synthetic faces in one way."""
+    changes = {**NO_CHANGE, "erase": 1.0, "brightness": 0.3, "contrast": 0.3}
+    objective = make({"adversarial": 1.0}, augment=changes, channels=channels)
+    faces = (torch.rand(6, channels, 16, 16) - 0.5).requires_grad_()
+    view = objective._augment_view(faces, draws())
+    assert view.shape == faces.shape
+    view.sum().backward()
+    covered = (view == 0).all(dim=1)
+    assert 0.1 <= covered.float().mean() <= 0.3
+    assert (view.detach() - faces.detach()).abs().amax(dim=1)[~covered].min() > 0
+
+    # the mean that contrast keeps depends on covered pixels, too, but little
+    slopes = faces.grad.abs().amin(dim=1)
+    assert slopes[~covered].min() > slopes[covered].max()
+
+
+def test_code_critic_compares_the_prior_with_encoded_faces(batch):
+    """Half of the loss without the other trains a critic that says the same of every code."""
+    objective = make({"code": 1.0})
+    objective.generator.eval()
+    faces, labels = batch
+    drawn = draws()
+    loss, _ = objective.critic_loss(faces, labels, drawn)
+    with torch.no_grad():
+        prior = objective.critics.code(drawn.codes).scores
+        encoded = objective.critics.code(objective.generator.encode(faces)).scores
+    halves = functional.softplus(-prior).mean(), functional.softplus(encoded).mean()
+    assert loss.item() == pytest.approx(float(sum(halves)) / 2, rel=1e-5)
 
 
 def test_frozen_restores_requires_grad():

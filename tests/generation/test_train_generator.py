@@ -242,11 +242,30 @@ def test_unsupported_image_size_is_refused_by_the_configuration(tiny, size):
     assert tiny(f"model.image_size={size}", "gan.image_size=48").gan_size == 48
 
 
-def test_erasing_is_refused_for_critics(tiny):
-    with pytest.raises(ConfigError, match=r"gan\.critic_augment\.erase"):
-        tiny("gan.critic_augment.erase=0.5")
-    changed = tiny("gan.critic_augment.rotate=10").gan.critic_augment
-    assert (changed.rotate, changed.translate, changed.flip, changed.erase) == (10, 0.1, 0, 0)
+def test_critics_have_their_own_augmentation(tiny):
+    changed = tiny("gan.critic_augment={rotate: 10, erase: 0.5}").gan.critic_augment
+    assert (changed.rotate, changed.translate, changed.flip) == (10, 0.1, 0)
+    assert (changed.erase, changed.erase_area) == (0.5, (0.1, 0.25))
+    with pytest.raises(ConfigError, match=r"gan\.critic_augment\.mixup"):
+        tiny("gan.critic_augment.mixup=0.5")
+
+
+@pytest.mark.parametrize(
+    ("gan", "data", "used"),
+    [("balanced", "natural", "balanced"), ("null", "sqrt", "sqrt"), ("natural", "sqrt", "natural")],
+)
+def test_sampling_of_the_generator_is_its_own(tiny, monkeypatch, gan, data, used):
+    seen = []
+
+    def record(positions, classes, sampling, generator):
+        seen.append(sampling)
+        return positions
+
+    monkeypatch.setattr("ke2nt.training.sampling.epoch_order", record)
+    config = tiny(f"gan.sampling={gan}", f"data.sampling={data}", "gan.optim.epochs=1")
+    run = pretrain(config, quiet=True).run
+    assert set(seen) == {used}
+    assert run.load_config(FesganConfig).data.sampling == data
 
 
 def test_keys_that_are_refused_are_never_read(tiny, monkeypatch):
