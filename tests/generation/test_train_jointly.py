@@ -13,7 +13,9 @@ from safetensors.torch import load_file
 from ke2nt.errors import CheckpointError, ConfigError, DataError
 from ke2nt.generation import train_jointly as stage_two
 from ke2nt.generation.build_networks import build_critics
+from ke2nt.generation.gan_draws import sample_gan_draws
 from ke2nt.generation.joint_task import JointTask
+from ke2nt.generation.losses.intra_class import intra_class_loss
 from ke2nt.generation.networks.generator import FaceGenerator
 from ke2nt.generation.saved_gan import load_critics
 from ke2nt.generation.train_generator import pretrain
@@ -85,6 +87,35 @@ def test_every_term_trains_the_generator(joint, one_step, term):
     assert has_gradient(engine.task.objective.critics) is (term == "joint.gan_weight=1")
     assert not has_gradient(engine.task.average.model)
     assert all(torch.isfinite(part) for part in parts.values())
+
+
+def test_synthetic_faces_have_the_expression_they_are_edited_to(joint, one_step, monkeypatch):
+    """Not that of their source; and their features have a gradient."""
+    seen = {}
+
+    def spy(real, labels, synthetic, requested, *, rdbp):
+        seen["intra_class"] = (labels, requested)
+        assert real.requires_grad
+        assert synthetic.requires_grad
+        return intra_class_loss(real, labels, synthetic, requested, rdbp=rdbp)
+
+    def draw(*arguments):
+        seen["draws"] = sample_gan_draws(*arguments)
+        return seen["draws"]
+
+    monkeypatch.setattr("ke2nt.generation.synthetic_losses.intra_class_loss", spy)
+    monkeypatch.setattr("ke2nt.generation.joint_task.sample_gan_draws", draw)
+    engine, _ = one_step(joint("joint.source=edits", "joint.share=1"))
+    labels, requested = seen["intra_class"]
+    assert torch.equal(requested, seen["draws"].edit_expressions)
+    assert not torch.equal(requested, labels)
+
+    # the recognizer's loss takes the same labels
+    losses, given = engine.task.synthetic_losses, []
+    monkeypatch.setattr(losses.loss, "forward", lambda out, y, bank: given.append(y) or (0.0, {}))
+    output = engine.task.model(torch.rand(8, 3, 16, 16))
+    losses._recognition_terms(output, labels, output, requested)
+    assert torch.equal(given[0], requested)
 
 
 def test_generator_has_no_gradient_between_its_steps(joint, one_step, monkeypatch):
