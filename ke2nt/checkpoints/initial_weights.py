@@ -11,16 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ke2nt.checkpoints.imagenet import imagenet_weights
 from ke2nt.checkpoints.weight_names import is_constant, renamed_forms
 from ke2nt.errors import CheckpointError
-from ke2nt.runtime.suggest import did_you_mean
 from ke2nt.runtime.tensor_files import read_tensor_groups
 
-__all__ = ["NAMED_WEIGHTS", "WeightReport", "find_initial_weights", "load_initial_weights"]
-
-NAMED_WEIGHTS = ("timm", "imagenet", "faces")
-"""Initial weights by name: of timm's hub, and of the extras `imagenet` and `faces`."""
+__all__ = ["WeightReport", "load_initial_weights"]
 
 _EXAMPLES = 5
 _FITS = 0.25  # share of a network that tensors under other names must fill to be taken for its own
@@ -75,29 +70,6 @@ class WeightReport:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON value."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
-
-
-def find_initial_weights(weights: str | Path, backbone: object) -> Path:
-    """Find the file of initial weights.
-
-    Args:
-        weights: "imagenet", or the path of a local file.
-        backbone: Name of the image encoder to initialize.
-
-    Raises:
-        CheckpointError: There is no such file.
-        ModelError: The `imagenet` extra has no weights for this encoder.
-        MissingExtraError: The `imagenet` extra is not installed.
-    """
-    path = imagenet_weights(backbone) if weights == "imagenet" else Path(weights).expanduser()
-    if not path.is_file():
-        raise CheckpointError(
-            "no such initial weights",
-            expected="timm, imagenet, faces, or a .safetensors or .pth file",
-            found=weights,
-            hint=did_you_mean(str(weights), NAMED_WEIGHTS),
-        )
-    return path
 
 
 def load_initial_weights(

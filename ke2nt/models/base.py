@@ -11,12 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from ke2nt.banks.text_bank import TextBank
-from ke2nt.checkpoints.initial_weights import (
-    NAMED_WEIGHTS,
-    WeightReport,
-    find_initial_weights,
-    load_initial_weights,
-)
+from ke2nt.checkpoints.find_weights import NAMED_WEIGHTS, find_initial_weights
+from ke2nt.checkpoints.initial_weights import WeightReport, load_initial_weights
 from ke2nt.checkpoints.model_folder import find_model_folder, read_folder
 from ke2nt.checkpoints.pretrained import save_model
 from ke2nt.checkpoints.saved_model import SavedModel

@@ -11,7 +11,7 @@ import torch
 
 from ke2nt.banks.geometry import arrange
 from ke2nt.banks.text_bank import TextBank
-from ke2nt.checkpoints.initial_weights import NAMED_WEIGHTS
+from ke2nt.checkpoints.find_weights import NAMED_WEIGHTS
 from ke2nt.config.schema import TextConfig, TrainConfig
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.models.base import ExpressionModel

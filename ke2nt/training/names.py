@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ke2nt.checkpoints.find_model import check_model_name
+from ke2nt.checkpoints.find_weights import find_initial_weights
 from ke2nt.config.data import AUTO_SPLIT, DataConfig
 from ke2nt.config.schema import TrainConfig
 from ke2nt.datasets.catalog import get_reader
@@ -27,7 +28,7 @@ def check_names(config: TrainConfig) -> None:
         DataError: There is no such dataset, option or split.
         LayoutError: The dataset's folder does not have its layout.
         ModelError: There is no such backbone.
-        CheckpointError: There is no such model to start from.
+        CheckpointError: There is no such model to start from, or no such initial weights.
         PromptError: There is no such prompt set, or it is not valid.
         TextEncoderError: There is no such text encoder.
         ConfigError: The run directory cannot be written.
@@ -40,6 +41,7 @@ def check_names(config: TrainConfig) -> None:
         check_model_name(config.start)
     else:
         check_backbone_name(config.model.backbone)
+        _check_weights(config.model.weights, config.model.backbone)
     if config.model.head == "text" and config.text.bank is None:
         _check_text(config.text)
 
@@ -59,6 +61,12 @@ def check_dataset(data: DataConfig, *, uses_test: bool = False) -> None:
     for split in (data.train_split, "test" if uses_test else data.val_split):
         if split not in (AUTO_SPLIT, None):
             reader.check_split(split)
+
+
+def _check_weights(weights: str | None, backbone: str) -> None:
+    # timm's come from its hub, and those of the extra `faces` are converted when they are loaded
+    if weights not in (None, "timm", "faces"):
+        find_initial_weights(weights, backbone)
 
 
 def _check_text(text: TextConfig) -> None:
