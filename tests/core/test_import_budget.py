@@ -30,6 +30,7 @@ REFUSED = [
     ("train ferplus_resnet18 data.root=nowhere", "the folder does not have the layout", 720),
     ("train quickstart data.val_split=nope", "drawn has no split 'nope'", 720),
     ("train quickstart model.backbone=resnt18", "unknown backbone 'resnt18'", 720),
+    ("train quickstart model.weights=nope.pth", "no such initial weights", 720),
     ("train quickstart text.prompts=nope", "no prompt file or shipped name 'nope'", 720),
     ("train quickstart text.encoder=nope", "unknown text encoder 'nope'", 720),
     ("train quickstart start=nope", "no saved model", 720),
