@@ -156,8 +156,22 @@ def _order(names: Iterable[str]) -> tuple[str, ...]:
         spellings[word.casefold()].append(word)
     for same in spellings.values():
         if len(same) > 1:
-            raise LabelError("names of classes differ in case only", found=", ".join(same))
+            raise LabelError(
+                "names of classes differ in case only",
+                found=", ".join(same),
+                hint=_suggest_expressions(others),
+            )
     return (*(name for name in CANONICAL if name in words), *others)
+
+
+def _suggest_expressions(words: Iterable[str]) -> str | None:
+    """A sentence about each word that resembles an expression: a slip seldom comes alone."""
+    lines = [
+        f"'{printable(word)}' is not an expression. Did you mean {near!r}?"
+        for word in words
+        if (near := nearest_expression(word))
+    ]
+    return " ".join(lines) or None
 
 
 def _split_names(classes: str | Sequence[str]) -> tuple[str, ...]:
