@@ -2,8 +2,9 @@
 
 Starting Python and importing torch costs seconds, a hundred times in this suite. So one process for
 each test worker imports everything once and forks for every command: the child gets its own folder,
-environment and streams, as from a shell, and ends as any program ends. Tests of what is imported
-fork from a second process, which has imported only what `ke2nt --help` needs.
+environment and streams, as from a shell, and ends as any program ends. Its HTML reports have no
+plots, which take longer to draw than a tiny training: `tests/pages` draws them all. Tests of what
+is imported fork from a second process, which has imported only what `ke2nt --help` needs.
 `tests/core/test_cli_contract.py` starts the program in the normal way.
 """
 
@@ -22,15 +23,9 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-# for runs whose report is not looked at: its plots take longer than a tiny training
-WITHOUT_PLOTS = """
-import ke2nt.pages.embedded_plots as pages
-pages.embed_plot = lambda *arguments, alt: pages.EmbeddedPlot("", "", alt)
-"""
 
 # what commands import on the way, besides the modules of ke2nt
 _IMPORTED = (
@@ -174,6 +169,7 @@ def serve(*, bare: bool) -> None:
     add_commands()
     if not bare:
         _import_all()
+        leave_plots_out(setattr)
     for line in iter(sys.stdin.readline, ""):
         children = []
         for command in json.loads(line):
@@ -197,6 +193,21 @@ def _import_all() -> None:
     for name in (*_IMPORTED, *names):
         with contextlib.suppress(ModuleNotFoundError):
             importlib.import_module(name)
+
+
+def leave_plots_out(replace: Callable[[Any, str, Any], None]) -> None:
+    """Write HTML reports without drawing their plots.
+
+    Args:
+        replace: `setattr`, or pytest's method that undoes the change.
+    """
+    from ke2nt.pages import embedded_plots, render
+
+    def embed(*arguments: Any, alt: str) -> embedded_plots.EmbeddedPlot:
+        return embedded_plots.EmbeddedPlot("", "", alt)
+
+    for module in (embedded_plots, render):
+        replace(module, "embed_plot", embed)
 
 
 def _become(command: Mapping[str, Any]) -> None:

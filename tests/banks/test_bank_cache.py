@@ -149,7 +149,7 @@ def test_eight_processes_encode_once(tmp_path, cache):
         "sys.exit(sum(p.exitcode != 0 for p in all_))\n"
     )
 
-    paths = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    paths = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     env = {**os.environ, "PYTHONPATH": paths}
     done = subprocess.run(
         [sys.executable, str(script), str(log)], env=env, timeout=120, capture_output=True

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from command_line import leave_plots_out
 
 import ke2nt
-from ke2nt.pages import embedded_plots
 
 FACES = {"count": 64, "size": 32, "min_intensity": 0.8}
 SMALL = (
@@ -25,9 +25,7 @@ SMALL = (
 def _without_plots():
     """Skip the plots of reports, which take longer than these runs."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            embedded_plots, "embed_plot", lambda *_, alt: embedded_plots.EmbeddedPlot("", "", alt)
-        )
+        leave_plots_out(patch.setattr)
         yield
 
 

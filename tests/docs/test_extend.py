@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from command_line import WITHOUT_PLOTS, run_ke2nt
+from command_line import run_ke2nt
 
 from ke2nt.config.adapt import AdaptConfig
 from ke2nt.config.load import config_from_dict
@@ -116,7 +116,7 @@ def test_every_command_runs(package):
     """In the order of the page: some commands read what earlier ones wrote."""
     outputs = {}
     for line in COMMANDS:
-        done = run_ke2nt(*small(line), cwd=package, before=WITHOUT_PLOTS)
+        done = run_ke2nt(*small(line), cwd=package)
         assert done.returncode == 0, f"{line}\n{done.stderr}"
         outputs[line] = done.stdout
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import pytest
-from command_line import WITHOUT_PLOTS, run_ke2nt, run_lines
+from command_line import run_ke2nt, run_lines
 
 from ke2nt.config.load import load_config
 from ke2nt.prompts.prompt_set import PromptSet
@@ -19,12 +19,11 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 BASH = re.findall(r"```bash\n(.*?)```", README, flags=re.S)
 PHOTO = Path(mpl.get_data_path(), "sample_data", "grace_hopper.jpg")
 LAB = README.split("## Prompt experiments in five minutes")[1].split("\n## ")[0]
-SMALLER = f"""
-{WITHOUT_PLOTS}
+SMALLER = """
 import functools, ke2nt.quickstart as module
 module.quickstart = functools.partial(module.quickstart, overrides=(
     "data.options.count=160", "data.options.size=32", "data.options.workers=1",
-    "model.backbone=test_resnet", "model.backbone_options={{}}", "model.stem=standard",
+    "model.backbone=test_resnet", "model.backbone_options={}", "model.stem=standard",
     "model.image_size=32", "optim.epochs=2", "optim.warmup_epochs=0.5",
 ))
 """
