@@ -46,12 +46,42 @@ DATASETS: Mapping[str, DatasetFacts] = {
         "faces from the web, each labeled by about 40 annotators",
         "non-commercial research, by agreement with its authors",
     ),
+    "rafdb_compound": DatasetFacts(
+        "RAF-DB, compound expressions",
+        "faces from the web with two expressions at once, each labeled by about 40 annotators",
+        "non-commercial research, by agreement with its authors",
+    ),
     "affectnet7": _AFFECTNET,
     "affectnet8": _AFFECTNET,
     "ckplus": DatasetFacts(
         "CK+",
         "posed expressions of adults in a laboratory, frontal, coded by action units",
         "non-commercial research, by agreement with its authors",
+    ),
+    "oulucasia": DatasetFacts(
+        "Oulu-CASIA",
+        "posed expressions of 80 adults in three illuminations, by visible and infrared light",
+        "research, by agreement with its authors",
+    ),
+    "mmi": DatasetFacts(
+        "MMI",
+        "posed and spontaneous expressions of adults in a laboratory",
+        "non-commercial research, by agreement with its authors",
+    ),
+    "jaffe": DatasetFacts(
+        "JAFFE",
+        "posed expressions of ten Japanese women, gray",
+        "non-commercial research, under its own terms",
+    ),
+    "sfew": DatasetFacts(
+        "SFEW 2.0",
+        "frames of films with acted expressions",
+        "non-commercial research, by agreement with its authors",
+    ),
+    "expw": DatasetFacts(
+        "ExpW",
+        "faces from web searches for emotion words, with boxes, each labeled by annotators",
+        "non-commercial research",
     ),
     "drawn": DatasetFacts(
         "drawn faces of ke2nt",

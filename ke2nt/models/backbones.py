@@ -204,7 +204,7 @@ def _check_plain(
         f"stem={stem}": stem != "standard",
         f"drop_path={drop_path}": drop_path is not None,
         "weights=timm": pretrained,
-        f"regions={regions}": bool(regions),
+        f"regions={str(regions).lower()}": bool(regions),
     }
     refused = [option for option, is_set in settings.items() if is_set]
     if refused:

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import BinaryIO
 
-__all__ = ["COUNT", "ROW", "SIZE", "TEXT_LENGTH", "serve"]
+__all__ = ["COUNT", "ROW", "SIZE", "TEXT_LENGTH", "main", "serve"]
 
 SIZE = struct.Struct("<II")
 COUNT = struct.Struct("<i")

@@ -124,7 +124,13 @@ def test_calibration_is_stated_with_its_command(run):
         temperature=1.8,
         min_confidence=0.44,
         threshold={"target": "risk", "value": 0.05, "risk": 0.049, "coverage": 0.81},
-        fitted_on={"dataset": "ferplus", "split": "val", "options": {"rule": "majority"}, "n": 9},
+        fitted_on={
+            "dataset": "ferplus",
+            "split": "val",
+            "options": {"rule": "majority"},
+            "n": 9,
+            "degraded": True,
+        },
         metrics={
             "n": 3199,
             "folds": 5,
@@ -192,7 +198,8 @@ def test_damaged_files_of_a_run_are_errors(run, name):
 
 
 def test_every_public_dataset_has_a_license():
-    assert set(READERS) - set(DATASETS) == {"corruptions", "folder", "manifest", "packed"}
+    private = {"corruptions", "folder", "huggingface", "manifest", "packed", "yolo"}
+    assert set(READERS) - set(DATASETS) == private
     assert [name for name, facts in DATASETS.items() if facts.free] == ["drawn"]
 
 
