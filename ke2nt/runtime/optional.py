@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from types import ModuleType
 
 from ke2nt.errors import ConfigError, MissingExtraError
@@ -13,6 +14,11 @@ _HINTS = {
     "cv2": "Install the library that it names; on a server, replace opencv-python by "
     "opencv-python-headless, which needs none.",
 }
+_ENVIRONMENT = {
+    # from 1.32 on it reports its use to its maker, with a number that it stores for this machine
+    "onnxruntime": {"ORT_DISABLE_TELEMETRY": "1"},
+}
+"""Variables that packages read when they are imported; a value that the user has set stays."""
 
 
 def import_optional(module: str, *, extra: str, purpose: str) -> ModuleType:
@@ -28,6 +34,8 @@ def import_optional(module: str, *, extra: str, purpose: str) -> ModuleType:
         ConfigError: It is installed, but cannot be loaded.
     """
     package = module.split(".")[0]
+    for variable, value in _ENVIRONMENT.get(package, {}).items():
+        os.environ.setdefault(variable, value)
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:

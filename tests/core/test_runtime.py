@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import random
 import re
+import sys
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -103,6 +106,16 @@ def test_package_without_a_system_library_is_an_error_in_words(tmp_path, monkeyp
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ConfigError, match=r"half_installed, needed for y, .*libGL.*--force-rein"):
         import_optional("half_installed", extra="x", purpose="y")
+
+
+@pytest.mark.parametrize(("user", "value"), [(None, "1"), ("0", "0")])
+def test_onnxruntime_reports_nothing_to_its_maker(monkeypatch, user, value):
+    monkeypatch.setenv("ORT_DISABLE_TELEMETRY", user or "")
+    if user is None:
+        monkeypatch.delenv("ORT_DISABLE_TELEMETRY")
+    monkeypatch.setitem(sys.modules, "onnxruntime", ModuleType("onnxruntime"))
+    import_optional("onnxruntime", extra="predict", purpose="finding faces")
+    assert os.environ["ORT_DISABLE_TELEMETRY"] == value
 
 
 @pytest.mark.parametrize("quiet", [True, False])
