@@ -87,12 +87,15 @@ def test_words_change_the_bars(app, photo):
 def test_unit_of_the_intensity_is_shown(app, photo):
     image = app.read_image(photo, find=False)
     words = ("bored\nin pain", TEMPLATE, None)
-    assert "the model has no scale" in app.show_faces(image, *words).html
+    own = (app.vocabulary.default_words, app.vocabulary.default_templates, None)
+    assert "the model has no calibrated scale" in app.show_faces(image, *own).html
+    assert "custom words have no calibrated scale" in app.show_faces(image, *words).html
+
+    # the scale of a model does not hold for other words
     scale = {"zero": {"happiness": 0.0}, "unit": {"happiness": 1.0}}
     app.model.card["predict"] = {"intensity": scale}
-    own = (app.vocabulary.default_words, app.vocabulary.default_templates, None)
     assert "0 is neutral, 1 typical" in app.show_faces(image, *own).html
-    assert "the model has no scale" in app.show_faces(image, *words).html
+    assert "custom words have no calibrated scale" in app.show_faces(image, *words).html
 
 
 def test_problems_become_notes(app, photo, tmp_path):
