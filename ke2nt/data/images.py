@@ -265,6 +265,8 @@ def _as_file(source: Any) -> Path | BytesIO:
     if isinstance(source, Path):
         return source
     content = source.read() if hasattr(source, "read") else source
+    if not len(content):
+        raise ValueError("an empty file")
     if isinstance(content, str):
         raise ValueError("a text file; open it with mode 'rb'")
     return BytesIO(bytes(content))

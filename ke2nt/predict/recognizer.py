@@ -8,7 +8,7 @@ from typing import Self
 
 import torch
 
-from ke2nt.errors import ConfigError, DataError
+from ke2nt.errors import ConfigError, DataError, PromptError
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.load import load_model
 from ke2nt.predict.classify import FaceClassifier
@@ -157,7 +157,7 @@ class Recognizer:
             ModelError: The model has a linear head, which does not support custom classes.
             TextEncoderError: The text encoder of the model is unavailable, or has changed.
             MissingExtraError: The text encoder of the model is minilm and not installed.
-            PromptError: A word is empty, repeated, or too long.
+            PromptError: A word is empty, repeated, or too long, or there is one class alone.
         """
         if classes is None:
             self._restore_classes()
@@ -165,6 +165,12 @@ class Recognizer:
 
         # `set_bank` also adapts the calibration and drops the evaluations from the card
         bank = build_class_bank(self.model, self._trained_bank, classes)
+        if bank.num_classes < 2:
+            raise PromptError(
+                "one class alone would be the answer for every face",
+                expected="two classes or more",
+                found=", ".join(bank.classes),
+            )
         self.model.set_bank(bank)  # type: ignore[operator]
         self._classifier.custom_classes = True
 

@@ -35,7 +35,7 @@ _COLUMN_TYPES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class FaceResult:
     """Result of one face of an image or frame; or the only result of an image without a face.
 
@@ -83,6 +83,9 @@ class FaceResult:
     raw_confidence: float | None = None
     unvalidated: bool = False
     reason: str | None = None
+
+    def __repr__(self) -> str:
+        return f"FaceResult({format_row(self)})"
 
     @property
     def verdict(self) -> str:

@@ -107,6 +107,12 @@ def test_cmyk(tmp_path):
     assert abs(out.astype(int) - [255, 0, 0]).max() < 12
 
 
+@pytest.mark.parametrize("source", [b"", io.BytesIO()])
+def test_content_of_no_bytes_is_an_empty_file(source):
+    with pytest.raises(ImageReadError, match="an empty file"):
+        decode(source)
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
 def test_exif_orientation(tmp_path, orientation, suffix):

@@ -71,6 +71,7 @@ def test_printing_is_short():
     assert repr(result) == "ImageResult('a.jpg', 2 faces: happiness 0.93, not sure 0.40)"
 
     # without faces
+    assert repr(dark).startswith(f"FaceResult({dark.source}: too ")
     assert repr(ImageResult("b.jpg", "no_face")) == "ImageResult('b.jpg', no face)"
     bad = ImageResult("c.jpg", "unreadable", reason="an empty file")
     assert repr(bad) == "ImageResult('c.jpg', unreadable: an empty file)"

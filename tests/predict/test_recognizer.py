@@ -15,7 +15,14 @@ from ke2nt.banks.text_bank import TextBank
 from ke2nt.data.images import decode
 from ke2nt.data.sample import FaceSample, FaceSplit
 from ke2nt.data.tensors import FaceTensors
-from ke2nt.errors import ConfigError, DataError, LabelError, ModelError, TextEncoderError
+from ke2nt.errors import (
+    ConfigError,
+    DataError,
+    LabelError,
+    ModelError,
+    PromptError,
+    TextEncoderError,
+)
 from ke2nt.evaluation.predictions import compute_predictions
 from ke2nt.models.calibration import Calibration
 from ke2nt.models.linear import LinearClassifier
@@ -326,9 +333,15 @@ def test_custom_classes_are_flagged_in_every_row_and_can_be_undone(worded, portr
     assert worded.min_confidence == 0
 
     # a prompt set; the evaluations on the card are not about it
-    worded.set_classes(PromptSet.from_words(["asleep"], "{class}"))
-    assert worded.classes == ("asleep",)
+    worded.set_classes(PromptSet.from_words(["asleep", "awake"], "{class}"))
+    assert worded.classes == ("asleep", "awake")
     assert "evaluations" not in worded.model.card
+
+    # a class without an alternative would be every face's answer
+    for alone in (["asleep"], PromptSet.from_words(["asleep"], "{class}")):
+        with pytest.raises(PromptError, match=r"one class alone .* found asleep"):
+            worded.set_classes(alone)
+    assert worded.classes == ("asleep", "awake")
 
     # back to the trained classes
     worded.set_classes(None)
