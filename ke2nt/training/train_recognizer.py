@@ -109,6 +109,7 @@ def _train(
     with together():
         if is_main() and not resume:
             run.check_free()
+    checkpoint = run.newest_checkpoint(resume=resume)
     seed_everything(config.seed)
     set_deterministic(config.deterministic)
     compute = choose_compute(config)
@@ -142,7 +143,7 @@ def _train(
     # a checkpoint replaces all that was initialized
     options = {"image_side": image_side, "provenance": facts, "quiet": quiet}
     engine = make_engine(config, run, data, compute, preprocessing, **options)
-    progress = engine.restore(run.newest_checkpoint(resume=resume))
+    progress = engine.restore(checkpoint)
     model = engine.task.state.model
     initial_weights = model.provenance.get("initial_weights")
     if initial_weights and "report" in initial_weights and not quiet and is_main():

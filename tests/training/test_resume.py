@@ -11,6 +11,7 @@ import pytest
 import torch
 from training_runs import assert_same_run, state
 
+from ke2nt.config.load import override_config
 from ke2nt.errors import CheckpointError, TrainingError
 from ke2nt.training.checkpoint import latest_checkpoint
 from ke2nt.training.engine import Engine
@@ -144,7 +145,7 @@ def test_finished_run_without_checkpoints_is_not_trained_again(tiny):
     weights = (run.model / "model.safetensors").read_bytes()
     shutil.rmtree(run.checkpoints)
     with pytest.raises(CheckpointError, match="finished, and its checkpoints have been removed"):
-        train(run.load_config(), resume=True, quiet=True)
+        train(override_config(run.load_config(), ["data.root=gone"]), resume=True, quiet=True)
     assert (run.model / "model.safetensors").read_bytes() == weights
 
 
