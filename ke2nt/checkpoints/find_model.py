@@ -9,6 +9,7 @@ from ke2nt.checkpoints.folder_config import CONFIG
 from ke2nt.checkpoints.hub import download_folder
 from ke2nt.errors import CheckpointError
 from ke2nt.runtime.hub_names import looks_like_hub_id, suggest_path
+from ke2nt.runtime.suggest import did_you_mean
 
 __all__ = ["BANK", "CARD", "FILES", "WEIGHTS", "check_model_name", "find_model_folder"]
 
@@ -56,9 +57,11 @@ def _find(name: str | Path) -> Path | None:
     if not path.exists() and looks_like_hub_id(str(name)):
         return None
 
+    hint = suggest_path(str(name)) or did_you_mean(str(name), bundled_models())
     raise CheckpointError(
         "no saved model",
-        expected=f"a folder with {CONFIG} and {WEIGHTS}, or a run directory with model/ inside",
+        expected=f"a folder with {CONFIG} and {WEIGHTS}, a run directory with model/ inside, or a "
+        f"model of the package: {', '.join(bundled_models())}",
         where=name,
-        hint=None if path.exists() else suggest_path(str(name)),
+        hint=None if path.exists() else hint,
     )
