@@ -165,9 +165,12 @@ def _describe_start(start: Mapping[str, Any] | None) -> list[str]:
         return []
     digest = f" (SHA-256 of its weights: {start['sha256']})" if start.get("sha256") else ""
     lines = [f"- **Started from** {start.get('model')}{digest}"]
+    splits = start.get("train_splits") or {}
     for name in start.get("data") or ():
         facts = DATASETS.get(name)
         title = facts.title if facts else name
+        if name in splits:
+            lines.append(f"- **Training images of that model**: {title}, split {splits[name]}")
         terms = facts.license if facts else "unknown; ask whoever supplied it"
         lines.append(f"- **License of the data of that model** ({title}): {terms}")
     return lines

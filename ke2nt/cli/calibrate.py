@@ -192,7 +192,7 @@ def calibrate(
     notes += scale_notes
     seen = count_seen_images(run, split, scores.digests)
     if training_notes(seen, model.card, split) or (seen is None and split.split == "train"):
-        count = "" if seen is None else f" ({seen.count:,} of these {seen.total:,})"
+        count = f" ({seen.count:,} of these {seen.total:,})" if seen and seen.count else ""
         notes.append(f"Training images make a model overconfident; use other images{count}.")
 
     # everything goes into the folder at once: a model is never half calibrated

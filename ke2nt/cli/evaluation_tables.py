@@ -36,18 +36,26 @@ _METRICS = {
 
 
 def training_notes(seen: SeenImages | None, card: Mapping[str, Any], split: FaceSplit) -> list[str]:
-    """Return a note if the model was trained on images of this split."""
-    if seen is not None:
-        note = seen.note()
-        return [] if note is None else [note]
+    """Return a note if the model, or the one it was started from, was trained on this split."""
+    note = None if seen is None else seen.note()
+    if note is not None:
+        return [note]
 
-    # a model without its run: the card names the split that it was trained on
+    # without a record of the images, cards name the split
     trained_on = (card.get("config") or {}).get("data") or {}
+    start = card.get("started_from") or {}
     this_split = (split.dataset, split.split)
-    if ((card.get("data") or {}).get("name"), trained_on.get("train_split")) != this_split:
+    if (
+        seen is None
+        and ((card.get("data") or {}).get("name"), trained_on.get("train_split")) == this_split
+    ):
+        who = "The model"
+    elif this_split in (start.get("train_splits") or {}).items():
+        who = f"The model that this one was started from, {start.get('model')},"
+    else:
         return []
     return [
-        f"The model was trained on this split ({split.split}): its metrics here are too high. Use "
+        f"{who} was trained on this split ({split.split}): the metrics here are too high. Use "
         "images that it has not seen."
     ]
 

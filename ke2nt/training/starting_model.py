@@ -56,12 +56,19 @@ class StartingModel:
         """Return what run and model card say of it: model, digest, and data it was trained on."""
         # the data of the models that it was started from itself count, too
         card = self.saved.card
-        earlier = (card.get("started_from") or {}).get("data") or []
-        data = [*earlier, (card.get("data") or {}).get("name")]
+        earlier, name = card.get("started_from") or {}, (card.get("data") or {}).get("name")
+        data = [*(earlier.get("data") or ()), name]
+
+        # dataset → split, so that an evaluation on that split can say so
+        splits = dict(earlier.get("train_splits") or {})
+        split = ((card.get("config") or {}).get("data") or {}).get("train_split")
+        if name and split:
+            splits[name] = split
         return {
             "model": self.public_name,
             "sha256": digest_file(self.weights),
             "data": sorted({name for name in data if name}),
+            "train_splits": splits,
         }
 
     def resolve_model(self, config: TrainConfig) -> TrainConfig:

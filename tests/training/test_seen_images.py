@@ -16,7 +16,7 @@ from ke2nt.datasets.catalog import get_reader
 from ke2nt.errors import DataError
 from ke2nt.evaluation.evaluate_model import decode_for_model
 from ke2nt.models.load import load_model
-from ke2nt.training.seen_images import count_seen_images, load_split_of_run
+from ke2nt.training.seen_images import SeenImages, count_seen_images, load_split_of_run
 from ke2nt.training.train_recognizer import train
 
 
@@ -74,6 +74,16 @@ def test_card_names_the_split_of_a_model_without_its_run(split, noted):
     notes = training_notes(None, card, FaceSplit("ferplus", split, ("a",), ()))
     assert [note[:36] for note in notes] == ["The model was trained on this split "] * noted
     assert training_notes(None, {}, FaceSplit("ferplus", split, ("a",), ())) == []
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_card_names_the_split_of_the_model_that_a_run_started_from(split):
+    start = {"model": "ke2nt/ferplus-resnet18", "train_splits": {"ferplus": "train"}}
+    card = {"data": {"name": "folder"}, "started_from": start}
+    for record in (None, SeenImages(count=0, total=5)):
+        notes = training_notes(record, card, FaceSplit("ferplus", split, ("a",), ()))
+        expected = "The model that this one was started from, ke2nt/ferplus-resnet18, was trained"
+        assert [note[: len(expected)] for note in notes] == [expected] * (split == "train")
 
 
 def test_val_is_the_part_that_the_run_set_aside(tiny, faces, tmp_path):

@@ -181,7 +181,8 @@ def test_no_such_model_is_reported_before_the_data_is_read(from_start):
 
 
 def test_run_starts_there_records_it_and_resumes_only_with_the_same(start, from_start, tmp_path):
-    update_folder(start, card={"data": {"name": "ferplus", "options": {}, "samples": {}}})
+    facts = {"name": "ferplus", "options": {}, "samples": {}}
+    update_folder(start, card={"data": facts, "config": {"data": {"train_split": "train"}}})
     run = train(from_start(start, *STILL, "keep=false"), quiet=True).run
     kept, saved = load_model(run.path), load_model(start)
     assert torch.allclose(
@@ -195,7 +196,7 @@ def test_run_starts_there_records_it_and_resumes_only_with_the_same(start, from_
     assert kept.provenance["initial_weights"]["sha256"] == facts["sha256"]
     card = (run.model / "README.md").read_text()
     assert f"**Started from** start (SHA-256 of its weights: {facts['sha256']})" in card
-    assert "FER+" in card
+    assert "**Training images of that model**: FER+, split train" in card
     assert "license: other" in card
 
     # a model that was started from this one names both datasets
@@ -208,6 +209,7 @@ def test_run_starts_there_records_it_and_resumes_only_with_the_same(start, from_
     (stopped / "run.json").write_text(json.dumps({"status": "stopped"}))
     config = run.load_config().model_copy(update={"out": str(stopped)})
     train(config, resume=True, quiet=True)
+    (stopped / "run.json").write_text(json.dumps({"status": "stopped"}))
     saved.load_state_dict({name: value + 1 for name, value in saved.state_dict().items()})
     saved.save_pretrained(start)
     with pytest.raises(CheckpointError, match="model to start from has changed"):
