@@ -100,7 +100,12 @@ def finetune(options: _FinetuneOptions, output: OutputOptions) -> None:
         )
 
     # torch is imported here: a wrong name is reported before that takes seconds
-    from ke2nt.training.finetune import describe_classes, evaluate_start, folder_names
+    from ke2nt.training.finetune import (
+        describe_classes,
+        describe_copies,
+        evaluate_start,
+        folder_names,
+    )
     from ke2nt.training.train_recognizer import train
 
     with resumable("ke2nt train", config.out):
@@ -109,8 +114,9 @@ def finetune(options: _FinetuneOptions, output: OutputOptions) -> None:
     # what training was worth, on images that it did not see
     before = evaluate_start(result, bootstrap=0)
     folders = folder_names(result.data.train.split)
+    copies = describe_copies(result)
     if output.json:
-        print_json(_facts(result, before, folders))
+        print_json({**_facts(result, before, folders), "notes": [copies] if copies else []})
         return
     data = result.data
     counts = [len(images.usable) for images in (data.train, data.val)]
@@ -118,6 +124,7 @@ def finetune(options: _FinetuneOptions, output: OutputOptions) -> None:
     print_line(f"images: {counts[0]:,} for training, {counts[1]:,} for validation")
     _show(result, before)
     print_notes(["the epoch was chosen on these images, so the last column is a little optimistic"])
+    print_notes([copies] if copies else [])
     print_unreadable(data.failed())
     print_line(f"run: {result.run.path}   report: {result.run.report}")
     print_line(f"next: ke2nt predict photo.jpg --model {result.run.path}")

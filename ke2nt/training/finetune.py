@@ -14,9 +14,10 @@ from ke2nt.evaluation.score import Evaluation
 from ke2nt.labels import CANONICAL
 from ke2nt.models.ke2nt import KE2NT
 from ke2nt.models.load import load_model
+from ke2nt.training.seen_images import count_seen_images
 from ke2nt.training.train_recognizer import TrainResult
 
-__all__ = ["describe_classes", "evaluate_start", "folder_names"]
+__all__ = ["describe_classes", "describe_copies", "evaluate_start", "folder_names"]
 
 _ALIKE = 0.8  # similarity of a misspelling, 0 to 1
 
@@ -41,6 +42,18 @@ def describe_classes(folders: Mapping[str, tuple[str, ...]]) -> list[str]:
             others = [other for other in names if other != name]
             described.append(f"{name} ({', '.join(others)})" if others else name)
     return described
+
+
+def describe_copies(result: TrainResult) -> str | None:
+    """Say how many validation images are copies of training images; None if there are none."""
+    images = result.data.val
+    seen = count_seen_images(result.run.path, images.split, images.pixel_digests())
+    if seen is None or not seen.count:
+        return None
+    return (
+        f"{seen.count:,} of the {seen.total:,} validation images are copies of training images: "
+        "the metrics are too high. ke2nt data check folder DIR lists copies."
+    )
 
 
 def evaluate_start(result: TrainResult, **options: Any) -> Evaluation | None:

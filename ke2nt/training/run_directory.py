@@ -330,7 +330,7 @@ class RunDirectory:
                 "cannot write the run directory",
                 where=self.path,
                 found=error,
-                hint="Free some space or give write access, then resume the run.",
+                hint="Free some space, give write access, or name another folder.",
             ) from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from PIL import Image
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.models.ke2nt import KE2NT
 from ke2nt.models.load import load_model
-from ke2nt.training.finetune import describe_classes
+from ke2nt.training.finetune import describe_classes, describe_copies
 
 FAST = ("device=cpu", "precision=fp32", "optim.epochs=2")
 
@@ -65,6 +66,7 @@ def test_json_and_options(place):
         "in_pain": ["in_pain"],
     }
     assert facts["unreadable"].keys() == {"angry/broken.png"}
+    assert facts["notes"] == []
     assert 0 <= facts["before"]["accuracy"] <= 1
     assert (place / "mine" / "checkpoints").is_dir()
 
@@ -94,3 +96,13 @@ def test_words_are_described_with_the_expression_they_resemble():
         "fear",
         "hapiness (your word; did you mean happiness?)",
     ]
+
+
+@pytest.mark.parametrize(("digests", "copies"), [("aca", "2 of the 3 validation"), ("cde", None)])
+def test_copies_of_training_images_are_counted(tmp_path, digests, copies):
+    (tmp_path / "run.json").write_text("{}")
+    (tmp_path / "training_images.json").write_text(json.dumps({"digests": ["a", "b"]}))
+    images = SimpleNamespace(split=range(3), pixel_digests=lambda: list(digests))
+    run = SimpleNamespace(path=tmp_path)
+    note = describe_copies(SimpleNamespace(run=run, data=SimpleNamespace(val=images)))
+    assert (note and note[: len("2 of the 3 validation")]) == copies
