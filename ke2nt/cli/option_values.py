@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import typer
+
 from ke2nt.errors import ConfigError
 from ke2nt.runtime.atomic import check_folder
 
@@ -18,10 +20,10 @@ __all__ = [
 ]
 
 
-def check_writable(folder: Path | None) -> Path | None:
+def check_writable(param: typer.CallbackParam, folder: Path | None) -> Path | None:
     """Check an output folder before any work is done; the callback of options that name one."""
     if folder is not None:
-        check_folder(folder)
+        check_folder(folder, option=param.opts[0])
     return folder
 
 

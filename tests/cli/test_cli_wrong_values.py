@@ -50,7 +50,7 @@ OTHERS = [
         "explain ke2nt/ferplus-resnet18 x.png --out packed/train.json",
         "cannot create the output folder",
     ),
-    ("predict x.png --annotate packed/train.json", "cannot create the output folder"),
+    ("predict x.png --annotate packed/train.json", "another folder with --annotate"),
     ("cross-eval ke2nt/ferplus-resnet18 --on folder=x,split=val,root=y", "has no option 'root'"),
 ]
 
