@@ -44,6 +44,8 @@ _SPLIT_NAMES: Mapping[str, str] = {
     "test_set": "test",
     "privatetest": "test",
 }
+# Folders between a split and its classes
+_IMAGE_FOLDERS = ("images", "image", "imgs", "img", "faces")
 # Files beside images that hold no picture
 _SIDE_FILES = (
     *(".txt", ".csv", ".tsv", ".json", ".xml", ".yaml", ".yml", ".md", ".npy", ".npz", ".mat"),
@@ -121,7 +123,7 @@ def read_class_tree(root: Path) -> ClassTree:
     """
     direct, nested = [], {}
     for folder in list_folders(root):
-        inside = [child for child in list_folders(folder) if _is_class(child)]
+        inside = [child for child in list_folders(_inner(folder)) if _is_class(child)]
         if inside:
             nested[folder] = inside
         if _has_images(folder):
@@ -181,6 +183,15 @@ def _has_images(folder: Path) -> bool:
             return any(is_image_name(entry.name) for entry in entries)
     except OSError:
         return False
+
+
+def _inner(folder: Path) -> Path:
+    """The folder of a split that holds its classes: itself, or the only one below, as images/."""
+    if _is_split(folder.name) and not _has_images(folder):
+        below = list_folders(folder)
+        if len(below) == 1 and below[0].name.lower() in _IMAGE_FOLDERS and not _is_class(below[0]):
+            return below[0]
+    return folder
 
 
 def _is_class(folder: Path) -> bool:

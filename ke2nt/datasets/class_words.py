@@ -8,19 +8,19 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ke2nt.datasets.class_numbers import NOISE, class_number, number_by_code, number_by_position
 from ke2nt.datasets.finding import Finding, make_finding
 from ke2nt.errors import DataError, LabelError
-from ke2nt.labels import CANONICAL, DATASET_LABELS, FIRST_CODE, canonical_name, nearest_expression
+from ke2nt.labels import CANONICAL, canonical_name, nearest_expression
 from ke2nt.runtime.formatting import first_few, printable
 from ke2nt.runtime.suggest import did_you_mean
 
-__all__ = ["ClassWords", "canonical_or_same", "class_number", "remark_on_words", "resolve_words"]
-
-# Words beside the expression in names such as "happy_faces" or "class 3"
-_NOISE = (
-    *("face", "faces", "image", "images", "img", "imgs", "photo", "photos", "people", "person"),
-    *("class", "classes", "emotion", "emotions", "expression", "expressions", "label"),
-)
+__all__ = [
+    "ClassWords",
+    "canonical_or_same",
+    "remark_on_words",
+    "resolve_words",
+]
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,17 @@ class ClassWords:
 
     classes: tuple[str, ...]
     index: Mapping[str, int]
+
+    def remarks(self, images: Mapping[str, int]) -> list[Finding]:
+        """A warning about classes that are no expressions.
+
+        Args:
+            images: Class word → number of its images.
+        """
+        counts: Counter[str] = Counter()
+        for word, count in images.items():
+            counts[self.classes[self.index[word]]] += count
+        return remark_on_words(counts, images=counts)
 
 
 def resolve_words(
@@ -62,10 +73,11 @@ def resolve_words(
     counts = Counter(words)
     requested = None if classes is None else _split_names(classes)
     if codes is not None:
-        names = _coded_classes(counts, codes, where)
+        names = number_by_code(counts, codes, where)
     elif all(class_number(word) is not None for word in counts) and counts:
-        names = _numbered_classes(counts, requested, where)
+        names = number_by_position(counts, requested, where)
     else:
+        _refuse_values(counts, where)
         names = {word: _canonical_or_word(word, requested) for word in counts}
 
     # all words of the data must be in a requested label set
@@ -90,15 +102,12 @@ def canonical_or_same(word: str, classes: Collection[str]) -> str:
     return name if name is not None and name in classes else word
 
 
-def class_number(word: str) -> int | None:
-    """The number that a class word consists of ("3", "class_3"), or None."""
-    match = re.fullmatch(r"(?:([a-z]+)[\s_.-]*)?(\d{1,3})", word.strip().lower())
-    if match is None or (match[1] is not None and match[1] not in _NOISE):
-        return None
-    return int(match[2])
-
-
-def remark_on_words(words: Iterable[str], *, beyond: Collection[str] = CANONICAL) -> list[Finding]:
+def remark_on_words(
+    words: Iterable[str],
+    *,
+    beyond: Collection[str] = CANONICAL,
+    images: Mapping[str, int] | None = None,
+) -> list[Finding]:
     """A warning about class words that are no expressions, with the nearest one.
 
     Nothing is said where no word is or resembles an expression: the dataset has its own classes.
@@ -106,14 +115,17 @@ def remark_on_words(words: Iterable[str], *, beyond: Collection[str] = CANONICAL
     Args:
         words: Class words of the data.
         beyond: Classes that need no remark.
+        images: Word → number of its images, where that is known.
     """
     counts = Counter(words)
     unknown = [w for w in counts if canonical_or_same(w, beyond) not in beyond]
     lines = []
     for word in sorted(unknown):
         near = nearest_expression(word)
-        hint = f" (nearest to {near!r})" if near else ""
-        lines.append(f"'{printable(word)}'{hint}")
+        facts = [f"nearest to {near!r}"] if near else []
+        if images is not None:
+            facts.insert(0, f"{images[word]} images")
+        lines.append(f"'{printable(word)}'" + (f" ({', '.join(facts)})" if facts else ""))
 
     if not unknown or (len(unknown) == len(counts) and not any(map(nearest_expression, unknown))):
         return []
@@ -132,11 +144,23 @@ def remark_on_words(words: Iterable[str], *, beyond: Collection[str] = CANONICAL
 
 def _find_expression(word: str) -> str | None:
     """The one expression that a class word names, beside numbers and words such as "faces"."""
-    letters = [part for part in re.findall(r"[^\W\d_]+", word.lower()) if part not in _NOISE]
+    letters = [part for part in re.findall(r"[^\W\d_]+", word.lower()) if part not in NOISE]
     try:
         return canonical_name(" ".join(letters))
     except LabelError:
         return None
+
+
+def _refuse_values(words: Collection[str], where: Path) -> None:
+    """Refuse labels that are all values, such as one-hot rows, scores or coordinates."""
+    if words and all(re.fullmatch(r"[\d\s.,;:()\[\]+-]+", word) for word in words):
+        raise DataError(
+            "the labels are values, not classes",
+            where=where,
+            expected="one class in each line, as a word or a whole number",
+            found=first_few(sorted(words), 4),
+            hint="Write the name of the class in place of each value.",
+        )
 
 
 def _canonical_or_word(word: str, classes: Sequence[str] | None) -> str:
@@ -180,81 +204,3 @@ def _split_names(classes: str | Sequence[str]) -> tuple[str, ...]:
     if len(set(names)) != len(names) or not all(names):
         raise DataError("classes must be different names", found=", ".join(names))
     return names
-
-
-def _coded_classes(counts: Counter[str], codes: str, where: Path) -> dict[str, str]:
-    """Word → class by the numbers of a dataset."""
-    if codes not in DATASET_LABELS:
-        raise DataError(
-            f"unknown codes {codes!r}",
-            expected=f"one of {', '.join(DATASET_LABELS)}",
-            hint=did_you_mean(codes, DATASET_LABELS),
-        )
-
-    # words without a number in the dataset are named with their counts
-    by_number = _numbers_of(codes)
-    names, unknown = {}, []
-    for word in counts:
-        name = by_number.get(class_number(word))
-        if name is None:
-            unknown.append(word)
-        else:
-            names[word] = name
-    if unknown:
-        raise DataError(
-            f"{codes} has no such class numbers",
-            where=where,
-            expected=_describe_codes(codes),
-            found=", ".join(f"{word} ({counts[word]})" for word in sorted(unknown)),
-        )
-    return names
-
-
-def _numbered_classes(
-    counts: Counter[str], classes: Sequence[str] | None, where: Path
-) -> dict[str, str]:
-    """Word → class by position in the label set, where every word is a number."""
-    if classes is not None and set(counts) <= set(classes):
-        return {word: word for word in counts}
-
-    # positions count from 0 if any number is 0, and from 1 if the last one is reached
-    numbers = {word: number for word in counts if (number := class_number(word)) is not None}
-    first = 0 if min(numbers.values()) == 0 else 1
-    if classes is not None:
-        reached = max(numbers.values()) - first + 1
-        if reached <= len(classes) and (first == 0 or reached == len(classes)):
-            return {word: classes[number - first] for word, number in numbers.items()}
-
-    # name the datasets whose numbers fit, as one of them is most likely meant
-    fitting = [c for c in DATASET_LABELS if set(numbers.values()) <= set(_numbers_of(c))]
-    last = max(numbers.values())
-    fitting = [
-        c
-        for c in fitting
-        if (last in _numbers_of(c) and last + 1 not in _numbers_of(c))
-        and c not in ("drawn", "jaffe")
-    ]
-    described = "; ".join(f"codes={c} ({_describe_codes(c)})" for c in fitting[:4])
-    raise DataError(
-        "the classes are numbers, and nothing says which expressions they are"
-        if classes is None
-        else "the class numbers do not fit the label set",
-        where=where,
-        expected="words such as happy, or one of the options below"
-        if classes is None
-        else f"numbers from 0 or 1 for {len(classes)} classes",
-        found=", ".join(f"{word} ({counts[word]})" for word in sorted(counts)[:12]),
-        hint="Add --option codes=DATASET for the numbers of a dataset"
-        + (f": {described}" if described else "")
-        + "; or --option classes=A,B,C with the classes in the order of the numbers. In a "
-        "configuration: 'data.options={codes: DATASET}'.",
-    )
-
-
-def _numbers_of(codes: str) -> dict[int | None, str]:
-    """Number → class of a dataset."""
-    return dict(enumerate(DATASET_LABELS[codes], start=FIRST_CODE.get(codes, 0)))
-
-
-def _describe_codes(codes: str) -> str:
-    return ", ".join(f"{number} {name}" for number, name in _numbers_of(codes).items())

@@ -69,7 +69,7 @@ def read_pixel_table(
         path: The table.
         num_classes: Number of classes.
         split: Split of a table without the column Usage.
-        hint: What a label out of range most likely means.
+        hint: What a label of one more class most likely means.
 
     Raises:
         DataError: The table is damaged.
@@ -78,7 +78,9 @@ def read_pixel_table(
     for line, row in read_table(path, columns):
         where = location(path, line)
         row_split = split or parse_usage(row["Usage"], where=where)
-        label = parse_integer(row["emotion"], where=where, low=0, high=num_classes - 1, hint=hint)
+        text = row["emotion"]
+        described = hint if text == str(num_classes) else "Correct or delete the row."
+        label = parse_integer(text, where=where, low=0, high=num_classes - 1, hint=described)
         yield PixelRow(line, row_split, label, row["pixels"], path)
 
 
@@ -96,5 +98,6 @@ def parse_pixels(text: str, *, where: str) -> np.ndarray:
             where=where,
             expected="a square number of gray levels 0 to 255, separated by blanks",
             found=f"{len(text.split())} values",
+            hint="Correct or delete the row, or download the table again if it was cut.",
         )
     return values.astype(np.uint8).reshape(side, side)

@@ -6,6 +6,7 @@ import os
 import unicodedata
 from collections import defaultdict
 from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
 
 __all__ = ["FileFinder"]
 
@@ -51,7 +52,10 @@ class FileFinder:
         for fitting in (composed, candidates):
             if len(fitting) == 1:
                 return fitting[0]
-        return None
+
+        # labeling tools write names as addresses: "a%20b.png"
+        plain = unquote(part)
+        return self._entry(folder, plain) if plain not in (part, "..", "") else None
 
 
 def _list_names(folder: Path) -> tuple[set[str], dict[str, list[str]]]:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from ke2nt.datasets.base import list_folders
 from ke2nt.datasets.class_folders import ClassTree, read_class_tree
-from ke2nt.datasets.class_words import canonical_or_same, class_number, remark_on_words
+from ke2nt.datasets.class_numbers import class_number
+from ke2nt.datasets.class_words import canonical_or_same, remark_on_words
 from ke2nt.datasets.finding import Finding, make_finding
 from ke2nt.labels import CANONICAL, DATASET_LABELS, FIRST_CODE
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ke2nt.data.sample import FaceSample
 from ke2nt.datasets.base import Reader
 from ke2nt.datasets.class_folders import find_class_folders, read_class_tree
-from ke2nt.datasets.class_words import remark_on_words, resolve_words
+from ke2nt.datasets.class_words import resolve_words
 from ke2nt.datasets.finding import Finding
 from ke2nt.datasets.name_schemes import find_name_scheme
 
@@ -66,7 +67,9 @@ class ImageFolder(Reader):
             yield FaceSample(self.relative(path), path, self._words.index[word], subject=subject)
 
     def remarks(self) -> Iterable[Finding]:
-        return [*self._tree.findings(), *remark_on_words(self._tree.words())]
+        # a word comes once for each image
+        words = (word for split in self.splits for word, _ in self._tree.images(split))
+        return [*self._tree.findings(), *self._words.remarks(Counter(words))]
 
 
 def _split_order(name: str) -> tuple[int, str]:

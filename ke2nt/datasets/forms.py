@@ -8,7 +8,8 @@ from pathlib import Path
 
 from ke2nt.datasets.base import Reader, list_entries, list_folders
 from ke2nt.datasets.class_folders import read_class_tree
-from ke2nt.datasets.class_words import canonical_or_same, class_number
+from ke2nt.datasets.class_numbers import class_number
+from ke2nt.datasets.class_words import canonical_or_same
 from ke2nt.datasets.fixed_classes import candidate_roots
 from ke2nt.datasets.table import SINGLE_READERS
 from ke2nt.errors import DataError
@@ -68,7 +69,8 @@ def suggest_forms(
         below: Whether to look below the folder, too; otherwise only certain forms are named.
     """
     found = find_forms(root, below=below)
-    forms = [form for form in found if SINGLE_READERS[form.reader] is not reader_class]
+    # the same reader may take a folder below
+    forms = [f for f in found if SINGLE_READERS[f.reader] is not reader_class or f.root != root]
     if not below:
         forms = [form for form in forms if form.certain]
     if forms:

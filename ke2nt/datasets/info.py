@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ def dataset_info(reader: Reader, splits: Sequence[str] | None = None) -> dict[st
         splits: Splits to describe; all by default.
 
     Returns:
-        `dataset`, `root` (null for drawn faces), `classes`, and `splits`: split → `split_info`.
+        `dataset`, `root` (null for drawn faces), `classes`, `splits` (split → `split_info`), and
+        `remarks`: how the data is read and what is left out.
 
     Raises:
         DataError: A split is unknown, or an annotation is damaged.
@@ -35,6 +37,7 @@ def dataset_info(reader: Reader, splits: Sequence[str] | None = None) -> dict[st
         "root": None if reader.root is None else str(reader.root),
         "classes": list(reader.classes),
         "splits": {name: split_info(reader.index(name)) for name in splits or reader.splits},
+        "remarks": [asdict(finding) for finding in reader.remarks()],
     }
 
 

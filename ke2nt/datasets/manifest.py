@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ke2nt.data.sample import FaceSample
 from ke2nt.datasets.base import Reader, list_entries
 from ke2nt.datasets.class_folders import ALL, normalize_split_name
-from ke2nt.datasets.class_words import remark_on_words, resolve_words
+from ke2nt.datasets.class_words import resolve_words
 from ke2nt.datasets.file_finder import FileFinder
 from ke2nt.datasets.finding import Finding, make_finding
 from ke2nt.datasets.foreign_paths import is_absolute, localize_paths
@@ -30,12 +32,17 @@ _ATTRIBUTE = "attr:"
 _ALIASES = {
     "path": (
         *("file", "filename", "file_name", "filepath", "file_path"),
-        *("image", "image_path", "image_name", "img", "img_path", "pth"),
+        *("image", "image_path", "image_name", "img", "img_path", "img_name", "pth"),
+        *("images", "image_file", "picture", "photo"),
     ),
-    "label": ("class", "class_name", "emotion", "expression", "category"),
-    "split": ("usage", "subset", "partition", "original_split"),
+    "label": (
+        *("class", "class_name", "emotion", "expression", "category"),
+        *("labels", "target", "emotion_label"),
+    ),
+    "split": ("usage", "subset", "partition", "original_split", "set"),
     "subject": ("person", "person_id", "subject_id", "identity"),
 }
+_ADDRESS = re.compile(r"(https?|ftp|s3|gs|hf)://", re.IGNORECASE)
 _SUFFIXES = (".csv", ".tsv", ".txt")
 
 
@@ -99,7 +106,7 @@ class Manifest(Reader):
             )
 
     def remarks(self) -> Iterable[Finding]:
-        yield from remark_on_words(self._labels)
+        yield from self._words.remarks(Counter(self._labels))
         if self._foreign:
             message = f"{len(self._foreign)} paths of another computer are read from here"
             hint = "The folders that all of them begin with are left out."
@@ -136,7 +143,12 @@ class Manifest(Reader):
         for line, row in numbered_rows:
             for column in (*_REQUIRED, "split"):
                 if row.get(column) == "":
-                    raise DataError(f"the {column} is empty", where=location(self._file, line))
+                    raise DataError(
+                        f"the {column} is empty",
+                        where=location(self._file, line),
+                        hint="Fill it in, or delete the row.",
+                    )
+        self._refuse_addresses(numbered_rows)
         stated = [portable_path(row["path"]).as_posix() for _, row in numbered_rows]
         paths = localize_paths(
             stated, lambda path: self._finder.find(path).is_file(), where=self._file
@@ -148,6 +160,19 @@ class Manifest(Reader):
             split = normalize_split_name(row.get("split", ALL))
             rows.setdefault(split, []).append({**row, "path": path})
         return rows
+
+    def _refuse_addresses(self, numbered_rows: Sequence[tuple[int, dict[str, str]]]) -> None:
+        """Refuse images on the internet: nothing is downloaded."""
+        remote = [(n, row["path"]) for n, row in numbered_rows if _ADDRESS.match(row["path"])]
+        if remote:
+            line, path = remote[0]
+            raise DataError(
+                f"{len(remote)} images are addresses, and nothing is downloaded",
+                where=location(self._file, line),
+                expected="paths of files",
+                found=path,
+                hint="Download the images, and write their paths in place of the addresses.",
+            )
 
     def _check_columns(self, columns: Iterable[str]) -> None:
         """Refuse a column that seems a slip; others are attributes."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,7 @@ __all__ = [
 _NAMES = ("list_patition_label.txt", "list_partition_label.txt")
 _SUFFIXES = (".jpg", ".jpeg", ".png")
 _ALIGNED = "_aligned"
+_HEADINGS = ("name", "image", "img", "file", "filename", "path", "image_name")
 _LIST_FOLDERS = ("list", "lists", "EmoLabel")
 
 
@@ -116,12 +117,13 @@ def read_label_list(
             do not count from `first_label`.
     """
     lines = [(number, _split_line(text), text) for number, text in read_lines(path)]
+    lines = [line for i, line in enumerate(lines) if not _is_heading(line[1], first=i == 0)]
     column = _choose_column(path, [parts for _, parts, _ in lines], label_column)
 
     rows: dict[str, list[ListRow]] = {split: [] for split in splits}
     for number, parts, text in lines:
         # The split is the first part of the image's name
-        image = portable_path(parts[0])
+        image = portable_path(parts[0] if parts else "")
         split = only or image.name.split("_")[0].lower()
         if split not in rows or len(parts) <= column:
             raise DataError(
@@ -192,7 +194,17 @@ def _lists_images(path: Path) -> bool:
 
 
 def _split_line(text: str) -> list[str]:
-    return [part for part in re.split(r"[\s,;]+", text) if part]
+    """Image name and values; a name with a suffix may hold blanks."""
+    match = re.match(r"(.+?\.(?:jpe?g|png))[\s,;|]+(.*)", text, re.IGNORECASE)
+    name, values = ([match[1]], match[2]) if match else ([], text)
+    return name + [part for part in re.split(r"[\s,;|]+", values) if part]
+
+
+def _is_heading(parts: Sequence[str], *, first: bool) -> bool:
+    """Whether a line is a comment, or the first one names the columns."""
+    if not parts or parts[0].startswith("#"):
+        return bool(parts)
+    return first and parts[0].lower() in _HEADINGS and not parts[-1].isdecimal()
 
 
 def _choose_column(path: Path, lines: list[list[str]], chosen: int | None) -> int:
@@ -220,10 +232,12 @@ def _choose_column(path: Path, lines: list[list[str]], chosen: int | None) -> in
     )
 
 
-def _hint(text: str, first_label: int, num_classes: int) -> str | None:
+def _hint(text: str, first_label: int, num_classes: int) -> str:
     """What a number out of range most likely means."""
     if text == "0" and first_label == 1:
         return "If the list counts from 0 in the official order, add --option first_label=0."
     if text.isdecimal() and num_classes < int(text) <= len(COMPOUND_LABELS):
         return "If these are compound expressions, use the dataset rafdb_compound."
-    return None
+    if re.search(r"[A-Za-z]", text):
+        return "Write the numbers of RAF-DB, or a CSV with path,label for the dataset manifest."
+    return "Correct or delete the line: RAF-DB has no such class."

@@ -11,7 +11,7 @@ from pathlib import Path
 from ke2nt.data.picture_formats import is_image_name
 from ke2nt.datasets.text_files import location, read_text
 from ke2nt.errors import DataError
-from ke2nt.runtime.suggest import did_you_mean
+from ke2nt.runtime.suggest import nearest
 
 __all__ = ["parse_integer", "parse_usage", "read_header", "read_table"]
 
@@ -48,7 +48,7 @@ def read_table(
     Raises:
         DataError: A column is missing or named twice, or a row has the wrong number of cells.
     """
-    text, offset = _without_separator_line(read_text(path))
+    text, offset = _without_preamble(read_text(path), required, aliases or {})
     if header is not None and not text.strip():
         return
     separator = _find_separator(text, required, aliases or {})
@@ -60,7 +60,7 @@ def read_table(
             columns = list(header)
             yield reader.line_num + offset, _match_cells(path, reader, columns, first, offset) or {}
         else:
-            columns = _check_header(path, first, rename, required)
+            columns = _check_header(location(path, 1 + offset), first, rename, required, aliases)
 
         for row in reader:
             cells = _match_cells(path, reader, columns, row, offset)
@@ -74,7 +74,7 @@ def read_table(
 def read_header(path: Path) -> list[str]:
     """Column names of a table as its first line has them, in lower case; [] for a damaged file."""
     try:
-        text, _ = _without_separator_line(read_text(path, limit=1 << 16))
+        text, _ = _without_preamble(read_text(path, limit=1 << 16), (), {})
         # a quoted header or one line without a line end are fine, too
         line = next(iter(text.split("\n")), "")
         separator = max(_SEPARATORS, key=line.count)
@@ -84,10 +84,25 @@ def read_header(path: Path) -> list[str]:
     return [cell.strip().lower() for cell in cells]
 
 
-def _without_separator_line(text: str) -> tuple[str, int]:
-    """The text without Excel's line "sep=;", and the number of lines that were left out."""
-    first, _, rest = text.partition("\n")
-    return (rest, 1) if re.fullmatch(r'"?sep=.?"?', first.strip()) else (text, 0)
+def _without_preamble(
+    text: str, required: Sequence[str], aliases: Mapping[str, Sequence[str]]
+) -> tuple[str, int]:
+    """The text from its header on, and the number of lines before it.
+
+    Blank lines, comments and Excel's line "sep=;" may come before a header.
+    """
+    count = 0
+    while text:
+        line, _, rest = text.partition("\n")
+        skipped = re.fullmatch(r'("?sep=.?"?)?', line.strip()) is not None
+        # "#" may also begin a header, as of an index column
+        if line.startswith("#") and required:
+            cells = re.split(r"[,;|\t]", line.lstrip("# "))
+            skipped = not set(required) & set(_rename(cells, required, aliases))
+        if not skipped:
+            break
+        text, count = rest, count + 1
+    return text, count
 
 
 def _find_separator(
@@ -117,15 +132,20 @@ def _rename(
     columns = [spelling.get(name.lower(), name) for name in header]
 
     # another name is only taken if exactly one column has one
+    plain = [re.sub(r"[\s-]+", "_", column.lower()) for column in columns]
     for name in known:
-        others = [i for i, column in enumerate(columns) if column.lower() in aliases.get(name, ())]
+        others = [i for i, column in enumerate(plain) if column in aliases.get(name, ())]
         if name not in columns and len(others) == 1:
             columns[others[0]] = name
     return columns
 
 
 def _check_header(
-    path: Path, cells: Sequence[str], columns: list[str], required: Sequence[str]
+    where: str,
+    cells: Sequence[str],
+    columns: list[str],
+    required: Sequence[str],
+    aliases: Mapping[str, Sequence[str]] | None,
 ) -> list[str]:
     """Return the column names, or raise an error that says what is missing."""
     # a missing column explains more than a repeated one
@@ -134,16 +154,15 @@ def _check_header(
     named = [name for name in columns if not _INDEX_COLUMN.fullmatch(name)]
     repeated = sorted({name for name in named if named.count(name) > 1})
     if missing:
-        problem, hint = f"column {missing[0]!r} is missing", did_you_mean(missing[0], columns)
-        if cells and is_image_name(cells[0].split()[0] if cells[0].split() else ""):
-            hint = f"The list has no header: write {','.join(required)} as its first line."
+        problem = f"column {missing[0]!r} is missing"
+        hint = _explain_missing(missing[0], cells, required, aliases or {})
     elif repeated:
         problem = f"column {repeated[0]!r} appears twice"
 
     if problem is not None:
         raise DataError(
             problem,
-            where=location(path, 1),
+            where=where,
             expected=f"a header with the columns {', '.join(required)}",
             found=", ".join(name.strip()[:40] for name in cells[:12]) or "no header",
             hint=hint,
@@ -151,17 +170,46 @@ def _check_header(
     return columns
 
 
+def _explain_missing(
+    name: str,
+    cells: Sequence[str],
+    required: Sequence[str],
+    aliases: Mapping[str, Sequence[str]],
+) -> str | None:
+    """What to do about a column that is missing."""
+    words = cells[0].split() if cells else []
+    if words and is_image_name(words[0]):
+        return f"The list has no header: write {','.join(required)} as its first line."
+    if words and words[0].startswith(("{", "[")):
+        return "This seems to be JSON: write it as CSV, with one line for each image."
+    if len(cells) == 1 and re.search(r"[\s,;|]", cells[0].strip()):
+        return "Separate the cells with commas, without quotes around whole lines."
+
+    # of several columns with a known name, only the user knows which is meant
+    plain = {re.sub(r"[\s-]+", "_", cell.strip().lower()): cell.strip() for cell in cells}
+    several = [plain[other] for other in plain if other in aliases.get(name, ())]
+    if len(several) > 1:
+        return f"Rename one of {', '.join(several)} to {name!r}."
+    near = nearest(name, [cell.strip() for cell in cells], cutoff=0.5)
+    if near is not None:
+        return f"Did you mean {near!r}? If so, rename it to {name!r}."
+    others = aliases.get(name, ())
+    return f"Other names that are known: {', '.join(others)}." if others else None
+
+
 def _match_cells(
     path: Path, reader: object, columns: Sequence[str], row: Sequence[str], offset: int
 ) -> dict[str, str] | None:
     """Column → cell of a row, without index columns; None for a blank row."""
     cells = [cell.strip() for cell in row]
-    if not any(cells):
+    if not any(cells) or (len(cells) == 1 < len(columns) and cells[0].startswith("#")):
         return None
 
-    # Spreadsheets pad rows with empty cells
+    # Spreadsheets pad rows with empty cells, and headers with nameless columns
     while len(cells) > len(columns) and not cells[-1]:
         cells.pop()
+    if not any(columns[len(cells) :]):
+        columns = columns[: len(cells)]
     if len(cells) != len(columns):
         raise DataError(
             "a row has the wrong number of cells",
@@ -174,13 +222,14 @@ def _match_cells(
 
 
 def parse_integer(text: str, *, where: object, low: int, high: int, hint: str | None = None) -> int:
-    """A whole number within bounds, both included.
+    """A whole number within bounds, both included; pandas may have written it as "3.0".
 
     Raises:
         DataError: The text is not such a number.
     """
-    if re.fullmatch(r"-?[0-9]{1,9}", text) and low <= int(text) <= high:
-        return int(text)
+    match = re.fullmatch(r"(-?[0-9]{1,9})(\.0+)?", text)
+    if match and low <= int(match[1]) <= high:
+        return int(match[1])
     raise DataError(
         "not a valid number",
         where=where,

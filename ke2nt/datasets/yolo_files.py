@@ -86,8 +86,12 @@ class YoloFolders:
             hint="Add --option classes=A,B,C in the order of the numbers.",
         )
 
-    def read(self, split: str, num_classes: int) -> Iterator[YoloFace]:
+    def read(self, split: str, num_classes: int | None = None) -> Iterator[YoloFace]:
         """Boxes of a split, by image.
+
+        Args:
+            split: One of `splits`.
+            num_classes: Number of names; without it, any number is taken.
 
         Raises:
             DataError: A label file is damaged, or a number has no name.
@@ -157,7 +161,7 @@ def _counts_up(names: Mapping[object, object]) -> bool:
 
 
 def _parse_line(
-    text: str, where: str, num_classes: int
+    text: str, where: str, num_classes: int | None
 ) -> tuple[int, tuple[float, float, float, float]]:
     """Class number and box of a line; polygons have more numbers and are framed."""
     parts = text.split()
@@ -172,7 +176,7 @@ def _parse_line(
             expected="class number, then x, y, width and height as shares of the image",
             found=repr(text[:60]),
         ) from None
-    if number >= num_classes:
+    if num_classes is not None and number >= num_classes:
         raise DataError(
             "a class number has no name",
             where=where,

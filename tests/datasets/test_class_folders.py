@@ -87,3 +87,12 @@ def test_names_that_are_not_utf8(tmp_path):
     sample = ImageFolder(tmp_path).load("all").samples[0]
     assert sample.name == "happy/caf\\udce9.png"
     assert sample.source.is_file()
+
+
+def test_folder_between_split_and_classes_is_passed(tmp_path):
+    for split in ("train", "test"):
+        write_image(tmp_path / split / "images" / "happy" / "0.png", size=8)
+        write_image(tmp_path / split / "images" / "sad" / "0.png", size=8)
+    reader = ImageFolder(tmp_path)
+    assert reader.splits == ("train", "test")
+    assert labels(reader.load("test")) == ["happiness", "sadness"]

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from ke2nt.datasets.class_numbers import class_number
 from ke2nt.datasets.class_words import (
     canonical_or_same,
-    class_number,
     remark_on_words,
     resolve_words,
 )
@@ -35,7 +35,16 @@ def test_words_of_expressions(word, name):
 
 
 @pytest.mark.parametrize(
-    ("word", "number"), [("7", 7), ("class_3", 3), ("007", 7), ("3 happy", None), ("S010", None)]
+    ("word", "number"),
+    [
+        ("7", 7),
+        ("class_3", 3),
+        ("007", 7),
+        ("3.0", 3),
+        ("3.5", None),
+        ("3 happy", None),
+        ("S010", None),
+    ],
 )
 def test_numbers(word, number):
     assert class_number(word) == number
@@ -71,6 +80,9 @@ def test_numbers_in_the_order_of_classes(numbers, classes, expected):
         ("0123", {"classes": "a,b,c"}, "do not fit"),
         ("12", {"codes": "raf"}, "unknown codes 'raf'.*Did you mean 'rafdb'"),
         (["happy"], {"codes": "rafdb"}, "no such class numbers"),
+        ("01234", {"codes": "rafdb"}, "no such class numbers.*found 0"),
+        ("1234567", {"codes": "fer2013"}, "no such class numbers.*found 7"),
+        (["[0, 1]", "[1, 0]"], {}, "values, not classes"),
         (["happy"], {"classes": "sadness"}, r"'happy' is not in the label set.*happy \(1\)"),
         (["happy"], {"classes": "a,a"}, "different names"),
     ],

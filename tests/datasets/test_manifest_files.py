@@ -34,6 +34,12 @@ FORMS = {
     "excel": "sep=;\r\n" + "\r\n".join(LINES).replace(",", ";"),
     "bom": b"\xef\xbb\xbf" + "\r\n".join(LINES).encode(),
     "utf16": "\n".join(LINES).encode("utf-16"),
+    "utf16 without mark": "\n".join(LINES).encode("utf-16-be"),
+    "utf32": "\n".join(LINES).encode("utf-32"),
+    "comments": "\n# faces\n\n" + "\n".join(LINES) + "\n# the end",
+    "nameless column": "\n".join([f"{LINES[0]},", *LINES[1:]]),
+    "spaced names": "Image Name,target\n" + "\n".join(LINES[1:]),
+    "addresses": "path,label\nfile:///home/x/img/sad1.png,sad\n/home/x/img/happy 2.png,happy",
     "index": "\n".join([f",{LINES[0]}", f"0,{LINES[1]}", f"1,{LINES[2]}"]),
     "unnamed": "\n".join([f"Unnamed: 0,{LINES[0]}", f"0,{LINES[1]}", f"1,{LINES[2]}"]),
     "drive": "path,label\nC:\\data\\img\\sad1.png,sad\nC:\\data\\img\\happy 2.png,happy",
@@ -51,6 +57,43 @@ FORMS = {
 def test_forms_of_one_list(folder, form):
     write_text(folder / "list.csv", FORMS[form])
     assert faces(Manifest(folder / "list.csv")) == EXPECTED
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("path label\nimg/sad1.png sad", "Separate the cells with commas"),
+        ('"path;label"\n"img/sad1.png;sad"', "Separate the cells with commas"),
+        ("path,class,emotion\nimg/sad1.png,1,sad", "Rename one of class, emotion to 'label'"),
+        ("path,gt\nimg/sad1.png,sad", "Other names that are known: class"),
+        ("path,label\nhttps://x.org/1.png,sad", "line 2.*Download the images"),
+        ("path,label\nimg/sad1.png,0.2", "values, not classes.*found 0.2"),
+        ("path,label\nimg/sad1.png,", "line 2.*or delete the row"),
+        ("version https://git-lfs.github.com/spec/v1", "a Git LFS pointer"),
+        (b"PK\x03\x04\x80", "an Excel file"),
+        ("path,label\né.png,sad".encode("latin-1"), "line 2.*iconv -f WINDOWS-1252"),
+        ('[{"path": "img/sad1.png"}]', "seems to be JSON"),
+    ],
+)
+def test_lists_that_cannot_be_read_say_what_to_do(folder, content, reason):
+    write_text(folder / "list.csv", content)
+    with pytest.raises(DataError, match=reason):
+        Manifest(folder / "list.csv")
+
+
+def test_percent_signs_stand_for_other_characters(folder):
+    write_text(folder / "list.csv", "path,label\nimg/happy%202.png,happy")
+    (sample,) = Manifest(folder / "list.csv").load("all").samples
+    assert sample.source == folder / "img" / "happy 2.png"
+
+
+def test_an_unknown_number_stays_a_class_of_its_own(folder):
+    rows = "\n".join(f"img/sad1.png,{label}" for label in ("5.0", "4", "4", "9"))
+    write_text(folder / "list.csv", f"path,label\n{rows}")
+    reader = Manifest(folder / "list.csv", codes="rafdb")
+    assert reader.classes == ("happiness", "sadness", "9")
+    (finding,) = reader.remarks()
+    assert "'9' (1 images)" in finding.message
 
 
 def test_names_in_another_case_or_unicode_form(folder):
@@ -110,7 +153,7 @@ def test_misspelled_class_is_named_and_the_rest_is_kept(folder):
     assert reader.classes == ("happiness", "angery")
     (finding,) = reader.remarks()
     assert finding.level == "warning"
-    assert "'angery' (nearest to 'anger')" in finding.message
+    assert "'angery' (1 images, nearest to 'anger')" in finding.message
 
 
 def test_folder_without_manifest_names_the_lists_in_it(folder):

@@ -83,6 +83,22 @@ def test_damaged_lines_name_their_line(root, line, reason):
         RAFDB(root).load("train")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda lines: ["image,label", *(line.replace(" ", ",") for line in lines)],
+        lambda lines: ["# faces", *(f"{line}.0" for line in lines)],
+        lambda lines: [line.replace(" ", "|") for line in lines],
+    ],
+    ids=["header", "floats", "bars"],
+)
+def test_lists_of_other_programs(root, change):
+    file = root / "EmoLabel" / "list_patition_label.txt"
+    expected = [sample.label for sample in RAFDB(root).load("train").samples]
+    write_text(file, "\n".join(change(file.read_text().splitlines())))
+    assert [sample.label for sample in RAFDB(root).load("train").samples] == expected
+
+
 def test_windows_file(root):
     expected = RAFDB(root).load("train")
     content = "\ufeff" + "\r\n".join(f"basic\\{line}".replace(" ", "\t") for line in LINES)
