@@ -80,7 +80,7 @@ def show_calibration(
             continue
         for name, title in _METRICS.items():
             values = [metrics[f"{prefix}{name}_{time}"] for time in _TIMES]
-            rows.append([title + suffix, *(f"{value:.4f}" for value in values)])
+            rows.append([title + suffix, *(f"{value:z.4f}" for value in values)])
     print_table(
         ["metric", "before #", "after #", "after, same images #"],
         rows,

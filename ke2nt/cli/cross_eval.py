@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,7 +27,7 @@ from ke2nt.cli.options import (
     StatisticsOptions,
 )
 from ke2nt.cli.outcome import Outcome, group_failures
-from ke2nt.cli.output import command_line, print_json, print_written
+from ke2nt.cli.output import command_line, print_json, print_warnings, print_written
 from ke2nt.cli.paper_options import PaperOptions, print_paper_files
 from ke2nt.errors import Ke2ntError
 
@@ -99,6 +100,10 @@ def cross_eval(
     if corruptions.arguments() and not corruptions.robustness:
         raise Ke2ntError("--kind and --severity need --robustness")
     _check_any_model(runs)
+    for target in targets:
+        # a dataset that cannot be opened is named in its row
+        with suppress(Ke2ntError):
+            print_warnings(target.open_reader().remarks())
     settings: dict[str, Any] = {
         **labels.arguments(),
         **compute.arguments(),

@@ -18,6 +18,7 @@ from ke2nt.cli.output import (
     print_notes,
     print_table,
     print_unreadable,
+    print_warnings,
     resumable,
 )
 from ke2nt.cli.run_options import KeepFlag
@@ -98,6 +99,10 @@ def finetune(options: _FinetuneOptions, output: OutputOptions) -> None:
             expected="a folder with one folder of images for each class",
             where=options.folder,
         )
+
+    from ke2nt.training.names import check_names
+
+    print_warnings(check_names(config).remarks())
 
     # torch is imported here: a wrong name is reported before that takes seconds
     from ke2nt.training.finetune import (

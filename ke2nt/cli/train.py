@@ -14,6 +14,7 @@ from ke2nt.cli.output import (
     print_json,
     print_line,
     print_unreadable,
+    print_warnings,
     resumable,
 )
 from ke2nt.cli.run_options import RunOptions
@@ -96,5 +97,5 @@ def _load_config(run: RunOptions, start: str | None, deterministic: bool) -> Tra
     config = load_config(run.config, overrides, command="train")
     from ke2nt.training.names import check_names
 
-    check_names(config)
+    print_warnings(check_names(config).remarks())
     return config

@@ -52,7 +52,7 @@ def drop_classes(split: FaceSplit, mapping: LabelMapping) -> FaceSplit:
     """Leave out the images of classes that the model does not have.
 
     Raises:
-        DataError: No image is left.
+        DataError: No image is left, or all show one class.
     """
     kept = [i for i, sample in enumerate(split.samples) if mapping.index[sample.label] is not None]
     if not kept:
@@ -60,6 +60,14 @@ def drop_classes(split: FaceSplit, mapping: LabelMapping) -> FaceSplit:
             "no image is left after classes were dropped",
             found=", ".join(mapping.dropped),
             hint=MERGE_HINT,
+        )
+    shown = {mapping.index[split.samples[i].label] for i in kept}
+    if len(shown) == 1 < len(mapping.target):
+        raise DataError(
+            "all images show one class, and any confidence in it would fit",
+            expected="images of two classes or more",
+            found=", ".join(name for k, name in enumerate(mapping.target) if k in shown),
+            hint="Use images of all classes, as the model will meet them.",
         )
     return split.subset(kept)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ke2nt.errors import DataError
+from ke2nt.errors import DataError, LabelError
 from ke2nt.evaluation.metrics import ClassificationReport, classification_report
 from ke2nt.evaluation.predictions import Predictions
 from ke2nt.labels import MERGE_HINT, LabelMapping, LabelPolicy, map_labels
@@ -106,7 +106,7 @@ def score_predictions(
         settings: Stored with the result.
 
     Raises:
-        LabelError: The label sets do not fit under the policy.
+        LabelError: The label sets do not fit under the policy, or "drop" leaves one class.
         DataError: No image is left.
     """
     mapping = map_labels(predictions.data_classes, predictions.classes, policy=policy, merge=merge)
@@ -129,6 +129,14 @@ def score_predictions(
     raw = None if raw is None else raw[kept]
     if policy == "drop" and mapping.unused:
         columns = [k for k, name in enumerate(scored.classes) if name not in mapping.unused]
+        # a model that has no choice is always right
+        if len(columns) == 1:
+            raise LabelError(
+                "only one class is shared, and every answer would be right without the others",
+                expected="two shared classes or more",
+                found=scored.classes[columns[0]],
+                hint="Use --labels keep (in Python: policy=): the model may answer with others.",
+            )
         scored = _select_classes(scored, columns)
         raw = None if raw is None else _renormalize(raw, columns)
 

@@ -9,6 +9,7 @@ from ke2nt.checkpoints.find_model import check_model_name
 from ke2nt.checkpoints.find_weights import find_initial_weights
 from ke2nt.config.data import AUTO_SPLIT, DataConfig
 from ke2nt.config.schema import TrainConfig
+from ke2nt.datasets.base import Reader
 from ke2nt.datasets.catalog import get_reader
 from ke2nt.models.backbone_names import check_backbone_name
 from ke2nt.prompts.prompt_set import PromptSet
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
 __all__ = ["check_dataset", "check_names"]
 
 
-def check_names(config: TrainConfig) -> None:
+def check_names(config: TrainConfig) -> Reader:
     """Check the names that a training run would meet later, when images are decoded already.
+
+    Returns:
+        The reader of the dataset.
 
     Raises:
         DataError: There is no such dataset, option or split.
@@ -34,7 +38,7 @@ def check_names(config: TrainConfig) -> None:
         ConfigError: The run directory cannot be written.
     """
     check_folder(Path(config.out))
-    check_dataset(config.data, uses_test=config.select.on == "test")
+    reader = check_dataset(config.data, uses_test=config.select.on == "test")
 
     # a model to start from brings its image encoder
     if config.start is not None:
@@ -44,9 +48,10 @@ def check_names(config: TrainConfig) -> None:
         _check_weights(config.model.weights, config.model.backbone)
     if config.model.head == "text" and config.text.bank is None:
         _check_text(config.text)
+    return reader
 
 
-def check_dataset(data: DataConfig, *, uses_test: bool = False) -> None:
+def check_dataset(data: DataConfig, *, uses_test: bool = False) -> Reader:
     """Check a dataset's name, folder, options and splits.
 
     Args:
@@ -61,6 +66,7 @@ def check_dataset(data: DataConfig, *, uses_test: bool = False) -> None:
     for split in (data.train_split, "test" if uses_test else data.val_split):
         if split not in (AUTO_SPLIT, None):
             reader.check_split(split)
+    return reader
 
 
 def _check_weights(weights: str | None, backbone: str) -> None:

@@ -115,6 +115,15 @@ def test_labels_that_differ_are_dropped_or_kept(calibrate, model, faces, tmp_pat
     assert (code, "every class" in err) == (2, True)
 
 
+def test_images_of_one_class_are_refused(calibrate, faces, tmp_path):
+    root = tmp_path / "one_class"
+    shutil.copytree(faces / "val" / "anger", root / "val" / "anger")
+    code, _, err = calibrate("--labels", "keep", root=root)
+    assert code == 2
+    assert "all images show one class" in err
+    assert "found anger" in err
+
+
 def test_few_images_are_refused_unless_forced(calibrate, model):
     before = (model / "config.json").read_bytes()
     code, out, err = calibrate(forced=False)

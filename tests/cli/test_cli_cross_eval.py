@@ -76,7 +76,7 @@ def test_tables_and_failures(cross_eval, model, faces, tmp_path):
 
 
 def test_merged_and_dropped_classes_are_printed(cross_eval, model, faces, tmp_path):
-    for name in ("contempt", "fear"):
+    for name in ("contempt", "fear", "happiness"):
         (tmp_path / "val" / name).mkdir(parents=True)
         source = faces / "val" / "anger" / "0.png"
         (tmp_path / "val" / name / "0.png").write_bytes(source.read_bytes())

@@ -118,6 +118,10 @@ def test_info_says_how_the_data_is_read(votes, tmp_path):
         Image.new("L", (8, 8)).save(folder / "0.png")
     result = run_ke2nt("data", "info", "rafdb", tmp_path / "faces")
     assert "note: class folders are numbers, read as 1 surprise, 2 fear" in result.stdout
+    result = run_ke2nt("data", "info", "rafdb", tmp_path / "faces", "--json")
+    assert [remark["kind"] for remark in json.loads(result.stdout)["remarks"]] == [
+        "numbered_classes"
+    ]
 
 
 def test_warnings_of_a_reader_go_to_stderr(capsys):

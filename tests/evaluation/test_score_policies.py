@@ -84,6 +84,13 @@ def test_nothing_left_is_an_error():
         score_predictions(make(data, [0, 0], [[1, 0, 0, 0]] * 2), policy="drop")
 
 
+def test_a_model_without_a_choice_is_not_scored():
+    predictions = make(("neutral",), [0, 0], [[0.25, 0.25, 0.25, 0.25]] * 2)
+    with pytest.raises(LabelError, match="only one class is shared"):
+        score_predictions(predictions, policy="drop")
+    assert score_predictions(predictions, policy="keep", bootstrap=0).report.n == 2
+
+
 def test_json_and_csv():
     p = make(MODEL, [0, 3], [[0.75, 0.25, 0, 0], [0.5, 0.25, 0, 0.25]])
     result = score_predictions(p, bootstrap=10, seed=4, settings={"dataset": "drawn"})
