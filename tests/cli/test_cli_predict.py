@@ -171,7 +171,8 @@ def test_custom_classes_are_flagged_as_unvalidated(ke2nt, album, tmp_path):
     value = json.loads(out)
     assert (code, value["classes"], value["unvalidated"]) == (0, ["bored", "in pain"], True)
     assert all(row["unvalidated"] for row in value["faces"])
-    (tmp_path / "moods.yaml").write_text("templates: ['a {class} face']\nclasses: {shy: [shy]}\n")
+    moods = "templates: ['a {class} face']\nclasses: {shy: [shy], shyer: [bold]}\n"
+    (tmp_path / "moods.yaml").write_text(moods)
     _, out, _ = ke2nt(photo, "--classes", tmp_path / "moods.yaml", model=folder)
     assert "unvalidated" in out
     assert "unscaled intensity" in " ".join(out.replace("┃", " ").split())
