@@ -15,7 +15,7 @@ from ke2nt.banks.bank_files import (
     read_bank_facts,
     write_bank,
 )
-from ke2nt.banks.cache import EntryCache, Recipe
+from ke2nt.banks.cache import BANKS, EntryCache, Recipe
 from ke2nt.banks.ensemble import ENSEMBLE_RULE
 from ke2nt.errors import CacheError
 from ke2nt.runtime.atomic import atomic_folder
@@ -92,7 +92,7 @@ class BankCache(EntryCache["TextBank"]):
         bank_class: `TextBank`; a parameter, because its file imports this one.
     """
 
-    kind = "banks"
+    kind = BANKS
 
     def __init__(self, folder: Path, bank_class: type[TextBank]) -> None:
         super().__init__(folder)

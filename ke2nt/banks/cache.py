@@ -18,7 +18,10 @@ from ke2nt.errors import CacheError
 from ke2nt.runtime.digest import digest_json
 from ke2nt.runtime.progress import stderr_console
 
-__all__ = ["Entry", "EntryCache", "Recipe"]
+__all__ = ["BANKS", "Entry", "EntryCache", "Recipe", "resolve_key"]
+
+BANKS = "banks"
+"""Folder of text banks within the cache folder."""
 
 _KEY = re.compile(r"[0-9a-f]{64}")
 Content = TypeVar("Content")
@@ -179,15 +182,8 @@ class EntryCache(ABC, Generic[Content]):
         Raises:
             CacheError: There is none, or more than one.
         """
-        matches = [entry for entry in self.entries() if prefix and entry.key.startswith(prefix)]
-        if len(matches) != 1:
-            raise CacheError(
-                f"{len(matches) or 'no'} cache entries start with {prefix!r}",
-                where=self.folder,
-                expected="the first characters of exactly one key",
-                hint="Type: ke2nt cache list",
-            )
-        return matches[0]
+        key = resolve_key(self.home, prefix)
+        return next(entry for entry in self.entries() if entry.key == key)
 
     def remove(self, path: Path) -> None:
         """Delete the folder of an entry or of a leftover.
@@ -211,3 +207,26 @@ class EntryCache(ABC, Generic[Content]):
             yield
         finally:
             lock.release()
+
+
+def resolve_key(home: Path, prefix: str) -> str:
+    """Return the key that starts with some characters; entries are not read.
+
+    Args:
+        home: Folder of the entries.
+        prefix: The characters.
+
+    Raises:
+        CacheError: There is none, or more than one.
+    """
+    folders = home.iterdir() if home.is_dir() else ()
+    names = [folder.name for folder in folders if folder.is_dir()]
+    matches = [n for n in names if prefix and n.startswith(prefix) and _KEY.fullmatch(n)]
+    if len(matches) != 1:
+        raise CacheError(
+            f"{len(matches) or 'no'} cache entries start with {prefix!r}",
+            where=home.parent,
+            expected="the first characters of exactly one key",
+            hint="Type: ke2nt cache list",
+        )
+    return matches[0]

@@ -127,6 +127,7 @@ def list_(cache_dir: CacheDirOption = None, json: JsonFlag = False) -> None:
 @app.command()
 def show(key: _Key, cache_dir: CacheDirOption = None, json: JsonFlag = False) -> None:
     """Show what a text bank was made from."""
+    _check_bank_keys(cache_dir, key)
     banks, _ = _open_caches(cache_dir)
     entry = banks.resolve(key)
     content = banks.read(entry.key)
@@ -173,6 +174,7 @@ def diff(
     first: _Key, second: _Key, cache_dir: CacheDirOption = None, json: JsonFlag = False
 ) -> None:
     """Show what changed between two text banks: settings, prompts, and the cosine of each class."""
+    _check_bank_keys(cache_dir, first, second)
     from ke2nt.banks.compare_banks import compare_banks
 
     banks, _ = _open_caches(cache_dir)
@@ -208,6 +210,15 @@ def prune(
     for key, reason in removed:
         print_line(f"deleted {key[:12]}: {reason}")
     print_line(f"{len(removed)} deleted")
+
+
+def _check_bank_keys(cache_dir: Path | None, *prefixes: str) -> None:
+    """Check that each prefix stands for one text bank, before torch is imported to read it."""
+    from ke2nt.banks.cache import BANKS, resolve_key
+    from ke2nt.runtime.cache_folder import cache_folder
+
+    for prefix in prefixes:
+        resolve_key(cache_folder(cache_dir) / BANKS, prefix)
 
 
 def _open_caches(cache_dir: Path | None) -> tuple[BankCache, ImageCache]:

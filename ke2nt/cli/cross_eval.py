@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from ke2nt.cli.options import (
     StatisticsOptions,
 )
 from ke2nt.cli.outcome import Outcome, group_failures
-from ke2nt.cli.output import command_line, print_json, print_warnings, print_written
+from ke2nt.cli.output import command_line, print_json, print_warnings, print_written, silent
 from ke2nt.cli.paper_options import PaperOptions, print_paper_files
 from ke2nt.errors import Ke2ntError
 
@@ -99,7 +100,7 @@ def cross_eval(
     targets = disambiguate_targets([Target.parse(text) for text in on])
     if corruptions.arguments() and not corruptions.robustness:
         raise Ke2ntError("--kind and --severity need --robustness")
-    _check_any_model(runs)
+    _name_absent_models(runs)
     for target in targets:
         # a dataset that cannot be opened is named in its row
         with suppress(Ke2ntError):
@@ -123,8 +124,8 @@ def cross_eval(
     outcome.report()
 
 
-def _check_any_model(runs: Sequence[str]) -> None:
-    """Name the models and end the command if there is none of them; others name theirs later."""
+def _name_absent_models(runs: Sequence[str]) -> None:
+    """Name the models that are not there before the others take minutes; end if none is."""
     failures = []
     for run in runs:
         try:
@@ -133,6 +134,9 @@ def _check_any_model(runs: Sequence[str]) -> None:
             failures.append((run, str(error)))
     if len(failures) == len(runs):
         Outcome(failures=failures).report()
+    if not silent():
+        for run, error in failures:
+            print(f"warning: {run}: {error}", file=sys.stderr)
 
 
 def _evaluate_cross(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ke2nt.cli.names import check_model_name
 from ke2nt.cli.option_groups import with_option_groups
 from ke2nt.cli.options import JsonFlag, ReaderOptions
 from ke2nt.cli.output import print_json, print_line, print_table
@@ -43,6 +45,10 @@ def doctor(
 
     Example: ke2nt doctor runs/ferplus --dataset ferplus --root DIR
     """
+    # a slip of the keyboard costs no checks; a folder that is there is examined
+    if model is not None and not Path(model).expanduser().exists():
+        check_model_name(model)
+
     from ke2nt.doctor.examine import examine
 
     findings = examine(model, data.dataset, data.root, data.reader_options())

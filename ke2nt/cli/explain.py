@@ -79,6 +79,10 @@ def explain(
     check_model_name(model)
     if not no_detect:
         check_detector_name(detector)
+    from ke2nt.explain.method_names import check_method_name
+
+    for name in method or ():
+        check_method_name(name)
     check_files(images)
 
     from ke2nt.explain.methods import get_method

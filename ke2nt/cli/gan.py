@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ke2nt.cli.names import check_model_name
+from ke2nt.cli.names import check_files, check_model_name
 from ke2nt.cli.option_groups import with_option_groups
 from ke2nt.cli.options import (
     DatasetOptions,
@@ -136,9 +136,11 @@ def _load_config(run: RunOptions, command: str) -> FesganConfig:
 
 
 @app.command()
+@with_option_groups
 def sample(
     run: _GeneratorArgument,
     out: _FolderOption,
+    output: OutputOptions,
     count: Annotated[int, typer.Option("--count", min=1, help="Number of faces.")] = 800,
     seed: SeedOption = 0,
     judge: Annotated[
@@ -150,12 +152,12 @@ def sample(
             "--min-confidence", min=0.0, max=0.99, help="Minimum confidence of the recognizer."
         ),
     ] = 0.5,
-    json: JsonFlag = False,
 ) -> None:
     """Write new faces as a labeled image folder; the same seed gives the same files.
 
     Example: ke2nt gan sample RUN --out faces --count 400
     """
+    _check_generator(run)
     check_folder(out)
     if judge is not None:
         check_model_name(judge)
@@ -172,9 +174,11 @@ def sample(
     if judge is not None:
         accept = ConfidenceFilter(load_model(judge), generator.classes, min_confidence)
         facts = {"judge": judge, "min_confidence": min_confidence}
-    summary = write_synthetic_faces(out, generator, count, seed, accept=accept, facts=facts)
+    summary = write_synthetic_faces(
+        out, generator, count, seed, accept=accept, facts=facts, quiet=output.hides_progress
+    )
 
-    if json:
+    if output.json:
         print_json(summary)
         return
     print_table(["expression", "n faces"], list(summary["classes"].items()))
@@ -192,6 +196,10 @@ def edit(
 
     Example: ke2nt gan edit RUN face.png --out edits
     """
+    _check_generator(run)
+    check_folder(out)
+    check_files([str(image) for image in images])
+
     from ke2nt.errors import ImageReadError
     from ke2nt.generation.edit_faces import write_edits
     from ke2nt.generation.networks.generator import FaceGenerator
@@ -213,6 +221,7 @@ def edit(
 def quality(
     run: _GeneratorArgument,
     data: _RealFaces,
+    output: OutputOptions,
     judge: Annotated[
         str, typer.Option("--judge", help="A recognizer that was not used in the training.")
     ] = "ke2nt/ferplus-resnet18",
@@ -221,7 +230,6 @@ def quality(
     ] = "train",
     count: Annotated[int, typer.Option("--count", min=16, help="Number of new faces.")] = 1000,
     seed: SeedOption = 0,
-    json: JsonFlag = False,
 ) -> None:
     """Measure a generator: FID, KID, expressions, identity, diversity, copies.
 
@@ -229,6 +237,7 @@ def quality(
     """
     if data.split == train_split:
         raise DataError("--split must differ from --train-split", found=f"{data.split} for both")
+    _check_generator(run)
     check_model_name(judge)
     reader = data.open_reader()
     reader.check_split(train_split)
@@ -245,12 +254,20 @@ def quality(
         training=reader.load(train_split).spread(data.limit),
         count=count,
         seed=seed,
+        quiet=output.hides_progress,
     )
 
-    if json:
+    if output.json:
         print_json({"run": str(run), "judge": judge, **metrics})
         return
     _print_quality(metrics)
+
+
+def _check_generator(run: Path) -> None:
+    """Check that a generator is there, before torch is imported to load it."""
+    from ke2nt.generation.networks.find_generator import find_generator
+
+    find_generator(run.expanduser())
 
 
 def _print_quality(metrics: Mapping[str, Any]) -> None:

@@ -6,13 +6,12 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from ke2nt.errors import ConfigError
 from ke2nt.explain.attention_map import compute_attention_map
 from ke2nt.explain.gradcam import compute_gradcam_map
+from ke2nt.explain.method_names import check_method_name
 from ke2nt.explain.occlusion import compute_occlusion_map
 from ke2nt.explain.target import Target
 from ke2nt.models.base import ExpressionModel
-from ke2nt.runtime.suggest import did_you_mean
 
 __all__ = ["METHODS", "Method", "get_method"]
 
@@ -32,10 +31,5 @@ def get_method(name: str) -> Method:
     Raises:
         ConfigError: The name is unknown.
     """
-    if name not in METHODS:
-        raise ConfigError(
-            f"unknown method {name!r}",
-            expected=f"one of {', '.join(METHODS)}",
-            hint=did_you_mean(name, METHODS),
-        )
+    check_method_name(name)
     return METHODS[name]

@@ -22,6 +22,7 @@ from ke2nt.generation.networks.identity_features import FrozenFeatures
 from ke2nt.generation.networks.pixels import from_pixels, to_model_input
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.face_weights import dlib_package_file
+from ke2nt.runtime.progress import track
 from ke2nt.runtime.seeding import torch_generator
 
 __all__ = ["evaluate_generator"]
@@ -46,6 +47,7 @@ def evaluate_generator(
     training: FaceSplit,
     count: int = 1000,
     seed: int = 0,
+    quiet: bool = True,
 ) -> dict[str, Any]:
     """Compute quality metrics of a generator.
 
@@ -56,6 +58,7 @@ def evaluate_generator(
         training: Faces that it was trained on, to detect copies.
         count: Number of new faces.
         seed: Seed of the new identities and of the expressions that faces are edited to.
+        quiet: Show no progress.
 
     Returns:
         fid, kid: Distance between new faces and `real` in the judge's pooled features, lower is
@@ -83,12 +86,19 @@ def evaluate_generator(
 
     # the same faces serve all metrics
     judge.eval()
-    real_faces, training_faces = _read_faces(generator, real), _read_faces(generator, training)
-    new_faces, edits = _generate_faces(generator, real_faces, count, seed)
+    real_faces, training_faces = (
+        _read_faces(generator, split, quiet=quiet) for split in (real, training)
+    )
+    new_faces, edits = _generate_faces(generator, real_faces, count, seed, quiet=quiet)
 
     # (N, D) features of the judge for the distances
     features = {
-        name: _in_batches(lambda x: _pooled_features(judge, x), faces.images).numpy()
+        name: _in_batches(
+            lambda x: _pooled_features(judge, x),
+            faces.images,
+            label=f"features of {name} faces",
+            quiet=quiet,
+        ).numpy()
         for name, faces in (("real", real_faces), ("training", training_faces), ("new", new_faces))
     }
 
@@ -115,8 +125,10 @@ def evaluate_generator(
         "accuracy_real": _mean(_agreement(judge, real_faces)),
         "accuracy_new": _mean(agreed_new),
         "accuracy_edits": _mean(agreed_edits),
-        "identity_kept": _identity_kept(FrozenFeatures(judge), edits.images, real_faces.images),
-        **_identity_kept_faces(edits.images, real_faces.images),
+        "identity_kept": _identity_kept(
+            FrozenFeatures(judge), edits.images, real_faces.images, quiet=quiet
+        ),
+        **_identity_kept_faces(edits.images, real_faces.images, quiet=quiet),
         "sources": len(real_faces.images),
         "diversity": fmean(diversities),
         "nearest": float(nearest.median()),
@@ -125,9 +137,9 @@ def evaluate_generator(
     }
 
 
-def _read_faces(generator: FaceGenerator, split: FaceSplit) -> _LabeledFaces:
+def _read_faces(generator: FaceGenerator, split: FaceSplit, *, quiet: bool) -> _LabeledFaces:
     """Read all readable faces of a split as the generator's images."""
-    images = FaceTensors(split, generator.image_size, memory="ram")
+    images = FaceTensors(split, generator.image_size, memory="ram", quiet=quiet)
     batches = list(images.batches(_BATCH))
     pixels = torch.cat([batch.pixels for batch in batches])
     indices = torch.cat([batch.indices for batch in batches])
@@ -138,7 +150,7 @@ def _read_faces(generator: FaceGenerator, split: FaceSplit) -> _LabeledFaces:
 
 
 def _generate_faces(
-    generator: FaceGenerator, real: _LabeledFaces, count: int, seed: int
+    generator: FaceGenerator, real: _LabeledFaces, count: int, seed: int, *, quiet: bool
 ) -> tuple[_LabeledFaces, _LabeledFaces]:
     """Generate new faces, and edit each real face to another expression."""
     classes = len(generator.classes)
@@ -147,19 +159,21 @@ def _generate_faces(
     # expressions alternate, so that all are equally frequent
     codes = generator.sample_codes(count, random)
     expressions = torch.arange(count) % classes
-    new = _in_batches(generator.decode, codes, expressions)
+    new = _in_batches(generator.decode, codes, expressions, label="generating faces", quiet=quiet)
 
     # an offset of 1 to K − 1 never gives the source's own expression
     offsets = 1 + torch.randint(classes - 1, real.expressions.shape, generator=random)
     goals = (real.expressions + offsets) % classes
-    edits = _in_batches(generator, real.images, goals)
+    edits = _in_batches(generator, real.images, goals, label="editing faces", quiet=quiet)
     return _LabeledFaces(new, expressions), _LabeledFaces(edits, goals)
 
 
-def _in_batches(function: Callable[..., Tensor], *values: Tensor) -> Tensor:
+def _in_batches(
+    function: Callable[..., Tensor], *values: Tensor, label: str = "", quiet: bool = True
+) -> Tensor:
     """Apply a function batch by batch and join the results."""
-    chunks = zip(*(value.split(_BATCH) for value in values), strict=True)
-    return torch.cat([function(*chunk) for chunk in chunks])
+    chunks = list(zip(*(value.split(_BATCH) for value in values), strict=True))
+    return torch.cat([function(*chunk) for chunk in track(chunks, label, quiet=quiet)])
 
 
 def _pooled_features(judge: ExpressionModel, images: Tensor) -> Tensor:
@@ -178,19 +192,25 @@ def _mean(values: Tensor) -> float | None:
     return float(values.float().mean()) if len(values) else None
 
 
-def _identity_kept(space: Callable[[Tensor], Tensor], edits: Tensor, sources: Tensor) -> float:
+def _identity_kept(
+    space: Callable[[Tensor], Tensor], edits: Tensor, sources: Tensor, *, quiet: bool = True
+) -> float:
     """Share of edits whose nearest source is their own."""
+    label = "comparing identities"
     # (edits, sources)
-    distances = torch.cdist(_in_batches(space, edits), _in_batches(space, sources))
+    ours, theirs = (
+        _in_batches(space, faces, label=label, quiet=quiet) for faces in (edits, sources)
+    )
+    distances = torch.cdist(ours, theirs)
     nearest = distances.argmin(dim=1)
     return float((nearest == torch.arange(len(sources))).float().mean())
 
 
-def _identity_kept_faces(edits: Tensor, sources: Tensor) -> dict[str, float]:
+def _identity_kept_faces(edits: Tensor, sources: Tensor, *, quiet: bool) -> dict[str, float]:
     """The same in dlib's face descriptors, if they are installed."""
     if dlib_package_file() is None:
         return {}
-    return {"identity_kept_faces": _identity_kept(FaceSpace(), edits, sources)}
+    return {"identity_kept_faces": _identity_kept(FaceSpace(), edits, sources, quiet=quiet)}
 
 
 def _relative_diversity(new: _LabeledFaces, real: _LabeledFaces, classes: int) -> list[float]:

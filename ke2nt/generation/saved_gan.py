@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ke2nt.errors import CheckpointError
 from ke2nt.generation.networks.critics import Critics
-from ke2nt.generation.networks.generator import FaceGenerator, find_generator
+from ke2nt.generation.networks.find_generator import find_generator
+from ke2nt.generation.networks.generator import FaceGenerator
 from ke2nt.generation.sample_grids import write_sample_grids
 from ke2nt.runtime.seeding import torch_generator
 from ke2nt.runtime.tensor_files import read_safetensors, write_safetensors

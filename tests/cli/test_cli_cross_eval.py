@@ -69,6 +69,7 @@ def test_tables_and_failures(cross_eval, model, faces, tmp_path):
     assert "labels, tiny on folder val: label sets agree" in out
     row = next(line for line in out.splitlines() if "tiny" in line and "folder val" in line)
     assert row.split("│")[3:5] == ["        9 ", "         3 "]
+    assert err.startswith(f"warning: {tmp_path / 'absent'}: no saved model")  # before the work
     assert err.count("failed: ") == 2
     assert f"failed: {tmp_path / 'absent'} on folder val, {tmp_path / 'absent'} on rafdb: no" in err
     assert f"failed: {model} on rafdb: the folder does not have the layout of rafdb" in err

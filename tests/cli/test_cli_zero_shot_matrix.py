@@ -108,7 +108,7 @@ def test_one_dataset_by_on_has_the_report_of_one(run, model, faces):
         (["--prompts", "simple", "--on", "drawn", "--table", "t.txt"], "expected .csv, .tex, .md"),
     ],
 )
-def test_names_are_checked_before_any_work(run, words, text):
-    code, out, err = run("--encoder", "run:absent", *words)
+def test_names_are_checked_before_any_work(run, model, words, text):
+    code, out, err = run("--encoder", f"run:{model}", *words)
     assert (code, out) == (2, "")
     assert text in err

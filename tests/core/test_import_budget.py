@@ -37,8 +37,9 @@ REFUSED = [
     ("train quickstart start=nope", "no saved model", 720),
     ("train quickstart out=photo.png/run", "cannot create the output folder", 720),
     ("gan train fesgan_drawn model.backbone=nope", "unknown backbone 'nope'", 720),
-    ("gan sample nope --out faces --judge nope", "no saved model", 470),
-    (f"gan quality nope {DRAWN} --judge nope", "no saved model", 470),
+    ("gan sample nope --out faces", "no saved generator", 570),
+    ("gan edit nope photo.png --out faces", "no saved generator", 570),
+    (f"gan quality nope {DRAWN}", "no saved generator", 570),
     ("adapt dmsrl_drawn_to_ferplus target.root=nowhere", "the folder does not have the", 720),
     ("adapt --model nope --target drawn", "no saved model", 720),
     (f"evaluate nope {DRAWN}", "no saved model", 470),
@@ -47,6 +48,16 @@ REFUSED = [
     (f"calibrate nope {DRAWN}", "a calibration is stored in the model's folder", 470),
     (f"explain nope photo.png --out why {MODEL}", "no saved model", 570),
     (f"explain {MODEL} nope.png --out why", "nothing could be read; found nope.png", 570),
+    (
+        f"explain {MODEL} photo.png --out why --method gradcm",
+        "unknown method 'gradcm'",
+        570,
+    ),
+    ("finetune nope", "no folder of images", 470),
+    ("finetune mine --start nope", "no saved model", 720),
+    ("doctor nope", "no saved model", 470),
+    ("cache show nope", "no cache entries start with 'nope'", 470),
+    ("cache diff nope nope", "no cache entries start with 'nope'", 470),
     (f"cross-eval {MODEL} --on nope", "'nope' names no dataset", 720),
     ("cross-eval nope --on drawn", "nope: no saved model", 720),
     ("export nope", "no saved model", 470),
@@ -109,7 +120,7 @@ for line in lines:
             main()
         except SystemExit as end:
             code = end.code
-    print(json.dumps([line, code, errors.getvalue(), sorted(sys.modules), os.listdir()]))
+    print(json.dumps([line, code, errors.getvalue(), sorted(sys.modules), sorted(os.listdir())]))
 sys.exit(0)
 """
 
@@ -117,7 +128,11 @@ sys.exit(0)
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("budget")
-    Image.new("RGB", (64, 64), "gray").save(folder / "photo.png")
+    photo = Image.new("RGB", (64, 64), "gray")
+    photo.save(folder / "photo.png")
+    for name in ("happy", "sad"):
+        (folder / "mine" / name).mkdir(parents=True)
+        photo.save(folder / "mine" / name / "photo.png")
     return folder
 
 
@@ -146,7 +161,7 @@ def test_wrong_names_are_refused_without_torch(refusals, line, answer, most):
     assert said.startswith((f"error: {answer}", f"failed: {answer}"))
     assert imported(modules, LIBRARIES) == []
     assert len(modules) <= most
-    assert files == ["photo.png"]
+    assert files == ["mine", "photo.png"]
 
 
 @pytest.mark.parametrize(("line", "forbidden", "most"), SUCCEED, ids=[row[0] for row in SUCCEED])

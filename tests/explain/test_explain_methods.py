@@ -14,6 +14,7 @@ from ke2nt.explain.attention_map import compute_attention_map
 from ke2nt.explain.checks import compute_deletion_insertion, compute_region_share, draw_random_map
 from ke2nt.explain.gradcam import compute_gradcam_map
 from ke2nt.explain.heat import forward_faces, score_faces
+from ke2nt.explain.method_names import METHOD_NAMES
 from ke2nt.explain.methods import METHODS, get_method
 from ke2nt.explain.occlusion import compute_occlusion_map
 from ke2nt.explain.target import Target, log_odds
@@ -161,7 +162,7 @@ def test_random_maps_are_repeatable_and_differ():
 
 
 def test_methods_by_name(monkeypatch, deep, crop):
-    assert set(METHODS) == {"attention", "gradcam", "occlusion"}
+    assert tuple(METHODS) == METHOD_NAMES == ("attention", "gradcam", "occlusion")
     with pytest.raises(ConfigError, match=r"[Dd]id you mean"):
         get_method("gradcan")
 

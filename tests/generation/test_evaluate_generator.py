@@ -33,11 +33,16 @@ def measure(monkeypatch):
     judge = LinearClassifier(CLASSES, "test_resnet", 24)
     monkeypatch.setattr(module, "FaceSpace", nn.Flatten)
 
-    def run(*, faces, sources=5):
+    def run(*, faces, sources=5, quiet=True):
         file = Path("file") if faces else None
         monkeypatch.setattr(module, "dlib_package_file", lambda: file)
         return evaluate_generator(
-            generator, judge, real=split("val", sources), training=split("train", 7), count=18
+            generator,
+            judge,
+            real=split("val", sources),
+            training=split("train", 7),
+            count=18,
+            quiet=quiet,
         )
 
     return run
@@ -54,16 +59,26 @@ def test_expressions_add_up_to_the_whole(measure):
     assert min(nearest) <= metrics["nearest"] <= max(nearest)
 
 
-def test_an_expression_without_edits_has_no_accuracy(measure):
+def test_an_expression_without_edits_has_no_accuracy(measure, monkeypatch, capsys):
+    monkeypatch.setattr("ke2nt.runtime.progress._SECONDS", 0)
     rows = measure(faces=False, sources=2)["per_expression"]
     assert [row["accuracy_edits"] for row in rows.values()].count(None) >= 1
+    assert capsys.readouterr().err == ""
+
+
+def test_progress_of_every_part_is_printed_without_a_terminal(measure, monkeypatch, capsys):
+    monkeypatch.setattr("ke2nt.runtime.progress._SECONDS", 0)
+    measure(faces=True, quiet=False)
+    lines = capsys.readouterr().err
+    for part in ("generating faces", "editing faces", "features of new faces", "comparing ident"):
+        assert part in lines
 
 
 def test_identity_in_the_face_space(measure, monkeypatch):
     assert "identity_kept_faces" not in measure(faces=False)
     compared = []
     monkeypatch.setattr(
-        module, "_identity_kept", lambda *args: compared.append(args) or len(compared)
+        module, "_identity_kept", lambda *args, quiet: compared.append(args) or len(compared)
     )
     metrics = measure(faces=True)
     assert (metrics["identity_kept"], metrics["identity_kept_faces"]) == (1, 2)

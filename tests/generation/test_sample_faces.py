@@ -145,3 +145,11 @@ def test_filter_that_rejects_all_or_lacks_a_class_is_an_error(generator, judge, 
     assert not (tmp_path / "x").exists()
     with pytest.raises(LabelError, match="does not know 'fear'"):
         ConfidenceFilter(judge, (*CLASSES, "fear"), 0.5)
+
+
+def test_progress_is_printed_without_a_terminal(generator, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("ke2nt.runtime.progress._SECONDS", 0)
+    write_synthetic_faces(tmp_path / "faces", generator, 4, 0, quiet=False)
+    assert "generating faces: 50 % of 4, " in capsys.readouterr().err
+    write_synthetic_faces(tmp_path / "quiet", generator, 4, 0)
+    assert capsys.readouterr().err == ""

@@ -14,15 +14,16 @@ from torch.nn import functional
 from ke2nt.errors import CheckpointError, ModelError
 from ke2nt.generation.networks.decoder import ConditionalDecoder, Conditioning
 from ke2nt.generation.networks.encoder import STAGES, IdentityEncoder
+from ke2nt.generation.networks.find_generator import CONFIG_FILE, find_generator
 from ke2nt.runtime.atomic import atomic_folder, write_json
 from ke2nt.runtime.digest import digest_file
 from ke2nt.runtime.tensor_files import read_safetensors, write_safetensors
 
-__all__ = ["FaceGenerator", "find_generator"]
+__all__ = ["FaceGenerator"]
 
 FORMAT = 1
 _KIND = "ke2nt-face-generator"
-_CONFIG_FILE, _WEIGHTS_FILE = "generator.json", "generator.safetensors"
+_WEIGHTS_FILE = "generator.safetensors"
 
 
 class FaceGenerator(nn.Module):
@@ -135,7 +136,7 @@ class FaceGenerator(nn.Module):
                 "provenance": self.provenance,
                 "digest": digest_file(weights),
             }
-            write_json(partial / _CONFIG_FILE, config)
+            write_json(partial / CONFIG_FILE, config)
 
     @classmethod
     def load(cls, name: str | Path) -> Self:
@@ -172,27 +173,8 @@ class FaceGenerator(nn.Module):
         return generator.eval()
 
 
-def find_generator(path: Path) -> Path:
-    """Return the folder of a saved generator.
-
-    Args:
-        path: That folder, or a run that saved a generator.
-
-    Raises:
-        CheckpointError: There is none.
-    """
-    for folder in (path / "generator", path / "synthesis" / "generator", path):
-        if (folder / _CONFIG_FILE).is_file():
-            return folder
-    raise CheckpointError(
-        "no saved generator",
-        expected=f"a folder with {_CONFIG_FILE}, or a run of ke2nt gan pretrain",
-        where=path,
-    )
-
-
 def _read_config(folder: Path) -> Mapping[str, Any]:
-    path = folder / _CONFIG_FILE
+    path = folder / CONFIG_FILE
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -24,6 +24,7 @@ from ke2nt.runtime.atomic import (
     write_json,
     write_text,
 )
+from ke2nt.runtime.progress import track
 from ke2nt.runtime.seeding import torch_generator
 
 __all__ = ["AcceptFaces", "generate_faces", "generate_samples", "write_synthetic_faces"]
@@ -80,6 +81,7 @@ def write_synthetic_faces(
     *,
     accept: AcceptFaces | None = None,
     facts: dict[str, Any] | None = None,
+    quiet: bool = True,
 ) -> dict[str, Any]:
     """Write synthetic faces as a dataset; the same seed gives the same files.
 
@@ -91,6 +93,7 @@ def write_synthetic_faces(
         generator: In evaluation mode.
         count, seed, accept: As for `generate_faces`.
         facts: Further plain JSON for `samples.json`.
+        quiet: Show no progress.
 
     Returns:
         The content of `samples.json`, with the folder.
@@ -102,7 +105,9 @@ def write_synthetic_faces(
     counts = dict.fromkeys(generator.classes, 0)
     rows = []
     with atomic_folder(out) as folder:
-        for index, (pixels, k) in enumerate(generate_faces(generator, count, seed, accept=accept)):
+        faces = generate_faces(generator, count, seed, accept=accept)
+        tracked = track(faces, "generating faces", total=count, quiet=quiet)
+        for index, (pixels, k) in enumerate(tracked):
             name = generator.classes[k]
             path = f"train/{name}/{index:06d}.png"
             write_bytes(folder / path, encode_png(pixels))
