@@ -135,8 +135,8 @@ def _name_absent_models(runs: Sequence[str]) -> None:
     if len(failures) == len(runs):
         Outcome(failures=failures).report()
     if not silent():
-        for run, error in failures:
-            print(f"warning: {run}: {error}", file=sys.stderr)
+        for run, reason in failures:
+            print(f"warning: {run}: {reason}", file=sys.stderr)
 
 
 def _evaluate_cross(
