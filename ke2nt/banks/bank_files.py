@@ -145,6 +145,14 @@ def _check_facts(facts: dict[str, Any]) -> None:
 def _unusable(error: type[Ke2ntError], path: Path, problem: BaseException) -> Ke2ntError:
     if isinstance(problem, FileNotFoundError):
         return error("a file of the text bank is missing", where=path)
+    if path.parent.is_file():
+        return error(
+            "the text bank cannot be used",
+            where=path.parent,
+            expected="a folder with text_bank.json and text_bank.safetensors",
+            found="a file",
+            hint="Name the folder that holds them, such as model/ of a run.",
+        )
     if path.is_file() and (answer := foreign_content(path)) is not None:
         found, hint = answer
         return error("the text bank cannot be used", where=path, found=found, hint=hint)

@@ -56,7 +56,7 @@ def get_detector(name: str) -> Detector:
     if kind == "yunet" and value:
         return YuNetDetector(Path(value))
 
-    if is_dotted_path(name):
+    if is_dotted_path(name) and not name.endswith(".onnx"):
         return _load_detector(name)
 
     # the error lists every name that would have worked
@@ -64,7 +64,9 @@ def get_detector(name: str) -> Detector:
     raise ConfigError(
         f"unknown face detector {name!r}",
         expected=f"one of {', '.join(names)}, or package.module.Name of your own",
-        hint=did_you_mean(name, names),
+        hint=f"Say which network it is: centerface:{name} or yunet:{name}."
+        if name.endswith(".onnx")
+        else did_you_mean(name, names),
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from ke2nt.errors import ConfigError
 from ke2nt.predict.camera import camera_frames
 from ke2nt.predict.frames import Frame
+from ke2nt.runtime.file_content import foreign_content
 from ke2nt.runtime.formatting import printable
 from ke2nt.runtime.optional import import_optional
 
@@ -80,7 +81,7 @@ def _read_file(av: Any, path: str, every: int) -> Iterator[Frame]:
             file = path if source == path else open_files.enter_context(open(path, "rb"))
             container = open_files.enter_context(av.open(file))
         except (av.FFmpegError, OSError) as error:
-            yield Frame(source, None, problem=_describe(error))
+            yield Frame(source, None, problem=_describe_unopened(Path(path), error))
             return
 
         # sound alone, for example
@@ -181,6 +182,22 @@ def _get_time(frame: Any, stream: Any, index: int) -> float:
     if frame.time is None:
         return index / float(stream.average_rate or _DEFAULT_FPS)
     return max(0.0, frame.time - float((stream.start_time or 0) * stream.time_base))
+
+
+def _describe_unopened(path: Path, error: Exception) -> str:
+    """Why a file cannot be opened: what it is in place of a video, or what FFmpeg says."""
+    if not path.is_file():
+        return _describe(error)
+    answer = foreign_content(path)
+    if answer is not None:
+        return f"{answer[0]}. {answer[1]}"
+
+    # MP4 and MOV may have the index of their frames at the end
+    with path.open("rb") as file:
+        is_mp4 = file.read(8)[4:] == b"ftyp"
+    if is_mp4:
+        return "the end of the file is missing, and with it the index of its frames. Copy it again."
+    return f"{_describe(error)}: no video that FFmpeg reads"
 
 
 def _describe(error: Exception) -> str:

@@ -39,7 +39,10 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise CheckpointError(
-            "the safetensors file cannot be read", where=path, found=error
+            "the safetensors file cannot be read",
+            where=path,
+            found=error,
+            hint="It is cut short or damaged: download or copy it again.",
         ) from error
 
 
@@ -57,7 +60,10 @@ def read_metadata(path: Path) -> dict[str, str]:
             return dict(file.metadata() or {})
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(
-            "the safetensors file cannot be read", where=path, found=error
+            "the safetensors file cannot be read",
+            where=path,
+            found=error,
+            hint="It is cut short or damaged: download or copy it again.",
         ) from error
 
 

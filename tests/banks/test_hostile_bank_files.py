@@ -127,3 +127,9 @@ def test_forged_recipes(field, value):
     facts = BankRecipe("e", "w", "t", {"a": ("b",)}, ("c",)).facts()
     with contextlib.suppress(ValueError):
         assert isinstance(BankRecipe.from_facts({**facts, field: value}).key, str)
+
+
+def test_a_file_in_place_of_the_folder_is_named(tmp_path):
+    (tmp_path / "bank.safetensors").write_bytes(b"x")
+    with pytest.raises(Ke2ntError, match=r"expected a folder with text_bank.json.*found a file"):
+        TextBank.load(tmp_path / "bank.safetensors")

@@ -120,6 +120,23 @@ def make_film(path, count=40, **options):
     return path
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "an empty file"),
+        (b"<!DOCTYPE html>", "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
+        (b"\0\0\0\x18ftypisom" + bytes(99), "the end of the file is missing"),
+        (b"hello", "no video that FFmpeg reads"),
+    ],
+)
+def test_files_that_are_no_video_say_what_they_are(tmp_path, content, reason):
+    (tmp_path / "film.mp4").write_bytes(content)
+    (frame,) = video_frames(tmp_path / "film.mp4")
+    assert frame.pixels is None
+    assert reason in frame.problem
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".avi", ".mkv"])
 def test_file_that_ends_early_says_up_to_where_it_was_read(tmp_path, suffix):
     options = {"movflags": "faststart"} if suffix == ".mp4" else {}
