@@ -14,17 +14,21 @@ _SCHEMES: dict[str, re.Pattern[str]] = {
     "kdef": re.compile(r"[AB]([FM]\d{2})(?:AF|AN|DI|HA|NE|SA|SU)"),
     "rafd": re.compile(r"Rafd\d{3}_(\d+)_"),
 }
+# Least share of the names that follow a scheme
+_SHARE = 0.9
 
 
 def find_name_scheme(names: Iterable[str]) -> re.Pattern[str] | None:
-    """The scheme that every file name follows, or None; its first group is the person.
+    """The scheme that nearly every file name follows, or None; its first group is the person.
+
+    One stray file must not hide the people of all others.
 
     Args:
         names: File names without folders.
     """
     names = list(names)
     for pattern in _SCHEMES.values():
-        if names and all(pattern.match(name) for name in names):
+        if names and sum(map(bool, map(pattern.match, names))) >= _SHARE * len(names):
             return pattern
     return None
 

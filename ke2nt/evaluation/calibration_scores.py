@@ -61,6 +61,8 @@ def drop_classes(split: FaceSplit, mapping: LabelMapping) -> FaceSplit:
             found=", ".join(mapping.dropped),
             hint=MERGE_HINT,
         )
+
+    # a single class tells nothing of the others
     shown = {mapping.index[split.samples[i].label] for i in kept}
     if len(shown) == 1 < len(mapping.target):
         raise DataError(

@@ -96,3 +96,13 @@ def test_folder_between_split_and_classes_is_passed(tmp_path):
     reader = ImageFolder(tmp_path)
     assert reader.splits == ("train", "test")
     assert labels(reader.load("test")) == ["happiness", "sadness"]
+
+
+def test_one_stray_file_does_not_hide_people(tmp_path):
+    for word in ("happy", "sad"):
+        for i in range(10):
+            write_image(tmp_path / word / f"S{i:03}_001_00000001.png", size=8)
+    write_image(tmp_path / "sad" / "new.png", size=8)
+    subjects = [sample.subject for sample in ImageFolder(tmp_path).load("all").samples]
+    assert subjects.count(None) == 1
+    assert len(set(subjects)) == 11
