@@ -110,18 +110,20 @@ def test_transformers_and_label_options(ke2nt, small_clip, tmp_path, faces):
     code, out, _ = ke2nt("--json", "--bootstrap", "0", "--labels", "keep", encoder=transformers)
     assert json.loads(out)["labels"]["unused"]
 
-    # images of one class under three names: one is merged, one dropped
-    for name in ("neutral", "happiness", "contempt"):
+    # images of one class under three names: one is merged, one dropped; anger is beside them
+    for name in ("neutral", "happiness", "contempt", "anger"):
         (tmp_path / "test" / name).mkdir(parents=True)
-        for path in sorted((faces / "test" / "neutral").iterdir()):
+        source = "anger" if name == "anger" else "neutral"
+        for path in sorted((faces / "test" / source).iterdir()):
             (tmp_path / "test" / name / path.name).write_bytes(path.read_bytes())
 
-    options = ["--labels", "drop", "--merge", "contempt=neutral", "--classes", "neutral, anger"]
+    options = ["--labels", "drop", "--merge", "contempt=neutral"]
+    options += ["--classes", "neutral, anger, fear"]
     code, out, _ = ke2nt(*options, root=tmp_path, encoder=transformers)
     assert code == 0
     assert "contempt → neutral" in out
     assert "dropped from the data: happiness" in out
-    assert "masked out): anger" in out
+    assert "masked out): fear" in out
     assert whole["accuracy"] > 0.5
 
 

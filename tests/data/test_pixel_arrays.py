@@ -65,7 +65,7 @@ def test_single_images_are_not_iterated():
         (torch.zeros(2, 3, 4, 4), "a tensor of float32 .2, 3, 4, 4., not .3, H, W."),
         (torch.zeros(4), "not .3, H, W."),
         (b"no image", "content that is not a JPEG"),
-        (b"", "content that is not a JPEG"),
+        (b"", "an empty file"),
         (io.StringIO("text"), "mode 'rb'"),
     ],
 )
