@@ -44,6 +44,7 @@ def source_model(domains, tmp_path_factory):
     """A run directory: the model before any adaptation."""
     out = tmp_path_factory.mktemp("source") / "run"
     steps = ["optim.epochs=4", "optim.lr=0.004", "optim.batch_size=14", "select.every=4"]
+    steps += ["augment.crop_padding=3"]
     config = load_config(
         "quickstart", [f"out={out}", f"data.root={domains}/source", *SOURCE, *steps]
     )
