@@ -6,8 +6,7 @@ from pathlib import Path
 
 from ke2nt.checkpoints.find_model import check_model_name
 from ke2nt.config.adapt import AdaptConfig, TargetConfig
-from ke2nt.datasets.catalog import READERS, get_reader
-from ke2nt.datasets.lookup import find_reader
+from ke2nt.datasets.catalog import get_reader
 from ke2nt.runtime.atomic import check_folder
 from ke2nt.training.names import check_names
 
@@ -34,7 +33,6 @@ def _check_target(target: TargetConfig) -> None:
     is_folder = target.name == "folder" and target.root is not None
     if is_folder and Path(str(target.root)).expanduser().is_dir():
         return
-    find_reader(target.name, READERS)
     reader = get_reader(target.name, target.root, target.options)
     for split in (target.split, target.report_split):
         if split is not None:
