@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["finetune"]
 
 _CONFIG = "folder"
+_OPTIMISTIC = "the epoch was chosen on these images, so the last column is a little optimistic"
 _METRICS = {"accuracy": "accuracy", "uar": "mean class recall (UAR)"}
 
 
@@ -120,16 +121,16 @@ def finetune(options: _FinetuneOptions, output: OutputOptions) -> None:
     before = evaluate_start(result, bootstrap=0)
     folders = folder_names(result.data.train.split)
     copies = describe_copies(result)
+    notes = [copies] if copies else []
     if output.json:
-        print_json({**_facts(result, before, folders), "notes": [copies] if copies else []})
+        print_json({**_facts(result, before, folders), "notes": notes})
         return
     data = result.data
     counts = [len(images.usable) for images in (data.train, data.val)]
     print_line(f"classes: {', '.join(describe_classes(folders))}")
     print_line(f"images: {counts[0]:,} for training, {counts[1]:,} for validation")
     _show(result, before)
-    print_notes(["the epoch was chosen on these images, so the last column is a little optimistic"])
-    print_notes([copies] if copies else [])
+    print_notes([_OPTIMISTIC, *notes])
     print_unreadable(data.failed())
     print_line(f"run: {result.run.path}   report: {result.run.report}")
     print_line(f"next: ke2nt predict photo.jpg --model {result.run.path}")

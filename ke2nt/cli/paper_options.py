@@ -93,8 +93,9 @@ class PaperOptions:
         written: list[Path] = []
         if silent():
             return written
+        built = tables() if self.table else ()
         for file in self.table or ():
-            written += write_tables(file, tables())
+            written += write_tables(file, built)
 
         if self.figures is not None:
             format = self.figure_format or FigureFormat.pdf
