@@ -112,6 +112,13 @@ class AugmentConfig(Section):
     translate: float = Field(0.0, ge=0.0, lt=1.0, description="Maximum shift, share of the side.")
     brightness: float = Field(0.0, ge=0.0, le=1.0, description="Maximum change of brightness.")
     contrast: float = Field(0.0, ge=0.0, le=1.0, description="Maximum change of contrast.")
+    degrade: float = Field(
+        0.0,
+        ge=0.0,
+        le=1.0,
+        description="Probability of one of nine corruptions (blur, noise, JPEG, low light, …) of "
+        "any severity, at a random resolution.",
+    )
     mixup: float = Field(0.0, ge=0.0, le=10.0, description="α of mixup's Beta(α, α); 0: off.")
     cutmix: float = Field(0.0, ge=0.0, le=10.0, description="α of CutMix's Beta(α, α); 0: off.")
     erase: float = Field(0.5, ge=0.0, le=1.0, description="Probability of random erasing.")

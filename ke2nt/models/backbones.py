@@ -48,7 +48,8 @@ class Backbone(nn.Module):
         Raises:
             ModelError: The layers of this family are not known.
         """
-        depths = timm_depths(self.net)
+        known = getattr(self.net, "layer_depths", None)
+        depths = timm_depths(self.net) if known is None else known()
         if depths is None:
             raise ModelError(
                 "optim.layer_decay does not support this backbone, whose layers are not known",

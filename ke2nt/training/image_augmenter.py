@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from ke2nt.data.augmentation import BatchAugmentation, Draws
+from ke2nt.data.degradation import degrade
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.data.tensors import Batch
 from ke2nt.runtime.distributed import process_rows, world_size
-from ke2nt.runtime.seeding import torch_generator
+from ke2nt.runtime.seeding import derive_seed, torch_generator
 from ke2nt.training.compute import Compute
 from ke2nt.training.task import Position
 
@@ -57,7 +58,7 @@ class ImageAugmenter:
             position: Where the step stands.
             stream: Name of the random stream; two batches of one step need different names.
         """
-        pixels = self.compute.to_device(batch.pixels)
+        pixels = self.compute.to_device(self._degraded(batch.pixels, position, stream))
         generator = torch_generator(self.seed, stream, position.epoch, position.step)
 
         # all processes draw for the global batch and take their rows, so that their number does not
@@ -65,6 +66,14 @@ class ImageAugmenter:
         count, side = len(pixels) * world_size(), pixels.shape[-1]
         draws = self.augment.draw(count, side, generator).rows(process_rows())
         return StepImages(pixels, batch.indices, draws)
+
+    def _degraded(self, pixels: Tensor, position: Position, stream: str) -> Tensor:
+        """Pixels as cameras and networks degrade them, on the CPU."""
+        probability = self.augment.config.degrade
+        if not probability:
+            return pixels
+        seed = derive_seed(self.seed, f"{stream} degrade", position.epoch, position.step)
+        return degrade(pixels.cpu(), probability, seed, process_rows())
 
     def change(self, images: StepImages) -> Tensor:
         """Return the changed pixels in 0..255, float32 (B, 3, S, S)."""

@@ -19,6 +19,7 @@ from ke2nt.doctor.installation import _check_face_weights
 from ke2nt.errors import CheckpointError, MissingExtraError, ModelError
 from ke2nt.generation.networks.face_space import FaceSpace
 from ke2nt.models import dlib_face_descriptors, face_weights
+from ke2nt.models.backbones import create_backbone
 from ke2nt.models.dlib_resnet import DlibResNet, unfold_affine_layers
 from ke2nt.models.ke2nt import KE2NT
 
@@ -260,3 +261,15 @@ def test_every_parameter_learns():
     net = DlibResNet()
     net(torch.rand(2, 3, 103, 103)).square().sum().backward()
     assert all(p.grad is not None for p in net.parameters())
+
+
+def test_layer_depths_count_blocks_from_the_features():
+    net = DlibResNet()
+    depths = net.layer_depths()
+    assert list(depths) == [name for name, _ in net.named_parameters()]
+    assert depths["conv1.weight"] == depths["bn1.bias"] == 15
+    assert depths["blocks.0.conv2.weight"] == 14
+    assert depths["blocks.13.bn1.weight"] == 1
+
+    backbone = create_backbone("dlib_resnet", image_size=103)
+    assert backbone.layer_depths() == {f"net.{name}": depth for name, depth in depths.items()}
