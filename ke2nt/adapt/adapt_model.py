@@ -39,6 +39,7 @@ from ke2nt.training.train_recognizer import train
 __all__ = ["adapt"]
 
 _COMMAND = "ke2nt adapt"
+_OF_SOURCE = ("evaluations", "predict", "class_prior")  # facts of a card on the source domain
 _SELECTION_RULES = {
     "last": "last epoch",
     "information": "epoch with the highest mutual information between target images and "
@@ -141,7 +142,7 @@ def _load_uncalibrated(name: str | Path) -> ExpressionModel:
 def _load_start(name: str | Path) -> ExpressionModel:
     """Load the model to adapt, without what its card says of the source domain."""
     model = _load_uncalibrated(name)
-    model.card = {k: v for k, v in model.card.items() if k not in ("evaluations", "predict")}
+    model.card = {k: v for k, v in model.card.items() if k not in _OF_SOURCE}
     return model
 
 

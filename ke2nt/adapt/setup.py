@@ -71,7 +71,7 @@ def prepare_adaptation(
     # the model gets the target's bank before it is moved and averaged
     source_bank = _set_target_bank(config, model, compute.device)
     state = build_state(settings, model, compute)
-    loss = build_loss(settings, compute)
+    loss = build_loss(settings, source, compute)
 
     # pseudo-labels follow the class shares that the model to adapt finds
     estimator, correction = config.adapt.share_estimator, None
@@ -135,7 +135,8 @@ def prepare_entropy(
     # the target takes the place of the labeled images, with placeholders as labels
     settings = config.adaptation_run(mixes=False)
     data = TrainingData(target, target, torch.full((len(target),), UNLABELED))
-    task = build_task(EntropyTask, settings, run, data, model, compute, provenance=provenance or {})
+    fields = {"loss": KE2NTLoss(), "provenance": provenance or {}}
+    task = build_task(EntropyTask, settings, run, data, model, compute, **fields)
     return Engine(task, settings, run, data, Display(quiet=quiet))
 
 

@@ -74,7 +74,7 @@ def check_card(card: Any, *, where: Path) -> dict[str, Any]:
     # the card is written from these parts, which must be mappings
     parts = [card]
     if isinstance(card, dict):
-        keys = ("data", "config", "predict", "started_from")
+        keys = ("data", "config", "predict", "class_prior", "started_from")
         parts += [card[key] for key in keys if card.get(key) is not None]
         evaluations = card.get("evaluations") or []
         parts += evaluations if isinstance(evaluations, list) else [evaluations]

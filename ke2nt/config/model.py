@@ -143,6 +143,13 @@ class LossConfig(Section):
     text_temperature: float = Field(
         0.1, gt=0.0, description="Temperature of those similarities; low: only the nearest class."
     )
+    logit_adjustment: float = Field(
+        0.0,
+        ge=0.0,
+        le=4.0,
+        description="Times the log share of each class in training, added to the logits within the "
+        "similarity loss: with 1 the model's logits treat all classes alike.",
+    )
     extra: dict[str, ExtraLossConfig] = Field(
         default_factory=dict,
         description="Losses of other packages to add: {package.module.MyLoss: 0.5}, or with "

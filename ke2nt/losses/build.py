@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
@@ -18,22 +19,30 @@ __all__ = ["build_objective"]
 
 
 def build_objective(
-    loss: LossConfig, attention: AttentionConfig | None = None
+    loss: LossConfig,
+    attention: AttentionConfig | None = None,
+    *,
+    class_shares: Sequence[float] | None = None,
 ) -> KE2NTLoss | DeepSupervisionLoss:
     """Build the objective that a configuration describes.
 
     Args:
         loss: Weights and options of the losses, those of other packages included.
         attention: Attention heads, with the weights of their own losses; None for a model without.
+        class_shares: Share of each of the K classes in training; needed only for a logit
+            adjustment.
 
     Raises:
-        ConfigError: A loss of another package cannot be imported or built.
+        ConfigError: A loss of another package cannot be imported or built, or there are no class
+            shares for a logit adjustment.
     """
     options: dict[str, Any] = {
         "pairing": loss.pairing,
         "label_smoothing": loss.label_smoothing,
         "text_smoothing": loss.text_smoothing,
         "text_temperature": loss.text_temperature,
+        "logit_adjustment": loss.logit_adjustment,
+        "class_shares": class_shares,
     }
 
     # the objective of the output, with the losses of other packages

@@ -35,6 +35,9 @@ class KE2NTLoss(nn.Module):
         label_smoothing: Label smoothing of the similarity loss.
         text_smoothing: Share of a label that goes to classes of similar text.
         text_temperature: Temperature of those similarities.
+        logit_adjustment: Share α of the log class shares that the similarity loss adds to the
+            logits, see `SimilarityLoss`.
+        class_shares: K class shares of the training data; needed only for a logit adjustment.
         extra: Further losses to add, each with its weight. Each is called as
             `loss(output, labels, bank)`, returns a scalar, and is named after its class in `parts`.
 
@@ -54,6 +57,8 @@ class KE2NTLoss(nn.Module):
         label_smoothing: float = 0.0,
         text_smoothing: float = 0.0,
         text_temperature: float = 0.1,
+        logit_adjustment: float = 0.0,
+        class_shares: Sequence[float] | None = None,
         extra: Sequence[tuple[nn.Module, float]] = (),
     ) -> None:
         super().__init__()
@@ -65,7 +70,11 @@ class KE2NTLoss(nn.Module):
 
         losses: dict[str, nn.Module] = {
             "similarity": SimilarityLoss(
-                label_smoothing, text_smoothing=text_smoothing, text_temperature=text_temperature
+                label_smoothing,
+                text_smoothing=text_smoothing,
+                text_temperature=text_temperature,
+                logit_adjustment=logit_adjustment,
+                class_shares=class_shares,
             ),
             "transformation": TransformationLoss(),
             "self_contrast": SelfContrastLoss(pairing),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -27,13 +28,19 @@ class SimilarityLoss(nn.Module):
     (1 − ε) e_y + ε softmax_k(cos(t_y, t_k) / τ): a mistake costs less where the texts are similar.
     Soft labels p are mixed in the same way: (1 − ε) p + ε Σ_y p_y softmax_k(cos(t_y, t_k) / τ).
 
+    With a logit adjustment α the softmax is over z_k + α log π_k, where π are the class shares in
+    training (Menon et al., "Long-tail learning via logit adjustment", ICLR 2021, equation 10). The
+    logits z then carry the prior π^(1 − α): with α = 1 all classes count alike.
+
     Args:
         label_smoothing: Probability spread evenly over all classes, 0 (included) to 1 (excluded).
         text_smoothing: ε, 0 (included) to 1 (excluded).
         text_temperature: τ > 0.
+        logit_adjustment: α ≥ 0.
+        class_shares: π, K values above 0; needed only for a logit adjustment.
 
     Raises:
-        ConfigError: An argument is out of range.
+        ConfigError: An argument is out of range, or there are no class shares to adjust by.
 
     Example:
         >>> loss = SimilarityLoss()(model(images), labels, model.bank)
@@ -45,6 +52,8 @@ class SimilarityLoss(nn.Module):
         *,
         text_smoothing: float = 0.0,
         text_temperature: float = 0.1,
+        logit_adjustment: float = 0.0,
+        class_shares: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         for name, share in (("label", label_smoothing), ("text", text_smoothing)):
@@ -60,6 +69,11 @@ class SimilarityLoss(nn.Module):
         self.text_smoothing = text_smoothing
         self.text_temperature = text_temperature
 
+        # (K,) α log π, moved with the loss but no part of a checkpoint
+        offsets = _logit_offsets(logit_adjustment, class_shares)
+        self.offsets: Tensor | None
+        self.register_buffer("offsets", offsets, persistent=False)
+
     def forward(self, output: KE2NTOutput, labels: Tensor, bank: TextBank | None = None) -> Tensor:
         """Compute the mean cross-entropy of a batch.
 
@@ -72,11 +86,20 @@ class SimilarityLoss(nn.Module):
             Scalar ≥ 0, float32 or float64.
 
         Raises:
-            ModelError: The labels do not fit the logits, or there is no bank to smooth by.
+            ModelError: Labels or class shares do not fit the logits, or there is no bank to smooth
+                by.
         """
         logits = at_least_float32(output.logits)
         check_labels(labels, *logits.shape)
 
+        if self.offsets is not None:
+            if len(self.offsets) != logits.shape[1]:
+                raise ModelError(
+                    "the class shares of the logit adjustment do not fit the logits",
+                    expected=f"{logits.shape[1]} classes",
+                    found=len(self.offsets),
+                )
+            logits = logits + self.offsets.to(logits.dtype)
         target = labels.to(logits.dtype) if labels.is_floating_point() else labels
         if self.text_smoothing:
             target = self._smooth_by_text(target, bank, logits)
@@ -96,3 +119,19 @@ class SimilarityLoss(nn.Module):
 
             shares = class_distribution(target, logits.shape[1], logits.dtype)
             return torch.lerp(shares, shares @ similar, self.text_smoothing)
+
+
+def _logit_offsets(strength: float, class_shares: Sequence[float] | None) -> Tensor | None:
+    """(K,) α log π; None without an adjustment."""
+    if not 0 <= strength < math.inf:
+        raise ConfigError("logit_adjustment is out of range", expected="0 or more", found=strength)
+    if not strength:
+        return None
+    if class_shares is None or not all(0 < share < math.inf for share in class_shares):
+        raise ConfigError(
+            "a logit adjustment needs the class shares of the training data",
+            expected="a value above 0 for each class",
+            found=class_shares,
+        )
+    shares = torch.tensor([*class_shares], dtype=torch.float64)
+    return (strength * (shares / shares.sum()).log()).float()

@@ -14,7 +14,7 @@ from ke2nt.runtime.distributed import process_rows, world_size
 from ke2nt.runtime.seeding import torch_generator
 from ke2nt.training.training_data import TrainingData
 
-__all__ = ["EpochBatches", "epoch_order", "global_batch_size", "mix_in_synthetic"]
+__all__ = ["EpochBatches", "epoch_order", "global_batch_size", "image_weights", "mix_in_synthetic"]
 
 
 class EpochBatches:
@@ -100,12 +100,24 @@ def epoch_order(
     if sampling == "natural":
         return positions[torch.randperm(len(positions), generator=generator)]
 
-    # (N,) weight of each image, in float64
-    labels = classes[positions]
-    counts = labels.bincount().double().clamp(min=1.0)
-    weights = counts.pow(-0.5 if sampling == "sqrt" else -1.0)[labels]
+    weights = image_weights(classes[positions], sampling)
     drawn = torch.multinomial(weights, len(positions), replacement=True, generator=generator)
     return positions[drawn]
+
+
+def image_weights(labels: Tensor, sampling: str) -> Tensor:
+    """Return how often each of N images is drawn, relative to the others.
+
+    Args:
+        labels: (N,) class index of each image.
+        sampling: "natural", "sqrt" or "balanced", see `epoch_order`.
+
+    Returns:
+        (N,) float64.
+    """
+    counts = labels.bincount().double().clamp(min=1.0)
+    power = {"natural": 0.0, "sqrt": -0.5, "balanced": -1.0}[sampling]
+    return counts.pow(power)[labels]
 
 
 def mix_in_synthetic(

@@ -16,6 +16,7 @@ from ke2nt.losses.objective import KE2NTLoss
 from ke2nt.models.base import ExpressionModel
 from ke2nt.runtime.distributed import world_size
 from ke2nt.training.batch_norm import synchronize_batch_norm
+from ke2nt.training.class_shares import seen_class_shares
 from ke2nt.training.compute import Compute
 from ke2nt.training.display import Display
 from ke2nt.training.ema import ModelEma
@@ -103,15 +104,28 @@ def build_task(
     if "state" not in fields:
         fields["state"] = build_state(config, model, compute)
     if "loss" not in fields:
-        fields["loss"] = build_loss(config, compute)
+        fields["loss"] = build_loss(config, data, compute)
     if "augmenter" not in fields:
         fields["augmenter"] = build_augmenter(config, model, compute)
     return task_class(config=config, run=run, data=data, compute=compute, **fields)
 
 
-def build_loss(config: TrainConfig, compute: Compute) -> KE2NTLoss | DeepSupervisionLoss:
-    """Build the objective of a configuration, on the device."""
-    return build_objective(config.loss, config.model.attention).to(compute.device)
+def build_loss(
+    config: TrainConfig, data: TrainingData, compute: Compute
+) -> KE2NTLoss | DeepSupervisionLoss:
+    """Build the objective of a configuration, on the device.
+
+    Args:
+        config: Configuration of the run.
+        data: Its data, whose class shares a logit adjustment needs.
+        compute: Device.
+
+    Raises:
+        ConfigError: A loss of another package cannot be imported or built.
+    """
+    shares = seen_class_shares(data, config).tolist() if config.loss.logit_adjustment else None
+    objective = build_objective(config.loss, config.model.attention, class_shares=shares)
+    return objective.to(compute.device)
 
 
 def build_state(

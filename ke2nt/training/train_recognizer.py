@@ -24,6 +24,7 @@ from ke2nt.runtime.distributed import barrier, is_main, join_group, together
 from ke2nt.runtime.provenance import provenance
 from ke2nt.runtime.seeding import seed_everything, set_deterministic
 from ke2nt.training.attribute_stage import pretrain
+from ke2nt.training.class_shares import training_prior
 from ke2nt.training.compute import EVAL_BATCH_SIZE, choose_compute
 from ke2nt.training.engine import Engine
 from ke2nt.training.progress import Progress
@@ -241,7 +242,9 @@ def _finish(
 
     # facts that prediction reads, beside those that the card shows
     predict = {"face_pixels": data.native_side()}
-    update_folder(run.model, card={**run_facts(run.model), "predict": predict})
+    prior = training_prior(data, config).to_dict()
+    card = {**run_facts(run.model), "predict": predict, "class_prior": prior}
+    update_folder(run.model, card=card)
     if not page:
         return result
     write_training_report(
