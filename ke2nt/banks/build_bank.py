@@ -13,6 +13,7 @@ from torch import Tensor
 from ke2nt.banks.bank_cache import BankCache, BankRecipe
 from ke2nt.banks.distinct import check_distinct_classes, describe_texts, warn_of_notes
 from ke2nt.banks.ensemble import average, unit
+from ke2nt.banks.learned_prompts import check_vectors_fit, read_learned_prompts
 from ke2nt.banks.shipped_banks import find_shipped_bank
 from ke2nt.errors import MissingExtraError, TextEncoderError
 from ke2nt.labels import neutral_index
@@ -110,7 +111,7 @@ def find_or_encode_bank(
         cache: Where banks are kept.
 
     Raises:
-        PromptError: A prompt would be truncated.
+        PromptError: A prompt would be truncated, or was learned for another encoder.
         TextEncoderError: The encoder's files are absent and no entry serves.
         CacheError: The cache folder cannot be written.
     """
@@ -130,6 +131,9 @@ def find_or_encode_bank(
 
     # the digests complete the key
     recipe = replace(recipe, weights=fingerprint.weights, tokenizer=fingerprint.tokenizer)
+    texts = [text for group in (*recipe.prompts.values(), recipe.anchor) for text in group]
+    check_vectors_fit(texts, model.id, fingerprint)
+    model = read_learned_prompts(model, texts)
     bank, hit = cache.fetch(
         recipe, lambda: encode_bank(model, recipe, prompt_set, cache.bank_class)
     )

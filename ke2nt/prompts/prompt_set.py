@@ -14,8 +14,10 @@ from ke2nt.errors import PromptError
 from ke2nt.labels import NEUTRAL
 from ke2nt.prompts.articles import fill_template
 from ke2nt.prompts.fields import Anchor, ClassName, Remark, SetName, Templates, TextList
+from ke2nt.prompts.learned_vectors import unknown_marks
 from ke2nt.prompts.problems import Problems, PromptSetError, list_problems
 from ke2nt.prompts.reader import read_yaml
+from ke2nt.prompts.vector_files import LearnedFacts, read_vectors
 from ke2nt.resources import find_resource
 from ke2nt.runtime.suggest import did_you_mean
 
@@ -36,6 +38,8 @@ class PromptSet(BaseModel):
         descriptions: Class → full prompts, used beside the templates.
         anchor: Whose prompts stand for the neutral face: a class of the set, a list of full
             prompts, or "neutral", which works as a word in the templates where it is no class.
+        learned: The encoder and the file of learned vectors that prompts name by marks
+            (`prompts/learned_vectors.py`), or None.
 
     Raises:
         PromptError: The set is not valid; every problem is named.
@@ -50,6 +54,7 @@ class PromptSet(BaseModel):
     classes: Annotated[dict[ClassName, TextList], Field(min_length=1)]
     descriptions: dict[ClassName, TextList] = {}
     anchor: Anchor = NEUTRAL
+    learned: LearnedFacts | None = None
 
     def __init__(self, **data: Any) -> None:
         try:
@@ -63,6 +68,7 @@ class PromptSet(BaseModel):
             *self._find_unknown_descriptions(),
             *self._find_prompt_problems(),
             *self._find_anchor_problems(),
+            *self._find_unknown_vectors(),
         ]
         if problems:
             raise Problems(problems)
@@ -113,6 +119,15 @@ class PromptSet(BaseModel):
         hint = did_you_mean(self.anchor, self.classes) or "write full prompts as a list"
         return [f"the anchor {self.anchor!r} is not among the classes ({hint})"]
 
+    def _find_unknown_vectors(self) -> list[str]:
+        texts = [*self.templates, *(text for row in self.descriptions.values() for text in row)]
+        if isinstance(self.anchor, tuple):
+            texts += self.anchor
+        return [
+            f"{text} stands for learned vectors that are not there (load the set from its own file)"
+            for text in unknown_marks(texts)
+        ]
+
     @classmethod
     def load(cls, name_or_path: str | Path) -> Self:
         """Read a shipped set by name ("paper"), or a YAML file.
@@ -121,7 +136,11 @@ class PromptSet(BaseModel):
             PromptError: There is no such name or file, or the file is not a valid prompt set.
         """
         path = find_resource("prompts", name_or_path)
-        return cls.from_dict({"name": path.stem, **read_yaml(path)}, where=path)
+        data = read_yaml(path)
+        # prompts with marks are valid once their vectors are known
+        if "learned" in data:
+            read_vectors(path, data["learned"])
+        return cls.from_dict({"name": path.stem, **data}, where=path)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], *, where: object = None) -> Self:
@@ -219,6 +238,16 @@ class PromptSet(BaseModel):
         new = [name for name in dict.fromkeys(classes) if name not in self.classes]
         if not new:
             return self
+
+        # a context of one class says nothing about another
+        if self.learned is not None and self.learned.class_specific:
+            raise PromptError(
+                f"the context was learned for each class, and {new[0]!r} is not among them",
+                expected=f"one of {', '.join(self.classes)}",
+                where=f"prompt set {self.name!r}",
+                hint="Learn one context for all classes, without --class-specific.",
+            )
+
         if not self.templates:
             raise PromptError(
                 f"the prompt set has no class {new[0]!r}, and no templates for further words",
@@ -248,7 +277,8 @@ class PromptSet(BaseModel):
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values; `from_dict` reads them back."""
-        return self.model_dump(mode="json")
+        excluded = {"learned"} if self.learned is None else None
+        return self.model_dump(mode="json", exclude=excluded)
 
     def to_yaml(self) -> str:
         """Return YAML text; `load` reads it back from a file."""

@@ -10,6 +10,7 @@ from ke2nt.errors import MissingExtraError, TextEncoderError
 from ke2nt.runtime.file_content import check_content
 from ke2nt.runtime.file_digests import FileDigests
 from ke2nt.vlm.base import BuiltinTextEncoder, EncodedText, Fingerprint
+from ke2nt.vlm.prompt_tower import PromptTower
 from ke2nt.vlm.transformers import TransformersModel
 
 __all__ = ["MiniLM"]
@@ -65,6 +66,10 @@ class MiniLM(BuiltinTextEncoder):
     def encode_text(self, prompts: Sequence[str]) -> EncodedText:
         """Embed prompts: (N, 384) float32 of unit norm."""
         return self._checked_model().encode_text(prompts)
+
+    def prompt_learning_tower(self) -> PromptTower:
+        """Return the text tower as a function of token embeddings, with the model's weights."""
+        return self._checked_model().prompt_learning_tower()
 
     def _checked_model(self) -> TransformersModel:
         # shipped banks were made with exactly these weights

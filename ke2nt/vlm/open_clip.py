@@ -7,7 +7,7 @@ import importlib.util
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
@@ -41,6 +41,8 @@ from ke2nt.vlm.image_preprocessing import ImagePreprocessing
 from ke2nt.vlm.open_clip_checkpoint import explain_misfit
 from ke2nt.vlm.open_clip_loading import compare_activations, load_open_clip
 from ke2nt.vlm.open_clip_source import OpenClipSource, read_folder, refuse_naflex
+from ke2nt.vlm.open_clip_text import OpenClipText, causal_shortening, token_text
+from ke2nt.vlm.prompt_tower import PromptTower, first_table
 
 __all__ = ["OpenClipModel"]
 
@@ -125,6 +127,21 @@ class OpenClipModel(VisionLanguageModel):
         scale, bias = read_logit_parameters(model)
         facts, notes = self._describe_activation(_ACTIVATION_COSINES.get(model))
         return EncodedText(torch.cat(rows).float().cpu(), scale, bias, facts, notes)
+
+    def prompt_learning_tower(self) -> PromptTower:
+        """Return the text tower as a function of token embeddings, with the model's weights."""
+        model = self._load_model()
+        tower = OpenClipText(model)
+        return PromptTower(
+            self.id,
+            tower,
+            first_table(_text_tower(model)),
+            tokenize=lambda texts: {"input_ids": self._tokenizer(texts)},
+            count=partial(_count_tokens, self._tokenizer),
+            limit=self._tokenizer.context_length,
+            token_text=partial(token_text, self._tokenizer),
+            shorten=causal_shortening(tower),
+        )
 
     # ---- images
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from ke2nt.vlm.hub_files import fetch, needs_sentencepiece, tokenizer_files
 from ke2nt.vlm.image_preprocessing import ImagePreprocessing
 from ke2nt.vlm.image_processor import check_processor, preprocessing_of, processor_facts
 from ke2nt.vlm.pooling import SentencePooling
+from ke2nt.vlm.prompt_tower import PromptTower, Tokens, first_table
 
 __all__ = ["TransformersModel"]
 
@@ -112,8 +113,7 @@ class TransformersModel(VisionLanguageModel):
 
     def check_lengths(self, prompts: Sequence[str]) -> None:
         """Raise PromptError that names every prompt longer than the context length."""
-        lower = str.lower if self._config.model_type in _SIGLIP else str
-        counts = [len(self._tokenizer(lower(text), verbose=False)["input_ids"]) for text in prompts]
+        counts = [self._count_tokens(text) for text in prompts]
         refuse_truncation(prompts, counts, self._context_length, encoder=self.id)
 
     def unknown_texts(self, prompts: Sequence[str]) -> list[str]:
@@ -132,6 +132,19 @@ class TransformersModel(VisionLanguageModel):
 
         scale, bias = read_logit_parameters(model)
         return EncodedText(torch.cat(rows).cpu(), scale, bias, *self._describe_activation())
+
+    def prompt_learning_tower(self) -> PromptTower:
+        """Return the text tower as a function of token embeddings, with the model's weights."""
+        model = self._load_model()
+        return PromptTower(
+            self.id,
+            _TextTower(model, self._encode_tokens),
+            first_table(self._token_layers(model)),
+            tokenize=lambda texts: dict(self._tokenize(texts)),
+            count=self._count_tokens,
+            limit=self._context_length,
+            token_text=lambda token: self._tokenizer.decode([token]),
+        )
 
     def _describe_activation(self) -> tuple[dict[str, Any], tuple[str, ...]]:
         """Facts and notes about CLIP's activation, whose configuration may be a wrong one."""
@@ -272,9 +285,22 @@ class TransformersModel(VisionLanguageModel):
 
     def _embed_texts(self, model: Any, texts: list[str]) -> Tensor:
         tokens = self._tokenize(texts).to(model.device)
-        table = model.get_input_embeddings() if self._pooling else model.text_model.embeddings
-        check_token_ids(tokens["input_ids"], table, encoder=self.id)
+        check_token_ids(tokens["input_ids"], self._token_layers(model), encoder=self.id)
+        return self._encode_tokens(model, tokens)
 
+    def _token_layers(self, model: Any) -> nn.Module:
+        """The layers that hold the table of tokens."""
+        layers: nn.Module = (
+            model.get_input_embeddings() if self._pooling else model.text_model.embeddings
+        )
+        return layers
+
+    def _count_tokens(self, text: str) -> int:
+        """Tokens of a text, special tokens included, before any truncation."""
+        lower = str.lower if self._config.model_type in _SIGLIP else str
+        return len(self._tokenizer(lower(text), verbose=False)["input_ids"])
+
+    def _encode_tokens(self, model: Any, tokens: Tokens) -> Tensor:
         if self._pooling:
             return self._pooling(model(**tokens)[0], tokens["attention_mask"])
         if self._config.model_type == "clip":
@@ -368,6 +394,18 @@ class TransformersModel(VisionLanguageModel):
             hint="Check the name, connect and try again, or give a local folder: "
             "transformers:FOLDER.",
         )
+
+
+class _TextTower(nn.Module):
+    """The text tower as a module: tokens → (N, D)."""
+
+    def __init__(self, model: nn.Module, encode: Callable[[Any, Tokens], Tensor]) -> None:
+        super().__init__()
+        self.model = model
+        self._encode = encode
+
+    def forward(self, tokens: Tokens) -> Tensor:
+        return self._encode(self.model, tokens)
 
 
 class _ImageTower(nn.Module):

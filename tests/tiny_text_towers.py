@@ -1,0 +1,40 @@
+"""Untrained models of open_clip with the forms of text towers that are in use."""
+
+from __future__ import annotations
+
+import json
+
+import open_clip
+import torch
+from safetensors.torch import save_file
+
+IMAGE = {"image_size": 16, "layers": 1, "width": 16, "head_width": 8, "patch_size": 8}
+TEXT = {"context_length": 20, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 2}
+FORMS = {
+    "clip": {"text_cfg": TEXT},
+    # CustomTextCLIP with the same text tower, pooled at its end token
+    "custom": {"text_cfg": {**TEXT, "pool_type": "eos", "eos_id": 49407}, "custom_text": True},
+    # SigLIP: no causal mask, pooled at the last token, padding attended to
+    "siglip": {
+        "text_cfg": {**TEXT, "no_causal_mask": True, "pool_type": "last", "proj_bias": True},
+        "custom_text": True,
+        "init_logit_bias": -10,
+    },
+    # a class token at the end, as in CoCa's text tower
+    "embed_cls": {"text_cfg": {**TEXT, "embed_cls": True}, "custom_text": True},
+}
+
+
+def open_clip_folder(root, name):
+    """Write the folder of a model; return the name of its encoder."""
+    config = {"embed_dim": 12, "vision_cfg": IMAGE, **FORMS[name]}
+    folder = root / name
+    folder.mkdir()
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
+    torch.manual_seed(3)
+    (root / f"prompt-tower-{name}.json").write_text(json.dumps(config))
+    open_clip.add_model_config(root / f"prompt-tower-{name}.json")
+    model = open_clip.create_model(f"prompt-tower-{name}")
+    state = {key: value.contiguous() for key, value in model.state_dict().items()}
+    save_file(state, folder / "open_clip_model.safetensors")
+    return f"open_clip:{folder}"
