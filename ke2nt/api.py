@@ -56,6 +56,8 @@ def evaluate(
             device: Where to compute, such as "cuda"; by default where the model is.
             precision: "fp32" (the default), "bf16" or "auto".
             flip_tta: Average each image with its mirror image.
+            prior: Class shares that the probabilities assume: "natural", "even", a number between
+            1 and 0, a share of each class, or a file; by default the model's.
             bootstrap: Resamples for the intervals; 0 for none.
             seed: Random seed of the resamples.
             quiet: False shows progress on stderr.

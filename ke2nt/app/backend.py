@@ -16,6 +16,8 @@ from ke2nt.app.vocabulary import Vocabulary, build_prompt_set
 from ke2nt.data.images import decode
 from ke2nt.errors import ImageReadError, Ke2ntError
 from ke2nt.models.base import ExpressionModel
+from ke2nt.models.class_prior import ClassPrior
+from ke2nt.models.set_prior import assumed_prior
 from ke2nt.predict.detections import Detector
 
 __all__ = ["AppBackend", "FacesView", "UploadedImage"]
@@ -90,6 +92,11 @@ class AppBackend:
         """Whether there is a face detector."""
         return self._embedder.detector is not None
 
+    @property
+    def knows_shares(self) -> bool:
+        """Whether the model stores the class shares of its training."""
+        return ClassPrior.from_card(self.model.card, self.model.classes) is not None
+
     def read_image(self, path: str | None, *, find: bool) -> UploadedImage | None:
         """Read an image and embed its faces; None if there is no image."""
         if path is None:
@@ -109,7 +116,12 @@ class AppBackend:
         return UploadedImage(tuple(faces), num_hidden, photo=photo)
 
     def show_faces(
-        self, image: UploadedImage | None, words: str, templates: str, target: str | None
+        self,
+        image: UploadedImage | None,
+        words: str,
+        templates: str,
+        target: str | None,
+        prior: str | None = None,
     ) -> FacesView:
         """Match the faces of an image with words; problems become a note.
 
@@ -118,6 +130,7 @@ class AppBackend:
             words: Classes, see `parse_words`.
             templates: Sentences with {class}, one per line.
             target: The class to explain; None for the best class.
+            prior: Class shares that the probabilities assume; None for those of the model.
         """
         trained = self.vocabulary.trained
         class_words = trained
@@ -135,9 +148,11 @@ class AppBackend:
         if not image.faces:
             return FacesView(render_note(_NO_FACE), class_words.classes)
 
+        with assumed_prior(self.model, prior):
+            matches = [match_face(self.model, face, class_words, target) for face in image.faces]
         html = render_faces(
             image.faces,
-            [match_face(self.model, face, class_words, target) for face in image.faces],
+            matches,
             num_hidden=image.num_hidden,
             unvalidated=class_words.bank is not None,
         )

@@ -75,7 +75,7 @@ def match_face(
     odds = log_odds(logits, target_index)
 
     intensities, scaled = _compute_intensities(model, face, words)
-    threshold = (calibration.min_confidence if calibration else None) or 0.0
+    threshold = calibration.thresholds(len(probabilities))[best] if calibration else 0.0
     return FaceMatch(
         classes=words.classes,
         probabilities=probabilities,

@@ -19,6 +19,7 @@ MODEL_EVENT = {
 
 _MAX_WORDS = 4000  # characters
 _STATE_SECONDS = 1800  # an uploaded image is forgotten after half an hour
+_PRIORS = [("the model's", ""), ("as in training", "natural"), ("all alike", "even")]
 _BEST_CLASS = ("the best class", "")
 
 
@@ -32,6 +33,7 @@ class _Components:
     templates: Any
     reset: Any
     target: Any
+    prior: Any
     photo: Any
     faces: Any
     uploaded: Any  # state: the `UploadedImage`
@@ -39,7 +41,7 @@ class _Components:
     @property
     def settings(self) -> list[Any]:
         """Inputs of `AppBackend.show_faces` besides the image."""
-        return [self.words, self.templates, self.target]
+        return [self.words, self.templates, self.target, self.prior]
 
     @property
     def results(self) -> list[Any]:
@@ -75,11 +77,12 @@ def _build_components(gradio: Any, backend: AppBackend) -> _Components:
                 label="Explain",
                 elem_id="target",
             )
+            prior = _build_prior_input(gradio, backend)
             photo = gradio.HTML("", visible=False, elem_id="photo")
             welcome = backend.show_faces(None, *_get_default_texts(backend), None).html
             faces = gradio.HTML(welcome, elem_id="answer")
 
-    return _Components(image, find, words, templates, reset, target, photo, faces, uploaded)
+    return _Components(image, find, words, templates, reset, target, prior, photo, faces, uploaded)
 
 
 def _build_image_inputs(gradio: Any, backend: AppBackend) -> tuple[Any, Any]:
@@ -137,13 +140,28 @@ def _build_word_inputs(gradio: Any, backend: AppBackend) -> tuple[Any, Any]:
     return words, templates
 
 
+def _build_prior_input(gradio: Any, backend: AppBackend) -> Any:
+    # only a model that stores the class shares of its training can assume others
+    unknown = "This model does not store the class shares of its training."
+    return gradio.Dropdown(
+        _PRIORS,
+        value="",
+        label="Class shares",
+        info="Which expressions are how frequent; of the model's own classes."
+        if backend.knows_shares
+        else unknown,
+        interactive=backend.knows_shares,
+        elem_id="prior",
+    )
+
+
 def _connect(gradio: Any, backend: AppBackend, components: _Components) -> None:
     """Update the faces whenever an input changes."""
 
     def show(
-        uploaded: UploadedImage | None, words: str, templates: str, target: str
+        uploaded: UploadedImage | None, words: str, templates: str, target: str, prior: str
     ) -> tuple[str, Any]:
-        view = backend.show_faces(uploaded, words, templates, target or None)
+        view = backend.show_faces(uploaded, words, templates, target or None, prior or None)
 
         # a class that was removed is no longer explained
         value = target if target in view.classes else ""
@@ -157,8 +175,8 @@ def _connect(gradio: Any, backend: AppBackend, components: _Components) -> None:
         photo = uploaded.photo if uploaded else ""
         return uploaded, gradio.update(value=photo, visible=bool(photo)), *show(uploaded, *settings)
 
-    def reset() -> tuple[str, str, str]:
-        return *_get_default_texts(backend), ""
+    def reset() -> tuple[str, str, str, str]:
+        return *_get_default_texts(backend), "", ""
 
     # gradio's "once" would drop what is typed while a result is computed
     event = MODEL_EVENT | {"trigger_mode": "always_last"}
@@ -175,7 +193,10 @@ def _connect(gradio: Any, backend: AppBackend, components: _Components) -> None:
     )
     # `change` also comes when text is pasted or when a phone's keyboard completes a word
     gradio.on(
-        [components.words.change, components.templates.change, components.target.input],
+        [
+            *(components.words.change, components.templates.change),
+            *(components.target.input, components.prior.input),
+        ],
         show,
         [components.uploaded, *components.settings],
         components.results,

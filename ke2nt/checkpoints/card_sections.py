@@ -70,6 +70,12 @@ def data_section(card: Mapping[str, Any]) -> str:
     else:
         lines.append("- **License of the data**: unknown; ask whoever supplied it")
 
+    if (prior := card.get("class_prior")) and prior.keys() >= {"data", "logits"}:
+        lines.append(f"- **Class shares**: {_join_shares(prior['data'])}")
+        if prior["logits"] != prior["data"]:
+            lines.append(
+                f"- **Class shares that the logits carry**: {_join_shares(prior['logits'])}"
+            )
     lines += _describe_start(card.get("started_from"))
     if adapted := card.get("adapted"):
         lines.append(
@@ -134,6 +140,8 @@ def calibration_section(calibration: Mapping[str, Any] | None) -> str:
         )
         if "degraded_ece_before" in metrics:
             sentences.append(_describe_degraded(calibration, metrics))
+    if prior := calibration.get("prior"):
+        sentences.append(f"Probabilities assume the class shares {_join_shares(prior)}.")
     if calibration.get("min_confidence") is not None:
         sentences.append(_describe_threshold(calibration))
     return "## Calibration\n\n" + " ".join(sentences) + "\n"
@@ -200,13 +208,27 @@ def _describe_degraded(calibration: Mapping[str, Any], metrics: Mapping[str, Any
 
 def _describe_threshold(calibration: Mapping[str, Any]) -> str:
     threshold = calibration.get("threshold") or {}
+    if by_class := threshold.get("by_class"):
+        limits = ", ".join(f"{k} {v['min_confidence']:.3f}" for k, v in by_class.items())
+        return (
+            f"Withhold predictions below the confidence of their class ({limits}): on these images "
+            f"{percent(threshold['coverage'])} were answered"
+            f"{_describe_risk(threshold.get('risk'))}."
+        )
     covered = percent(threshold.get("coverage", 1))
-    risk = threshold.get("risk")
-    wrong = "" if risk is None else f"; {percent(risk)} of those were wrong"
+    wrong = _describe_risk(threshold.get("risk"))
     return (
         f"Withhold predictions with a confidence below {calibration['min_confidence']:.3f}: "
         f"on these images {covered} were above it{wrong}."
     )
+
+
+def _join_shares(shares: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {percent(share)}" for name, share in shares.items())
+
+
+def _describe_risk(risk: float | None) -> str:
+    return "" if risk is None else f"; {percent(risk)} of those were wrong"
 
 
 def _describe_options(options: Mapping[str, Any] | None) -> str:

@@ -13,7 +13,13 @@ import typer
 
 from ke2nt.cli.names import check_detector_name, check_model_name
 from ke2nt.cli.option_groups import with_option_groups
-from ke2nt.cli.options import DatasetOptions, DetectorOption, DeviceOption, resolve_device
+from ke2nt.cli.options import (
+    DatasetOptions,
+    DetectorOption,
+    DeviceOption,
+    PriorOption,
+    resolve_device,
+)
 from ke2nt.cli.output import print_line
 from ke2nt.errors import MissingExtraError
 
@@ -50,6 +56,7 @@ def app(
     no_browser: Annotated[
         bool, typer.Option("--no-browser", help="Do not open a browser.")
     ] = False,
+    prior: PriorOption = None,
     detector: DetectorOption = "centerface",
     device: DeviceOption = None,
 ) -> None:
@@ -66,10 +73,13 @@ def app(
     from ke2nt.app.server import serve
     from ke2nt.app.vocabulary import Vocabulary
     from ke2nt.models.load import load_model
+    from ke2nt.models.set_prior import set_prior
 
     # device and model first: they fail before the page opens
     compute_device = resolve_device(device)
     loaded = load_model(model)
+    if prior is not None:
+        set_prior(loaded, prior)
     _warn_if_public(host)
 
     # uploads and text banks of typed words live only as long as the page

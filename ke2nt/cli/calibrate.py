@@ -19,10 +19,11 @@ from ke2nt.cli.options import (
     DeviceOption,
     LabelOptions,
     OutputOptions,
+    PriorOption,
     resolve_device,
 )
 from ke2nt.cli.output import print_json
-from ke2nt.errors import CheckpointError, DataError
+from ke2nt.errors import CheckpointError, ConfigError, DataError
 from ke2nt.runtime.formatting import percent
 
 if TYPE_CHECKING:
@@ -52,6 +53,22 @@ class _CalibrationData(DatasetOptions):
     split: Annotated[
         str, typer.Option("--split", help="A split that the model was not trained on.")
     ] = "val"
+
+
+@dataclass(frozen=True)
+class _PriorOptions:
+    """Which class shares the probabilities assume."""
+
+    prior: PriorOption = None
+    shares_of: Annotated[
+        str | None,
+        typer.Option(
+            "--shares-of",
+            metavar="SPLIT",
+            help="Take the class shares of the training data from the labels of this split, for "
+            "models that do not store them.",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +125,24 @@ class _ThresholdOptions:
         ),
     ] = None
 
+    by_class: Annotated[
+        bool,
+        typer.Option(
+            "--by-class",
+            help="Meet --max-risk or --coverage for each predicted class, so that rare ones are "
+            "not always withheld.",
+        ),
+    ] = False
+
+    def check(self) -> None:
+        """Check that thresholds by class have a target.
+
+        Raises:
+            ConfigError: They have none.
+        """
+        if self.by_class and self.max_risk is None and self.coverage is None:
+            raise ConfigError("--by-class needs a target", expected="--max-risk or --coverage")
+
     def targets(self) -> dict[str, float | None]:
         """Return the arguments of `add_threshold`; empty if no threshold is requested."""
         values = {
@@ -125,6 +160,7 @@ def calibrate(
     labels: LabelOptions,
     fit: _FitOptions,
     threshold: _ThresholdOptions,
+    prior: _PriorOptions,
     output: OutputOptions,
     batch_size: BatchSizeOption = 128,
     device: DeviceOption = None,
@@ -134,20 +170,26 @@ def calibrate(
 
     The fit weighs the images and degraded copies of them equally, so that predictions for worse
     images are not too confident. Also fits the intensity scale: 0 is the median neutral face, 1 the
-    median face of a class.
+    median face of a class. Probabilities assume the class shares of the training data, or those of
+    --prior, which is stored, too.
 
     Example: ke2nt calibrate runs/ferplus --dataset ferplus --root DIR --max-risk 0.05
     """
     # names are checked before torch is imported
     _check_folder(run)
     check_model_name(run)
+    threshold.check()
     reader = data.open_reader()
+    if prior.shares_of is not None:
+        reader.check_split(prior.shares_of)
 
     from ke2nt.checkpoints.card_facts import run_facts
     from ke2nt.checkpoints.model_folder import find_model_folder, update_folder
     from ke2nt.evaluation.calibration_scores import compute_calibration_scores, drop_classes
     from ke2nt.labels import map_labels
     from ke2nt.models.load import load_model
+    from ke2nt.models.set_prior import set_prior
+    from ke2nt.training.class_shares import split_prior
     from ke2nt.training.seen_images import count_seen_images, load_split_of_run
 
     # everything else that can be wrong is found before the images are decoded
@@ -158,6 +200,16 @@ def calibrate(
     mapping = map_labels(split.classes, model.classes, **labels.arguments())
     split = drop_classes(split, mapping)
     _check_count(len(split), force=fit.force)
+    if prior.shares_of is not None:
+        shares = split_prior(
+            load_split_of_run(run, reader, prior.shares_of),
+            model.classes,
+            model.card.get("config") or {},
+        )
+        model.card = {**model.card, "class_prior": shares.to_dict()}
+    replaced = model.calibration
+    model.calibration = None
+    set_prior(model, prior.prior or "natural")  # a prior that does not fit is found early
 
     scores = compute_calibration_scores(
         model,
@@ -181,14 +233,14 @@ def calibrate(
         **({} if mapping.policy == "strict" else {"labels": mapping.policy}),
         **({"merge": dict(mapping.merged)} if mapping.merged else {}),
     }
-    calibration = _fit(scores, fitted_on, fit, threshold)
+    calibration = _fit(model, scores, fitted_on, fit, threshold, prior.prior or "natural")
     settings, scale_notes = _fit_intensity(model, scores.predictions, scores.targets)
 
     # what a reader of the numbers must know comes with them
     notes = [f"unreadable: {name}: {why}" for name, why in scores.predictions.failed]
     notes += [mapping.describe()] if mapping.policy != "strict" or mapping.merged else []
     notes += _check_evidence(calibration, threshold.max_risk, len(scores.targets))
-    notes += compare_with_stored(calibration, model.calibration)
+    notes += compare_with_stored(calibration, replaced)
     notes += scale_notes
     seen = count_seen_images(run, split, scores.digests)
     if training_notes(seen, model.card, split) or (seen is None and split.split == "train"):
@@ -197,6 +249,8 @@ def calibrate(
 
     # everything goes into the folder at once: a model is never half calibrated
     card = {**run_facts(folder), "predict": settings.to_dict()}
+    if "class_prior" in model.card:
+        card["class_prior"] = model.card["class_prior"]
     update_folder(folder, calibration=calibration, card=card)
     if output.json:
         facts = {**calibration.to_dict(), "predict": settings.to_dict(), "notes": notes}
@@ -232,31 +286,64 @@ def _check_count(count: int, *, force: bool) -> None:
 
 
 def _fit(
+    model: ExpressionModel,
     scores: CalibrationScores,
     fitted_on: dict[str, Any],
     fit: _FitOptions,
     threshold: _ThresholdOptions,
+    prior: str,
 ) -> Calibration:
-    """Fit the calibration, and the confidence threshold if one is requested."""
+    """Fit the calibration, and the confidence thresholds if they are requested."""
+    import numpy as np
+
+    from ke2nt.evaluation.class_thresholds import add_class_thresholds
     from ke2nt.evaluation.fit_calibration import add_threshold, cross_fit_logits, fit_calibration
     from ke2nt.evaluation.temperature import softmax
+    from ke2nt.models.set_prior import assumed_prior, set_prior
 
     logits, labels, degraded = scores.arrays
-    if fit.method is _Method.vector and len(scores.columns) < len(scores.predictions.classes):
-        raise DataError(
-            "vector scaling needs images of every class of the model",
-            hint="Use temperature scaling.",
-        )
+    is_partial = len(scores.columns) < len(scores.predictions.classes)
+    if fit.method is _Method.vector:
+        if is_partial:
+            raise DataError(
+                "vector scaling needs images of every class of the model",
+                hint="Use temperature scaling.",
+            )
+        # its biases bring the posteriors to the class shares of these images
+        shares = np.bincount(labels, minlength=logits.shape[1]) / len(labels)
+        fitted_on = {**fitted_on, "class_shares": shares.tolist()}
 
-    arguments = {"degraded": degraded, **fit.arguments()}
+    # the images have the natural shares; sampling or an adjustment may have left others in the
+    # logits, which no temperature should make up for
+    home = np.zeros(len(model.classes))
+    with assumed_prior(model, "natural"):
+        if model.calibration is not None and model.calibration.offsets is not None:
+            home = np.array(model.calibration.offsets)
+    home = home[scores.columns]
+    arguments = {"degraded": degraded, "offsets": home if home.any() else None, **fit.arguments()}
     calibration = fit_calibration(logits, labels, fitted_on=fitted_on, **arguments)
+
+    # the prior of all classes, of which the images may show fewer
+    model.calibration = replace(calibration, offsets=None)
+    set_prior(model, prior)
+    calibration = model.calibration
     targets = threshold.targets()
     if not targets:
         return calibration
 
     # a threshold on the images of the fit itself would be too optimistic
-    held_out = softmax(cross_fit_logits(logits, labels, **arguments))
-    return add_threshold(calibration, held_out, labels, **targets)
+    held_out = cross_fit_logits(logits, labels, **arguments)
+    if fit.method is _Method.temperature:
+        held_out = held_out - home
+    if calibration.offsets is not None:
+        held_out = held_out + np.array(calibration.offsets)[scores.columns]
+    probabilities = softmax(held_out)
+    calibration = add_threshold(calibration, probabilities, labels, **targets)
+    if not threshold.by_class:
+        return calibration
+    if is_partial:
+        raise DataError("thresholds by class need images of every class of the model")
+    return add_class_thresholds(calibration, probabilities, labels, model.classes)
 
 
 def _fit_intensity(

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from ke2nt.cli.output import print_line, print_notes, print_table
-from ke2nt.runtime.formatting import percent
+from ke2nt.runtime.formatting import percent, percent_cell
 
 if TYPE_CHECKING:
     from ke2nt.models.calibration import Calibration
@@ -87,6 +87,11 @@ def show_calibration(
         title=f"After: each of {metrics['folds']} folds with a fit to the others",
     )
 
+    if calibration.prior:
+        shares = ", ".join(f"{k} {percent(v)}" for k, v in calibration.prior.items())
+        print_line(f"class shares assumed by probabilities: {shares}")
+    if calibration.class_min_confidence is not None:
+        _show_class_thresholds(calibration)
     if calibration.min_confidence is not None:
         _show_threshold(calibration)
     print_notes(notes)
@@ -107,7 +112,20 @@ def _show_parameters(calibration: Calibration, classes: tuple[str, ...]) -> None
 def _show_threshold(calibration: Calibration) -> None:
     coverage, risk = calibration.threshold["coverage"], calibration.threshold["risk"]
     wrong = "" if risk is None else f", {percent(risk)} of them wrong"
+    below = f"{calibration.min_confidence:.4f}"
+    if calibration.class_min_confidence is not None:
+        below = "the threshold of their class"
     print_line(
-        f"predictions below {calibration.min_confidence:.4f} are withheld: "
-        f"{percent(coverage)} of the faces get one{wrong}"
+        f"predictions below {below} are withheld: {percent(coverage)} of the faces get one{wrong}"
     )
+
+
+def _show_class_thresholds(calibration: Calibration) -> None:
+    """Print the threshold of each predicted class, and what it achieves."""
+    rows = []
+    for name, facts in calibration.threshold["by_class"].items():
+        values = [percent_cell(facts["coverage"]), percent_cell(facts["risk"])]
+        met = "" if facts["met"] else "as often as all"
+        rows.append([name, facts["n"], f"{facts['min_confidence']:.4f}", *values, met])
+    columns = ["predicted", "n #", "threshold #", "answered %", "wrong %", ""]
+    print_table(columns, rows, title="Thresholds by predicted class")

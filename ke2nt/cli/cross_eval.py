@@ -25,6 +25,7 @@ from ke2nt.cli.options import (
     LabelChoice,
     LabelOptions,
     OutputOptions,
+    PriorOption,
     StatisticsOptions,
 )
 from ke2nt.cli.outcome import Outcome, group_failures
@@ -83,6 +84,7 @@ def cross_eval(
     output: OutputOptions,
     paper: PaperOptions,
     flip_tta: FlipOption = False,
+    prior: PriorOption = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", callback=check_writable, help="Folder for JSON, plots, report.html."),
@@ -110,6 +112,7 @@ def cross_eval(
         **compute.arguments(),
         **statistics.arguments(),
         "flip_tta": flip_tta,
+        "prior": prior,
         "quiet": output.hides_progress,
     }
 

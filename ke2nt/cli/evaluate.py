@@ -24,6 +24,7 @@ from ke2nt.cli.options import (
     FlipOption,
     LabelOptions,
     OutputOptions,
+    PriorOption,
     ReportFolderOption,
     StatisticsOptions,
 )
@@ -57,6 +58,7 @@ def evaluate(
     output: OutputOptions,
     paper: PaperOptions,
     flip_tta: FlipOption = False,
+    prior: PriorOption = None,
     by: Annotated[
         list[str] | None,
         typer.Option(
@@ -104,6 +106,7 @@ def evaluate(
         model,
         images,
         flip_tta=flip_tta,
+        prior=prior,
         quiet=output.hides_progress,
         **label_arguments,
         **compute_arguments,

@@ -11,7 +11,7 @@ import typer
 
 from ke2nt.cli.names import check_model_name
 from ke2nt.cli.option_groups import with_option_groups
-from ke2nt.cli.options import LimitOption, OutputOptions, ReaderOptions
+from ke2nt.cli.options import LimitOption, OutputOptions, PriorOption, ReaderOptions
 from ke2nt.cli.output import print_json, print_line
 from ke2nt.errors import ConfigError
 from ke2nt.runtime.formatting import percent
@@ -126,6 +126,7 @@ def export(
         bool,
         typer.Option("--int8", help="onnx: also write a file in 8-bit integers, and compare it."),
     ] = False,
+    prior: PriorOption = None,
 ) -> None:
     """Write a model for use elsewhere.
 
@@ -137,6 +138,8 @@ def export(
     """
     if sharing.half and format is not _Format.hub:
         raise ConfigError("--half needs --format hub", found=f"--format {format.value}")
+    if prior is not None and format is not _Format.onnx:
+        raise ConfigError("--prior needs --format onnx", found=f"--format {format.value}")
     if sharing.name is None and format is not _Format.onnx:
         raise ConfigError(f"--format {format.value} needs a name", expected="--name NAME")
 
@@ -144,7 +147,8 @@ def export(
     check_model_name(run)
     quiet = output.hides_progress
     if format is _Format.onnx:
-        result = _export_onnx(run, out or _default_file(run), measure, int8=int8, quiet=quiet)
+        path = out or _default_file(run)
+        result = _export_onnx(run, path, measure, prior=prior, int8=int8, quiet=quiet)
     elif format is _Format.bundle:
         result = _export_bundle(run, out, sharing, measure, quiet=quiet)
     else:
@@ -158,7 +162,13 @@ def export(
 
 
 def _export_onnx(
-    run: str, path: Path, measure: _MeasureOptions, *, int8: bool, quiet: bool
+    run: str,
+    path: Path,
+    measure: _MeasureOptions,
+    *,
+    prior: str | None,
+    int8: bool,
+    quiet: bool,
 ) -> _Export:
     """Write an ONNX file, and on request one in 8-bit integers beside it."""
     if int8:
@@ -166,9 +176,12 @@ def _export_onnx(
 
     from ke2nt.export.onnx_export import export_onnx
     from ke2nt.models.load import load_model
+    from ke2nt.models.set_prior import set_prior
 
     # images are decoded first: without them nothing is written
     model = load_model(run)
+    if prior is not None:
+        set_prior(model, prior)
     images = examples = None
     if int8:
         images = measure.decode(model, measure.split, measure.limit, quiet=quiet)

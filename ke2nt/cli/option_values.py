@@ -12,6 +12,7 @@ from ke2nt.errors import ConfigError
 from ke2nt.runtime.atomic import check_folder
 
 __all__ = [
+    "check_prior",
     "check_writable",
     "quote_yaml",
     "read_names",
@@ -25,6 +26,15 @@ def check_writable(param: typer.CallbackParam, folder: Path | None) -> Path | No
     if folder is not None:
         check_folder(folder, option=param.opts[0])
     return folder
+
+
+def check_prior(prior: str | None) -> str | None:
+    """Check a class prior before any work is done; the callback of the option."""
+    from ke2nt.models.prior_values import read_prior
+
+    if prior is not None:
+        read_prior(prior)
+    return prior
 
 
 def read_names(text: str | None) -> list[str] | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ke2nt.cli.option_values import check_writable, read_pairs, read_reader_options
+from ke2nt.cli.option_values import check_prior, check_writable, read_pairs, read_reader_options
 from ke2nt.cli.output import print_warnings
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ __all__ = [
     "NoDetectFlag",
     "OutputOptions",
     "PrecisionChoice",
+    "PriorOption",
     "QuietFlag",
     "ReaderOptions",
     "ReportFolderOption",
@@ -87,6 +88,17 @@ CacheDirOption = Annotated[
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Random seed.")]
 FlipOption = Annotated[
     bool, typer.Option("--flip-tta", help="Average each image with its mirror image.")
+]
+PriorOption = Annotated[
+    str | None,
+    typer.Option(
+        "--prior",
+        metavar="PRIOR",
+        callback=check_prior,
+        help="Class shares that probabilities assume: natural (those of the training data), even, "
+        "a number between 1 (natural) and 0 (even), CLASS=SHARE,…, or a JSON, YAML or CSV file. "
+        "Default: the model's.",
+    ),
 ]
 DetectorOption = Annotated[
     str,

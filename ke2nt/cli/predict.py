@@ -20,6 +20,7 @@ from ke2nt.cli.options import (
     DeviceOption,
     NoDetectFlag,
     OutputOptions,
+    PriorOption,
 )
 from ke2nt.cli.output import print_unreadable
 from ke2nt.cli.prediction_tables import (
@@ -59,6 +60,7 @@ class _ModelOptions:
             "a prompt set: a shipped name or a YAML file.",
         ),
     ] = None
+    prior: PriorOption = None
     neutral: Annotated[
         Path | None,
         typer.Option("--neutral", help="A neutral photo of the person, to measure intensity from."),
@@ -97,6 +99,8 @@ class _ModelOptions:
         if not self.no_detect:
             check_detector_name(self.detector)
         _read_classes(self.classes)
+        if self.prior is not None and self.classes is not None:
+            raise ConfigError("--prior belongs to the model's classes, not to those of --classes")
         if self.neutral is not None and not self.neutral.is_file():
             raise ImageReadError(
                 "the neutral photo cannot be read", where=self.neutral, found="no such file"
@@ -116,6 +120,7 @@ class _ModelOptions:
             min_confidence=self.min_confidence,
             min_face_score=self.min_face_score,
             check_quality=not self.any_quality,
+            prior=self.prior,
         )
         if self.neutral is not None:
             recognizer.set_neutral(self.neutral)

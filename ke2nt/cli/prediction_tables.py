@@ -44,12 +44,15 @@ def open_json_document(
     Yields:
         A function that prints a row.
     """
+    calibration, classes = recognizer.model.calibration, recognizer.classes
     facts = {
         "model": model,
-        "classes": list(recognizer.classes),
+        "classes": list(classes),
         "unvalidated": recognizer.unvalidated,
-        "calibrated": recognizer.model.calibration is not None,
+        "calibrated": calibration is not None and calibration.is_fitted,
         "min_confidence": recognizer.min_confidence,
+        "class_min_confidence": dict(zip(classes, recognizer.thresholds, strict=True)),
+        "prior": dict(calibration.prior) if calibration is not None else {},
     }
     print(_to_json(facts)[:-1] + ', "faces": [', end="")
     comma = ""
@@ -143,9 +146,15 @@ def summarize(totals: Totals, recognizer: Recognizer) -> str:
         count = totals.rows[status]
         if not count:
             continue
-        below = f" below {recognizer.min_confidence:.2f}" if status == "low_confidence" else ""
+        below = f" below {_describe_thresholds(recognizer)}" if status == "low_confidence" else ""
         parts.append(f"{count} {words}{below}")
     return f"{sources}: {', '.join(parts)}"
+
+
+def _describe_thresholds(recognizer: Recognizer) -> str:
+    """The threshold, or the range of those of the classes."""
+    low, high = min(recognizer.thresholds), max(recognizer.thresholds)
+    return f"{low:.2f}" if low == high else f"{low:.2f} to {high:.2f}, by class"
 
 
 def _count(count: int, noun: str) -> str:

@@ -11,6 +11,8 @@ from ke2nt.evaluation.options import ScoringOptions
 from ke2nt.evaluation.predictions import compute_predictions
 from ke2nt.evaluation.score import Evaluation, score_predictions
 from ke2nt.labels import map_labels
+from ke2nt.models.prior_values import PriorLike
+from ke2nt.models.set_prior import assumed_prior
 from ke2nt.runtime.devices import resolve_precision
 
 __all__ = ["EvaluationOptions", "decode_for_model", "evaluate_model"]
@@ -23,10 +25,13 @@ class EvaluationOptions(ScoringOptions):
     Attributes:
         flip_tta: Average the probabilities of each image and its mirror image.
         embeddings: Keep the expression embeddings.
+        prior: Class shares that the probabilities assume, see `ke2nt.models.prior_values`; None for
+            the model's.
     """
 
     flip_tta: bool = False
     embeddings: bool = False
+    prior: PriorLike | None = None
 
 
 def decode_for_model(model: Any, split: FaceSplit, **options: Any) -> FaceTensors:
@@ -67,13 +72,16 @@ def evaluate_model(
     # A split that is already decoded is used as it is.
     if isinstance(images, FaceSplit):
         images = decode_for_model(model, split, quiet=options.quiet)
-    predictions = compute_predictions(
-        model,
-        images,
-        flip_tta=options.flip_tta,
-        embeddings=options.embeddings,
-        **options.computing(),
-    )
+    with assumed_prior(model, options.prior):
+        calibration = getattr(model, "calibration", None)
+        prior = {} if calibration is None else calibration.prior
+        predictions = compute_predictions(
+            model,
+            images,
+            flip_tta=options.flip_tta,
+            embeddings=options.embeddings,
+            **options.computing(),
+        )
 
     # The settings name the precision and device that were used, not those requested.
     device = next(model.parameters()).device
@@ -87,5 +95,6 @@ def evaluate_model(
             "flip_tta": options.flip_tta,
             "precision": resolve_precision(options.precision, device),
             "device": device.type,
+            **({"prior": dict(prior)} if prior else {}),
         },
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ def fit_calibration(
     *,
     degraded: np.ndarray | None = None,
     method: Method = "temperature",
+    offsets: np.ndarray | None = None,
     folds: int = 5,
     seed: int = 0,
     fitted_on: Mapping[str, Any] | None = None,
@@ -51,6 +52,8 @@ def fit_calibration(
         degraded: (V, N, K), logits of degraded copies of each image at V severities; None for no
             copies.
         method: "temperature" or "vector".
+        offsets: (K,) log ratio of the data's class prior to that of the logits, which a temperature
+            leaves as it is; None if they agree. Vector scaling has biases of its own.
         folds: Number of folds, stratified by class; 2 to N.
         seed: Seed of the folds.
         fitted_on: Facts about the data, plain JSON.
@@ -62,15 +65,17 @@ def fit_calibration(
     logits, labels = check_logits(logits, labels)
     # The stored calibration is fitted to all samples; its metrics come from the folds.
     views = _stack_views(logits, degraded)
-    held_out = _cross_fit(views, labels, method, folds, seed)
-    final = _fit(views, labels, method)
+    fit = _Fit(method, None if offsets is None or method == "vector" else tuple(offsets))
+    held_out = _cross_fit(views, labels, fit, folds, seed)
+    final = fit(views, labels)
     fitted = _calibrate(final, views)
 
     metrics: dict[str, Any] = {"n": len(labels), "folds": folds, "seed": seed}
     if method == "temperature" and len(views) > 1:
-        metrics["temperature_images"] = fit_temperature(logits, labels)
-        metrics["temperature_degraded"] = _softest_temperature(views[1:], labels)
-    for when, scaled in (("before", views), ("after", held_out), ("after_same_data", fitted)):
+        metrics["temperature_images"] = fit.temperature(logits, labels)
+        metrics["temperature_degraded"] = fit.softest_temperature(views[1:], labels)
+    unscaled = _calibrate(Calibration(offsets=fit.offsets), views)
+    for when, scaled in (("before", unscaled), ("after", held_out), ("after_same_data", fitted)):
         metrics |= _measure(scaled[:1], labels, "", when)
         if len(views) > 1:
             metrics |= _measure(scaled[1:], labels, "degraded_", when)
@@ -84,6 +89,7 @@ def cross_fit_logits(
     *,
     degraded: np.ndarray | None = None,
     method: Method = "temperature",
+    offsets: np.ndarray | None = None,
     folds: int = 5,
     seed: int = 0,
 ) -> np.ndarray:
@@ -99,7 +105,8 @@ def cross_fit_logits(
         DataError: As `fit_calibration`.
     """
     logits, labels = check_logits(logits, labels)
-    return _cross_fit(_stack_views(logits, degraded), labels, method, folds, seed)[0]
+    fit = _Fit(method, None if offsets is None or method == "vector" else tuple(offsets))
+    return _cross_fit(_stack_views(logits, degraded), labels, fit, folds, seed)[0]
 
 
 def add_threshold(
@@ -174,7 +181,7 @@ def _measure(views: np.ndarray, labels: np.ndarray, prefix: str, when: str) -> d
 
 
 def _cross_fit(
-    views: np.ndarray, labels: np.ndarray, method: Method, folds: int, seed: int
+    views: np.ndarray, labels: np.ndarray, fit: _Fit, folds: int, seed: int
 ) -> np.ndarray:
     """Calibrate logits (V, N, K); an image and its copies are in the same fold."""
     if len(labels) < 2:
@@ -191,32 +198,43 @@ def _cross_fit(
     for fold in range(folds):
         # Fit to the other folds, apply to this one.
         inside = fold_of_sample == fold
-        fitted = _fit(views[:, ~inside], labels[~inside], method)
+        fitted = fit(views[:, ~inside], labels[~inside])
         held_out[:, inside] = _calibrate(fitted, views[:, inside])
     return held_out
 
 
-def _fit(views: np.ndarray, labels: np.ndarray, method: Method) -> Calibration:
-    """Fit to logits (1 + V, N, K): the images, then their copies."""
-    # the images once for each copy, so that images and copies weigh the same
-    num_copies = len(views) - 1
-    repeated = np.concatenate([np.repeat(views[:1], max(1, num_copies), axis=0), views[1:]])
-    logits = repeated.reshape(-1, views.shape[-1])
-    repeated_labels = np.tile(labels, len(repeated))
+@dataclass(frozen=True)
+class _Fit:
+    """A method, and the offsets that a temperature leaves as they are."""
 
-    if method == "vector":
-        weight, bias = fit_vector(logits, repeated_labels)
-        return Calibration("vector", weight=tuple(weight), bias=tuple(bias))
+    method: Method
+    offsets: tuple[float, ...] | None
 
-    temperature = fit_temperature(logits, repeated_labels)
-    if num_copies and temperature < 1:
-        temperature = max(temperature, min(1.0, _softest_temperature(views[1:], labels)))
-    return Calibration(temperature=temperature)
+    def __call__(self, views: np.ndarray, labels: np.ndarray) -> Calibration:
+        """Fit to logits (1 + V, N, K): the images, then their copies."""
+        # the images once for each copy, so that images and copies weigh the same
+        num_copies = len(views) - 1
+        repeated = np.concatenate([np.repeat(views[:1], max(1, num_copies), axis=0), views[1:]])
+        logits = repeated.reshape(-1, views.shape[-1])
+        repeated_labels = np.tile(labels, len(repeated))
 
+        if self.method == "vector":
+            weight, bias = fit_vector(logits, repeated_labels)
+            return Calibration("vector", weight=tuple(weight), bias=tuple(bias))
 
-def _softest_temperature(views: np.ndarray, labels: np.ndarray) -> float:
-    """Largest of the temperatures that are fitted to each of V views (V, N, K)."""
-    return max(fit_temperature(view, labels) for view in views)
+        temperature = self.temperature(logits, repeated_labels)
+        if num_copies and temperature < 1:
+            temperature = max(temperature, min(1.0, self.softest_temperature(views[1:], labels)))
+        return Calibration(temperature=temperature, offsets=self.offsets)
+
+    def temperature(self, logits: np.ndarray, labels: np.ndarray) -> float:
+        """Temperature of logits (N, K)."""
+        offsets = None if self.offsets is None else np.array(self.offsets)
+        return fit_temperature(logits, labels, offsets)
+
+    def softest_temperature(self, views: np.ndarray, labels: np.ndarray) -> float:
+        """Largest of the temperatures that are fitted to each of V views (V, N, K)."""
+        return max(self.temperature(view, labels) for view in views)
 
 
 def _calibrate(calibration: Calibration, logits: np.ndarray) -> np.ndarray:

@@ -37,6 +37,7 @@ class Predictions:
         logits: float64 (V, N, K), uncalibrated, of V = 1 view of each image, or of V = 2 if each
             image was averaged with its mirror image; None if unknown.
         calibrated: Whether the probabilities are calibrated.
+        prior_offsets: float64 (K,) that a class prior adds to logits; None without one.
     """
 
     probabilities: np.ndarray
@@ -48,15 +49,20 @@ class Predictions:
     failed: tuple[tuple[str, str], ...]
     logits: np.ndarray | None = None
     calibrated: bool = False
+    prior_offsets: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.names)
 
     def uncalibrated(self) -> np.ndarray | None:
-        """Return the probabilities before calibration, float64 (N, K); None without logits."""
+        """Return the probabilities before calibration, float64 (N, K); None without logits.
+
+        They assume the same class prior.
+        """
         if self.logits is None:
             return None
-        return torch.from_numpy(self.logits).softmax(dim=-1).mean(dim=0).numpy()
+        logits = self.logits if self.prior_offsets is None else self.logits + self.prior_offsets
+        return torch.from_numpy(logits).softmax(dim=-1).mean(dim=0).numpy()
 
 
 @torch.inference_mode()
@@ -214,6 +220,9 @@ def _build_predictions(
     # Views are averaged as probabilities, after each was calibrated.
     calibration = getattr(model, "calibration", None)
     scaled = logits if calibration is None else calibration.apply(logits)
+    offsets = None
+    if calibration is not None and calibration.offsets is not None:
+        offsets = np.array(calibration.offsets)
 
     return Predictions(
         probabilities=scaled.softmax(dim=-1).mean(dim=0).numpy(),
@@ -224,7 +233,8 @@ def _build_predictions(
         embeddings=torch.cat(outputs.embeddings)[positions].numpy() if embeddings else None,
         failed=tuple(images.failed.items()),
         logits=logits.numpy(),
-        calibrated=calibration is not None,
+        calibrated=calibration is not None and calibration.is_fitted,
+        prior_offsets=offsets,
     )
 
 

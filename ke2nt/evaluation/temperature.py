@@ -19,8 +19,10 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return probabilities
 
 
-def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Find the T within `TEMPERATURES` that minimizes the log-loss of softmax(z / T).
+def fit_temperature(
+    logits: np.ndarray, labels: np.ndarray, offsets: np.ndarray | None = None
+) -> float:
+    """Find the T within `TEMPERATURES` that minimizes the log-loss of softmax(z / T + b).
 
     Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017), section 4.2. The loss is
     convex in 1 / T, so it has one minimum, where its slope changes sign. If every answer is right,
@@ -29,16 +31,19 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     Args:
         logits: (N, K), N at least 1, K at least 2.
         labels: (N,) class indices.
+        offsets: (K,) fixed b, such as the log ratio of the data's class prior to that of the
+            logits; None for 0.
 
     Raises:
         DataError: Shapes do not fit, or a value is not finite.
     """
     logits, labels = check_logits(logits, labels)
+    fixed = np.zeros(logits.shape[1]) if offsets is None else np.asarray(offsets, np.float64)
     true_logits = logits[np.arange(len(labels)), labels]
 
     def slope(beta: float) -> float:
-        """Derivative of the mean log-loss of softmax(βz) with respect to β."""
-        mean_logits = (softmax(beta * logits) * logits).sum(axis=1)
+        """Derivative of the mean log-loss of softmax(βz + b) with respect to β."""
+        mean_logits = (softmax(beta * logits + fixed) * logits).sum(axis=1)
         return float((mean_logits - true_logits).mean())
 
     # The slope rises with β = 1 / T. Without a change of sign, the best T is an end of the range.

@@ -29,13 +29,21 @@ class Calibration:
     Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017), section 4.2. Temperature
     scaling never changes a prediction; vector scaling may.
 
+    A class prior comes after the scaling, since it is Bayes' rule for calibrated posteriors: with
+    p(k | x) = softmax(z / T)_k under the shares π, the posterior under the shares q is proportional
+    to p(k | x) q_k / π_k, whose logits are z / T + log(q / π). Such offsets may change predictions.
+
     Attributes:
         method: "temperature" or "vector".
         temperature: T > 0; 1 for vector scaling.
         weight: w, K values, only for vector scaling.
         bias: b, K values, only for vector scaling.
+        offsets: log(q / π), K values that are added after the scaling; None for none.
+        prior: Class → share q that the offsets stand for; {} without offsets.
         min_confidence: Predictions with a calibrated probability below it should be withheld, in
             [0, 1]; None if no threshold was chosen.
+        class_min_confidence: K thresholds, by predicted class, in place of `min_confidence`; None
+            for one for all.
         threshold: What the threshold was chosen for, plain JSON, such as {"target": "risk",
             "value": 0.05, "risk": 0.049, "coverage": 0.81}.
         fitted_on: The data, plain JSON: dataset, split, reader options, n.
@@ -51,7 +59,10 @@ class Calibration:
     temperature: float = 1.0
     weight: tuple[float, ...] | None = None
     bias: tuple[float, ...] | None = None
+    offsets: tuple[float, ...] | None = None
+    prior: Mapping[str, float] = field(default_factory=dict)
     min_confidence: float | None = None
+    class_min_confidence: tuple[float, ...] | None = None
     threshold: Mapping[str, Any] = field(default_factory=dict)
     fitted_on: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
@@ -63,28 +74,40 @@ class Calibration:
             for name in ("weight", "bias"):
                 values = tuple(float(value) for value in getattr(self, name) or ())
                 object.__setattr__(self, name, values)
+        for name in ("offsets", "class_min_confidence"):
+            if getattr(self, name) is not None:
+                numbers = tuple(float(value) for value in getattr(self, name))
+                object.__setattr__(self, name, numbers)
 
         if not (self._has_valid_scaling() and self._has_valid_threshold()):
-            names = ("method", "temperature", "weight", "bias", "min_confidence")
+            names = ("method", "temperature", "weight", "bias", "offsets")
+            names += ("min_confidence", "class_min_confidence")
             raise ModelError(
                 "the calibration is not valid",
                 expected="temperature above 0, or as many finite weights as biases; "
-                "min_confidence from 0 to 1",
+                "finite offsets; min_confidence from 0 to 1",
                 found=", ".join(f"{name}={getattr(self, name)}" for name in names),
             )
 
     def _has_valid_scaling(self) -> bool:
-        weight, bias = self.weight or (), self.bias or ()
+        weight, bias, offsets = self.weight or (), self.bias or (), self.offsets or ()
         return (
             self.method in get_args(Method)
             and 0 < self.temperature < math.inf
             and bool(weight) == (self.method == "vector")
             and len(weight) == len(bias)
-            and all(map(math.isfinite, (*weight, *bias)))
+            and all(map(math.isfinite, (*weight, *bias, *offsets)))
         )
 
     def _has_valid_threshold(self) -> bool:
-        return self.min_confidence is None or 0 <= self.min_confidence <= 1
+        thresholds = [*(self.class_min_confidence or ())]
+        thresholds += [] if self.min_confidence is None else [self.min_confidence]
+        return all(0 <= threshold <= 1 for threshold in thresholds)
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether it scales logits, and does not only hold a prior."""
+        return bool(self.fitted_on) or self.method == "vector" or self.temperature != 1
 
     @property
     def figures(self) -> Mapping[str, Any]:
@@ -102,34 +125,48 @@ class Calibration:
             Same shape, dtype and device.
 
         Raises:
-            ModelError: Vector scaling was fitted for another number of classes.
+            ModelError: Vector scaling or offsets belong to another number of classes.
         """
+        return self.add_offsets(self._scale(logits))
+
+    def add_offsets(self, logits: Tensor) -> Tensor:
+        """Add the offsets of the prior to logits (…, K) that are scaled already.
+
+        Raises:
+            ModelError: The offsets belong to another number of classes.
+        """
+        if self.offsets is None:
+            return logits
+        return logits + _row(self.offsets, logits)
+
+    def _scale(self, logits: Tensor) -> Tensor:
         if self.weight is None or self.bias is None:
             return logits / self.temperature
+        return logits * _row(self.weight, logits) + _row(self.bias, logits)
 
-        if logits.shape[-1] != len(self.weight):
-            raise ModelError(
-                "the calibration was fitted for another label set",
-                expected=f"{len(self.weight)} classes",
-                found=logits.shape[-1],
-            )
-        # from float64, so that the logits keep their dtype and its precision
-        weight, bias = (torch.tensor(v, dtype=torch.float64) for v in (self.weight, self.bias))
-        return logits * weight.to(logits) + bias.to(logits)
+    def thresholds(self, classes: int) -> tuple[float, ...]:
+        """Return the confidence below which a prediction of each of K classes is withheld."""
+        if self.class_min_confidence is not None:
+            return self.class_min_confidence
+        return (self.min_confidence or 0.0,) * classes
 
     def for_other_texts(self) -> Calibration | None:
         """Return what remains of it when the class texts change.
 
-        A temperature stays, flagged as `transferred` and without its threshold; vector scaling
-        means nothing for other classes.
+        A temperature stays, flagged as `transferred` and without its threshold; vector scaling and
+        a prior mean nothing for other classes.
         """
-        if self.method == "vector":
+        if self.method == "vector" or not self.is_fitted:
             return None
-        return replace(self, transferred=True, min_confidence=None, threshold={})
+        removed: dict[str, Any] = {"min_confidence": None, "class_min_confidence": None}
+        removed |= {"threshold": {}, "offsets": None, "prior": {}}
+        return replace(self, transferred=True, **removed)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON value, without the fields that the method does not use."""
-        unused = ("weight", "bias") if self.method == "temperature" else ("temperature",)
+        unused = ["weight", "bias"] if self.method == "temperature" else ["temperature"]
+        unused += [] if self.offsets else ["offsets", "prior"]
+        unused += [] if self.class_min_confidence else ["class_min_confidence"]
         return {
             _STORED_NAMES.get(name, name): list(value) if isinstance(value, tuple) else value
             for name, value in asdict(self).items()
@@ -149,3 +186,15 @@ class Calibration:
             raise CheckpointError(
                 "the stored calibration is not valid", found=error, where=where
             ) from error
+
+
+def _row(values: tuple[float, ...], logits: Tensor) -> Tensor:
+    """(K,) values, in the dtype and on the device of logits (…, K)."""
+    if logits.shape[-1] != len(values):
+        raise ModelError(
+            "the calibration was fitted for another label set",
+            expected=f"{len(values)} classes",
+            found=logits.shape[-1],
+        )
+    # from float64, so that the logits keep their dtype and its precision
+    return torch.tensor(values, dtype=torch.float64).to(logits)

@@ -12,6 +12,7 @@ from ke2nt.evaluation.score import Evaluation
 from ke2nt.models.base import ExpressionModel
 from ke2nt.pages.faces import pick_faces
 from ke2nt.pages.run_report import PromptMap, RunReport
+from ke2nt.runtime.formatting import percent
 from ke2nt.runtime.provenance import provenance
 
 __all__ = ["describe_data", "build_evaluation_report"]
@@ -27,6 +28,9 @@ def describe_data(evaluation: Evaluation, options: Mapping[str, Any]) -> str:
     text += f": {evaluation.report.n:,} images"
     if settings["flip_tta"]:
         text += ", each averaged with its mirror image"
+    if prior := settings.get("prior"):
+        shares = ", ".join(f"{name} {percent(share)}" for name, share in prior.items())
+        text += f"; class shares assumed: {shares}"
     return text
 
 

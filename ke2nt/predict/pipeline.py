@@ -82,12 +82,13 @@ class Limits:
     """Which faces get a prediction.
 
     Attributes:
-        min_confidence: Predictions with a lower probability are withheld, in [0, 1].
+        thresholds: Predictions of each class with a lower probability are withheld, K values in
+            [0, 1].
         min_face_score: Detections with a lower score are left out, in [0, 1].
         check_quality: Whether predictions for dark, small and blurred faces are withheld.
     """
 
-    min_confidence: float
+    thresholds: tuple[float, ...]
     min_face_score: float
     check_quality: bool
 
@@ -206,7 +207,7 @@ class _ResultBuilder:
         # a prediction that is not reliable is withheld; its probabilities stay
         problems = face.quality.problems if self._limits.check_quality else ()
         status: Status = "poor_quality" if problems else "ok"
-        if not problems and probabilities[best] < self._limits.min_confidence:
+        if not problems and probabilities[best] < self._limits.thresholds[best]:
             status = "low_confidence"
 
         # other words and models without a scale have intensities that mean something else

@@ -11,6 +11,8 @@ import torch
 from ke2nt.errors import ConfigError, DataError, PromptError
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.load import load_model
+from ke2nt.models.prior_values import PriorLike
+from ke2nt.models.set_prior import set_prior
 from ke2nt.predict.classify import FaceClassifier
 from ke2nt.predict.custom_classes import build_class_bank
 from ke2nt.predict.detections import Detector
@@ -47,6 +49,9 @@ class Recognizer:
         min_face_score: Detections with a lower score of the detector are left out, in [0, 1].
         check_quality: Withhold predictions for dark, small and blurred faces, see
             `ke2nt.predict.quality`.
+        prior: Class shares that the probabilities assume: "natural", "even", a number between 1 and
+            0, a share of each class, or a file; see `ke2nt.models.prior_values.read_prior`. None
+            for those of the model. They belong to its own classes, not to `classes`.
 
     Raises:
         ConfigError: The detector or device is unknown, or a number is out of range.
@@ -71,12 +76,16 @@ class Recognizer:
         min_confidence: float | None = None,
         min_face_score: float = 0.0,
         check_quality: bool = True,
+        prior: PriorLike | None = None,
     ) -> None:
         if batch_size < 1:
             raise ConfigError("batch_size is out of range", expected="1 or more", found=batch_size)
         for name, share in (("min_confidence", min_confidence), ("min_face_score", min_face_score)):
             if share is not None and not 0 <= share <= 1:
                 raise ConfigError(f"{name} is out of range", expected="0 to 1", found=share)
+
+        if prior is not None and classes is not None:
+            raise ConfigError("a class prior belongs to the model's classes, not to other words")
 
         self._detector, self._video_detector = _create_detectors(detector)
         self._classifier = FaceClassifier(
@@ -85,6 +94,9 @@ class Recognizer:
         self._min_confidence = min_confidence
         self._min_face_score = min_face_score
         self._check_quality = check_quality
+
+        if prior is not None:
+            set_prior(model, prior)
 
         # what `set_classes(None)` restores
         self._trained_bank = model.bank
@@ -104,6 +116,7 @@ class Recognizer:
         min_confidence: float | None = None,
         min_face_score: float = 0.0,
         check_quality: bool = True,
+        prior: PriorLike | None = None,
     ) -> Self:
         """Load a model: a bundled one, a folder, a run directory, or a hub id "user/name".
 
@@ -121,6 +134,7 @@ class Recognizer:
             min_confidence=min_confidence,
             min_face_score=min_face_score,
             check_quality=check_quality,
+            prior=prior,
         )
 
     @property
@@ -140,11 +154,16 @@ class Recognizer:
 
     @property
     def min_confidence(self) -> float:
-        """Predictions with a lower probability are withheld."""
-        if self._min_confidence is not None:
-            return self._min_confidence
-        calibration = self.model.calibration
-        return (calibration.min_confidence if calibration else None) or 0.0
+        """Predictions with a lower probability are withheld; the lowest of the classes' values."""
+        return min(self.thresholds)
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """The same for each predicted class, in the order of `classes`."""
+        calibration, classes = self.model.calibration, len(self.classes)
+        if self._min_confidence is not None or calibration is None:
+            return (self._min_confidence or 0.0,) * classes
+        return calibration.thresholds(classes)
 
     def set_classes(self, classes: Sequence[str] | PromptSet | None) -> None:
         """Recognize custom classes from now on, or the model's classes again.
@@ -303,7 +322,7 @@ class Recognizer:
             detector,
             self._classifier,
             tracker=tracker,
-            limits=lambda: Limits(self.min_confidence, self._min_face_score, self._check_quality),
+            limits=lambda: Limits(self.thresholds, self._min_face_score, self._check_quality),
             batch_size=batch_size or self._classifier.batch_size,
         )
 

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 from command_line import run_ke2nt
-from trust_fixtures import draw_faces, run_here, save_model
+from trust_fixtures import CLASSES, draw_faces, run_here, save_model
 
 from ke2nt.datasets.catalog import get_reader
 from ke2nt.evaluation.calibration_scores import compute_calibration_scores
@@ -145,6 +145,26 @@ def test_tables_vectors_and_a_threshold(calibrate, model):
     assert calibration.threshold["coverage"] >= 0.5
 
 
+def test_prior_and_thresholds_by_class_are_stored(calibrate, model):
+    code, out, err = calibrate("--prior", "even")
+    assert code == 2
+    assert "--shares-of" in err
+
+    # once taken from labels, the shares stay on the card
+    extra = ["--shares-of", "train", "--coverage", "0.5", "--by-class"]
+    code, out, _ = calibrate(*extra, "--prior", "anger=1,happiness=1,neutral=2")
+    assert code == 0
+    assert "class shares assumed by probabilities: anger 25.0 %" in " ".join(out.split())
+    assert "Thresholds by predicted class" in out
+    stored = load_model(model)
+    assert stored.card["class_prior"]["data"] == pytest.approx(dict.fromkeys(CLASSES, 1 / 3))
+    assert stored.calibration.prior["neutral"] == 0.5
+    assert len(stored.calibration.class_min_confidence) == 3
+
+    value = json.loads(calibrate("--json", "--prior", "natural")[1])
+    assert not {"prior", "offsets", "class_min_confidence"} & value.keys()
+
+
 def test_a_second_calibration_is_fitted_to_the_raw_logits(calibrate):
     first = json.loads(calibrate("--json")[1])
     second = json.loads(calibrate("--json")[1])
@@ -190,6 +210,8 @@ def test_calibration_on_training_images_is_noted(calibrate):
         (("--folds", "99"), "number of folds"),
         (("--split", "nope"), "no split 'nope'"),
         (("--method", "platt"), "platt"),
+        (("--by-class",), "--max-risk or --coverage"),
+        (("--prior", "evne"), "unknown class prior"),
     ],
 )
 def test_errors_are_one_line_and_change_nothing(calibrate, model, extra, words):
