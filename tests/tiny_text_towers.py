@@ -30,7 +30,9 @@ def open_clip_folder(root, name):
     config = {"embed_dim": 12, "vision_cfg": IMAGE, **FORMS[name]}
     folder = root / name
     folder.mkdir()
-    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
+    pixels = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
+    facts = {"model_cfg": config, "preprocess_cfg": pixels}
+    (folder / "open_clip_config.json").write_text(json.dumps(facts))
     torch.manual_seed(3)
     (root / f"prompt-tower-{name}.json").write_text(json.dumps(config))
     open_clip.add_model_config(root / f"prompt-tower-{name}.json")

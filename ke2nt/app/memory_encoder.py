@@ -9,7 +9,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from ke2nt.banks.learned_prompts import find_prompt_tower
 from ke2nt.vlm.base import EncodedText, Fingerprint, TextEncoder
+from ke2nt.vlm.prompt_tower import PromptTower
 
 __all__ = ["MemoryEncoder"]
 
@@ -47,6 +49,10 @@ class MemoryEncoder:
         """Prompts that the encoder cannot read in full, as far as it says so."""
         find_unknown = getattr(self._encoder, "unknown_texts", None)
         return find_unknown(prompts) if find_unknown is not None else []
+
+    def prompt_learning_tower(self) -> PromptTower:
+        """Return the text tower of the encoder, which reads learned vectors."""
+        return find_prompt_tower(self._encoder)
 
     def encode_text(self, prompts: Sequence[str]) -> EncodedText:
         """Embed prompts: (N, D); only new ones go through the encoder."""

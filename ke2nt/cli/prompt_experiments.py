@@ -22,6 +22,7 @@ from ke2nt.cli.output import print_json, print_unreadable, print_written
 from ke2nt.cli.paper_options import PaperOptions, print_paper_files
 
 if TYPE_CHECKING:
+    from ke2nt.data.sample import FaceSplit
     from ke2nt.evaluation.embed_split import ImageEmbeddings
     from ke2nt.prompts.prompt_set import PromptSet
     from ke2nt.tables.table import Table
@@ -82,9 +83,14 @@ class PromptExperiment:
 
     def embed(self, *splits: str, quiet: bool) -> list[ImageEmbeddings]:
         """Embed the images of some splits, or take the embeddings from the cache."""
+        reader = self.data.open_reader()
+        loaded = [reader.load(split).spread(self.data.limit) for split in splits]
+        return self.embed_loaded(*loaded, quiet=quiet)
+
+    def embed_loaded(self, *splits: FaceSplit, quiet: bool) -> list[ImageEmbeddings]:
+        """Embed the images of some splits that are loaded."""
         from ke2nt.evaluation.embed_split import embed_split
 
-        reader = self.data.open_reader()
         arguments = self.compute.arguments()
         model = self.encoder.load()
 
@@ -92,11 +98,7 @@ class PromptExperiment:
         all_embeddings = []
         for split in splits:
             embeddings = embed_split(
-                model,
-                reader.load(split).spread(self.data.limit),
-                cache_dir=self.encoder.cache_dir,
-                quiet=quiet,
-                **arguments,
+                model, split, cache_dir=self.encoder.cache_dir, quiet=quiet, **arguments
             )
             print_unreadable(embeddings.failed)
             all_embeddings.append(embeddings)
@@ -110,7 +112,7 @@ class PromptExperiment:
         """
         arguments = self.arguments()
         (embeddings,) = self.embed(self.data.split, quiet=quiet)
-        result = function(embeddings, *prompts, **arguments)
+        result = function(embeddings, *prompts, quiet=quiet, **arguments)
 
         # settings go into the document, so that it can be reproduced
         facts = self.facts(embeddings, split=self.data.split, **self.statistics.arguments())

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ke2nt.cli.learned_tables import show_nearest_words
 from ke2nt.cli.option_values import read_names
 from ke2nt.cli.options import JsonFlag
 from ke2nt.cli.output import print_json, print_line, print_table
 from ke2nt.cli.prompts_compare import compare
 from ke2nt.cli.prompts_geometry import geometry
+from ke2nt.cli.prompts_import import import_
+from ke2nt.cli.prompts_learn import learn
 from ke2nt.cli.prompts_rank import rank
 from ke2nt.cli.prompts_search import search
 
@@ -92,6 +95,8 @@ def show_command(
         print_line(f"neutral anchor: the prompts of {prompts.anchor!r}")
     else:
         print_table(["neutral anchor"], [[text] for text in anchor])
+    if prompts.learned is not None:
+        show_nearest_words(prompts.learned)
 
 
 @app.command("check")
@@ -144,5 +149,7 @@ def _count(prompts: PromptSet) -> int:
 
 app.command("rank")(rank)
 app.command("search")(search)
+app.command("learn")(learn)
+app.command("import")(import_)
 app.command("compare")(compare)
 app.command("geometry")(geometry)

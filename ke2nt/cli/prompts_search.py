@@ -138,6 +138,7 @@ def search(
         objective=options.objective.value,
         name=options.name,
         settings=facts,
+        quiet=output.hides_progress,
         **arguments,
     )
 

@@ -18,7 +18,14 @@ from ke2nt.runtime.progress import track
 from ke2nt.runtime.seeding import torch_generator
 from ke2nt.vlm.prompt_tower import PromptTower
 
-__all__ = ["EpochRecord", "LabeledEmbeddings", "LearnedContext", "context_loss", "learn_context"]
+__all__ = [
+    "EpochRecord",
+    "LabeledEmbeddings",
+    "LearnedContext",
+    "assess",
+    "context_loss",
+    "learn_context",
+]
 
 _MOMENTUM, _WEIGHT_DECAY = 0.9, 5e-4
 _WARM_UP_LR = 1e-5  # of the first epoch, as in CoOp
@@ -109,7 +116,7 @@ def learn_context(
     for epoch in track(range(1, options.epochs + 1), "learning prompts", quiet=quiet):
         loss = steps.run_epoch(epoch)
         embeddings = _embed(context)
-        history.append(_assess(epoch, loss, embeddings, val, logit_scale))
+        history.append(assess(epoch, loss, embeddings, val, logit_scale))
 
         # without validation images the last epoch is taken
         key = _sort_key(history[-1]) if val is not None else (float(epoch), 0.0)
@@ -208,14 +215,22 @@ def _embed(context: Context) -> Tensor:
         return context().float().cpu()
 
 
-def _assess(
+def assess(
     epoch: int,
     loss: float,
     embeddings: Tensor,
     val: LabeledEmbeddings | None,
     logit_scale: float,
 ) -> EpochRecord:
-    """The record of an epoch, with the metrics of its class embeddings (K, D)."""
+    """Return the record of an epoch, with the validation metrics of its class embeddings.
+
+    Args:
+        epoch: Its number.
+        loss: Its mean training loss.
+        embeddings: (K, D) of unit norm, on the CPU.
+        val: Validation images, or None.
+        logit_scale: Factor on cosine similarities.
+    """
     if val is None:
         return EpochRecord(epoch, loss, None, None, None)
     logits = logit_scale * val.embeddings @ embeddings.T

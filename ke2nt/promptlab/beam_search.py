@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +42,7 @@ def select_ensemble(
     objective: Objective = "uar",
     seed: int = 0,
     start: np.ndarray | None = None,
+    after_block: Callable[[], None] | None = None,
 ) -> tuple[np.ndarray, list[Step]]:
     """Choose candidates block by block until no block can be improved.
 
@@ -62,6 +63,7 @@ def select_ensemble(
         start: bool (P,), the ensemble to start from; the result never scores below it. Unless
             given, each block starts with all candidates and is chosen again once, better or not, so
             that the result keeps to `max_size`.
+        after_block: Called when a block was searched, for progress.
 
     Returns:
         bool (P,), the ensemble, and the steps that led to it.
@@ -90,6 +92,8 @@ def select_ensemble(
             if forced or best.key > current_key:
                 current, current_key = best.mask, best.key
                 steps.append(Step(int(index), best.size, best.key[0]))
+            if after_block is not None:
+                after_block()
 
         # A single block does not depend on others; a sweep without change is the end.
         if len(blocks) == 1 or (current_key == key_before and not forced):

@@ -99,7 +99,8 @@ def compare(
 
     # (2, N): predictions with each whole set
     pool = workbench.pool
-    predicted = workbench.scorer.predict(np.stack([pool.mask_of_set(each) for each in pool.sets]))
+    masks = np.stack([pool.mask_of_set(each) for each in pool.sets])
+    predicted = workbench.scorer.predict(masks, quiet=options.quiet)
     comparison = compare_predictions(
         predicted[0],
         predicted[1],

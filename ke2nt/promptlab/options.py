@@ -30,6 +30,7 @@ class LabOptions:
         cache_dir: Cache folder of the prompt embeddings.
         bootstrap: Resamples for the intervals; 0 for none.
         seed: Seed of the resamples, and of a search.
+        quiet: No progress on stderr.
     """
 
     text_encoder: TextEncoder | str | None = None
@@ -38,6 +39,7 @@ class LabOptions:
     cache_dir: str | Path | None = None
     bootstrap: int = 1000
     seed: int = 0
+    quiet: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

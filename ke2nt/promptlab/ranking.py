@@ -20,6 +20,7 @@ from ke2nt.promptlab.options import LabOptions
 from ke2nt.promptlab.units import Kind, Unit, generate_units
 from ke2nt.promptlab.workbench import Workbench, build_workbench, load_prompt_sets
 from ke2nt.prompts.prompt_set import PromptSet
+from ke2nt.runtime.progress import track
 from ke2nt.runtime.renamed import warn_renamed
 
 if TYPE_CHECKING:
@@ -141,16 +142,20 @@ def rank(
     """
     options = replace(options or LabOptions(), **fields)
     workbench = build_workbench(images, load_prompt_sets(prompts), options)
-    return rank_units(workbench, bootstrap=options.bootstrap, seed=options.seed)
+    return rank_units(
+        workbench, bootstrap=options.bootstrap, seed=options.seed, quiet=options.quiet
+    )
 
 
-def rank_units(workbench: Workbench, *, bootstrap: int = 1000, seed: int = 0) -> Ranking:
+def rank_units(
+    workbench: Workbench, *, bootstrap: int = 1000, seed: int = 0, quiet: bool = True
+) -> Ranking:
     """Rank as `rank` does, on a workbench."""
     scorer = workbench.scorer
     # (units, K) correct predictions of each unit alone
     units = list(generate_units(workbench.pool))
-    correct = scorer.count_correct(np.stack([unit.alone for unit in units]))
-    marginals = _compute_marginals(workbench, units, bootstrap, seed)
+    correct = scorer.count_correct(np.stack([unit.alone for unit in units]), quiet=quiet)
+    marginals = _compute_marginals(workbench, units, bootstrap, seed, quiet)
 
     entries = [
         Entry(
@@ -183,7 +188,7 @@ def rank_units(workbench: Workbench, *, bootstrap: int = 1000, seed: int = 0) ->
 
 
 def _compute_marginals(
-    workbench: Workbench, units: Sequence[Unit], bootstrap: int, seed: int
+    workbench: Workbench, units: Sequence[Unit], bootstrap: int, seed: int, quiet: bool
 ) -> list[Metrics | None]:
     """What each unit adds to its whole ensemble, None for a unit that cannot be removed."""
     scorer, num_classes = workbench.scorer, len(workbench.pool.classes)
@@ -193,11 +198,12 @@ def _compute_marginals(
     for unit in units:
         if unit.without is not None:
             masks += [unit.without, unit.whole]
-    predicted = scorer.predict(np.array(masks).reshape(-1, scorer.num_prompts))
+    stacked = np.array(masks).reshape(-1, scorer.num_prompts)
+    predicted = scorer.predict(stacked, quiet=quiet)
     pairs = iter(predicted == scorer.labels)
 
     marginals: list[Metrics | None] = []
-    for unit in units:
+    for unit in track(units, "comparing ensembles", quiet=quiet):
         if unit.without is None:
             marginals.append(None)
             continue

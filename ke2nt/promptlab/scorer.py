@@ -10,6 +10,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from ke2nt.errors import DataError
+from ke2nt.runtime.progress import track
 
 __all__ = ["PromptScorer", "Scores"]
 
@@ -87,11 +88,12 @@ class PromptScorer:
         """P, the width of a mask."""
         return len(self.prompt_classes)
 
-    def predict(self, masks: np.ndarray) -> np.ndarray:
+    def predict(self, masks: np.ndarray, *, quiet: bool = True) -> np.ndarray:
         """Predict the most similar class of every image with each ensemble; ties go to the first.
 
         Args:
             masks: bool (B, P), at least one prompt of every class.
+            quiet: No progress on stderr.
 
         Returns:
             int16 (B, N) class indices.
@@ -100,16 +102,16 @@ class PromptScorer:
             DataError: A mask has another width or leaves a class without prompts or direction.
         """
         with self._one_thread():
-            chunks = list(self._predict_chunks(masks))
+            chunks = list(self._predict_chunks(masks, quiet))
         return np.concatenate(chunks) if chunks else np.empty((0, len(self.labels)), np.int16)
 
-    def count_correct(self, masks: np.ndarray) -> np.ndarray:
+    def count_correct(self, masks: np.ndarray, *, quiet: bool = True) -> np.ndarray:
         """Count correct predictions of each class, int64 (B, K); arguments as for `predict`."""
         # float32 products count exactly below 2^24 images.
         with self._one_thread():
             chunks = [
                 (predicted == self.labels).astype(np.float32) @ self._one_hot
-                for predicted in self._predict_chunks(masks)
+                for predicted in self._predict_chunks(masks, quiet)
             ]
         counts = np.concatenate(chunks) if chunks else np.empty((0, self.num_classes))
         return np.rint(counts).astype(np.int64)
@@ -128,7 +130,7 @@ class PromptScorer:
         """Limit BLAS to one thread: the matrix products are too small to share between cores."""
         return self._threads.limit(limits=1, user_api="blas")
 
-    def _predict_chunks(self, masks: np.ndarray) -> Iterator[np.ndarray]:
+    def _predict_chunks(self, masks: np.ndarray, quiet: bool) -> Iterator[np.ndarray]:
         """Yield int16 (b, N) predictions of b masks at a time."""
         masks = np.asarray(masks, dtype=bool)
         if masks.ndim != 2 or masks.shape[1] != self.num_prompts:
@@ -139,7 +141,7 @@ class PromptScorer:
             )
 
         step = max(1, _CHUNK // len(self.labels))
-        for start in range(0, len(masks), step):
+        for start in track(range(0, len(masks), step), "scoring prompts", quiet=quiet):
             chunk = masks[start : start + step]
             predicted = self._argmax(chunk)
             yield np.broadcast_to(predicted, (len(chunk), predicted.shape[1]))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ke2nt.errors import DataError
+from ke2nt.errors import DataError, PromptError
 from ke2nt.promptlab.beam_search import Step, compute_sort_keys, select_ensemble
 from ke2nt.promptlab.candidates import (
     build_candidate_blocks,
@@ -23,6 +23,7 @@ from ke2nt.promptlab.options import SearchOptions
 from ke2nt.promptlab.search_result import Contender, SearchResult
 from ke2nt.promptlab.workbench import Workbench, build_workbench, load_prompt_sets
 from ke2nt.prompts.prompt_set import PromptSet
+from ke2nt.runtime.progress import count_progress
 from ke2nt.runtime.provenance import package_versions
 
 if TYPE_CHECKING:
@@ -56,10 +57,12 @@ def search(
 
     Raises:
         DataError: The two splits contain the same images, or a number is out of range.
+        PromptError: A set is learned.
         Ke2ntError: As for `build_workbench`.
     """
     options = replace(options or SearchOptions(), **fields)
     sets = load_prompt_sets(prompts)
+    _refuse_learned(sets)
     name = name or f"{sets[0].name}_selected"
     sources = [prompt_set.name for prompt_set in sets]
     if options.share == "templates":
@@ -104,6 +107,16 @@ def search(
     )
 
 
+def _refuse_learned(sets: Sequence[PromptSet]) -> None:
+    """Refuse learned vectors: the new set would name them, but not hold them."""
+    for prompt_set in sets:
+        if prompt_set.learned is not None:
+            raise PromptError(
+                f"the set {prompt_set.name!r} is learned, and only written prompts are searched",
+                hint="Compare both instead: ke2nt prompts compare.",
+            )
+
+
 def _choose_contenders(
     workbench: Workbench, options: SearchOptions
 ) -> tuple[dict[str, np.ndarray], list[Step]]:
@@ -138,18 +151,20 @@ def _search_from_starts(
     best_first = sorted(range(len(small)), key=lambda i: keys[i], reverse=True)
 
     # From everything, and from the best starts.
-    results = [
-        select_ensemble(
-            scorer,
-            blocks,
-            beam=options.beam,
-            max_size=options.max_size,
-            objective=objective,
-            seed=options.seed,
-            start=start,
-        )
-        for start in (None, *small[best_first[:_NUM_STARTS]])
-    ]
+    with count_progress("searching prompts, blocks", quiet=options.quiet) as after_block:
+        results = [
+            select_ensemble(
+                scorer,
+                blocks,
+                beam=options.beam,
+                max_size=options.max_size,
+                objective=objective,
+                seed=options.seed,
+                start=start,
+                after_block=after_block,
+            )
+            for start in (None, *small[best_first[:_NUM_STARTS]])
+        ]
     keys = compute_sort_keys(scorer, np.stack([mask for mask, _ in results]), objective)
     return results[max(range(len(results)), key=lambda i: keys[i])]
 

@@ -6,7 +6,8 @@ Both say the percentage that is done and the time that is left, and fit 80 colum
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import contextmanager
 from datetime import timedelta
 from time import monotonic
 from typing import TypeVar
@@ -15,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
-__all__ = ["LineProgress", "bar_columns", "stderr_console", "track"]
+__all__ = ["LineProgress", "bar_columns", "count_progress", "stderr_console", "track"]
 
 T = TypeVar("T")
 _SECONDS = 30.0  # between two lines
@@ -108,3 +109,31 @@ def track(
     for count, item in enumerate(items, start=1):
         yield item
         lines.update(count, description)
+
+
+@contextmanager
+def count_progress(description: str, *, quiet: bool = False) -> Iterator[Callable[[], None]]:
+    """Show progress of work whose length is not known; the block calls the function at each step.
+
+    Args:
+        description: What is being done.
+        quiet: Whether no progress is shown.
+    """
+    console = stderr_console()
+    if quiet or not console.is_terminal:
+        lines, done = LineProgress(None), 0
+
+        def count() -> None:
+            nonlocal done
+            done += 1
+            if not quiet:
+                lines.update(done, description)
+
+        yield count
+        return
+
+    # without a total the bar pulses
+    columns = (TextColumn("{task.description}: {task.completed} done"), BarColumn(_BAR_WIDTH))
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(description, total=None)
+        yield lambda: bar.advance(task)

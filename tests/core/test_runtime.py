@@ -23,7 +23,7 @@ from ke2nt.runtime import devices, progress, provenance
 from ke2nt.runtime.devices import resolve_precision, usable_device
 from ke2nt.runtime.digest import canonical_json, digest_bytes, digest_file, digest_json
 from ke2nt.runtime.optional import import_optional
-from ke2nt.runtime.progress import track
+from ke2nt.runtime.progress import count_progress, track
 from ke2nt.runtime.seeding import derive_seed, seed_everything, seed_step, torch_generator
 from ke2nt.runtime.suggest import did_you_mean
 from ke2nt.training.display import Display
@@ -133,6 +133,16 @@ def test_track_reports_plain_lines_on_stderr(monkeypatch, capfd):
         "",
         "faces: 38 % of 8, 0:01:00 left\nfaces: 75 % of 8, 0:00:24 left\nmore: 3 done\n",
     )
+
+
+def test_steps_of_unknown_number_are_counted(monkeypatch, capfd):
+    clock = iter(range(0, 1000, 12))
+    monkeypatch.setattr(progress, "monotonic", lambda: next(clock))
+    for quiet in (False, True):
+        with count_progress("searching", quiet=quiet) as count:
+            for _ in range(7):
+                count()
+    assert capfd.readouterr() == ("", "searching: 3 done\nsearching: 6 done\n")
 
 
 def test_training_reports_a_line_every_half_minute(monkeypatch, capfd):

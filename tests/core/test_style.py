@@ -53,6 +53,7 @@ LEGACY = (
     r"ke2nt\.models\.recogniser",
     r"Recogniser",
     r"synchronise\(",
+    r'"--regularise"',  # the other spelling of an option
 )
 
 

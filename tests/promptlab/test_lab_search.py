@@ -213,3 +213,28 @@ def test_bad_sizes_and_foreign_classes_are_refused(encoder):
     with pytest.raises(LabelError):
         search(random_faces(classes=("pain", *CLASSES[1:])), other, [words_set()],
                text_encoder=encoder)  # fmt: skip
+
+
+def test_long_experiments_say_how_far_they_are(encoder, monkeypatch, capfd):
+    images = [random_faces(60, seed) for seed in (1, 2)]
+    sets = [words_set(), described_set()]
+    options = {"text_encoder": encoder, "bootstrap": 10}
+    rank(images[0], sets, **options)
+    search(*images, sets, **options)
+    assert capfd.readouterr().err == ""
+
+    # a minute passes at every look at the clock
+    clock = itertools.count(0, 60)
+    monkeypatch.setattr("ke2nt.runtime.progress.monotonic", lambda: next(clock))
+    rank(images[0], sets, **options, quiet=False)
+    lines = capfd.readouterr().err.splitlines()
+    assert lines[0].startswith("scoring prompts: 100 % of 1")
+    assert any(line.startswith("comparing ensembles: 50 % of ") for line in lines)
+    search(*images, sets, **options, quiet=False)
+    assert "searching prompts, blocks: 1 done\n" in capfd.readouterr().err
+
+
+def test_learned_sets_are_not_searched(encoder):
+    learned = words_set().model_copy(update={"learned": object()})
+    with pytest.raises(PromptError, match="only written prompts are searched"):
+        search(random_faces(60, 1), random_faces(60, 2), [learned], text_encoder=encoder)
