@@ -10,7 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ke2nt.data.sample import ChangedImage, EncodedImage, FaceSplit, PackedImage, origin
+from ke2nt.data.sample import (
+    ChangedImage,
+    DamagedImage,
+    EncodedImage,
+    FaceSplit,
+    PackedImage,
+    PlainSource,
+    origin,
+)
 from ke2nt.data.video_frame import VideoFrame
 from ke2nt.runtime.atomic import write_bytes
 from ke2nt.runtime.digest import digest_bytes, digest_file, digest_json
@@ -46,13 +54,15 @@ def split_digest(split: FaceSplit, folder: Path) -> str:
     return digest_json(rows)
 
 
-def _pixels_digest(source: np.ndarray | PackedImage | EncodedImage | VideoFrame) -> str:
+def _pixels_digest(source: PlainSource) -> str:
+    if isinstance(source, DamagedImage):
+        return digest_bytes(source.reason.encode())
     if isinstance(source, EncodedImage):
         return digest_bytes(source.content)
     # a video counts with its place and the frame, as its frames are slow to read
     if isinstance(source, VideoFrame):
         return digest_bytes(repr((os.fspath(source.path), source.position)).encode())
-    pixels = source.read() if isinstance(source, PackedImage) else source
+    pixels = source.read() if isinstance(source, PackedImage) else np.asarray(source)
     return digest_bytes(f"{pixels.dtype} {pixels.shape} ".encode() + pixels.tobytes())
 
 

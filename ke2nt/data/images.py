@@ -25,7 +25,13 @@ from ke2nt.data.picture_formats import (
     register_heif,
 )
 from ke2nt.data.pixel_arrays import is_tensor, pixels_of_array, pixels_of_tensor
-from ke2nt.data.sample import ChangedImage, EncodedImage, ImageSource, PackedImage
+from ke2nt.data.sample import (
+    ChangedImage,
+    DamagedImage,
+    EncodedImage,
+    ImageSource,
+    PackedImage,
+)
 from ke2nt.data.video_frame import VideoFrame
 from ke2nt.errors import DataError, ImageReadError
 
@@ -79,7 +85,7 @@ INTERPOLATIONS = tuple(_FILTERS)
 # Types of which a value is one image, although some of them can be iterated
 _SINGLE = (
     *(str, Path, bytes, bytearray, memoryview, Image.Image),
-    *(PackedImage, EncodedImage, VideoFrame, ChangedImage),
+    *(PackedImage, EncodedImage, VideoFrame, DamagedImage, ChangedImage),
 )
 
 
@@ -195,7 +201,7 @@ def decode(
             source = pixels_of_tensor(source)
         if isinstance(source, ChangedImage):
             source = source.change(decode(source.source))
-        if isinstance(source, PackedImage | VideoFrame):
+        if isinstance(source, PackedImage | VideoFrame | DamagedImage):
             source = source.read()
         if isinstance(source, EncodedImage):
             source = source.content

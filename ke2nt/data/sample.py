@@ -11,14 +11,17 @@ from typing import TypeAlias
 import numpy as np
 
 from ke2nt.data.video_frame import VideoFrame
+from ke2nt.errors import ImageReadError
 
 __all__ = [
     "ChangedImage",
+    "DamagedImage",
     "EncodedImage",
     "FaceSample",
     "FaceSplit",
     "ImageSource",
     "PackedImage",
+    "PlainSource",
     "origin",
     "packed_pixels",
 ]
@@ -63,6 +66,23 @@ class EncodedImage:
 
 
 @dataclass(frozen=True, slots=True)
+class DamagedImage:
+    """An image that an annotation file should hold, but does not: it counts as unreadable.
+
+    Attributes:
+        where: File and line.
+        reason: What is there instead.
+    """
+
+    where: str
+    reason: str
+
+    def read(self) -> np.ndarray:
+        """Raise ImageReadError: there are no pixels."""
+        raise ImageReadError("the pixels cannot be read", where=self.where, found=self.reason)
+
+
+@dataclass(frozen=True, slots=True)
 class ChangedImage:
     """An image that is made from another one each time it is read.
 
@@ -72,16 +92,18 @@ class ChangedImage:
             result depends on.
     """
 
-    source: Path | np.ndarray | PackedImage | EncodedImage | VideoFrame | ChangedImage
+    source: ImageSource
     change: Callable[[np.ndarray], np.ndarray]
 
 
-ImageSource: TypeAlias = Path | np.ndarray | PackedImage | EncodedImage | VideoFrame | ChangedImage
+PlainSource: TypeAlias = Path | np.ndarray | PackedImage | EncodedImage | VideoFrame | DamagedImage
 """An image file, on disk or in memory; uint8 pixels (H, W) or (H, W, 3) RGB; a row of a packed
-split; a frame of a video; or a change of one of them."""
+split; a frame of a video; or the note that there is no image."""
+ImageSource: TypeAlias = PlainSource | ChangedImage
+"""A plain source, or a change of one."""
 
 
-def origin(source: ImageSource) -> Path | np.ndarray | PackedImage | EncodedImage | VideoFrame:
+def origin(source: ImageSource) -> PlainSource:
     """The source of the pixels, before any change."""
     while isinstance(source, ChangedImage):
         source = source.source

@@ -72,7 +72,7 @@ class FER2013(Reader):
     def read_samples(self, split: str) -> Iterable[FaceSample]:
         if self._folders is None:
             for row in self._rows[split]:
-                yield FaceSample(row.name, row.pixels(), row.label)
+                yield FaceSample(row.name, row.source(), row.label)
             return
         for path, label in self._folders.samples(split):
             yield FaceSample(self.relative(path), path, label)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ke2nt.data.sample import DamagedImage
 from ke2nt.datasets.tables import parse_integer, parse_usage, read_header, read_table
 from ke2nt.datasets.text_files import location
-from ke2nt.errors import DataError
 
 __all__ = ["PixelRow", "find_pixel_table", "find_split_tables", "parse_pixels", "read_pixel_table"]
 
@@ -43,8 +43,8 @@ class PixelRow:
     def name(self) -> str:
         return f"{self.path.name}:{self.line}"
 
-    def pixels(self) -> np.ndarray:
-        """uint8 (S, S)."""
+    def source(self) -> np.ndarray | DamagedImage:
+        """Pixels uint8 (S, S); what is there instead if they are damaged."""
         return parse_pixels(self.text, where=location(self.path, self.line))
 
 
@@ -84,8 +84,11 @@ def read_pixel_table(
         yield PixelRow(line, row_split, label, row["pixels"], path)
 
 
-def parse_pixels(text: str, *, where: str) -> np.ndarray:
-    """Square uint8 image (S, S) from gray levels in a row, separated by blanks."""
+def parse_pixels(text: str, *, where: str) -> np.ndarray | DamagedImage:
+    """Square uint8 image (S, S) from gray levels in a row, separated by blanks.
+
+    Damaged pixels are an image that cannot be read: one bad row does not spoil the table.
+    """
     # checked first, as NumPy would read the numbers before a stray character
     values = np.empty(0, dtype=np.int64)
     if re.fullmatch(r"[0-9]{1,3}( +[0-9]{1,3})*", text):
@@ -93,11 +96,6 @@ def parse_pixels(text: str, *, where: str) -> np.ndarray:
 
     side = isqrt(len(values))
     if side == 0 or side * side != len(values) or values.max() > 255:
-        raise DataError(
-            "not the pixels of a square image",
-            where=where,
-            expected="a square number of gray levels 0 to 255, separated by blanks",
-            found=f"{len(text.split())} values",
-            hint="Correct or delete the row, or download the table again if it was cut.",
-        )
+        reason = f"{len(text.split())} values, not a square number of gray levels 0 to 255"
+        return DamagedImage(where, reason)
     return values.astype(np.uint8).reshape(side, side)

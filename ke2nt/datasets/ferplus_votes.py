@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ke2nt.data.sample import DamagedImage
 from ke2nt.datasets.base import list_folders
 from ke2nt.datasets.fer2013_table import find_pixel_table, read_pixel_table
 from ke2nt.datasets.tables import parse_integer, parse_usage, read_table
@@ -32,12 +33,12 @@ class VoteRow:
     """One image and its votes.
 
     Attributes:
-        source: The image file, or pixels uint8 (S, S).
+        source: The image file, pixels uint8 (S, S), or what is there instead of pixels.
         votes: Ten counts: the eight expressions, "unknown" and "NF".
         name: Name of a sample whose pixels lie in a table; None for a file.
     """
 
-    source: Path | np.ndarray
+    source: Path | np.ndarray | DamagedImage
     votes: tuple[int, ...]
     name: str | None = None
 
@@ -134,12 +135,12 @@ class _PixelRows:
         self._table, self._votes = table, votes
         self._rows = read_pixel_table(table)
 
-    def take(self, split: str, where: str) -> np.ndarray:
+    def take(self, split: str, where: str) -> np.ndarray | DamagedImage:
         """Pixels of the next row, which must be of the same split."""
         row = next(self._rows, None)
         if row is None or row.split != split:
             raise self._mismatch(where, "the end of the file" if row is None else row.split)
-        return row.pixels()
+        return row.source()
 
     def check_finished(self) -> None:
         """Raise DataError if rows are left."""

@@ -23,6 +23,18 @@ __all__ = [
 ]
 
 _STRONG_IMBALANCE = 10.0
+# Part of the reason why an image cannot be read → what to do
+_ADVICE = {
+    "ke2nt[heif]": "type pip install 'ke2nt[heif]' to read HEIC, or convert it to PNG or JPEG",
+    "newer Pillow": "type pip install -U pillow to read AVIF, or convert it to PNG or JPEG",
+    "convert it to PNG": "convert what is not decoded here to PNG or JPEG",
+    "gray levels": "correct or delete the rows, or download the table again if it was cut",
+    "git lfs pull": "type git lfs pull in the dataset's folder",
+    "HTML page": "download the web pages among them again",
+    "read permission": "allow reading with chmod u+r",
+    "32-bit pixels": "convert pixels without a fixed range to 8 or 16 bits",
+    "floating-point pixels": "convert pixels without a fixed range to 8 or 16 bits",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +90,20 @@ def find_unreadable(checks: Sequence[SampleCheck]) -> list[Finding]:
         broken = [f"{c.location} ({c.reason})" for c in members if c.reason is not None]
         if broken:
             message = f"{len(broken)} of {len(members)} images of {split} cannot be read"
-            hint = "Copy these files again; runs leave unreadable images out."
+            advice = _advise([c.reason for c in members if c.reason is not None])
+            hint = f"{advice}; runs leave unreadable images out."
             findings.append(make_finding(level, "unreadable", message, broken, hint))
     return findings
+
+
+def _advise(reasons: Sequence[str]) -> str:
+    """What to do about images that cannot be read, by what they are."""
+    advice = dict.fromkeys(
+        next((text for part, text in _ADVICE.items() if part in reason), "copy these files again")
+        for reason in reasons
+    )
+    text = "; ".join(advice)
+    return text[0].upper() + text[1:]
 
 
 def find_blank(checks: Sequence[SampleCheck]) -> list[Finding]:
