@@ -88,7 +88,7 @@ class CKCopy:
         """Sample, class and split of each face."""
         if self.table is not None:
             for row in read_pixel_table(self.table, len(_TABLE_CLASSES)):
-                yield FaceSample(row.name, row.pixels(), 0), _TABLE_CLASSES[row.label], row.split
+                yield FaceSample(row.name, row.source(), 0), _TABLE_CLASSES[row.label], row.split
             return
 
         assert self.tree is not None
