@@ -10,6 +10,7 @@ __all__ = [
     "describe_content",
     "is_image_name",
     "is_raw_name",
+    "is_system_name",
     "needs_heif",
     "pillow_formats",
     "register_heif",
@@ -35,6 +36,13 @@ _ALL_SUFFIXES = frozenset((*_SUFFIXES, *_HEIF_SUFFIXES, *_RAW_SUFFIXES, *_OTHER_
 # Brands in the header of an ISO media file
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1", b"heif")
 _AVIF_BRANDS = (b"avif", b"avis")
+# What systems and storage devices add to folders, often with thumbnails of every picture
+_SYSTEM_NAMES = frozenset(
+    (
+        *("thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information"),
+        *("__macosx", "@eadir", "@recycle", "#recycle", "lost+found"),
+    )
+)
 _CONVERT = "convert it to PNG or JPEG"
 
 
@@ -43,6 +51,11 @@ def is_image_name(path: str | Path) -> bool:
     name = str(path).replace("\\", "/").rpartition("/")[2]
     stem, dot, suffix = name.rpartition(".")
     return bool(stem and dot) and f".{suffix.lower()}" in _ALL_SUFFIXES and name[0] != "."
+
+
+def is_system_name(name: str) -> bool:
+    """Whether a file or folder is hidden, or was added by a system or a storage device."""
+    return name.startswith(".") or name.lower() in _SYSTEM_NAMES
 
 
 def is_raw_name(path: Path) -> bool:

@@ -33,6 +33,10 @@ _COLUMNS = (
     *("facial_landmarks", "expression", "valence", "arousal"),
 )
 _LAST_CODE = 10  # 8 none, 9 uncertain, 10 no face
+_CODES_HINT = (
+    "AffectNet's numbers are 0 to 7 for the classes, 8 none, 9 uncertain, 10 no face: delete the "
+    "rows with others. For a list of words, use the dataset manifest."
+)
 _MAX_SCALAR_BYTES = 4096
 
 
@@ -120,7 +124,9 @@ class AffectNet8(Reader):
 
         for line, row in read_table(path, _REQUIRED, header=_COLUMNS):
             where = location(path, line)
-            code = parse_integer(row["expression"], where=where, low=0, high=_LAST_CODE)
+            code = parse_integer(
+                row["expression"], where=where, low=0, high=_LAST_CODE, hint=_CODES_HINT
+            )
 
             # an absolute path would replace the folder
             image = folder / portable_path(row["subDirectory_filePath"])
@@ -172,4 +178,6 @@ def _read_code(path: Path) -> int:
         raise DataError(
             "an annotation cannot be read", where=path, expected="one number", found=error
         ) from error
-    return parse_integer(text.strip().removesuffix(".0"), where=path, low=0, high=_LAST_CODE)
+    return parse_integer(
+        text.strip().removesuffix(".0"), where=path, low=0, high=_LAST_CODE, hint=_CODES_HINT
+    )

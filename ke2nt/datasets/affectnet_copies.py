@@ -21,7 +21,7 @@ __all__ = ["AffectNetCopy", "find_affectnet_copy"]
 
 # What AffectNet's annotators chose beside the eight expressions
 _NO_CLASS = ("none", "uncertain", "no-face", "noface", "no face", "non-face")
-_NO_CLASS_CODES = (8, 9, 10)
+_NO_CLASS_CODES = (8, 9, 10, 11)
 _TABLE = "labels.csv"
 _TABLE_COLUMNS = ("pth", "label")
 

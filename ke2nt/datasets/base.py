@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from ke2nt.data.picture_formats import is_system_name
 from ke2nt.data.sample import FaceSample, FaceSplit, origin
 from ke2nt.data.video_frame import VideoFrame
 from ke2nt.datasets.finding import Finding
@@ -21,8 +22,6 @@ from ke2nt.runtime.suggest import did_you_mean
 __all__ = ["Reader", "first_folder", "is_present", "list_entries", "list_folders"]
 
 _MAX_LISTED = 8
-# Hidden files, and what macOS adds to archives
-_HIDDEN = (".", "__MACOSX")
 # Names of the hooks in version 0.1
 _RENAMED_HOOKS = {"_samples": "read_samples", "recognises": "recognizes"}
 
@@ -180,7 +179,7 @@ class Reader(ABC):
 def list_entries(folder: Path) -> list[Path]:
     """Entries of a folder by name, without hidden ones; none if the folder cannot be listed."""
     try:
-        return sorted(path for path in folder.iterdir() if not path.name.startswith(_HIDDEN))
+        return sorted(path for path in folder.iterdir() if not is_system_name(path.name))
     except OSError:
         return []
 
@@ -192,7 +191,7 @@ def list_folders(folder: Path) -> list[Path]:
             names = [entry.name for entry in entries if entry.is_dir()]
     except OSError:
         return []
-    return [folder / name for name in sorted(names) if not name.startswith(_HIDDEN)]
+    return [folder / name for name in sorted(names) if not is_system_name(name)]
 
 
 def first_folder(root: Path, names: Sequence[str]) -> Path | None:

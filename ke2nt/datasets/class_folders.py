@@ -43,6 +43,9 @@ _SPLIT_NAMES: Mapping[str, str] = {
     "testing": "test",
     "test_set": "test",
     "privatetest": "test",
+    "fer2013train": "train",
+    "fer2013valid": "val",
+    "fer2013test": "test",
 }
 # Folders between a split and its classes
 _IMAGE_FOLDERS = ("images", "image", "imgs", "img", "faces")

@@ -28,6 +28,8 @@ RULES = ("majority", "plurality10", "plurality8")
 _EXPRESSIONS = DATASET_LABELS["ferplus"]
 # The class folders that circulate misspell one class
 _SPELLINGS = {"suprise": "surprise"}
+# Columns of votes that are no expressions
+_NO_CLASS = ("unknown", "nf")
 
 
 class FERPlus(Reader):
@@ -111,7 +113,9 @@ class FERPlus(Reader):
 
 
 def _find_folders(root: Path) -> FixedClassFolders | None:
-    folders = find_fixed_classes(root, "ferplus", spellings=_SPELLINGS, numbers=False)
+    folders = find_fixed_classes(
+        root, "ferplus", spellings=_SPELLINGS, left_out=_NO_CLASS, numbers=False
+    )
     # seven classes are those of other datasets
     if folders is None or not {"neutral", "contempt"} <= set(folders.words.values()):
         return None

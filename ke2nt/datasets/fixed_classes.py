@@ -105,8 +105,12 @@ def find_fixed_classes(
         # another name than that of a split is what an archive is wrapped in
         if not names or not set(tree.splits) <= set(_USUAL_ORDER):
             continue
-        if all(class_number(name) is not None for name in names):
-            words = _read_numbers(names, codes, set(left_out_codes)) if numbers else None
+        # "none" beside numbers is a class that is left out, as its number would be
+        words_out = [name for name in names if name.strip().lower() in left_out]
+        numbered = [name for name in names if name not in words_out]
+        if all(class_number(name) is not None for name in numbered):
+            words = _read_numbers(numbered, codes, set(left_out_codes)) if numbers else None
+            words = None if words is None else {**words, **dict.fromkeys(words_out)}
         else:
             words = _read_words(names, classes, spellings or {}, left_out)
         if words is not None:
@@ -146,7 +150,7 @@ def _read_numbers(
 ) -> dict[str, str | None] | None:
     """Number → class if exactly the dataset's numbers are there, beside those left out."""
     # "class001" counts from 1 in datasets whose own numbers count from 0
-    if not all(name.isdecimal() and str(int(name)) == name for name in names):
+    if not all(name.isdecimal() for name in names):
         return None
     numbers = {name: int(name) for name in names}
     if set(numbers.values()) - set(left_out) != set(codes):

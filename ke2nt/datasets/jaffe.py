@@ -11,15 +11,16 @@ from pathlib import Path
 from ke2nt.data.sample import FaceSample
 from ke2nt.datasets.base import list_folders
 from ke2nt.datasets.class_folders import list_images, walk_images
+from ke2nt.datasets.class_words import canonical_or_same
 from ke2nt.datasets.finding import Finding, make_finding
 from ke2nt.datasets.subject_folds import SubjectReader
 from ke2nt.errors import DataError
-from ke2nt.labels import DATASET_LABELS
+from ke2nt.labels import CANONICAL, DATASET_LABELS
 
 __all__ = ["JAFFE"]
 
 # Person, expression and its number, number of the image: KA.AN1.39.tiff
-_NAME = re.compile(r"([A-Z]{2})[.-]([A-Z]{2})(\d+)[.-]+(\d+)", re.IGNORECASE)
+_NAME = re.compile(r"([A-Z]{2})[._-]([A-Z]{2})(\d+)[._-]+(\d+)", re.IGNORECASE)
 _CODES: Mapping[str, str] = {
     "AN": "anger",
     "DI": "disgust",
@@ -82,6 +83,18 @@ class JAFFE(SubjectReader):
             message = f"{len(other)} images are left out, as their names are not those of JAFFE"
             hint = "Names are such as KA.AN1.39.tiff: person KA, anger."
             yield make_finding("warning", "other_names", message, other, hint)
+
+        # names come first, but one of the two is wrong
+        differing = [
+            self.relative(path)
+            for path in walk_images(self.root)
+            if (folder := canonical_or_same(path.parent.name, CANONICAL)) in CANONICAL
+            and _CODES.get(_code(path.name), folder) != folder
+        ]
+        if differing:
+            message = f"{len(differing)} images are in the folder of another class than their name"
+            hint = "They are read by their names; to read the folders, use the dataset folder."
+            yield make_finding("warning", "other_folder", message, differing, hint)
 
 
 def _code(name: str) -> str:

@@ -16,6 +16,7 @@ from ke2nt.datasets.class_words import resolve_words
 from ke2nt.datasets.file_finder import FileFinder
 from ke2nt.datasets.finding import Finding, make_finding
 from ke2nt.datasets.foreign_paths import is_absolute, localize_paths
+from ke2nt.datasets.missing_images import explain_missing
 from ke2nt.datasets.name_schemes import find_name_scheme
 from ke2nt.datasets.tables import read_header, read_table
 from ke2nt.datasets.text_files import location, portable_path
@@ -117,7 +118,11 @@ class Manifest(Reader):
             yield make_finding("note", "attribute_columns", message, self._extra, hint)
 
     def layout_error(self, message: str, *, hint: str | None = None) -> LayoutError:
-        # a folder may hold the list under another name
+        # the list is there, but its images are not; or a folder holds it under another name
+        if hint is None and _manifest_file(self.root).is_file():
+            paths = [row["path"] for rows in self._rows.values() for row in rows]
+            hint = explain_missing(_manifest_file(self.root).parent, paths)
+            return super().layout_error(message, hint=hint)
         lists = _find_lists(self.root) if hint is None else []
         if lists:
             hint = f"Name the file itself: {lists[0]}"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ke2nt.data.sample import FaceSample
 from ke2nt.datasets.base import Reader
-from ke2nt.datasets.finding import Finding
+from ke2nt.datasets.finding import Finding, make_finding
 from ke2nt.datasets.fixed_classes import (
     FixedClassFolders,
     explain_fixed_classes,
@@ -52,7 +52,8 @@ class RAFDB(Reader):
     Args:
         root: Folder that holds `EmoLabel` and `Image`, the lists, or the class folders.
         images: "aligned" (100 px face crops) or "original" (whole photographs).
-        first_label: Number of the first class in the list; 0 for lists that count from zero.
+        first_label: Number of the first class in the list, 1 by default; 0 for lists that count
+            from zero.
         label_column: Which value of a line is the label, from 1; needed where a line has several.
     """
 
@@ -75,14 +76,16 @@ class RAFDB(Reader):
         root: str | Path | None,
         *,
         images: str = "aligned",
-        first_label: int = 1,
+        first_label: int | None = None,
         label_column: int | None = None,
     ) -> None:
         if images not in _IMAGES:
             raise DataError(
                 f"unknown images {images!r} for rafdb", expected=f"one of {', '.join(_IMAGES)}"
             )
-        self.images, self.first_label, self.label_column = images, first_label, label_column
+        self.images, self.label_column = images, label_column
+        self.first_label = 1 if first_label is None else first_label
+        self._is_stated = first_label is not None
         super().__init__(root)
 
         # the list comes first: it names the split of every image
@@ -93,7 +96,7 @@ class RAFDB(Reader):
             self.splits = tuple(self._lists)
         if self._folders is not None:
             self.splits, self.classes = self._folders.splits, self._folders.classes
-            check_folders(self.root, self._folders, first_label)
+            check_folders(self.root, self._folders, self.first_label)
 
     @classmethod
     def recognizes(cls, root: Path) -> bool:
@@ -102,7 +105,14 @@ class RAFDB(Reader):
         return _find_folders(root) is not None
 
     def remarks(self) -> Iterable[Finding]:
-        return () if self._folders is None else self._folders.findings()
+        if self._folders is not None:
+            yield from self._folders.findings()
+            return
+        labels = {row.label for rows in self._rows.values() for row in rows}
+        if not self._is_stated and len(self.classes) - 1 not in labels:
+            message = f"the list has no label {len(self.classes)}, and is read as counting from 1"
+            hint = "If it counts from 0, add --option first_label=0."
+            yield make_finding("warning", "first_label", message, [str(self.root)], hint)
 
     @classmethod
     def is_likely(cls, root: Path) -> bool:
@@ -149,6 +159,17 @@ class RAFDB(Reader):
                 first_label=self.first_label,
                 label_column=self.label_column,
                 only=split,
+            )
+
+        # six numbers from 1 on are all classes but the last, or all but the first
+        labels = {row.label for part in rows.values() for row in part}
+        if not self._is_stated and labels == set(range(len(self.classes) - 1)):
+            raise DataError(
+                "the labels are 1 to 6, so that it is unclear whether they count from 0 or from 1",
+                where=self._list or self.root,
+                expected="the numbers 1 to 7, or 0 to 6 with --option first_label=0",
+                hint="If no face is neutral (7), add --option first_label=1; if they count from 0, "
+                "--option first_label=0.",
             )
         return rows
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ke2nt.data.picture_formats import is_image_name
+from ke2nt.data.picture_formats import is_image_name, is_system_name
 from ke2nt.predict.video import is_video_name
 
 __all__ = ["expand_paths"]
@@ -50,7 +50,7 @@ def _match_pattern(pattern: str) -> Iterator[tuple[str, str]]:
 def _walk_folder(folder: str) -> Iterator[tuple[str, str]]:
     for parent, subfolders, files in os.walk(folder):
         # sorted in place: this is the order in which `os.walk` continues
-        subfolders.sort()
+        subfolders[:] = sorted(name for name in subfolders if not is_system_name(name))
         for file in sorted(files):
             is_generated = Path(Path(file).stem).suffix in _GENERATED
             if (is_image_name(file) or is_video_name(file)) and not is_generated:

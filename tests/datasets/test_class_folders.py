@@ -106,3 +106,16 @@ def test_one_stray_file_does_not_hide_people(tmp_path):
     subjects = [sample.subject for sample in ImageFolder(tmp_path).load("all").samples]
     assert subjects.count(None) == 1
     assert len(set(subjects)) == 11
+
+
+def test_what_systems_and_storage_devices_add_is_ignored(tmp_path):
+    for name in ("@eaDir", "__MACOSX", "$RECYCLE.BIN", ".git"):
+        for parent in ("", "train", "train/happy"):
+            write_image(tmp_path / parent / name / "a.png")
+    write_image(tmp_path / "train/happy/a.png")
+    for name in ("Thumbs.db", "desktop.ini", ".DS_Store"):
+        write_text(tmp_path / "train/happy" / name, "x")
+    tree = read_class_tree(tmp_path)
+    assert [path.name for _, path in tree.images("train")] == ["a.png"]
+    assert list(tree.splits) == ["train"]
+    assert tree.findings() == []

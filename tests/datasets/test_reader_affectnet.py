@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -147,3 +148,21 @@ def test_fuzzed_annotations_raise_only_ke2nt_errors(npy_root, data):
     path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
     with contextlib.suppress(Ke2ntError):
         AffectNet8(npy_root).index("val")
+
+
+@pytest.mark.parametrize(
+    "names", [[*map(str, range(12))], [*map(str, range(8)), "none"], [f"{i:02d}" for i in range(8)]]
+)
+def test_numbered_folders_with_further_numbers_or_zeros(tmp_path, names):
+    for name in names:
+        write_image(tmp_path / "train" / name / "a.png")
+    train = AffectNet8(tmp_path).load("train")
+    labels = {Path(s.name).parent.name: train.classes[s.label] for s in train.samples}
+    assert list(labels) == names[:8] or sorted(labels) == sorted(names[:8])
+    assert labels[names[7]] == "contempt"
+
+
+def test_list_of_words_names_the_numbers_and_another_dataset(tmp_path):
+    write_text(tmp_path / "training.csv", "subDirectory_filePath,expression\na.jpg,happy\n")
+    with pytest.raises(DataError, match=r"8 none.*dataset manifest"):
+        AffectNet8(tmp_path).index("train")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from reader_trees import VOTE_COLUMNS, write_ferplus, write_text
+from reader_trees import VOTE_COLUMNS, write_ferplus, write_image, write_text
 
 from ke2nt.datasets.catalog import get_reader
 from ke2nt.datasets.ferplus import RULES, FERPlus, label_from_votes
@@ -187,3 +187,12 @@ def test_fuzzed_votes_raise_only_ke2nt_errors(root, content, headed):
 def test_official_sizes(rule):
     reader = FERPlus(os.environ["KE2NT_TEST_FERPLUS"], rule=rule)
     assert tuple(len(reader.index(split)) for split in reader.splits) == SIZES[rule]
+
+
+def test_class_folders_in_the_official_folders(tmp_path):
+    for name in (*FERPlus.classes, "NF", "unknown"):
+        for folder in ("FER2013Train", "FER2013Valid", "FER2013Test"):
+            write_image(tmp_path / folder / name / "a.png")
+    reader = FERPlus(tmp_path)
+    assert reader.splits == ("train", "val", "test")
+    assert sorted(reader.load("val").labels().tolist()) == list(range(8))

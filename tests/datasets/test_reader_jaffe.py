@@ -38,3 +38,18 @@ def test_wrong_layout(tmp_path):
     write_image(tmp_path / "a.png", size=4)
     with pytest.raises(LayoutError, match=r"KA\.AN1\.39\.tiff"):
         JAFFE(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["KA.AN1.39.TIFF", "KA/KA.AN1.39.tiff", "angry/KA_AN1_39.png"])
+def test_forms_in_folders_and_with_other_names(tmp_path, name):
+    write_image(tmp_path / name)
+    write_image(tmp_path / name.replace("AN", "HA").replace("angry", "happy"))
+    faces = JAFFE(tmp_path).load("all")
+    assert [faces.classes[s.label] for s in faces.samples] == ["anger", "happiness"]
+    assert not list(JAFFE(tmp_path).remarks())
+
+
+def test_folder_of_another_class_than_the_name_is_remarked_on(tmp_path):
+    write_image(tmp_path / "happy" / "KA.AN1.39.tiff")
+    (finding,) = JAFFE(tmp_path).remarks()
+    assert finding.kind == "other_folder"

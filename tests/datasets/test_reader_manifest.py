@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 
 import numpy as np
 import pytest
@@ -112,3 +113,20 @@ def test_fuzzed_manifest_raises_only_ke2nt_errors(root, content, headed):
         reader = Manifest(root)
         for split in reader.splits:
             reader.load(split)
+
+
+@pytest.mark.parametrize(
+    ("file", "listed", "right"),
+    [
+        ("images/a.b.png", "a.b.png", "write images/a.b.png in place of a.b.png"),
+        ("x/images/a.png", "a.png", "write x/images/a.png"),
+        ("a.b.png", "a.b", "write a.b.png in place of a.b"),
+        ("a.png", "a.jpg", "write a.png in place of a.jpg"),
+        ("faces/a.png", "a.jpg", "write faces/a.png in place of a.jpg"),
+    ],
+)
+def test_images_that_lie_elsewhere_are_named(tmp_path, file, listed, right):
+    write_image(tmp_path / file)
+    write_text(tmp_path / "manifest.csv", f"path,label\n{listed},happy\n")
+    with pytest.raises(LayoutError, match=re.escape(right)):
+        Manifest(tmp_path).load("all")

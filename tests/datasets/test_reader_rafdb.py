@@ -123,3 +123,17 @@ def test_fuzzed_label_list_raises_only_ke2nt_errors(root, content):
     (root / "EmoLabel/list_patition_label.txt").write_bytes(content)
     with contextlib.suppress(Ke2ntError):
         RAFDB(root).load("train")
+
+
+def test_list_of_six_numbers_is_refused_until_it_is_said_where_they_count_from(tmp_path):
+    root = write_rafdb(tmp_path, [f"train_0000{i}.jpg {i}" for i in range(1, 7)])
+    with pytest.raises(DataError, match="first_label=0"):
+        RAFDB(root).index("train")
+    assert RAFDB(root, first_label=1).index("train").labels().tolist() == [0, 1, 2, 3, 4, 5]
+    assert RAFDB(root, first_label=0).index("train").labels().tolist() == [1, 2, 3, 4, 5, 6]
+
+
+def test_list_without_the_last_number_is_remarked_on(tmp_path):
+    root = write_rafdb(tmp_path, ["train_00001.jpg 3", "train_00002.jpg 5"])
+    assert [finding.kind for finding in RAFDB(root).remarks()] == ["first_label"]
+    assert not list(RAFDB(root, first_label=1).remarks())
