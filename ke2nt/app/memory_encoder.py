@@ -50,6 +50,11 @@ class MemoryEncoder:
         find_unknown = getattr(self._encoder, "unknown_texts", None)
         return find_unknown(prompts) if find_unknown is not None else []
 
+    def unknown_words(self, prompts: Sequence[str]) -> list[str]:
+        """Words that the encoder only spells out, as far as it says so."""
+        find_unknown = getattr(self._encoder, "unknown_words", None)
+        return find_unknown(prompts) if find_unknown is not None else []
+
     def prompt_learning_tower(self) -> PromptTower:
         """Return the text tower of the encoder, which reads learned vectors."""
         return find_prompt_tower(self._encoder)

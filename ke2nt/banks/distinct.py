@@ -74,7 +74,8 @@ def check_distinct_classes(classes: Sequence[str], embeddings: Tensor, *, encode
 def describe_texts(
     texts: Sequence[str], embeddings: Tensor, encoder: TextEncoder
 ) -> tuple[str, ...]:
-    """Notes on prompts with equal embeddings, and on prompts with words the encoder cannot read.
+    """Notes on prompts with equal embeddings, on words the encoder cannot read or
+    only spells.
 
     Args:
         texts: N distinct prompts.
@@ -97,6 +98,16 @@ def describe_texts(
         notes.append(
             f"the text encoder {encoder.id} has no tokens for a part of {shown}{more}: it reads "
             "them as if that part were any unknown sign"
+        )
+    # words that are spelled out have embeddings, but no meaning
+    find_words = getattr(encoder, "unknown_words", None)
+    words = find_words(texts) if find_words is not None else []
+    if words:
+        more = f" and {len(words) - _SHOWN} more" if len(words) > _SHOWN else ""
+        notes.append(
+            f"the text encoder {encoder.id} does not know "
+            f"{', '.join(map(repr, words[:_SHOWN]))}{more}: it spells them letter by letter, and "
+            "answers all the same. Check the spelling, or describe them in words that it knows"
         )
     return tuple(notes)
 

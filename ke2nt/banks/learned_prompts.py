@@ -81,6 +81,10 @@ class _LearnedPromptEncoder:
         unknown = set(find([plain_text(text) for text in prompts]))
         return [text for text in prompts if plain_text(text) in unknown]
 
+    def unknown_words(self, prompts: Sequence[str]) -> list[str]:
+        find = getattr(self._encoder, "unknown_words", None)
+        return find([plain_text(text) for text in prompts]) if find is not None else []
+
     def encode_text(self, prompts: Sequence[str]) -> EncodedText:
         # scale, facts and notes come with the words alone
         encoded = self._encoder.encode_text([plain_text(text) for text in prompts])

@@ -28,6 +28,7 @@ __all__ = [
     "VisionLanguageModel",
     "WeightsUnavailableError",
     "check_token_ids",
+    "count_hub_pieces",
     "find_unknown_texts",
     "read_logit_parameters",
     "refuse_broken_weights",
@@ -245,6 +246,13 @@ def find_unknown_texts(
         return []
     ids = (tokenizer(clean(text), verbose=False)["input_ids"] for text in prompts)
     return [text for text, row in zip(prompts, ids, strict=True) if unknown in row]
+
+
+def count_hub_pieces(tokenizer: Any, word: str) -> int:
+    """Tokens of a word by a tokenizer of transformers, without special ones and a lone blank."""
+    ids = tokenizer(word, add_special_tokens=False, verbose=False)["input_ids"]
+    blank = tokenizer.convert_ids_to_tokens(ids[:1]) == ["▁"]
+    return len(ids) - blank
 
 
 def check_token_ids(ids: Tensor, tower: nn.Module, *, encoder: str) -> None:

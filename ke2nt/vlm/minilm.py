@@ -63,6 +63,10 @@ class MiniLM(BuiltinTextEncoder):
         """Prompts with words or signs that the tokenizer does not know."""
         return self._checked_model().unknown_texts(prompts)
 
+    def unknown_words(self, prompts: Sequence[str]) -> list[str]:
+        """Words that the tokenizer only spells out."""
+        return self._checked_model().unknown_words(prompts)
+
     def encode_text(self, prompts: Sequence[str]) -> EncodedText:
         """Embed prompts: (N, 384) float32 of unit norm."""
         return self._checked_model().encode_text(prompts)

@@ -31,6 +31,7 @@ from ke2nt.vlm.base import (
     VisionLanguageModel,
     WeightsUnavailableError,
     check_token_ids,
+    count_hub_pieces,
     find_unknown_texts,
     read_logit_parameters,
     refuse_broken_weights,
@@ -43,6 +44,7 @@ from ke2nt.vlm.open_clip_loading import compare_activations, load_open_clip
 from ke2nt.vlm.open_clip_source import OpenClipSource, read_folder, refuse_naflex
 from ke2nt.vlm.open_clip_text import OpenClipText, causal_shortening, token_text
 from ke2nt.vlm.prompt_tower import PromptTower, first_table
+from ke2nt.vlm.word_pieces import find_unknown_words
 
 __all__ = ["OpenClipModel"]
 
@@ -111,6 +113,16 @@ class OpenClipModel(VisionLanguageModel):
             return []
         clean = getattr(self._tokenizer, "clean_fn", str)
         return find_unknown_texts(hub_tokenizer, prompts, clean=clean)
+
+    def unknown_words(self, prompts: Sequence[str]) -> list[str]:
+        """Words that the tokenizer only spells out."""
+        hub_tokenizer = getattr(self._tokenizer, "tokenizer", None)
+        clean = getattr(self._tokenizer, "clean_fn", str)
+        if hub_tokenizer is None:
+            return find_unknown_words(lambda word: len(self._tokenizer.encode(word)), prompts)
+        return find_unknown_words(
+            lambda word: count_hub_pieces(hub_tokenizer, clean(word)), prompts
+        )
 
     def encode_text(self, prompts: Sequence[str]) -> EncodedText:
         """Embed prompts as the model's `encode_text` does: (N, D) float32."""

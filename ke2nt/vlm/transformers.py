@@ -28,6 +28,7 @@ from ke2nt.vlm.base import (
     VisionLanguageModel,
     WeightsUnavailableError,
     check_token_ids,
+    count_hub_pieces,
     find_unknown_texts,
     read_logit_parameters,
     refuse_broken_weights,
@@ -38,6 +39,7 @@ from ke2nt.vlm.image_preprocessing import ImagePreprocessing
 from ke2nt.vlm.image_processor import check_processor, preprocessing_of, processor_facts
 from ke2nt.vlm.pooling import SentencePooling
 from ke2nt.vlm.prompt_tower import PromptTower, Tokens, first_table
+from ke2nt.vlm.word_pieces import find_unknown_words
 
 __all__ = ["TransformersModel"]
 
@@ -120,6 +122,13 @@ class TransformersModel(VisionLanguageModel):
         """Prompts with words or signs that the tokenizer does not know."""
         lower = str.lower if self._config.model_type in _SIGLIP else str
         return find_unknown_texts(self._tokenizer, prompts, clean=lower)
+
+    def unknown_words(self, prompts: Sequence[str]) -> list[str]:
+        """Words that the tokenizer only spells out."""
+        lower = str.lower if self._config.model_type in _SIGLIP else str
+        return find_unknown_words(
+            lambda word: count_hub_pieces(self._tokenizer, lower(word)), prompts
+        )
 
     def encode_text(self, prompts: Sequence[str]) -> EncodedText:
         """Embed prompts as the model's `get_text_features` does: (N, D) float32."""

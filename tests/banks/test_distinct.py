@@ -104,3 +104,15 @@ def test_groups_are_those_of_all_pairs():
         if float((rows[i] - rows[j]).norm()) < 1e-4
     }
     assert groups == [("text 0", "text 5"), ("text 1", "text 3", "text 7")]
+
+
+class SpellingEncoder(FakeEncoder):
+    id = "spelling"
+
+    def unknown_words(self, prompts):
+        return [word for text in prompts for word in text.split() if word == "xqzt"]
+
+
+def test_words_that_are_only_spelled_are_named():
+    with pytest.warns(Ke2ntWarning, match="spelling does not know 'xqzt'"):
+        TextBank.build(PromptSet.from_words(["xqzt", "sad"]), SpellingEncoder())
