@@ -10,7 +10,23 @@ from typing import Any
 from ke2nt.errors import CheckpointError
 from ke2nt.runtime.file_content import check_content
 
-__all__ = ["CONFIG", "FORMAT_VERSION", "KIND", "check_card", "read_config"]
+__all__ = ["CONFIG", "FORMAT_VERSION", "KIND", "check_card", "damaged_card", "read_config"]
+
+# Parts of the facts for the model card, by dotted path, and the types that they are read with
+_CARD_PARTS = {
+    "data": dict,
+    "data.name": str,
+    "data.options": dict,
+    "config": dict,
+    "config.data": dict,
+    "config.data.train_split": str,
+    "predict": dict,
+    "class_prior": dict,
+    "started_from": dict,
+    "started_from.data": list,
+    "started_from.train_splits": dict,
+    "evaluations": list,
+}
 
 CONFIG = "config.json"
 FORMAT_VERSION = 1
@@ -66,18 +82,32 @@ def check_card(card: Any, *, where: Path) -> dict[str, Any]:
     """Return the facts for the model card, {} if there are none.
 
     Raises:
-        CheckpointError: A part of them is not a mapping.
+        CheckpointError: A part of them has another type than it is read with.
     """
     if card is None:
         return {}
+    if not isinstance(card, dict):
+        raise damaged_card("card", card, where)
 
-    # the card is written from these parts, which must be mappings
-    parts = [card]
-    if isinstance(card, dict):
-        keys = ("data", "config", "predict", "class_prior", "started_from")
-        parts += [card[key] for key in keys if card.get(key) is not None]
-        evaluations = card.get("evaluations") or []
-        parts += evaluations if isinstance(evaluations, list) else [evaluations]
-    if not all(isinstance(part, dict) for part in parts):
-        raise CheckpointError("the facts for the model card are damaged", where=where)
+    # absent parts are null or empty
+    for path, kind in _CARD_PARTS.items():
+        part: Any = card
+        for key in path.split("."):
+            part = part.get(key) if isinstance(part, dict) else None
+        if part and not isinstance(part, kind):
+            raise damaged_card(path, part, where)
+    for evaluation in card.get("evaluations") or []:
+        if not isinstance(evaluation, dict):
+            raise damaged_card("evaluations", evaluation, where)
     return dict(card)
+
+
+def damaged_card(part: str, found: object, where: Path) -> CheckpointError:
+    """The error for facts that no model card can be written from."""
+    return CheckpointError(
+        "the facts for the model card are damaged",
+        expected=f"{part} as ke2nt writes it",
+        found=repr(found)[:80],
+        where=where,
+        hint=f"They only describe the model: delete {part} from the section card of this file.",
+    )

@@ -23,6 +23,7 @@ from ke2nt.checkpoints.folder_config import (
     FORMAT_VERSION,
     KIND,
     check_card,
+    damaged_card,
     read_config,
 )
 from ke2nt.checkpoints.saved_model import SavedModel, StoredAsJson
@@ -135,8 +136,13 @@ def _folder_config(saved: SavedModel, dtype: torch.dtype) -> dict[str, Any]:
 
 
 def _write_config_and_card(folder: Path, config: Mapping[str, Any]) -> None:
+    # the facts of another program's model may lack any part
+    try:
+        text = model_card(config)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise damaged_card("evaluations", error, folder / CONFIG) from error
     write_json(folder / CONFIG, config)
-    write_text(folder / CARD, model_card(config))
+    write_text(folder / CARD, text)
 
 
 def _check_replaceable(folder: Path) -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from ke2nt.data.sample import FaceSample
 from ke2nt.datasets.base import Reader
-from ke2nt.datasets.class_folders import find_class_folders, read_class_tree
+from ke2nt.datasets.class_folders import find_class_folders, list_images, read_class_tree
 from ke2nt.datasets.class_words import resolve_words
 from ke2nt.datasets.finding import Finding
 from ke2nt.datasets.name_schemes import find_name_scheme
+from ke2nt.errors import LayoutError
 
 __all__ = ["ImageFolder"]
 
@@ -57,6 +58,16 @@ class ImageFolder(Reader):
     @classmethod
     def recognizes(cls, root: Path) -> bool:
         return bool(find_class_folders(root))
+
+    def layout_error(self, message: str, *, hint: str | None = None) -> LayoutError:
+        if hint is None and any(list_images(self.root)):
+            count = sum(1 for _ in list_images(self.root))
+            hint = (
+                f"Its {count} pictures lie in no class folder: move them into one folder for each "
+                "class, such as happy/ and sad/, or list them in manifest.csv (path,label) for the "
+                "dataset manifest."
+            )
+        return super().layout_error(message, hint=hint)
 
     def read_samples(self, split: str) -> Iterable[FaceSample]:
         images = list(self._tree.images(split))

@@ -12,6 +12,7 @@ import yaml
 from torch import Tensor
 
 from ke2nt.banks.text_bank import TextBank
+from ke2nt.checkpoints.folder_config import check_card
 from ke2nt.checkpoints.model_folder import find_model_folder
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.data.sample import ImageSource
@@ -69,7 +70,7 @@ class TrainedEncoder(ImageEncoder):
 
         self.id = f"run:{digest_json(config['digests'])[:16]}"
         self.trained_classes = tuple(config["classes"])
-        self.card: dict[str, Any] = config.get("card") or {}
+        self.card: dict[str, Any] = check_card(config.get("card"), where=self._folder)
         self.text_encoder = text_encoder or self._text_encoder_name()
         self._model: Any = None
 

@@ -72,6 +72,11 @@ def pretrain(
 def _pretrain(
     config: FesganConfig, run: RunDirectory, *, resume: bool, quiet: bool, command: str | None
 ) -> PretrainResult:
+    # a folder that cannot be used is refused before images are decoded
+    if not resume:
+        run.check_free(command=SynthesisTask.command)
+    checkpoint = run.newest_checkpoint(resume=resume)
+
     # data first: a mistake there must not leave a run behind
     seed_everything(config.seed)
     set_deterministic(config.deterministic)
@@ -87,7 +92,6 @@ def _pretrain(
     # a resumed run continues from its newest checkpoint
     task = _build_task(config, run, data, choose_compute(config), facts)
     engine = Engine(task, _with_sampling(config), run, data, Display(quiet=quiet))
-    checkpoint = run.newest_checkpoint(resume=resume)
     progress = engine.restore(checkpoint)
 
     summary: dict[str, Any] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -131,7 +132,8 @@ class AnnotationWriter:
 
     def _pick_path(self, folder: Path, source: str, suffix: str) -> Path:
         """Return a path for a file made from a source that this writer has not used yet."""
-        stem = Path(source).stem
+        # bytes of a name that are not UTF-8 are printed as escapes, which are no name for a file
+        stem = re.sub(r"\\udc[0-9a-f]{2}", "_", Path(source).stem)
         path = folder / f"{stem}{suffix}"
         number = 2
         while path in self._used_paths:

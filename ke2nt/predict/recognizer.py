@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Self
 
@@ -78,12 +79,17 @@ class Recognizer:
         check_quality: bool = True,
         prior: PriorLike | None = None,
     ) -> None:
+        _check_number("batch_size", batch_size, Integral)
         if batch_size < 1:
             raise ConfigError("batch_size is out of range", expected="1 or more", found=batch_size)
         for name, share in (("min_confidence", min_confidence), ("min_face_score", min_face_score)):
+            if share is not None:
+                _check_number(name, share, Real)
             if share is not None and not 0 <= share <= 1:
                 raise ConfigError(f"{name} is out of range", expected="0 to 1", found=share)
 
+        if not isinstance(check_quality, bool):
+            raise ConfigError("check_quality must be True or False", found=repr(check_quality))
         if prior is not None and classes is not None:
             raise ConfigError("a class prior belongs to the model's classes, not to other words")
 
@@ -340,9 +346,25 @@ def _create_detectors(
 ) -> tuple[Detector | None, Detector | None]:
     """Detectors for images and for videos; one that is the same for both is created once."""
     if not isinstance(detector, str):
+        if detector is not None and not isinstance(detector, Detector):
+            raise ConfigError(
+                "not a face detector",
+                expected="the name of a detector, an object with a method detect(image), or None",
+                found=repr(detector),
+            )
         return detector, detector
 
     image_detector = get_detector(detector)
     if f"{detector}:fast" in DETECTORS:
         return image_detector, get_detector(f"{detector}:fast")
     return image_detector, image_detector
+
+
+def _check_number(name: str, value: object, kind: type) -> None:
+    """Refuse a text or another object in place of a number."""
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise ConfigError(
+            f"{name} is not a number",
+            expected="a whole number" if kind is Integral else "a number 0 to 1",
+            found=repr(value),
+        )

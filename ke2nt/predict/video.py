@@ -92,37 +92,38 @@ def _read_file(av: Any, path: str, every: int) -> Iterator[Frame]:
         stream.thread_type = "AUTO"
 
         # damaged frames count too, so that indices match the file
-        index, end = 0, 0.0
+        index, readable, end = 0, 0, 0.0
         for frame in _decode(av, container, stream):
             if isinstance(frame, str):
                 yield Frame(source, None, index, problem=frame)
             elif frame.is_corrupt:
                 yield Frame(source, None, index, problem="the frame is damaged")
             else:
-                end = _get_time(frame, stream, index)
+                end, readable = _get_time(frame, stream, index), readable + 1
                 if index % every == 0:
                     yield Frame(source, _get_pixels(frame), index, end)
             index += 1
 
-        problem = _describe_end(container, stream, index, end)
+        problem = _describe_end(container, stream, index, readable, end)
         if problem is not None:
             yield Frame(source, None, index or None, problem=problem)
 
 
-def _describe_end(container: Any, stream: Any, count: int, end: float) -> str | None:
+def _describe_end(container: Any, stream: Any, count: int, readable: int, end: float) -> str | None:
     """Why a video that is read to its end is not complete, or None.
 
     Args:
         container: The open file.
         stream: Its video.
         count: Number of frames, damaged ones included.
-        end: Time of the last readable frame in seconds.
+        readable: Number of frames without damage.
+        end: Time of the last of them in seconds.
     """
-    if count == 0:
-        return "the video has no frames"
-
     # a file that counts its frames knows its length well, any other only roughly
     seconds = _promised_seconds(container, stream)
+    if count == 0:
+        promised = f": its header promises {seconds:.1f} s" if seconds else ""
+        return f"the video has no frames{promised}"
     frame_seconds = 1 / float(stream.average_rate or _DEFAULT_FPS)
     tolerance = 1.5 * frame_seconds
     if not stream.frames:
@@ -134,15 +135,17 @@ def _describe_end(container: Any, stream: Any, count: int, end: float) -> str | 
         return None
     promised = f"{stream.frames:,} frames" if stream.frames else f"{seconds:.1f} s"
     return (
-        f"the file ends early: its header promises {promised}, {count:,} frames up to {end:.2f} s "
-        "could be read"
+        f"the file ends early: its header promises {promised}, {readable:,} frames up to "
+        f"{end:.2f} s could be read"
     )
 
 
 def _promised_seconds(container: Any, stream: Any) -> float | None:
     """Length of the video by the header, if it states one."""
     if stream.duration is not None:
-        return float(stream.duration * stream.time_base)
+        # FFmpeg shortens the length of a cut AVI file, but not its number of frames
+        counted = stream.frames / float(stream.average_rate or _DEFAULT_FPS)
+        return max(float(stream.duration * stream.time_base), counted)
     # the length of the whole file may be that of the sound
     if container.duration is not None and len(container.streams) == 1:
         return float(container.duration) / _MICROSECONDS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -180,7 +180,7 @@ class PromptSet(BaseModel):
         Raises:
             PromptError: There are no words, a word is repeated, or a template has no `{class}`.
         """
-        if isinstance(words, str):
+        if isinstance(words, str) or not isinstance(words, Iterable):
             raise PromptError("words must be a list", found=repr(words))
         for word in words:
             if not isinstance(word, str):

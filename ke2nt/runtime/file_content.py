@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ke2nt.errors import CheckpointError, Ke2ntError
 
-__all__ = ["check_content", "foreign_content", "is_safetensors"]
+__all__ = ["check_content", "foreign_content", "is_safetensors", "is_text"]
 
 _HEAD = 1024  # bytes
 _LFS = (
@@ -52,6 +52,14 @@ def foreign_content(path: Path) -> tuple[str, str] | None:
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(_PAGE_STARTS):
         return _WEB_PAGE
     return _foreign_zip(path) if head.startswith(b"PK\x03\x04") else None
+
+
+def is_text(path: Path) -> bool:
+    """Whether a file begins with text alone; the pickles of very old programs do, too."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    text = head.decode("utf-8", "ignore")
+    return all(sign.isprintable() or sign in "\r\n\t" for sign in text) and len(text) > 0
 
 
 def check_content(path: Path, error: type[Ke2ntError] = CheckpointError) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ke2nt.errors import CheckpointError
 from ke2nt.runtime.atomic import write_bytes
-from ke2nt.runtime.file_content import check_content, is_safetensors
+from ke2nt.runtime.file_content import check_content, is_safetensors, is_text
 from ke2nt.runtime.pickled_tensors import Inert, is_torchscript, read_archive, tensors_of_module
 
 __all__ = ["read_metadata", "read_safetensors", "read_tensor_groups", "write_safetensors"]
@@ -126,7 +126,12 @@ def read_tensor_groups(path: Path) -> dict[str, dict[str, Tensor]]:
 
     groups = dict(_groups(_load_plain(path), "", _DEPTH))
     if not groups:
-        raise CheckpointError("the weights file holds no named tensors", where=path)
+        raise CheckpointError(
+            "the weights file holds no named tensors",
+            expected="a mapping of names to tensors, as model.state_dict() gives it",
+            where=path,
+            hint="Save the model with torch.save(model.state_dict(), FILE), or name another file.",
+        )
     return groups
 
 
@@ -158,6 +163,13 @@ def _load_plain(path: Path) -> Any:
     except Exception as error:  # as above
         refused = error
 
+    if is_text(path):
+        raise CheckpointError(
+            "the weights file cannot be read",
+            where=path,
+            found="a text file",
+            hint="Weights are binary: download or copy the file itself, or check the path.",
+        ) from refused
     raise CheckpointError(
         "the weights file cannot be read as plain tensors",
         where=path,

@@ -184,8 +184,12 @@ def _load_splits(config: TrainConfig) -> _Splits:
     if val.split == train.split:
         raise DataError(
             "the epoch would be chosen on the training images",
-            found=f"split {val.split}",
-            hint="Set data.val_split to another split, or to null to take a part of the training "
+            found=f"split {val.split}"
+            + (", the only one" if len(reader.splits) == 1 else f" of {', '.join(reader.splits)}"),
+            hint=f"Rename the folder {val.split} to train, or set data.val_split=null to take a "
+            "part of it for validation."
+            if len(reader.splits) == 1
+            else "Set data.val_split to another split, or to null to take a part of the training "
             "split.",
         )
 
@@ -220,7 +224,8 @@ def _check_several_classes(train: FaceSplit) -> None:
             where=f"{train.dataset} {train.split}",
             expected="images of two classes or more",
             found=", ".join(train.classes[label] for label in shown),
-            hint="Name the folder above the class folders; data.hold_out leaves classes out.",
+            hint="Add a folder of images for each other class, or name the folder above the class "
+            "folders; data.hold_out leaves classes out.",
         )
 
 

@@ -78,3 +78,10 @@ def test_wrong_layouts(tmp_path):
     write_image(tmp_path / "mixed" / "train" / "happy" / "x.png")
     with pytest.raises(LayoutError, match="found happy/, train/"):
         ImageFolder(tmp_path / "mixed")
+
+
+def test_loose_pictures_are_told_where_they_belong(tmp_path):
+    for i in range(3):
+        write_image(tmp_path / f"{i}.png", i)
+    with pytest.raises(LayoutError, match=r"Its 3 pictures lie in no class folder.*manifest\.csv"):
+        ImageFolder(tmp_path)

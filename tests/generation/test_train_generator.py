@@ -16,7 +16,7 @@ from ke2nt.config.gan import FesganConfig, GanOptimConfig, JointConfig
 from ke2nt.config.schema import AugmentConfig, LossConfig, ModelConfig, OptimConfig, TextConfig
 from ke2nt.config.section import Section
 from ke2nt.config.unused_keys import find_unused_keys
-from ke2nt.errors import ConfigError, DataError, TrainingError
+from ke2nt.errors import ConfigError, DataError, Ke2ntError, TrainingError
 from ke2nt.generation.gan_objective import GanObjective
 from ke2nt.generation.train_generator import pretrain
 from ke2nt.training.checkpoint import latest_checkpoint
@@ -99,6 +99,17 @@ def test_resumed_run_equals_an_uninterrupted_run(tiny, monkeypatch):
     assert_same_run(whole, resumed)
     with pytest.raises(TrainingError, match=r"ke2nt gan pretrain --resume"):
         pretrain(config, quiet=True)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_used_folder_is_refused_before_images_are_read(tiny, monkeypatch, tmp_path, resume):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text("seed: 1\n")
+    (tmp_path / "run" / "run.json").write_text('{"status": "finished"}')
+    read = "ke2nt.generation.train_generator.load_training_data"
+    monkeypatch.setattr(read, lambda *_, **__: pytest.fail("images were read"))
+    with pytest.raises(Ke2ntError, match=r"already holds a run|run is finished"):
+        pretrain(tiny(), resume=resume, quiet=True)
 
 
 def test_critics_step_more_often_than_the_generator(tiny):

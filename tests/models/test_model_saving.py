@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ke2nt.banks.text_bank import TextBank
+from ke2nt.checkpoints.model_folder import update_folder
 from ke2nt.errors import CheckpointError, LabelError, ModelError
 from ke2nt.models.ke2nt import KE2NT
 from ke2nt.models.linear import LinearClassifier
@@ -297,3 +298,35 @@ def test_loading_needs_no_network_for_a_model_from_timm_weights(saved, monkeypat
 def test_a_moved_folder_still_loads(saved, tmp_path):
     shutil.move(saved, tmp_path / "elsewhere")
     load_model(tmp_path / "elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("data", ["ferplus"]),
+        ("data.options", "rule"),
+        ("config.data", 3),
+        ("started_from", "model"),
+        ("started_from.data", "ferplus"),
+        ("started_from.train_splits", ["train"]),
+        ("evaluations", {"accuracy": 1}),
+        ("evaluations", ["good"]),
+    ],
+)
+def test_damaged_facts_for_the_card_are_named(saved, path, value):
+    def damage(config):
+        *parents, last = path.split(".")
+        part = config["card"]
+        for name in parents:
+            part = part.setdefault(name, {})
+        part[last] = value
+
+    edit(saved, damage)
+    with pytest.raises(CheckpointError, match=rf"card are damaged.*delete {path} from"):
+        load_model(saved)
+
+
+def test_evaluation_without_figures_is_named_when_the_card_is_written(saved):
+    edit(saved, lambda config: config["card"].update(evaluations=[{"dataset": "x"}]))
+    with pytest.raises(CheckpointError, match="card are damaged"):
+        update_folder(saved, card={"name": "mine"})

@@ -187,11 +187,14 @@ def test_damaged_absent_and_foreign_files(tmp_path, source):
     with pytest.raises(CheckpointError, match="cut short"):
         load_initial_weights(make(), tmp_path / "w.pth")
     (tmp_path / "w.onnx").write_bytes(b"\x08\x09")
+    (tmp_path / "txt.pt").write_text("epoch 3: loss 0.5\n")
+    with pytest.raises(CheckpointError, match=r"found a text file.*check the path"):
+        load_initial_weights(make(), tmp_path / "txt.pt")
     for name, message in (("gone.pth", "no weights file"), ("w.onnx", "unknown kind")):
         with pytest.raises(CheckpointError, match=message):
             load_initial_weights(make(), tmp_path / name)
     torch.save({"epoch": 1, 3: [torch.ones(1)]}, tmp_path / "none.pth")
-    with pytest.raises(CheckpointError, match="no named tensors"):
+    with pytest.raises(CheckpointError, match=r"no named tensors.*state_dict"):
         load_initial_weights(make(), tmp_path / "none.pth")
 
 

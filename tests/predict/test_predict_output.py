@@ -295,3 +295,10 @@ def test_annotated_files_never_share_a_name(tmp_path):
 
     # a photo is enlarged to hold its label, a video keeps its size
     assert Image.open(tmp_path / "a" / "1.annotated.png").size == (300, 200)
+
+
+def test_annotated_copy_of_a_name_that_is_not_utf8_has_a_plain_name(tmp_path):
+    writer = AnnotationWriter(CLASSES, annotated=tmp_path, timelines=None)
+    frame = Frame("caf\\udce9.png", np.zeros((40, 40, 3), np.uint8))
+    writer.add("image", FrameResult(frame, [face(frame=None, source=frame.source)]))
+    assert [path.name for path in writer.written] == ["caf_.annotated.png"]

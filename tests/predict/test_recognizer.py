@@ -18,6 +18,7 @@ from ke2nt.data.tensors import FaceTensors
 from ke2nt.errors import (
     ConfigError,
     DataError,
+    Ke2ntError,
     LabelError,
     ModelError,
     PromptError,
@@ -443,3 +444,26 @@ def test_image_that_the_detector_fails_on_does_not_end_the_others(model, wall_de
     rows = recognizer.predict([portraits[0], wide, portraits[1]])
     assert [row.status for row in rows] == ["ok", "unreadable", "ok"]
     assert rows[1].reason == "the detector failed; found a wide image"
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("min_confidence", "x"),
+        ("min_confidence", float("nan")),
+        ("min_face_score", [0.5]),
+        ("batch_size", "8"),
+        ("batch_size", 2.5),
+        ("device", "nope"),
+        ("detector", 5),
+        ("detector", "nope"),
+        ("classes", 5),
+        ("classes", "happy"),
+        ("classes", [1, 2]),
+        ("prior", 7),
+        ("check_quality", "no"),
+    ],
+)
+def test_options_of_a_wrong_type_are_named(recognizer, option, value):
+    with pytest.raises(Ke2ntError):
+        Recognizer(recognizer.model, **{"detector": None, option: value})
