@@ -94,7 +94,7 @@ class AnchorDetector:
 
     def _run(self, image: np.ndarray, kind: str) -> list[np.ndarray]:
         pixels = image[:, :, :: _ORDERS[kind]].astype(np.float32)
-        pixels = (pixels - np.float32(_MEANS[kind])) / np.float32(_DIVISORS[kind])
+        pixels = (pixels - np.array(_MEANS[kind], np.float32)) / np.float32(_DIVISORS[kind])
         batch = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])
         outputs: list[np.ndarray] = self._session.run(
             None, {self._session.get_inputs()[0].name: batch}
