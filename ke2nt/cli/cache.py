@@ -14,10 +14,10 @@ from ke2nt.cli.cache_tables import (
     show_bank_changes,
     show_entries,
 )
-from ke2nt.cli.option_values import read_names
+from ke2nt.cli.option_values import check_zip, read_names
 from ke2nt.cli.options import CacheDirOption, JsonFlag
 from ke2nt.cli.output import print_json, print_line
-from ke2nt.errors import CacheError
+from ke2nt.errors import CacheError, PromptError
 
 if TYPE_CHECKING:
     from ke2nt.banks.bank_cache import BankCache
@@ -35,9 +35,12 @@ _Key = Annotated[str, typer.Argument(help="First characters of an entry's key.")
 @app.command()
 def build(
     prompts: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option("--prompts", "-p", help="Prompt set: shipped name or YAML file; repeatable."),
-    ],
+    ] = None,
+    all_prompts: Annotated[
+        bool, typer.Option("--all-prompts", help="Every prompt set of the package, too.")
+    ] = False,
     encoder: Annotated[
         str,
         typer.Option(
@@ -50,25 +53,43 @@ def build(
     classes: Annotated[
         str | None, typer.Option(help="Classes, separated by commas. Default: all.")
     ] = None,
+    pack: Annotated[
+        Path | None,
+        typer.Option(
+            "--pack",
+            callback=check_zip,
+            metavar="FILE.zip",
+            help="Also write the banks into a file for `ke2nt cache unpack`.",
+        ),
+    ] = None,
     cache_dir: CacheDirOption = None,
     json: JsonFlag = False,
 ) -> None:
-    """Embed prompt sets, so that training and prediction find them ready."""
+    """Embed prompt sets, so that training and prediction find them ready, and verify the banks.
+
+    Example: ke2nt cache build --all-prompts --encoder open_clip:ViT-B-16/openai --pack banks.zip
+    """
     from ke2nt.prompts.prompt_set import PromptSet
     from ke2nt.vlm.catalog import get_text_encoder
 
     # names are checked before torch is imported, and before the first set is embedded
-    for name in prompts:
+    names = _choose_sets(prompts, all_prompts)
+    for name in names:
         PromptSet.load(name)
     get_text_encoder(encoder, cache_dir=cache_dir)
 
+    from ke2nt.banks.bank_pack import pack_banks
     from ke2nt.banks.build_bank import build_bank
     from ke2nt.banks.text_bank import TextBank
 
     # a bank is built, taken from the cache, or shipped: `origin` says which
+    banks, _ = _open_caches(cache_dir)
     rows = []
-    for name in prompts:
+    for name in names:
         built = build_bank(TextBank, name, encoder, read_names(classes or None), cache_dir)
+        # read back from disk, with its digests; a shipped bank is checked when it is read
+        if built.key is not None:
+            banks.read(built.key)
         rows.append(
             {
                 "prompts": name,
@@ -81,6 +102,9 @@ def build(
                 "note": built.bank.provenance.get("note"),
             }
         )
+    keys = [str(row["key"]) for row in rows if row["key"]]
+    if pack is not None:
+        pack_banks(banks, keys, pack)
     if json:
         print_json(rows)
         return
@@ -92,6 +116,58 @@ def build(
             f"{row['prompts']}: {len(row['classes'])} classes, {row['width']} wide, "
             f"{row['encoder']}, {row['origin']}{key}{note}"
         )
+    print_line(f"{len(rows)} banks verified")
+    if pack is not None:
+        _show_pack(pack, len(set(keys)))
+
+
+@app.command()
+def pack(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE.zip", callback=check_zip, help="The file to write.")
+    ],
+    key: Annotated[
+        list[str] | None,
+        typer.Option("--key", help="Only this bank: first characters of its key; repeatable."),
+    ] = None,
+    cache_dir: CacheDirOption = None,
+    json: JsonFlag = False,
+) -> None:
+    """Write text banks into one file, for a machine that cannot make them."""
+    _check_bank_keys(cache_dir, *(key or ()))
+    from ke2nt.banks.bank_pack import pack_banks
+
+    # damaged entries stop the command: a pack holds what was asked for
+    banks, _ = _open_caches(cache_dir)
+    chosen = [banks.resolve(each) for each in key] if key else list(banks.entries())
+    keys = [entry.key for entry in chosen]
+    pack_banks(banks, keys, file)
+    if json:
+        print_json({"file": str(file), "keys": sorted(keys)})
+        return
+    _show_pack(file, len(set(keys)))
+
+
+@app.command()
+def unpack(
+    file: Annotated[Path, typer.Argument(metavar="FILE.zip", help="A file of `ke2nt cache pack`.")],
+    cache_dir: CacheDirOption = None,
+    json: JsonFlag = False,
+) -> None:
+    """Add the text banks of a file to the cache; every digest is checked before the first one."""
+    if not file.is_file():
+        raise CacheError(
+            "no such file", where=file, expected="a file that `ke2nt cache pack` wrote"
+        )
+    from ke2nt.banks.bank_pack import unpack_banks
+
+    banks, _ = _open_caches(cache_dir)
+    states = unpack_banks(banks, file)
+    if json:
+        print_json({"folder": str(banks.folder), "entries": states})
+        return
+    added = sum(state == "added" for state in states.values())
+    print_line(f"{banks.folder}: {added} text banks added, {len(states) - added} were there")
 
 
 @app.command()
@@ -210,6 +286,25 @@ def prune(
     for key, reason in removed:
         print_line(f"deleted {key[:12]}: {reason}")
     print_line(f"{len(removed)} deleted")
+
+
+def _choose_sets(prompts: list[str] | None, all_prompts: bool) -> list[str]:
+    """The requested prompt sets, each once.
+
+    Raises:
+        PromptError: There is none.
+    """
+    from ke2nt.resources import list_resources
+
+    shipped = list_resources("prompts") if all_prompts else ()
+    names = list(dict.fromkeys([*shipped, *(prompts or ())]))
+    if not names:
+        raise PromptError("no prompt set is named", expected="--prompts NAME, or --all-prompts")
+    return names
+
+
+def _show_pack(path: Path, count: int) -> None:
+    print_line(f"written: {path} ({count} text banks, {path.stat().st_size / 1024:.0f} KiB)")
 
 
 def _check_bank_keys(cache_dir: Path | None, *prefixes: str) -> None:

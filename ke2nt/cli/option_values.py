@@ -14,6 +14,7 @@ from ke2nt.runtime.atomic import check_folder
 __all__ = [
     "check_prior",
     "check_writable",
+    "check_zip",
     "quote_yaml",
     "read_names",
     "read_pairs",
@@ -35,6 +36,19 @@ def check_prior(prior: str | None) -> str | None:
     if prior is not None:
         read_prior(prior)
     return prior
+
+
+def check_zip(param: typer.CallbackParam, path: Path | None) -> Path | None:
+    """Check the name of a zip file before any work is done; the callback of options that name one.
+
+    Raises:
+        ConfigError: It has another suffix, or its folder cannot be written.
+    """
+    if path is not None:
+        if path.suffix.lower() != ".zip" or path.is_dir():
+            raise ConfigError("not the name of a zip file", expected="FILE.zip", found=path)
+        check_folder(path.parent, option=param.opts[0])
+    return path
 
 
 def read_names(text: str | None) -> list[str] | None:

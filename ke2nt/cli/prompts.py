@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ke2nt.cli.learned_tables import show_nearest_words
 from ke2nt.cli.option_values import read_names
 from ke2nt.cli.options import JsonFlag
 from ke2nt.cli.output import print_json, print_line, print_table
@@ -96,6 +95,8 @@ def show_command(
     else:
         print_table(["neutral anchor"], [[text] for text in anchor])
     if prompts.learned is not None:
+        from ke2nt.cli.learned_tables import show_nearest_words
+
         show_nearest_words(prompts.learned)
 
 

@@ -67,6 +67,8 @@ REFUSED = [
     ("app --dataset nope", "unknown dataset 'nope'", 720),
     ("bench train --backbone nope", "unknown backbone 'nope'", 500),
     ("bench cache --prompts nope", "no prompt file or shipped name 'nope'", 500),
+    ("cache unpack nope.zip", "no such file", 470),
+    ("cache pack banks.zip --key nope", "no cache entries start with 'nope'", 470),
     ("cache build --prompts nope", "no prompt file or shipped name 'nope'", 500),
     ("cache build --prompts paper --encoder nope", "unknown text encoder 'nope'", 500),
     ("predict nope.png", "nothing could be read; found nope.png: no such file", 570),
