@@ -23,7 +23,7 @@ PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(ROOT.glo
 NEEDS = {
     r"\bDIR\b": "a dataset",
     r"\b(runs|run:runs)/|\bRUN\b": "a run that was trained",
-    r"(open_clip|transformers):": "weights of a vision-language model",
+    r"(open_clip|transformers):|unpack banks.zip": "weights of a vision-language model",
     r"^ke2nt (train|quickstart|adapt|finetune|gan pretrain)\b": "minutes",
     r"^ke2nt app\b": "somebody to close it",
     r"^ke2nt (predict|export|bench|explain)\b": "a trained model, pictures or a camera",
@@ -56,7 +56,7 @@ def test_every_page_is_found():
 
 def test_commands_without_requirements_run(tmp_path):
     """In the order of the pages: some commands read what earlier ones wrote."""
-    for _, name, body in blocks("yaml"):
+    for _, name, body in [*blocks("yaml"), *blocks("json")]:
         if name:
             (tmp_path / name).write_text(body, encoding="utf-8")
     run_lines(RUNS, tmp_path)
@@ -132,7 +132,16 @@ def test_cross_evaluation_in_python(tmp_path, monkeypatch, capsys):
 
 
 def test_python_of_other_pages_has_a_test():
-    tested = {"attention", "cross-eval", "extend", "predict", "share", "trust", "zero-shot"}
+    tested = {
+        "attention",
+        "cross-eval",
+        "extend",
+        "predict",
+        "prompts",
+        "share",
+        "trust",
+        "zero-shot",
+    }
     assert {page for page, _, _ in blocks("python")} <= tested
 
 

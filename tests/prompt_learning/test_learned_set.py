@@ -18,6 +18,7 @@ from ke2nt.prompt_learning.options import ContextOptions
 from ke2nt.prompts import learned_vectors
 from ke2nt.prompts.check import check_prompts
 from ke2nt.prompts.prompt_set import PromptSet
+from ke2nt.vlm.catalog import get_text_encoder
 
 CLASSES = ("neutral", "happiness", "in_pain")
 
@@ -211,3 +212,13 @@ def test_a_context_without_a_neutral_class(encoder, tower, faces, written):
 def _without_first(images):
     kept = images.labels > 0
     return type(images)(images.embeddings[kept], images.labels[kept] - 1)
+
+
+@pytest.mark.parametrize("form", ["siglip", "embed_cls", "custom"])
+def test_other_towers_give_the_learned_bank(form, faces, written, tmp_path):
+    spec = open_clip_folder(tmp_path, form)
+    encoder = get_text_encoder(spec)
+    context, prompts = learn(encoder, encoder.prompt_learning_tower(), faces, written)
+    bank = TextBank.build(prompts, spec, cache_dir=tmp_path / "cache")
+    torch.testing.assert_close(bank.embeddings, context.embeddings, rtol=0, atol=1e-5)
+    assert (bank.provenance["logit_bias"] is not None) == (form == "siglip")
