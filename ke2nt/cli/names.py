@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Sequence
 
 from ke2nt.checkpoints.find_model import check_model_name
-from ke2nt.errors import DataError
+from ke2nt.errors import CheckpointError, DataError
 from ke2nt.runtime.formatting import printable
 
 __all__ = [
@@ -29,9 +29,19 @@ def check_detector_name(name: str) -> None:
 
     Raises:
         ConfigError: There is no such detector.
+        CheckpointError: There is no such model file.
     """
     from ke2nt.predict.detectors import get_detector
     from ke2nt.runtime.extensions import is_dotted_path
+
+    # a file is only opened later, as that takes seconds
+    file = name.partition(":")[2] or name
+    if file.endswith(".onnx") and not os.path.isfile(file):
+        raise CheckpointError(
+            "no model file for the face detector",
+            expected="an ONNX file, such as yunet:MODEL.onnx",
+            where=file,
+        )
 
     # names with a part after a colon are checked with their files
     if name.partition(":")[0] not in _detector_kinds() and not is_dotted_path(name):

@@ -188,10 +188,19 @@ def list_folders(folder: Path) -> list[Path]:
     """Folders in a folder by name, without hidden ones; none if it cannot be listed."""
     try:
         with os.scandir(folder) as entries:
-            names = [entry.name for entry in entries if entry.is_dir()]
+            names = [entry.name for entry in entries if entry.is_dir() and not _is_loop(entry)]
     except OSError:
         return []
     return [folder / name for name in sorted(names) if not is_system_name(name)]
+
+
+def _is_loop(entry: os.DirEntry[str]) -> bool:
+    """Whether a folder is a link to one that it lies in, so that its images would come twice."""
+    if not entry.is_symlink():
+        return False
+    real = os.path.realpath(entry.path)
+    parent = os.path.realpath(os.path.dirname(entry.path))
+    return parent == real or parent.startswith(real.rstrip(os.sep) + os.sep)
 
 
 def first_folder(root: Path, names: Sequence[str]) -> Path | None:

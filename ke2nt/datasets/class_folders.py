@@ -174,7 +174,9 @@ def _walk(folder: Path, depth: int = _MAX_DEPTH) -> Iterator[Path]:
     subfolders = set(list_folders(folder))
     for path in list_entries(folder):
         if path not in subfolders:
-            yield path
+            # a folder beside these is a link that leads back to where it lies
+            if not os.path.isdir(path):
+                yield path
         elif depth:
             yield from _walk(path, depth - 1)
 

@@ -64,7 +64,7 @@ def read_text(path: Path, *, limit: int = -1) -> str:
             where=location(path, line),
             found=error,
             hint="Save it as UTF-8. If it comes from Windows, type: "
-            "iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW",
+            "iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW (WINDOWS-1251 for Cyrillic)",
         ) from error
 
     if "\0" in text:

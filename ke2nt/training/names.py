@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from ke2nt.config.data import AUTO_SPLIT, DataConfig
 from ke2nt.config.schema import TrainConfig
 from ke2nt.datasets.base import Reader
 from ke2nt.datasets.catalog import get_reader
+from ke2nt.errors import DataError
 from ke2nt.models.backbone_names import check_backbone_name
 from ke2nt.prompts.prompt_set import PromptSet
 from ke2nt.runtime.atomic import check_folder
@@ -19,7 +21,7 @@ from ke2nt.vlm.catalog import DEFAULT_ENCODER, get_text_encoder
 if TYPE_CHECKING:
     from ke2nt.config.model import TextConfig
 
-__all__ = ["check_dataset", "check_names"]
+__all__ = ["check_dataset", "check_names", "one_class_error"]
 
 
 def check_names(config: TrainConfig) -> Reader:
@@ -66,7 +68,32 @@ def check_dataset(data: DataConfig, *, uses_test: bool = False) -> Reader:
     for split in (data.train_split, "test" if uses_test else data.val_split):
         if split not in (AUTO_SPLIT, None):
             reader.check_split(split)
+
+    # both are met again when images are listed, seconds later
+    if len(reader.classes) == 1:
+        raise one_class_error(data.name, "all", reader.classes)
+    if reader.splits == ("val",) and data.train_split == AUTO_SPLIT == data.val_split:
+        raise DataError(
+            "there is no split to train on",
+            expected="a split train, or classes without splits",
+            found="the split val alone",
+            where=reader.root,
+            hint="Rename the folder val to train, or set data.val_split=null to take a part of it "
+            "for validation.",
+        )
     return reader
+
+
+def one_class_error(dataset: str, split: str, classes: Sequence[str]) -> DataError:
+    """The error for images of one class: a model that always answers it would score 100 %."""
+    return DataError(
+        "all training images show one class",
+        where=f"{dataset} {split}",
+        expected="images of two classes or more",
+        found=", ".join(classes),
+        hint="Add a folder of images for each other class, or name the folder above the class "
+        "folders; data.hold_out leaves classes out.",
+    )
 
 
 def _check_weights(weights: str | None, backbone: str) -> None:

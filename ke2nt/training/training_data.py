@@ -21,6 +21,7 @@ from ke2nt.errors import ConfigError, DataError, LabelError
 from ke2nt.runtime.digest import digest_bytes
 from ke2nt.runtime.distributed import world_size
 from ke2nt.runtime.seeding import derive_seed
+from ke2nt.training.names import one_class_error
 
 __all__ = ["TrainingData", "load_training_data", "load_training_split"]
 
@@ -219,14 +220,8 @@ def _check_several_classes(train: FaceSplit) -> None:
     """Refuse images of one class: a model that always answers it would score 100 %."""
     shown = sorted({sample.label for sample in train.samples})
     if len(shown) < 2:
-        raise DataError(
-            "all training images show one class",
-            where=f"{train.dataset} {train.split}",
-            expected="images of two classes or more",
-            found=", ".join(train.classes[label] for label in shown),
-            hint="Add a folder of images for each other class, or name the folder above the class "
-            "folders; data.hold_out leaves classes out.",
-        )
+        names = [train.classes[label] for label in shown]
+        raise one_class_error(train.dataset, train.split, names)
 
 
 def _training_reader(reader: Reader, data: DataConfig) -> Reader:

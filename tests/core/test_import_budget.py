@@ -74,6 +74,7 @@ REFUSED = [
     ("predict nope.png", "nothing could be read; found nope.png: no such file", 570),
     ("predict photo.png --model nope", "no saved model", 570),
     ("predict photo.png --detector nope", "unknown face detector 'nope'", 570),
+    ("predict photo.png --detector scrfd:no.onnx", "no model file for the face detector", 570),
     ("predict photo.png --classes nope.yaml", "no prompt file or shipped name", 590),
     ("predict photo.png --neutral nope.png", "the neutral photo cannot be read", 570),
     ("predict photo.png --out faces.xyz", "no table format has the suffix", 570),

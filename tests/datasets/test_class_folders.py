@@ -119,3 +119,16 @@ def test_what_systems_and_storage_devices_add_is_ignored(tmp_path):
     assert [path.name for _, path in tree.images("train")] == ["a.png"]
     assert list(tree.splits) == ["train"]
     assert tree.findings() == []
+
+
+def test_links_that_lead_back_are_left_out(tmp_path):
+    for name in ("happy", "sad"):
+        write_image(tmp_path / "data" / name / "a.png")
+    write_image(tmp_path / "other" / "b.png")
+    try:
+        (tmp_path / "data" / "happy" / "loop").symlink_to(tmp_path / "data")
+        (tmp_path / "data" / "sad" / "elsewhere").symlink_to(tmp_path / "other")
+    except OSError:
+        pytest.skip("links are not allowed here")
+    samples = ImageFolder(tmp_path / "data").load("all").samples
+    assert [s.name for s in samples] == ["happy/a.png", "sad/a.png", "sad/elsewhere/b.png"]

@@ -5,13 +5,15 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from reader_trees import write_ferplus
+from reader_trees import write_ferplus, write_image
 from training_runs import assert_same_run
 
+from ke2nt.config.data import AUTO_SPLIT, DataConfig
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.datasets.ferplus import FERPlus
 from ke2nt.errors import ConfigError, DataError
 from ke2nt.labels import CANONICAL
+from ke2nt.training.names import check_dataset
 from ke2nt.training.train_recognizer import train
 from ke2nt.training.training_data import load_training_data
 
@@ -120,3 +122,19 @@ def test_unreadable_images_are_named(tiny, faces, tmp_path):
     assert len(unreadable) == 2
     assert all("anger" in name and name.endswith("0.png") for name in unreadable)
     assert run.read("metrics.json")["n"] == 17
+
+
+@pytest.mark.parametrize(
+    ("splits", "found"),
+    [({"all": ["happy"]}, "found happiness"), ({"val": ["happy", "sad"]}, "found the split val")],
+)
+def test_folders_that_cannot_be_trained_on_are_refused_by_their_names(tmp_path, splits, found):
+    for split, names in splits.items():
+        for name in names:
+            write_image(tmp_path / ("" if split == "all" else split) / name / "a.png")
+    with pytest.raises(DataError, match=found):
+        check_dataset(
+            DataConfig(
+                name="folder", root=str(tmp_path), train_split=AUTO_SPLIT, val_split=AUTO_SPLIT
+            )
+        )
