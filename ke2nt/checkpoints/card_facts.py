@@ -94,6 +94,8 @@ def run_facts(model_folder: Path) -> dict[str, Any]:
         raise CheckpointError("cannot read a file of the run", where=run, found=error) from error
     if record.get("started_from"):
         facts["started_from"] = dict(record["started_from"])
+    if record.get("teacher"):
+        facts["teacher"] = dict(record["teacher"])
     return {**facts, "evaluations": [evaluation_facts(metrics)]}
 
 

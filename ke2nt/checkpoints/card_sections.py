@@ -77,6 +77,8 @@ def data_section(card: Mapping[str, Any]) -> str:
                 f"- **Class shares that the logits carry**: {_join_shares(prior['logits'])}"
             )
     lines += _describe_start(card.get("started_from"))
+    if teacher := card.get("teacher"):
+        lines.append(f"- **Distilled** from {teacher.get('model', '?')}")
     if adapted := card.get("adapted"):
         lines.append(
             f"- **Adapted** to {adapted['images']} images of {adapted['dataset']} "

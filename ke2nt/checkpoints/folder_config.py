@@ -23,6 +23,7 @@ _CARD_PARTS = {
     "predict": dict,
     "class_prior": dict,
     "started_from": dict,
+    "teacher": dict,
     "started_from.data": list,
     "started_from.train_splits": dict,
     "evaluations": list,

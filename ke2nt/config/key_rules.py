@@ -125,7 +125,9 @@ _RECOGNIZER = [
 ]
 _TRAINING = [*_RECOGNIZER, *_OPTIMIZER, *_AUGMENTATION]
 
+_NO_TEACHER = KeyRule("only `ke2nt train` learns from a teacher", ("loss.distillation",))
 _BENCH = [
+    _NO_TEACHER,
     KeyRule(
         "it measures steps on random images",
         (
@@ -189,11 +191,13 @@ _GAN_TRAIN = [
         lambda c: c.joint.intra_class == 0,
     ),
     *_GAN_SWITCHES,
+    _NO_TEACHER,
     *_TRAINING,
 ]
 
 # With `start` the source model is not trained, and without source images even less is.
 _ADAPT = [
+    _NO_TEACHER,
     KeyRule(
         "adapt.method=statistics makes one pass without training",
         (

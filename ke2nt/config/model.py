@@ -11,7 +11,7 @@ from ke2nt.config.extra_loss import ExtraLossConfig
 from ke2nt.config.section import FREE_ON_RESUME, MAY_MOVE, Section
 from ke2nt.runtime.extensions import is_dotted_path
 
-__all__ = ["BANK_OF_START", "LossConfig", "ModelConfig", "TextConfig"]
+__all__ = ["BANK_OF_START", "DistillationConfig", "LossConfig", "ModelConfig", "TextConfig"]
 
 BANK_OF_START = "start"
 """Value of `text.bank`: the text bank of the model that the run starts from."""
@@ -121,6 +121,20 @@ class ModelConfig(Section):
         return self
 
 
+class DistillationConfig(Section):
+    """A trained model whose class probabilities are learned beside the labels."""
+
+    teacher: str = Field(
+        description="A run, a model folder, a model of the package such as ferplus-resnet18, or a "
+        "hub id, with the classes of the data.",
+        json_schema_extra=MAY_MOVE,
+    )
+    weight: float = Field(1.0, gt=0.0, description="Weight of the loss.")
+    temperature: float = Field(
+        1.0, gt=0.0, le=100.0, description="Temperature of both models' logits within the loss."
+    )
+
+
 class LossConfig(Section):
     """Weights of the KE2NT objective, λ_s L_s + λ_t L_t + λ_c L_c."""
 
@@ -149,6 +163,9 @@ class LossConfig(Section):
         le=4.0,
         description="Times the log share of each class in training, added to the logits within the "
         "similarity loss: with 1 the model's logits treat all classes alike.",
+    )
+    distillation: DistillationConfig | None = Field(
+        None, description="A larger model to learn from; null: labels alone."
     )
     extra: dict[str, ExtraLossConfig] = Field(
         default_factory=dict,

@@ -129,6 +129,14 @@ class Preprocessing:
         # in one pass over the pixels
         return torch.addcmul(shift, pixels, factor)
 
+    def denormalize(self, images: Tensor) -> Tensor:
+        """Inverse of `normalize`: float32 (B, 3, H, W) in 0..255; removed color stays removed."""
+        scale, offset = (
+            device_constant(tuple(255 * value for value in values), images).view(1, 3, 1, 1)
+            for values in (self.std, self.mean)
+        )
+        return torch.addcmul(offset, images.float(), scale)
+
     def to_input(self, pixels: Tensor) -> Tensor:
         """Old name of `normalize`."""
         warn_renamed("method", "Preprocessing.to_input", "Preprocessing.normalize")

@@ -34,7 +34,8 @@ def check_names(config: TrainConfig) -> Reader:
         DataError: There is no such dataset, option or split.
         LayoutError: The dataset's folder does not have its layout.
         ModelError: There is no such backbone.
-        CheckpointError: There is no such model to start from, or no such initial weights.
+        CheckpointError: There is no such model to start from or to learn from, or no such initial
+            weights.
         PromptError: There is no such prompt set, or it is not valid.
         TextEncoderError: There is no such text encoder.
         ConfigError: The run directory cannot be written.
@@ -48,6 +49,8 @@ def check_names(config: TrainConfig) -> Reader:
     else:
         check_backbone_name(config.model.backbone)
         _check_weights(config.model.weights, config.model.backbone)
+    if config.loss.distillation is not None:
+        check_model_name(config.loss.distillation.teacher)
     if config.model.head == "text" and config.text.bank is None:
         _check_text(config.text)
     return reader

@@ -26,6 +26,7 @@ from ke2nt.training.run_directory import RunDirectory
 from ke2nt.training.selection import EpochSelection, evaluate_epoch
 from ke2nt.training.state import TrainingState
 from ke2nt.training.task import EpochReport, Position, StepResult, Task
+from ke2nt.training.teacher import Teacher
 from ke2nt.training.training_data import TrainingData
 
 __all__ = ["RecognitionInputs", "RecognitionTask", "logit_scale_factor"]
@@ -58,6 +59,7 @@ class RecognitionTask(Task):
         loss: The objective.
         augmenter: Random changes of the training images.
         provenance: Saved with the kept model.
+        teacher: A model to learn from, or None.
     """
 
     supports_cuda_graph: ClassVar[bool] = True
@@ -70,6 +72,7 @@ class RecognitionTask(Task):
     loss: KE2NTLoss | DeepSupervisionLoss
     augmenter: ImageAugmenter
     provenance: dict[str, Any] = field(default_factory=dict)
+    teacher: Teacher | None = None
 
     def __post_init__(self) -> None:
         self.targets = self.data.targets.to(self.compute.device)
@@ -115,6 +118,11 @@ class RecognitionTask(Task):
         # outputs and labels of all processes: the loss is that of the global batch
         output = self.forward(images, inputs.logit_factor)
         loss, parts = self.loss(output, gather_rows(labels), self.model.bank)
+        if self.teacher is not None:
+            teacher_logits = gather_rows(self.teacher.logits(images))
+            distillation = self.teacher.loss(output.logits, teacher_logits)
+            loss = loss + self.teacher.weight * distillation
+            parts = {**parts, "distillation": distillation.detach()}
         return StepResult.with_total(loss, parts)
 
     def mixed_images(self, inputs: RecognitionInputs) -> tuple[Tensor, Tensor]:

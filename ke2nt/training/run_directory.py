@@ -4,6 +4,7 @@ config.yaml     the resolved configuration
 begun.json      the configuration at the start; a resumed run must match it
 run.json        versions, revision, machine, seed, label set, sizes, unreadable images, status
 start.json      the model that the run started from, if there is one
+teacher.json    the model that it learns from, if there is one
 split.json      names of the training and validation samples, digests of their labels
 training_images.json  digests of the training images, see `training/seen_images.py`
 log.jsonl       one record for each epoch
@@ -33,7 +34,8 @@ from ke2nt.training.checkpoint import latest_checkpoint, remove_checkpoints
 
 __all__ = ["RunDirectory"]
 
-_START = "start.json"
+_START, _TEACHER = "start.json", "teacher.json"
+_ROLES = {_START: "the model to start from", _TEACHER: "the teacher"}
 _DESCRIPTION_FILES = {
     "config.yaml",
     "begun.json",
@@ -41,6 +43,7 @@ _DESCRIPTION_FILES = {
     "run.json",
     "training_images.json",
     _START,
+    _TEACHER,
 }
 _FAILURE_FILES = {"log.jsonl", "not_finite.json", "not_finite.safetensors"}
 
@@ -126,6 +129,7 @@ class RunDirectory:
         resume: bool,
         command: str = "ke2nt train",
         start: Mapping[str, Any] | None = None,
+        teacher: Mapping[str, Any] | None = None,
     ) -> None:
         """Start a run in this folder, or check that the run in it started with the same settings.
 
@@ -136,25 +140,26 @@ class RunDirectory:
             command: Command that resumes such a run, for messages.
             start: Facts of the model that the run starts from; "sha256" is the digest of its
                 weights.
+            teacher: Likewise of the model that it learns from.
 
         Raises:
             TrainingError: The folder holds another run, or cannot be written.
-            CheckpointError: Images, labels, configuration or starting model differ from those at
-                the start.
+            CheckpointError: Images, labels, configuration or one of these models differ from those
+                at the start.
         """
         # a run that failed before its data were read has only its configuration
         started = resume and (self.path / "split.json").exists()
+        models = {_START: start, _TEACHER: teacher}
         with together():
             if is_main() and not resume:
                 self.create(config, command=command)
             if is_main() and not started:
                 settings = config.model_dump(mode="json")
                 description = {"begun.json": settings, "split.json": split_record}
-                if start is not None:
-                    description[_START] = start
+                description |= {k: v for k, v in models.items() if v is not None}
                 self._write_description({k: json.dumps(v) for k, v in description.items()})
         if started:
-            self._check_unchanged(config, split_record, start)
+            self._check_unchanged(config, split_record, models)
 
     def newest_checkpoint(self, *, resume: bool) -> Path | None:
         """Return the checkpoint that a resumed run continues from; None at its start.
@@ -219,9 +224,9 @@ class RunDirectory:
         self,
         config: TrainConfig,
         split_record: Mapping[str, Any],
-        start: Mapping[str, Any] | None,
+        models: Mapping[str, Mapping[str, Any] | None],
     ) -> None:
-        """Raise CheckpointError unless the run started with these settings, samples and model."""
+        """Raise CheckpointError unless the run started with these settings, samples and models."""
         if not (self.path / "begun.json").is_file():
             raise CheckpointError(
                 "an older version of ke2nt started this run, and it cannot be resumed",
@@ -235,7 +240,8 @@ class RunDirectory:
                 hint="Start a new run.",
             )
 
-        self._check_start(start)
+        for file, facts in models.items():
+            self._check_model(file, facts)
         changes = config_changes(self.read("begun.json"), config)
         if changes:
             key, before, now = changes[0]
@@ -247,15 +253,15 @@ class RunDirectory:
                 hint="Restore the value, or start a new run.",
             )
 
-    def _check_start(self, start: Mapping[str, Any] | None) -> None:
-        """Raise CheckpointError unless the run started from this model, or from none."""
-        began_with = self.read(_START) if (self.path / _START).is_file() else None
-        if _digest_of(began_with) != _digest_of(start):
+    def _check_model(self, file: str, facts: Mapping[str, Any] | None) -> None:
+        """Raise CheckpointError unless the run began with this model, or with none."""
+        began_with = self.read(file) if (self.path / file).is_file() else None
+        if _digest_of(began_with) != _digest_of(facts):
             raise CheckpointError(
-                "the model to start from has changed since the run began",
+                f"{_ROLES[file]} has changed since the run began",
                 where=self.path,
                 expected=f"weights with the SHA-256 {_digest_of(began_with)}",
-                found=_digest_of(start),
+                found=_digest_of(facts),
                 hint="Restore that model, or start a new run.",
             )
 
@@ -334,6 +340,6 @@ class RunDirectory:
             ) from error
 
 
-def _digest_of(start: Any) -> str | None:
-    """Digest in the facts of a starting model; None without one."""
-    return start.get("sha256") if isinstance(start, dict) else None
+def _digest_of(facts: Any) -> str | None:
+    """Digest in the facts of a model; None without one."""
+    return facts.get("sha256") if isinstance(facts, dict) else None

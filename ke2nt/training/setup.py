@@ -30,6 +30,7 @@ from ke2nt.training.sharding import check_sharding, shard_model
 from ke2nt.training.speed.compile_model import compile_for_training
 from ke2nt.training.speed.small_maps import multiply_on_small_maps
 from ke2nt.training.state import TrainingState
+from ke2nt.training.teacher import load_teacher
 from ke2nt.training.training_data import TrainingData
 
 __all__ = [
@@ -72,9 +73,9 @@ def prepare_engine(
     """
     # building the model draws its weights from the global random state
     model = build_initial_model(config, data.classes, preprocessing, image_side)
-    task = build_task(
-        RecognitionTask, config, run, data, model, compute, provenance=provenance or {}
-    )
+    teacher = load_teacher(config, data.classes, model.preprocessing, compute)
+    fields = {"provenance": provenance or {}, "teacher": teacher}
+    task = build_task(RecognitionTask, config, run, data, model, compute, **fields)
     return Engine(task, config, run, data, Display(quiet=quiet))
 
 

@@ -33,6 +33,7 @@ from ke2nt.training.seen_images import record_training_images
 from ke2nt.training.setup import prepare_engine
 from ke2nt.training.sharding import check_sharding
 from ke2nt.training.starting_model import read_starting_model
+from ke2nt.training.teacher import teacher_facts
 from ke2nt.training.training_data import TrainingData, load_training_data
 
 __all__ = ["TrainResult", "train"]
@@ -131,7 +132,8 @@ def _train(
         "precision": compute.precision,
         **provenance(),
     }
-    run.begin(config, data.split_record(), resume=resume, start=started_from)
+    teacher = teacher_facts(config)
+    run.begin(config, data.split_record(), resume=resume, start=started_from, teacher=teacher)
 
     if is_main():
         record_training_images(run, data, config.start)
@@ -153,6 +155,8 @@ def _train(
     summary = _summary(config, data, facts, model)
     if started_from is not None:
         summary["started_from"] = started_from
+    if teacher is not None:
+        summary["teacher"] = teacher
     if first_stage is not None:
         summary["pretrain"] = first_stage
 

@@ -65,7 +65,7 @@ EXPECTED = [
         [],
         [
             *("data!data.workers", "select", "pretrain", "out", "keep_checkpoints"),
-            *("checkpoint_every", "optim.epochs", *TURNED_OFF),
+            *("checkpoint_every", "optim.epochs", "loss.distillation", *TURNED_OFF),
         ],
     ),
     (
@@ -89,7 +89,7 @@ EXPECTED = [
             *("gan.network.code_dim", "gan.network.width", "gan.network.conditioning"),
             "gan.optim!gan.optim.betas,gan.optim.ema",
             *("joint.lr", "joint.gan_weight", "joint.every", "joint.rdbp"),
-            *("gan.loss.penalty", "gan.identity_stage", *TURNED_OFF),
+            *("gan.loss.penalty", "gan.identity_stage", "loss.distillation", *TURNED_OFF),
         ],
     ),
     (
@@ -125,8 +125,8 @@ EXPECTED = [
             *("adapt.margin", "adapt.domain_weight", "adapt.centers", "adapt.center_lr"),
             *("adapt.threshold", "adapt.balance", "adapt.teacher", "optim.momentum"),
             *("adapt.train_source", "adapt.share_power", *STEPS),
-            *("optim.nesterov", "loss.text_temperature", "data.val_fraction"),
-            *("augment.crop_padding", "augment.erase_area"),
+            *("optim.nesterov", "loss.text_temperature", "loss.distillation"),
+            *("data.val_fraction", "augment.crop_padding", "augment.erase_area"),
         ],
     ),
     (
@@ -134,7 +134,7 @@ EXPECTED = [
         "dmsrl_drawn_to_ferplus",
         ["adapt.method=coral", "adapt.weights={pseudo: 1}", "adapt.train_source=false"],
         [
-            *("adapt.reversal_steps", "source_optim"),
+            *("adapt.reversal_steps", "source_optim", "loss.distillation"),
             *("adapt.margin", "adapt.domain_weight", "adapt.centers", "adapt.center_lr"),
             *(*TURNED_OFF, "augment.erase_area", "adapt.share_power"),
         ],

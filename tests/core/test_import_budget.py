@@ -35,6 +35,7 @@ REFUSED = [
     ("train quickstart text.prompts=nope", "no prompt file or shipped name 'nope'", 720),
     ("train quickstart text.encoder=nope", "unknown text encoder 'nope'", 720),
     ("train quickstart start=nope", "no saved model", 720),
+    ("train quickstart loss.distillation.teacher=nope", "no saved model", 720),
     ("train quickstart out=photo.png/run", "cannot create the output folder", 720),
     ("gan train fesgan_drawn model.backbone=nope", "unknown backbone 'nope'", 720),
     ("gan sample nope --out faces", "no saved generator", 570),
