@@ -71,6 +71,11 @@ class DataConfig(Section):
         0.1, gt=0.0, lt=0.9, description="Share of the training split taken for validation."
     )
     fraction: float = Field(1.0, gt=0.0, le=1.0, description="Share of training labels to use.")
+    shots: int | None = Field(
+        None,
+        ge=1,
+        description="Training images of each class to use, drawn by the seed; null: all.",
+    )
     hold_out: tuple[str, ...] = Field(
         (), description="Classes left out of training and validation."
     )
@@ -94,6 +99,12 @@ class DataConfig(Section):
         description="Decoding threads or processes.",
         json_schema_extra=FREE_ON_RESUME,
     )
+
+    @model_validator(mode="after")
+    def _check_amount(self) -> DataConfig:
+        if self.shots is not None and self.fraction < 1.0:
+            raise ValueError("data.shots and data.fraction both limit the training images")
+        return self
 
 
 class AugmentConfig(Section):

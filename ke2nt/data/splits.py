@@ -1,4 +1,4 @@
-"""Parts of splits: a validation split, a share of the labels, classes held out."""
+"""Parts of splits: a validation split, a share or a number of the labels, classes held out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ke2nt.data.stratify import Groups, choose_groups, shuffled
 from ke2nt.errors import DataError, LabelError
 from ke2nt.runtime.suggest import did_you_mean
 
-__all__ = ["carve_validation", "hold_out", "limit_fraction"]
+__all__ = ["carve_validation", "draw_shots", "hold_out", "limit_fraction"]
 
 
 def carve_validation(split: FaceSplit, fraction: float, seed: int) -> tuple[FaceSplit, FaceSplit]:
@@ -69,6 +69,47 @@ def limit_fraction(split: FaceSplit, fraction: float, seed: int) -> FaceSplit:
     for positions in by_class.values():
         kept += positions[: max(1, round(fraction * len(positions)))]
     return split.subset(sorted(kept))
+
+
+def draw_shots(split: FaceSplit, shots: int, seed: int) -> FaceSplit:
+    """Draw the same number of samples of each class; fewer shots are part of more.
+
+    The result depends on names, labels and the seed, not on the order of the samples.
+
+    Args:
+        split: The samples to draw from.
+        shots: Samples of each class, at least 1.
+        seed: Seed of the draw.
+
+    Returns:
+        The drawn samples, in the order of `split`.
+
+    Raises:
+        DataError: The number is below 1, or a class has fewer samples.
+    """
+    if shots < 1:
+        raise DataError("the number of shots is out of range", expected="1 or more", found=shots)
+    counts = Counter(sample.label for sample in split.samples)
+    short = [k for k in range(len(split.classes)) if counts[k] < shots]
+    if short:
+        raise DataError(
+            f"too few samples for {shots} shot{'s' if shots > 1 else ''}",
+            where=f"{split.dataset} {split.split}",
+            expected=f"{shots} or more of each class",
+            found=", ".join(f"{split.classes[k]} {counts[k]}" for k in short),
+            hint="Use fewer shots, or hold these classes out.",
+        )
+
+    # names are unique in a split, so their order decides the draw alone
+    position = {sample.name: i for i, sample in enumerate(split.samples)}
+    taken: Counter[int] = Counter()
+    drawn: list[int] = []
+    for name in shuffled(position, seed, "shots"):
+        label = split.samples[position[name]].label
+        if taken[label] < shots:
+            taken[label] += 1
+            drawn.append(position[name])
+    return split.subset(sorted(drawn))
 
 
 def hold_out(split: FaceSplit, classes: Collection[str]) -> FaceSplit:

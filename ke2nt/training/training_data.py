@@ -13,7 +13,7 @@ from ke2nt.config.schema import DataConfig, ExtraConfig, TrainConfig
 from ke2nt.data.images import median_side
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.data.sample import FaceSample, FaceSplit
-from ke2nt.data.splits import carve_validation, hold_out, limit_fraction
+from ke2nt.data.splits import carve_validation, draw_shots, hold_out, limit_fraction
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.datasets.base import Reader
 from ke2nt.datasets.catalog import get_reader
@@ -199,6 +199,8 @@ def _load_splits(config: TrainConfig) -> _Splits:
         train, val = hold_out(train, data.hold_out), hold_out(val, data.hold_out)
     if data.fraction < 1.0:
         train = limit_fraction(train, data.fraction, config.seed)
+    if data.shots is not None:
+        train = draw_shots(train, data.shots, config.seed)
     return _Splits(train, val, carved_from)
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ke2nt.data.sample import FaceSample, FaceSplit
 from ke2nt.data.splits import (
     carve_validation,
+    draw_shots,
     hold_out,
     limit_fraction,
 )
@@ -147,6 +148,29 @@ def test_limited_labels_are_stratified_and_nested():
     for fraction in (0, 1.5):
         with pytest.raises(DataError):
             limit_fraction(split, fraction, 0)
+
+
+def test_shots_are_drawn_per_class_nested_and_independent_of_order():
+    split = make(np.repeat(range(3), (30, 12, 4)))
+    parts = [draw_shots(split, shots, 1) for shots in (1, 2, 4)]
+    assert [counts(part).tolist() for part in parts] == [[1] * 3, [2] * 3, [4] * 3]
+    for small, large in pairwise(parts):
+        assert set(names(small)) < set(names(large))
+
+    # the same samples in another order, and another seed
+    assert set(names(draw_shots(split.subset(range(45, -1, -1)), 4, 1))) == set(names(parts[2]))
+    assert names(draw_shots(split, 4, 2)) != names(parts[2])
+    assert names(parts[2]) == sorted(names(parts[2]), key=names(split).index)
+
+
+def test_too_few_samples_for_the_shots_are_named():
+    with pytest.raises(DataError, match=r"too few samples for 5 shots.*found b 4, c 0") as error:
+        draw_shots(
+            FaceSplit("demo", "train", ("a", "b", "c"), make([0] * 9 + [1] * 4).samples), 5, 0
+        )
+    assert "hold these classes out" in str(error.value)
+    with pytest.raises(DataError, match="out of range; expected 1 or more; found 0"):
+        draw_shots(make([0]), 0, 0)
 
 
 def test_held_out_classes_are_removed_and_the_rest_renumbered():

@@ -10,6 +10,8 @@ from training_runs import assert_same_run
 
 from ke2nt.config.data import AUTO_SPLIT, DataConfig
 from ke2nt.data.preprocessing import Preprocessing
+from ke2nt.data.splits import draw_shots
+from ke2nt.datasets.catalog import get_reader
 from ke2nt.datasets.ferplus import FERPlus
 from ke2nt.errors import ConfigError, DataError
 from ke2nt.labels import CANONICAL
@@ -89,6 +91,17 @@ def test_auto_takes_the_splits_that_there_are(tiny, faces, tmp_path):
         data = load_training_data(tiny(*auto, f"data.root={folder}"), Preprocessing(image_size=24))
         assert (len(data.train) + len(data.val), data.carved_from) == (42, split)
         assert data.val.split.split == "val"
+
+
+def test_shots_are_those_that_few_shot_draws(tiny, faces):
+    data = load_training_data(tiny("data.shots=3", "seed=5"), Preprocessing(image_size=24))
+    whole = get_reader("folder", faces).load("train")
+    assert data.train.split.samples == draw_shots(whole, 3, 5).samples
+    assert len(data.val) == 18
+    with pytest.raises(DataError, match="too few samples for 15 shots"):
+        load_training_data(tiny("data.shots=15"), Preprocessing(image_size=24))
+    with pytest.raises(ConfigError, match="both limit"):
+        tiny("data.shots=3", "data.fraction=0.5")
 
 
 def test_selection_on_the_training_split_is_refused(tiny, faces, tmp_path):
