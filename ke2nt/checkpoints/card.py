@@ -129,6 +129,8 @@ def _summary(config: Mapping[str, Any], card: Mapping[str, Any]) -> str:
         + (", color removed" if gray else ""),
         f"- **Weights**: {config.get('dtype', 'float32')}, safetensors",
     ]
+    if adapter := architecture.get("adapter"):
+        lines.append(f"- **Adapter**: {adapter['kind']}, fitted on embeddings of few images")
     for class_name, prompts in (config.get("prompts") or {}).items():
         hidden = len(prompts) - _PROMPTS
         rest = f"; and {hidden} more" if hidden > 0 else ""

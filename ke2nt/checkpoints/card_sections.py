@@ -63,7 +63,7 @@ def data_section(card: Mapping[str, Any]) -> str:
     lines = [
         f"- **Dataset**: {facts.title if facts else data['name']}{options}",
         f"- **Images**: {samples.get('train', '?')} for training, "
-        f"{samples.get('val', '?')} for choosing the epoch",
+        f"{samples.get('val', '?')} for choosing the {data.get('chosen', 'epoch')}",
     ]
     if facts:
         lines += [f"- **Content**: {facts.content}", f"- **License of the data**: {facts.license}"]

@@ -69,6 +69,7 @@ def add_commands() -> None:
         evaluate,
         explain,
         export,
+        few_shot,
         finetune,
         gan,
         predict,
@@ -92,6 +93,7 @@ def add_commands() -> None:
     app.command("explain")(explain.explain)
     app.command("cross-eval")(cross_eval.cross_eval)
     app.command("zero-shot")(zero_shot.zero_shot)
+    app.command("few-shot")(few_shot.few_shot)
     app.command("calibrate")(calibrate.calibrate)
     app.command("export")(export.export)
     app.command("doctor")(doctor.doctor)

@@ -71,7 +71,7 @@ def limit_fraction(split: FaceSplit, fraction: float, seed: int) -> FaceSplit:
     return split.subset(sorted(kept))
 
 
-def draw_shots(split: FaceSplit, shots: int, seed: int) -> FaceSplit:
+def draw_shots(split: FaceSplit, shots: int, seed: int, *, fewer: bool = False) -> FaceSplit:
     """Draw the same number of samples of each class; fewer shots are part of more.
 
     The result depends on names, labels and the seed, not on the order of the samples.
@@ -80,6 +80,7 @@ def draw_shots(split: FaceSplit, shots: int, seed: int) -> FaceSplit:
         split: The samples to draw from.
         shots: Samples of each class, at least 1.
         seed: Seed of the draw.
+        fewer: Take all samples of a class that has fewer, instead of raising an error.
 
     Returns:
         The drawn samples, in the order of `split`.
@@ -91,7 +92,7 @@ def draw_shots(split: FaceSplit, shots: int, seed: int) -> FaceSplit:
         raise DataError("the number of shots is out of range", expected="1 or more", found=shots)
     counts = Counter(sample.label for sample in split.samples)
     short = [k for k in range(len(split.classes)) if counts[k] < shots]
-    if short:
+    if short and not fewer:
         raise DataError(
             f"too few samples for {shots} shot{'s' if shots > 1 else ''}",
             where=f"{split.dataset} {split.split}",

@@ -17,6 +17,7 @@ from ke2nt.checkpoints.model_folder import find_model_folder
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.data.sample import ImageSource
 from ke2nt.errors import ModelError
+from ke2nt.models.ke2nt import KE2NT
 from ke2nt.models.load import load_model
 from ke2nt.runtime.digest import digest_json
 from ke2nt.runtime.file_digests import FileDigests
@@ -35,6 +36,7 @@ class TrainedEncoder(ImageEncoder):
             is no longer valid.
 
     Attributes:
+        source: Its name.
         card: Facts of the model card.
 
     Raises:
@@ -43,7 +45,7 @@ class TrainedEncoder(ImageEncoder):
     """
 
     def __init__(self, source: str, digests: FileDigests, text_encoder: str | None = None) -> None:
-        self._source, self._digests = source, digests
+        self.source, self._digests = source, digests
         self._folder = find_model_folder(source)
         config = json.loads((self._folder / "config.json").read_text(encoding="utf-8"))
         if config["architecture"].get("head") != "text":
@@ -99,8 +101,23 @@ class TrainedEncoder(ImageEncoder):
             CheckpointError: A file is absent, altered, or does not fit.
         """
         if self._model is None:
-            self._model = load_model(self._source)
+            self._model = load_model(self.source)
         self._model = self._model.to(device)
+
+    def load_recognizer(self) -> KE2NT:
+        """Load the model anew: the same image side, with its text head.
+
+        Raises:
+            CheckpointError: A file is absent, altered, or does not fit.
+        """
+        model = load_model(self.source)
+        assert isinstance(model, KE2NT)  # it has a text head
+        return model
+
+    @property
+    def has_adapter(self) -> bool:
+        """Whether the model recognizes through an adapter, which changes its embeddings."""
+        return self._architecture.get("adapter") is not None
 
     def encode_image(self, pixels: Tensor) -> Tensor:
         """Embed uint8 pixels (B, 3, H, W): f_e (B, D)."""
@@ -120,7 +137,7 @@ class TrainedEncoder(ImageEncoder):
         if name is None:
             raise ModelError(
                 "the model does not say which text encoder it was trained with",
-                where=self._source,
+                where=self.source,
                 hint="Name it with --text-encoder.",
             )
         return str(name)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.errors import ModelError
+from ke2nt.models.adapters import Adapter, build_adapter
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.encoder_options import EncoderOptions
 from ke2nt.models.neck import Projection, build_projection, check_projection
@@ -58,6 +59,8 @@ class KE2NT(ExpressionModel):
             "imagenet" or a local file.
         min_match: How much of the encoder a local file must fill, see `load_initial_weights`.
         preprocessing: From pixels to the input; None for the usual mean and standard deviation.
+        adapter: Options of a module that was fitted on few images and changes the embeddings or
+            logits, see `ke2nt.models.adapters`; None for none.
 
     Raises:
         ModelError: The model cannot be built from these options.
@@ -89,6 +92,7 @@ class KE2NT(ExpressionModel):
         weights: str | Path | None = None,
         min_match: float | None = None,
         preprocessing: Preprocessing | None = None,
+        adapter: Mapping[str, Any] | None = None,
     ) -> None:
         check_projection(projection)
         options = EncoderOptions(
@@ -120,6 +124,9 @@ class KE2NT(ExpressionModel):
         self._logit_scale = logit_scale
         self._reduction = reduction
         self._projection = projection
+        self.adapter: Adapter | None = None
+        if adapter is not None:
+            self.adapter = build_adapter(adapter, dim)
         self.set_bank(bank)
         neck = self.projection if projection == "neck" else None
         self.start_from_file(weights, min_match=min_match, neck=neck)
@@ -144,6 +151,8 @@ class KE2NT(ExpressionModel):
                 found=bank.dim,
                 hint="Build the bank with the text encoder that the model was trained with.",
             )
+        if self.adapter is not None:
+            self.adapter.use_classes(bank.classes)
         text = bank.embeddings.detach().to(self.transformation.down.weight, copy=True)
 
         # calibration and metrics were measured with the old texts
@@ -154,6 +163,28 @@ class KE2NT(ExpressionModel):
 
         self.register_buffer("text_embeddings", text, persistent=False)
         self._bank = bank
+
+    def set_adapter(self, adapter: Adapter | None) -> None:
+        """Recognize through a module that was fitted on the model's embeddings.
+
+        What was measured without it is dropped: calibration, intensity scale and metrics.
+
+        Args:
+            adapter: The module; None to remove the present one.
+
+        Raises:
+            ModelError: It does not know the model's classes.
+        """
+        if adapter is not None:
+            adapter.use_classes(self.classes)
+        self.adapter = adapter
+        self.calibration = None
+
+        # facts of the card that stay true
+        dropped = {"evaluations", "predict"}
+        card = {key: value for key, value in self.card.items() if key not in dropped}
+        predict = {k: v for k, v in (self.card.get("predict") or {}).items() if k != "intensity"}
+        self.card = {**card, **({"predict": predict} if predict else {})}
 
     @property
     def bank(self) -> TextBank:
@@ -184,6 +215,7 @@ class KE2NT(ExpressionModel):
             "reduction": self._reduction,
             "logit_scale": self._logit_scale,
             "learn_logit_scale": self.log_logit_scale is not None,
+            **({} if self.adapter is None else {"adapter": self.adapter.options}),
         }
 
     @classmethod
@@ -221,6 +253,11 @@ class KE2NT(ExpressionModel):
         Raises:
             ModelError: The images have another shape or dtype.
         """
+        output = self._match(images)
+        return output if self.adapter is None else self._adapt(output, self.adapter)
+
+    def _match(self, images: Tensor) -> KE2NTOutput:
+        """The output without an adapter."""
         pooled, attention = self.stage_features(images)
         projections = (*self.side_projections, self.projection)
 
@@ -251,3 +288,25 @@ class KE2NT(ExpressionModel):
         cosine = l2_normalize(expression.to(wide)) @ self.text_embeddings.to(wide).T
         neutral = self.transformation(expression)
         return KE2NTOutput(self.logit_scale * cosine, expression, neutral)
+
+    def _adapt(self, output: KE2NTOutput, adapter: Adapter) -> KE2NTOutput:
+        """Replace logits and embeddings by those of an adapter, which takes unit embeddings."""
+        with torch.autocast(output.embeddings.device.type, enabled=False):
+            wide = torch.promote_types(output.embeddings.dtype, torch.float32)
+            embeddings = output.embeddings.to(wide)
+            adapted = adapter(
+                l2_normalize(embeddings), self.text_embeddings.to(wide), self.logit_scale
+            )
+            if adapted.neutral_embeddings is not None:
+                return output.replace(
+                    logits=adapted.logits,
+                    embeddings=adapted.embeddings,
+                    neutral_embeddings=adapted.neutral_embeddings,
+                )
+
+            # M was trained on embeddings of the tower's norm
+            scaled = adapted.embeddings * embeddings.norm(dim=-1, keepdim=True)
+            neutral = self.transformation(scaled.to(self.transformation.down.weight.dtype))
+            return output.replace(
+                logits=adapted.logits, embeddings=scaled, neutral_embeddings=neutral
+            )

@@ -1,0 +1,56 @@
+"""The HTML page of a few-shot experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ke2nt.pages.table_page import PageTable, TablePage, TableSection
+from ke2nt.runtime.provenance import provenance
+from ke2nt.tables.table import Table
+
+__all__ = ["build_few_shot_page"]
+
+_CAPTION = (
+    "Points are means over the seeds, bars one standard deviation over them: how much depends on "
+    "which images were drawn. The intervals of the table are 95 % bootstrap intervals over the "
+    "evaluated images."
+)
+
+
+def build_few_shot_page(
+    draw: Callable[..., bytes],
+    tables: Sequence[Table],
+    *,
+    lead: str,
+    notes: Sequence[str],
+    command: str,
+) -> TablePage:
+    """Build the contents of a page with curves and tables.
+
+    Args:
+        draw: Draws the curves; called with `theme` and `format`.
+        tables: Methods and shots, recalls, and single fits.
+        lead: What was evaluated, in a sentence.
+        notes: What a reader of the metrics must know.
+        command: The command line.
+    """
+    main, recall, cells = (PageTable.from_table(table) for table in tables)
+    sections = [
+        TableSection(
+            title="Accuracy and mean class recall over shots",
+            draw=draw,
+            alt="Curves of accuracy and mean class recall of each method over the number of "
+            "training images of each class, in the table below.",
+            caption=_CAPTION,
+            tables=[main, recall, cells],
+            notes=notes,
+        )
+    ]
+    return TablePage(
+        title="Few shots",
+        lead=lead,
+        sections=sections,
+        failed=(),
+        command=command,
+        provenance=provenance(),
+    )
