@@ -34,7 +34,7 @@ from ke2nt.cli.output import (
     silent,
 )
 from ke2nt.cli.paper_options import PaperOptions, print_paper_files
-from ke2nt.errors import ConfigError, DataError
+from ke2nt.errors import DataError
 
 if TYPE_CHECKING:
     from ke2nt.data.sample import FaceSplit
@@ -178,11 +178,10 @@ def few_shot(
     """
     # names are checked before torch is imported
     options = _read_options(shots, methods, seeds, save_models, compute, statistics, output)
-    prompt_set = _load_prompts(prompts)
     check_encoder_name(encoder.encoder)
+    prompt_set = _load_prompts(prompts)
     reader = data.open_reader()
-    if len(set(filter(None, data.split_names(reader)))) < 2:
-        raise ConfigError("--split must differ from --train-split", found=data.train_split)
+    _check_splits(*data.split_names(reader))
 
     from ke2nt.fewshot.experiment import few_shot as run_few_shot
     from ke2nt.fewshot.figures import plot_few_shot
@@ -247,6 +246,12 @@ def _read_options(
         quiet=output.hides_progress,
         **statistics.arguments(),
     )
+
+
+def _check_splits(*names: str | None) -> None:
+    from ke2nt.fewshot.draws import check_distinct_splits
+
+    check_distinct_splits(*names)
 
 
 def _load_prompts(name: str) -> Any:

@@ -11,7 +11,14 @@ from ke2nt.data.splits import carve_validation, draw_shots
 from ke2nt.errors import DataError
 from ke2nt.fewshot.names import ALL, Shots
 
-__all__ = ["MAX_VALIDATION_SHOTS", "Draw", "Pools", "choose_pools", "draw_all"]
+__all__ = [
+    "MAX_VALIDATION_SHOTS",
+    "Draw",
+    "Pools",
+    "check_distinct_splits",
+    "choose_pools",
+    "draw_all",
+]
 
 MAX_VALIDATION_SHOTS = 4
 _CARVED = 0.1  # share of the training images that hyperparameters are chosen on
@@ -69,13 +76,8 @@ def choose_pools(train: FaceSplit, validation: FaceSplit | None, evaluated: Face
     Raises:
         DataError: A split is used twice, or a class of the training split is too small to divide.
     """
-    for part in (train, validation):
-        if part is not None and (part.dataset, part.split) == (evaluated.dataset, evaluated.split):
-            raise DataError(
-                "methods would be judged on images that they are fitted or tuned on",
-                found=f"split {part.split} twice",
-                hint="Name different splits.",
-            )
+    splits = [part for part in (train, validation, evaluated) if part is not None]
+    check_distinct_splits(*(f"{part.split} of {part.dataset}" for part in splits))
     if validation is not None:
         rule = f"validation images: split {validation.split} of {validation.dataset}"
         return Pools(train, validation, rule)
@@ -84,6 +86,22 @@ def choose_pools(train: FaceSplit, validation: FaceSplit | None, evaluated: Face
     share = f"{100 * _CARVED:.0f} % of split {train.split}"
     rule = f"validation images: {share} of {train.dataset}, from which no shots are drawn"
     return Pools(carved_train, carved, rule)
+
+
+def check_distinct_splits(*names: str | None) -> None:
+    """Check that the splits to learn from, to tune on and to judge on are different ones.
+
+    Raises:
+        DataError: Two are the same.
+    """
+    used = [name for name in names if name is not None]
+    twice = [name for name in used if used.count(name) > 1]
+    if twice:
+        raise DataError(
+            "methods must be fitted, tuned and judged on different images",
+            found=f"split {twice[0]} twice",
+            hint="Name different splits with --train-split, --val-split and --split.",
+        )
 
 
 def draw_all(pools: Pools, shots: Sequence[Shots], seeds: Sequence[int]) -> list[Draw]:
@@ -95,24 +113,18 @@ def draw_all(pools: Pools, shots: Sequence[Shots], seeds: Sequence[int]) -> list
     Raises:
         DataError: A class has fewer training images than shots.
     """
-    draws = []
-    for count in shots:
-        if count == ALL:
-            _check_every_class(pools.train)
-        for seed in seeds:
-            if count == ALL:
-                draws.append(Draw(ALL, seed, pools.train, pools.validation))
-                continue
-            most = min(count, MAX_VALIDATION_SHOTS)
-            draws.append(
-                Draw(
-                    count,
-                    seed,
-                    draw_shots(pools.train, count, seed),
-                    draw_shots(pools.validation, most, seed, fewer=True),
-                )
-            )
-    return draws
+    if ALL in shots:
+        _check_every_class(pools.train)
+    return [_draw(pools, count, seed) for count in shots for seed in seeds]
+
+
+def _draw(pools: Pools, shots: Shots, seed: int) -> Draw:
+    """The images of one number of shots and one seed."""
+    if shots == ALL:
+        return Draw(ALL, seed, pools.train, pools.validation)
+    most = min(shots, MAX_VALIDATION_SHOTS)
+    train = draw_shots(pools.train, shots, seed)
+    return Draw(shots, seed, train, draw_shots(pools.validation, most, seed, fewer=True))
 
 
 def _check_every_class(train: FaceSplit) -> None:

@@ -130,6 +130,8 @@ class FewShotResult:
             ]
             for row in rows
         ]
+
+        # classes may be recognized unequally well
         recall: list[Sequence[Cell]] = [[row.method, str(row.shots), *row.recall] for row in rows]
         classes = [Column(name, f"{name} %", "share") for name in self.classes]
         return [
@@ -164,21 +166,24 @@ class FewShotResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Return a plain JSON value."""
+        # means over the seeds, then every fit
+        rows = [
+            {
+                "method": row.method,
+                "shots": row.shots,
+                **{name: _plain(estimate) for name, estimate in row.metrics.items()},
+                "recall": list(row.recall),
+            }
+            for row in self.rows()
+        ]
+
         return {
             **self.facts,
             "classes": list(self.classes),
             "n": len(self.labels),
             "notes": list(self.notes),
             "failed": [{"name": name, "reason": why} for name, why in self.failed.items()],
-            "rows": [
-                {
-                    "method": row.method,
-                    "shots": row.shots,
-                    **{name: _plain(estimate) for name, estimate in row.metrics.items()},
-                    "recall": list(row.recall),
-                }
-                for row in self.rows()
-            ],
+            "rows": rows,
             "cells": [self._cell_facts(cell) for cell in self.cells],
         }
 

@@ -157,7 +157,8 @@ def _describe_data(
 
 def _data_of(tower: KE2NT) -> dict[str, Any]:
     """What the tower's card says of its data, for a method that needs no images."""
-    return {key: tower.card[key] for key in ("data", "started_from") if key in tower.card}
+    kept = ("data", "started_from", "class_prior")
+    return {key: tower.card[key] for key in kept if key in tower.card}
 
 
 def _count(shots: Shots) -> float:

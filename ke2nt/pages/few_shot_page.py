@@ -10,6 +10,10 @@ from ke2nt.tables.table import Table
 
 __all__ = ["build_few_shot_page"]
 
+_ALT = (
+    "Curves of accuracy and mean class recall of each method over the number of training images of "
+    "each class, in the table below."
+)
 _CAPTION = (
     "Points are means over the seeds, bars one standard deviation over them: how much depends on "
     "which images were drawn. The intervals of the table are 95 % bootstrap intervals over the "
@@ -34,22 +38,19 @@ def build_few_shot_page(
         notes: What a reader of the metrics must know.
         command: The command line.
     """
-    main, recall, cells = (PageTable.from_table(table) for table in tables)
-    sections = [
-        TableSection(
-            title="Accuracy and mean class recall over shots",
-            draw=draw,
-            alt="Curves of accuracy and mean class recall of each method over the number of "
-            "training images of each class, in the table below.",
-            caption=_CAPTION,
-            tables=[main, recall, cells],
-            notes=notes,
-        )
-    ]
+    section = TableSection(
+        title="Accuracy and mean class recall over shots",
+        draw=draw,
+        alt=_ALT,
+        caption=_CAPTION,
+        tables=[PageTable.from_table(table) for table in tables],
+        notes=notes,
+    )
+
     return TablePage(
         title="Few shots",
         lead=lead,
-        sections=sections,
+        sections=[section],
         failed=(),
         command=command,
         provenance=provenance(),

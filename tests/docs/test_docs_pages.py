@@ -131,11 +131,20 @@ def test_cross_evaluation_in_python(tmp_path, monkeypatch, capsys):
     assert "label sets agree" in capsys.readouterr().out
 
 
+def test_few_shots_in_python(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    page = _page_module("few_shot")
+    exec(compile(_python("few_shot"), "docs/few_shot.md", "exec"), page.__dict__)
+    assert len(page.result.cells) == 3
+    assert "tip-adapter 2" in capsys.readouterr().out
+
+
 def test_python_of_other_pages_has_a_test():
     tested = {
         "attention",
         "cross-eval",
         "extend",
+        "few_shot",
         "predict",
         "prompts",
         "share",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import numpy as np
 import onnx
 import pytest
+import torch
 
 from ke2nt.errors import MissingExtraError, ModelError
 from ke2nt.evaluation.predictions import compute_predictions
@@ -14,6 +16,7 @@ from ke2nt.export import onnx_export
 from ke2nt.export.onnx_export import TOLERANCE, export_int8, export_onnx, predict_onnx
 from ke2nt.export.onnx_file import find_encoder_nodes
 from ke2nt.export.ort import OnnxRecognizer
+from ke2nt.models.adapters import TipAdapter
 
 CLASSES = ("neutral", "happiness", "anger")
 SIZE = 24
@@ -50,6 +53,22 @@ def test_calibration_is_in_the_graph(files, faces):
     path, model, _ = files["text"]
     raw = compute_predictions(model, faces, precision="fp32").uncalibrated()
     assert np.abs(predict_onnx(OnnxRecognizer(path), faces) - raw).max() > 1e-3
+
+
+def test_the_cache_of_a_few_shot_model_is_in_the_graph(text_model, faces, tmp_path):
+    model = copy.deepcopy(text_model)
+    generator = torch.Generator().manual_seed(4)
+    keys = torch.nn.functional.normalize(torch.randn(6, 16, generator=generator))
+    adapter = TipAdapter.from_features(keys, torch.arange(6) % 3, CLASSES)
+    adapter.alpha, adapter.beta = 9.0, 2.0
+    model.set_adapter(adapter)
+
+    export_onnx(model.eval(), tmp_path / "tip.onnx")
+    found = predict_onnx(OnnxRecognizer(tmp_path / "tip.onnx"), faces)
+    expected = compute_predictions(model, faces, precision="fp32").probabilities
+    assert np.abs(found - expected).max() <= 1e-4
+    plain = compute_predictions(text_model, faces, precision="fp32").uncalibrated()
+    assert np.abs(found - plain).max() > 0.01
 
 
 @pytest.mark.parametrize("count", [1, 2, 33])

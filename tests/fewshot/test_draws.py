@@ -62,8 +62,14 @@ def test_without_one_a_part_of_the_training_images_is_set_aside():
 
 @pytest.mark.parametrize("used", ["train", "val"])
 def test_no_split_is_used_twice(used):
-    with pytest.raises(DataError, match=f"judged on images.*found split {used} twice"):
+    with pytest.raises(DataError, match=f"different images; found split {used} of demo twice"):
         choose_pools(make("train", (5, 5, 5)), make("val", (5, 5, 5)), make(used, (5, 5, 5)))
+
+
+def test_shots_are_not_tuned_on():
+    train = make("train", (5, 5, 5))
+    with pytest.raises(DataError, match="different images; found split train of demo twice"):
+        choose_pools(train, train, make("test", (5, 5, 5)))
 
 
 def test_classes_without_enough_images_are_named():
