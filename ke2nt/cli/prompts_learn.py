@@ -55,16 +55,23 @@ class _LearnData(DatasetOptions):
             show_default=False,
         ),
     ] = None
+    shots: Annotated[
+        int | None, typer.Option("--shots", min=1, help="Learn from so many images of each class.")
+    ] = None
 
     def load(self, reader: Reader, seed: int) -> tuple[FaceSplit, FaceSplit]:
         """Return the images to learn from and those to choose the epoch by."""
-        from ke2nt.data.splits import carve_validation
+        from ke2nt.data.splits import carve_validation, draw_shots
 
         train, val_name = reader.load(self.split), self.val_name(reader)
         if val_name is None:
             train, val = carve_validation(train, _VAL_SHARE, seed)
         else:
             val = reader.load(val_name)
+
+        # after carving, so that the validation images do not depend on the number of shots
+        if self.shots is not None:
+            train = draw_shots(train, self.shots, seed)
         return train.spread(self.limit), val.spread(self.limit)
 
     def val_name(self, reader: Reader) -> str | None:
@@ -156,7 +163,7 @@ def learn(
     """Learn the words around the class word, as vectors of the text encoder (CoOp, KgCoOp).
 
     Example: ke2nt prompts learn --encoder open_clip:ViT-B-16/openai --dataset rafdb --root DIR
-    --context 16 --out words
+    --context 16 --shots 16 --out words
     """
     options = choice.read()
     reader = _check_names(encoder, data, prompts, name)
@@ -171,7 +178,7 @@ def learn(
     quiet = output.hides_progress
     splits = data.load(reader, choice.seed)
     train, val = experiment.embed_loaded(*splits, quiet=quiet)
-    facts = experiment.facts(train, split=data.split, val_split=splits[1].split)
+    facts = experiment.facts(train, split=data.split, val_split=splits[1].split, shots=data.shots)
     result = learn_prompts(
         train,
         val,

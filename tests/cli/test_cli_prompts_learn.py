@@ -9,7 +9,7 @@ from tiny_text_towers import open_clip_folder
 from typer.testing import CliRunner
 
 from ke2nt.cli.main import add_commands, app
-from ke2nt.errors import ConfigError, Ke2ntError, PromptError
+from ke2nt.errors import ConfigError, DataError, Ke2ntError, PromptError
 from ke2nt.prompts.prompt_set import PromptSet
 
 DATA = ["--dataset", "drawn", "--option", "count=80", "--option", "size=32"]
@@ -98,6 +98,13 @@ def test_another_encoder_is_refused_in_one_line(learned, tmp_path):
     assert "\n" not in str(error.value)
 
 
+def test_shots_are_drawn_of_each_class(options, home, tmp_path):
+    words = ["prompts", "learn", *options, *FAST, "--shots", "2", "--out", str(tmp_path)]
+    found = json.loads(run(*words, "--json"))
+    assert found["shots"] == 2
+    assert PromptSet.load(tmp_path / "learned.yaml").learned.training["images"] == 16
+
+
 def test_a_class_of_the_data_alone_gets_vectors(options, home, tmp_path):
     words = ["prompts", "learn", *options, "--init", "a face", "--epochs", "1", "--class-specific"]
     text = run(*words, "--position", "middle", "--name", "own", "--out", str(tmp_path))
@@ -114,6 +121,7 @@ def test_a_class_of_the_data_alone_gets_vectors(options, home, tmp_path):
     [
         (["--init", "a photo", "--context", "4"], ConfigError, "expected 2 vectors"),
         (["--context", "40"], ConfigError, "at most 17 vectors"),
+        (["--shots", "99"], DataError, "too few samples for 99 shots"),
         (["--lr", "0"], ConfigError, "lr is out of range"),
         (["--lr", "nan"], ConfigError, "lr is out of range"),
         (["--regularize", "inf"], ConfigError, "regularize is out of range"),
