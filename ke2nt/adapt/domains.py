@@ -12,6 +12,7 @@ from ke2nt.datasets.catalog import get_reader
 from ke2nt.labels import check_same_labels
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.load import load_model
+from ke2nt.training.image_tower import initial_preprocessing
 from ke2nt.training.training_data import TrainingData, load_training_data
 
 __all__ = ["Domains", "load_source_images", "load_target_images", "source_form"]
@@ -69,7 +70,7 @@ def source_form(config: AdaptConfig) -> tuple[tuple[str, ...], Preprocessing]:
     """Return classes and preprocessing of a model that is trained on the source."""
     reader = get_reader(config.data.name, config.data.root, config.data.options)
     classes = tuple(c for c in reader.classes if c not in config.data.hold_out)
-    return classes, Preprocessing(image_size=config.model.image_size, gray=config.model.gray)
+    return classes, initial_preprocessing(config)
 
 
 def load_source_images(

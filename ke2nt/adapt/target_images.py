@@ -128,7 +128,7 @@ def _decode(
     tensors = FaceTensors(
         strip_labels(split, classes),
         preprocessing.image_size,
-        interpolation=preprocessing.interpolation,
+        **preprocessing.resizing(),
         memory=config.memory,
         workers=config.workers,
         quiet=quiet,

@@ -53,6 +53,8 @@ def training_datasets(card: Mapping[str, Any]) -> set[str]:
 def data_section(card: Mapping[str, Any]) -> str:
     """What the model was trained on."""
     data = card.get("data")
+    if not data and (zero_shot := card.get("zero_shot")):
+        return _describe_zero_shot(zero_shot)
     if not data:
         return "## Training data\n\nNot recorded.\n"
 
@@ -167,6 +169,19 @@ def limits_section(card: Mapping[str, Any]) -> str:
     if weak:
         weak_classes = f"- Weak, or evaluated on few images: {'; '.join(weak.values())}.\n"
     return f"## Limits\n\n{drawn}{_LIMITS}{weak_classes}"
+
+
+def _describe_zero_shot(facts: Mapping[str, Any]) -> str:
+    """A model that nobody trained on faces with labels."""
+    return (
+        "## Training data\n\n"
+        "No labeled faces: this is a **zero-shot** recognizer. Its image encoder is that of "
+        f"{facts.get('encoder')}, unchanged (SHA-256 of its weights: {facts.get('sha256')}), and "
+        f"its classes are the words of the prompt set {facts.get('prompts')}. Data and license of "
+        "the weights are those of whoever published them. The network M has not been trained, so "
+        "neutral embeddings have no meaning; logits, probabilities and intensities do not use "
+        "them.\n"
+    )
 
 
 def _describe_start(start: Mapping[str, Any] | None) -> list[str]:

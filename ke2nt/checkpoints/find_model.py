@@ -11,7 +11,15 @@ from ke2nt.errors import CheckpointError
 from ke2nt.runtime.hub_names import looks_like_hub_id, suggest_path
 from ke2nt.runtime.suggest import did_you_mean
 
-__all__ = ["BANK", "CARD", "FILES", "WEIGHTS", "check_model_name", "find_model_folder"]
+__all__ = [
+    "BANK",
+    "CARD",
+    "FILES",
+    "WEIGHTS",
+    "check_model_name",
+    "check_replaceable",
+    "find_model_folder",
+]
 
 WEIGHTS = "model.safetensors"
 BANK = ("text_bank.safetensors", "text_bank.json")
@@ -42,6 +50,26 @@ def check_model_name(name: str | Path) -> None:
         CheckpointError: There is no such model.
     """
     _find(name)
+
+
+def check_replaceable(folder: Path) -> None:
+    """Refuse a folder with files that saving a model would not write.
+
+    Raises:
+        CheckpointError: The folder holds files of another origin, or is a file.
+    """
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+
+    # without a config.json, a README.md is the user's
+    replaceable = FILES if CONFIG in names else FILES[:-1]
+    foreign = sorted(set(names) - set(replaceable))
+    if foreign or (folder.exists() and not folder.is_dir()):
+        raise CheckpointError(
+            "saving a model would replace files that do not belong to a saved model",
+            expected="a new or empty folder, or an older saved model",
+            found=", ".join(foreign[:5]) or "a file",
+            where=folder,
+        )
 
 
 def _find(name: str | Path) -> Path | None:

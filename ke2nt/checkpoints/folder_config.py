@@ -24,6 +24,7 @@ _CARD_PARTS = {
     "class_prior": dict,
     "started_from": dict,
     "teacher": dict,
+    "zero_shot": dict,
     "started_from.data": list,
     "started_from.train_splits": dict,
     "evaluations": list,

@@ -17,7 +17,13 @@ import torch
 
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.checkpoints.card import model_card
-from ke2nt.checkpoints.find_model import BANK, CARD, FILES, WEIGHTS, find_model_folder
+from ke2nt.checkpoints.find_model import (
+    BANK,
+    CARD,
+    WEIGHTS,
+    check_replaceable,
+    find_model_folder,
+)
 from ke2nt.checkpoints.folder_config import (
     CONFIG,
     FORMAT_VERSION,
@@ -50,7 +56,7 @@ def write_folder(folder: Path, saved: SavedModel, *, dtype: torch.dtype = torch.
         CheckpointError: The folder holds files of another origin, or a weight is out of the range
             of that dtype.
     """
-    _check_replaceable(folder)
+    check_replaceable(folder)
 
     with atomic_folder(folder) as temporary:
         if saved.bank is not None:
@@ -143,22 +149,6 @@ def _write_config_and_card(folder: Path, config: Mapping[str, Any]) -> None:
         raise damaged_card("evaluations", error, folder / CONFIG) from error
     write_json(folder / CONFIG, config)
     write_text(folder / CARD, text)
-
-
-def _check_replaceable(folder: Path) -> None:
-    """Refuse a folder with files that saving a model would not write."""
-    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-
-    # without a config.json, a README.md is the user's
-    replaceable = FILES if CONFIG in names else FILES[:-1]
-    foreign = sorted(set(names) - set(replaceable))
-    if foreign or (folder.exists() and not folder.is_dir()):
-        raise CheckpointError(
-            "saving a model would replace files that do not belong to a saved model",
-            expected="a new or empty folder, or an older saved model",
-            found=", ".join(foreign[:5]) or "a file",
-            where=folder,
-        )
 
 
 def _check_digests(folder: Path, config: Mapping[str, Any], names: tuple[str, ...]) -> None:

@@ -11,12 +11,14 @@ from collections.abc import Iterable, Sequence
 from ke2nt.checkpoints.find_model import check_model_name
 from ke2nt.errors import CheckpointError, DataError
 from ke2nt.runtime.formatting import printable
+from ke2nt.vlm.source_names import check_source_name
 
 __all__ = [
     "check_detector_name",
     "check_encoder_name",
     "check_files",
     "check_model_name",
+    "is_trained_encoder",
     "no_input",
 ]
 
@@ -53,6 +55,7 @@ def check_encoder_name(spec: str) -> None:
 
     Raises:
         ModelError: There is no such kind of encoder.
+        TextEncoderError: There is no such architecture or folder.
         CheckpointError: There is no such run.
     """
     from ke2nt.evaluation.image_encoders import IMAGE_ENCODERS, get_image_encoder
@@ -60,8 +63,15 @@ def check_encoder_name(spec: str) -> None:
     kind, _, source = spec.partition(":")
     if kind not in IMAGE_ENCODERS or not source:
         get_image_encoder(spec)
-    if spec.startswith(_TRAINED):
+    if is_trained_encoder(spec):
         check_model_name(source)
+    else:
+        check_source_name(spec)
+
+
+def is_trained_encoder(spec: str) -> bool:
+    """Whether an image encoder is a trained model."""
+    return spec.startswith(_TRAINED)
 
 
 def check_files(names: Sequence[str]) -> None:

@@ -37,6 +37,7 @@ from ke2nt.cli.output import (
 from ke2nt.cli.paper_options import PaperOptions, print_paper_files
 from ke2nt.cli.prompt_experiments import PromptSetsOption, load_prompt_sets
 from ke2nt.cli.zero_shot_matrix import evaluate_matrix
+from ke2nt.cli.zero_shot_save import SaveOption, check_save, save_recognizer
 from ke2nt.errors import ConfigError
 from ke2nt.runtime.formatting import percent_cell
 
@@ -68,6 +69,11 @@ class _ZeroShotData(ReaderOptions):
         list[str] | None,
         typer.Option("--on", metavar=ON_METAVAR, help=f"In place of --dataset: {ON_HELP}"),
     ] = None
+
+    @property
+    def is_named(self) -> bool:
+        """Whether a dataset is named in either way."""
+        return bool(self.on) or self.dataset is not None
 
     def targets(self) -> list[Target]:
         """Return the datasets.
@@ -124,12 +130,15 @@ def zero_shot(
         ),
     ] = None,
     out: ReportFolderOption = None,
+    save: SaveOption = None,
 ) -> None:
     """Evaluate vision-language models on datasets, without training and with any class words.
 
     Several models, prompt sets or datasets make one table; what fails is named, and the others are
     still evaluated. Image embeddings are cached, so other words on the same images take no time.
     For a trained model (run:DIR), classes seen in training are reported apart from unseen ones.
+    With --save, a model and its words become a model folder for predict, explain, export and all
+    other commands; then a dataset is optional.
 
     Example: ke2nt zero-shot --encoder open_clip:ViT-B-16/openai --prompts simple,ensemble
     --on ferplus=DIR,split=test,rule=majority --on rafdb=DIR
@@ -137,8 +146,15 @@ def zero_shot(
     # names are checked before torch is imported; of several encoders, each may fail alone
     if len(encoder) == 1:
         check_encoder_name(encoder[0])
-    targets = data.targets()
     sets = load_prompt_sets(prompts)
+    if save is not None:
+        check_save(save, encoder, sets)
+        if not data.is_named:
+            save_recognizer(save, encoder[0], sets[0], read_names(classes), cache_dir, output)
+            return
+    targets = data.targets()
+    if save is not None and len(targets) > 1:
+        raise ConfigError("--save takes one dataset, or none", found=f"{len(targets)} datasets")
     options: dict[str, Any] = {
         **labels.arguments(),
         **compute.arguments(),
@@ -151,7 +167,11 @@ def zero_shot(
 
     # one evaluation has a report of its own
     if len(encoder) == len(sets) == len(targets) == 1:
-        _evaluate_one(load, encoder[0], sets[0], targets[0], options, out, paper, output)
+        evaluated = partial(_evaluate_one, load, encoder[0], sets[0], targets[0], options)
+        result = evaluated(out, paper, output)
+        if save is not None:
+            chosen = result.bank.classes
+            save_recognizer(save, encoder[0], sets[0], chosen, cache_dir, output, result)
     else:
         outcome = evaluate_matrix(load, encoder, sets, targets, options, out, paper, output)
         outcome.report()
@@ -173,7 +193,7 @@ def _evaluate_one(
     out: Path | None,
     paper: PaperOptions,
     output: OutputOptions,
-) -> None:
+) -> ZeroShot:
     """Evaluate one model with one prompt set on one dataset, print and write the results."""
     from ke2nt.evaluation.result_tables import ResultRow, evaluation_tables
     from ke2nt.evaluation.zero_shot import zero_shot as evaluate_zero_shot
@@ -213,7 +233,7 @@ def _evaluate_one(
     )
     if output.json:
         print_json(facts)
-        return
+        return result
 
     show_evaluation(result.evaluation, facts["options"], notes)
     if result.generalized is not None:
@@ -222,6 +242,7 @@ def _evaluate_one(
     if out is not None:
         print_written(out, "metrics.json", "predictions.csv", "report.html")
     print_paper_files(files)
+    return result
 
 
 def _build_report(facts: dict[str, Any], result: ZeroShot, split: FaceSplit) -> RunReport:

@@ -66,9 +66,10 @@ class ModelConfig(Section):
     )
     backbone: str = Field(
         "resnet18",
-        description="Any timm model name, swin_t as published, iresnet18 to iresnet200 or "
-        "dlib_resnet of face recognition, or the dotted path of your own network, such as "
-        "my_nets.FaceNet.",
+        description="Any timm model name; open_clip:ARCH/TAG-or-path or transformers:ID-or-folder "
+        "for the image tower of a vision-language model with its weights; swin_t as published, "
+        "iresnet18 to iresnet200 or dlib_resnet of face recognition, or the dotted path of your "
+        "own network, such as my_nets.FaceNet.",
     )
     backbone_options: dict[str, Any] = Field(
         default_factory=dict,
@@ -81,7 +82,12 @@ class ModelConfig(Section):
         description="For ResNets on small images: no_pool leaves out max-pooling; small also has "
         "stride 1.",
     )
-    image_size: int = Field(112, ge=16, le=1024, description="Side of the square input, pixels.")
+    image_size: int = Field(
+        112,
+        ge=16,
+        le=1024,
+        description="Side of the square input, pixels; an image tower has its own.",
+    )
     gray: bool = Field(False, description="Convert images to gray first.")
     weights: str | None = Field(
         None,
@@ -96,10 +102,11 @@ class ModelConfig(Section):
         description="Share of the image encoder that a weights file must fill; null: all of it.",
         json_schema_extra=FREE_ON_RESUME,
     )
-    projection: Literal["linear", "neck"] = Field(
-        "linear",
-        description="From features to the text space: one layer, or the published neck of two "
-        "with batch normalization.",
+    projection: Literal["auto", "linear", "neck", "none"] = Field(
+        "auto",
+        description="From features to the text space: one layer, the published neck of two with "
+        "batch normalization, or none. auto: none where backbone and text are one "
+        "vision-language model, else linear.",
     )
     reduction: int = Field(4, ge=1, description="Bottleneck of the transformation network, D/r.")
     dropout: float = Field(0.0, ge=0.0, lt=1.0, description="Dropout of the pooled features.")

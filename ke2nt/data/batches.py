@@ -60,6 +60,7 @@ class Decoder(Dataset[Any]):
     samples: tuple[FaceSample, ...]
     image_size: int
     interpolation: str
+    resize_mode: str = "squash"
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -67,7 +68,10 @@ class Decoder(Dataset[Any]):
     def __getitem__(self, index: int) -> tuple[int, np.ndarray | str]:
         try:
             pixels = decode(
-                self.samples[index].source, size=self.image_size, interpolation=self.interpolation
+                self.samples[index].source,
+                size=self.image_size,
+                interpolation=self.interpolation,
+                resize_mode=self.resize_mode,
             )
         except ImageReadError as error:
             return index, str(error)

@@ -32,12 +32,14 @@ from ke2nt.data.sample import (
     ImageSource,
     PackedImage,
 )
+from ke2nt.data.square import RESIZE_MODES, make_square
 from ke2nt.data.video_frame import VideoFrame
 from ke2nt.errors import DataError, ImageReadError
 
 __all__ = [
     "INTERPOLATIONS",
     "MAX_PIXELS",
+    "RESIZE_MODES",
     "ImageHeader",
     "ImageLike",
     "decode",
@@ -82,6 +84,16 @@ _FILTERS = {
     "nearest": Image.Resampling.NEAREST,
 }
 INTERPOLATIONS = tuple(_FILTERS)
+
+
+class _Target(NamedTuple):
+    """The square to resize to, or a size of None, and how."""
+
+    size: int | None
+    resample: Image.Resampling
+    mode: str
+
+
 # Types of which a value is one image, although some of them can be iterated
 _SINGLE = (
     *(str, Path, bytes, bytearray, memoryview, Image.Image),
@@ -160,7 +172,11 @@ def median_side(sources: Sequence[ImageSource]) -> int | None:
 
 
 def decode(
-    source: ImageSource | ImageLike, *, size: int | None = None, interpolation: str = "bicubic"
+    source: ImageSource | ImageLike,
+    *,
+    size: int | None = None,
+    interpolation: str = "bicubic",
+    resize_mode: str = "squash",
 ) -> np.ndarray:
     """Pixels of an image as 8-bit RGB.
 
@@ -172,9 +188,11 @@ def decode(
         source: An image file, as a path, its content or an open file; pixels (H, W), (H, W, 1) or
             (H, W, 3) in RGB order, or a tensor (3, H, W), uint8 or floating in 0..1; a PIL image; a
             row of a packed split; or a changed image.
-        size: Side of the square to resize to, antialiased, aspect ignored; None keeps the size. A
-            JPEG that is at least six times larger is decoded at a reduced scale.
+        size: Side of the square to resize to, antialiased; None keeps the size. A JPEG that is at
+            least six times larger is decoded at a reduced scale.
         interpolation: "nearest", "bilinear", "bicubic" or "lanczos".
+        resize_mode: "squash" ignores the aspect; "shortest" crops the longer side, "longest" pads
+            the shorter one.
 
     Returns:
         uint8 (H, W, 3), or (size, size, 3).
@@ -182,8 +200,12 @@ def decode(
     Raises:
         ImageReadError: The image is missing, empty, damaged, not an image, or has more than
             `MAX_PIXELS`.
-        DataError: The interpolation or the type of the source is unknown.
+        DataError: The interpolation, resize mode or type of the source is unknown.
     """
+    if resize_mode not in RESIZE_MODES:
+        raise DataError(
+            "unknown resize_mode", expected=f"one of {', '.join(RESIZE_MODES)}", found=resize_mode
+        )
     if interpolation not in _FILTERS:
         raise DataError(
             "unknown interpolation", expected=f"one of {', '.join(_FILTERS)}", found=interpolation
@@ -193,7 +215,7 @@ def decode(
         raise not_an_image(source)
 
     # The square to resize to, and how
-    target = size, interpolation
+    target = _Target(size, _FILTERS[interpolation], resize_mode)
     source = Path(source) if isinstance(source, str) else source
 
     try:
@@ -208,10 +230,10 @@ def decode(
 
         if isinstance(source, np.ndarray):
             pixels = np.ascontiguousarray(pixels_of_array(source))
-            return _finish(Image.fromarray(pixels).convert("RGB"), _UPRIGHT, *target)
+            return _finish(Image.fromarray(pixels).convert("RGB"), _UPRIGHT, target)
         if isinstance(source, Image.Image):
-            return _decode_pil(source, *target)
-        return _decode_file(_as_file(source), *target)
+            return _decode_pil(source, target)
+        return _decode_file(_as_file(source), target)
 
     # The source of a changed image has its own message
     except ImageReadError:
@@ -278,24 +300,24 @@ def _as_file(source: Any) -> Path | BytesIO:
     return BytesIO(bytes(content))
 
 
-def _decode_file(path: Path | BytesIO, size: int | None, interpolation: str) -> np.ndarray:
+def _decode_file(path: Path | BytesIO, target: _Target) -> np.ndarray:
     with _open(path) as image:
         # a JPEG decoder reaches a reduced scale much faster than a resize does
-        if size is not None:
-            image.draft(None, (3 * size, 3 * size))
+        if target.size is not None:
+            image.draft(None, (3 * target.size, 3 * target.size))
 
         _refuse_bomb(image)
         image.load()
-        return _finish(_to_rgb(image), _orientation(image), size, interpolation)
+        return _finish(_to_rgb(image), _orientation(image), target)
 
 
-def _decode_pil(image: Image.Image, size: int | None, interpolation: str) -> np.ndarray:
+def _decode_pil(image: Image.Image, target: _Target) -> np.ndarray:
     # an image that is RGB or gray already may be of any size, as an array may be
     if image.mode not in ("RGB", "L"):
         _refuse_bomb(image)
 
     image.load()
-    return _finish(_to_rgb(image), _orientation(image), size, interpolation)
+    return _finish(_to_rgb(image), _orientation(image), target)
 
 
 def _refuse_bomb(image: Image.Image) -> None:
@@ -330,15 +352,17 @@ def _orientation(image: Image.Image) -> int:
         return _UPRIGHT
 
 
-def _finish(
-    image: Image.Image, orientation: int, size: int | None, interpolation: str
-) -> np.ndarray:
+def _finish(image: Image.Image, orientation: int, target: _Target) -> np.ndarray:
     """Resize to a square, if one is asked for, and turn upright."""
+    size, resample, mode = target
     # this may come first, as a square stays a square when it is turned
-    if size is not None and image.size != (size, size):
-        image = image.resize((size, size), _FILTERS[interpolation])
+    if size is not None and mode == "squash":
+        image = make_square(image, size, resample, mode)
     if orientation in _TRANSPOSES:
         image = image.transpose(_TRANSPOSES[orientation])
+    # a crop depends on what is up
+    if size is not None and mode != "squash":
+        image = make_square(image, size, resample, mode)
     return np.array(image)
 
 

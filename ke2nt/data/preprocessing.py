@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ke2nt.data.device_constants import device_constant
-from ke2nt.data.images import INTERPOLATIONS, ImageLike, decode, iterate_images
+from ke2nt.data.images import INTERPOLATIONS, RESIZE_MODES, ImageLike, decode, iterate_images
 from ke2nt.data.sample import ImageSource
 from ke2nt.errors import CheckpointError, ConfigError, DataError
 from ke2nt.runtime.renamed import warn_renamed
@@ -35,12 +35,14 @@ class Preprocessing:
     `normalize` are its two steps, for code that handles pixels between them.
 
     Attributes:
-        image_size: Side of the square input in pixels; the crop is resized to it, aspect ignored,
-            as faces are cropped square.
+        image_size: Side of the square input in pixels.
         mean: Per-channel mean of pixels in [0, 1], RGB.
         std: Per-channel standard deviation of pixels in [0, 1], RGB.
         interpolation: "bilinear", "bicubic", "lanczos" or "nearest", antialiased.
         gray: Whether color is removed first (Rec. 601 luma, repeated over three channels).
+        resize_mode: How an image that is not square becomes so: "squash" ignores its aspect, as
+            faces are cropped square; "shortest" crops and "longest" pads the longer or shorter
+            side, as some image towers do.
 
     Raises:
         ConfigError: A value is out of range.
@@ -51,6 +53,7 @@ class Preprocessing:
     std: tuple[float, float, float] = IMAGENET_STD
     interpolation: str = "bicubic"
     gray: bool = False
+    resize_mode: str = "squash"
 
     def __post_init__(self) -> None:
         # Values from JSON are lists
@@ -70,6 +73,12 @@ class Preprocessing:
                 "unknown interpolation",
                 expected=f"one of {', '.join(INTERPOLATIONS)}",
                 found=self.interpolation,
+            )
+        if self.resize_mode not in RESIZE_MODES:
+            raise ConfigError(
+                "unknown resize_mode",
+                expected=f"one of {', '.join(RESIZE_MODES)}",
+                found=self.resize_mode,
             )
 
     def __call__(self, images: ModelImage | Iterable[ModelImage]) -> Tensor:
@@ -104,7 +113,11 @@ class Preprocessing:
         Raises:
             ImageReadError: The image cannot be read.
         """
-        return decode(image, size=self.image_size, interpolation=self.interpolation)
+        return decode(image, size=self.image_size, **self.resizing())
+
+    def resizing(self) -> dict[str, str]:
+        """Return how images are resized, as arguments of `decode` and `FaceTensors`."""
+        return {"interpolation": self.interpolation, "resize_mode": self.resize_mode}
 
     def normalize(self, pixels: Tensor) -> Tensor:
         """Normalize a batch that is resized already.
@@ -144,7 +157,11 @@ class Preprocessing:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON value."""
-        return {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
+        value = {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
+        # left out where it is the usual one: the value is part of cache keys
+        if self.resize_mode == "squash":
+            del value["resize_mode"]
+        return value
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> Preprocessing:

@@ -43,6 +43,7 @@ class FaceTensors:
         split: The samples.
         image_size: Side S of the square images in pixels.
         interpolation: See `Preprocessing`.
+        resize_mode: Likewise.
         memory: "ram" decodes everything now; "lazy" decodes on each pass; "auto" takes RAM if the
             pixels need at most 4 GiB. A packed split of the right size is never decoded: unless in
             RAM, it is read through the memory map.
@@ -64,6 +65,7 @@ class FaceTensors:
         image_size: int,
         *,
         interpolation: str = "bicubic",
+        resize_mode: str = "squash",
         memory: Memory = "auto",
         workers: int = 2,
         quiet: bool = True,
@@ -74,7 +76,7 @@ class FaceTensors:
         self.image_size = image_size
         self.failed: dict[str, str] = {}
 
-        self._decoder = Decoder(split.samples, image_size, interpolation)
+        self._decoder = Decoder(split.samples, image_size, interpolation, resize_mode)
         self._workers = workers
         self._usable = torch.arange(len(split))
 

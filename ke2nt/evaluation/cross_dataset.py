@@ -147,11 +147,12 @@ class _DecodedTarget:
     def __init__(self, target: EvaluationTarget, quiet: bool) -> None:
         self.split = target.load()
         self._quiet = quiet
-        self._decoded: dict[tuple[int, str], FaceTensors] = {}
+        self._decoded: dict[tuple[Any, ...], FaceTensors] = {}
 
     def decode_for(self, model: ExpressionModel) -> FaceTensors:
         # All that decoding depends on.
-        key = (model.preprocessing.image_size, model.preprocessing.interpolation)
+        settings = model.preprocessing
+        key = (settings.image_size, *settings.resizing().values())
         if key not in self._decoded:
             self._decoded[key] = decode_for_model(model, self.split, quiet=self._quiet)
         return self._decoded[key]

@@ -37,9 +37,7 @@ class EvaluationOptions(ScoringOptions):
 def decode_for_model(model: Any, split: FaceSplit, **options: Any) -> FaceTensors:
     """Decode a split as a model needs it; options are those of `FaceTensors`."""
     preprocessing = model.preprocessing
-    return FaceTensors(
-        split, preprocessing.image_size, interpolation=preprocessing.interpolation, **options
-    )
+    return FaceTensors(split, preprocessing.image_size, **preprocessing.resizing(), **options)
 
 
 def evaluate_model(

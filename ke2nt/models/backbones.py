@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from ke2nt.errors import ModelError
-from ke2nt.models.backbone_names import check_backbone_name
+from ke2nt.models.backbone_names import check_backbone_name, is_tower_name
 from ke2nt.models.custom_backbones import build_custom_backbone, is_custom_name
 from ke2nt.models.face_networks import FACE_NETWORKS, build_face_network
 from ke2nt.models.regions import CornerBranches, corner_means, feature_map
 from ke2nt.models.timm_models import Stem, build_timm_model, timm_depths
+from ke2nt.models.tower_backbones import load_tower
+from ke2nt.vlm.image_tower import TowerFacts
 
-__all__ = ["Backbone", "RegionalBackbone", "Regions", "create_backbone"]
+__all__ = ["DEFAULT_IMAGE_SIZE", "Backbone", "RegionalBackbone", "Regions", "create_backbone"]
 
 Regions = Literal["learned", "mean"]
+
+DEFAULT_IMAGE_SIZE = 112
+"""Side of the input in pixels, unless the encoder has its own."""
 
 
 class Backbone(nn.Module):
@@ -25,19 +31,31 @@ class Backbone(nn.Module):
     Args:
         net: The network, pooled, without a head.
         width: Width of its features.
+        image_size: Side of its input in pixels.
+        tower: What the image tower of a vision-language model is built from; None for others.
 
     Attributes:
         width: Width of the features.
+        image_size: Side of the input in pixels.
+        tower: As given; None for other encoders.
         mean: Per-channel mean that the pretrained weights expect, or None if it is not known.
         std: Likewise the standard deviation.
     """
 
     net: Any
 
-    def __init__(self, net: nn.Module, width: int) -> None:
+    def __init__(
+        self,
+        net: nn.Module,
+        width: int,
+        image_size: int = DEFAULT_IMAGE_SIZE,
+        tower: TowerFacts | None = None,
+    ) -> None:
         super().__init__()
         self.net = net
         self.width = width
+        self.image_size = image_size
+        self.tower = tower
         pretrained = getattr(net, "pretrained_cfg", None) or {}
         self.mean: tuple[float, float, float] | None = pretrained.get("mean")
         self.std: tuple[float, float, float] | None = pretrained.get("std")
@@ -70,12 +88,15 @@ class RegionalBackbone(Backbone):
     Args:
         net: A timm network, pooled, without a head.
         width: Width of all features together.
+        image_size: Side of its input in pixels.
         channels: Channels of the last feature map, to learn a branch for each corner; None for the
             means of the corners.
     """
 
-    def __init__(self, net: nn.Module, width: int, channels: int | None = None) -> None:
-        super().__init__(net, width)
+    def __init__(
+        self, net: nn.Module, width: int, image_size: int, channels: int | None = None
+    ) -> None:
+        super().__init__(net, width, image_size)
         self.corners = None if channels is None else CornerBranches(channels)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -98,12 +119,13 @@ def create_backbone(
     source: str | nn.Module,
     /,
     *,
-    image_size: int,
+    image_size: int | None = None,
     in_chans: int = 3,
     stem: Stem = "standard",
     drop_path: float | None = None,
     pretrained: bool = False,
     regions: Regions | bool = False,
+    tower: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Backbone:
     """Build an image encoder.
@@ -116,9 +138,11 @@ def create_backbone(
             recognition ("iresnet50", as InsightFace names it); the dotted path of a class
             derived from `nn.Module`, or of a function annotated to return one
             ("package.module.Net"); or a module. The last two map images to pooled features
-            (B, width).
+            (B, width). "open_clip:ARCH/TAG-or-path" and "transformers:ID-or-folder" are the image
+            tower of a vision-language model with its projection and its weights.
         image_size: Side of the square input in pixels; passed to families that are built for one
-            size (ViT, Swin), and checked by a forward pass for all.
+            size (ViT, Swin), and checked by a forward pass for all. None for 112, or the size of
+            an image tower, which has no other.
         in_chans: Channels of the input.
         stem: "standard"; for the ResNet family also "no_pool" (without the first max-pool) and
             "small" (3×3 first convolution of stride 1, no max-pool), both for small images.
@@ -126,6 +150,8 @@ def create_backbone(
         pretrained: Load timm's weights from the hub or its local cache.
         regions: Append features of four overlapping corners of the last feature map: "learned"
             for a branch of convolutions for each, as in DMSRL; "mean", or True, for their means.
+        tower: What a saved model stored of its image tower, which is then built with random
+            weights, without the files it came from.
         **options: Further arguments of the timm model, such as window_size, or of the class.
 
     Returns:
@@ -134,6 +160,7 @@ def create_backbone(
     Raises:
         ModelError: The name is unknown, an option is not accepted, or the size does not fit.
         CheckpointError: The pretrained weights are not available.
+        TextEncoderError: There is no such vision-language model, or its weights are not available.
     """
     name = source if isinstance(source, str) else type(source).__name__
     if regions not in (*get_args(Regions), True, False):
@@ -144,6 +171,11 @@ def create_backbone(
         )
 
     # options of timm models would be ignored by any other network, so they are refused
+    if isinstance(source, str) and is_tower_name(source):
+        _check_plain(name, stem=stem, drop_path=drop_path, pretrained=pretrained, regions=regions)
+        return _build_from_tower(source, image_size, tower, options)
+
+    image_size = DEFAULT_IMAGE_SIZE if image_size is None else image_size
     if isinstance(source, str) and source in FACE_NETWORKS:
         _check_plain(name, stem=stem, drop_path=drop_path, pretrained=pretrained, regions=regions)
         net = build_face_network(source, image_size=image_size, in_chans=in_chans, options=options)
@@ -163,12 +195,33 @@ def create_backbone(
 
     # with regions, the width is that of the whole face and its corners together
     if not regions:
-        return Backbone(net, _measure_width(net, name, image_size, in_chans))
-    backbone = RegionalBackbone(net, 0)
+        return Backbone(net, _measure_width(net, name, image_size, in_chans), image_size)
+    backbone = RegionalBackbone(net, 0, image_size)
     if regions == "learned":
-        backbone = RegionalBackbone(net, 0, _measure_channels(backbone, image_size, in_chans))
+        channels = _measure_channels(backbone, image_size, in_chans)
+        backbone = RegionalBackbone(net, 0, image_size, channels)
     backbone.width = _measure_width(backbone, name, image_size, in_chans)
     return backbone
+
+
+def _build_from_tower(
+    source: str,
+    image_size: int | None,
+    stored: Mapping[str, Any] | None,
+    options: Mapping[str, Any],
+) -> Backbone:
+    """The image tower of a vision-language model: fresh from its files, or as a model stored it."""
+    if options:
+        raise ModelError(f"backbone {source!r} takes no options", found=", ".join(sorted(options)))
+    net, facts = load_tower(source, stored)
+    if image_size not in (None, facts.image_size):
+        raise ModelError(
+            f"the image tower of {facts.id} has another image size",
+            expected=f"model.image_size={facts.image_size}, or none",
+            found=image_size,
+        )
+    width = _measure_width(net, facts.id, facts.image_size, 3)
+    return Backbone(net.train(), width, facts.image_size, facts)
 
 
 def _build_from_timm(name: str, **arguments: Any) -> nn.Module:

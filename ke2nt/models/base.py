@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -27,6 +28,7 @@ from ke2nt.models.face_weights import face_weights
 from ke2nt.models.output import KE2NTOutput
 from ke2nt.models.stage_options import StageOptions
 from ke2nt.models.stages import Fusion, StageBranch, StageFeatures, StageMaps
+from ke2nt.models.tower_backbones import tower_preprocessing
 from ke2nt.runtime.digest import digest_file
 
 __all__ = ["ExpressionModel"]
@@ -41,7 +43,8 @@ class ExpressionModel(nn.Module, ABC):
             "imagenet" and "faces" (a package's, see `imagenet_weights` and `face_weights`), or the
             path of a local file, see `load_initial_weights`.
         preprocessing: From pixels to the input; None for ImageNet's mean and standard deviation,
-            or those that timm names for the weights of "timm" and "imagenet".
+            those that timm names for the weights of "timm" and "imagenet", or all that an image
+            tower was trained with.
 
     Attributes:
         preprocessing: From pixels to the input.
@@ -66,14 +69,6 @@ class ExpressionModel(nn.Module, ABC):
         preprocessing: Preprocessing | None = None,
     ) -> None:
         super().__init__()
-        if preprocessing is not None and preprocessing.image_size != options.image_size:
-            raise ModelError(
-                "preprocessing and model differ in image size",
-                expected=options.image_size,
-                found=preprocessing.image_size,
-            )
-        self._encoder_options = options
-
         # modules are created in this order, which fixes their random initial weights
         self.backbone: Backbone = create_backbone(
             options.backbone,
@@ -81,8 +76,17 @@ class ExpressionModel(nn.Module, ABC):
             stem=options.stem,
             drop_path=options.drop_path,
             pretrained=weights == "timm",
+            tower=options.tower,
             **options.backbone_options,
         )
+        self._encoder_options = options = _resolve_options(options, self.backbone)
+        size = self.backbone.image_size
+        if preprocessing is not None and preprocessing.image_size != size:
+            raise ModelError(
+                "preprocessing and model differ in image size",
+                expected=size,
+                found=preprocessing.image_size,
+            )
         self.branches = nn.ModuleList()
         self.fusion: Fusion | None = None
         if options.attention is not None:
@@ -99,7 +103,7 @@ class ExpressionModel(nn.Module, ABC):
 
     def _add_stages(self, options: StageOptions) -> None:
         """Give the deepest stages of the encoder attention, and a weight in the fusion."""
-        maps = StageMaps(self.backbone, options.stages, self._encoder_options.image_size)
+        maps = StageMaps(self.backbone, options.stages, self.backbone.image_size)
         self.backbone = maps
         self.branches.extend(
             StageBranch(width, options, normalize=maps.layered) for width in maps.widths
@@ -107,12 +111,15 @@ class ExpressionModel(nn.Module, ABC):
         self.fusion = Fusion(options)
 
     def _default_preprocessing(self, weights: str | Path | None) -> Preprocessing:
-        """With the statistics that the initial weights expect, if timm names them."""
+        """With the statistics that the initial weights expect, if they are known."""
+        if self.backbone.tower is not None:
+            return tower_preprocessing(self.backbone.tower)
+
         mean, std = IMAGENET_MEAN, IMAGENET_STD
         # a local file does not say which statistics its weights expect, but some networks do
         if weights in NAMED_WEIGHTS or self._encoder_options.backbone in FACE_NETWORKS:
             mean, std = self.backbone.mean or mean, self.backbone.std or std
-        return Preprocessing(self._encoder_options.image_size, mean, std)
+        return Preprocessing(self.backbone.image_size, mean, std)
 
     def start_from_file(
         self,
@@ -129,6 +136,10 @@ class ExpressionModel(nn.Module, ABC):
             neck: Layers behind the encoder that the file may have, too.
         """
         if weights is None:
+            tower = self.backbone.tower
+            if tower is not None:
+                initial = {"source": tower.id, "sha256": tower.weights}
+                self.provenance["initial_weights"] = initial
             return
         if weights == "timm":
             self.provenance["initial_weights"] = {"source": "timm"}
@@ -302,3 +313,12 @@ class ExpressionModel(nn.Module, ABC):
         model.provenance = dict(saved.provenance)
         model.card = dict(saved.card)
         return model.eval()
+
+
+def _resolve_options(options: EncoderOptions, backbone: Backbone) -> EncoderOptions:
+    """The options as a saved model keeps them: with its image size, and its image tower as data."""
+    if backbone.tower is None:
+        return replace(options, image_size=backbone.image_size)
+    # the id holds no folder of this machine
+    tower = backbone.tower
+    return replace(options, backbone=tower.id, image_size=tower.image_size, tower=tower.to_dict())

@@ -15,7 +15,7 @@ from ke2nt.models.timm_models import Stem
 __all__ = ["EncoderOptions"]
 
 # parameters of create_backbone that are options of the model itself
-_RESERVED = {"name", "image_size", "in_chans", "stem", "drop_path", "pretrained"}
+_RESERVED = {"name", "image_size", "in_chans", "stem", "drop_path", "pretrained", "tower"}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -25,25 +25,28 @@ class EncoderOptions:
     Attributes:
         backbone: timm name or alias, the dotted path of a class or factory, or a module; see
             `create_backbone`.
-        image_size: Side of the square input in pixels.
+        image_size: Side of the square input in pixels; None for the encoder's.
         stem: First layers of the encoder, see `create_backbone`.
         drop_path: Rate of stochastic depth, None for the encoder's default.
         backbone_options: Further arguments of the encoder, plain JSON values.
         dropout: Probability of dropping a pooled feature in training, 0 to below 1.
         attention: Heads with attention on several stages; None for one head on the pooled features
             of the last stage.
+        tower: What builds the image tower of a vision-language model again; None before its
+            weights are loaded, and for other encoders.
 
     Raises:
         ModelError: An option is out of range or reserved.
     """
 
     backbone: str | nn.Module
-    image_size: int
+    image_size: int | None
     stem: Stem = "standard"
     drop_path: float | None = None
     backbone_options: Mapping[str, Any] = field(default_factory=dict)
     dropout: float = 0.0
     attention: StageOptions | None = None
+    tower: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.backbone, str | nn.Module):
@@ -70,4 +73,6 @@ class EncoderOptions:
         }
         if self.attention is not None:
             value["attention"] = self.attention.to_dict()
+        if self.tower is not None:
+            value["tower"] = dict(self.tower)
         return value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,8 +19,11 @@ from ke2nt.models.encoder_options import EncoderOptions
 from ke2nt.models.neck import Projection, build_projection, check_projection
 from ke2nt.models.output import KE2NTOutput
 from ke2nt.models.stage_options import StageOptions
+from ke2nt.models.stages import StageMaps
 from ke2nt.models.timm_models import Stem
+from ke2nt.models.tower_backbones import find_vision_language_model, load_tower
 from ke2nt.models.transformation import TransformationNetwork
+from ke2nt.prompts.prompt_set import PromptSet
 from ke2nt.runtime.l2_normalize import l2_normalize
 
 __all__ = ["KE2NT"]
@@ -42,19 +45,23 @@ class KE2NT(ExpressionModel):
 
     Args:
         bank: Text embeddings (K, D) of the classes.
-        backbone: Image encoder: timm name or alias, the dotted path of a class or factory, or a
-            module; see `create_backbone`. A model built with a module cannot be saved.
-        image_size: Side of the square input in pixels.
+        backbone: Image encoder: timm name or alias, a vision-language model such as
+            "open_clip:ViT-B-16/openai", the dotted path of a class or factory, or a module; see
+            `create_backbone`. A model built with a module cannot be saved.
+        image_size: Side of the square input in pixels; None for 112, or that of an image tower.
         stem: First layers of the encoder, see `create_backbone`.
         drop_path: Rate of stochastic depth, None for the encoder's default.
         backbone_options: Further arguments of the encoder, plain JSON values.
-        projection: "linear", or "neck" as published: Linear, BatchNorm, Linear, BatchNorm.
+        projection: From features to the text space: "linear"; "neck" as published: Linear,
+            BatchNorm, Linear, BatchNorm; or "none". "auto": none where the backbone and the text
+            are of one vision-language model, else linear.
         reduction: Width of M is D / reduction; 4 as published.
         logit_scale: s > 0; None for the bank's.
         learn_logit_scale: Learn log s from there, unbounded.
         dropout: Probability of dropping a pooled feature in training.
         attention: Options of heads with attention on several stages, see `StageOptions`; None for
             one head.
+        tower: What a saved model stored of its image tower, see `create_backbone`.
         weights: Initial weights of the encoder, and of a neck if the file has one: None, "timm",
             "imagenet" or a local file.
         min_match: How much of the encoder a local file must fill, see `load_initial_weights`.
@@ -78,17 +85,18 @@ class KE2NT(ExpressionModel):
         self,
         bank: TextBank,
         backbone: str | nn.Module = "resnet18",
-        image_size: int = 112,
+        image_size: int | None = None,
         *,
         stem: Stem = "standard",
         drop_path: float | None = None,
         backbone_options: Mapping[str, Any] | None = None,
-        projection: Projection = "linear",
+        projection: Projection = "auto",
         reduction: int = 4,
         logit_scale: float | None = None,
         learn_logit_scale: bool = False,
         dropout: float = 0.0,
         attention: Mapping[str, Any] | None = None,
+        tower: Mapping[str, Any] | None = None,
         weights: str | Path | None = None,
         min_match: float | None = None,
         preprocessing: Preprocessing | None = None,
@@ -103,6 +111,7 @@ class KE2NT(ExpressionModel):
             backbone_options=backbone_options or {},
             dropout=dropout,
             attention=None if attention is None else StageOptions.from_dict(attention),
+            tower=tower,
         )
         super().__init__(options, weights=weights, preprocessing=preprocessing)
 
@@ -112,7 +121,11 @@ class KE2NT(ExpressionModel):
 
         # one projection for each stage
         self.dim = dim = bank.dim
-        *side, last = (build_projection(projection, width, dim) for width in self.stage_widths)
+        projection = self._choose_projection(projection, bank)
+        always = self.backbone.tower is not None
+        *side, last = (
+            build_projection(projection, width, dim, always=always) for width in self.stage_widths
+        )
         self.side_projections = nn.ModuleList(side)
         self.projection = last
         self.transformation = TransformationNetwork(dim, reduction)
@@ -130,6 +143,68 @@ class KE2NT(ExpressionModel):
         self.set_bank(bank)
         neck = self.projection if projection == "neck" else None
         self.start_from_file(weights, min_match=min_match, neck=neck)
+
+    @classmethod
+    def from_vlm(
+        cls,
+        name: str,
+        prompts: PromptSet | str | Path = "paper",
+        classes: Sequence[str] | None = None,
+        *,
+        cache_dir: str | Path | None = None,
+    ) -> Self:
+        """Build a recognizer from a vision-language model and words alone, without training.
+
+        It computes what `zero_shot` does. Its network M is untrained; only `neutral_embeddings`
+        depend on it.
+
+        Args:
+            name: "open_clip:ARCH/TAG-or-path" or "transformers:ID-or-folder".
+            prompts: A prompt set, the name of a shipped one, or a YAML file.
+            classes: Classes of the set in the requested order, other words for its templates, or
+                None for all of the set.
+            cache_dir: Cache folder of text embeddings.
+
+        Raises:
+            PromptError: No such prompt set, or a prompt would be truncated.
+            TextEncoderError: There is no such model, or its weights are not on this machine.
+            ModelError: It has no image tower.
+
+        Example:
+            >>> model = KE2NT.from_vlm("open_clip:ViT-B-16/openai", "ensemble", ["happy", "calm"])
+            >>> model.save_pretrained("clip-recognizer")
+        """
+        # words are checked before the model is loaded, which takes seconds
+        prompt_set = prompts if isinstance(prompts, PromptSet) else PromptSet.load(prompts)
+        chosen = tuple(prompt_set.classes if classes is None else classes)
+        prompt_set = prompt_set.with_words(chosen)
+
+        # loaded once for both of its sides
+        encoder = find_vision_language_model(name)
+        encoder.load(torch.device("cpu"))
+        bank = TextBank.build(prompt_set, encoder, chosen, cache_dir)
+        tower, facts = load_tower(encoder)
+
+        # the same folder is written each time, and the caller's random numbers stay
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            model = cls(bank, facts.id, tower=facts.to_dict(), projection="none")
+        model.backbone.net.load_state_dict(tower.state_dict())
+        model.card = {
+            "zero_shot": {"encoder": facts.id, "sha256": facts.weights, "prompts": prompt_set.name}
+        }
+        return model.eval()
+
+    def _choose_projection(self, projection: Projection, bank: TextBank) -> Projection:
+        """Resolve "auto": the tower's own projection leads to the text space of its own text."""
+        tower = self.backbone.tower
+        if projection != "auto":
+            return projection
+        # attention heads read feature maps, which come before that projection
+        if tower is None or isinstance(self.backbone, StageMaps):
+            return "linear"
+        facts = bank.provenance.get("of") or bank.provenance
+        return "none" if facts.get("weights") == tower.weights else "linear"
 
     def set_bank(self, bank: TextBank) -> None:
         """Recognize other classes from now on, without training.

@@ -28,15 +28,17 @@ class LinearClassifier(ExpressionModel):
 
     Args:
         classes: Class names in index order.
-        backbone: Image encoder: timm name or alias, the dotted path of a class or factory, or a
-            module; see `create_backbone`. A model built with a module cannot be saved.
-        image_size: Side of the square input in pixels.
+        backbone: Image encoder: timm name or alias, a vision-language model such as
+            "open_clip:ViT-B-16/openai", the dotted path of a class or factory, or a module; see
+            `create_backbone`. A model built with a module cannot be saved.
+        image_size: Side of the square input in pixels; None for 112, or that of an image tower.
         stem: First layers of the encoder, see `create_backbone`.
         drop_path: Rate of stochastic depth, None for the encoder's default.
         backbone_options: Further arguments of the encoder, plain JSON values.
         dropout: Probability of dropping a pooled feature in training.
         attention: Options of heads with attention on several stages, see `StageOptions`; None for
             one head.
+        tower: What a saved model stored of its image tower, see `create_backbone`.
         weights: Initial weights of the encoder: None, "timm", "imagenet" or a local file.
         min_match: How much of the encoder a local file must fill, see `load_initial_weights`.
         preprocessing: From pixels to the input; None for the usual mean and standard deviation.
@@ -53,13 +55,14 @@ class LinearClassifier(ExpressionModel):
         self,
         classes: Sequence[str],
         backbone: str | nn.Module = "resnet18",
-        image_size: int = 112,
+        image_size: int | None = None,
         *,
         stem: Stem = "standard",
         drop_path: float | None = None,
         backbone_options: Mapping[str, Any] | None = None,
         dropout: float = 0.0,
         attention: Mapping[str, Any] | None = None,
+        tower: Mapping[str, Any] | None = None,
         weights: str | Path | None = None,
         min_match: float | None = None,
         preprocessing: Preprocessing | None = None,
@@ -78,6 +81,7 @@ class LinearClassifier(ExpressionModel):
             backbone_options=backbone_options or {},
             dropout=dropout,
             attention=None if attention is None else StageOptions.from_dict(attention),
+            tower=tower,
         )
         if options.attention is not None and options.attention.average == "directions":
             raise ModelError(

@@ -10,23 +10,36 @@ from ke2nt.errors import ModelError
 
 __all__ = ["Projection", "build_neck", "build_projection", "check_projection"]
 
-Projection = Literal["linear", "neck"]
+Projection = Literal["auto", "linear", "neck", "none"]
 
 _EPS = 2e-5
 
 
-def build_projection(kind: Projection, width: int, dim: int) -> nn.Module:
+def build_projection(kind: Projection, width: int, dim: int, *, always: bool = False) -> nn.Module:
     """Build the layers from features (B, width) to embeddings (B, dim).
 
     Args:
         kind: "linear" for one layer, or none where the widths are equal; "neck" for that of the
-            published KE2NT.
+            published KE2NT; "none".
         width: Width of the features.
         dim: Width D of the text space.
+        always: A layer also where the widths are equal, because the spaces differ.
+
+    Raises:
+        ModelError: There is no projection, and the widths differ.
     """
+    if kind == "none" and width != dim:
+        raise ModelError(
+            "without a projection the image encoder must have the width of the text space",
+            expected=f"{dim}, as the text bank",
+            found=width,
+            hint="Set model.projection=linear, or build the bank with the tower's own text.",
+        )
+    if kind == "none":
+        return nn.Identity()
     if kind == "neck":
         return build_neck(width, dim)
-    return nn.Linear(width, dim) if width != dim else nn.Identity()
+    return nn.Linear(width, dim) if always or width != dim else nn.Identity()
 
 
 def build_neck(width: int, dim: int) -> nn.Sequential:

@@ -53,10 +53,11 @@ class StageMaps(Backbone):
         if not hasattr(net, "forward_intermediates") or not hasattr(net, "feature_info"):
             raise ModelError(
                 "this backbone does not give the feature maps of its stages",
-                expected="a timm model with forward_intermediates, for model.attention",
+                expected="a timm model with forward_intermediates or an image tower, "
+                "for model.attention",
                 found=type(net).__name__,
             )
-        super().__init__(net, backbone.width)
+        super().__init__(net, backbone.width, backbone.image_size, backbone.tower)
 
         # layers behind the last stage would get no gradient
         self._indices = _stage_indices([info["reduction"] for info in net.feature_info], count)

@@ -63,7 +63,8 @@ def _build_model(
         "dropout": options.dropout,
     }
     if start is not None:
-        architecture["drop_path"] = start.saved.architecture.get("drop_path")
+        for key in ("drop_path", "tower"):
+            architecture[key] = start.saved.architecture.get(key)
     if options.attention is not None:
         architecture["attention"] = options.attention.architecture()
 

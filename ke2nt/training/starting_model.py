@@ -184,7 +184,9 @@ class StartingModel:
                 values[key] = architecture[key]
         if values.get("head", options.head) == architecture.get("head") == "text":
             values["reduction"] = architecture["reduction"]
-            values["projection"] = architecture.get("projection", "linear")
+            # none fits a tower with its own text alone, which another text may replace
+            projection = architecture.get("projection", "linear")
+            values["projection"] = "auto" if projection == "none" else projection
         return values
 
 

@@ -14,7 +14,6 @@ from ke2nt.checkpoints.card_facts import run_facts
 from ke2nt.checkpoints.initial_weights import WeightReport
 from ke2nt.checkpoints.model_folder import update_folder
 from ke2nt.config.schema import TrainConfig
-from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.evaluation.evaluate_model import evaluate_model
 from ke2nt.evaluation.score import Evaluation
 from ke2nt.models.base import ExpressionModel
@@ -27,6 +26,7 @@ from ke2nt.training.attribute_stage import pretrain
 from ke2nt.training.class_shares import training_prior
 from ke2nt.training.compute import EVAL_BATCH_SIZE, choose_compute
 from ke2nt.training.engine import Engine
+from ke2nt.training.image_tower import initial_preprocessing, resolve_image_size
 from ke2nt.training.progress import Progress
 from ke2nt.training.run_directory import RunDirectory
 from ke2nt.training.seen_images import record_training_images
@@ -119,7 +119,8 @@ def _train(
     # a model to start from decides on the image encoder now, on the text once the classes are known
     start, started_from = read_starting_model(config), None
     if start is None:
-        preprocessing = Preprocessing(image_size=config.model.image_size, gray=config.model.gray)
+        config = resolve_image_size(config)
+        preprocessing = initial_preprocessing(config)
         data = load_training_data(config, preprocessing, quiet=quiet)
     else:
         config, preprocessing = start.resolve_model(config), start.saved.preprocessing

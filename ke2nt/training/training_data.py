@@ -147,7 +147,7 @@ def _decode(
     return FaceTensors(
         split,
         preprocessing.image_size,
-        interpolation=preprocessing.interpolation,
+        **preprocessing.resizing(),
         memory="ram" if config.memory == "device" else config.memory,
         workers=config.workers,
         quiet=quiet,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ke2nt.data.sample import ImageSource
     from ke2nt.vlm.image_preprocessing import ImagePreprocessing
+    from ke2nt.vlm.image_tower import ImageTower, TowerFacts
 
 __all__ = [
     "DEFAULT_LOGIT_SCALE",
@@ -192,11 +193,29 @@ class VisionLanguageModel(BuiltinTextEncoder, ImageEncoder):
         """Normalize preprocessed uint8 pixels (B, 3, H, W): the input of the image tower."""
 
     @abstractmethod
-    def image_tower(self) -> nn.Module:
+    def image_tower(self) -> ImageTower:
         """Return a copy of the image tower with its projection, to train or to change.
 
         Its input is that of `normalize` (B, 3, H, W), its output (B, D) as from `encode_image`.
         """
+
+    @abstractmethod
+    def tower_config(self) -> dict[str, Any]:
+        """Return the architecture of the image tower under the library's names, plain JSON."""
+
+    def tower_facts(self) -> TowerFacts:
+        """Return all that builds and feeds the image tower again, without these files."""
+        from ke2nt.vlm.image_tower import TowerFacts
+
+        return TowerFacts(
+            id=self.id,
+            library=self.id.partition(":")[0],
+            config=self.tower_config(),
+            preprocessing=self.preprocessing,
+            weights=self.weights(),
+            logit_scale=self.logit_scale,
+            logit_bias=self.logit_bias,
+        )
 
     @property
     @abstractmethod

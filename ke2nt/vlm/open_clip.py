@@ -39,10 +39,12 @@ from ke2nt.vlm.base import (
 )
 from ke2nt.vlm.hub_files import needs_sentencepiece, tokenizer_files
 from ke2nt.vlm.image_preprocessing import ImagePreprocessing
+from ke2nt.vlm.image_tower import ImageTower
 from ke2nt.vlm.open_clip_checkpoint import explain_misfit
 from ke2nt.vlm.open_clip_loading import compare_activations, load_open_clip
 from ke2nt.vlm.open_clip_source import OpenClipSource, read_folder, refuse_naflex
 from ke2nt.vlm.open_clip_text import OpenClipText, causal_shortening, token_text
+from ke2nt.vlm.open_clip_tower import OpenClipTower
 from ke2nt.vlm.prompt_tower import PromptTower, first_table
 from ke2nt.vlm.word_pieces import find_unknown_words
 
@@ -200,15 +202,23 @@ class OpenClipModel(VisionLanguageModel):
 
     def encode_image(self, pixels: Tensor) -> Tensor:
         """Embed uint8 pixels (B, 3, H, W) as the model's `encode_image` does: (B, D)."""
-        return _ImageTower(self._loaded.visual)(self.normalize(pixels))
+        return OpenClipTower(self._loaded.visual)(self.normalize(pixels))
 
     def normalize(self, pixels: Tensor) -> Tensor:
         """Scale uint8 pixels (B, 3, H, W) to [0, 1] and normalize them as open_clip does."""
         return self._normalization(pixels.float().div_(255))
 
-    def image_tower(self) -> nn.Module:
+    def image_tower(self) -> ImageTower:
         """Return a copy of the image tower with its projection."""
-        return _ImageTower(copy.deepcopy(self._load_model().visual))
+        return OpenClipTower(copy.deepcopy(self._load_model().visual))
+
+    def tower_config(self) -> dict[str, Any]:
+        """Return the image side of open_clip's `model_cfg`, and the activation."""
+        return {
+            "embed_dim": self.dim,
+            "vision_cfg": dict(self._source.config["vision_cfg"]),
+            "quick_gelu": self._activation == "quick_gelu",
+        }
 
     @property
     def dim(self) -> int:
@@ -386,19 +396,6 @@ class OpenClipModel(VisionLanguageModel):
                 hint="Connect and try again, or name a checkpoint: "
                 f"open_clip:{self._source.model}/PATH.",
             ) from error
-
-
-class _ImageTower(nn.Module):
-    """open_clip's image tower: normalized images (B, 3, H, W) → (B, D)."""
-
-    def __init__(self, visual: nn.Module) -> None:
-        super().__init__()
-        self.visual = visual
-
-    def forward(self, images: Tensor) -> Tensor:
-        features = self.visual(images)
-        # the tower of CoCa returns its tokens too
-        return features[0] if isinstance(features, tuple) else features
 
 
 def _text_tower(model: Any) -> nn.Module:

@@ -40,7 +40,8 @@ def load_open_clip(
     with plain_checkpoint(checkpoint) as weights:
         try:
             # without weights first: open_clip itself reads fewer forms of files
-            with _quiet_logging():
+            # its random weights are replaced, and must not change what is drawn next
+            with _quiet_logging(), torch.random.fork_rng(devices=[]):
                 model = open_clip.create_model(
                     name,
                     load_weights=False,

@@ -37,8 +37,10 @@ from ke2nt.vlm.base import (
 from ke2nt.vlm.hub_files import fetch, needs_sentencepiece, tokenizer_files
 from ke2nt.vlm.image_preprocessing import ImagePreprocessing
 from ke2nt.vlm.image_processor import check_processor, preprocessing_of, processor_facts
+from ke2nt.vlm.image_tower import ImageTower
 from ke2nt.vlm.pooling import SentencePooling
 from ke2nt.vlm.prompt_tower import PromptTower, Tokens, first_table
+from ke2nt.vlm.transformers_tower import TransformersTower, tower_config
 from ke2nt.vlm.word_pieces import find_unknown_words
 
 __all__ = ["TransformersModel"]
@@ -174,11 +176,11 @@ class TransformersModel(VisionLanguageModel):
 
     def preprocessing_facts(self) -> dict[str, Any]:
         """Return the image processor's settings and its backend."""
-        return processor_facts(self._processor)
+        return processor_facts(self._resizer)
 
     def preprocess(self, source: ImageSource) -> np.ndarray:
-        """Decode to RGB; the library resizes and crops."""
-        batch = self._processor(
+        """Decode to RGB; the library resizes and crops with Pillow, as models were trained."""
+        batch = self._resizer(
             decode(source),
             do_rescale=False,
             do_normalize=False,
@@ -194,7 +196,7 @@ class TransformersModel(VisionLanguageModel):
 
     def encode_image(self, pixels: Tensor) -> Tensor:
         """Embed uint8 pixels (B, 3, H, W) as the model's `get_image_features` does: (B, D)."""
-        return _ImageTower(self._loaded)(self.normalize(pixels))
+        return TransformersTower(self._loaded)(self.normalize(pixels))
 
     def normalize(self, pixels: Tensor) -> Tensor:
         """Rescale and normalize uint8 pixels (B, 3, H, W) with the library's processor."""
@@ -207,10 +209,15 @@ class TransformersModel(VisionLanguageModel):
         )
         return batch["pixel_values"].to(pixels.device)
 
-    def image_tower(self) -> nn.Module:
+    def image_tower(self) -> ImageTower:
         """Return a copy of the image tower with its projection."""
         self._check_has_images()
-        return copy.deepcopy(_ImageTower(self._load_model()))
+        return copy.deepcopy(TransformersTower(self._load_model()))
+
+    def tower_config(self) -> dict[str, Any]:
+        """Return the image side of the model's configuration."""
+        self._check_has_images()
+        return tower_config(self._config)
 
     @property
     def dim(self) -> int:
@@ -247,6 +254,14 @@ class TransformersModel(VisionLanguageModel):
     def _processor(self) -> Any:
         self._check_has_images()
         processor = self._load_part("AutoImageProcessor")
+        check_processor(processor, self._image_side, where=self.id)
+        return processor
+
+    @cached_property
+    def _resizer(self) -> Any:
+        """The image processor on Pillow, for images before they are tensors."""
+        self._check_has_images()
+        processor = self._load_part("AutoImageProcessor", use_fast=False)
         check_processor(processor, self._image_side, where=self.id)
         return processor
 
@@ -349,12 +364,14 @@ class TransformersModel(VisionLanguageModel):
         key = self.fingerprint().weights
         model = _IN_USE.get(key)
         if model is None:
-            model = self._load_part("AutoModel").float().eval()
+            # what a library draws while it loads must not change what is drawn next
+            with torch.random.fork_rng(devices=[]):
+                model = self._load_part("AutoModel").float().eval()
             refuse_broken_weights(model, encoder=self.id)
             _IN_USE[key] = model
         return model
 
-    def _load_part(self, auto_class: str) -> Any:
+    def _load_part(self, auto_class: str, **options: Any) -> Any:
         """Load the configuration, tokenizer, image processor or model."""
         import transformers
 
@@ -367,7 +384,7 @@ class TransformersModel(VisionLanguageModel):
         try:
             transformers.utils.logging.disable_progress_bar()
             transformers.utils.logging.set_verbosity_error()
-            return getattr(transformers, auto_class).from_pretrained(self._source)
+            return getattr(transformers, auto_class).from_pretrained(self._source, **options)
         except Exception as error:  # whatever a third-party loader raises on a bad file
             raise TextEncoderError(
                 f"transformers cannot load {self.id}",
@@ -415,16 +432,3 @@ class _TextTower(nn.Module):
 
     def forward(self, tokens: Tokens) -> Tensor:
         return self._encode(self.model, tokens)
-
-
-class _ImageTower(nn.Module):
-    """Image tower of CLIP or SigLIP: normalized images (B, 3, H, W) → (B, D)."""
-
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.vision_model = model.vision_model
-        # SigLIP's tower ends with its pooling head
-        self.projection = getattr(model, "visual_projection", None) or nn.Identity()
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.projection(self.vision_model(pixel_values=images).pooler_output)

@@ -93,7 +93,9 @@ def test_open_clip_architecture_with_checkpoint(small_clip, split, tmp_path):
 def test_transformers_folder(small_clip, split):
     images = embed_split(f"transformers:{small_clip.transformers}", split)
     model = transformers.CLIPModel.from_pretrained(small_clip.transformers).eval()
-    processor = transformers.AutoImageProcessor.from_pretrained(small_clip.transformers)
+    processor = transformers.AutoImageProcessor.from_pretrained(
+        small_clip.transformers, use_fast=False
+    )
     rows = [
         model.get_image_features(**processor(image.convert("RGB"), return_tensors="pt"))
         for image in open_images(split)
@@ -141,8 +143,8 @@ def test_siglip(split, tmp_path):
     )
     model = transformers.SiglipModel(config).eval()
     model.save_pretrained(tmp_path)
-    processor = transformers.SiglipImageProcessor(size={"height": 24, "width": 24})
-    processor.save_pretrained(tmp_path)
+    transformers.SiglipImageProcessor(size={"height": 24, "width": 24}).save_pretrained(tmp_path)
+    processor = transformers.AutoImageProcessor.from_pretrained(tmp_path, use_fast=False)
     (tmp_path / "tokenizer.json").write_text("{}")
     images = embed_split(f"transformers:{tmp_path}", split)
     rows = [
