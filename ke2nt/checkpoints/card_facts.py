@@ -63,8 +63,8 @@ def run_facts(model_folder: Path) -> dict[str, Any]:
         model_folder: The folder `model` of a run directory; {} for any other.
 
     Returns:
-        data (dataset, options, sizes), config, command, seed and evaluations, plain JSON without
-        paths of the machine.
+        data (dataset, options, sizes), parameters, config, command, seed and evaluations, plain
+        JSON without paths of the machine.
 
     Raises:
         CheckpointError: A file of the run is damaged.
@@ -92,6 +92,8 @@ def run_facts(model_folder: Path) -> dict[str, Any]:
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise CheckpointError("cannot read a file of the run", where=run, found=error) from error
+    if record.get("parameters"):
+        facts["parameters"] = dict(record["parameters"])
     if record.get("started_from"):
         facts["started_from"] = dict(record["started_from"])
     if record.get("teacher"):

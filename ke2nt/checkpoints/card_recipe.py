@@ -53,6 +53,7 @@ def _origin(config: Mapping[str, Any], card: Mapping[str, Any]) -> dict[str, Any
         "seed": card.get("seed", provenance.get("seed")),
         "selected epoch": provenance.get("epoch"),
         "initial weights": _initial_weights(provenance.get("initial_weights") or {}),
+        "trained parameters": _trained_parameters(card.get("parameters")),
         "ke2nt": versions.get("ke2nt", __version__),
         "revision": provenance.get("revision"),
         "torch": versions.get("torch"),
@@ -64,6 +65,14 @@ def _initial_weights(facts: Mapping[str, Any]) -> str | None:
     """The file, and how many of its tensors were loaded; None for random weights."""
     source, summary = facts.get("source"), facts.get("summary")
     return f"{source} ({summary})" if source and summary else source
+
+
+def _trained_parameters(facts: Mapping[str, Any] | None) -> str | None:
+    """How many parameters trained, where that is only a part."""
+    if not facts or facts["trained"] == facts["total"]:
+        return None
+    share = 100 * facts["trained"] / facts["total"]
+    return f"{facts['trained']:,} of {facts['total']:,} ({share:.2g} %), model.tune={facts['tune']}"
 
 
 def _current(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -98,6 +98,11 @@ _RECOGNIZER = [
         lambda c: c.model.head == "linear",
     ),
     KeyRule(
+        "only model.tune=lora has low-rank changes",
+        ("model.lora",),
+        lambda c: c.model.tune != "lora",
+    ),
+    KeyRule(
         "text.bank has its own encoder and prompts",
         ("text.encoder", "text.prompts", "text.cache_dir"),
         lambda c: c.text.bank is not None,

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from ke2nt.config.attention import AttentionConfig
 from ke2nt.config.extra_loss import ExtraLossConfig
 from ke2nt.config.section import FREE_ON_RESUME, MAY_MOVE, Section
+from ke2nt.config.tuning import LoraConfig, check_tune
 from ke2nt.runtime.extensions import is_dotted_path
 
 __all__ = ["BANK_OF_START", "DistillationConfig", "LossConfig", "ModelConfig", "TextConfig"]
@@ -113,12 +114,29 @@ class ModelConfig(Section):
     attention: AttentionConfig | None = Field(
         None, description="Heads with attention on several stages; true for the default ones."
     )
+    tune: str = Field(
+        "full",
+        description="What trains beside the heads. full: the whole encoder. head: nothing. norms: "
+        "its normalizations. last:N: its last N blocks. lora: low-rank changes of its matrices.",
+    )
+    lora: LoraConfig = LoraConfig()
+    gradient_checkpointing: bool = Field(
+        False,
+        description="Compute each block of the encoder again in the backward pass, which needs "
+        "less memory and more time.",
+        json_schema_extra=FREE_ON_RESUME,
+    )
 
     @field_validator("attention", mode="before")
     @classmethod
     def _expand_switch(cls, value: Any) -> Any:
         """Read true as the default attention, and false as none."""
         return {True: {}, False: None}[value] if isinstance(value, bool) else value
+
+    @field_validator("tune")
+    @classmethod
+    def _check_tune(cls, value: str) -> str:
+        return check_tune(value)
 
     @model_validator(mode="after")
     def _check_average(self) -> ModelConfig:

@@ -114,6 +114,24 @@ class TrainConfig(Section):
             raise ValueError(f"sharding={self.sharding} cannot be combined with {found}")
         return self
 
+    @model_validator(mode="after")
+    def _check_checkpointing(self) -> TrainConfig:
+        """Refuse what cannot compute a block twice."""
+        recorded = self.cuda_graphs is True
+        if self.model.gradient_checkpointing and (recorded or self.compile):
+            found = "cuda_graphs=true" if recorded else "compile=true"
+            raise ValueError(f"model.gradient_checkpointing cannot be combined with {found}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_tune(self) -> TrainConfig:
+        if self.pretrain is not None and self.model.tune != "full":
+            raise ValueError(
+                f"model.tune={self.model.tune} cannot be combined with the section pretrain, whose "
+                "stage trains the whole encoder; start the second stage from a saved model instead"
+            )
+        return self
+
     @model_validator(mode="before")
     @classmethod
     def _turn_off_text_losses(cls, value: Any) -> Any:

@@ -12,6 +12,7 @@ from ke2nt.errors import ModelError
 from ke2nt.models.backbone_names import check_backbone_name, is_tower_name
 from ke2nt.models.custom_backbones import build_custom_backbone, is_custom_name
 from ke2nt.models.face_networks import FACE_NETWORKS, build_face_network
+from ke2nt.models.layer_groups import find_layer_groups
 from ke2nt.models.regions import CornerBranches, corner_means, feature_map
 from ke2nt.models.timm_models import Stem, build_timm_model, timm_depths
 from ke2nt.models.tower_backbones import load_tower
@@ -66,8 +67,11 @@ class Backbone(nn.Module):
         Raises:
             ModelError: The layers of this family are not known.
         """
-        known = getattr(self.net, "layer_depths", None)
-        depths = timm_depths(self.net) if known is None else known()
+        # timm knows more families than the structure shows
+        depths = timm_depths(self.net)
+        groups = find_layer_groups(self.net)
+        if depths is None and groups.blocks:
+            depths = groups.depths()
         if depths is None:
             raise ModelError(
                 "optim.layer_decay does not support this backbone, whose layers are not known",

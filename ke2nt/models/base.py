@@ -20,11 +20,13 @@ from ke2nt.checkpoints.saved_model import SavedModel
 from ke2nt.data.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from ke2nt.errors import CheckpointError, ModelError
 from ke2nt.models.backbones import Backbone, create_backbone
+from ke2nt.models.batch_norms import frozen_batch_norms
 from ke2nt.models.calibration import Calibration
 from ke2nt.models.custom_backbones import check_downloaded_backbone
 from ke2nt.models.encoder_options import EncoderOptions
 from ke2nt.models.face_networks import FACE_NETWORKS
 from ke2nt.models.face_weights import face_weights
+from ke2nt.models.lora import lora_layers, merge_lora
 from ke2nt.models.output import KE2NTOutput
 from ke2nt.models.stage_options import StageOptions
 from ke2nt.models.stages import Fusion, StageBranch, StageFeatures, StageMaps
@@ -192,6 +194,17 @@ class ExpressionModel(nn.Module, ABC):
     def forward(self, images: Tensor) -> KE2NTOutput:
         """(B, 3, H, W) normalized images → logits and embeddings."""
 
+    def train(self, mode: bool = True) -> Self:
+        """Set the training mode; batch normalizations whose weights are frozen stay as they are.
+
+        They normalize by their stored statistics, as the frozen layers around them expect.
+        """
+        super().train(mode)
+        if mode:
+            for layer in frozen_batch_norms(self.backbone):
+                layer.eval()
+        return self
+
     def features(self, images: Tensor) -> Tensor:
         """Pooled features (B, width) of the encoder's last stage; see `stage_features`."""
         return self.stage_features(images).pooled[-1]
@@ -244,6 +257,9 @@ class ExpressionModel(nn.Module, ABC):
     ) -> None:
         """Write weights, text bank, label set, preprocessing, calibration and card as a folder.
 
+        Low-rank changes of matrices (`model.tune=lora`) are merged: the folder is that of a model
+        without them.
+
         Args:
             folder: New, empty, or an older saved model, which is replaced in one step.
             provenance: Plain JSON facts to add, such as the run's seed and data.
@@ -257,6 +273,8 @@ class ExpressionModel(nn.Module, ABC):
                 the backbone was given as a module, which cannot be built again.
         """
         folder = Path(folder).expanduser()
+        if lora_layers(self):
+            state = merge_lora(self, self.state_dict() if state is None else state)
         save_model(self, folder, provenance=provenance or {}, dtype=dtype, state=state)
 
     @classmethod

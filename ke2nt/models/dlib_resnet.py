@@ -76,15 +76,6 @@ class DlibResNet(nn.Module):
         pooled = self.blocks(maps).mean(dim=(2, 3))
         return pooled if self.fc is None else self.fc(pooled)
 
-    def layer_depths(self) -> dict[str, int]:
-        """Parameter name → blocks between it and the features, 1 for the last block."""
-        last = len(self.blocks)
-        depths = {
-            f"blocks.{name}": last - int(name.split(".")[0])
-            for name, _ in self.blocks.named_parameters()
-        }
-        return {name: depths.get(name, last + 1) for name, _ in self.named_parameters()}
-
     def pairs(self) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
         """Every convolution with its normalization, in the order of the network."""
         pairs = [(self.conv1, self.bn1)]

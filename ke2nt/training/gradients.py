@@ -31,9 +31,8 @@ def gradient_function(task: Task, config: TrainConfig) -> Forward:
     Raises:
         TrainingError: The task's steps cannot be recorded as a CUDA graph.
     """
-    recorded = resolve_cuda_graphs(
-        config.cuda_graphs, task.compute.device, supported=task.supports_cuda_graph
-    )
+    supported = task.supports_cuda_graph and not config.model.gradient_checkpointing
+    recorded = resolve_cuda_graphs(config.cuda_graphs, task.compute.device, supported=supported)
     if recorded:
         _check_can_be_recorded(task)
     forward, optimizer = _distribute_step(task), task.state.optimizer

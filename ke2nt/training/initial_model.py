@@ -17,6 +17,7 @@ from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.build import build_model
 from ke2nt.models.face_networks import FACE_NETWORKS
+from ke2nt.models.tuning import tune_model
 from ke2nt.prompts.prompt_set import PromptSet
 from ke2nt.training.starting_model import read_starting_model
 
@@ -29,7 +30,7 @@ def build_initial_model(
     preprocessing: Preprocessing,
     image_side: Mapping[str, torch.Tensor] | None = None,
 ) -> ExpressionModel:
-    """Build the model that a run starts with.
+    """Build the model that a run starts with; `model.tune` decides which parameters train.
 
     Args:
         config: Configuration of the run.
@@ -47,6 +48,9 @@ def build_initial_model(
     if image_side is not None and config.pretrain is not None:
         model.load_state_dict({**model.state_dict(), **image_side})
         model.provenance["initial_weights"] = {"pretrain": list(config.pretrain.attributes)}
+
+    # last, as low-rank changes start from the initial weights
+    tune_model(model, config.model.tune, config.model.lora)
     return model
 
 

@@ -28,6 +28,7 @@ from ke2nt.training.recognition_task import RecognitionTask
 from ke2nt.training.run_directory import RunDirectory
 from ke2nt.training.sharding import check_sharding, shard_model
 from ke2nt.training.speed.compile_model import compile_for_training
+from ke2nt.training.speed.gradient_checkpointing import checkpoint_blocks
 from ke2nt.training.speed.small_maps import multiply_on_small_maps
 from ke2nt.training.state import TrainingState
 from ke2nt.training.teacher import load_teacher
@@ -176,10 +177,11 @@ def _apply_speed_options(
     Args:
         model: The model that trains, on its device.
         ema: Its average, or None.
-        config: `compile` and `optim.sync_batch_norm`.
+        config: `compile`, `model.gradient_checkpointing` and `optim.sync_batch_norm`.
 
     Raises:
         TrainingError: The model cannot be compiled.
+        ModelError: The blocks to checkpoint are not known.
     """
     if config.compile:
         compile_for_training(model, config)
@@ -188,6 +190,8 @@ def _apply_speed_options(
         multiply_on_small_maps(model)
         if ema is not None:
             multiply_on_small_maps(ema.model)
+    if config.model.gradient_checkpointing:
+        checkpoint_blocks(model.backbone.net)
     if world_size() > 1 and config.optim.sync_batch_norm:
         synchronize_batch_norm(model)
 

@@ -18,6 +18,7 @@ from ke2nt.evaluation.evaluate_model import evaluate_model
 from ke2nt.evaluation.score import Evaluation
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.load import load_model
+from ke2nt.models.tuning import count_parameters
 from ke2nt.pages.training_page import write_training_report
 from ke2nt.runtime.distributed import barrier, is_main, join_group, together
 from ke2nt.runtime.provenance import provenance
@@ -153,7 +154,10 @@ def _train(
     if initial_weights and "report" in initial_weights and not quiet and is_main():
         report = WeightReport.from_dict(initial_weights["report"])
         print(f"initial weights {initial_weights['source']}: {report.describe()}", file=sys.stderr)
-    summary = _summary(config, data, facts, model)
+    trained = count_parameters(model, config.model.tune)
+    if not quiet and is_main():
+        print(trained.describe(random=initial_weights is None), file=sys.stderr)
+    summary = {**_summary(config, data, facts, model), "parameters": trained.to_dict()}
     if started_from is not None:
         summary["started_from"] = started_from
     if teacher is not None:

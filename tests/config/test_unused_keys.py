@@ -34,7 +34,7 @@ KINDS = {
 STEPS = ("optim.step_epochs", "optim.step_factor")
 TURNED_OFF = [
     *("optim.momentum", "optim.nesterov", "text.logit_scale_epochs", "loss.text_temperature"),
-    *("data.val_fraction", "augment.crop_padding", *STEPS),
+    *("data.val_fraction", "augment.crop_padding", "model.lora", *STEPS),
 ]
 EXPECTED = [
     ("train", "ferplus_resnet18", [], TURNED_OFF),
@@ -46,7 +46,14 @@ EXPECTED = [
             *("text", "model.reduction", "model.projection"),
             *("optim.betas", "optim.warmup", "optim.warmup_lr"),
             *("loss.transformation", "loss.self_contrast", "loss.pairing"),
-            *("loss.text_smoothing", "loss.text_temperature", "augment.crop_padding", *STEPS),
+            *(
+                "loss.text_smoothing",
+                "loss.text_temperature",
+                "augment.crop_padding",
+                "model.lora",
+                "model.lora",
+                *STEPS,
+            ),
         ],
     ),
     (
@@ -55,7 +62,7 @@ EXPECTED = [
         ["text.bank=b", "loss={text_smoothing: 0.1, self_contrast: 0}", "augment.crop=0"],
         [
             *("text.encoder", "text.prompts", "text.cache_dir", "loss.pairing"),
-            *("augment.crop_padding", "optim.momentum", "optim.nesterov"),
+            *("augment.crop_padding", "model.lora", "optim.momentum", "optim.nesterov"),
             *("text.logit_scale_epochs", "data.val_fraction", *STEPS),
         ],
     ),
@@ -101,7 +108,7 @@ EXPECTED = [
             "model!model.attention.supervision,model.attention.supervise",
             "adapt!adapt.method,adapt.weights,adapt.choose",
             *("select.metric", "select.on", "optim.betas", "optim.warmup", "optim.warmup_lr"),
-            *(*STEPS, "augment.crop_padding", "augment.erase_area"),
+            *(*STEPS, "augment.crop_padding", "model.lora", "augment.erase_area"),
         ],
     ),
     (
@@ -126,7 +133,7 @@ EXPECTED = [
             *("adapt.threshold", "adapt.balance", "adapt.teacher", "optim.momentum"),
             *("adapt.train_source", "adapt.share_power", *STEPS),
             *("optim.nesterov", "loss.text_temperature", "loss.distillation"),
-            *("data.val_fraction", "augment.crop_padding", "augment.erase_area"),
+            *("data.val_fraction", "augment.crop_padding", "model.lora", "augment.erase_area"),
         ],
     ),
     (

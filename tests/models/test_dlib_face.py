@@ -22,6 +22,7 @@ from ke2nt.models import dlib_face_descriptors, face_weights
 from ke2nt.models.backbones import create_backbone
 from ke2nt.models.dlib_resnet import DlibResNet, unfold_affine_layers
 from ke2nt.models.ke2nt import KE2NT
+from ke2nt.models.layer_groups import find_layer_groups
 
 BLOCKS = "sssdsssdssdssd"  # same resolution, or down
 needs_package = pytest.mark.skipif(
@@ -265,7 +266,7 @@ def test_every_parameter_learns():
 
 def test_layer_depths_count_blocks_from_the_features():
     net = DlibResNet()
-    depths = net.layer_depths()
+    depths = find_layer_groups(net).depths()
     assert list(depths) == [name for name, _ in net.named_parameters()]
     assert depths["conv1.weight"] == depths["bn1.bias"] == 15
     assert depths["blocks.0.conv2.weight"] == 14
