@@ -89,7 +89,7 @@ def few_shot(
     embedding = options.embedding()
     drawn = embed_draws(model, pools, options.shots, options.seeds, embedding)
     images = embed_split(model, evaluated, **embedding)
-    space = _embed_text(model, images, prompt_set, options)
+    space = _embed_text(images, prompt_set, options)
 
     settings = _describe(model, images, space, pools.rule, (train, validation, evaluated))
     folder = None if out is None else Path(out)
@@ -116,9 +116,9 @@ def few_shot(
 
 
 class _TextSpace(NamedTuple):
-    """What images are compared with."""
+    """What images are compared with; the encoder is that of the text."""
 
-    encoder: ImageEncoder
+    encoder: str
     prompts: PromptSet
     bank: TextBank
     logit_scale: float
@@ -186,7 +186,7 @@ class _Experiment:
             logit_scale=self.space.logit_scale,
             shots=draw.shots,
             seed=draw.seed,
-            encoder=self.space.encoder,
+            text_encoder=self.space.encoder,
             prompts=self.space.prompts,
             cache_dir=self.space.cache_dir,
         )
@@ -224,9 +224,7 @@ def _get_encoder(encoder: str | ImageEncoder, options: FewShotOptions) -> ImageE
     return encoder
 
 
-def _embed_text(
-    encoder: ImageEncoder, images: ImageEmbeddings, prompts: PromptSet, options: FewShotOptions
-) -> _TextSpace:
+def _embed_text(images: ImageEmbeddings, prompts: PromptSet, options: FewShotOptions) -> _TextSpace:
     """Build the bank of the classes, in the space of the images."""
     bank = TextBank.build(
         prompts,
@@ -235,7 +233,7 @@ def _embed_text(
         cache_dir=options.cache_dir,
     )
     check_text(images, bank)
-    return _TextSpace(encoder, prompts, bank, images.logit_scale, options.cache_dir)
+    return _TextSpace(images.text_encoder, prompts, bank, images.logit_scale, options.cache_dir)
 
 
 def _describe(

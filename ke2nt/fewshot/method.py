@@ -16,7 +16,6 @@ from ke2nt.fewshot.names import Shots
 from ke2nt.models.adapters import Adapter
 from ke2nt.prompts.prompt_set import PromptSet
 from ke2nt.runtime.l2_normalize import l2_normalize
-from ke2nt.vlm.base import ImageEncoder
 
 __all__ = ["FewShotTask", "Fitted", "Method"]
 
@@ -32,7 +31,7 @@ class FewShotTask:
         logit_scale: s, the encoder's factor on cosines.
         shots: Images of each class, or "all".
         seed: Seed of the method's random numbers.
-        encoder: The image encoder, for methods that also need its text tower.
+        text_encoder: Name of the text encoder of the bank, for methods that learn words.
         prompts: The prompt set of the bank.
         cache_dir: Cache folder of text embeddings.
     """
@@ -43,7 +42,7 @@ class FewShotTask:
     logit_scale: float
     shots: Shots
     seed: int
-    encoder: ImageEncoder | None = None
+    text_encoder: str | None = None
     prompts: PromptSet | None = None
     cache_dir: str | Path | None = None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ke2nt.fewshot.coop import fit_coop
 from ke2nt.fewshot.linear_probe import fit_linear_probe
 from ke2nt.fewshot.method import FewShotTask, Fitted, Method
 from ke2nt.fewshot.names import ZERO_SHOT
@@ -24,6 +25,7 @@ METHODS: Mapping[str, Method] = {
     "tip-adapter": fit_tip_adapter,
     "tip-adapter-f": fit_tip_adapter_f,
     "clip-adapter": fit_clip_adapter,
+    "coop": fit_coop,
     "ke2nt-adapter": fit_ke2nt_adapter,
 }
 

@@ -28,6 +28,7 @@ METHOD_NAMES = (
     "tip-adapter",
     "tip-adapter-f",
     "clip-adapter",
+    "coop",
     "ke2nt-adapter",
 )
 
