@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import importlib
+import sys
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
 
 from torch import nn
 
 from ke2nt.errors import CheckpointError, ModelError
-from ke2nt.models.timm_names import ALIASES
+from ke2nt.models.timm_names import ALIASES, timm_module
 from ke2nt.runtime.deferred_compiler import deferred_compiler
 from ke2nt.runtime.hub_names import describe_hub_error
+from ke2nt.runtime.partial_packages import partial_packages
 
 __all__ = ["Stem", "build_timm_model", "timm_depths"]
 
@@ -21,6 +24,15 @@ _RESERVED = frozenset(
     {"cache_dir", "checkpoint_path", "features_only", "img_size", "num_classes"}
     | {"pretrained_cfg", "pretrained_cfg_overlay"}
 )
+# packages around the networks → the module whose names the networks import from them
+_PACKAGES = {
+    "timm": "version",
+    "timm.data": "constants",
+    "timm.models": None,
+    "torchvision": None,
+    "torchvision.models": None,
+    "torchvision.ops": None,
+}
 _WINDOWS = (7, 8, 6, 5, 4)
 _SWIN_STAGES = 4
 
@@ -84,11 +96,25 @@ def timm_depths(net: nn.Module) -> dict[str, int] | None:
     return {name: last - group + 1 for name, group in groups.items()}
 
 
-def _timm() -> Any:
-    """Import timm, without torch's compiler."""
+def _find_factory(name: str) -> Callable[..., nn.Module]:
+    """Import timm's `create_model`, without torch's compiler and, if possible, other networks."""
     with deferred_compiler():
-        import timm
-    return timm
+        module = timm_module(name)
+        if module is None or "timm" in sys.modules:
+            import timm
+
+            return timm.create_model
+
+        # importing the network registers it, and the factory looks it up
+        try:
+            with partial_packages(_PACKAGES):
+                importlib.import_module(f"timm.models.{module}")
+                factory = importlib.import_module("timm.models._factory")
+                return factory.create_model
+        except Exception:  # another version of timm may be organized in another way
+            import timm
+
+            return timm.create_model
 
 
 def _swin_window(image_size: int, options: Mapping[str, Any]) -> int:
@@ -106,18 +132,17 @@ def _create(
     name: str, image_size: int, pretrained: bool, arguments: Mapping[str, Any]
 ) -> nn.Module:
     """The model, with the image size if its family takes one."""
-    timm = _timm()
-
+    create = _find_factory(name)
     sized = {"img_size": image_size, **arguments}
     try:
         try:
-            net = timm.create_model(name, **sized)
+            net = create(name, **sized)
         except TypeError as error:
             # convolutional families take images of any size
             if "img_size" not in str(error):
                 raise
             del sized["img_size"]
-            net = timm.create_model(name, **sized)
+            net = create(name, **sized)
     except Exception as error:  # each family raises its own kinds for bad options
         raise ModelError(
             f"backbone {name!r} cannot be built for {image_size} px with these options",
@@ -129,7 +154,7 @@ def _create(
 
     # the model is built first without weights, so that wrong options are told apart
     try:
-        return timm.create_model(name, pretrained=True, **sized)
+        return create(name, pretrained=True, **sized)
     except Exception as error:  # network, cache and format errors of several libraries
         raise CheckpointError(
             f"timm's weights of {name!r} are not available",

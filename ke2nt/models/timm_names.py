@@ -26,15 +26,28 @@ _RENAMED = re.compile(r"^register_model_deprecations\(__name__, (\{.*?^\})\)", r
 @functools.cache
 def timm_names() -> frozenset[str]:
     """Names of the models that the installed timm registers, with the old names it still takes."""
+    return frozenset(
+        name for path in _sources() for name in _registered(path.read_text(encoding="utf-8"))
+    )
+
+
+def timm_module(name: str) -> str | None:
+    """Name of the module of `timm.models` that registers a model, or None if it is not known."""
+    stem = name.split(".")[0]
+    for path in _sources():
+        text = path.read_text(encoding="utf-8")
+        # most files do not have the word, and are not searched for registrations
+        if stem in text and stem in _registered(text):
+            return path.stem
+    return None
+
+
+def _sources() -> list[Path]:
+    """Files of `timm.models`."""
     # a package of the top level is found without being imported
     spec = importlib.util.find_spec("timm")
     folders = list(spec.submodule_search_locations or []) if spec else []
-    return frozenset(
-        name
-        for folder in folders
-        for path in Path(folder, "models").glob("*.py")
-        for name in _registered(path.read_text(encoding="utf-8"))
-    )
+    return [path for folder in folders for path in sorted(Path(folder, "models").glob("*.py"))]
 
 
 def is_timm_name(name: str) -> bool:

@@ -16,6 +16,8 @@ LIBRARIES = {
 }
 NOT_FOR_PREDICT = LIBRARIES - {"torch", "torchvision", "timm", "huggingface_hub"} | {
     *("torch._dynamo", "torch._inductor", "sympy", "gradio"),
+    *("torchvision.datasets", "torchvision.transforms", "torchvision.io", "timm.optim"),
+    *("timm.models.vision_transformer", "timm.models.convnext", "timm.data.loader"),
     *("ke2nt.training", "ke2nt.plots.figure", "ke2nt.pages"),
 }
 
@@ -117,7 +119,7 @@ SUCCEED = [
     ("prompts show paper", LIBRARIES, 480),
     ("prompts check paper", LIBRARIES, 480),
     ("data list", LIBRARIES, 720),
-    ("predict photo.png --no-detect", NOT_FOR_PREDICT, 2450),
+    ("predict photo.png --no-detect", NOT_FOR_PREDICT, 2100),
 ]
 
 COUNT = """
