@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ke2nt.cli.evaluation_tables import encoder_notes
+from ke2nt.cli.evaluation_tables import encoder_notes, training_notes
 from ke2nt.cli.names import check_encoder_name
 from ke2nt.cli.option_groups import with_option_groups
 from ke2nt.cli.option_values import check_writable, read_names
@@ -206,7 +206,7 @@ def few_shot(
         facts=facts,
         **arguments,
     )
-    notes = encoder_notes(encoder.encoder, model, judged)
+    notes = [*encoder_notes(encoder.encoder, model, judged), *_seen_notes(model, train)]
     if data.limit is not None:
         notes.append(f"Only {len(judged)} images, spread over the split, were evaluated.")
     result = result.with_notes(notes)
@@ -246,6 +246,16 @@ def _read_options(
         quiet=output.hides_progress,
         **statistics.arguments(),
     )
+
+
+def _seen_notes(encoder: Any, train: FaceSplit) -> list[str]:
+    """Return a note if a trained encoder was trained on the split that shots are drawn from."""
+    if not training_notes(None, getattr(encoder, "card", {}), train):
+        return []
+    return [
+        f"The encoder was trained on split {train.split}, from which the shots are drawn: its "
+        "embeddings of them are not those of new images."
+    ]
 
 
 def _check_splits(*names: str | None) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 from ke2nt.checkpoints.card_facts import public_text
 from ke2nt.checkpoints.model_folder import find_model_folder, read_folder
-from ke2nt.errors import ModelError
 from ke2nt.evaluation.trained_encoder import TrainedEncoder
 from ke2nt.fewshot.cell import FewShotCell
 from ke2nt.fewshot.folder import MODELS
@@ -46,14 +45,14 @@ def save_models(
 
     Raises:
         CheckpointError: A folder holds other files.
-        ModelError: The encoder cannot be saved.
+        ModelError: The encoder's images are not square, or its preprocessing cannot be stored.
     """
     cells = choose_cells(result.cells, which)
     if not cells:
         return []
 
     # the tower is read once; each model gets its own head
-    tower, start = _load_tower(encoder)
+    tower, start = _load_tower(encoder, result.classes)
     written = []
     for cell in cells:
         model = build_model(tower, cell, result, start=start, command=command)
@@ -119,12 +118,16 @@ def build_model(
     return model.eval()
 
 
-def _load_tower(encoder: ImageEncoder) -> tuple[KE2NT, dict[str, Any]]:
+def _load_tower(encoder: ImageEncoder, classes: Sequence[str]) -> tuple[KE2NT, dict[str, Any]]:
     """The model of an encoder, and what the card of a model that starts from it says of it."""
     if isinstance(encoder, TrainedEncoder):
         saved = read_folder(find_model_folder(encoder.source))
         return encoder.load_recognizer(), StartingModel(encoder.source, saved).facts()
-    raise ModelError("models of this encoder cannot be saved", expected="run:DIR", found=encoder.id)
+
+    # the words are those of each cell, set later
+    model = KE2NT.from_vlm(encoder.text_encoder, "paper", classes)
+    start = {"model": encoder.id, "sha256": encoder.weights(), "data": [], "train_splits": {}}
+    return model, start
 
 
 def _describe(cell: FewShotCell, facts: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tiny_text_towers import open_clip_folder
 
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.datasets.catalog import get_reader
@@ -230,3 +231,18 @@ def test_a_cell_of_other_settings_is_not_taken(run, tmp_path):
     expected = cell.fitted.logits(embeddings, 30.0)
     torch.testing.assert_close(again.fitted.logits(embeddings, 30.0), expected)
     assert again.fitted.bank.provenance == cell.fitted.bank.provenance
+
+
+def test_models_of_a_vision_language_model_are_saved(run, faces, tmp_path):
+    spec = open_clip_folder(tmp_path, "clip")
+    methods = ("zero-shot", "tip-adapter", "ke2nt-adapter")
+    result = run(encoder=spec, methods=methods, shots=(2,), seeds=(1,))
+    folders = save_models(result, get_image_encoder(spec), tmp_path / "out", "all")
+    assert len(folders) == 3
+
+    split = get_reader("folder", faces).load("val")
+    for folder, cell in zip(folders, result.cells, strict=True):
+        evaluation = evaluate_model(load_model(folder), split, bootstrap=0)
+        probabilities = evaluation.predictions.probabilities
+        np.testing.assert_allclose(probabilities, cell.probabilities, atol=1e-4)
+        assert str(tmp_path) not in (folder / "config.json").read_text(encoding="utf-8")
