@@ -135,7 +135,7 @@ def _save_initial_model(config: AdaptConfig, run: RunDirectory) -> None:
 def _load_uncalibrated(name: str | Path) -> ExpressionModel:
     """Load a model without its calibration, which was fitted on the source domain."""
     model = load_model(name)
-    model.calibration = None
+    model.calibration = model.familiarity = None
     return model
 
 

@@ -12,6 +12,7 @@ from ke2nt.checkpoints.card_sections import (
     calibration_section,
     data_section,
     describe_data,
+    familiarity_section,
     limits_section,
     metrics_section,
     training_datasets,
@@ -105,6 +106,8 @@ def _sections(config: Mapping[str, Any], card: Mapping[str, Any]) -> Iterator[st
     for evaluation in card.get("evaluations") or ():
         yield metrics_section(evaluation, calibration)
     yield calibration_section(calibration)
+    if section := familiarity_section(config.get("familiarity")):
+        yield section
     yield limits_section(card)
     yield recipe_section(config, card)
 

@@ -12,6 +12,7 @@ __all__ = [
     "calibration_section",
     "data_section",
     "describe_data",
+    "familiarity_section",
     "is_drawn",
     "limits_section",
     "metrics_section",
@@ -149,6 +150,22 @@ def calibration_section(calibration: Mapping[str, Any] | None) -> str:
     if calibration.get("min_confidence") is not None:
         sentences.append(_describe_threshold(calibration))
     return "## Calibration\n\n" + " ".join(sentences) + "\n"
+
+
+def familiarity_section(familiarity: Mapping[str, Any] | None) -> str:
+    """What the model takes for no face and for an unfamiliar one; empty if it cannot tell."""
+    metrics = (familiarity or {}).get("metrics") or {}
+    if not metrics.keys() >= {"others", "others_rejected", "faces_rejected", "faces_unfamiliar"}:
+        return ""
+    assert familiarity is not None
+    return (
+        "## What is no face\n\n"
+        f"Fitted on {describe_data(familiarity['fitted_on'])} and {metrics['others']:,} drawn "
+        f"backgrounds and parts of faces, of which {percent(metrics['others_rejected'])} are taken "
+        f"for no face, as are {percent(metrics['faces_rejected'])} of the faces; "
+        f"{percent(metrics['faces_unfamiliar'])} of the faces are flagged as unfamiliar "
+        "(cross-fitted).\n"
+    )
 
 
 def limits_section(card: Mapping[str, Any]) -> str:

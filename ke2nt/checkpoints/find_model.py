@@ -14,6 +14,7 @@ from ke2nt.runtime.suggest import did_you_mean
 __all__ = [
     "BANK",
     "CARD",
+    "FAMILIARITY",
     "FILES",
     "WEIGHTS",
     "check_model_name",
@@ -24,7 +25,8 @@ __all__ = [
 WEIGHTS = "model.safetensors"
 BANK = ("text_bank.safetensors", "text_bank.json")
 CARD = "README.md"
-FILES = (CONFIG, WEIGHTS, *BANK, CARD)
+FAMILIARITY = "familiarity.safetensors"
+FILES = (CONFIG, WEIGHTS, *BANK, FAMILIARITY, CARD)
 
 
 def find_model_folder(name: str | Path) -> Path:

@@ -3,23 +3,27 @@
 config.json          label set, architecture, preprocessing, calibration, provenance, digests
 model.safetensors    weights
 text_bank.*          text embeddings of the classes; absent for a linear head
+familiarity.*        which images the model knows; absent before `ke2nt calibrate`
 README.md            model card, made from config.json
 """
 
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.checkpoints.card import model_card
 from ke2nt.checkpoints.find_model import (
     BANK,
     CARD,
+    FAMILIARITY,
     WEIGHTS,
     check_replaceable,
     find_model_folder,
@@ -32,7 +36,7 @@ from ke2nt.checkpoints.folder_config import (
     damaged_card,
     read_config,
 )
-from ke2nt.checkpoints.saved_model import SavedModel, StoredAsJson
+from ke2nt.checkpoints.saved_model import SavedModel, StoredAsJson, StoredWithTensors
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.errors import CheckpointError, LabelError
 from ke2nt.labels import check_same_labels
@@ -63,6 +67,8 @@ def write_folder(folder: Path, saved: SavedModel, *, dtype: torch.dtype = torch.
             saved.bank.save(temporary)
         metadata = {"classes": json.dumps(saved.classes)}
         write_safetensors(temporary / WEIGHTS, saved.state, metadata, dtype=dtype)
+        if saved.familiarity is not None:
+            _write_familiarity(temporary, saved.familiarity_tensors)
 
         # digests tie the files together, so config.json comes last
         config = _folder_config(saved, dtype)
@@ -74,13 +80,15 @@ def update_folder(
     folder: Path,
     *,
     calibration: StoredAsJson | None = None,
+    familiarity: StoredWithTensors | None = None,
     card: Mapping[str, Any] | None = None,
 ) -> None:
-    """Change the calibration or the card's facts of a saved model, and write its card again.
+    """Change calibration, familiarity or the card's facts of a saved model; write its card again.
 
     Args:
         folder: The model folder itself.
         calibration: Replaces the stored calibration; None keeps that.
+        familiarity: Replaces the stored familiarity; None keeps that.
         card: Facts that replace those of the same names.
 
     Raises:
@@ -89,6 +97,11 @@ def update_folder(
     config = read_config(folder / CONFIG)
     if calibration is not None:
         config["calibration"] = calibration.to_dict()
+    if familiarity is not None:
+        # its digest follows in config.json; a file without it would be left out when read
+        _write_familiarity(folder, familiarity.tensors())
+        config["familiarity"] = familiarity.to_dict()
+        config["digests"][FAMILIARITY] = digest_file(folder / FAMILIARITY)
     config["card"] = {**(config.get("card") or {}), **(card or {})}
     _write_config_and_card(folder, config)
 
@@ -111,6 +124,7 @@ def read_folder(folder: Path) -> SavedModel:
     if bank is not None:
         check_same_labels(classes, bank.classes, where=folder / BANK[1])
 
+    familiarity = _read_familiarity(folder, config)
     return SavedModel(
         classes=classes,
         architecture=config["architecture"],
@@ -119,9 +133,32 @@ def read_folder(folder: Path) -> SavedModel:
         bank=bank,
         state=read_safetensors(folder / WEIGHTS),
         calibration=config.get("calibration"),
+        familiarity=None if familiarity is None else config["familiarity"],
+        familiarity_tensors=familiarity or {},
         card=check_card(config.get("card"), where=folder / CONFIG),
         folder=folder,
     )
+
+
+def _write_familiarity(folder: Path, tensors: Mapping[str, Tensor]) -> None:
+    write_safetensors(folder / FAMILIARITY, tensors, {}, dtype=torch.float32)
+
+
+def _read_familiarity(folder: Path, config: Mapping[str, Any]) -> dict[str, Tensor] | None:
+    """Tensors of the familiarity; None if the model has none, or not the one of config.json."""
+    if not config.get("familiarity"):
+        return None
+    path = folder / FAMILIARITY
+    if path.is_file() and config["digests"].get(FAMILIARITY) == digest_file(path):
+        return read_safetensors(path)
+
+    # the model itself is whole, and calibrating it again writes the file
+    warnings.warn(
+        f"{path} is not the file that was saved: the model cannot tell what is no face. "
+        "Type ke2nt calibrate again.",
+        stacklevel=2,
+    )
+    return None
 
 
 def _folder_config(saved: SavedModel, dtype: torch.dtype) -> dict[str, Any]:
@@ -135,6 +172,7 @@ def _folder_config(saved: SavedModel, dtype: torch.dtype) -> dict[str, Any]:
         "preprocessing": saved.preprocessing.to_dict(),
         "architecture": saved.architecture,
         "calibration": saved.calibration,
+        "familiarity": saved.familiarity,
         "provenance": saved.provenance,
         "card": dict(saved.card),
         "dtype": str(dtype).removeprefix("torch."),

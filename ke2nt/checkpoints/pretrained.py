@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.checkpoints.model_folder import write_folder
-from ke2nt.checkpoints.saved_model import SavedModel, StoredAsJson
+from ke2nt.checkpoints.saved_model import SavedModel, StoredAsJson, StoredWithTensors
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.errors import CheckpointError
 from ke2nt.runtime.provenance import provenance as machine_provenance
@@ -37,6 +37,9 @@ class _Saveable(Protocol):
 
     @property
     def calibration(self) -> StoredAsJson | None: ...
+
+    @property
+    def familiarity(self) -> StoredWithTensors | None: ...
 
     def state_dict(self) -> Mapping[str, Tensor]: ...
 
@@ -78,6 +81,8 @@ def save_model(
         bank=model.bank,
         state=model.state_dict() if state is None else state,
         calibration=None if model.calibration is None else model.calibration.to_dict(),
+        familiarity=None if model.familiarity is None else model.familiarity.to_dict(),
+        familiarity_tensors={} if model.familiarity is None else model.familiarity.tensors(),
         card=model.card,
     )
     write_folder(folder, saved, dtype=dtype)

@@ -15,7 +15,7 @@ from ke2nt.checkpoints.folder_config import CONFIG
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.errors import CheckpointError
 
-__all__ = ["SavedModel", "StoredAsJson"]
+__all__ = ["SavedModel", "StoredAsJson", "StoredWithTensors"]
 
 
 class StoredAsJson(Protocol):
@@ -23,6 +23,14 @@ class StoredAsJson(Protocol):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON value."""
+        ...
+
+
+class StoredWithTensors(StoredAsJson, Protocol):
+    """An object that config.json and a file of tensors hold, such as a familiarity."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Name → tensor."""
         ...
 
 
@@ -38,6 +46,8 @@ class SavedModel:
         bank: Text embeddings, None for a linear head.
         state: The module's state dict, on the CPU.
         calibration: Calibration of its logits, plain JSON, or None.
+        familiarity: Which images the model knows, plain JSON, or None.
+        familiarity_tensors: The tensors that belong to it.
         card: Facts for the model card, plain JSON: name, data, config, evaluations.
         folder: The folder it was read from; None before it is written.
     """
@@ -49,6 +59,8 @@ class SavedModel:
     bank: TextBank | None
     state: Mapping[str, Tensor]
     calibration: Mapping[str, Any] | None = None
+    familiarity: Mapping[str, Any] | None = None
+    familiarity_tensors: Mapping[str, Tensor] = field(default_factory=dict)
     card: Mapping[str, Any] = field(default_factory=dict)
     folder: Path | None = None
 

@@ -96,6 +96,40 @@ class _FitOptions:
 
 
 @dataclass(frozen=True)
+class _FamiliarityOptions:
+    """How the model learns what is no face, and what is unlike the faces that it knows."""
+
+    reject_rate: Annotated[
+        float,
+        typer.Option(
+            "--reject-rate", help="Share of these faces that may be taken for no face (not 0)."
+        ),
+    ] = 0.005
+    unfamiliar_rate: Annotated[
+        float,
+        typer.Option(
+            "--unfamiliar-rate", help="Share of these faces that may be flagged as unfamiliar."
+        ),
+    ] = 0.01
+    no_familiarity: Annotated[
+        bool, typer.Option("--no-familiarity", help="Leave the stored familiarity as it is.")
+    ] = False
+
+    def check(self) -> None:
+        """Check the rates.
+
+        Raises:
+            ConfigError: A rate is not between 0 and 1.
+        """
+        rates = {"--reject-rate": self.reject_rate, "--unfamiliar-rate": self.unfamiliar_rate}
+        for option, rate in rates.items():
+            if not 0 < rate < 1:
+                raise ConfigError(
+                    f"{option} is out of range", expected="between 0 and 1", found=rate
+                )
+
+
+@dataclass(frozen=True)
 class _ThresholdOptions:
     """Which predictions are withheld; one option at most."""
 
@@ -161,6 +195,7 @@ def calibrate(
     fit: _FitOptions,
     threshold: _ThresholdOptions,
     prior: _PriorOptions,
+    familiarity: _FamiliarityOptions,
     output: OutputOptions,
     batch_size: BatchSizeOption = 128,
     device: DeviceOption = None,
@@ -169,9 +204,10 @@ def calibrate(
     folder.
 
     The fit weighs the images and degraded copies of them equally, so that predictions for worse
-    images are not too confident. Also fits the intensity scale: 0 is the median neutral face, 1 the
-    median face of a class. Probabilities assume the class shares of the training data, or those of
-    --prior, which is stored, too.
+    images are not too confident. Probabilities assume the class shares of the training data, or
+    those of --prior, which is stored, too. Also fits the intensity scale (0 is the median neutral
+    face, 1 the median face of a class), and what tells images without a face and unfamiliar faces
+    from these.
 
     Example: ke2nt calibrate runs/ferplus --dataset ferplus --root DIR --max-risk 0.05
     """
@@ -179,6 +215,7 @@ def calibrate(
     _check_folder(run)
     check_model_name(run)
     threshold.check()
+    familiarity.check()
     reader = data.open_reader()
     if prior.shares_of is not None:
         reader.check_split(prior.shares_of)
@@ -186,6 +223,7 @@ def calibrate(
     from ke2nt.checkpoints.card_facts import run_facts
     from ke2nt.checkpoints.model_folder import find_model_folder, update_folder
     from ke2nt.evaluation.calibration_scores import compute_calibration_scores, drop_classes
+    from ke2nt.evaluation.familiarity_scores import compute_familiarity
     from ke2nt.labels import map_labels
     from ke2nt.models.load import load_model
     from ke2nt.models.set_prior import set_prior
@@ -211,16 +249,14 @@ def calibrate(
     model.calibration = None
     set_prior(model, prior.prior or "natural")  # a prior that does not fit is found early
 
-    scores = compute_calibration_scores(
-        model,
-        split,
-        mapping,
-        degraded=not fit.clean_only,
-        batch_size=batch_size,
-        device=compute_device,
-        precision="fp32",
-        quiet=output.hides_progress,
-    )
+    computing: dict[str, Any] = {
+        "batch_size": batch_size,
+        "device": compute_device,
+        "precision": "fp32",
+        "quiet": output.hides_progress,
+    }
+    degraded = not fit.clean_only
+    scores = compute_calibration_scores(model, split, mapping, degraded=degraded, **computing)
     _check_count(len(scores.targets), force=fit.force)
 
     # the facts of everything that the numbers depend on
@@ -235,6 +271,19 @@ def calibrate(
     }
     calibration = _fit(model, scores, fitted_on, fit, threshold, prior.prior or "natural")
     settings, scale_notes = _fit_intensity(model, scores.predictions, scores.targets)
+    known = None
+    if not familiarity.no_familiarity:
+        known = compute_familiarity(
+            model,
+            split,
+            scores,
+            side=settings.face_pixels or model.preprocessing.image_size,
+            reject=familiarity.reject_rate,
+            unfamiliar=familiarity.unfamiliar_rate,
+            folds=fit.folds,
+            seed=fit.seed,
+            **computing,
+        )
 
     # what a reader of the numbers must know comes with them
     notes = [f"unreadable: {name}: {why}" for name, why in scores.predictions.failed]
@@ -251,12 +300,13 @@ def calibrate(
     card = {**run_facts(folder), "predict": settings.to_dict()}
     if "class_prior" in model.card:
         card["class_prior"] = model.card["class_prior"]
-    update_folder(folder, calibration=calibration, card=card)
+    update_folder(folder, calibration=calibration, familiarity=known, card=card)
     if output.json:
         facts = {**calibration.to_dict(), "predict": settings.to_dict(), "notes": notes}
+        facts["familiarity"] = None if known is None else known.to_dict()
         print_json({"model": str(folder), **facts})
         return
-    show_calibration(calibration, model.classes, str(folder), notes)
+    show_calibration(calibration, known, model.classes, str(folder), notes)
 
 
 def _check_folder(run: Path) -> None:

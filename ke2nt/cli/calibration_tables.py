@@ -10,6 +10,7 @@ from ke2nt.runtime.formatting import percent, percent_cell
 
 if TYPE_CHECKING:
     from ke2nt.models.calibration import Calibration
+    from ke2nt.models.familiarity import Familiarity
 
 __all__ = ["compare_with_stored", "show_calibration"]
 
@@ -66,9 +67,13 @@ def _describe_limit(calibration: Calibration) -> list[str]:
 
 
 def show_calibration(
-    calibration: Calibration, classes: tuple[str, ...], folder: str, notes: list[str]
+    calibration: Calibration,
+    familiarity: Familiarity | None,
+    classes: tuple[str, ...],
+    folder: str,
+    notes: list[str],
 ) -> None:
-    """Print the fit, its metrics and the threshold."""
+    """Print the fit, its metrics, the threshold and the familiarity."""
     fitted_on, metrics = calibration.fitted_on, calibration.metrics
     print_line(f"{fitted_on['dataset']} {fitted_on['split']}: {fitted_on['n']:,} images")
     _show_parameters(calibration, classes)
@@ -94,6 +99,13 @@ def show_calibration(
         _show_class_thresholds(calibration)
     if calibration.min_confidence is not None:
         _show_threshold(calibration)
+    if familiarity is not None:
+        metrics = familiarity.metrics
+        print_line(
+            f"no face: {percent(metrics['others_rejected'])} of {metrics['others']:,} backgrounds "
+            f"and parts of faces, {percent(metrics['faces_rejected'])} of the faces; unfamiliar: "
+            f"{percent(metrics['faces_unfamiliar'])} of the faces"
+        )
     print_notes(notes)
     print_line(f"stored in {folder}")
 
@@ -125,7 +137,7 @@ def _show_class_thresholds(calibration: Calibration) -> None:
     rows = []
     for name, facts in calibration.threshold["by_class"].items():
         values = [percent_cell(facts["coverage"]), percent_cell(facts["risk"])]
-        met = "" if facts["met"] else "as often as all"
+        met = "" if facts["met"] else "not met"
         rows.append([name, facts["n"], f"{facts['min_confidence']:.4f}", *values, met])
     columns = ["predicted", "n #", "threshold #", "answered %", "wrong %", ""]
     print_table(columns, rows, title="Thresholds by predicted class")

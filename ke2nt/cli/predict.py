@@ -84,6 +84,18 @@ class _ModelOptions:
         bool,
         typer.Option("--any-quality", help="Do not withhold dark, small and blurred faces."),
     ] = False
+    any_face: Annotated[
+        bool,
+        typer.Option("--any-face", help="Do not withhold what does not look like a face."),
+    ] = False
+    align: Annotated[
+        bool | None,
+        typer.Option(
+            "--align/--no-align",
+            help="Turn tilted faces until their eyes are level. Default: as stored with the model.",
+            show_default=False,
+        ),
+    ] = None
     detector: DetectorOption = "centerface"
     no_detect: NoDetectFlag = False
     batch_size: BatchSizeOption = 32
@@ -120,6 +132,8 @@ class _ModelOptions:
             min_confidence=self.min_confidence,
             min_face_score=self.min_face_score,
             check_quality=not self.any_quality,
+            check_faces=not self.any_face,
+            align=self.align,
             prior=self.prior,
         )
         if self.neutral is not None:

@@ -21,10 +21,11 @@ __all__ = ["MAX_ROWS", "open_json_document", "show_faces", "show_written", "summ
 
 MAX_ROWS = 50  # of the table on the terminal; with more faces, it only counts them
 
-_WITHHELD = ("low_confidence", "poor_quality")
+_WITHHELD = ("low_confidence", "poor_quality", "not_a_face")
 _NAMES = {
     "low_confidence": "withheld",
     "poor_quality": "withheld as dark, small or blurred",
+    "not_a_face": "not a face",
     "no_face": "without a face",
     "unreadable": "unreadable",
 }
@@ -113,10 +114,12 @@ def _face_cells(row: FaceResult, has_video: bool, has_scale: bool) -> list[str]:
 def _expression(row: FaceResult) -> str:
     if row.status == "unreadable":
         return f"unreadable: {row.reason}"
+    if row.status == "not_a_face":
+        return row.verdict
     if row.status in _WITHHELD:
         likeliest = max(row.probabilities, key=lambda name: row.probabilities[name])
         return f"{row.verdict} (perhaps {likeliest})"
-    return row.verdict
+    return f"{row.verdict} ({row.reason})" if row.status == "ok" and row.reason else row.verdict
 
 
 def _number(value: float | None, digits: int = 0) -> str:

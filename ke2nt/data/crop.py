@@ -1,4 +1,4 @@
-"""Faces cut out of photographs by boxes that annotations give."""
+"""Faces cut out of photographs, upright or turned."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["CropBox"]
+__all__ = ["CropBox", "crop_turned"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +41,37 @@ class CropBox:
         rows = np.clip(np.arange(y, y + side), 0, height - 1)
         crop: np.ndarray = pixels[rows][:, columns]
         return crop
+
+
+def crop_turned(
+    pixels: np.ndarray, center: tuple[float, float], side: int, degrees: float
+) -> np.ndarray:
+    """Cut a turned square out of an image, bilinear; beyond the border, the border is repeated.
+
+    Args:
+        pixels: uint8 (H, W, 3).
+        center: (x, y) of the square's center in pixels, a pixel's own center being at + 0.5.
+        side: Side of the square in pixels.
+        degrees: How far the square is turned clockwise in the image; a face that is tilted as far
+            is upright in the result.
+
+    Returns:
+        uint8 (side, side, 3).
+    """
+    # offsets of the result's pixels from its center, turned into the image
+    offsets = np.arange(side, dtype=np.float32) - (side - 1) / 2
+    angle = np.deg2rad(degrees)
+    right, down = np.cos(angle), np.sin(angle)
+    x = center[0] - 0.5 + offsets[None, :] * right - offsets[:, None] * down
+    y = center[1] - 0.5 + offsets[None, :] * down + offsets[:, None] * right
+
+    # the four pixels around each point
+    height, width = pixels.shape[:2]
+    x, y = x.clip(0, width - 1), y.clip(0, height - 1)
+    left, top = x.astype(np.int64), y.astype(np.int64)
+    next_left, next_top = (left + 1).clip(max=width - 1), (top + 1).clip(max=height - 1)
+    share_x, share_y = (x - left)[..., None], (y - top)[..., None]
+    upper = pixels[top, left] * (1 - share_x) + pixels[top, next_left] * share_x
+    lower = pixels[next_top, left] * (1 - share_x) + pixels[next_top, next_left] * share_x
+    turned = upper * (1 - share_y) + lower * share_y
+    return np.rint(turned).astype(np.uint8)

@@ -30,6 +30,7 @@ class CalibrationScores:
         columns: Indices of the K' classes that the calibration is fitted to: all K, or under the
             policy "drop" those that the data has.
         degraded: (V, N, K) logits of V degraded copies of each image; None without copies.
+        degraded_embeddings: (V, N, D) embeddings of the same copies; None without copies.
         digests: Digests of the images' pixels, see `FaceTensors.pixel_digests`.
     """
 
@@ -38,6 +39,7 @@ class CalibrationScores:
     columns: np.ndarray
     degraded: np.ndarray | None
     digests: list[str] | None = None
+    degraded_embeddings: np.ndarray | None = None
 
     @property
     def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
@@ -103,17 +105,18 @@ def compute_calibration_scores(
     copies = degraded and not is_changed
     images = decode_to_memory(split, quiet=quiet) if copies else split
 
-    def predict(faces: FaceTensors, *, embeddings: bool) -> Predictions:
-        return compute_predictions(model, faces, embeddings=embeddings, quiet=quiet, **options)
+    def predict(faces: FaceTensors) -> Predictions:
+        return compute_predictions(model, faces, embeddings=True, quiet=quiet, **options)
 
     faces = decode_for_model(model, images, quiet=quiet)
-    predictions, digests = predict(faces, embeddings=True), faces.pixel_digests()
-    views = []
+    predictions, digests = predict(faces), faces.pixel_digests()
+    views, view_embeddings = [], []
     for severity in LEVELS if copies else ():
         changed = corrupt(images, MIXED, severity, seed=seed)
-        copy = predict(decode_for_model(model, changed, quiet=quiet), embeddings=False)
+        copy = predict(decode_for_model(model, changed, quiet=quiet))
         assert copy.logits is not None
         views.append(copy.logits[0])
+        view_embeddings.append(copy.embeddings)
 
     # under "drop" the other classes are masked out, as `score_predictions` does
     unused = mapping.unused if mapping.policy == "drop" else ()
@@ -124,4 +127,5 @@ def compute_calibration_scores(
         columns=np.array(columns),
         degraded=np.stack(views) if views else None,
         digests=digests,
+        degraded_embeddings=np.stack(view_embeddings) if view_embeddings else None,
     )

@@ -26,8 +26,9 @@ def add_class_thresholds(
     """Meet the target of a calibration's threshold for the predictions of each class.
 
     One threshold for all meets it on average, and may withhold nearly every prediction of a rare
-    class, whose probabilities are low. A class whose predictions are fewer than ten, or have no
-    threshold of that risk, is answered as often as all classes together.
+    class, whose probabilities are low. A class with fewer than ten predictions, whose risk cannot
+    be told, is answered as often as all classes together; one without a threshold of that risk has
+    the common threshold.
 
     Args:
         calibration: With a `min_confidence` for a target "risk" or "coverage", see `add_threshold`.
@@ -53,7 +54,7 @@ def add_class_thresholds(
         rows = predicted == k
         limit, met = calibration.min_confidence or 0.0, False
         if rows.any():
-            limit, met = _fit_one(probabilities[rows], labels[rows], target, facts)
+            limit, met = _fit_one(probabilities[rows], labels[rows], target, facts, limit)
         thresholds.append(limit)
 
         # what it achieves on this data
@@ -83,17 +84,18 @@ def _fit_one(
     labels: np.ndarray,
     target: Literal["risk", "coverage"],
     facts: Any,
+    common: float,
 ) -> tuple[float, bool]:
     """Threshold of the predictions of one class, and whether it meets the target."""
     curve = coverage_risk(probabilities, labels)
     if target == "coverage":
         return threshold_for_coverage(curve, facts["value"]), True
-    if len(labels) >= _MIN_FACES:
-        try:
-            return threshold_for_risk(curve, facts["value"]), True
-        except DataError:
-            pass
-    return threshold_for_coverage(curve, facts["coverage"]), False
+    if len(labels) < _MIN_FACES:
+        return threshold_for_coverage(curve, facts["coverage"]), False
+    try:
+        return threshold_for_risk(curve, facts["value"]), True
+    except DataError:
+        return common, False
 
 
 def _share(values: np.ndarray) -> float | None:

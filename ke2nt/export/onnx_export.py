@@ -92,7 +92,7 @@ def _compare_on_probes(model: ExpressionModel, exported: OnnxRecognizer) -> Comp
     for count in _PROBE_BATCHES:
         images = rng.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
         with torch.inference_mode():
-            before.append(deployed(torch.from_numpy(images)).numpy())
+            before.append(deployed(torch.from_numpy(images))[0].numpy())
         after.append(exported(images))
     return compare_probabilities(np.concatenate(before), np.concatenate(after))
 

@@ -16,10 +16,11 @@ from ke2nt.export.deployed import DeployedModel
 from ke2nt.models.base import ExpressionModel
 from ke2nt.runtime.optional import import_optional
 
-__all__ = ["INPUT", "OUTPUT", "build_onnx", "find_encoder_nodes"]
+__all__ = ["FAMILIARITY_OUTPUTS", "INPUT", "OUTPUT", "build_onnx", "find_encoder_nodes"]
 
 INPUT = "images"
 OUTPUT = "probabilities"
+FAMILIARITY_OUTPUTS = ("face_score", "distance")
 _PURPOSE = "exporting to ONNX"
 _OPS_WITH_WEIGHTS = ("Conv", "Gemm", "MatMul")
 
@@ -28,8 +29,9 @@ def build_onnx(model: ExpressionModel) -> bytes:
     """Build an ONNX file from uint8 (batch, S, S, 3) RGB `images` to `probabilities`.
 
     The output is float32 (batch, K). Normalization, text embeddings and calibration are constants
-    of the graph; the batch size is free. Metadata (`metadata_props`): classes and calibration as
-    JSON, image_size, ke2nt (version).
+    of the graph; the batch size is free. A model with a familiarity has two further outputs,
+    `face_score` and `distance` (batch,). Metadata (`metadata_props`): classes, calibration and
+    familiarity (with the limits of these outputs) as JSON, image_size, ke2nt (version).
 
     Args:
         model: On the CPU; left in evaluation mode.
@@ -73,7 +75,7 @@ def _convert(model: ExpressionModel) -> Any:
                 (images,),
                 dynamo=True,
                 input_names=[INPUT],
-                output_names=[OUTPUT],
+                output_names=[OUTPUT, *(FAMILIARITY_OUTPUTS if model.familiarity else ())],
                 dynamic_shapes={INPUT: {0: torch.export.Dim("batch", min=1)}},
                 verbose=False,
             )
@@ -87,10 +89,11 @@ def _convert(model: ExpressionModel) -> Any:
 
 def _describe(model: ExpressionModel) -> dict[str, str]:
     """Metadata of a file."""
-    calibration = model.calibration
+    calibration, familiarity = model.calibration, model.familiarity
     return {
         "classes": json.dumps(list(model.classes)),
         "image_size": str(model.preprocessing.image_size),
         "calibration": json.dumps(calibration and calibration.to_dict()),
+        "familiarity": json.dumps(familiarity and familiarity.to_dict()),
         "ke2nt": __version__,
     }

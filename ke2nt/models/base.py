@@ -26,6 +26,7 @@ from ke2nt.models.custom_backbones import check_downloaded_backbone
 from ke2nt.models.encoder_options import EncoderOptions
 from ke2nt.models.face_networks import FACE_NETWORKS
 from ke2nt.models.face_weights import face_weights
+from ke2nt.models.familiarity import Familiarity
 from ke2nt.models.lora import lora_layers, merge_lora
 from ke2nt.models.output import KE2NTOutput
 from ke2nt.models.stage_options import StageOptions
@@ -53,6 +54,8 @@ class ExpressionModel(nn.Module, ABC):
         provenance: Origin of the model, plain JSON; saved with it.
         calibration: Applied to the logits wherever probabilities are computed, not by `forward`;
             None before `ke2nt calibrate`.
+        familiarity: Tells what is no face, or unlike the faces that the model knows; None before
+            `ke2nt calibrate`.
         card: Facts for the model card, plain JSON: name, data, config, evaluations.
         weight_report: Which tensors a local weights file filled, or None.
 
@@ -99,6 +102,7 @@ class ExpressionModel(nn.Module, ABC):
         self.weight_report: WeightReport | None = None
         self.provenance: dict[str, Any] = {}
         self.calibration: Calibration | None = None
+        self.familiarity: Familiarity | None = None
         self.card: dict[str, Any] = {}
 
         self.preprocessing = preprocessing or self._default_preprocessing(weights)
@@ -328,6 +332,10 @@ class ExpressionModel(nn.Module, ABC):
         saved.load_into(model, where=where)
         if saved.calibration is not None:
             model.calibration = Calibration.from_dict(saved.calibration, where=saved.config_file)
+        if saved.familiarity is not None:
+            model.familiarity = Familiarity.from_saved(
+                saved.familiarity, saved.familiarity_tensors, where=saved.config_file
+            )
         model.provenance = dict(saved.provenance)
         model.card = dict(saved.card)
         return model.eval()

@@ -26,16 +26,18 @@ class Scores(NamedTuple):
     Attributes:
         probabilities: float64 (N, K), rows sum to 1, calibrated if the model is.
         intensities: float64 (N, K), see `ke2nt.predict.intensity`; None with a linear head.
+        familiarity: float64 (N, 2) face scores and distances, see `Familiarity`; None if the model
+            has none.
     """
 
     probabilities: np.ndarray
     intensities: np.ndarray | None
+    familiarity: np.ndarray | None = None
 
     def slice(self, start: int, stop: int) -> Scores:
         """Select the scores of faces start to stop."""
-        if self.intensities is None:
-            return Scores(self.probabilities[start:stop], None)
-        return Scores(self.probabilities[start:stop], self.intensities[start:stop])
+        rows = slice(start, stop)
+        return Scores(*(None if values is None else values[rows] for values in self))
 
     def to_matrix(self) -> np.ndarray:
         """Join probabilities and intensities: (N, K) without intensities, else (N, 2 K)."""
@@ -103,9 +105,9 @@ class FaceClassifier:
             for start in range(0, len(crops), self.batch_size)
         ]
 
-        probabilities = np.concatenate([scores.probabilities for scores in batches])
-        intensities = [scores.intensities for scores in batches if scores.intensities is not None]
-        return Scores(probabilities, np.concatenate(intensities) if intensities else None)
+        # a part that one batch lacks, all lack
+        columns = zip(*batches, strict=True)
+        return Scores(*(None if part[0] is None else np.concatenate(part) for part in columns))
 
     def _classify_batch(self, crops: Sequence[np.ndarray]) -> Scores:
         # float64, so that the rows of a softmax sum to 1 in every table
@@ -120,7 +122,10 @@ class FaceClassifier:
         if self.model.calibration is not None:
             logits = self.model.calibration.apply(logits)
         probabilities = logits.softmax(dim=-1).numpy()
-        return Scores(probabilities, self._scale_intensities(output.embeddings))
+        familiarity = None
+        if self.model.familiarity is not None:
+            familiarity = self.model.familiarity.measure(output.embeddings).double().cpu().numpy()
+        return Scores(probabilities, self._scale_intensities(output.embeddings), familiarity)
 
     def _scale_intensities(self, embeddings: Tensor) -> np.ndarray | None:
         """(B, K) intensities of embeddings (B, D), on the model's scale if it has one."""

@@ -1,15 +1,21 @@
-"""Square face crops; beyond the image border the outermost pixels are repeated."""
+"""Square face crops, level if wanted; beyond the image border its outermost pixels are repeated."""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
+from ke2nt.data.crop import crop_turned
 from ke2nt.data.images import decode
 from ke2nt.data.preprocessing import Preprocessing
-from ke2nt.predict.detections import Box
+from ke2nt.predict.detections import Box, Detection
 from ke2nt.predict.face_settings import FaceSettings
 
-__all__ = ["crop_face", "crop_square"]
+__all__ = ["crop_face", "crop_level", "crop_square", "tilt"]
+
+_LEAST_TILT = 3.0  # degrees, below which turning costs more detail than it helps
+_MOST_TILT = 60.0  # degrees, above which the points are rather wrong than the face tilted
 
 
 def crop_face(
@@ -56,3 +62,32 @@ def crop_square(pixels: np.ndarray, box: Box, margin: float) -> np.ndarray:
     rows = np.arange(top, top + side).clip(0, height - 1)
     columns = np.arange(left, left + side).clip(0, width - 1)
     return pixels[rows[:, None], columns]
+
+
+def crop_level(pixels: np.ndarray, face: Detection, margin: float) -> np.ndarray:
+    """Crop the same square, turned so that the eyes are level; not turned without landmarks.
+
+    Args:
+        pixels: uint8 (H, W, 3).
+        face: A detection whose first two landmarks, if it has any, are the eyes.
+        margin: As for `crop_square`.
+
+    Returns:
+        uint8 (S, S, 3), S ≥ 1.
+    """
+    degrees = tilt(face)
+    if not degrees:
+        return crop_square(pixels, face.box, margin)
+    x0, y0, x1, y1 = face.box
+    side = max(1, round(max(x1 - x0, y1 - y0) * (1 + margin)))
+    return crop_turned(pixels, ((x0 + x1) / 2, (y0 + y1) / 2), side, degrees)
+
+
+def tilt(face: Detection) -> float:
+    """Return how far a face is turned clockwise in the image, in degrees; 0 if it is not known."""
+    if face.landmarks is None or len(face.landmarks) < 2:
+        return 0.0
+    # detectors differ in which eye comes first
+    (left_x, left_y), (right_x, right_y) = sorted(face.landmarks[:2])
+    degrees = math.degrees(math.atan2(right_y - left_y, right_x - left_x))
+    return degrees if _LEAST_TILT <= abs(degrees) <= _MOST_TILT else 0.0

@@ -24,6 +24,8 @@ class FaceSettings:
             (1 + margin) times the longer side of the box.
         face_pixels: Side in pixels of the training images if they were smaller than the model's
             input; larger crops are first reduced to it. None skips this step.
+        align: Whether a tilted face is turned until its eyes are level, where the detector finds
+            them.
         intensity: Scale from raw intensities to the reported ones; None reports raw intensities.
 
     Raises:
@@ -32,6 +34,7 @@ class FaceSettings:
 
     margin: float = DEFAULT_MARGIN
     face_pixels: int | None = None
+    align: bool = False
     intensity: IntensityScale | None = None
 
     def __post_init__(self) -> None:
@@ -58,6 +61,7 @@ class FaceSettings:
             return cls(
                 margin=stored.get("margin", DEFAULT_MARGIN),
                 face_pixels=stored.get("face_pixels"),
+                align=bool(stored.get("align", False)),
                 intensity=None if scale is None else IntensityScale.from_dict(scale),
             )
         except TypeError as error:
@@ -70,5 +74,6 @@ class FaceSettings:
         return {
             "margin": self.margin,
             "face_pixels": self.face_pixels,
+            **({"align": True} if self.align else {}),
             "intensity": self.intensity and self.intensity.to_dict(),
         }

@@ -10,7 +10,7 @@ import numpy as np
 
 from ke2nt.errors import DataError
 from ke2nt.predict.classify import FaceClassifier, Scores
-from ke2nt.predict.crop import crop_square
+from ke2nt.predict.crop import crop_level, crop_square
 from ke2nt.predict.detections import Box, Detector
 from ke2nt.predict.frames import Frame, FrameResult
 from ke2nt.predict.quality import FaceQuality, measure_quality
@@ -70,7 +70,9 @@ def find_faces(
             continue
         # the square is cut once, for the model and for the quality
         x0, y0, x1, y1 = detection.box
-        square = crop_square(pixels, detection.box, classifier.settings.margin)
+        settings = classifier.settings
+        cut = crop_level(pixels, detection, settings.margin) if settings.align else None
+        square = crop_square(pixels, detection.box, settings.margin) if cut is None else cut
         quality = measure_quality(square, max(x1 - x0, y1 - y0))
         crop = classifier.crop(square, None)
         faces.append(FoundFace(detection.box, detection.score, crop, quality))
@@ -86,11 +88,13 @@ class Limits:
             [0, 1].
         min_face_score: Detections with a lower score are left out, in [0, 1].
         check_quality: Whether predictions for dark, small and blurred faces are withheld.
+        check_faces: Whether predictions for what does not look like a face are withheld.
     """
 
     thresholds: tuple[float, ...]
     min_face_score: float
     check_quality: bool
+    check_faces: bool = True
 
 
 def recognize(
@@ -205,10 +209,8 @@ class _ResultBuilder:
         raw_best, best = int(raw_probabilities.argmax()), int(probabilities.argmax())
 
         # a prediction that is not reliable is withheld; its probabilities stay
-        problems = face.quality.problems if self._limits.check_quality else ()
-        status: Status = "poor_quality" if problems else "ok"
-        if not problems and probabilities[best] < self._limits.thresholds[best]:
-            status = "low_confidence"
+        is_sure = bool(probabilities[best] >= self._limits.thresholds[best])
+        status, problems = self._judge(face, raw, is_sure=is_sure)
 
         # other words and models without a scale have intensities that mean something else
         intensity, scaled = None, self._classifier.has_scale
@@ -233,3 +235,18 @@ class _ResultBuilder:
             unvalidated=self._unvalidated,
             reason=", ".join(problems) or None,
         )
+
+    def _judge(
+        self, face: FoundFace, raw: Scores, *, is_sure: bool
+    ) -> tuple[Status, tuple[str, ...]]:
+        """Whether the prediction of a face is reliable, and what is wrong with it."""
+        familiarity, unfamiliar = self._classifier.model.familiarity, False
+        if familiarity is not None and raw.familiarity is not None:
+            score, distance = raw.familiarity[0]
+            if self._limits.check_faces and score < familiarity.min_face:
+                return "not_a_face", ()
+            unfamiliar = bool(distance > familiarity.max_distance)
+
+        if self._limits.check_quality and face.quality.problems:
+            return "poor_quality", face.quality.problems
+        return "ok" if is_sure else "low_confidence", ("unfamiliar",) if unfamiliar else ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Self
@@ -50,6 +51,10 @@ class Recognizer:
         min_face_score: Detections with a lower score of the detector are left out, in [0, 1].
         check_quality: Withhold predictions for dark, small and blurred faces, see
             `ke2nt.predict.quality`.
+        check_faces: Withhold predictions for what the model does not take for a face, if it has a
+            familiarity (`ke2nt calibrate`).
+        align: Turn tilted faces until their eyes are level, if the detector finds these. None for
+            the setting of the model.
         prior: Class shares that the probabilities assume: "natural", "even", a number between 1 and
             0, a share of each class, or a file; see `ke2nt.models.prior_values.read_prior`. None
             for those of the model. They belong to its own classes, not to `classes`.
@@ -77,6 +82,8 @@ class Recognizer:
         min_confidence: float | None = None,
         min_face_score: float = 0.0,
         check_quality: bool = True,
+        check_faces: bool = True,
+        align: bool | None = None,
         prior: PriorLike | None = None,
     ) -> None:
         _check_number("batch_size", batch_size, Integral)
@@ -97,9 +104,12 @@ class Recognizer:
         self._classifier = FaceClassifier(
             model, device=usable_device(device), batch_size=batch_size
         )
+        if align is not None:
+            settings = replace(self._classifier.settings, align=align)
+            self._classifier.settings = settings
         self._min_confidence = min_confidence
         self._min_face_score = min_face_score
-        self._check_quality = check_quality
+        self._check_quality, self._check_faces = check_quality, check_faces
 
         if prior is not None:
             set_prior(model, prior)
@@ -122,6 +132,8 @@ class Recognizer:
         min_confidence: float | None = None,
         min_face_score: float = 0.0,
         check_quality: bool = True,
+        check_faces: bool = True,
+        align: bool | None = None,
         prior: PriorLike | None = None,
     ) -> Self:
         """Load a model: a bundled one, a folder, a run directory, or a hub id "user/name".
@@ -140,6 +152,8 @@ class Recognizer:
             min_confidence=min_confidence,
             min_face_score=min_face_score,
             check_quality=check_quality,
+            check_faces=check_faces,
+            align=align,
             prior=prior,
         )
 
@@ -328,7 +342,9 @@ class Recognizer:
             detector,
             self._classifier,
             tracker=tracker,
-            limits=lambda: Limits(self.thresholds, self._min_face_score, self._check_quality),
+            limits=lambda: Limits(
+                self.thresholds, self._min_face_score, self._check_quality, self._check_faces
+            ),
             batch_size=batch_size or self._classifier.batch_size,
         )
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FaceResult", "Results", "Status", "build_dataframe", "column_names", "column_types"]
 
-Status = Literal["ok", "no_face", "low_confidence", "poor_quality", "unreadable"]
+Status = Literal["ok", "no_face", "not_a_face", "low_confidence", "poor_quality", "unreadable"]
 
 # the columns of a table, in order
 _SOURCE_COLUMNS = ("source", "frame", "time")
@@ -45,8 +45,9 @@ class FaceResult:
     Attributes:
         source: The file as it was named, "camera 0", or "image 3" for the fourth array or image.
         status: "ok"; "low_confidence": a face whose prediction is withheld; "poor_quality": the
-            same, as it is dark, small or blurred; "no_face": no face was found; "unreadable": the
-            file or frame cannot be decoded.
+            same, as it is dark, small or blurred; "not_a_face": the same, as what the detector
+            found does not look like a face to the model; "no_face": no face was found;
+            "unreadable": the file or frame cannot be decoded.
         frame: Number of the video frame, from 0; None for images.
         time: Seconds from the start of the video; None for images.
         box: Face (x0, y0, x1, y1) in pixels of the upright image; it may extend beyond the border.
@@ -64,7 +65,8 @@ class FaceResult:
         raw_confidence: Its probability.
         unvalidated: Whether the classes are custom words that the model was never tested on.
         reason: Why the file or frame is unreadable, or what is wrong with the face: "dark",
-            "small", "blurred", or several of them separated by commas.
+            "small", "blurred", or several of them separated by commas. "unfamiliar", with a label
+            or without: the face is unlike those that the model knows.
     """
 
     source: str
@@ -94,7 +96,8 @@ class FaceResult:
             return self.label or "?"
         if self.status == "poor_quality":
             return f"too {(self.reason or 'poor').replace(', ', ' and ')}"
-        return {"low_confidence": "not sure", "no_face": "no face"}.get(self.status, "unreadable")
+        words = {"low_confidence": "not sure", "no_face": "no face", "not_a_face": "not a face"}
+        return words.get(self.status, "unreadable")
 
     def to_dict(self) -> dict[str, Any]:
         """Convert to a plain JSON value, with `box` and `probabilities` nested."""

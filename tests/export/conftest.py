@@ -12,6 +12,7 @@ from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.data.sample import FaceSample, FaceSplit
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.models.calibration import Calibration
+from ke2nt.models.familiarity import Familiarity
 from ke2nt.models.ke2nt import KE2NT
 from ke2nt.models.linear import LinearClassifier
 
@@ -26,6 +27,11 @@ def text_model():
     preprocessing = Preprocessing(SIZE, gray=True)
     model = KE2NT(bank, "test_resnet", SIZE, preprocessing=preprocessing)
     model.calibration = Calibration(temperature=1.7, offsets=(-0.5, 0.2, 0.9))
+    model.familiarity = Familiarity(
+        *(torch.randn(shape) for shape in ((16,), (), (16,), (16, 4))),
+        min_face=-1.0,
+        max_distance=2.0,
+    )
     return warmed(model)
 
 

@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 
@@ -91,12 +92,28 @@ def test_metadata_describes_the_model(files):
     assert json.loads(facts["calibration"]) == model.calibration.to_dict()
 
     # the input takes any batch size
-    (image,), (answer,) = graph.graph.input, graph.graph.output
+    (image,), (answer, *familiarity) = graph.graph.input, graph.graph.output
     shape = [d.dim_param or d.dim_value for d in image.type.tensor_type.shape.dim]
     assert (image.name, shape[1:]) == ("images", [SIZE, SIZE, 3])
     assert isinstance(shape[0], str)
     assert image.type.tensor_type.elem_type == onnx.TensorProto.UINT8
     assert answer.name == "probabilities"
+    assert [output.name for output in familiarity] == ["face_score", "distance"]
+    assert json.loads(facts["familiarity"])["min_face"] == -1.0
+
+
+def test_familiarity_is_in_the_graph(files, faces):
+    path, model, _ = files["text"]
+    images = next(faces.batches(5)).pixels
+    with torch.inference_mode():
+        embeddings = model(model.preprocessing.normalize(images)).embeddings
+        expected = model.familiarity.measure(embeddings).numpy()
+    session = onnxruntime.InferenceSession(path)
+    pixels = images.permute(0, 2, 3, 1).contiguous().numpy()
+    found = session.run(["face_score", "distance"], {"images": pixels})
+    np.testing.assert_allclose(np.stack(found, axis=1), expected, rtol=1e-3, atol=1e-3)
+    plain = onnxruntime.InferenceSession(files["linear"][0])
+    assert [output.name for output in plain.get_outputs()] == ["probabilities"]
 
 
 @pytest.mark.parametrize(

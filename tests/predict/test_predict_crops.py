@@ -1,14 +1,19 @@
 """Square crops, against padding the whole image first."""
 
+import math
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from ke2nt.data.images import decode
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.errors import CheckpointError
-from ke2nt.predict.crop import crop_face, crop_square
+from ke2nt.predict.crop import crop_face, crop_level, crop_square, tilt
+from ke2nt.predict.detections import Detection
 from ke2nt.predict.face_settings import FaceSettings
 from ke2nt.predict.intensity import IntensityScale
+from ke2nt.predict.recognizer import Recognizer
 
 
 def padded_crop(pixels, box, margin, pad=200):
@@ -73,3 +78,61 @@ def test_settings_come_from_the_card_and_survive_saving(model, tmp_path):
 def test_settings_out_of_range_are_errors(bad):
     with pytest.raises(CheckpointError, match=next(iter(bad))):
         FaceSettings(**bad)
+
+
+def test_tilted_faces_are_turned_until_their_eyes_are_level(portraits):
+    face = portraits[0]
+    photo = make_scene_around(face)
+    eyes = [(50.0, 60.0), (78.0, 60.0)]
+    box = (32.0, 32.0, 96.0, 96.0)
+
+    def turned(points, degrees):
+        """Points turned clockwise around the center of the photo."""
+        angle = math.radians(degrees)
+        moves = [(x - 64, y - 64) for x, y in points]
+        return tuple(
+            (
+                64 + x * math.cos(angle) - y * math.sin(angle),
+                64 + x * math.sin(angle) + y * math.cos(angle),
+            )
+            for x, y in moves
+        )
+
+    level = Detection(box, 0.9, tuple(eyes))
+    assert tilt(level) == 0
+    assert np.array_equal(crop_level(photo, level, 0.0), crop_square(photo, box, 0.0))
+    assert tilt(Detection(box, 0.9)) == 0
+
+    # clockwise in Pillow is a negative angle; either eye may come first
+    tilted = np.asarray(Image.fromarray(photo).rotate(-25, Image.Resampling.BICUBIC))
+    for order in (1, -1):
+        detection = Detection(box, 0.9, turned(eyes, 25)[::order])
+        assert tilt(detection) == pytest.approx(25)
+        found = crop_level(tilted, detection, 0.0).astype(float)
+        error = np.abs(found - crop_square(photo, box, 0.0)).mean()
+        assert error < 0.5 * np.abs(crop_square(tilted, box, 0.0) - found).mean()
+    assert tilt(Detection(box, 0.9, turned(eyes, 1))) == 0
+    assert tilt(Detection(box, 0.9, turned(eyes, 80))) == 0
+
+
+def test_align_is_an_option_of_recognizer_and_model(model, portraits):
+    class Tilted:
+        def detect(self, image):
+            return [Detection((8.0, 8.0, 56.0, 56.0), 0.9, ((20.0, 20.0), (40.0, 35.0)))]
+
+    def confidences(**options):
+        recognizer = Recognizer(model, detector=Tilted(), device="cpu", **options)
+        return [row.confidence for row in recognizer.predict(portraits[:2])]
+
+    plain, level = confidences(align=False), confidences(align=True)
+    assert plain != level
+    assert confidences() == plain
+    model.card = {**model.card, "predict": FaceSettings(align=True).to_dict()}
+    assert confidences() == level
+
+
+def make_scene_around(face):
+    """A photo of 128 px with a face of 64 px in its middle."""
+    photo = np.full((128, 128, 3), 127, np.uint8)
+    photo[32:96, 32:96] = face
+    return photo
