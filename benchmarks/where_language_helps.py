@@ -52,6 +52,7 @@ WAYS = {
     "text smoothing 0.1": ["loss.text_smoothing=0.1"],
     "scale climbs from 5": ["text.logit_scale_start=5"],
     "scale learned": ["text.learn_logit_scale=true"],
+    "neck": ["model.projection=neck"],
 }
 
 
