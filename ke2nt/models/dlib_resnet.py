@@ -11,6 +11,7 @@ from torch.nn import functional
 from ke2nt.checkpoints.dlib_file import DlibFace, FoldedConv
 
 __all__ = [
+    "DLIB_BLOCKS",
     "DLIB_MEAN",
     "DLIB_SMALLEST",
     "DLIB_STD",
@@ -40,6 +41,8 @@ _BLOCKS = (
     (256, True),
 )
 
+DLIB_BLOCKS = len(_BLOCKS)
+
 
 class DlibResNet(nn.Module):
     """Faces (B, 3, H, H), normalized by `DLIB_MEAN` and `DLIB_STD` → features (B, 256).
@@ -50,12 +53,15 @@ class DlibResNet(nn.Module):
     Args:
         in_chans: Channels of the input.
         descriptor: Add the last matrix: the output is dlib's descriptor (B, 128).
+        blocks: How many of the 14 blocks to have, from the first: fewer make a smaller network.
 
     Attributes:
         pretrained_cfg: Mean and standard deviation that the weights expect, as in timm's models.
     """
 
-    def __init__(self, in_chans: int = 3, *, descriptor: bool = False) -> None:
+    def __init__(
+        self, in_chans: int = 3, *, descriptor: bool = False, blocks: int = DLIB_BLOCKS
+    ) -> None:
         super().__init__()
         self.pretrained_cfg = {"mean": DLIB_MEAN, "std": DLIB_STD}
 
@@ -63,11 +69,10 @@ class DlibResNet(nn.Module):
         self.conv1 = nn.Conv2d(in_chans, channels, 7, stride=2, bias=False)
         self.bn1 = nn.BatchNorm2d(channels)
         self.maxpool = nn.MaxPool2d(3, stride=2)
-        blocks = []
-        for out, halves in _BLOCKS:
-            blocks.append(DlibBlock(channels, out, halves=halves))
+        self.blocks = nn.Sequential()
+        for out, halves in _BLOCKS[:blocks]:
+            self.blocks.append(DlibBlock(channels, out, halves=halves))
             channels = out
-        self.blocks = nn.Sequential(*blocks)
         self.fc = nn.Linear(channels, _DESCRIPTOR, bias=False) if descriptor else None
 
     def forward(self, images: Tensor) -> Tensor:

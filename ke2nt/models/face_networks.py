@@ -9,7 +9,7 @@ from torch import nn
 
 from ke2nt.errors import ModelError
 from ke2nt.models.backbone_names import FACE_NETWORKS
-from ke2nt.models.dlib_resnet import DLIB_SMALLEST, DlibResNet
+from ke2nt.models.dlib_resnet import DLIB_BLOCKS, DLIB_SMALLEST, DlibResNet
 from ke2nt.models.iresnet import IRESNETS, IResNet
 
 __all__ = ["FACE_NETWORKS", "build_face_network"]
@@ -32,15 +32,14 @@ def build_face_network(
         ModelError: An option is not accepted, or the image is too small.
     """
     if name == _DLIB:
-        if options:
-            raise ModelError(f"backbone {name!r} takes no options", found=dict(options))
+        blocks = _count_blocks(options)
         if image_size < DLIB_SMALLEST:
             raise ModelError(
                 f"the images are too small for backbone {name!r}",
                 expected=f"at least {DLIB_SMALLEST} px; its weights were trained at 150",
                 found=f"{image_size} px",
             )
-        return DlibResNet(in_chans)
+        return DlibResNet(in_chans, blocks=blocks)
 
     try:
         return IResNet(IRESNETS[name], image_size, in_chans, **options)
@@ -50,3 +49,16 @@ def build_face_network(
             expected="width, embedding",
             found=dict(options),
         ) from error
+
+
+def _count_blocks(options: Mapping[str, Any]) -> int:
+    """Blocks of `dlib_resnet`, all unless an option says fewer."""
+    blocks = options.get("blocks", DLIB_BLOCKS)
+    is_count = type(blocks) is int and 1 <= blocks <= DLIB_BLOCKS
+    if not is_count or set(options) - {"blocks"}:
+        raise ModelError(
+            f"backbone {_DLIB!r} cannot be built with these options",
+            expected=f"blocks: 1 to {DLIB_BLOCKS}",
+            found=dict(options),
+        )
+    return blocks

@@ -173,8 +173,9 @@ def test_images_that_are_too_small_are_refused():
     assert KE2NT(bank, "dlib_resnet", 103, reduction=1).preprocessing.std == (256 / 255,) * 3
     with pytest.raises(ModelError, match="at least 103 px"):
         KE2NT(bank, "dlib_resnet", 102, reduction=1)
-    with pytest.raises(ModelError, match="takes no options"):
-        KE2NT(bank, "dlib_resnet", 103, reduction=1, backbone_options={"width": 3})
+    for options in ({"width": 3}, {"blocks": 15}, {"blocks": True}):
+        with pytest.raises(ModelError, match="blocks: 1 to 14"):
+            KE2NT(bank, "dlib_resnet", 103, reduction=1, backbone_options=options)
     with pytest.raises(ModelError, match=r"model\.backbone=dlib_resnet"):
         KE2NT(bank, "resnet10t", 32, reduction=1, weights="faces")
 
@@ -274,3 +275,16 @@ def test_layer_depths_count_blocks_from_the_features():
 
     backbone = create_backbone("dlib_resnet", image_size=103)
     assert backbone.layer_depths() == {f"net.{name}": depth for name, depth in depths.items()}
+
+
+def test_fewer_blocks_are_the_first_ones_of_the_network():
+    whole = DlibResNet().eval()
+    part = DlibResNet(blocks=5).eval()
+    result = part.load_state_dict(whole.state_dict(), strict=False)
+    assert not result.missing_keys
+
+    images = torch.rand((2, 3, 103, 103), generator=torch.Generator().manual_seed(1))
+    maps = whole.maxpool(torch.relu(whole.bn1(whole.conv1(images))))
+    features = whole.blocks[:5](maps).mean(dim=(2, 3))
+    assert torch.equal(part(images), features)
+    assert part.layer_depths()["blocks.4.conv1.weight"] == 1
