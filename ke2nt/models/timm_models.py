@@ -86,11 +86,12 @@ def timm_depths(net: nn.Module) -> dict[str, int] | None:
     Returns:
         None if timm does not know the layers of this family.
     """
-    from timm.models import group_parameters
-
     matcher = getattr(net, "group_matcher", None)
     if matcher is None:
         return None
+
+    from timm.models import group_parameters
+
     groups = group_parameters(net, matcher(coarse=False), reverse=True)
     last = max(groups.values())
     return {name: last - group + 1 for name, group in groups.items()}

@@ -95,11 +95,16 @@ def _complete(package: ModuleType) -> None:
         # the `__init__` itself asks for names, which it then imports
         if type(package) is not _PartialPackage or package.__name__ in _RUNNING:
             return
+
+        # that of the package around it may need this one, and complete it
+        parent = sys.modules.get(package.__name__.rpartition(".")[0])
+        if parent is not None:
+            _complete(parent)
+        if type(package) is not _PartialPackage:
+            return
+
         _RUNNING.add(package.__name__)
         try:
-            parent = sys.modules.get(package.__name__.rpartition(".")[0])
-            if parent is not None:
-                _complete(parent)
             spec = package.__spec__
             assert spec is not None
             assert spec.loader is not None

@@ -34,7 +34,7 @@ print("done")
 def package(tmp_path, monkeypatch):
     """A package `big` whose parts count how often they are imported."""
     files = {
-        "big/__init__.py": "from .names import NAME\nfrom .inner import heavy\nVALUE = heavy.VALUE",
+        "big/__init__.py": "from .names import NAME\nfrom .inner import Light, heavy\nVALUE = heavy.VALUE",
         "big/names.py": "NAME = 'big'",
         "big/light.py": "from big import NAME\nclass Light: pass",
         "big/inner/__init__.py": "from . import heavy\nfrom ..light import Light",
@@ -103,3 +103,13 @@ def test_loaded_package_stays_as_it_is(package):
 def test_timm_is_whole_for_whoever_asks_after_one_network():
     done = run_unimported("--version", before=TIMM)
     assert "done" in done.stdout, done.stderr
+
+
+def test_a_package_within_is_completed_while_the_outer_one_asks_for_it(package):
+    with partial_packages(PARTS):
+        importlib.import_module("big.inner.leaf")
+    inner = importlib.import_module("big.inner")
+
+    # big imports a name from big.inner that only its __init__ defines
+    assert inner.Light is importlib.import_module("big.light").Light
+    assert importlib.import_module("big").VALUE == 7
