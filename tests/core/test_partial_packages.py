@@ -34,7 +34,8 @@ print("done")
 def package(tmp_path, monkeypatch):
     """A package `big` whose parts count how often they are imported."""
     files = {
-        "big/__init__.py": "from .names import NAME\nfrom .inner import Light, heavy\nVALUE = heavy.VALUE",
+        "big/__init__.py": "from .names import NAME\nfrom .inner import Light, heavy\n"
+        "VALUE = heavy.VALUE",
         "big/names.py": "NAME = 'big'",
         "big/light.py": "from big import NAME\nclass Light: pass",
         "big/inner/__init__.py": "from . import heavy\nfrom ..light import Light",
