@@ -28,7 +28,7 @@ def fit_linear_probe(task: FewShotTask) -> Fitted:
     value in steps that are halved until there are 8 in a decade.
     """
     search = _Search(task)
-    best, score = choose_best((power, search.score(power)) for power in _COARSE)
+    best, score = choose_best((float(power), search.score(power)) for power in _COARSE)
 
     # Of equal scores the first one wins, so a step is taken only if it helps
     for step in _HALVINGS:

@@ -152,8 +152,8 @@ class FewShotResult:
         for cell in self.cells:
             report = self.report(cell)
             chosen = ", ".join(f"{k} {v:.4g}" for k, v in cell.fitted.chosen.items())
-            names = [cell.method, str(cell.shots), cell.seed]
-            rows.append([*names, report.accuracy, report.uar, chosen])
+            accuracy, uar = report.accuracy, report.uar
+            rows.append([cell.method, str(cell.shots), cell.seed, accuracy, uar, chosen])
         return Table(columns, rows, name="cells")
 
     def curves(self, metric: str) -> dict[str, list[tuple[str, Estimate]]]:

@@ -80,13 +80,15 @@ class Calibration:
                 object.__setattr__(self, name, numbers)
 
         if not (self._has_valid_scaling() and self._has_valid_threshold()):
-            names = ("method", "temperature", "weight", "bias", "offsets")
-            names += ("min_confidence", "class_min_confidence")
+            scaling = ("method", "temperature", "weight", "bias", "offsets")
+            thresholds = ("min_confidence", "class_min_confidence")
             raise ModelError(
                 "the calibration is not valid",
                 expected="temperature above 0, or as many finite weights as biases; "
                 "finite offsets; min_confidence from 0 to 1",
-                found=", ".join(f"{name}={getattr(self, name)}" for name in names),
+                found=", ".join(
+                    f"{name}={getattr(self, name)}" for name in (*scaling, *thresholds)
+                ),
             )
 
     def _has_valid_scaling(self) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ALIASES", "is_timm_name", "similar_names", "timm_names"]
+__all__ = ["ALIASES", "is_timm_name", "similar_names", "timm_module", "timm_names"]
 
 ALIASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "swin_t": ("swin_tiny_patch4_window7_224", {"patch_size": 2}),

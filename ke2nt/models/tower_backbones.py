@@ -8,8 +8,9 @@ from typing import Any
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.errors import ModelError
 from ke2nt.vlm.base import VisionLanguageModel
+from ke2nt.vlm.build_tower import build_image_tower
 from ke2nt.vlm.catalog import get_text_encoder
-from ke2nt.vlm.image_tower import ImageTower, TowerFacts, build_image_tower
+from ke2nt.vlm.image_tower import ImageTower, TowerFacts
 
 __all__ = ["find_vision_language_model", "load_tower", "tower_preprocessing"]
 

@@ -93,14 +93,14 @@ def _complete(package: ModuleType) -> None:
     """Run the `__init__` of a package and of those around it, once; other threads wait for it."""
     with _LOCK:
         # the `__init__` itself asks for names, which it then imports
-        if type(package) is not _PartialPackage or package.__name__ in _RUNNING:
+        if not _is_partial(package) or package.__name__ in _RUNNING:
             return
 
         # that of the package around it may need this one, and complete it
         parent = sys.modules.get(package.__name__.rpartition(".")[0])
         if parent is not None:
             _complete(parent)
-        if type(package) is not _PartialPackage:
+        if not _is_partial(package):
             return
 
         _RUNNING.add(package.__name__)
@@ -113,3 +113,7 @@ def _complete(package: ModuleType) -> None:
             package.__class__ = ModuleType
         finally:
             _RUNNING.discard(package.__name__)
+
+
+def _is_partial(package: ModuleType) -> bool:
+    return type(package) is _PartialPackage

@@ -8,13 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-import torch
 from torch import Tensor, nn
 
 from ke2nt.errors import CheckpointError
 from ke2nt.vlm.image_preprocessing import ImagePreprocessing
 
-__all__ = ["ImageTower", "TowerFacts", "build_image_tower", "cells_of_tokens"]
+__all__ = ["ImageTower", "TowerFacts", "cells_of_tokens"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,36 +83,6 @@ class ImageTower(nn.Module, ABC):
         self, indices: Sequence[int], prune_norm: bool = False, prune_head: bool = True
     ) -> None:
         """Remove the layers behind the last block, which feature maps do not need."""
-
-
-def build_image_tower(facts: TowerFacts) -> ImageTower:
-    """Build the tower that `TowerFacts` describe, with random weights.
-
-    Raises:
-        CheckpointError: The library is not known, or cannot build a tower of this configuration.
-    """
-    if facts.library == "open_clip":
-        from ke2nt.vlm.open_clip_tower import build_open_clip_tower as build
-    elif facts.library == "transformers":
-        from ke2nt.vlm.transformers_tower import build_transformers_tower as build
-    else:
-        raise CheckpointError(
-            "the stored image tower is not valid",
-            expected="a tower of open_clip or transformers",
-            found=repr(facts.library),
-        )
-
-    # the caller's random numbers must not depend on weights that are replaced
-    try:
-        with torch.random.fork_rng(devices=[]):
-            return build(facts.config)
-    except CheckpointError:
-        raise
-    except Exception as error:  # whatever a library raises on a configuration that it cannot use
-        raise CheckpointError(
-            f"the image tower of {facts.id} cannot be built",
-            found=f"{type(error).__name__}: {error}".splitlines()[0],
-        ) from error
 
 
 def cells_of_tokens(tokens: Tensor, prefix: int) -> Tensor:

@@ -88,17 +88,21 @@ def build_open_clip_tower(config: Mapping[str, Any]) -> OpenClipTower:
 
 def _feature_info(visual: Any) -> list[dict[str, Any]]:
     """Name and reduction of the blocks of a ViT, the stages of a ResNet, or those of timm."""
+    # timm's models know theirs
     if hasattr(visual, "trunk"):
         return [
             {**info, "module": f"visual.trunk.{info['module']}"}
             for info in getattr(visual.trunk, "feature_info", ())
         ]
+
     if hasattr(visual, "attnpool"):
         return [
             # the stem is no module, but ends with its pooling
             {"module": f"visual.{'avgpool' if name == 'stem' else name}", "reduction": reduction}
             for name, reduction in _RESNET_REDUCTIONS.items()
         ]
+
+    # all blocks of a ViT have the same cells
     if hasattr(visual, "transformer"):
         reduction = int(visual.patch_size[0])
         return [

@@ -34,6 +34,7 @@ def check_source_name(name: str) -> None:
             )
         return
 
+    # what is neither a folder nor an architecture may be a mistyped path
     arch = source.partition("/")[0]
     names = open_clip_architectures()
     if arch in names or _is_registered(arch):
