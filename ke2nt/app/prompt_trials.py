@@ -15,8 +15,10 @@ from ke2nt.evaluation.embed_split import ImageEmbeddings, embed_split
 from ke2nt.evaluation.image_encoders import get_image_encoder
 from ke2nt.promptlab.intervals import Metrics, compute_metrics
 from ke2nt.promptlab.text_geometry import Geometry, geometry
-from ke2nt.promptlab.workbench import Workbench, build_workbench, load_prompt_sets
+from ke2nt.promptlab.workbench import Workbench, build_workbench
+from ke2nt.prompts.load_sets import load_prompt_sets
 from ke2nt.prompts.prompt_set import PromptSet
+from ke2nt.prompts.reader import read_yaml
 from ke2nt.resources import list_resources
 from ke2nt.vlm.base import TextEncoder
 
@@ -158,6 +160,11 @@ class PromptTrials:
         path = self._folder / "custom.yaml"
         path.write_text(text, encoding="utf-8")
         try:
+            if read_yaml(path).get("learned") is not None:
+                raise PromptError(
+                    "a learned prompt set cannot be pasted: its vectors are in a file of their own",
+                    hint="Compare it with `ke2nt prompts rank --prompts FILE.yaml,paper`.",
+                )
             prompts = PromptSet.load(path)
         except Ke2ntError as error:
             raise PromptError(str(error).replace(str(path), "the custom set")) from None

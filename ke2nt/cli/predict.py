@@ -313,6 +313,11 @@ def _read_classes(text: str | None) -> Sequence[str] | PromptSet | None:
             expected="two or more words separated by commas, a prompt set or its YAML file",
             found=repr(text),
         )
+
+    # one prompt for each word is enough to tell that they differ
+    from ke2nt.prompts.prompt_set import PromptSet
+
+    PromptSet.from_words(words)
     return words
 
 

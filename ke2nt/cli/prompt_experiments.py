@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +24,7 @@ from ke2nt.cli.paper_options import PaperOptions, print_paper_files
 
 if TYPE_CHECKING:
     from ke2nt.data.sample import FaceSplit
+    from ke2nt.datasets.base import Reader
     from ke2nt.evaluation.embed_split import ImageEmbeddings
     from ke2nt.prompts.prompt_set import PromptSet
     from ke2nt.tables.table import Table
@@ -62,6 +64,11 @@ class PromptExperiment:
     compute: EmbeddingOptions
     statistics: StatisticsOptions
 
+    @cached_property
+    def reader(self) -> Reader:
+        """The reader of the dataset, opened once: it prints its warnings when it is opened."""
+        return self.data.open_reader()
+
     def check_names(self, prompts: Sequence[str], *splits: str) -> None:
         """Check all names before torch is imported.
 
@@ -72,19 +79,16 @@ class PromptExperiment:
         Raises:
             Ke2ntError: There is no such prompt set, encoder, dataset or split.
         """
-        from ke2nt.prompts.prompt_set import PromptSet
+        from ke2nt.prompts.load_sets import load_prompt_sets
 
-        for name in prompts:
-            PromptSet.load(name)
+        load_prompt_sets(prompts)
         check_encoder_name(self.encoder.encoder)
-        reader = self.data.open_reader()
         for split in (self.data.split, *splits):
-            reader.check_split(split)
+            self.reader.check_split(split)
 
     def embed(self, *splits: str, quiet: bool) -> list[ImageEmbeddings]:
         """Embed the images of some splits, or take the embeddings from the cache."""
-        reader = self.data.open_reader()
-        loaded = [reader.load(split).spread(self.data.limit) for split in splits]
+        loaded = [self.reader.load(split).spread(self.data.limit) for split in splits]
         return self.embed_loaded(*loaded, quiet=quiet)
 
     def embed_loaded(self, *splits: FaceSplit, quiet: bool) -> list[ImageEmbeddings]:
@@ -150,15 +154,10 @@ def split_names(prompts: list[str]) -> list[str]:
 
 
 def load_prompt_sets(prompts: list[str]) -> list[PromptSet]:
-    """Load the prompt sets of --prompts; a wrong name is refused before torch is imported."""
-    from ke2nt.prompts.prompt_set import PromptSet
+    """Load the prompt sets of --prompts."""
+    from ke2nt.prompts.load_sets import load_prompt_sets as load_by_name
 
-    names = split_names(prompts)
-    for name in names:
-        PromptSet.load(name)
-    from ke2nt.promptlab.workbench import load_prompt_sets as load_by_name
-
-    return load_by_name(names)
+    return load_by_name(split_names(prompts))
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def compare(
     from ke2nt.promptlab.comparison import compare as compare_prompts
     from ke2nt.promptlab.plots import plot_comparison
     from ke2nt.promptlab.result_tables import comparison_tables
-    from ke2nt.promptlab.workbench import load_prompt_sets
+    from ke2nt.prompts.load_sets import load_prompt_sets
 
     one, two = load_prompt_sets([first, second])
     result, document = experiment.run(compare_prompts, one, two, quiet=output.hides_progress)

@@ -59,7 +59,7 @@ def rank(
     from ke2nt.promptlab.plots import plot_ranking
     from ke2nt.promptlab.ranking import rank as rank_prompts
     from ke2nt.promptlab.result_tables import ranking_tables
-    from ke2nt.promptlab.workbench import load_prompt_sets
+    from ke2nt.prompts.load_sets import load_prompt_sets
 
     sets = load_prompt_sets(names)
     ranking, document = experiment.run(rank_prompts, sets, quiet=output.hides_progress)

@@ -115,7 +115,7 @@ def search(
     from ke2nt.promptlab.plots import plot_search
     from ke2nt.promptlab.result_tables import search_tables
     from ke2nt.promptlab.search_prompts import search as search_prompts
-    from ke2nt.promptlab.workbench import load_prompt_sets
+    from ke2nt.prompts.load_sets import load_prompt_sets
     from ke2nt.runtime.atomic import write_text
 
     sets = load_prompt_sets(names)

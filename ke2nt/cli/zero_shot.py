@@ -155,6 +155,10 @@ def zero_shot(
     targets = data.targets()
     if save is not None and len(targets) > 1:
         raise ConfigError("--save takes one dataset, or none", found=f"{len(targets)} datasets")
+
+    # of several datasets, each may fail alone
+    if len(targets) == 1 and targets[0].split is not None:
+        targets[0].open_reader().check_split(targets[0].split)
     options: dict[str, Any] = {
         **labels.arguments(),
         **compute.arguments(),

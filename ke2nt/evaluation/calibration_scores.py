@@ -115,6 +115,7 @@ def compute_calibration_scores(
         changed = corrupt(images, MIXED, severity, seed=seed)
         copy = predict(decode_for_model(model, changed, quiet=quiet))
         assert copy.logits is not None
+        assert copy.embeddings is not None
         views.append(copy.logits[0])
         view_embeddings.append(copy.embeddings)
 

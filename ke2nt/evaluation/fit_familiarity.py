@@ -116,8 +116,11 @@ def _fit(faces: np.ndarray, copies: np.ndarray, others: np.ndarray) -> Familiari
     variances, vectors = np.linalg.eigh(np.cov(directions.T))
     largest = [k for k in np.argsort(-variances)[:_AXES] if variances[k] > _TINY]
     axes = vectors[:, largest] / np.sqrt(variances[largest])
-    tensors = (torch.tensor(value, dtype=torch.float32) for value in (weight, bias, center, axes))
-    return Familiarity(*tensors, min_face=0.0, max_distance=0.0)
+    values = {"weight": weight, "bias": bias, "center": center, "axes": axes}
+    tensors: dict[str, Any] = {
+        name: torch.tensor(value, dtype=torch.float32) for name, value in values.items()
+    }
+    return Familiarity(**tensors, min_face=0.0, max_distance=0.0)
 
 
 def _fit_logistic(
@@ -158,4 +161,5 @@ def _measure(familiarity: Familiarity, embeddings: np.ndarray) -> np.ndarray:
 
 
 def _build(fitted: Familiarity, **fields: Any) -> Familiarity:
-    return Familiarity(**fitted.tensors(), **fields)
+    tensors: dict[str, Any] = {**fitted.tensors()}
+    return Familiarity(**tensors, **fields)

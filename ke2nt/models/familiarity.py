@@ -111,8 +111,9 @@ class Familiarity:
         Raises:
             CheckpointError: The stored values are not a familiarity.
         """
+        parts: Mapping[str, Any] = tensors
         try:
-            return cls(**tensors, **value)
+            return cls(**parts, **value)
         except (AttributeError, TypeError, ValueError, ModelError) as error:
             raise CheckpointError(
                 "the stored familiarity is not valid", found=error, where=where

@@ -37,7 +37,7 @@ class Scores(NamedTuple):
     def slice(self, start: int, stop: int) -> Scores:
         """Select the scores of faces start to stop."""
         rows = slice(start, stop)
-        return Scores(*(None if values is None else values[rows] for values in self))
+        return Scores._make(None if values is None else values[rows] for values in self)
 
     def to_matrix(self) -> np.ndarray:
         """Join probabilities and intensities: (N, K) without intensities, else (N, 2 K)."""
@@ -107,7 +107,7 @@ class FaceClassifier:
 
         # a part that one batch lacks, all lack
         columns = zip(*batches, strict=True)
-        return Scores(*(None if part[0] is None else np.concatenate(part) for part in columns))
+        return Scores._make(None if part[0] is None else np.concatenate(part) for part in columns)
 
     def _classify_batch(self, crops: Sequence[np.ndarray]) -> Scores:
         # float64, so that the rows of a softmax sum to 1 in every table

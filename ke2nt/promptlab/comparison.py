@@ -18,7 +18,8 @@ from ke2nt.promptlab.intervals import (
 )
 from ke2nt.promptlab.mcnemar import McNemar, mcnemar
 from ke2nt.promptlab.options import LabOptions
-from ke2nt.promptlab.workbench import build_workbench, load_prompt_sets
+from ke2nt.promptlab.workbench import build_workbench
+from ke2nt.prompts.load_sets import load_prompt_sets
 from ke2nt.prompts.prompt_set import PromptSet
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from ke2nt.promptlab.intervals import (
 )
 from ke2nt.promptlab.options import LabOptions
 from ke2nt.promptlab.units import Kind, Unit, generate_units
-from ke2nt.promptlab.workbench import Workbench, build_workbench, load_prompt_sets
+from ke2nt.promptlab.workbench import Workbench, build_workbench
+from ke2nt.prompts.load_sets import load_prompt_sets
 from ke2nt.prompts.prompt_set import PromptSet
 from ke2nt.runtime.progress import track
 from ke2nt.runtime.renamed import warn_renamed

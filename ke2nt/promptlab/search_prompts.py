@@ -21,7 +21,8 @@ from ke2nt.promptlab.intervals import compute_difference, compute_metrics, count
 from ke2nt.promptlab.mcnemar import mcnemar
 from ke2nt.promptlab.options import SearchOptions
 from ke2nt.promptlab.search_result import Contender, SearchResult
-from ke2nt.promptlab.workbench import Workbench, build_workbench, load_prompt_sets
+from ke2nt.promptlab.workbench import Workbench, build_workbench
+from ke2nt.prompts.load_sets import load_prompt_sets
 from ke2nt.prompts.prompt_set import PromptSet
 from ke2nt.runtime.progress import count_progress
 from ke2nt.runtime.provenance import package_versions

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import torch
 from ke2nt.banks.distinct import check_distinct_classes
 from ke2nt.banks.ensemble import average
 from ke2nt.banks.prompt_embeddings import embed_prompts
-from ke2nt.errors import DataError, MissingExtraError, PromptError
+from ke2nt.errors import DataError, MissingExtraError
 from ke2nt.evaluation.embed_split import ImageEmbeddings, check_text_weights
 from ke2nt.labels import (
     MERGE_HINT,
@@ -30,7 +29,7 @@ from ke2nt.prompts.prompt_set import PromptSet
 from ke2nt.vlm.base import TextEncoder, WeightsUnavailableError
 from ke2nt.vlm.catalog import as_text_encoder
 
-__all__ = ["Workbench", "build_workbench", "find_common_classes", "load_prompt_sets"]
+__all__ = ["Workbench", "build_workbench", "find_common_classes"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,26 +60,6 @@ class Workbench:
             "merged": dict(self.mapping.merged),
             "dropped": dict(self.dropped),
         }
-
-
-def load_prompt_sets(prompts: Sequence[PromptSet | str | Path]) -> list[PromptSet]:
-    """Load prompt sets by name or file, each with a different name.
-
-    Raises:
-        PromptError: There are none, one is not valid, or two have the same name.
-    """
-    # A single set is accepted, too.
-    if isinstance(prompts, str | Path | PromptSet):
-        prompts = [prompts]
-
-    sets = [p if isinstance(p, PromptSet) else PromptSet.load(p) for p in prompts]
-    if not sets:
-        raise PromptError("no prompt set given")
-
-    names = [prompt_set.name for prompt_set in sets]
-    if len(set(names)) < len(names):
-        raise PromptError("two prompt sets have the same name", found=", ".join(names))
-    return sets
 
 
 def build_workbench(

@@ -212,6 +212,7 @@ MANY = f"{{name: many, templates: [{', '.join(TEMPLATES)}], classes: {{anger: {W
         ([], "classes: [", "the custom set"),
         ([], "templates: [a face]\nclasses: {neutral: [calm]}", "{class}"),
         ([], "a: *x", "the custom set"),
+        ([], "learned: {vectors: own.safetensors}", "a learned prompt set cannot be pasted"),
         ([], "#" * 30_000, "too long"),
         ([], MANY, "too many prompts"),
         ([], 'templates: ["a {class}"]\nclasses: {bored: [bored]}', "share"),

@@ -17,7 +17,8 @@ from ke2nt.banks.text_bank import TextBank
 from ke2nt.errors import DataError, LabelError, ModelError, PromptError
 from ke2nt.promptlab.pool import PromptPool
 from ke2nt.promptlab.scorer import PromptScorer
-from ke2nt.promptlab.workbench import build_workbench, load_prompt_sets
+from ke2nt.promptlab.workbench import build_workbench
+from ke2nt.prompts.load_sets import load_prompt_sets
 
 
 @pytest.fixture
