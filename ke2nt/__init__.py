@@ -16,6 +16,7 @@ from ke2nt._version import __version__
 if TYPE_CHECKING:
     from ke2nt.api import evaluate, train, zero_shot
     from ke2nt.banks.text_bank import TextBank
+    from ke2nt.blending.blend import blend
     from ke2nt.datasets.catalog import load_dataset
     from ke2nt.errors import Ke2ntError
     from ke2nt.models.ke2nt import KE2NT
@@ -31,6 +32,7 @@ _PUBLIC = {
     "PromptSet": "ke2nt.prompts.prompt_set",
     "Recognizer": "ke2nt.predict.recognizer",
     "TextBank": "ke2nt.banks.text_bank",
+    "blend": "ke2nt.blending.blend",
     "evaluate": "ke2nt.api",
     "load_dataset": "ke2nt.datasets.catalog",
     "load_model": "ke2nt.models.load",
@@ -46,6 +48,7 @@ __all__ = [
     "Recognizer",
     "TextBank",
     "__version__",
+    "blend",
     "evaluate",
     "load_dataset",
     "load_model",

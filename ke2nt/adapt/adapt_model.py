@@ -18,7 +18,6 @@ from ke2nt.adapt.domains import (
     source_form,
 )
 from ke2nt.adapt.methods import resolve_part_classes
-from ke2nt.adapt.normalization_statistics import recompute_statistics
 from ke2nt.adapt.setup import prepare_adaptation, prepare_entropy
 from ke2nt.adapt.share_correction import estimate_correction
 from ke2nt.checkpoints.card_facts import evaluation_facts
@@ -26,6 +25,7 @@ from ke2nt.checkpoints.model_folder import update_folder
 from ke2nt.config.adapt import UNTRAINED, AdaptConfig
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.load import load_model
+from ke2nt.models.recompute_statistics import recompute_statistics
 from ke2nt.pages.render import write_report
 from ke2nt.runtime.distributed import barrier, is_main, join_group, together
 from ke2nt.runtime.provenance import provenance

@@ -10,7 +10,7 @@ import torch
 from ke2nt.adapt.adaptation_task import AdaptationTask
 from ke2nt.adapt.entropy_task import EntropyTask
 from ke2nt.adapt.methods import resolve_part_classes
-from ke2nt.adapt.normalization_statistics import normalization_parameters
+from ke2nt.adapt.normalization_parameters import normalization_parameters
 from ke2nt.adapt.objective import AdaptationLoss
 from ke2nt.adapt.part import PartContext
 from ke2nt.adapt.share_correction import estimate_correction

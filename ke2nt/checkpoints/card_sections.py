@@ -47,7 +47,8 @@ def is_drawn(card: Mapping[str, Any]) -> bool:
 def training_datasets(card: Mapping[str, Any]) -> set[str]:
     """Names of the datasets that the model and those that it was started from were trained on."""
     names = [(card.get("data") or {}).get("name")]
-    names += (card.get("started_from") or {}).get("data") or []
+    for key in ("started_from", "blended"):
+        names += (card.get(key) or {}).get("data") or []
     return {str(name) for name in names if name}
 
 
@@ -80,6 +81,7 @@ def data_section(card: Mapping[str, Any]) -> str:
                 f"- **Class shares that the logits carry**: {_join_shares(prior['logits'])}"
             )
     lines += _describe_start(card.get("started_from"))
+    lines += _describe_blend(card.get("blended"))
     if teacher := card.get("teacher"):
         lines.append(f"- **Distilled** from {teacher.get('model', '?')}")
     if adapted := card.get("adapted"):
@@ -88,6 +90,26 @@ def data_section(card: Mapping[str, Any]) -> str:
             f"{adapted['split']} with the method {adapted['method']}, without their labels"
         )
     return "## Training data\n\n" + "\n".join(lines) + "\n"
+
+
+def _describe_blend(blended: Mapping[str, Any] | None) -> list[str]:
+    """Which models the weights are an average of, and how it was chosen."""
+    if not blended:
+        return []
+    models = ", ".join(
+        f"{each['share']:.3g} of {each['model']} (SHA-256 {each['sha256'][:12]})"
+        for each in blended["models"]
+        if each["share"]
+    )
+    line = f"- **Average of weights** ({blended['method']}): {models}"
+    if choice := blended.get("choice"):
+        line += (
+            f"; chosen by {choice['metric']} on {choice['images']:,} images of "
+            f"{choice['dataset']} {choice['split']}"
+        )
+    if blended.get("batch_norm") == "recompute":
+        line += "; statistics of batch normalization measured on these images"
+    return [line]
 
 
 def metrics_section(evaluation: Mapping[str, Any], calibration: Mapping[str, Any] | None) -> str:

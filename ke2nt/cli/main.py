@@ -61,6 +61,7 @@ def add_commands() -> None:
     from ke2nt.cli import (
         adapt,
         bench,
+        blend,
         cache,
         calibrate,
         cross_eval,
@@ -92,6 +93,7 @@ def add_commands() -> None:
     app.command("evaluate")(evaluate.evaluate)
     app.command("explain")(explain.explain)
     app.command("cross-eval")(cross_eval.cross_eval)
+    app.command("blend")(blend.blend)
     app.command("zero-shot")(zero_shot.zero_shot)
     app.command("few-shot")(few_shot.few_shot)
     app.command("calibrate")(calibrate.calibrate)

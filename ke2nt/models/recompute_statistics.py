@@ -1,28 +1,15 @@
-"""Normalization layers in another domain: their parameters, and their statistics (AdaBN)."""
+"""Statistics of batch normalization measured anew, on other images or after a change of weights."""
 
 from __future__ import annotations
 
 import torch
-from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.errors import ModelError
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.batch_norms import batch_norms
 
-__all__ = ["normalization_parameters", "recompute_statistics"]
-
-
-def normalization_parameters(model: nn.Module) -> list[nn.Parameter]:
-    """Return scales and shifts of all batch, layer and group normalizations."""
-    layer_types = (_BatchNorm, nn.LayerNorm, nn.GroupNorm)
-    return [
-        p
-        for module in model.modules()
-        if isinstance(module, layer_types)
-        for p in module.parameters(recurse=False)
-    ]
+__all__ = ["recompute_statistics"]
 
 
 @torch.no_grad()

@@ -1,0 +1,37 @@
+"""Facts for the card of an average of models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ke2nt.checkpoints.card_facts import evaluation_facts
+from ke2nt.checkpoints.card_sections import training_datasets
+
+__all__ = ["blended_card"]
+
+# what one of the models says about its own training alone
+_OF_ONE_RUN = ("command", "config", "evaluations", "name", "parameters", "seed")
+
+
+def blended_card(
+    cards: Sequence[Mapping[str, Any]],
+    blended: Mapping[str, Any],
+    evaluations: Sequence[Mapping[str, Any]],
+    notes: Sequence[str],
+) -> dict[str, Any]:
+    """Combine the cards of the models.
+
+    Args:
+        cards: The cards; the facts about data are those of the last one that has some.
+        blended: How the average was made.
+        evaluations: Its metrics, as `Evaluation.to_dict` gives them.
+        notes: What a reader of the metrics must know.
+    """
+    base = next((card for card in reversed(cards) if card.get("data")), cards[-1])
+    kept = {key: value for key, value in base.items() if key not in _OF_ONE_RUN}
+    datasets = sorted(set().union(*(training_datasets(card) for card in cards)))
+    facts = [evaluation_facts(each) for each in evaluations]
+    for each in facts:
+        each["notes"] = [*each["notes"], *notes]
+    return {**kept, "blended": {**blended, "data": datasets}, "evaluations": facts}
