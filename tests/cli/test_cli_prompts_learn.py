@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
+from PIL import Image
 from tiny_text_towers import open_clip_folder
 from typer.testing import CliRunner
 
@@ -14,6 +16,10 @@ from ke2nt.prompts.prompt_set import PromptSet
 
 DATA = ["--dataset", "drawn", "--option", "count=80", "--option", "size=32"]
 FAST = ["--context", "3", "--epochs", "2", "--lr", "0.5"]
+
+TINY = ["data.options.count=40", "data.options.size=32", "data.options.workers=1"]
+TINY += ["model.backbone=test_resnet", "model.image_size=32", "model.stem=standard"]
+TINY += ["optim.epochs=1", "optim.warmup_epochs=0", "select.every=1"]
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +94,23 @@ def test_commands_take_the_set(learned, options, home):
     )
     assert json.loads(built)[0]["origin"] == "cache"
     run("prompts", "check", str(file))
+
+
+def test_a_model_is_trained_with_the_set_and_predicts_without_it(learned, options, home, tmp_path):
+    # the set is moved away after training: the model holds its embeddings
+    file, _ = learned
+    for name in (file, *file.parent.glob("*.safetensors")):
+        shutil.copy(name, tmp_path)
+    prompts = tmp_path / file.name
+    text = [f"text.prompts={prompts}", f"text.encoder={options[1]}"]
+    run("train", "quickstart", *text, *TINY, f"out={tmp_path / 'run'}", "--quiet")
+    for name in (prompts, *tmp_path.glob("*.safetensors")):
+        name.unlink()
+
+    Image.new("RGB", (32, 32), "gray").save(tmp_path / "face.png")
+    photo = [str(tmp_path / "face.png"), "--model", str(tmp_path / "run"), "--no-detect"]
+    (row,) = json.loads(run("predict", *photo, "--json"))["faces"]
+    assert set(row["probabilities"]) == set(PromptSet.load(file).classes)
 
 
 def test_another_encoder_is_refused_in_one_line(learned, tmp_path):
