@@ -57,6 +57,8 @@ class ChoosingSplit:
         if requested is not None:
             target = Target.parse(requested) if isinstance(requested, str) else requested
             split = target.load()
+
+        # images that a model was trained on would choose that model
         else:
             reader = first.open_reader()
             try:
@@ -71,6 +73,7 @@ class ChoosingSplit:
                     hint="Name them: --choose-on NAME=DIR,split=…; or one value: --alpha 0.5.",
                 ) from error
             split = split.spread(first.limit)
+
         images = decode_for_model(ingredients.model, split, quiet=settings.quiet)
         return cls(images, metric, replace(settings, bootstrap=0))
 

@@ -92,6 +92,8 @@ def _check_same(first: str, a: SavedModel, second: str, b: SavedModel) -> None:
             expected=f"{', '.join(a.classes)}, those of {first}",
             found=f"{', '.join(b.classes)} in {second}",
         )
+
+    # the architecture decides the shapes, and what they compute
     keys = sorted((a.architecture.keys() | b.architecture.keys()) - _FREE)
     for key in keys:
         ours, theirs = a.architecture.get(key), b.architecture.get(key)
@@ -114,6 +116,8 @@ def _check_text(first: str, a: SavedModel, second: str, b: SavedModel) -> None:
     """Compare the text banks and fixed logit scales."""
     if a.bank is None or b.bank is None:
         return
+
+    # the same prompts of the same encoder differ by rounding at most
     same = a.bank.dim == b.bank.dim and torch.allclose(
         a.bank.embeddings, b.bank.embeddings, atol=_SAME_TEXT
     )
@@ -128,6 +132,8 @@ def _check_text(first: str, a: SavedModel, second: str, b: SavedModel) -> None:
             found=f"{sources[1]} in {second}",
             hint="Train the second model with text.bank=start from the first one.",
         )
+
+    # a learned scale is a weight, and averaged
     if _SCALE not in a.state and _SCALE not in b.state:
         ours, theirs = _fixed_scale(a), _fixed_scale(b)
         if not math.isclose(ours, theirs, rel_tol=1e-4):

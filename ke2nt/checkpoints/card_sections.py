@@ -96,11 +96,14 @@ def _describe_blend(blended: Mapping[str, Any] | None) -> list[str]:
     """Which models the weights are an average of, and how it was chosen."""
     if not blended:
         return []
+
+    # models without a share have no weight in the average
     models = ", ".join(
         f"{each['share']:.3g} of {each['model']} (SHA-256 {each['sha256'][:12]})"
         for each in blended["models"]
         if each["share"]
     )
+
     line = f"- **Average of weights** ({blended['method']}): {models}"
     if choice := blended.get("choice"):
         line += (
