@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import open_clip
 import torch
@@ -25,18 +26,31 @@ FORMS = {
 }
 
 
-def open_clip_folder(root, name):
-    """Write the folder of a model; return the name of its encoder."""
-    config = {"embed_dim": 12, "vision_cfg": IMAGE, **FORMS[name]}
+def open_clip_folder(root, name, text=None):
+    """Write the folder of a model; return the name of its encoder.
+
+    Args:
+        root: Where to write it.
+        name: Its name, one of FORMS without `text`.
+        text: Folder of a model of transformers, which then is the text tower.
+    """
     folder = root / name
-    folder.mkdir()
+    if text is None:
+        folder.mkdir()
+        form = FORMS[name]
+    else:
+        shutil.copytree(text, folder, ignore=shutil.ignore_patterns("model.safetensors"))
+        names = dict.fromkeys(("hf_model_name", "hf_tokenizer_name"), str(folder))
+        pooling = {"hf_pooler_type": "mean_pooler", "hf_proj_type": "linear"}
+        form = {"text_cfg": {**names, **pooling, "context_length": 9}}
+    config = {"embed_dim": 12, "vision_cfg": IMAGE, **form}
     pixels = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
     facts = {"model_cfg": config, "preprocess_cfg": pixels}
     (folder / "open_clip_config.json").write_text(json.dumps(facts))
     torch.manual_seed(3)
     (root / f"prompt-tower-{name}.json").write_text(json.dumps(config))
     open_clip.add_model_config(root / f"prompt-tower-{name}.json")
-    model = open_clip.create_model(f"prompt-tower-{name}")
+    model = open_clip.create_model(f"prompt-tower-{name}", pretrained_text=False)
     state = {key: value.contiguous() for key, value in model.state_dict().items()}
     save_file(state, folder / "open_clip_model.safetensors")
     return f"open_clip:{folder}"

@@ -43,7 +43,7 @@ from ke2nt.vlm.image_tower import ImageTower
 from ke2nt.vlm.open_clip_checkpoint import explain_misfit
 from ke2nt.vlm.open_clip_loading import compare_activations, load_open_clip
 from ke2nt.vlm.open_clip_source import OpenClipSource, read_folder, refuse_naflex
-from ke2nt.vlm.open_clip_text import OpenClipText, causal_shortening, token_text
+from ke2nt.vlm.open_clip_text import OpenClipText, padding_shortening, token_text
 from ke2nt.vlm.open_clip_tower import OpenClipTower
 from ke2nt.vlm.prompt_tower import PromptTower, first_table
 from ke2nt.vlm.word_pieces import find_unknown_words
@@ -154,7 +154,7 @@ class OpenClipModel(VisionLanguageModel):
             count=partial(_count_tokens, self._tokenizer),
             limit=self._tokenizer.context_length,
             token_text=partial(token_text, self._tokenizer),
-            shorten=causal_shortening(tower),
+            shorten=padding_shortening(tower),
         )
 
     # ---- images

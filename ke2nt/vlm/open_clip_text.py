@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from ke2nt.vlm.prompt_tower import Tokens
 
-__all__ = ["OpenClipText", "causal_shortening", "token_text"]
+__all__ = ["OpenClipText", "padding_shortening", "token_text"]
 
 
 class OpenClipText(nn.Module):
@@ -24,18 +25,21 @@ class OpenClipText(nn.Module):
         return self.model.encode_text(tokens["input_ids"])
 
 
-def causal_shortening(
+def padding_shortening(
     tower: OpenClipText,
 ) -> Callable[[Tokens], tuple[Tokens, Mapping[str, Tensor]]] | None:
     """Return what leaves out the padding, or None if the tower looks at it.
 
     A causal tower that is pooled at the end of the text gives the same embedding without the
-    padding, for a fraction of the time. Its positions and its mask have a fixed length and are cut
-    with the tokens.
+    padding, for a fraction of the time; so does a tower of transformers, which masks it. Positions
+    and mask of a causal tower have a fixed length and are cut with the tokens.
     """
     # older models are their own text tower
     model = tower.model
     text, prefix = (model.text, "model.text.") if hasattr(model, "text") else (model, "model.")
+    if hasattr(text, "transformer") and hasattr(text, "pooler"):
+        return partial(_cut_padding, text.config.pad_token_id)
+
     pool = getattr(text, "text_pool_type", getattr(text, "pool_type", None))
     mask: Any = getattr(text, "attn_mask", None)
     positions: Any = getattr(text, "positional_embedding", None)
@@ -62,6 +66,13 @@ def token_text(tokenizer: Any, token: int) -> str:
     """Text of a token number."""
     # open_clip's own tokenizer, or one of transformers within
     return str(getattr(tokenizer, "tokenizer", tokenizer).decode([token]))
+
+
+def _cut_padding(padding: int, tokens: Tokens) -> tuple[Tokens, Mapping[str, Tensor]]:
+    """Leave out the columns in which no text has a token."""
+    ids = tokens["input_ids"]
+    used = (ids != padding).any(dim=0).nonzero()
+    return {"input_ids": ids[:, : int(used.max()) + 1]}, {}
 
 
 def _is_causal(mask: Any) -> bool:

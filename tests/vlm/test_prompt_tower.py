@@ -20,11 +20,13 @@ WORDS = ["a", "photo", "of", "happy", "face", "fear", "neutral"]
 def specs(tmp_path_factory, clip, siglip, sentence):
     root = tmp_path_factory.mktemp("towers")
     found = {f"open_clip {name}": open_clip_folder(root, name) for name in FORMS}
+    found["open_clip hf"] = open_clip_folder(root, "hf", text=sentence)
     folders = {"clip": clip, "siglip": siglip, "sentence": sentence}
     return {**found, **{f"hf {name}": f"transformers:{path}" for name, path in folders.items()}}
 
 
-KINDS = [*(f"open_clip {name}" for name in FORMS), "hf clip", "hf siglip", "hf sentence"]
+OPEN_CLIP = [*(f"open_clip {name}" for name in FORMS), "open_clip hf"]
+KINDS = [*OPEN_CLIP, "hf clip", "hf siglip", "hf sentence"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -71,6 +73,18 @@ def test_gradient_equals_finite_differences(specs, kind):
     with torch.no_grad():
         slope = (value(vectors + step * direction) - value(vectors - step * direction)) / 2 / step
     assert float((gradient * direction).sum()) == pytest.approx(float(slope), rel=0.01, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "length"), [("open_clip clip", 4), ("open_clip custom", 4), ("open_clip hf", 3)]
+)
+def test_padding_that_the_tower_does_not_look_at_is_left_out(specs, kind, length):
+    tower = get_text_encoder(specs[kind]).prompt_learning_tower()
+    tokens = tower.tokenize(["fear", "a face"])
+    shortened, _ = tower._shorten(tokens)
+    assert tokens["input_ids"].shape[1] in (9, 20)
+    # the second text with its end token, and CLIP's start token
+    assert shortened["input_ids"].shape == (2, length)
 
 
 def test_slots_are_found_beside_any_words(specs):
