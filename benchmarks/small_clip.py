@@ -136,7 +136,7 @@ def train(recipe: Recipe, split: FaceSplit) -> nn.Module:
     """
     seed_everything(recipe.seed)
     name = f"ke2nt-small-{recipe.size}-{recipe.width}"
-    model = _create(name, recipe.model_config())
+    model = create_open_clip(name, recipe.model_config())
 
     pixels = next(FaceTensors(split, recipe.size).batches(len(split))).pixels
     people = _people(split)
@@ -305,13 +305,13 @@ def _transformers_config(recipe: Recipe) -> transformers.CLIPConfig:
     )
 
 
-def _create(name: str, config: dict[str, Any]) -> nn.Module:
+def create_open_clip(name: str, config: dict[str, Any]) -> nn.Module:
     """A model of a new architecture, which open_clip reads from a JSON file."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.json"
         path.write_text(json.dumps(config))
         add_model_config(path)
-    return open_clip.create_model(name)
+    return open_clip.create_model(name, pretrained_text=False)
 
 
 # open_clip's names of whole weights, and of parts of names, → those of transformers
