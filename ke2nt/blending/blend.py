@@ -243,10 +243,11 @@ class _Kitchen:
 
 def _finish(kitchen: _Kitchen, points: list[BlendPoint], chosen: int, method: str) -> Blend:
     """Leave the chosen average in the model, with a card that says how it was made."""
-    # what a reader of the card should know of the choice and of the statistics
     kitchen.set(points[chosen].shares)
     choosing, notes = kitchen.choosing, []
     choice = None if choosing is None else choosing.facts()
+
+    # what a reader of the card should know
     if choosing is not None:
         notes += choosing.notes(kitchen.images)
     if kitchen.batch_norm == "interpolate":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -116,11 +117,12 @@ def _fit(faces: np.ndarray, copies: np.ndarray, others: np.ndarray) -> Familiari
     variances, vectors = np.linalg.eigh(np.cov(directions.T))
     largest = [k for k in np.argsort(-variances)[:_AXES] if variances[k] > _TINY]
     axes = vectors[:, largest] / np.sqrt(variances[largest])
-    values = {"weight": weight, "bias": bias, "center": center, "axes": axes}
-    tensors: dict[str, Any] = {
-        name: torch.tensor(value, dtype=torch.float32) for name, value in values.items()
-    }
-    return Familiarity(**tensors, min_face=0.0, max_distance=0.0)
+    tensor = partial(torch.tensor, dtype=torch.float32)
+    return Familiarity(
+        *(tensor(weight), tensor(bias), tensor(center), tensor(axes)),
+        min_face=0.0,
+        max_distance=0.0,
+    )
 
 
 def _fit_logistic(

@@ -254,6 +254,9 @@ def test_unsuitable_weights_are_refused(home, tmp_path):
     with pytest.raises(TextEncoderError, match="cannot load"):
         get_text_encoder(f"open_clip:{ARCH}/{bad}").encode_text(TEXTS)
     bad.write_bytes(b"nothing")
+    with pytest.raises(TextEncoderError, match="found a text file"):
+        get_text_encoder(f"open_clip:{ARCH}/{bad}").encode_text(TEXTS)
+    bad.write_bytes(b"\x00\xff\x01nothing\xfe")
     with pytest.raises(TextEncoderError, match="one that torch has not written"):
         get_text_encoder(f"open_clip:{ARCH}/{bad}").encode_text(TEXTS)
 
