@@ -27,6 +27,7 @@ from ke2nt.models.ke2nt import KE2NT
 from ke2nt.training.compute import Compute
 from ke2nt.training.display import Display
 from ke2nt.training.engine import Engine
+from ke2nt.training.image_tower import resolve_text_encoder
 from ke2nt.training.initial_model import build_arranged_bank
 from ke2nt.training.optimizer import parameter_groups
 from ke2nt.training.run_directory import RunDirectory
@@ -187,6 +188,7 @@ def _set_target_bank(
             found=f"adapt.source_prompts={config.adapt.source_prompts}",
         )
 
+    config = resolve_text_encoder(config)
     # the logit scale is that of the model, not of the prompts
     source_text = config.text.model_copy(
         update={"prompts": config.adapt.source_prompts, "bank": None}

@@ -215,6 +215,12 @@ class TextBank:
         return self.raw.shape[1]
 
     @property
+    def logit_bias(self) -> float | None:
+        """Offset that the text encoder was trained to add to its logits; None for most."""
+        bias = (self.provenance.get("of") or self.provenance).get("logit_bias")
+        return None if bias is None else float(bias)
+
+    @property
     def num_classes(self) -> int:
         """Number of classes K."""
         return len(self.classes)

@@ -104,8 +104,13 @@ _RECOGNIZER = [
     ),
     KeyRule(
         "text.bank has its own encoder and prompts",
-        ("text.encoder", "text.prompts", "text.cache_dir"),
+        ("text.encoder", "text.prompts", "text.cache_dir", "text.fetch"),
         lambda c: c.text.bank is not None,
+    ),
+    KeyRule(
+        "text.fetch belongs to text.encoder=auto",
+        ("text.fetch",),
+        lambda c: c.text.encoder != "auto",
     ),
     KeyRule(
         "the scale does not rise without text.logit_scale_start",
@@ -116,6 +121,11 @@ _RECOGNIZER = [
         "loss.self_contrast=0 turns that loss off",
         ("loss.pairing",),
         lambda c: c.loss.self_contrast == 0,
+    ),
+    KeyRule(
+        "loss.similarity_form=softmax has no bias",
+        ("loss.similarity_bias",),
+        lambda c: c.loss.similarity_form == "softmax",
     ),
     KeyRule(
         "loss.text_smoothing=0 smooths nothing",

@@ -23,9 +23,15 @@ class TextConfig(Section):
 
     encoder: str = Field(
         "minilm",
-        description="minilm, open_clip:ARCH/TAG, transformers:ID-or-folder, or the dotted path "
-        "of a text encoder class.",
+        description="minilm, open_clip:ARCH/TAG, transformers:ID-or-folder, the dotted path of a "
+        "text encoder class, or auto: the text of an image tower, else CLIP ViT-B/16 if its "
+        "weights are here or may be fetched, else minilm.",
         json_schema_extra=MAY_MOVE,
+    )
+    fetch: bool = Field(
+        False,
+        description="Whether encoder: auto may fetch CLIP's weights.",
+        json_schema_extra=FREE_ON_RESUME,
     )
     prompts: str = Field(
         "paper",
@@ -164,6 +170,16 @@ class LossConfig(Section):
     """Weights of the KE2NT objective, λ_s L_s + λ_t L_t + λ_c L_c."""
 
     similarity: float = Field(1.0, ge=0.0, description="Weight λ_s of image–text similarity.")
+    similarity_form: Literal["softmax", "sigmoid"] = Field(
+        "softmax",
+        description="Image-text similarity over all classes (softmax), or of each pair of image "
+        "and class, as SigLIP is trained (sigmoid).",
+    )
+    similarity_bias: float | None = Field(
+        None,
+        description="Added to the logits by the form sigmoid; null: the text encoder's, which "
+        "SigLIP has.",
+    )
     transformation: float = Field(
         1.0, ge=0.0, description="Weight λ_t of the transformation to the neutral face."
     )

@@ -43,6 +43,8 @@ def build_objective(
         "text_temperature": loss.text_temperature,
         "logit_adjustment": loss.logit_adjustment,
         "class_shares": class_shares,
+        "similarity_form": loss.similarity_form,
+        "similarity_bias": loss.similarity_bias,
     }
 
     # the objective of the output, with the losses of other packages

@@ -12,7 +12,7 @@ from ke2nt.errors import ConfigError, ModelError
 from ke2nt.losses.contract import ObjectiveResult
 from ke2nt.losses.inputs import SharedInputs, compute_shared_inputs
 from ke2nt.losses.self_contrast import Pairing, SelfContrastLoss
-from ke2nt.losses.similarity import SimilarityLoss
+from ke2nt.losses.similarity import Form, SimilarityLoss
 from ke2nt.losses.transformation import TransformationLoss
 from ke2nt.models.output import KE2NTOutput
 
@@ -59,6 +59,8 @@ class KE2NTLoss(nn.Module):
         text_temperature: float = 0.1,
         logit_adjustment: float = 0.0,
         class_shares: Sequence[float] | None = None,
+        similarity_form: Form = "softmax",
+        similarity_bias: float | None = None,
         extra: Sequence[tuple[nn.Module, float]] = (),
     ) -> None:
         super().__init__()
@@ -75,6 +77,8 @@ class KE2NTLoss(nn.Module):
                 text_temperature=text_temperature,
                 logit_adjustment=logit_adjustment,
                 class_shares=class_shares,
+                form=similarity_form,
+                bias=similarity_bias,
             ),
             "transformation": TransformationLoss(),
             "self_contrast": SelfContrastLoss(pairing),

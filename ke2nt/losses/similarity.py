@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -13,10 +14,14 @@ from ke2nt.banks.text_bank import TextBank
 from ke2nt.errors import ConfigError, ModelError
 from ke2nt.losses.inputs import class_directions
 from ke2nt.losses.numerics import at_least_float32
+from ke2nt.losses.pairwise_sigmoid import find_bias, pairwise_sigmoid
 from ke2nt.losses.targets import check_labels, class_distribution
 from ke2nt.models.output import KE2NTOutput
+from ke2nt.runtime.suggest import did_you_mean
 
-__all__ = ["SimilarityLoss"]
+__all__ = ["Form", "SimilarityLoss"]
+
+Form = Literal["softmax", "sigmoid"]
 
 
 class SimilarityLoss(nn.Module):
@@ -32,15 +37,21 @@ class SimilarityLoss(nn.Module):
     training (Menon et al., "Long-tail learning via logit adjustment", ICLR 2021, equation 10). The
     logits z then carry the prior π^(1 − α): with α = 1 all classes count alike.
 
+    With the form "sigmoid" each pair of image and class counts for itself, as SigLIP is trained,
+    see `pairwise_sigmoid`; the smoothed labels are its targets.
+
     Args:
         label_smoothing: Probability spread evenly over all classes, 0 (included) to 1 (excluded).
         text_smoothing: ε, 0 (included) to 1 (excluded).
         text_temperature: τ > 0.
         logit_adjustment: α ≥ 0.
         class_shares: π, K values above 0; needed only for a logit adjustment.
+        form: "softmax" or "sigmoid".
+        bias: Added to all logits by the form "sigmoid"; None for that of the text encoder.
 
     Raises:
-        ConfigError: An argument is out of range, or there are no class shares to adjust by.
+        ConfigError: An argument is out of range, there are no class shares to adjust by, or they
+            are meant for the form "sigmoid".
 
     Example:
         >>> loss = SimilarityLoss()(model(images), labels, model.bank)
@@ -54,6 +65,8 @@ class SimilarityLoss(nn.Module):
         text_temperature: float = 0.1,
         logit_adjustment: float = 0.0,
         class_shares: Sequence[float] | None = None,
+        form: Form = "softmax",
+        bias: float | None = None,
     ) -> None:
         super().__init__()
         for name, share in (("label", label_smoothing), ("text", text_smoothing)):
@@ -65,6 +78,19 @@ class SimilarityLoss(nn.Module):
             raise ConfigError(
                 "text_temperature is out of range", expected="above 0", found=text_temperature
             )
+        if form not in get_args(Form):
+            raise ConfigError(
+                "unknown form of the similarity loss",
+                expected=" or ".join(get_args(Form)),
+                found=form,
+                hint=did_you_mean(str(form), get_args(Form)),
+            )
+        if form == "sigmoid" and logit_adjustment:
+            raise ConfigError(
+                "a logit adjustment belongs to the softmax over the classes",
+                expected="loss.similarity_form=softmax, or loss.logit_adjustment=0",
+            )
+        self.form, self.bias = form, bias
         self.label_smoothing = label_smoothing
         self.text_smoothing = text_smoothing
         self.text_temperature = text_temperature
@@ -80,7 +106,8 @@ class SimilarityLoss(nn.Module):
         Args:
             output: A model's output; only its logits (B, K) are used.
             labels: (B,) int64 class indices, or (B, K) rows that sum to 1.
-            bank: Text embeddings of the K classes; needed only for text smoothing.
+            bank: Text embeddings of the K classes; needed only for text smoothing, and for the
+                bias of the text encoder.
 
         Returns:
             Scalar ≥ 0, float32 or float64.
@@ -88,6 +115,7 @@ class SimilarityLoss(nn.Module):
         Raises:
             ModelError: Labels or class shares do not fit the logits, or there is no bank to smooth
                 by.
+            ConfigError: The form "sigmoid" has no bias.
         """
         logits = at_least_float32(output.logits)
         check_labels(labels, *logits.shape)
@@ -103,6 +131,12 @@ class SimilarityLoss(nn.Module):
         target = labels.to(logits.dtype) if labels.is_floating_point() else labels
         if self.text_smoothing:
             target = self._smooth_by_text(target, bank, logits)
+        if self.form == "sigmoid":
+            shares = class_distribution(target, logits.shape[1], logits.dtype)
+            smoothed = torch.lerp(
+                shares, torch.full_like(shares, 1 / logits.shape[1]), self.label_smoothing
+            )
+            return pairwise_sigmoid(logits, smoothed, find_bias(self.bias, bank))
         return functional.cross_entropy(logits, target, label_smoothing=self.label_smoothing)
 
     def _smooth_by_text(self, target: Tensor, bank: TextBank | None, logits: Tensor) -> Tensor:

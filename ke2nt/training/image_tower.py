@@ -1,16 +1,22 @@
-"""What the image tower of a vision-language model decides in a training run."""
+"""What a run takes from vision-language models: size of the image tower, and text encoder."""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
+from typing import TypeVar
 
 from ke2nt.config.schema import TrainConfig
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.errors import ConfigError
 from ke2nt.models.backbone_names import is_tower_name
 from ke2nt.models.tower_backbones import find_vision_language_model, tower_preprocessing
+from ke2nt.runtime.distributed import is_main
+from ke2nt.vlm.auto_encoder import AUTO_ENCODER, choose_text_encoder
 
-__all__ = ["initial_preprocessing", "resolve_image_size"]
+__all__ = ["initial_preprocessing", "resolve_image_size", "resolve_text_encoder"]
+
+Config = TypeVar("Config", bound=TrainConfig)
 
 
 def resolve_image_size(config: TrainConfig) -> TrainConfig:
@@ -38,6 +44,17 @@ def resolve_image_size(config: TrainConfig) -> TrainConfig:
         )
     changed = config.model.model_copy(update={"image_size": size})
     return config.model_copy(update={"model": changed})
+
+
+def resolve_text_encoder(config: Config, *, quiet: bool = True) -> Config:
+    """Replace `text.encoder: auto` by the encoder that it stands for here, and say which."""
+    text = config.text
+    if text.encoder != AUTO_ENCODER or text.bank is not None or config.model.head == "linear":
+        return config
+    encoder, reason = choose_text_encoder(config.model.backbone, fetch=text.fetch)
+    if not quiet and is_main():
+        print(f"text encoder: {encoder} ({reason})", file=sys.stderr)
+    return config.model_copy(update={"text": text.model_copy(update={"encoder": encoder})})
 
 
 def initial_preprocessing(config: TrainConfig) -> Preprocessing:

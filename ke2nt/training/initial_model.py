@@ -19,6 +19,7 @@ from ke2nt.models.build import build_model
 from ke2nt.models.face_networks import FACE_NETWORKS
 from ke2nt.models.tuning import tune_model
 from ke2nt.prompts.prompt_set import PromptSet
+from ke2nt.training.image_tower import resolve_text_encoder
 from ke2nt.training.starting_model import read_starting_model
 
 __all__ = ["build_arranged_bank", "build_initial_model"]
@@ -57,6 +58,7 @@ def build_initial_model(
 def _build_model(
     config: TrainConfig, classes: tuple[str, ...], preprocessing: Preprocessing
 ) -> ExpressionModel:
+    config = resolve_text_encoder(config)
     options, start = config.model, read_starting_model(config)
     architecture: dict[str, Any] = {
         "head": options.head,

@@ -16,6 +16,7 @@ from ke2nt.errors import DataError
 from ke2nt.models.backbone_names import check_backbone_name
 from ke2nt.prompts.prompt_set import PromptSet
 from ke2nt.runtime.atomic import check_folder
+from ke2nt.vlm.auto_encoder import AUTO_ENCODER
 from ke2nt.vlm.catalog import DEFAULT_ENCODER, get_text_encoder
 
 if TYPE_CHECKING:
@@ -108,5 +109,5 @@ def _check_weights(weights: str | None, backbone: str) -> None:
 def _check_text(text: TextConfig) -> None:
     PromptSet.load(text.prompts)
     # adapters of libraries check their part of the name; they import torch
-    if text.encoder != DEFAULT_ENCODER:
+    if text.encoder not in (DEFAULT_ENCODER, AUTO_ENCODER):
         get_text_encoder(text.encoder, cache_dir=text.cache_dir)

@@ -20,6 +20,7 @@ from ke2nt.models.initialize import start_from
 from ke2nt.models.stage_options import StageOptions
 from ke2nt.resources import list_resources
 from ke2nt.runtime.digest import digest_file
+from ke2nt.vlm.auto_encoder import AUTO_ENCODER
 
 __all__ = ["StartingModel", "read_starting_model"]
 
@@ -117,7 +118,11 @@ class StartingModel:
         values: dict[str, Any] = {
             key: self.saved.architecture.get(key) for key in ("logit_scale", "learn_logit_scale")
         }
-        if text.model_fields_set.isdisjoint(_TEXT_SOURCES) and set(classes) <= set(bank.classes):
+        # auto leaves the choice to this model
+        written = set(text.model_fields_set)
+        if text.encoder == AUTO_ENCODER:
+            written.discard("encoder")
+        if written.isdisjoint(_TEXT_SOURCES) and set(classes) <= set(bank.classes):
             values["bank"] = BANK_OF_START
         else:
             facts = bank.provenance
@@ -126,9 +131,7 @@ class StartingModel:
                 del values["prompts"]
 
         changes = {
-            key: value
-            for key, value in values.items()
-            if value is not None and key not in text.model_fields_set
+            key: value for key, value in values.items() if value is not None and key not in written
         }
         return config.model_copy(update={"text": text.model_copy(update=changes)})
 

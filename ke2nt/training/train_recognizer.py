@@ -27,7 +27,11 @@ from ke2nt.training.attribute_stage import pretrain
 from ke2nt.training.class_shares import training_prior
 from ke2nt.training.compute import EVAL_BATCH_SIZE, choose_compute
 from ke2nt.training.engine import Engine
-from ke2nt.training.image_tower import initial_preprocessing, resolve_image_size
+from ke2nt.training.image_tower import (
+    initial_preprocessing,
+    resolve_image_size,
+    resolve_text_encoder,
+)
 from ke2nt.training.progress import Progress
 from ke2nt.training.run_directory import RunDirectory
 from ke2nt.training.seen_images import record_training_images
@@ -127,6 +131,8 @@ def _train(
         config, preprocessing = start.resolve_model(config), start.saved.preprocessing
         data = load_training_data(config, preprocessing, quiet=quiet)
         config, started_from = start.resolve_text(config, data.classes), start.facts()
+    # the run records the encoder that it was trained with
+    config = resolve_text_encoder(config, quiet=quiet)
 
     facts = {
         "seed": config.seed,
