@@ -86,7 +86,11 @@ def _pick_layer(model: ExpressionModel, images: Tensor) -> nn.Module:
     # the head of a ViT reads only the class token of the last block, so the other tokens get a
     # gradient at the input of that block, not at its output
     stage = net.get_submodule(name)
-    return getattr(stage, "norm1", stage)
+    # the names of timm, of open_clip and of transformers
+    for norm in ("norm1", "ln_1", "layer_norm1"):
+        if hasattr(stage, norm):
+            return getattr(stage, norm)
+    return stage
 
 
 def _measure_sides(model: ExpressionModel, images: Tensor, names: list[str]) -> dict[str, int]:

@@ -40,7 +40,8 @@ def test_the_choice_is_said_in_one_line_and_stored(capsys):
     assert config.text.encoder == "auto"
     assert resolve_text_encoder(config, quiet=False).text.encoder == "minilm"
     assert capsys.readouterr().err.splitlines() == [
-        "text encoder: minilm (CLIP's weights are not on this machine; text.fetch=true fetches them)"
+        "text encoder: minilm (CLIP's weights are not on this machine; "
+        "text.fetch=true fetches them)"
     ]
 
 
