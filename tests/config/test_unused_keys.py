@@ -35,6 +35,7 @@ STEPS = ("optim.step_epochs", "optim.step_factor")
 TURNED_OFF = [
     *("optim.momentum", "optim.nesterov", "text.logit_scale_epochs", "loss.text_temperature"),
     *("data.val_fraction", "augment.crop_padding", "model.lora", *STEPS),
+    *("text.fetch", "loss.similarity_bias"),
 ]
 EXPECTED = [
     ("train", "ferplus_resnet18", [], TURNED_OFF),
@@ -49,8 +50,8 @@ EXPECTED = [
             *(
                 "loss.text_smoothing",
                 "loss.text_temperature",
+                "loss.similarity_bias",
                 "augment.crop_padding",
-                "model.lora",
                 "model.lora",
                 *STEPS,
             ),
@@ -61,7 +62,8 @@ EXPECTED = [
         "ferplus_resnet18",
         ["text.bank=b", "loss={text_smoothing: 0.1, self_contrast: 0}", "augment.crop=0"],
         [
-            *("text.encoder", "text.prompts", "text.cache_dir", "loss.pairing"),
+            *("text.encoder", "text.prompts", "text.cache_dir", "text.fetch", "loss.pairing"),
+            "loss.similarity_bias",
             *("augment.crop_padding", "model.lora", "optim.momentum", "optim.nesterov"),
             *("text.logit_scale_epochs", "data.val_fraction", *STEPS),
         ],
@@ -133,6 +135,7 @@ EXPECTED = [
             *("adapt.threshold", "adapt.balance", "adapt.teacher", "optim.momentum"),
             *("adapt.train_source", "adapt.share_power", *STEPS),
             *("optim.nesterov", "loss.text_temperature", "loss.distillation"),
+            *("text.fetch", "loss.similarity_bias"),
             *("data.val_fraction", "augment.crop_padding", "model.lora", "augment.erase_area"),
         ],
     ),
