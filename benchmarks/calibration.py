@@ -1,6 +1,6 @@
 """Calibration error at home and away: FER+ validation, nine corruptions, drawn faces.
 
-    python benchmarks/calibration.py --root DIR [--model ke2nt/ferplus-resnet18] [--logits FILE]
+    python benchmarks/calibration.py --root DIR [--model ke2nt/ferplus-faces] [--logits FILE]
 
 Rule `majority`; nine kinds × five severities, one seed; drawn faces are 1,200 of seed 0.
 Compares three temperatures: none (1), the one that fits the validation faces best, and the stored
@@ -67,7 +67,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--root", required=True)
-    parser.add_argument("--model", default="ke2nt/ferplus-resnet18")
+    parser.add_argument("--model", default="ke2nt/ferplus-faces")
     parser.add_argument("--logits", type=Path, default=Path("runs/calibration-logits.npz"))
     args = parser.parse_args()
 

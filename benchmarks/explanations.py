@@ -1,7 +1,7 @@
 """Are the heat maps right? Deletion and insertion against random maps, mass on mouth, brows, eyes.
 
     python benchmarks/explanations.py [--out DIR] [--count 100]
-    python benchmarks/explanations.py --model ke2nt/ferplus-resnet18 --root DIR [--out DIR]
+    python benchmarks/explanations.py --model ke2nt/ferplus-faces --root DIR [--out DIR]
 
 The first command trains a model with attention heads on drawn faces (`OUT/run`, unless it exists; a
 few minutes) and explains its predictions for new people, whose regions are known. The same network

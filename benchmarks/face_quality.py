@@ -1,6 +1,6 @@
 """How many faces are withheld as dark, small or blurred, and how often the model is right on them.
 
-    python benchmarks/face_quality.py --root DIR [--model ke2nt/ferplus-resnet18] [--limit N]
+    python benchmarks/face_quality.py --root DIR [--model ke2nt/ferplus-faces] [--limit N]
 
 FER+ validation faces, rule `majority`, as they are and as darker, smaller and more blurred copies
 (one seed). Every image is taken as one face. Prints a Markdown table.
@@ -74,7 +74,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--root", required=True)
-    parser.add_argument("--model", default="ke2nt/ferplus-resnet18")
+    parser.add_argument("--model", default="ke2nt/ferplus-faces")
     parser.add_argument("--limit", type=int)
     args = parser.parse_args()
 

@@ -161,7 +161,7 @@ def count_faces(recognizer: Recognizer, photos: Sequence[Photo]) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", required=True, help="folder of FER+")
-    parser.add_argument("--model", default="ke2nt/ferplus-resnet18")
+    parser.add_argument("--model", default="ke2nt/ferplus-faces")
     parser.add_argument("--faces", type=int, default=800)
     parser.add_argument("--photos", type=int, default=120, help="of each kind; 0: no second table")
     parser.add_argument("--detector-scores", type=float, nargs="+", default=[0.25, 0.1])

@@ -82,7 +82,7 @@ def find(pasted: Pasted, detections: Sequence[Detection]) -> Detection | None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", required=True, help="folder of FER+")
-    parser.add_argument("--model", default="ke2nt/ferplus-resnet18")
+    parser.add_argument("--model", default="ke2nt/ferplus-faces")
     parser.add_argument("--faces", type=int, default=150)
     args = parser.parse_args()
 

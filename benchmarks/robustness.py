@@ -1,6 +1,6 @@
 """A model on FER+ validation, clean and under every corruption, and on drawn faces.
 
-    python benchmarks/robustness.py --root DIR [--model ke2nt/ferplus-resnet18] [--out DIR]
+    python benchmarks/robustness.py --root DIR [--model ke2nt/ferplus-faces] [--out DIR]
 
 Rule `majority`, 3,199 faces, nine kinds × five severities, one seed; drawn faces are the test split
 of seed 0 in two styles. Each row is kept in OUT/table.json once it is measured, and is not
@@ -101,7 +101,7 @@ def format_line(name: str, values: list[float]) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", required=True, help="folder of FER+")
-    parser.add_argument("--model", default="ke2nt/ferplus-resnet18")
+    parser.add_argument("--model", default="ke2nt/ferplus-faces")
     parser.add_argument("--out", type=Path, default=Path("runs/robustness"))
     args = parser.parse_args()
 

@@ -70,7 +70,7 @@ def evaluate(
         Ke2ntError: A name is unknown, or the data and the model do not fit together.
 
     Example:
-        >>> result = ke2nt.evaluate("ke2nt/ferplus-resnet18", "drawn", split="val")
+        >>> result = ke2nt.evaluate("ke2nt/ferplus-faces", "drawn", split="val")
         >>> result.report.accuracy
     """
     data = _load_split(dataset, root, split, dataset_options, model)

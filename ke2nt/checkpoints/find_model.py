@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 from ke2nt.checkpoints.bundled import bundled_folder, bundled_models
 from ke2nt.checkpoints.folder_config import CONFIG
 from ke2nt.checkpoints.hub import download_folder
-from ke2nt.errors import CheckpointError
+from ke2nt.errors import CheckpointError, Ke2ntWarning
 from ke2nt.runtime.hub_names import looks_like_hub_id, suggest_path
 from ke2nt.runtime.suggest import did_you_mean
 
@@ -26,6 +27,7 @@ WEIGHTS = "model.safetensors"
 BANK = ("text_bank.safetensors", "text_bank.json")
 CARD = "README.md"
 FAMILIARITY = "familiarity.safetensors"
+_SUCCESSORS = {"ferplus-resnet18": "ferplus-faces"}
 FILES = (CONFIG, WEIGHTS, *BANK, FAMILIARITY, CARD)
 
 
@@ -83,6 +85,7 @@ def _find(name: str | Path) -> Path | None:
 
     # a name, not a path
     if not path.exists() and (str(name).startswith("ke2nt/") or str(name) in bundled_models()):
+        _name_successor(str(name).removeprefix("ke2nt/"))
         return bundled_folder(str(name).removeprefix("ke2nt/"))
     if not path.exists() and looks_like_hub_id(str(name)):
         return None
@@ -95,3 +98,10 @@ def _find(name: str | Path) -> Path | None:
         where=name,
         hint=None if path.exists() else hint,
     )
+
+
+def _name_successor(name: str) -> None:
+    """Warn that a model of the package has a better one after it."""
+    if name in _SUCCESSORS:
+        message = f"ke2nt/{name} is the earlier recognizer; ke2nt/{_SUCCESSORS[name]} is better"
+        warnings.warn(message, Ke2ntWarning, stacklevel=5)

@@ -45,7 +45,7 @@ def app(
     data: _TrialData,
     model: Annotated[
         str, typer.Argument(help="A model of the package, a run directory, a folder or a hub id.")
-    ] = "ke2nt/ferplus-resnet18",
+    ] = "ke2nt/ferplus-faces",
     host: Annotated[
         str, typer.Option("--host", help="Address to listen on; 0.0.0.0 for the whole network.")
     ] = "127.0.0.1",

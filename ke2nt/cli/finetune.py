@@ -55,7 +55,7 @@ class _FinetuneOptions:
             "--start",
             metavar="MODEL",
             help="Model to start from: of the package, a run, a folder or a hub id. Default: "
-            "ferplus-resnet18.",
+            "ferplus-faces.",
         ),
     ] = None
     epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Epochs. Default: 10.")] = (

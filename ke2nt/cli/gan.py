@@ -224,7 +224,7 @@ def quality(
     output: OutputOptions,
     judge: Annotated[
         str, typer.Option("--judge", help="A recognizer that was not used in the training.")
-    ] = "ke2nt/ferplus-resnet18",
+    ] = "ke2nt/ferplus-faces",
     train_split: Annotated[
         str, typer.Option("--train-split", help="Training split, to look for copies.")
     ] = "train",

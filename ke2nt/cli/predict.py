@@ -51,7 +51,7 @@ class _ModelOptions:
         typer.Option(
             "--model", "-m", help="A model of the package, a folder, a run directory or a hub id."
         ),
-    ] = "ke2nt/ferplus-resnet18"
+    ] = "ke2nt/ferplus-faces"
     classes: Annotated[
         str | None,
         typer.Option(

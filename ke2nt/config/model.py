@@ -156,7 +156,7 @@ class DistillationConfig(Section):
     """A trained model whose class probabilities are learned beside the labels."""
 
     teacher: str = Field(
-        description="A run, a model folder, a model of the package such as ferplus-resnet18, or a "
+        description="A run, a model folder, a model of the package such as ferplus-faces, or a "
         "hub id, with the classes of the data.",
         json_schema_extra=MAY_MOVE,
     )

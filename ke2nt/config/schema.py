@@ -38,7 +38,7 @@ class TrainConfig(Section):
     start: str | None = Field(
         None,
         description="Saved model to start from: a run, a model folder, a model of the package such "
-        "as ferplus-resnet18, or a hub id. Its image side replaces the section model.",
+        "as ferplus-faces, or a hub id. Its image side replaces the section model.",
         json_schema_extra=MAY_MOVE,
     )
     out: str = Field("runs/run", description="Run directory.", json_schema_extra=FREE_ON_RESUME)

@@ -31,7 +31,7 @@ def examine(
     """
     findings = [*check_installation(), *check_detectors()]
     if model is not None:
-        fix = "ke2nt doctor ke2nt/ferplus-resnet18"
+        fix = "ke2nt doctor ke2nt/ferplus-faces"
         findings += run_check("model", model, partial(check_model, model), fix=fix)
     if dataset is not None:
         check = partial(check_dataset, dataset, root, options or {})

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from ke2nt.config.gan import FesganConfig, GanConfig
+from ke2nt.errors import Ke2ntWarning
 from ke2nt.generation.networks.face_space import FaceSpace
 from ke2nt.generation.networks.identity_features import FrozenFeatures
 from ke2nt.models.face_weights import dlib_package_file
@@ -57,8 +59,10 @@ def load_identity_space(
         # convolutions are faster in this format
         return FaceSpace().to(device).to(memory_format=torch.channels_last)
 
-    # its features are frozen, so they need no labels of this run
-    recognizer = load_model(config.identity_space)
+    # its features are frozen, so they need no labels of this run; its successor has no such stages
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Ke2ntWarning)
+        recognizer = load_model(config.identity_space)
     return FrozenFeatures(recognizer, config.identity_stage).to(device)
 
 

@@ -287,7 +287,7 @@ class ExpressionModel(nn.Module, ABC):
 
         Args:
             name: The folder, a run directory with `model/` inside, a model of the package such
-                as "ke2nt/ferplus-resnet18", or a hub id "user/name" (if no such folder exists).
+                as "ke2nt/ferplus-faces", or a hub id "user/name" (if no such folder exists).
 
         Returns:
             The model on the CPU, in evaluation mode.

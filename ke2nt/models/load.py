@@ -22,7 +22,7 @@ def load_model(name: str | Path) -> ExpressionModel:
 
     Args:
         name: The folder, a run directory with `model/` inside, a model of the package such as
-            "ke2nt/ferplus-resnet18", or a hub id "user/name".
+            "ke2nt/ferplus-faces", or a hub id "user/name".
 
     Returns:
         The model on the CPU, in evaluation mode.

@@ -31,7 +31,7 @@ from ke2nt.runtime.devices import usable_device
 
 __all__ = ["DEFAULT_MODEL", "Recognizer"]
 
-DEFAULT_MODEL = "ke2nt/ferplus-resnet18"
+DEFAULT_MODEL = "ke2nt/ferplus-faces"
 """The model that comes with the package."""
 
 
@@ -64,7 +64,7 @@ class Recognizer:
         MissingExtraError: The package of the detector is not installed.
 
     Example:
-        >>> recognizer = Recognizer.from_pretrained("ke2nt/ferplus-resnet18")
+        >>> recognizer = Recognizer.from_pretrained("ke2nt/ferplus-faces")
         >>> recognizer("photo.jpg")
         ImageResults([
           ImageResult('photo.jpg', 2 faces: happiness 0.93, neutral 0.71),

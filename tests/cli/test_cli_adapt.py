@@ -42,7 +42,7 @@ def ke2nt(monkeypatch, capfd, tmp_path):
 
 
 def test_adapt_to_a_folder_of_unlabeled_images(tmp_path, faces):
-    words = ["adapt", "--model", "ke2nt/ferplus-resnet18", "--target", f"folder={faces}"]
+    words = ["adapt", "--model", "ke2nt/ferplus-faces", "--target", f"folder={faces}"]
     done = run_ke2nt(*words, "--out", "a run", "--json", "optim.epochs=1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
@@ -65,7 +65,7 @@ def test_adapt_to_a_folder_of_unlabeled_images(tmp_path, faces):
 
 
 def test_table_of_changes_and_resume_of_a_finished_run(ke2nt, faces):
-    short = ["--model", "ke2nt/ferplus-resnet18", "--target", f"folder={faces}"]
+    short = ["--model", "ke2nt/ferplus-faces", "--target", f"folder={faces}"]
     code, out, err = ke2nt("adapt", *short, "--method", "statistics", "--out", "run", "--quiet")
     assert code == 0, err
     assert "the prediction changed for" in out
@@ -79,7 +79,7 @@ def test_table_of_changes_and_resume_of_a_finished_run(ke2nt, faces):
 
 
 def test_mistyped_adaptation_leaves_the_folder_free(ke2nt, tmp_path, faces):
-    words = "--model", "ke2nt/ferplus-resnet18", "--target", f"folder={faces}", "--out", "again"
+    words = "--model", "ke2nt/ferplus-faces", "--target", f"folder={faces}", "--out", "again"
     code, _, err = ke2nt("adapt", *words, "--source", "folder=nowhere", "--method", "coral")
     assert code == 2
     assert not (tmp_path / "again").exists(), err
@@ -90,33 +90,33 @@ def test_mistyped_adaptation_leaves_the_folder_free(ke2nt, tmp_path, faces):
     ("words", "expected"),
     [
         ([], "name a configuration, or a model and a target"),
-        (["--model", "ke2nt/ferplus-resnet18"], "--target folder=DIR"),
+        (["--model", "ke2nt/ferplus-faces"], "--target folder=DIR"),
         (["--resume", "nowhere"], "no run to resume"),
         (["adapt", "--resume", "nowhere"], "expected --resume RUN alone; found a configuration"),
         (["adapt", "--model", "nowhere", "--target", "folder=x"], "no saved model"),
         (["adapt", "adapt.methd=dann"], "did you mean adapt.method"),
         (["nothing_like_it"], "no config file or shipped name"),
         (
-            ["--model", "ke2nt/ferplus-resnet18", "--target", "folder=nowhere"],
+            ["--model", "ke2nt/ferplus-faces", "--target", "folder=nowhere"],
             "no such folder",
         ),
         (
-            ["--model", "ke2nt/ferplus-resnet18", "--target", "folder=x", "--method", "coral"],
+            ["--model", "ke2nt/ferplus-faces", "--target", "folder=x", "--method", "coral"],
             "needs labeled images of the source; expected --source NAME=DIR",
         ),
         (
             [
-                *("--model", "ke2nt/ferplus-resnet18", "--target", "folder=x"),
+                *("--model", "ke2nt/ferplus-faces", "--target", "folder=x"),
                 *("--method", "entropy", "--source", "folder=x"),
             ],
             "the method entropy does not use source images",
         ),
         (
-            ["--model", "ke2nt/ferplus-resnet18", "--target", "foldr=x"],
+            ["--model", "ke2nt/ferplus-faces", "--target", "foldr=x"],
             "unknown dataset 'foldr'",
         ),
         (
-            ["--model", "ke2nt/ferplus-resnet18", "--target", "folder=x", "--method", "dan"],
+            ["--model", "ke2nt/ferplus-faces", "--target", "folder=x", "--method", "dan"],
             "adapt.method",
         ),
     ],

@@ -224,7 +224,7 @@ def test_errors_are_one_line_and_change_nothing(calibrate, model, extra, words):
 
 
 def test_models_without_a_folder_are_refused(faces):
-    arguments = ["calibrate", "ke2nt/ferplus-resnet18", "--dataset", "folder", "--root", faces]
+    arguments = ["calibrate", "ke2nt/ferplus-faces", "--dataset", "folder", "--root", faces]
     done = run_ke2nt(*arguments)
     assert done.returncode == 2
     assert done.stderr.startswith("error: a calibration is stored in the model's folder")

@@ -36,22 +36,22 @@ TRAIN = [
 ]
 OTHERS = [
     ("bench train --batch 1", "--batch"),
-    ("bench infer ke2nt/ferplus-resnet18 --size 64", "Leave it out"),
-    (f"evaluate ke2nt/ferplus-resnet18 {FACES} --device meta", "'meta' cannot be used"),
-    (f"evaluate ke2nt/ferplus-resnet18 {FACES} --seed=-5", "--seed"),
+    ("bench infer ke2nt/ferplus-faces --size 64", "Leave it out"),
+    (f"evaluate ke2nt/ferplus-faces {FACES} --device meta", "'meta' cannot be used"),
+    (f"evaluate ke2nt/ferplus-faces {FACES} --seed=-5", "--seed"),
     (
-        f"evaluate ke2nt/ferplus-resnet18 {FACES} --option root=x",
+        f"evaluate ke2nt/ferplus-faces {FACES} --option root=x",
         "has no option 'root'",
     ),
     ("data info ferplus . --rule majority --option rule=plurality8", "the rule is given twice"),
     ("train --resume packed", "no run to resume"),
     ("prompts geometry paper --out packed/train.json", "cannot create the output folder"),
     (
-        "explain ke2nt/ferplus-resnet18 x.png --out packed/train.json",
+        "explain ke2nt/ferplus-faces x.png --out packed/train.json",
         "cannot create the output folder",
     ),
     ("predict x.png --annotate packed/train.json", "another folder with --annotate"),
-    ("cross-eval ke2nt/ferplus-resnet18 --on folder=x,split=val,root=y", "has no option 'root'"),
+    ("cross-eval ke2nt/ferplus-faces --on folder=x,split=val,root=y", "has no option 'root'"),
 ]
 
 

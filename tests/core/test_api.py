@@ -88,6 +88,6 @@ def test_zero_shot_takes_names_and_objects(run):
 
 def test_wrong_names_are_our_errors():
     with pytest.raises(ke2nt.Ke2ntError, match="drwn"):
-        ke2nt.evaluate("ke2nt/ferplus-resnet18", "drwn")
+        ke2nt.evaluate("ke2nt/ferplus-faces", "drwn")
     with pytest.raises(ke2nt.Ke2ntError):
         ke2nt.zero_shot("open_clip:ViT-B-61/x", "paper", "drawn", split="val")

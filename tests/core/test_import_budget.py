@@ -21,7 +21,7 @@ NOT_FOR_PREDICT = LIBRARIES - {"torch", "torchvision", "timm", "huggingface_hub"
     *("ke2nt.training", "ke2nt.plots.figure", "ke2nt.pages"),
 }
 
-MODEL = "ke2nt/ferplus-resnet18"
+MODEL = "ke2nt/ferplus-faces"
 DRAWN = "--dataset drawn --split val"
 
 # the words of a command, the start of its answer on stderr, and the maximal number of modules of

