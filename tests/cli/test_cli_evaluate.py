@@ -164,7 +164,7 @@ def test_epoch_chosen_on_the_split_is_noted_by_the_card(monkeypatch):
     from ke2nt.data.sample import FaceSplit
 
     def notes(split):
-        card = load_model("ke2nt/ferplus-faces").card
+        card = load_model("ke2nt/ferplus-resnet18").card
         return selection_notes("no run", card, FaceSplit("ferplus", split, ("a",), ()))
 
     assert "The epoch was chosen on these images" in notes("val")[0]

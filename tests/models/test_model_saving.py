@@ -224,7 +224,7 @@ def test_missing_folder_does_not_query_the_hub(tmp_path, monkeypatch):
             load_model(name)
     with pytest.raises(CheckpointError, match="Did you mean 'runs/mine'"):
         load_model("runs/mnie")
-    with pytest.raises(CheckpointError, match="Did you mean 'ferplus-faces'"):
+    with pytest.raises(CheckpointError, match="Did you mean 'ferplus-resnet18'"):
         load_model("ferplus-resnet81")
     assert asked == []
 
