@@ -60,9 +60,12 @@ def set_prior(model: ExpressionModel, prior: PriorLike) -> None:
 @contextmanager
 def assumed_prior(model: ExpressionModel, prior: PriorLike | None) -> Iterator[None]:
     """Set a prior for a while; None changes nothing."""
+    if prior is None:
+        yield
+        return
+
     calibration = model.calibration
-    if prior is not None:
-        set_prior(model, prior)
+    set_prior(model, prior)
     try:
         yield
     finally:
