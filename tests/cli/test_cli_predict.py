@@ -209,7 +209,7 @@ def test_detector_by_dotted_path(ke2nt, album, tmp_path, monkeypatch):
         (["."], "no image or video found"),
         (["x.png", "--classes", "a,,b"], "--classes is not valid"),
         (["x.png", "--detector", "eyes"], "unknown face detector 'eyes'"),
-        (["x.png", "--detector", "m.onnx"], "centerface:m.onnx or yunet:m.onnx"),
+        (["x.png", "--detector", "m.onnx"], "no model file for the face detector (in m.onnx)"),
         (["x.png", "--out", "rows.xls"], "no table format has the suffix '.xls'"),
         (["x.png", "--neutral", "gone.png"], "the neutral photo cannot be read"),
         (["x.png", "--classes", "bored"], "two or more words"),
