@@ -174,6 +174,9 @@ def _export_onnx(
     if int8:
         measure.open_reader()
 
+    from ke2nt.checkpoints.find_model import find_model_folder
+    from ke2nt.checkpoints.folder_config import CONFIG, read_config
+    from ke2nt.export.engine_file import network_key
     from ke2nt.export.onnx_export import export_onnx
     from ke2nt.models.load import load_model
     from ke2nt.models.set_prior import set_prior
@@ -187,7 +190,8 @@ def _export_onnx(
         images = measure.decode(model, measure.split, measure.limit, quiet=quiet)
         examples = measure.decode(model, measure.ranges_split, _RANGE_IMAGES, quiet=quiet)
 
-    parity = export_onnx(model, path)
+    config = read_config(find_model_folder(run) / CONFIG)
+    parity = export_onnx(model, path, source=network_key(config))
     size = path.stat().st_size
     facts: dict[str, Any] = {"file": str(path), "bytes": size, "parity": parity.to_dict()}
     lines = [

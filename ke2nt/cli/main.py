@@ -114,6 +114,7 @@ class _Outcome(NamedTuple):
 
 def main() -> None:
     """Run the command line; user errors become one line on stderr and exit code 2."""
+    _let_threads_sleep()
     add_commands()
     _end_in_order_on_sigterm()
     warnings.showwarning = _show_warning
@@ -153,6 +154,16 @@ def _flush_stdout(outcome: _Outcome) -> _Outcome:
             return _Outcome(1)
         return _Outcome(outcome.code or 2, outcome.message or _describe_system_error(error))
     return outcome
+
+
+def _let_threads_sleep() -> None:
+    """Let OpenMP's threads sleep while they wait, unless the user decides otherwise.
+
+    Threads that spin take the cores from the detector and from other programs. The libraries read
+    these variables when they are imported.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("KMP_BLOCKTIME", "0")
 
 
 def _end_in_order_on_sigterm() -> None:

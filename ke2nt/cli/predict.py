@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,7 +31,7 @@ from ke2nt.cli.prediction_tables import (
     show_written,
     summarize,
 )
-from ke2nt.errors import ConfigError, DataError, ImageReadError
+from ke2nt.errors import CheckpointError, ConfigError, DataError, ImageReadError
 from ke2nt.resources import list_resources
 
 if TYPE_CHECKING:
@@ -42,6 +43,11 @@ if TYPE_CHECKING:
 __all__ = ["predict"]
 
 
+class _Engine(StrEnum):
+    torch = "torch"
+    onnx = "onnx"
+
+
 @dataclass(frozen=True)
 class _ModelOptions:
     """Which model, and how its answers are made."""
@@ -49,7 +55,9 @@ class _ModelOptions:
     model: Annotated[
         str,
         typer.Option(
-            "--model", "-m", help="A model of the package, a folder, a run directory or a hub id."
+            "--model",
+            "-m",
+            help="A model of the package, a folder, a run directory, a hub id, or an ONNX file.",
         ),
     ] = "ke2nt/ferplus-faces"
     classes: Annotated[
@@ -96,6 +104,14 @@ class _ModelOptions:
             show_default=False,
         ),
     ] = None
+    engine: Annotated[
+        _Engine | None,
+        typer.Option(
+            "--engine",
+            help="torch, or onnx: ONNX Runtime, without torch once the model is exported. "
+            "Default: torch; onnx for a model that is an .onnx file.",
+        ),
+    ] = None
     detector: DetectorOption = "centerface"
     no_detect: NoDetectFlag = False
     batch_size: BatchSizeOption = 32
@@ -107,7 +123,7 @@ class _ModelOptions:
         Raises:
             Ke2ntError: There is no such model, detector, prompt set or photo.
         """
-        check_model_name(self.model)
+        self._check_engine()
         if not self.no_detect:
             check_detector_name(self.detector)
         _read_classes(self.classes)
@@ -116,6 +132,22 @@ class _ModelOptions:
         if self.neutral is not None and not self.neutral.is_file():
             raise ImageReadError(
                 "the neutral photo cannot be read", where=self.neutral, found="no such file"
+            )
+
+    def _check_engine(self) -> None:
+        """Check the model's name and what its engine does not do."""
+        is_file = self.model.lower().endswith(".onnx")
+        if is_file and self.engine is _Engine.torch:
+            raise ConfigError("--engine torch does not run ONNX files", found=self.model)
+        if is_file and not Path(self.model).expanduser().is_file():
+            raise CheckpointError("no such ONNX file", where=self.model)
+        if not is_file:
+            check_model_name(self.model)
+
+        if (is_file or self.engine is _Engine.onnx) and self.classes is not None:
+            raise ConfigError(
+                "the engine onnx has the class texts of its file, and takes no --classes",
+                hint="Leave out --engine onnx, and name the model, not its ONNX file.",
             )
 
     def load(self) -> Recognizer:
@@ -135,6 +167,7 @@ class _ModelOptions:
             check_faces=not self.any_face,
             align=self.align,
             prior=self.prior,
+            engine=None if self.engine is None else self.engine.value,
         )
         if self.neutral is not None:
             recognizer.set_neutral(self.neutral)

@@ -26,12 +26,13 @@ _PROBE_BATCHES = (1, 7)  # two sizes, as the batch size is free
 _BATCH_SIZE = 32
 
 
-def export_onnx(model: ExpressionModel, path: Path) -> Comparison:
+def export_onnx(model: ExpressionModel, path: Path, *, source: str | None = None) -> Comparison:
     """Write a model as an ONNX file whose predictions have been compared with the model's.
 
     Args:
         model: On the CPU; left in evaluation mode.
         path: The file to write.
+        source: What tells the model from others, see `network_key`.
 
     Returns:
         The comparison on random images, in batches of two sizes.
@@ -40,7 +41,7 @@ def export_onnx(model: ExpressionModel, path: Path) -> Comparison:
         MissingExtraError: onnx, onnxscript or onnxruntime is not installed.
         ModelError: A probability differs by more than `TOLERANCE`; nothing is written.
     """
-    graph = build_onnx(model)
+    graph = build_onnx(model, source=source)
     comparison = _compare_on_probes(model, OnnxRecognizer(graph))
 
     # a NaN difference fails, too

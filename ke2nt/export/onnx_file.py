@@ -13,28 +13,30 @@ import torch
 from ke2nt._version import __version__
 from ke2nt.errors import ModelError
 from ke2nt.export.deployed import DeployedModel
+from ke2nt.export.ort import FAMILIARITY, INPUT, INTENSITIES, LOGITS, OUTPUT
 from ke2nt.models.base import ExpressionModel
 from ke2nt.runtime.optional import import_optional
 
-__all__ = ["FAMILIARITY_OUTPUTS", "INPUT", "OUTPUT", "build_onnx", "find_encoder_nodes"]
+__all__ = ["build_onnx", "find_encoder_nodes"]
 
-INPUT = "images"
-OUTPUT = "probabilities"
-FAMILIARITY_OUTPUTS = ("face_score", "distance")
 _PURPOSE = "exporting to ONNX"
 _OPS_WITH_WEIGHTS = ("Conv", "Gemm", "MatMul")
 
 
-def build_onnx(model: ExpressionModel) -> bytes:
+def build_onnx(model: ExpressionModel, *, source: str | None = None) -> bytes:
     """Build an ONNX file from uint8 (batch, S, S, 3) RGB `images` to `probabilities`.
 
-    The output is float32 (batch, K). Normalization, text embeddings and calibration are constants
-    of the graph; the batch size is free. A model with a familiarity has two further outputs,
-    `face_score` and `distance` (batch,). Metadata (`metadata_props`): classes, calibration and
-    familiarity (with the limits of these outputs) as JSON, image_size, ke2nt (version).
+    The output is float32 (batch, K). Two more have the same shape: `logits` before the calibration
+    and, with a text head, raw `intensities` (see `ke2nt.predict.intensity`). A model with a
+    familiarity has two further outputs, `face_score` and `distance` (batch,). Normalization, text
+    embeddings and calibration are constants of the graph; the batch size is free. Metadata
+    (`metadata_props`): classes, calibration and familiarity (with the limits of these outputs) as
+    JSON, image_size, ke2nt (version), and `facts`, JSON with what the engine "onnx" of
+    `ke2nt predict` needs.
 
     Args:
         model: On the CPU; left in evaluation mode.
+        source: What tells the model from others, see `network_key`.
 
     Raises:
         MissingExtraError: onnx or onnxscript is not installed.
@@ -44,7 +46,7 @@ def build_onnx(model: ExpressionModel) -> bytes:
     import_optional("onnxscript", extra="export", purpose=_PURPOSE)
 
     graph = _convert(model).model_proto
-    onnx.helper.set_model_props(graph, _describe(model))
+    onnx.helper.set_model_props(graph, _describe(model, source))
     onnx.checker.check_model(graph)
     return graph.SerializeToString()
 
@@ -64,6 +66,11 @@ def find_encoder_nodes(graph: bytes) -> list[str]:
 def _convert(model: ExpressionModel) -> Any:
     """Convert a model to torch's ONNX program."""
     size = model.preprocessing.image_size
+    names = [OUTPUT, LOGITS]
+    if model.bank is not None:
+        names.append(INTENSITIES)
+    if model.familiarity is not None:
+        names.extend(FAMILIARITY)
     images = torch.zeros((2, size, size, 3), dtype=torch.uint8)  # 2: a batch of 1 would be fixed
 
     try:
@@ -75,7 +82,7 @@ def _convert(model: ExpressionModel) -> Any:
                 (images,),
                 dynamo=True,
                 input_names=[INPUT],
-                output_names=[OUTPUT, *(FAMILIARITY_OUTPUTS if model.familiarity else ())],
+                output_names=names,
                 dynamic_shapes={INPUT: {0: torch.export.Dim("batch", min=1)}},
                 verbose=False,
             )
@@ -87,13 +94,19 @@ def _convert(model: ExpressionModel) -> Any:
         ) from error
 
 
-def _describe(model: ExpressionModel) -> dict[str, str]:
+def _describe(model: ExpressionModel, source: str | None) -> dict[str, str]:
     """Metadata of a file."""
     calibration, familiarity = model.calibration, model.familiarity
+    facts = {
+        "source": source,
+        "interpolation": model.preprocessing.interpolation,
+        "card": {key: model.card[key] for key in ("predict", "class_prior") if key in model.card},
+    }
     return {
         "classes": json.dumps(list(model.classes)),
         "image_size": str(model.preprocessing.image_size),
         "calibration": json.dumps(calibration and calibration.to_dict()),
         "familiarity": json.dumps(familiarity and familiarity.to_dict()),
+        "facts": json.dumps(facts),
         "ke2nt": __version__,
     }

@@ -8,18 +8,47 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ke2nt.errors import ModelError
-from ke2nt.export.onnx_file import INPUT, OUTPUT
 from ke2nt.runtime.file_content import check_content
 from ke2nt.runtime.optional import import_optional
 
-__all__ = ["OnnxRecognizer", "quantize"]
+__all__ = [
+    "FAMILIARITY",
+    "INPUT",
+    "INTENSITIES",
+    "LOGITS",
+    "OUTPUT",
+    "NetworkScores",
+    "OnnxRecognizer",
+    "quantize",
+]
+
+# names in the files
+INPUT = "images"
+OUTPUT = "probabilities"
+LOGITS = "logits"
+INTENSITIES = "intensities"
+FAMILIARITY = ("face_score", "distance")
 
 _ERRORS_ONLY = 3  # of onnxruntime's severity levels
+
+
+class NetworkScores(NamedTuple):
+    """What a network answers for a batch, float32.
+
+    Attributes:
+        logits: (B, K), not calibrated.
+        intensities: (B, K) without a scale; None with a linear head.
+        familiarity: (B, 2) face scores and distances; None if the model has none.
+    """
+
+    logits: np.ndarray
+    intensities: np.ndarray | None
+    familiarity: np.ndarray | None
 
 
 class OnnxRecognizer:
@@ -32,6 +61,8 @@ class OnnxRecognizer:
     Attributes:
         classes: Class names in index order.
         image_size: Side of the square input in pixels.
+        facts: What prediction needs beside the network: interpolation, calibration, familiarity,
+            card, source, see `build_onnx`; a file of an older version has fewer.
 
     Raises:
         MissingExtraError: onnxruntime is not installed.
@@ -43,6 +74,8 @@ class OnnxRecognizer:
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = _ERRORS_ONLY
+        # waiting threads would take the processor from the detector
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
 
         try:
             self._session = runtime.InferenceSession(
@@ -53,6 +86,10 @@ class OnnxRecognizer:
             metadata = self._session.get_modelmeta().custom_metadata_map
             self.classes = tuple(json.loads(metadata["classes"]))
             self.image_size = int(metadata["image_size"])
+            self.facts: dict[str, Any] = json.loads(metadata.get("facts", "{}"))
+            for key in ("calibration", "familiarity"):
+                self.facts[key] = json.loads(metadata.get(key, "null"))
+            outputs = {value.name for value in self._session.get_outputs()}
         except Exception as error:  # onnxruntime has an error class for every status code
             if not isinstance(source, bytes):
                 check_content(source, ModelError)
@@ -62,6 +99,8 @@ class OnnxRecognizer:
                 found=f"{type(error).__name__}: {reason}",
                 where=None if isinstance(source, bytes) else source,
             ) from error
+        names = (LOGITS, INTENSITIES, *FAMILIARITY)
+        self._scores = [name for name in names if name in outputs]
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Compute the probabilities of a batch.
@@ -75,6 +114,35 @@ class OnnxRecognizer:
         Raises:
             ModelError: The images have another shape or dtype.
         """
+        self._check(images)
+        return self._session.run([OUTPUT], {INPUT: images})[0]
+
+    def score(self, images: np.ndarray) -> NetworkScores:
+        """Compute uncalibrated logits, raw intensities and familiarity of a batch.
+
+        Args:
+            images: uint8 (B, S, S, 3), RGB.
+
+        Raises:
+            ModelError: The images have another shape or dtype, or the file has no logits.
+        """
+        self._check(images)
+        if LOGITS not in self._scores:
+            raise ModelError(
+                "an older version of ke2nt exported this ONNX file, without logits",
+                hint="Export it again: ke2nt export MODEL",
+            )
+        values = dict(
+            zip(self._scores, self._session.run(self._scores, {INPUT: images}), strict=True)
+        )
+        familiarity = [values[name] for name in FAMILIARITY if name in values]
+        return NetworkScores(
+            values[LOGITS],
+            values.get(INTENSITIES),
+            np.stack(familiarity, axis=1) if familiarity else None,
+        )
+
+    def _check(self, images: np.ndarray) -> None:
         size = self.image_size
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (size, size, 3):
             raise ModelError(
@@ -82,7 +150,6 @@ class OnnxRecognizer:
                 expected=f"uint8 of shape (batch, {size}, {size}, 3)",
                 found=f"{images.dtype} of shape {images.shape}",
             )
-        return self._session.run([OUTPUT], {INPUT: images})[0]
 
 
 def quantize(graph: bytes, batches: Iterable[np.ndarray], nodes: Sequence[str]) -> bytes:

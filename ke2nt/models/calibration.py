@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, get_args
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from ke2nt.errors import CheckpointError, ModelError
 from ke2nt.runtime.renamed import warn_renamed
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 __all__ = ["Calibration", "Method"]
 
 Method = Literal["temperature", "vector"]
+Logits = TypeVar("Logits", "Tensor", np.ndarray)
 
 _STORED_NAMES = {"metrics": "figures"}  # attribute → key in saved models
 _ATTRIBUTES = {key: attribute for attribute, key in _STORED_NAMES.items()}
@@ -117,11 +120,11 @@ class Calibration:
         warn_renamed("attribute", "figures", "metrics")
         return self.metrics
 
-    def apply(self, logits: Tensor) -> Tensor:
+    def apply(self, logits: Logits) -> Logits:
         """Calibrate logits.
 
         Args:
-            logits: (…, K), floating, as the model gives them.
+            logits: (…, K), floating, as the model gives them; a tensor, or an array without torch.
 
         Returns:
             Same shape, dtype and device.
@@ -131,7 +134,7 @@ class Calibration:
         """
         return self.add_offsets(self._scale(logits))
 
-    def add_offsets(self, logits: Tensor) -> Tensor:
+    def add_offsets(self, logits: Logits) -> Logits:
         """Add the offsets of the prior to logits (…, K) that are scaled already.
 
         Raises:
@@ -141,7 +144,7 @@ class Calibration:
             return logits
         return logits + _row(self.offsets, logits)
 
-    def _scale(self, logits: Tensor) -> Tensor:
+    def _scale(self, logits: Logits) -> Logits:
         if self.weight is None or self.bias is None:
             return logits / self.temperature
         return logits * _row(self.weight, logits) + _row(self.bias, logits)
@@ -190,7 +193,7 @@ class Calibration:
             ) from error
 
 
-def _row(values: tuple[float, ...], logits: Tensor) -> Tensor:
+def _row(values: tuple[float, ...], logits: Logits) -> Logits:
     """(K,) values, in the dtype and on the device of logits (…, K)."""
     if logits.shape[-1] != len(values):
         raise ModelError(
@@ -199,4 +202,8 @@ def _row(values: tuple[float, ...], logits: Tensor) -> Tensor:
             found=logits.shape[-1],
         )
     # from float64, so that the logits keep their dtype and its precision
+    if isinstance(logits, np.ndarray):
+        return np.array(values).astype(logits.dtype)
+    import torch
+
     return torch.tensor(values, dtype=torch.float64).to(logits)

@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any, Protocol
 
 from ke2nt.errors import ConfigError, LabelError, ModelError
 from ke2nt.labels import canonical_name
-from ke2nt.models.base import ExpressionModel
 from ke2nt.models.calibration import Calibration
 from ke2nt.models.class_prior import ClassPrior
 from ke2nt.models.prior_values import Prior, PriorLike, read_prior
@@ -17,11 +17,23 @@ from ke2nt.runtime.suggest import did_you_mean
 
 __all__ = ["assumed_prior", "prior_offsets", "set_prior"]
 
+
+class HasPrior(Protocol):
+    """What a prior changes: a model, in torch or in another engine."""
+
+    calibration: Calibration | None
+    card: dict[str, Any]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in index order."""
+
+
 _ROUNDING = 1e-9  # of a log ratio
 _LEAST_SHARE = 1e-6  # of a class whose share is 0: log 0 is not a number that files hold
 
 
-def set_prior(model: ExpressionModel, prior: PriorLike) -> None:
+def set_prior(model: HasPrior, prior: PriorLike) -> None:
     """Let a model's probabilities assume these class shares from now on.
 
     The logits are unchanged: log(q / π) is part of `model.calibration`, which every command, report
@@ -58,7 +70,7 @@ def set_prior(model: ExpressionModel, prior: PriorLike) -> None:
 
 
 @contextmanager
-def assumed_prior(model: ExpressionModel, prior: PriorLike | None) -> Iterator[None]:
+def assumed_prior(model: HasPrior, prior: PriorLike | None) -> Iterator[None]:
     """Set a prior for a while; None changes nothing."""
     if prior is None:
         yield

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,40 +15,9 @@ from ke2nt.predict.crop import crop_face
 from ke2nt.predict.detections import Box
 from ke2nt.predict.face_settings import FaceSettings
 from ke2nt.predict.intensity import compute_intensity
+from ke2nt.predict.scores import Scores
 
-__all__ = ["FaceClassifier", "Scores"]
-
-
-class Scores(NamedTuple):
-    """Scores of N faces.
-
-    Attributes:
-        probabilities: float64 (N, K), rows sum to 1, calibrated if the model is.
-        intensities: float64 (N, K), see `ke2nt.predict.intensity`; None with a linear head.
-        familiarity: float64 (N, 2) face scores and distances, see `Familiarity`; None if the model
-            has none.
-    """
-
-    probabilities: np.ndarray
-    intensities: np.ndarray | None
-    familiarity: np.ndarray | None = None
-
-    def slice(self, start: int, stop: int) -> Scores:
-        """Select the scores of faces start to stop."""
-        rows = slice(start, stop)
-        return Scores._make(None if values is None else values[rows] for values in self)
-
-    def to_matrix(self) -> np.ndarray:
-        """Join probabilities and intensities: (N, K) without intensities, else (N, 2 K)."""
-        if self.intensities is None:
-            return self.probabilities
-        return np.concatenate([self.probabilities, self.intensities], axis=1)
-
-    @classmethod
-    def from_matrix(cls, matrix: np.ndarray, num_classes: int) -> Scores:
-        """Split the result of `to_matrix`."""
-        has_intensities = matrix.shape[1] > num_classes
-        return cls(matrix[:, :num_classes], matrix[:, num_classes:] if has_intensities else None)
+__all__ = ["FaceClassifier"]
 
 
 class FaceClassifier:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Protocol
 
 import numpy as np
 
 from ke2nt.data.crop import crop_turned
 from ke2nt.data.images import decode
-from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.predict.detections import Box, Detection
 from ke2nt.predict.face_settings import FaceSettings
 
@@ -18,8 +18,15 @@ _LEAST_TILT = 3.0  # degrees, below which turning costs more detail than it help
 _MOST_TILT = 60.0  # degrees, above which the points are rather wrong than the face tilted
 
 
+class Resizer(Protocol):
+    """The preprocessing of a model, as far as crops need it."""
+
+    def resize(self, image: np.ndarray) -> np.ndarray:
+        """Resize a uint8 image to the model's square input."""
+
+
 def crop_face(
-    pixels: np.ndarray, box: Box | None, preprocessing: Preprocessing, settings: FaceSettings
+    pixels: np.ndarray, box: Box | None, preprocessing: Resizer, settings: FaceSettings
 ) -> np.ndarray:
     """Crop a face to the input size of a model.
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from ke2nt.errors import CheckpointError
-from ke2nt.models.base import ExpressionModel
 from ke2nt.predict.intensity import IntensityScale
 
 __all__ = ["DEFAULT_MARGIN", "FaceSettings"]
 
 DEFAULT_MARGIN = 0.0
 """A square whose side is the longer side of the detector's box, as FER+ is cropped."""
+
+
+class HasCard(Protocol):
+    """A model with facts for its card."""
+
+    card: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,7 @@ class FaceSettings:
             )
 
     @classmethod
-    def from_model(cls, model: ExpressionModel) -> Self:
+    def from_model(cls, model: HasCard) -> Self:
         """Read the settings of a model; defaults for those that its card does not have.
 
         Raises:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from torch import Tensor
 
-from ke2nt.banks.text_bank import TextBank
 from ke2nt.errors import CheckpointError
-from ke2nt.runtime.l2_normalize import l2_normalize
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ke2nt.banks.text_bank import TextBank
 
 __all__ = ["IntensityScale", "compute_intensity"]
 
@@ -34,6 +36,8 @@ def compute_intensity(embeddings: Tensor, neutral: Tensor | None, bank: TextBank
         (B, K) signed lengths in units of the embedding space; 0 for a neutral class, whose
         direction is zero.
     """
+    from ke2nt.runtime.l2_normalize import l2_normalize  # torch
+
     moves = embeddings if neutral is None else embeddings - neutral
     directions = l2_normalize((bank.raw - bank.neutral_raw).to(moves))
     return moves @ directions.T

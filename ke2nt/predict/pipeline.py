@@ -9,12 +9,12 @@ from typing import NamedTuple
 import numpy as np
 
 from ke2nt.errors import DataError
-from ke2nt.predict.classify import FaceClassifier, Scores
 from ke2nt.predict.crop import crop_level, crop_square
 from ke2nt.predict.detections import Box, Detector
 from ke2nt.predict.frames import Frame, FrameResult
 from ke2nt.predict.quality import FaceQuality, measure_quality
 from ke2nt.predict.result import FaceResult, Status
+from ke2nt.predict.scores import Classifier, Scores
 from ke2nt.predict.tracking import Tracker
 
 __all__ = ["FoundFace", "Limits", "find_faces", "recognize"]
@@ -46,7 +46,7 @@ class FoundFace(NamedTuple):
 def find_faces(
     pixels: np.ndarray,
     detector: Detector | None,
-    classifier: FaceClassifier,
+    classifier: Classifier,
     *,
     min_score: float = 0.0,
 ) -> list[FoundFace]:
@@ -100,7 +100,7 @@ class Limits:
 def recognize(
     frames: Iterable[Frame],
     detector: Detector | None,
-    classifier: FaceClassifier,
+    classifier: Classifier,
     *,
     tracker: Tracker | None,
     limits: Callable[[], Limits],
@@ -150,7 +150,7 @@ class _ResultBuilder:
 
     def __init__(
         self,
-        classifier: FaceClassifier,
+        classifier: Classifier,
         tracker: Tracker | None,
         limits: Callable[[], Limits],
     ) -> None:

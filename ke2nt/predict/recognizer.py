@@ -6,30 +6,33 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
-import torch
-
-from ke2nt.errors import ConfigError, DataError, PromptError
-from ke2nt.models.base import ExpressionModel
-from ke2nt.models.load import load_model
+from ke2nt.errors import ConfigError, DataError, ModelError, PromptError
+from ke2nt.export.engine_file import is_onnx_name
 from ke2nt.models.prior_values import PriorLike
 from ke2nt.models.set_prior import set_prior
-from ke2nt.predict.classify import FaceClassifier
-from ke2nt.predict.custom_classes import build_class_bank
 from ke2nt.predict.detections import Detector
 from ke2nt.predict.detectors import DETECTORS, get_detector
 from ke2nt.predict.frames import Frame, FrameResult
 from ke2nt.predict.image_inputs import ImageLike, image_frames
 from ke2nt.predict.image_result import ImageResult, ImageResults
+from ke2nt.predict.onnx_classifier import OnnxClassifier, OnnxModel
 from ke2nt.predict.pipeline import Limits, find_faces, recognize
 from ke2nt.predict.result import FaceResult, Results
+from ke2nt.predict.scores import Classifier
 from ke2nt.predict.tracking import Tracker
 from ke2nt.predict.video import video_frames
 from ke2nt.prompts.prompt_set import PromptSet
-from ke2nt.runtime.devices import usable_device
 
-__all__ = ["DEFAULT_MODEL", "Recognizer"]
+if TYPE_CHECKING:
+    import torch
+
+    from ke2nt.models.base import ExpressionModel
+
+__all__ = ["DEFAULT_MODEL", "Engine", "Recognizer"]
+
+Engine = Literal["torch", "onnx"]
 
 DEFAULT_MODEL = "ke2nt/ferplus-faces"
 """The model that comes with the package."""
@@ -39,7 +42,8 @@ class Recognizer:
     """Finds faces and recognizes their expressions, in images and videos.
 
     Args:
-        model: A recognizer; it is moved to the device and put in evaluation mode.
+        model: A recognizer; it is moved to the device and put in evaluation mode. An `OnnxModel` is
+            computed by ONNX Runtime, without torch.
         detector: "centerface" (for videos its fast version), another name of `get_detector`, your
             own `Detector`, or None if each image is already a face crop.
         device: Where to compute; by default the GPU if there is one.
@@ -73,7 +77,7 @@ class Recognizer:
 
     def __init__(
         self,
-        model: ExpressionModel,
+        model: ExpressionModel | OnnxModel,
         *,
         detector: str | Detector | None = "centerface",
         device: str | torch.device | None = None,
@@ -101,9 +105,7 @@ class Recognizer:
             raise ConfigError("a class prior belongs to the model's classes, not to other words")
 
         self._detector, self._video_detector = _create_detectors(detector)
-        self._classifier = FaceClassifier(
-            model, device=usable_device(device), batch_size=batch_size
-        )
+        self._classifier = _create_classifier(model, device, batch_size)
         if align is not None:
             settings = replace(self._classifier.settings, align=align)
             self._classifier.settings = settings
@@ -135,16 +137,24 @@ class Recognizer:
         check_faces: bool = True,
         align: bool | None = None,
         prior: PriorLike | None = None,
+        engine: Engine | None = None,
     ) -> Self:
         """Load a model: a bundled one, a folder, a run directory, or a hub id "user/name".
 
         The other arguments are those of the class.
 
+        Args:
+            name_or_path: The model, or an ONNX file that `ke2nt export` wrote.
+            engine: "torch", or "onnx" for ONNX Runtime on the CPU, which needs no torch once the
+                model is exported; see `open_engine_file`. By default "onnx" for an ONNX file.
+
         Raises:
             CheckpointError: There is no such model, or its files are damaged.
+            ConfigError: The engine is unknown, or does not run an ONNX file.
+            MissingExtraError: The packages of the engine are not installed.
         """
         return cls(
-            load_model(name_or_path),
+            _load(name_or_path, engine),
             detector=detector,
             device=device,
             batch_size=batch_size,
@@ -158,8 +168,8 @@ class Recognizer:
         )
 
     @property
-    def model(self) -> ExpressionModel:
-        """The model."""
+    def model(self) -> Any:
+        """The model: an `ExpressionModel` or an `OnnxModel`."""
         return self._classifier.model
 
     @property
@@ -193,7 +203,8 @@ class Recognizer:
                 prompt set; or None for the classes the model was trained with.
 
         Raises:
-            ModelError: The model has a linear head, which does not support custom classes.
+            ModelError: The model has a linear head or runs in ONNX Runtime, and does not support
+                custom classes.
             TextEncoderError: The text encoder of the model is unavailable, or has changed.
             MissingExtraError: The text encoder of the model is minilm and not installed.
             PromptError: A word is empty, repeated, or too long, or there is one class alone.
@@ -201,6 +212,14 @@ class Recognizer:
         if classes is None:
             self._restore_classes()
             return
+
+        if isinstance(self.model, OnnxModel):
+            raise ModelError(
+                "the engine onnx has the class texts of its file, and takes no other words",
+                hint="Use the engine torch: leave out --engine onnx, and name the model, not its "
+                "ONNX file.",
+            )
+        from ke2nt.predict.custom_classes import build_class_bank  # torch
 
         # `set_bank` also adapts the calibration and drops the evaluations from the card
         bank = build_class_bank(self.model, self._trained_bank, classes)
@@ -210,7 +229,7 @@ class Recognizer:
                 expected="two classes or more",
                 found=", ".join(bank.classes),
             )
-        self.model.set_bank(bank)  # type: ignore[operator]
+        self.model.set_bank(bank)
         self._classifier.custom_classes = True
 
     def set_neutral(self, photo: ImageLike | None) -> None:
@@ -325,10 +344,9 @@ class Recognizer:
         tracker = Tracker(smoothing=smoothing)
 
         # a camera is shown live, so its frames do not wait for a full batch
-        is_camera = isinstance(source, int)
-        return self._recognize(
-            frames, self._video_detector, tracker, batch_size=1 if is_camera else None
-        )
+        if isinstance(source, int):
+            return self._recognize(frames, self._video_detector, tracker, batch_size=1)
+        return self._recognize(frames, self._video_detector, tracker)
 
     def _recognize(
         self,
@@ -351,10 +369,42 @@ class Recognizer:
     def _restore_classes(self) -> None:
         """Recognize the classes the model was trained with."""
         if self.unvalidated and self._trained_bank is not None:
-            self.model.set_bank(self._trained_bank)  # type: ignore[operator]
+            self.model.set_bank(self._trained_bank)
             self.model.calibration = self._trained_calibration
             self.model.card = self._trained_card
         self._classifier.custom_classes = False
+
+
+def _load(name: str | Path, engine: Engine | None) -> ExpressionModel | OnnxModel:
+    """The model in its engine."""
+    if engine is not None and engine not in get_args(Engine):
+        raise ConfigError(
+            f"unknown engine {engine!r}", expected=f"one of {', '.join(get_args(Engine))}"
+        )
+    is_file = is_onnx_name(name)
+    if is_file and engine == "torch":
+        raise ConfigError("the engine torch does not run ONNX files", found=str(name))
+    if is_file or engine == "onnx":
+        return OnnxModel.load(name)
+
+    from ke2nt.models.load import load_model  # torch
+
+    return load_model(name)
+
+
+def _create_classifier(
+    model: ExpressionModel | OnnxModel, device: str | torch.device | None, batch_size: int
+) -> Classifier:
+    """The model with its crops."""
+    if isinstance(model, OnnxModel):
+        if device is not None and str(device) != "cpu":
+            raise ConfigError("the engine onnx computes on the CPU", found=f"device {device}")
+        return OnnxClassifier(model, batch_size=batch_size)
+
+    from ke2nt.predict.classify import FaceClassifier  # torch
+    from ke2nt.runtime.devices import usable_device
+
+    return FaceClassifier(model, device=usable_device(device), batch_size=batch_size)
 
 
 def _create_detectors(

@@ -7,6 +7,7 @@ import json
 import pytest
 from command_line import run_unimported
 from PIL import Image
+from tiny_onnx import tiny_onnx
 
 # not even a module of them
 LIBRARIES = {
@@ -76,6 +77,8 @@ REFUSED = [
     ("cache build --prompts paper --encoder nope", "unknown text encoder 'nope'", 500),
     ("predict nope.png", "nothing could be read; found nope.png: no such file", 570),
     ("predict photo.png --model nope", "no saved model", 570),
+    ("predict photo.png --model nope.onnx", "no such ONNX file", 570),
+    ("predict photo.png --engine onnx --classes bored,calm", "the engine onnx has the class", 570),
     ("predict photo.png --detector nope", "unknown face detector 'nope'", 570),
     ("predict photo.png --detector scrfd:no.onnx", "no model file for the face detector", 570),
     ("predict photo.png --classes nope.yaml", "no prompt file or shipped name", 590),
@@ -122,6 +125,11 @@ SUCCEED = [
     ("prompts show paper", LIBRARIES, 480),
     ("prompts check paper", LIBRARIES, 480),
     ("data list", LIBRARIES, 720),
+    (
+        "predict photo.png --no-detect --model tiny.onnx",
+        LIBRARIES - {"onnxruntime"} | {"onnx", "ke2nt.training"},
+        800,
+    ),
     ("predict photo.png --no-detect", NOT_FOR_PREDICT, 2100),
 ]
 
@@ -154,6 +162,7 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("budget")
     photo = Image.new("RGB", (64, 64), "gray")
     photo.save(folder / "photo.png")
+    (folder / "tiny.onnx").write_bytes(tiny_onnx())
     for name in ("happy", "sad"):
         (folder / "mine" / name).mkdir(parents=True)
         photo.save(folder / "mine" / name / "photo.png")
@@ -185,7 +194,7 @@ def test_wrong_names_are_refused_without_torch(refusals, line, answer, most):
     assert said.startswith((f"error: {answer}", f"failed: {answer}"))
     assert imported(modules, LIBRARIES) == []
     assert len(modules) <= most
-    assert files == ["mine", "photo.png"]
+    assert files == ["mine", "photo.png", "tiny.onnx"]
 
 
 @pytest.mark.parametrize(("line", "forbidden", "most"), SUCCEED, ids=[row[0] for row in SUCCEED])

@@ -18,6 +18,8 @@ from ke2nt.export.onnx_export import TOLERANCE, export_int8, export_onnx, predic
 from ke2nt.export.onnx_file import find_encoder_nodes
 from ke2nt.export.ort import OnnxRecognizer
 from ke2nt.models.adapters import TipAdapter
+from ke2nt.predict.onnx_classifier import OnnxModel
+from ke2nt.predict.recognizer import Recognizer
 
 CLASSES = ("neutral", "happiness", "anger")
 SIZE = 24
@@ -48,6 +50,28 @@ def test_onnx_predicts_like_evaluation(files, head, faces):
     assert found.dtype == np.float32
     assert np.abs(found - expected).max() <= 1e-4
     assert np.ptp(expected, axis=0).max() > 0.01  # the answers do depend on the images
+
+
+@pytest.mark.parametrize("head", ["text", "linear"])
+def test_engine_answers_as_the_model(files, head):
+    """Images of other sizes: resizing, normalization, calibration, intensity of both engines."""
+    path, model, _ = files[head]
+    rng = np.random.default_rng(2)
+    images = [rng.integers(0, 256, (*shape, 3), "u1") for shape in [(60, 90), (24, 24), (9, 13)]]
+    pair = [
+        Recognizer(each, detector=None, device="cpu", check_quality=False)
+        for each in (copy.deepcopy(model), OnnxModel.load(path))
+    ]
+    if head == "text":
+        for recognizer in pair:
+            recognizer.set_neutral(images[0])
+
+    for ours, theirs in zip(*(recognizer.predict(images) for recognizer in pair), strict=True):
+        assert (ours.label, ours.status) == (theirs.label, theirs.status)
+        assert theirs.probabilities == pytest.approx(ours.probabilities, abs=1e-4)
+        assert theirs.unscaled_intensity == pytest.approx(ours.unscaled_intensity, abs=1e-4)
+    crops = [[each._classifier.crop(image, None) for image in images] for each in pair]
+    assert all(map(np.array_equal, *crops))
 
 
 def test_calibration_is_in_the_graph(files, faces):
@@ -92,13 +116,18 @@ def test_metadata_describes_the_model(files):
     assert json.loads(facts["calibration"]) == model.calibration.to_dict()
 
     # the input takes any batch size
-    (image,), (answer, *familiarity) = graph.graph.input, graph.graph.output
+    (image,), (answer, *more) = graph.graph.input, graph.graph.output
     shape = [d.dim_param or d.dim_value for d in image.type.tensor_type.shape.dim]
     assert (image.name, shape[1:]) == ("images", [SIZE, SIZE, 3])
     assert isinstance(shape[0], str)
     assert image.type.tensor_type.elem_type == onnx.TensorProto.UINT8
-    assert answer.name == "probabilities"
-    assert [output.name for output in familiarity] == ["face_score", "distance"]
+    assert [answer.name, *(each.name for each in more)] == [
+        "probabilities",
+        "logits",
+        "intensities",
+        "face_score",
+        "distance",
+    ]
     assert json.loads(facts["familiarity"])["min_face"] == -1.0
 
 
@@ -113,7 +142,7 @@ def test_familiarity_is_in_the_graph(files, faces):
     found = session.run(["face_score", "distance"], {"images": pixels})
     np.testing.assert_allclose(np.stack(found, axis=1), expected, rtol=1e-3, atol=1e-3)
     plain = onnxruntime.InferenceSession(files["linear"][0])
-    assert [output.name for output in plain.get_outputs()] == ["probabilities"]
+    assert [output.name for output in plain.get_outputs()] == ["probabilities", "logits"]
 
 
 @pytest.mark.parametrize(
@@ -137,7 +166,7 @@ def test_other_files_are_errors(tmp_path):
 
 def test_graph_with_other_predictions_is_not_written(files, text_model, tmp_path, monkeypatch):
     graph = files["text"][0].read_bytes()
-    monkeypatch.setattr(onnx_export, "build_onnx", lambda model: graph)
+    monkeypatch.setattr(onnx_export, "build_onnx", lambda model, *, source: graph)
     monkeypatch.setattr(text_model, "calibration", None)
     with pytest.raises(ModelError, match="does not predict like the model"):
         export_onnx(text_model, tmp_path / "m.onnx")
