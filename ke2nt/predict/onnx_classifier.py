@@ -128,6 +128,7 @@ class OnnxClassifier:
             None if column[0] is None else np.concatenate(column).astype(np.float64)
             for column in zip(*parts, strict=True)
         )
+        assert logits is not None
         if not np.isfinite(logits).all():
             raise ModelError(
                 "the model returns logits that are NaN or infinite",
