@@ -44,7 +44,11 @@ def find_model_folder(name: str | Path) -> Path:
         CheckpointError: There is no such model.
     """
     folder = _find(name)
-    return download_folder(str(name), FILES) if folder is None else folder
+    if folder is None:
+        return download_folder(str(name), FILES)
+    if not Path(name).expanduser().exists():
+        _name_successor(str(name).removeprefix("ke2nt/"))
+    return folder
 
 
 def check_model_name(name: str | Path) -> None:
@@ -85,7 +89,6 @@ def _find(name: str | Path) -> Path | None:
 
     # a name, not a path
     if not path.exists() and (str(name).startswith("ke2nt/") or str(name) in bundled_models()):
-        _name_successor(str(name).removeprefix("ke2nt/"))
         return bundled_folder(str(name).removeprefix("ke2nt/"))
     if not path.exists() and looks_like_hub_id(str(name)):
         return None
@@ -104,4 +107,4 @@ def _name_successor(name: str) -> None:
     """Warn that a model of the package has a better one after it."""
     if name in _SUCCESSORS:
         message = f"ke2nt/{name} is the earlier recognizer; ke2nt/{_SUCCESSORS[name]} is better"
-        warnings.warn(message, Ke2ntWarning, stacklevel=5)
+        warnings.warn(message, Ke2ntWarning, stacklevel=4)

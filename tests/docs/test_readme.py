@@ -53,7 +53,7 @@ def test_commands_without_data_run(tmp_path):
     shutil.copy(PHOTO, tmp_path / "photo.jpg")
     printed = dict(zip(RUNS, run_lines(RUNS, tmp_path), strict=True))
     assert not [line for line, (_, errors) in printed.items() if "Traceback" in errors]
-    assert "neutral" in printed["ke2nt predict photo.jpg"][0]
+    assert "sadness" in printed["ke2nt predict photo.jpg"][0]
 
 
 @pytest.mark.parametrize("line", NEEDS_DATA)

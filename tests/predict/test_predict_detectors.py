@@ -1,5 +1,7 @@
 """Detectors by name, at several sizes, on drawn faces."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -163,7 +165,9 @@ def test_bad_dotted_paths_are_errors(own_detectors, name, message):
         get_detector(name)
 
 
-def test_old_module_name_warns():
+def test_old_module_name_warns(monkeypatch):
+    # another test of the same process may have imported it
+    monkeypatch.delitem(sys.modules, "ke2nt.predict.detection", raising=False)
     with pytest.warns(RenamedWarning, match=r"ke2nt\.predict\.detections"):
         from ke2nt.predict.detection import Detection as OldDetection
     assert OldDetection is Detection
