@@ -15,7 +15,7 @@ from ke2nt.models.class_prior import ClassPrior
 from ke2nt.models.prior_values import Prior, PriorLike, read_prior
 from ke2nt.runtime.suggest import did_you_mean
 
-__all__ = ["assumed_prior", "prior_offsets", "set_prior"]
+__all__ = ["HasPrior", "assumed_prior", "prior_offsets", "set_prior"]
 
 
 class HasPrior(Protocol):

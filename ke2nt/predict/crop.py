@@ -12,7 +12,7 @@ from ke2nt.data.images import decode
 from ke2nt.predict.detections import Box, Detection
 from ke2nt.predict.face_settings import FaceSettings
 
-__all__ = ["crop_face", "crop_level", "crop_square", "tilt"]
+__all__ = ["Resizer", "crop_face", "crop_level", "crop_square", "tilt"]
 
 _LEAST_TILT = 3.0  # degrees, below which turning costs more detail than it helps
 _MOST_TILT = 60.0  # degrees, above which the points are rather wrong than the face tilted

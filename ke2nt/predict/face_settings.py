@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self
 from ke2nt.errors import CheckpointError
 from ke2nt.predict.intensity import IntensityScale
 
-__all__ = ["DEFAULT_MARGIN", "FaceSettings"]
+__all__ = ["DEFAULT_MARGIN", "FaceSettings", "HasCard"]
 
 DEFAULT_MARGIN = 0.0
 """A square whose side is the longer side of the detector's box, as FER+ is cropped."""

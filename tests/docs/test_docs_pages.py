@@ -142,6 +142,7 @@ def test_few_shots_in_python(tmp_path, monkeypatch, capsys):
 def test_python_of_other_pages_has_a_test():
     tested = {
         "attention",
+        "clip",
         "cross-eval",
         "extend",
         "few_shot",

