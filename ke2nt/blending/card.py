@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ke2nt.checkpoints.card_facts import evaluation_facts
+from ke2nt.checkpoints.card_facts import evaluation_facts, without_measurements
 from ke2nt.checkpoints.card_sections import training_datasets
 
 __all__ = ["blended_card"]
 
 # what one of the models says about its own training alone
-_OF_ONE_RUN = ("command", "config", "evaluations", "name", "parameters", "seed")
+_OF_ONE_RUN = ("command", "config", "name", "parameters", "seed")
 
 
 def blended_card(
@@ -29,7 +29,11 @@ def blended_card(
         notes: What a reader of the metrics must know.
     """
     base = next((card for card in reversed(cards) if card.get("data")), cards[-1])
-    kept = {key: value for key, value in base.items() if key not in _OF_ONE_RUN}
+    kept = {k: v for k, v in without_measurements(base).items() if k not in _OF_ONE_RUN}
+    # the shares that the logits carry are known where all models carry the same
+    if any(card.get("class_prior") != base.get("class_prior") for card in cards):
+        kept.pop("class_prior", None)
+
     datasets = sorted(set().union(*(training_datasets(card) for card in cards)))
     facts = [evaluation_facts(each) for each in evaluations]
     for each in facts:

@@ -71,10 +71,10 @@ def read_ingredients(names: Sequence[str | Path]) -> Ingredients:
         reference = next(each for each in reversed(saved) if _SCALE in each.state)
     _check_tensors(texts, states)
 
-    # calibrations were fitted to the outputs of one of the models
+    # both were fitted to the outputs of one of the models
     cls = head_class(reference.architecture.get("head"))
     model = cls.from_saved(reference, where=texts[saved.index(reference)])
-    model.calibration = None
+    model.calibration = model.familiarity = None
     return Ingredients(
         tuple(texts),
         tuple(_facts(name, each) for name, each in zip(texts, saved, strict=True)),

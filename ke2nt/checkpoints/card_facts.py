@@ -13,7 +13,7 @@ import yaml
 
 from ke2nt.errors import CheckpointError
 
-__all__ = ["evaluation_facts", "public_text", "run_facts"]
+__all__ = ["evaluation_facts", "public_text", "run_facts", "without_measurements"]
 
 _PATH = re.compile(r"(~|/|\\\\|[A-Za-z]:[\\/])")
 _METRICS = ("accuracy", "uar", "macro_f1", "ece", "nll")
@@ -99,6 +99,13 @@ def run_facts(model_folder: Path) -> dict[str, Any]:
     if record.get("teacher"):
         facts["teacher"] = dict(record["teacher"])
     return {**facts, "evaluations": [evaluation_facts(metrics)]}
+
+
+def without_measurements(card: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a card without metrics and intensity scale, which other weights do not have."""
+    kept = {key: value for key, value in card.items() if key not in ("evaluations", "predict")}
+    predict = {k: v for k, v in (card.get("predict") or {}).items() if k != "intensity"}
+    return {**kept, **({"predict": predict} if predict else {})}
 
 
 def public_text(command: str) -> str:

@@ -17,9 +17,8 @@ from ke2nt.cli.options import (
     ON_METAVAR,
     ComputeOptions,
     FlipOption,
-    LabelChoice,
-    LabelOptions,
     OutputOptions,
+    SeveralLabelOptions,
     StatisticsOptions,
 )
 from ke2nt.cli.output import (
@@ -55,14 +54,6 @@ class MetricChoice(StrEnum):
 class BatchNormChoice(StrEnum):
     interpolate = "interpolate"
     recompute = "recompute"
-
-
-@dataclass(frozen=True)
-class _BlendLabels(LabelOptions):
-    labels: Annotated[
-        LabelChoice,
-        typer.Option("--labels", help="What to do with classes that only one side has."),
-    ] = LabelChoice.drop
 
 
 @dataclass(frozen=True)
@@ -134,7 +125,7 @@ def blend(
         ),
     ],
     recipe: _Recipe,
-    labels: _BlendLabels,
+    labels: SeveralLabelOptions,
     compute: ComputeOptions,
     statistics: StatisticsOptions,
     output: OutputOptions,

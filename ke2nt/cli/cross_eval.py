@@ -22,10 +22,9 @@ from ke2nt.cli.options import (
     ON_METAVAR,
     ComputeOptions,
     FlipOption,
-    LabelChoice,
-    LabelOptions,
     OutputOptions,
     PriorOption,
+    SeveralLabelOptions,
     StatisticsOptions,
 )
 from ke2nt.cli.outcome import Outcome, group_failures
@@ -38,14 +37,6 @@ if TYPE_CHECKING:
     from ke2nt.evaluation.targets import Target
 
 __all__ = ["cross_eval"]
-
-
-@dataclass(frozen=True)
-class _CrossLabels(LabelOptions):
-    labels: Annotated[
-        LabelChoice,
-        typer.Option("--labels", help="What to do with classes that only one side has."),
-    ] = LabelChoice.drop
 
 
 @dataclass(frozen=True)
@@ -78,7 +69,7 @@ def cross_eval(
     ],
     on: Annotated[list[str], typer.Option("--on", metavar=ON_METAVAR, help=ON_HELP)],
     corruptions: _RobustnessOptions,
-    labels: _CrossLabels,
+    labels: SeveralLabelOptions,
     compute: ComputeOptions,
     statistics: StatisticsOptions,
     output: OutputOptions,

@@ -33,6 +33,7 @@ __all__ = [
     "JsonFlag",
     "LabelChoice",
     "LabelOptions",
+    "SeveralLabelOptions",
     "LimitOption",
     "NoDetectFlag",
     "OutputOptions",
@@ -231,6 +232,16 @@ class LabelOptions:
             ConfigError: --merge is not valid.
         """
         return {"policy": self.labels.value, "merge": read_pairs(self.merge, "--merge")}
+
+
+@dataclass(frozen=True)
+class SeveralLabelOptions(LabelOptions):
+    """The same for several datasets, whose classes seldom agree."""
+
+    labels: Annotated[
+        LabelChoice,
+        typer.Option("--labels", help="What to do with classes that only one side has."),
+    ] = LabelChoice.drop
 
 
 @dataclass(frozen=True)

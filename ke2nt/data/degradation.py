@@ -14,7 +14,7 @@ from ke2nt.data.corruption import KINDS, SEVERITIES, Corruption
 __all__ = ["SMALLEST_SIDE", "degrade"]
 
 SMALLEST_SIDE = 40
-"""Side in pixels of the smallest image that is degraded; smaller ones stay as they are."""
+"""Side in pixels that images are shrunk to at most; smaller ones are degraded at their size."""
 
 
 def degrade(pixels: Tensor, probability: float, seed: int, rows: slice = slice(None)) -> Tensor:

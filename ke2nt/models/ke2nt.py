@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ke2nt.banks.text_bank import TextBank
+from ke2nt.checkpoints.card_facts import without_measurements
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.errors import ModelError
 from ke2nt.models.adapters import Adapter, build_adapter
@@ -242,7 +243,8 @@ class KE2NT(ExpressionModel):
     def set_adapter(self, adapter: Adapter | None) -> None:
         """Recognize through a module that was fitted on the model's embeddings.
 
-        What was measured without it is dropped: calibration, intensity scale and metrics.
+        What was measured without it is dropped: calibration, familiarity, intensity scale and
+        metrics.
 
         Args:
             adapter: The module; None to remove the present one.
@@ -253,13 +255,8 @@ class KE2NT(ExpressionModel):
         if adapter is not None:
             adapter.use_classes(self.classes)
         self.adapter = adapter
-        self.calibration = None
-
-        # facts of the card that stay true
-        dropped = {"evaluations", "predict"}
-        card = {key: value for key, value in self.card.items() if key not in dropped}
-        predict = {k: v for k, v in (self.card.get("predict") or {}).items() if k != "intensity"}
-        self.card = {**card, **({"predict": predict} if predict else {})}
+        self.calibration = self.familiarity = None
+        self.card = without_measurements(self.card)
 
     @property
     def bank(self) -> TextBank:

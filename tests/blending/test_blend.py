@@ -11,6 +11,7 @@ import torch
 from ke2nt import blend
 from ke2nt.blending.alphas import parse_alphas
 from ke2nt.blending.average import average_states
+from ke2nt.blending.card import blended_card
 from ke2nt.blending.ingredients import read_ingredients
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.datasets.catalog import load_dataset
@@ -245,3 +246,15 @@ def test_impossible_options_are_refused(make_model, faces, options, message):
 def test_three_models_need_a_soup(make_model, faces):
     with pytest.raises(ModelError, match="two models are interpolated"):
         blend_fast([make_model(seed) for seed in (1, 2, 3)], faces)
+
+
+def test_what_was_fitted_to_one_of_the_models_is_dropped():
+    scale = {"zero": {}, "unit": {}}
+    prior = {"data": {"a": 1.0}, "logits": {"a": 1.0}}
+    first = {"data": {"name": "x"}, "class_prior": prior, "predict": {"intensity": scale}}
+    card = blended_card([first, first], {}, [], [])
+    assert card["class_prior"] == prior
+    assert "predict" not in card
+
+    # models that carry other class shares
+    assert "class_prior" not in blended_card([{}, first], {}, [], [])

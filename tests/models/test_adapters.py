@@ -18,6 +18,7 @@ from ke2nt.models.adapters import (
     TipAdapter,
     build_adapter,
 )
+from ke2nt.models.familiarity import Familiarity
 from ke2nt.models.ke2nt import KE2NT
 from ke2nt.models.load import load_model
 from ke2nt.runtime.l2_normalize import l2_normalize
@@ -215,7 +216,14 @@ def test_new_words_are_refused_where_images_decide(model, new_bank):
 def test_facts_that_an_adapter_makes_wrong_are_dropped(model):
     scale = {"zero": {}, "unit": {}}
     model.card = {"evaluations": [1], "predict": {"margin": 0.2, "intensity": scale}, "name": "n"}
+    width = model.dim
+    model.familiarity = Familiarity(
+        *(torch.ones(width), torch.tensor(0.0), torch.zeros(width), torch.ones(width, 1)),
+        min_face=0.0,
+        max_distance=1.0,
+    )
     adapted(model, "clip-adapter")
+    assert model.familiarity is None
     assert model.card == {"predict": {"margin": 0.2}, "name": "n"}
     model.set_adapter(None)
     assert "adapter" not in model.architecture

@@ -15,8 +15,9 @@ from safetensors.torch import load_file
 from ke2nt.checkpoints import bundled
 from ke2nt.checkpoints.bundled import bundled_models
 from ke2nt.checkpoints.card import model_card
-from ke2nt.errors import CheckpointError
+from ke2nt.errors import CheckpointError, Ke2ntWarning
 from ke2nt.models.load import load_model, push_to_hub
+from ke2nt.predict.recognizer import DEFAULT_MODEL
 
 
 @pytest.fixture
@@ -152,3 +153,13 @@ def test_a_refusal_of_the_hub_is_one_clear_error(hub, model, monkeypatch):
     monkeypatch.setattr(LocalHub, "create_repo", refuse)
     with pytest.raises(CheckpointError, match=r"uploaded to the hub.*no permission.*hf auth login"):
         push_to_hub(model, "ada/faces")
+
+
+def test_the_earlier_recognizer_names_its_successor():
+    with pytest.warns(Ke2ntWarning, match="ke2nt/ferplus-faces is better"):
+        load_model("ke2nt/ferplus-resnet18")
+
+
+def test_the_default_recognizer_loads_without_a_warning(recwarn):
+    load_model(DEFAULT_MODEL)
+    assert not [each for each in recwarn if issubclass(each.category, Ke2ntWarning)]
