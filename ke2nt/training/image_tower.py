@@ -33,7 +33,7 @@ def resolve_image_size(config: TrainConfig) -> TrainConfig:
 
     # absent weights are found here, before any image is decoded
     model = find_vision_language_model(backbone)
-    model.fingerprint()
+    model.weights()
     size = tower_preprocessing(model).image_size
     if "image_size" in config.model.model_fields_set and config.model.image_size != size:
         raise ConfigError(

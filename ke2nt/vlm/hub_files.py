@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ke2nt.errors import TextEncoderError
 from ke2nt.runtime.file_content import check_content
+from ke2nt.runtime.hub_names import offline
 from ke2nt.vlm.base import WeightsUnavailableError
 
 __all__ = ["fetch", "needs_sentencepiece", "tokenizer_files"]
@@ -23,11 +24,17 @@ _TOKENIZER_FILES = (
     "tokenizer.model",
     "sentencepiece.bpe.model",
 )
+_OFFLINE = "none in the cache, and HF_HUB_OFFLINE forbids the network"
 _SENTENCEPIECE_FILES = ("spiece.model", "tokenizer.model", "sentencepiece.bpe.model")
 
 
-def tokenizer_files(source: str) -> list[Path]:
+def tokenizer_files(source: str, *, encoder: str, origin: str | None = None) -> list[Path]:
     """Return the files of a tokenizer, from a folder or a hub id.
+
+    Args:
+        source: The folder or hub id.
+        encoder: Id of the encoder that reads text with it, for messages.
+        origin: Hub id that the tokenizer of a folder comes from, if it is known.
 
     Raises:
         WeightsUnavailableError: It is not on this machine and cannot be fetched.
@@ -38,13 +45,22 @@ def tokenizer_files(source: str) -> list[Path]:
     if present:
         return present
 
-    expected = f"one of {', '.join(_TOKENIZER_FILES)}"
+    without = "The image tower alone needs none: train it with text.encoder=minilm."
     if Path(source).is_dir():
-        raise TextEncoderError("the folder holds no tokenizer", where=source, expected=expected)
+        model = origin or "the model that the weights come from"
+        raise TextEncoderError(
+            f"the text of {encoder} needs a tokenizer, which its folder does not hold",
+            where=source,
+            expected=f"one of {', '.join(_TOKENIZER_FILES)}",
+            hint=f"Copy the tokenizer files of {model} into the folder. {without}",
+        )
     raise WeightsUnavailableError(
-        f"no tokenizer of {source} on this machine, and none can be fetched",
-        expected=expected,
-        hint="Connect and try again, or name a local folder.",
+        f"the text of {encoder} needs the tokenizer {source}, which is not on this machine and "
+        "cannot be fetched",
+        expected=f"one of {', '.join(_TOKENIZER_FILES)}",
+        found=_OFFLINE if offline() else "none in the cache, and no connection to the hub",
+        hint=f"Connect once and type: hf download {source} tokenizer.json tokenizer_config.json. "
+        f"{without}",
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
+from threading import Lock
 from typing import Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
@@ -57,8 +58,10 @@ _VOCABULARY = "bpe_simple_vocab_16e6.txt.gz"
 # Models in use, by digest: the text and the image side of one evaluation share theirs.
 _IN_USE: WeakValueDictionary[str, Any] = WeakValueDictionary()
 
-# Model of a local checkpoint → cosine of a probe text's embeddings under GELU and QuickGELU.
-_ACTIVATION_COSINES: WeakKeyDictionary[nn.Module, float] = WeakKeyDictionary()
+# Model of a local checkpoint → cosine of a probe text's embeddings under GELU and QuickGELU, None
+# if it has neither.
+_ACTIVATION_COSINES: WeakKeyDictionary[nn.Module, float | None] = WeakKeyDictionary()
+_COMPARING = Lock()
 
 
 class OpenClipModel(VisionLanguageModel):
@@ -91,17 +94,25 @@ class OpenClipModel(VisionLanguageModel):
         Raises:
             WeightsUnavailableError: They are not on this machine and cannot be fetched.
         """
-        # the same file under another configuration is another encoder
-        weights = {
-            "file": self._digests.of(self._checkpoint()),
-            "config": self._source.config,
-            "quick_gelu": self._activation == "quick_gelu",
-        }
         tokenizer = {
             "files": self._digests.of_all(self._tokenizer_files()),
             "text": self._source.config["text_cfg"],
         }
-        return Fingerprint(digest_json(weights), digest_json(tokenizer))
+        return Fingerprint(self.weights(), digest_json(tokenizer))
+
+    def weights(self) -> str:
+        """Return the digest of the weights and their configuration, without a tokenizer.
+
+        Raises:
+            WeightsUnavailableError: They are not on this machine and cannot be fetched.
+        """
+        # the same file under another configuration is another encoder
+        facts = {
+            "file": self._digests.of(self._checkpoint()),
+            "config": self._source.config,
+            "quick_gelu": self._activation == "quick_gelu",
+        }
+        return digest_json(facts)
 
     def check_lengths(self, prompts: Sequence[str]) -> None:
         """Raise PromptError that names every prompt longer than the context length."""
@@ -128,7 +139,7 @@ class OpenClipModel(VisionLanguageModel):
 
     def encode_text(self, prompts: Sequence[str]) -> EncodedText:
         """Embed prompts as the model's `encode_text` does: (N, D) float32."""
-        model = self._load_model()
+        model = self._load_for_text()
         device = model.logit_scale.device
 
         rows = []
@@ -144,7 +155,7 @@ class OpenClipModel(VisionLanguageModel):
 
     def prompt_learning_tower(self) -> PromptTower:
         """Return the text tower as a function of token embeddings, with the model's weights."""
-        model = self._load_model()
+        model = self._load_for_text()
         tower = OpenClipText(model)
         return PromptTower(
             self.id,
@@ -313,9 +324,8 @@ class OpenClipModel(VisionLanguageModel):
 
     @cached_property
     def _tokenizer(self) -> Any:
-        hub_name = self._source.config["text_cfg"].get("hf_tokenizer_name")
-        tokenizer_source = str(self._source.folder or hub_name)
-        if hub_name and needs_sentencepiece(tokenizer_source):
+        files, hub_name = self._tokenizer_files(), self._hub_tokenizer
+        if hub_name and needs_sentencepiece(str(self._source.folder or hub_name)):
             raise MissingExtraError(
                 "sentencepiece", extra="siglip", purpose=f"the tokenizer of {self.id}"
             )
@@ -323,16 +333,24 @@ class OpenClipModel(VisionLanguageModel):
             text_cfg = digest_json(self._source.config["text_cfg"])
             return _load_tokenizer(self._source.model, self._source.folder, text_cfg)
         except Exception as error:  # hub, file and format errors of the tokenizer libraries
-            raise WeightsUnavailableError(
+            raise TextEncoderError(
                 f"the tokenizer of {self.id} cannot be loaded",
-                found=explain_misfit(error) if self._source.folder else describe_hub_error(error),
-                hint="Check the model name, connect and try again.",
+                expected=f"the files of {hub_name or 'open_clip'}, as they were published",
+                found=f"{explain_misfit(error)}, from {', '.join(path.name for path in files)}",
+                where=files[0].parent,
+                hint="Download or copy them again.",
             ) from error
 
+    @property
+    def _hub_tokenizer(self) -> str | None:
+        """Hub id of the tokenizer; None for open_clip's built-in one."""
+        return self._source.config["text_cfg"].get("hf_tokenizer_name")
+
     def _tokenizer_files(self) -> list[Path]:
-        hub_name = self._source.config["text_cfg"].get("hf_tokenizer_name")
+        hub_name = self._hub_tokenizer
         if hub_name:
-            return tokenizer_files(str(self._source.folder or hub_name))
+            folder = self._source.folder
+            return tokenizer_files(str(folder or hub_name), encoder=self.id, origin=hub_name)
 
         # found without an import of the library, which takes seconds
         spec = importlib.util.find_spec("open_clip")
@@ -350,7 +368,7 @@ class OpenClipModel(VisionLanguageModel):
         if self._loaded is not None:
             return self._loaded
 
-        key = digest_json([self._source.model, self.fingerprint().weights])
+        key = digest_json([self._source.model, self.weights()])
         model = _IN_USE.get(key)
         if model is None:
             _IN_USE[key] = model = self._create_model()
@@ -364,14 +382,21 @@ class OpenClipModel(VisionLanguageModel):
             preprocess_cfg=None if self._source.folder else self._settings,
         )
         refuse_broken_weights(model, encoder=self.id)
+        return model
 
-        # compared here, while nobody else holds the model
-        if self._source.checkpoint is not None:
-            tokens = self._tokenizer([_PROBE])
-            check_token_ids(tokens, _text_tower(model), encoder=self.id)
-            cosine = compare_activations(model, tokens)
-            if cosine is not None:
-                _ACTIVATION_COSINES[model] = cosine
+    def _load_for_text(self) -> Any:
+        """Return the model once it is known what its activation changes; needs the tokenizer."""
+        model = self._load_model()
+        if self._source.checkpoint is None:
+            return model
+
+        # nobody may read text while the activations are exchanged
+        with _COMPARING:
+            if model not in _ACTIVATION_COSINES:
+                tokens = self._tokenizer([_PROBE])
+                check_token_ids(tokens, _text_tower(model), encoder=self.id)
+                tokens = tokens.to(model.logit_scale.device)
+                _ACTIVATION_COSINES[model] = compare_activations(model, tokens)
         return model
 
     def _checkpoint(self) -> Path:

@@ -69,7 +69,10 @@ def plain_checkpoint(path: Path) -> Iterator[Path]:
 
 
 def explain_misfit(error: Exception) -> str:
-    """One line about weights that do not fit, with the first names that are missing."""
+    """One line about files that do not fit, with the first names that are missing."""
+    # the text of a KeyError is the key alone
+    if isinstance(error, KeyError):
+        return repr(error)
     lines = [line.strip() for line in str(error).strip().splitlines()]
     # torch heads its list of names with the class alone
     if len(lines) > 1 and lines[0].endswith(":"):

@@ -66,14 +66,15 @@ def compare_activations(model: Any, tokens: Tensor) -> float | None:
     """Cosine of a probe text's embeddings under GELU and QuickGELU; None if it has neither.
 
     Args:
-        model: A model that nobody else uses meanwhile.
+        model: A model whose text tower nobody else uses meanwhile.
         tokens: (1, L) tokens of the probe text.
     """
     from open_clip.transformer import QuickGELU
 
     places = [
         (module, name, child)
-        for module in model.modules()
+        for path, module in model.named_modules()
+        if path.partition(".")[0] != "visual"
         for name, child in module.named_children()
         if isinstance(child, nn.GELU | QuickGELU)
     ]

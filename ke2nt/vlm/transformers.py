@@ -48,6 +48,12 @@ __all__ = ["TransformersModel"]
 _TEXT_BATCH = 64
 _WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 _INDEX = "model.safetensors.index.json"
+_PARTS = {
+    "AutoConfig": "configuration",
+    "AutoTokenizer": "tokenizer",
+    "AutoImageProcessor": "image processor",
+    "AutoModel": "weights",
+}
 
 # model types with a text and an image tower
 _DUAL = ("clip", "siglip", "siglip2")
@@ -103,6 +109,15 @@ class TransformersModel(VisionLanguageModel):
         Raises:
             WeightsUnavailableError: They are not on this machine and cannot be fetched.
         """
+        tokenizer = self._digests.of_all(tokenizer_files(self._source, encoder=self.id))
+        return Fingerprint(self.weights(), digest_json(tokenizer))
+
+    def weights(self) -> str:
+        """Return the digest of the weights and their configuration, without a tokenizer.
+
+        Raises:
+            WeightsUnavailableError: They are not on this machine and cannot be fetched.
+        """
         config = fetch(self._source, "config.json")
         weights = self._weight_files()
         if not weights or config is None:
@@ -110,10 +125,7 @@ class TransformersModel(VisionLanguageModel):
 
         # None for CLIP and SigLIP, whose features are pooled by the model itself
         pooling = self._pooling.facts() if self._pooling else None
-        return Fingerprint(
-            digest_json({"files": self._digests.of_all([config, *weights]), "pooling": pooling}),
-            digest_json(self._digests.of_all(tokenizer_files(self._source))),
-        )
+        return digest_json({"files": self._digests.of_all([config, *weights]), "pooling": pooling})
 
     def check_lengths(self, prompts: Sequence[str]) -> None:
         """Raise PromptError that names every prompt longer than the context length."""
@@ -361,7 +373,7 @@ class TransformersModel(VisionLanguageModel):
         if self._loaded is not None:
             return self._loaded
 
-        key = self.fingerprint().weights
+        key = self.weights()
         model = _IN_USE.get(key)
         if model is None:
             # what a library draws while it loads must not change what is drawn next
@@ -377,19 +389,24 @@ class TransformersModel(VisionLanguageModel):
 
         if fetch(self._source, "config.json") is None:
             raise self._unavailable(expected="config.json")
-        if auto_class == "AutoTokenizer" and needs_sentencepiece(self._source):
-            raise MissingExtraError(
-                "sentencepiece", extra="siglip", purpose=f"the tokenizer of {self.id}"
-            )
+        if auto_class == "AutoTokenizer":
+            tokenizer_files(self._source, encoder=self.id)
+            if needs_sentencepiece(self._source):
+                raise MissingExtraError(
+                    "sentencepiece", extra="siglip", purpose=f"the tokenizer of {self.id}"
+                )
         try:
             transformers.utils.logging.disable_progress_bar()
             transformers.utils.logging.set_verbosity_error()
             return getattr(transformers, auto_class).from_pretrained(self._source, **options)
         except Exception as error:  # whatever a third-party loader raises on a bad file
+            # the text of a KeyError is the key alone
+            text = "" if isinstance(error, KeyError) else str(error).strip()
             raise TextEncoderError(
-                f"transformers cannot load {self.id}",
-                found=str(error).strip().splitlines()[0] if str(error) else repr(error),
+                f"transformers cannot load the {_PARTS[auto_class]} of {self.id}",
+                found=text.splitlines()[0] if text else repr(error),
                 where=self._source,
+                hint="Download or copy its files again.",
             ) from error
 
     def _weight_files(self) -> list[Path]:
