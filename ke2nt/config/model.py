@@ -93,7 +93,8 @@ class ModelConfig(Section):
         112,
         ge=16,
         le=1024,
-        description="Side of the square input, pixels; an image tower has its own.",
+        description="Side of the square input, pixels; null: that of an image tower, else 112. "
+        "For another size, position embeddings of a tower are interpolated.",
     )
     gray: bool = Field(False, description="Convert images to gray first.")
     weights: str | None = Field(
@@ -132,6 +133,14 @@ class ModelConfig(Section):
         "less memory and more time.",
         json_schema_extra=FREE_ON_RESUME,
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_size(cls, values: Any) -> Any:
+        """Read image_size: null as a key that is not set."""
+        if isinstance(values, dict) and values.get("image_size", 0) is None:
+            return {key: value for key, value in values.items() if key != "image_size"}
+        return values
 
     @field_validator("attention", mode="before")
     @classmethod

@@ -146,7 +146,7 @@ def create_backbone(
             tower of a vision-language model with its projection and its weights.
         image_size: Side of the square input in pixels; passed to families that are built for one
             size (ViT, Swin), and checked by a forward pass for all. None for 112, or the size of
-            an image tower, which has no other.
+            an image tower; for another one its position embeddings are interpolated.
         in_chans: Channels of the input.
         stem: "standard"; for the ResNet family also "no_pool" (without the first max-pool) and
             "small" (3×3 first convolution of stride 1, no max-pool), both for small images.
@@ -217,13 +217,7 @@ def _build_from_tower(
     """The image tower of a vision-language model: fresh from its files, or as a model stored it."""
     if options:
         raise ModelError(f"backbone {source!r} takes no options", found=", ".join(sorted(options)))
-    net, facts = load_tower(source, stored)
-    if image_size not in (None, facts.image_size):
-        raise ModelError(
-            f"the image tower of {facts.id} has another image size",
-            expected=f"model.image_size={facts.image_size}, or none",
-            found=image_size,
-        )
+    net, facts = load_tower(source, stored, image_size)
     width = _measure_width(net, facts.id, facts.image_size, 3)
     return Backbone(net.train(), width, facts.image_size, facts)
 

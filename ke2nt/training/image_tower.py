@@ -8,7 +8,6 @@ from typing import TypeVar
 
 from ke2nt.config.schema import TrainConfig
 from ke2nt.data.preprocessing import Preprocessing
-from ke2nt.errors import ConfigError
 from ke2nt.models.backbone_names import is_tower_name
 from ke2nt.models.tower_backbones import find_vision_language_model, tower_preprocessing
 from ke2nt.runtime.distributed import is_main
@@ -19,13 +18,14 @@ __all__ = ["initial_preprocessing", "resolve_image_size", "resolve_text_encoder"
 Config = TypeVar("Config", bound=TrainConfig)
 
 
-def resolve_image_size(config: TrainConfig) -> TrainConfig:
+def resolve_image_size(config: TrainConfig, *, quiet: bool = True) -> TrainConfig:
     """Fill `model.image_size` with the size of the image tower, if the backbone is one.
+
+    Another size that the configuration sets stays, and a line says what is done about it.
 
     Raises:
         TextEncoderError: There is no such model, or its weights are not on this machine.
-        ModelError: It has no image tower.
-        ConfigError: The configuration sets another size.
+        ModelError: It has no image tower, or cannot have the size that is set.
     """
     backbone = config.model.backbone
     if not is_tower_name(backbone):
@@ -36,12 +36,15 @@ def resolve_image_size(config: TrainConfig) -> TrainConfig:
     model.weights()
     size = tower_preprocessing(model).image_size
     if "image_size" in config.model.model_fields_set and config.model.image_size != size:
-        raise ConfigError(
-            f"model.image_size differs from that of the image tower {backbone}",
-            expected=size,
-            found=config.model.image_size,
-            hint="Leave model.image_size out.",
-        )
+        requested = config.model.image_size
+        model.check_image_size(requested)
+        if not quiet and is_main():
+            print(
+                f"image size: {requested} px; {model.id} was trained with {size} px, so its "
+                f"position embeddings are interpolated (model.image_size=null: {size} px)",
+                file=sys.stderr,
+            )
+        return config
     changed = config.model.model_copy(update={"image_size": size})
     return config.model_copy(update={"model": changed})
 
@@ -62,5 +65,6 @@ def initial_preprocessing(config: TrainConfig) -> Preprocessing:
     options = config.model
     if not is_tower_name(options.backbone):
         return Preprocessing(image_size=options.image_size, gray=options.gray)
-    tower = tower_preprocessing(find_vision_language_model(options.backbone))
-    return replace(tower, gray=options.gray)
+    tower = find_vision_language_model(options.backbone)
+    size = options.image_size if "image_size" in options.model_fields_set else None
+    return replace(tower_preprocessing(tower, size), gray=options.gray)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,18 +14,17 @@ from ke2nt.checkpoints.saved_model import SavedModel
 from ke2nt.config.attention import AttentionConfig
 from ke2nt.config.model import BANK_OF_START, ModelConfig, TextConfig
 from ke2nt.config.schema import TEXT_LOSSES, TrainConfig
-from ke2nt.errors import ConfigError
+from ke2nt.errors import ConfigError, Ke2ntError
+from ke2nt.models.backbone_names import is_tower_name
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.custom_backbones import check_downloaded_backbone
 from ke2nt.models.initialize import start_from
 from ke2nt.models.stage_options import StageOptions
-from ke2nt.resources import list_resources
+from ke2nt.models.tower_backbones import find_vision_language_model
 from ke2nt.runtime.digest import digest_file
-from ke2nt.vlm.auto_encoder import AUTO_ENCODER
+from ke2nt.training.starting_text import check_text_encoder, resolve_text
 
 __all__ = ["StartingModel", "read_starting_model"]
-
-_TEXT_SOURCES = ("encoder", "prompts", "bank", "geometry")
 
 
 @dataclass(frozen=True)
@@ -88,13 +88,15 @@ class StartingModel:
 
         # head and dropout may change; everything else decides what the weights mean
         for key in sorted(options.model_fields_set & values.keys()):
-            if _plain(getattr(options, key)) != _plain(values[key]):
+            wanted, found = _plain(values[key]), _plain(getattr(options, key))
+            if wanted != found and not (key == "backbone" and self._is_its_tower(found)):
                 raise ConfigError(
                     f"model.{key} differs from that of the model to start from",
-                    expected=f"{_plain(values[key])}, that of {self.name}",
-                    found=_plain(getattr(options, key)),
-                    hint=f"Leave model.{key} out, or start without this model.",
+                    expected=f"{wanted}, that of {self.name}",
+                    found=found,
+                    hint=f"Type model.{key}={_typed(wanted)}, or start without this model.",
                 )
+        check_text_encoder(config, self.saved, self.name)
 
         # an objective of attention heads that is set explicitly stays
         if options.attention is not None:
@@ -105,35 +107,8 @@ class StartingModel:
         return config.model_copy(update=changes)
 
     def resolve_text(self, config: TrainConfig, classes: Sequence[str]) -> TrainConfig:
-        """Fill the keys of the section `text` that are not set.
-
-        The text bank is that of this model if it has all classes, otherwise a new one of the same
-        text encoder, and of the same prompts if they ship with the package.
-        """
-        bank, text = self.saved.bank, config.text
-        if bank is None or config.model.head != "text":
-            return config
-
-        # scale of the logits that the image side was trained with
-        values: dict[str, Any] = {
-            key: self.saved.architecture.get(key) for key in ("logit_scale", "learn_logit_scale")
-        }
-        # auto leaves the choice to this model
-        written = set(text.model_fields_set)
-        if text.encoder == AUTO_ENCODER:
-            written.discard("encoder")
-        if written.isdisjoint(_TEXT_SOURCES) and set(classes) <= set(bank.classes):
-            values["bank"] = BANK_OF_START
-        else:
-            facts = bank.provenance
-            values |= {"encoder": facts.get("encoder"), "prompts": facts.get("prompt_set")}
-            if values["prompts"] not in list_resources("prompts"):
-                del values["prompts"]
-
-        changes = {
-            key: value for key, value in values.items() if value is not None and key not in written
-        }
-        return config.model_copy(update={"text": text.model_copy(update=changes)})
+        """Fill the keys of the section `text` that are not set, see `starting_text`."""
+        return resolve_text(config, self.saved, classes)
 
     def bank(self, text: TextConfig, classes: tuple[str, ...]) -> TextBank | None:
         """Return the text bank of these classes, if the configuration takes it from this model.
@@ -164,6 +139,16 @@ class StartingModel:
             "sha256": facts["sha256"],
             "summary": copied,
         }
+
+    def _is_its_tower(self, backbone: str) -> bool:
+        """Whether a name is that of the vision-language model that the image tower came from."""
+        tower = self.saved.architecture.get("tower")
+        if tower is None or not is_tower_name(backbone):
+            return False
+        try:
+            return find_vision_language_model(backbone).weights() == tower["weights"]
+        except Ke2ntError:
+            return False
 
     def _model_values(self, options: ModelConfig) -> dict[str, Any]:
         """Key of the section `model` → value that this model has."""
@@ -211,3 +196,8 @@ def read_starting_model(config: TrainConfig) -> StartingModel | None:
 def _plain(value: Any) -> Any:
     """A value of a configuration in a form that compares and prints: options of heads as keys."""
     return value.architecture() if isinstance(value, AttentionConfig) else value
+
+
+def _typed(value: Any) -> str:
+    """A value of a configuration as it is typed."""
+    return value if isinstance(value, str) else json.dumps(value)

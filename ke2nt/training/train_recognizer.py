@@ -124,7 +124,7 @@ def _train(
     # a model to start from decides on the image encoder now, on the text once the classes are known
     start, started_from = read_starting_model(config), None
     if start is None:
-        config = resolve_image_size(config)
+        config = resolve_image_size(config, quiet=quiet)
         preprocessing = initial_preprocessing(config)
         data = load_training_data(config, preprocessing, quiet=quiet)
     else:

@@ -200,6 +200,14 @@ class VisionLanguageModel(BuiltinTextEncoder, ImageEncoder):
         """
 
     @abstractmethod
+    def check_image_size(self, size: int) -> None:
+        """Check as far as the configuration says whether the image tower can have another size.
+
+        Raises:
+            ModelError: It cannot.
+        """
+
+    @abstractmethod
     def tower_config(self) -> dict[str, Any]:
         """Return the architecture of the image tower under the library's names, plain JSON."""
 

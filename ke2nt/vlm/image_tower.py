@@ -10,10 +10,10 @@ from typing import Any, Self
 
 from torch import Tensor, nn
 
-from ke2nt.errors import CheckpointError
+from ke2nt.errors import CheckpointError, ModelError
 from ke2nt.vlm.image_preprocessing import ImagePreprocessing
 
-__all__ = ["ImageTower", "TowerFacts", "cells_of_tokens"]
+__all__ = ["ImageTower", "TowerFacts", "cells_of_tokens", "check_patches"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,3 +90,18 @@ def cells_of_tokens(tokens: Tensor, prefix: int) -> Tensor:
     cells = tokens[:, prefix:].transpose(1, 2)
     side = math.isqrt(cells.shape[2])
     return cells.unflatten(2, (side, side)).contiguous()
+
+
+def check_patches(size: int, patch: int, *, where: str) -> None:
+    """Check that an image size is a whole number of patches.
+
+    Raises:
+        ModelError: Pixels at the border would be left out.
+    """
+    if size % patch:
+        raise ModelError(
+            f"the image size does not fit the patches of {where}",
+            expected=f"a multiple of {patch}",
+            found=size,
+            hint="model.image_size=null takes that of the tower.",
+        )

@@ -45,7 +45,7 @@ from ke2nt.vlm.open_clip_checkpoint import explain_misfit
 from ke2nt.vlm.open_clip_loading import compare_activations, load_open_clip
 from ke2nt.vlm.open_clip_source import OpenClipSource, read_folder, refuse_naflex
 from ke2nt.vlm.open_clip_text import OpenClipText, padding_shortening, token_text
-from ke2nt.vlm.open_clip_tower import OpenClipTower
+from ke2nt.vlm.open_clip_tower import OpenClipTower, check_open_clip_size
 from ke2nt.vlm.prompt_tower import PromptTower, first_table
 from ke2nt.vlm.word_pieces import find_unknown_words
 
@@ -222,6 +222,10 @@ class OpenClipModel(VisionLanguageModel):
     def image_tower(self) -> ImageTower:
         """Return a copy of the image tower with its projection."""
         return OpenClipTower(copy.deepcopy(self._load_model().visual))
+
+    def check_image_size(self, size: int) -> None:
+        """Check that open_clip can interpolate the position embeddings, if there are any."""
+        check_open_clip_size(self.tower_config(), size, where=self.id)
 
     def tower_config(self) -> dict[str, Any]:
         """Return the image side of open_clip's `model_cfg`, and the activation."""

@@ -7,10 +7,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ke2nt.errors import CheckpointError
-from ke2nt.vlm.image_tower import ImageTower
+from ke2nt.errors import CheckpointError, ModelError
+from ke2nt.vlm.image_tower import ImageTower, check_patches
 
-__all__ = ["OpenClipTower", "build_open_clip_tower"]
+__all__ = ["OpenClipTower", "build_open_clip_tower", "check_open_clip_size", "resize_open_clip"]
 
 # pixels per cell along a side after the stem and each stage of CLIP's ResNets
 _RESNET_REDUCTIONS = {"stem": 4, "layer1": 4, "layer2": 8, "layer3": 16, "layer4": 32}
@@ -66,7 +66,8 @@ def build_open_clip_tower(config: Mapping[str, Any]) -> OpenClipTower:
     """Build a tower with random weights.
 
     Args:
-        config: "embed_dim", "vision_cfg" as open_clip's `model_cfg` has them, and "quick_gelu".
+        config: "embed_dim", "vision_cfg" as open_clip's `model_cfg` has them, and "quick_gelu";
+            "input_size" of a timm model that is not built for its default size.
 
     Raises:
         CheckpointError: The configuration names a model on a hub or in a folder.
@@ -83,7 +84,53 @@ def build_open_clip_tower(config: Mapping[str, Any]) -> OpenClipTower:
             found=timm_name,
         )
     visual = _build_vision_tower(config["embed_dim"], vision, bool(config.get("quick_gelu")))
+    if config.get("input_size"):
+        visual.set_input_size(config["input_size"])
     return OpenClipTower(visual)
+
+
+def check_open_clip_size(config: Mapping[str, Any], size: int, *, where: str) -> None:
+    """Check as far as a configuration says whether a tower can be given another image size.
+
+    Raises:
+        ModelError: It cannot.
+    """
+    vision = config["vision_cfg"]
+    if vision.get("timm_model_name"):
+        return
+    if isinstance(vision["layers"], list | tuple):
+        raise ModelError(
+            f"open_clip cannot change the image size of the ResNet {where}",
+            expected=f"model.image_size={vision['image_size']}, its own",
+            found=size,
+            hint="model.image_size=null takes that of the tower.",
+        )
+    check_patches(size, int(vision["patch_size"]), where=where)
+
+
+def resize_open_clip(
+    tower: OpenClipTower, config: Mapping[str, Any], size: int
+) -> tuple[OpenClipTower, dict[str, Any]]:
+    """Return a tower for another image size, with its configuration.
+
+    Position embeddings are interpolated by open_clip, those of a timm model by timm.
+
+    Args:
+        tower: May be changed.
+        config: Its configuration, as for `build_open_clip_tower`.
+        size: Side of the square input in pixels.
+    """
+    from open_clip.model import resize_pos_embed
+
+    changed = {**config, "vision_cfg": {**config["vision_cfg"], "image_size": size}}
+    if hasattr(tower.visual, "trunk"):
+        tower.visual.set_input_size(size)
+        return tower, {**changed, "input_size": size}
+
+    state, resized = tower.state_dict(), build_open_clip_tower(changed)
+    resize_pos_embed(state, resized)
+    resized.load_state_dict(state)
+    return resized, changed
 
 
 def _feature_info(visual: Any) -> list[dict[str, Any]]:

@@ -37,7 +37,7 @@ from ke2nt.vlm.base import (
 from ke2nt.vlm.hub_files import fetch, needs_sentencepiece, tokenizer_files
 from ke2nt.vlm.image_preprocessing import ImagePreprocessing
 from ke2nt.vlm.image_processor import check_processor, preprocessing_of, processor_facts
-from ke2nt.vlm.image_tower import ImageTower
+from ke2nt.vlm.image_tower import ImageTower, check_patches
 from ke2nt.vlm.pooling import SentencePooling
 from ke2nt.vlm.prompt_tower import PromptTower, Tokens, first_table
 from ke2nt.vlm.transformers_tower import TransformersTower, tower_config
@@ -225,6 +225,11 @@ class TransformersModel(VisionLanguageModel):
         """Return a copy of the image tower with its projection."""
         self._check_has_images()
         return copy.deepcopy(TransformersTower(self._load_model()))
+
+    def check_image_size(self, size: int) -> None:
+        """Check that the size is a whole number of patches."""
+        self._check_has_images()
+        check_patches(size, int(self._config.vision_config.patch_size), where=self.id)
 
     def tower_config(self) -> dict[str, Any]:
         """Return the image side of the model's configuration."""

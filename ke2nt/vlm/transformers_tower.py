@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ke2nt.vlm.image_tower import ImageTower, cells_of_tokens
 
-__all__ = ["TransformersTower", "build_transformers_tower", "tower_config"]
+__all__ = ["TransformersTower", "build_transformers_tower", "resize_transformers", "tower_config"]
 
 # all that decides a tower; other keys of a configuration are left out
 _KEYS = (
@@ -110,3 +111,29 @@ def build_transformers_tower(config: Mapping[str, Any]) -> TransformersTower:
     text = {**_NO_TEXT, "projection_size": vision["hidden_size"]}
     siglip = transformers.SiglipConfig(text_config=text, vision_config=vision)
     return TransformersTower(transformers.SiglipModel(siglip))
+
+
+@torch.no_grad()
+def resize_transformers(
+    tower: TransformersTower, config: Mapping[str, Any], size: int
+) -> tuple[TransformersTower, dict[str, Any]]:
+    """Return a tower for another image size, with its configuration.
+
+    Position embeddings are interpolated by transformers.
+
+    Args:
+        tower: As from `build_transformers_tower`, with its weights.
+        config: Its configuration.
+        size: Side of the square input in pixels.
+    """
+    changed = {**config, "vision_config": {**config["vision_config"], "image_size": size}}
+    resized, state = build_transformers_tower(changed), tower.state_dict()
+
+    # the library interpolates for given embeddings, of which only the shape counts
+    old, new = tower.vision_model.embeddings, resized.vision_model.embeddings
+    like = new.position_embedding.weight[None]
+    state["vision_model.embeddings.position_embedding.weight"] = old.interpolate_pos_encoding(
+        like, size, size
+    )[0]
+    resized.load_state_dict(state)
+    return resized, changed

@@ -11,12 +11,16 @@ import yaml
 from safetensors.torch import load_file
 from tiny_towers import vision_language_model
 
-from ke2nt.errors import ConfigError, TextEncoderError
+from ke2nt.config.load import load_config
+from ke2nt.errors import ConfigError, ModelError, TextEncoderError
+from ke2nt.models.ke2nt import KE2NT
 from ke2nt.models.load import load_model
 from ke2nt.training.checkpoint import latest_checkpoint
 from ke2nt.training.engine import Engine
+from ke2nt.training.image_tower import resolve_image_size
 from ke2nt.training.interrupts import TrainingStopped
 from ke2nt.training.names import check_names
+from ke2nt.training.starting_model import read_starting_model
 from ke2nt.training.train_recognizer import train
 
 
@@ -66,6 +70,53 @@ def test_a_run_takes_size_preprocessing_and_projection_from_the_tower(tower, spe
     assert load_model(again.run.model).architecture["tower"] == model.architecture["tower"]
 
 
+@pytest.fixture
+def words_alone(spec, tmp_path):
+    """A recognizer from words, saved from a model in a local folder."""
+    KE2NT.from_vlm(spec, "simple", ["neutral", "happiness", "anger"]).save_pretrained(
+        tmp_path / "clip"
+    )
+    return tmp_path / "clip"
+
+
+def test_a_start_from_a_local_folder_keeps_its_texts(tower, words_alone, spec):
+    same = "text.prompts=simple"
+    config = tower(f"start={words_alone}", same, encoder="auto")
+    assert resolved(config).text.bank == "start"
+
+    # the name of the folder is accepted for the tower that came from it, as is its id
+    assert resolved(config).model.backbone == "open_clip:open_clip-clip"
+    stored = "model.backbone=open_clip:open_clip-clip"
+    named = tower(f"start={words_alone}", stored, same, encoder="auto")
+    assert resolved(named).model.image_size == 24
+
+
+def test_other_texts_of_a_local_folder_need_its_name(tower, words_alone, spec):
+    config = tower(f"start={words_alone}", "text.prompts=paper", encoder="auto")
+    expected = r"text\.prompts .*text\.encoder=open_clip:FOLDER.*text\.bank=start"
+    with pytest.raises(ConfigError, match=expected):
+        resolved(config)
+    named = resolved(tower(f"start={words_alone}", "text.prompts=paper"))
+    assert (named.text.encoder, named.text.bank) == (spec, None)
+    kept = tower(f"start={words_alone}", "text.prompts=paper", "text.bank=start", encoder="auto")
+    assert resolved(kept).text.bank == "start"
+
+
+def test_conflicts_with_the_start_say_what_to_type(tower, words_alone):
+    config = tower(f"start={words_alone}", "model.backbone=resnet18", encoder="auto")
+    with pytest.raises(ConfigError, match=r"Type model\.backbone=open_clip:open_clip-clip,"):
+        resolved(config)
+    config = tower(f"start={words_alone}", "model.attention=true", encoder="auto")
+    with pytest.raises(ConfigError, match=r"Type model\.attention=null,"):
+        resolved(config)
+
+
+def resolved(config, classes=("neutral", "happiness", "anger")):
+    """The configuration after the model to start from has decided what it leaves open."""
+    start = read_starting_model(config)
+    return start.resolve_text(start.resolve_model(config), classes)
+
+
 CHANGES = ("augment.mixup=0.4", "optim.ema=0.9", "loss.label_smoothing=0.1")
 
 
@@ -98,11 +149,40 @@ def test_another_text_encoder_gets_a_projection(tower):
     assert load_model(result.run.model).projection.weight.shape == (384, 12)
 
 
-def test_a_size_that_is_not_the_towers_is_refused(tower):
-    config = tower()
-    values = config.model.model_copy(update={"image_size": 48})
-    with pytest.raises(ConfigError, match=r"differs from that of the image tower.*24.*48"):
+def test_another_size_is_interpolated_and_said(tower, capsys):
+    config = tower("optim.epochs=1")
+    sized = config.model.model_copy(update={"image_size": 32})
+    config = config.model_copy(update={"model": sized})
+    resolve_image_size(config, quiet=False)
+    assert "32 px; open_clip:open_clip-clip was trained with 24" in capsys.readouterr().err
+
+    run = train(config, quiet=True).run
+    model = load_model(run.model)
+    assert model.preprocessing.image_size == 32
+    assert model.preprocessing.resize_mode == "shortest"
+    assert model.backbone.net.visual.positional_embedding.shape == (17, 16)
+
+    # a run starts from it at its size
+    again = train(
+        tower(f"start={run.path}", "model.image_size=null", "optim.epochs=1", out="second"),
+        quiet=True,
+    )
+    assert load_model(again.run.model).preprocessing.image_size == 32
+
+
+def test_a_size_that_does_not_fit_the_patches_is_refused_before_images_are_read(tower):
+    config = tower("data.root=nowhere")
+    values = config.model.model_copy(update={"image_size": 30})
+    with pytest.raises(ModelError, match=r"multiple of 8.*found 30.*model\.image_size=null"):
         train(config.model_copy(update={"model": values}), quiet=True)
+
+
+def test_null_is_the_size_of_the_tower_under_any_shipped_configuration(spec):
+    overrides = [f"model.backbone={spec}", "model.weights=null", "model.image_size=null"]
+    config = load_config("ferplus_few_labels", overrides)
+    assert resolve_image_size(config).model.image_size == 24
+    # and the default of other backbones
+    assert load_config("ferplus_few_labels", ["model.image_size=null"]).model.image_size == 112
 
 
 def test_names_are_checked_first(tower, monkeypatch):
