@@ -10,10 +10,9 @@ from ke2nt.app.memory_encoder import MemoryEncoder
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.errors import ModelError, PromptError
 from ke2nt.models.base import ExpressionModel
-from ke2nt.predict.custom_classes import check_same_encoder, find_encoder_name, find_shipped_prompts
+from ke2nt.predict.custom_classes import check_same_encoder, find_encoder, find_shipped_prompts
 from ke2nt.prompts.prompt_set import PAPER_TEMPLATE, PromptSet
 from ke2nt.vlm.base import TextEncoder
-from ke2nt.vlm.catalog import get_text_encoder
 
 __all__ = [
     "MAX_CLASSES",
@@ -48,6 +47,7 @@ class Vocabulary:
     Args:
         model: A recognizer.
         folder: Where embeddings of typed words are cached; a temporary folder keeps nothing.
+        text_encoder: Where the model's text encoder is now; None for the name that it stores.
 
     Attributes:
         trained: The classes the model was trained with.
@@ -55,9 +55,11 @@ class Vocabulary:
         default_templates: The templates of the model, one per line.
     """
 
-    def __init__(self, model: ExpressionModel, folder: Path) -> None:
+    def __init__(
+        self, model: ExpressionModel, folder: Path, text_encoder: str | None = None
+    ) -> None:
         self._bank = model.bank
-        self._folder = folder
+        self._folder, self._text_encoder = folder, text_encoder
         self._encoder: TextEncoder | None = None
         self.trained = ClassWords(model.classes)
 
@@ -84,7 +86,7 @@ class Vocabulary:
         if self._bank is None:
             raise ModelError("this model has a linear head, so its classes cannot be changed")
         if self._encoder is None:
-            encoder = get_text_encoder(find_encoder_name(self._bank), cache_dir=self._folder)
+            encoder = find_encoder(self._bank, self._text_encoder, cache_dir=self._folder)
             self._encoder = MemoryEncoder(encoder)
         return self._encoder
 

@@ -18,6 +18,7 @@ from ke2nt.cli.options import (
     DetectorOption,
     DeviceOption,
     PriorOption,
+    TextEncoderOption,
     resolve_device,
 )
 from ke2nt.cli.output import print_line
@@ -56,6 +57,7 @@ def app(
     no_browser: Annotated[
         bool, typer.Option("--no-browser", help="Do not open a browser.")
     ] = False,
+    text_encoder: TextEncoderOption = None,
     prior: PriorOption = None,
     detector: DetectorOption = "centerface",
     device: DeviceOption = None,
@@ -85,7 +87,7 @@ def app(
     # uploads and text banks of typed words live only as long as the page
     with TemporaryDirectory(prefix="ke2nt-app-") as name:
         folder = Path(name)
-        vocabulary = Vocabulary(loaded, folder)
+        vocabulary = Vocabulary(loaded, folder, text_encoder)
         backend = AppBackend(
             model,
             loaded,

@@ -17,6 +17,7 @@ from ke2nt.cli.options import (
     DeviceOption,
     NoDetectFlag,
     OutputOptions,
+    TextEncoderOption,
 )
 from ke2nt.cli.output import print_json, print_line, print_table, print_unreadable
 from ke2nt.errors import ConfigError, DataError, ImageReadError
@@ -65,6 +66,7 @@ def explain(
             "repeated. Default: the predicted class.",
         ),
     ] = None,
+    text_encoder: TextEncoderOption = None,
     detector: DetectorOption = "centerface",
     no_detect: NoDetectFlag = False,
     device: DeviceOption = None,
@@ -104,7 +106,7 @@ def explain(
         classifier,
         None if no_detect else get_detector(detector),
         methods,
-        [_build_target(loaded, name) for name in target or ()],
+        [_build_target(loaded, name, text_encoder) for name in target or ()],
         out,
     )
 
@@ -129,14 +131,15 @@ def explain(
     _show(explanations.rows, out)
 
 
-def _build_target(model: ExpressionModel, name: str) -> Target:
+def _build_target(model: ExpressionModel, name: str, text_encoder: str | None) -> Target:
     """Return a class of the model by its name, or else a phrase."""
     from ke2nt.explain.target import Target
     from ke2nt.predict.custom_classes import build_class_bank
 
     if name in model.classes or model.bank is None:
         return Target.from_class(model, name)
-    return Target.from_phrase(model, name, build_class_bank(model, model.bank, [name]))
+    bank = build_class_bank(model, model.bank, [name], text_encoder)
+    return Target.from_phrase(model, name, bank)
 
 
 @dataclass

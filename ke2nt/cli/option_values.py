@@ -13,6 +13,7 @@ from ke2nt.runtime.atomic import check_folder
 
 __all__ = [
     "check_prior",
+    "check_text_encoder",
     "check_writable",
     "check_zip",
     "quote_yaml",
@@ -36,6 +37,25 @@ def check_prior(prior: str | None) -> str | None:
     if prior is not None:
         read_prior(prior)
     return prior
+
+
+def check_text_encoder(name: str | None) -> str | None:
+    """Check the name of a text encoder without torch; the callback of the option.
+
+    Raises:
+        TextEncoderError: There is no such encoder, architecture or folder.
+    """
+    from ke2nt.vlm.catalog import DEFAULT_ENCODER, VISION_LANGUAGE_MODELS, get_text_encoder
+    from ke2nt.vlm.source_names import check_source_name
+
+    if name is None or name == DEFAULT_ENCODER:
+        return name
+    library, _, source = name.partition(":")
+    if library in VISION_LANGUAGE_MODELS and source:
+        check_source_name(name)
+    else:
+        get_text_encoder(name)
+    return name
 
 
 def check_zip(param: typer.CallbackParam, path: Path | None) -> Path | None:

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ke2nt.cli.option_values import check_prior, check_writable, read_pairs, read_reader_options
+from ke2nt.cli.option_values import (
+    check_prior,
+    check_text_encoder,
+    check_writable,
+    read_pairs,
+    read_reader_options,
+)
 from ke2nt.cli.output import print_warnings
 
 if TYPE_CHECKING:
@@ -45,6 +51,7 @@ __all__ = [
     "SeedOption",
     "SplitOption",
     "StatisticsOptions",
+    "TextEncoderOption",
     "resolve_device",
 ]
 
@@ -99,6 +106,16 @@ PriorOption = Annotated[
         help="Class shares that probabilities assume: natural (those of the training data), even, "
         "a number between 1 (natural) and 0 (even), CLASS=SHARE,…, or a JSON, YAML or CSV file. "
         "Default: the model's.",
+    ),
+]
+TextEncoderOption = Annotated[
+    str | None,
+    typer.Option(
+        "--text-encoder",
+        metavar="NAME",
+        callback=check_text_encoder,
+        help="Where the model's text encoder is now, for new words, such as open_clip:FOLDER; it "
+        "must be the same by its digest. Default: the name that the model stores.",
     ),
 ]
 DetectorOption = Annotated[

@@ -22,6 +22,7 @@ from ke2nt.cli.options import (
     NoDetectFlag,
     OutputOptions,
     PriorOption,
+    TextEncoderOption,
 )
 from ke2nt.cli.output import print_unreadable
 from ke2nt.cli.prediction_tables import (
@@ -68,6 +69,7 @@ class _ModelOptions:
             "a prompt set: a shipped name or a YAML file.",
         ),
     ] = None
+    text_encoder: TextEncoderOption = None
     prior: PriorOption = None
     neutral: Annotated[
         Path | None,
@@ -127,6 +129,8 @@ class _ModelOptions:
         if not self.no_detect:
             check_detector_name(self.detector)
         _read_classes(self.classes)
+        if self.text_encoder is not None and self.classes is None:
+            raise ConfigError("--text-encoder embeds the words of --classes, which is not given")
         if self.prior is not None and self.classes is not None:
             raise ConfigError("--prior belongs to the model's classes, not to those of --classes")
         if self.neutral is not None and not self.neutral.is_file():
@@ -167,6 +171,7 @@ class _ModelOptions:
             check_faces=not self.any_face,
             align=self.align,
             prior=self.prior,
+            text_encoder=self.text_encoder,
             engine=None if self.engine is None else self.engine.value,
         )
         if self.neutral is not None:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.errors import ModelError, PromptError, TextEncoderError
 from ke2nt.models.base import ExpressionModel
 from ke2nt.prompts.prompt_set import PAPER_TEMPLATE, PromptSet
+from ke2nt.vlm.base import TextEncoder, WeightsUnavailableError
+from ke2nt.vlm.catalog import DEFAULT_ENCODER, VISION_LANGUAGE_MODELS, get_text_encoder
 
-__all__ = ["build_class_bank", "check_same_encoder", "find_encoder_name", "find_shipped_prompts"]
+__all__ = ["build_class_bank", "check_same_encoder", "find_encoder", "find_shipped_prompts"]
 
 
 def build_class_bank(
-    model: ExpressionModel, trained_bank: TextBank | None, classes: Sequence[str] | PromptSet
+    model: ExpressionModel,
+    trained_bank: TextBank | None,
+    classes: Sequence[str] | PromptSet,
+    text_encoder: str | None = None,
 ) -> TextBank:
     """Embed new classes with the text encoder that a model was trained with.
 
@@ -22,6 +30,8 @@ def build_class_bank(
         trained_bank: The text bank that it was trained with; None for a linear head.
         classes: Words or a prompt set. Words are put into the templates of the model's prompt set
             if that is a shipped one, else into the template of the KE2NT paper.
+        text_encoder: Where the text encoder is now, as for `get_text_encoder`; None for the name
+            that the model stores.
 
     Raises:
         ModelError: The model has a linear head.
@@ -44,18 +54,58 @@ def build_class_bank(
         templates = (shipped.templates if shipped else ()) or (PAPER_TEMPLATE,)
         prompts = PromptSet.from_words(classes, templates)
 
+    # under its name, minilm has banks in the package that need nothing installed
+    found = find_encoder(trained_bank, text_encoder)
+    bank = TextBank.build(prompts, DEFAULT_ENCODER if found.id == DEFAULT_ENCODER else found)
+
     # an encoder of the same name may have other weights by now
-    bank = TextBank.build(prompts, find_encoder_name(trained_bank))
     check_same_encoder(trained_bank, bank)
     return bank
 
 
-def find_encoder_name(trained_bank: TextBank) -> str:
-    """Name the text encoder that a model was trained with.
+def find_encoder(
+    trained_bank: TextBank,
+    text_encoder: str | None = None,
+    *,
+    cache_dir: str | Path | None = None,
+) -> TextEncoder:
+    """Return the text encoder that a model was trained with; nothing is loaded yet.
+
+    Args:
+        trained_bank: The model's text bank.
+        text_encoder: Where it is now; None for the name that the bank stores.
+        cache_dir: As for `get_text_encoder`.
 
     Raises:
-        TextEncoderError: Its text bank does not record the encoder.
+        TextEncoderError: The bank does not record the encoder, it is not at hand, or what is named
+            has other weights or another tokenizer.
     """
+    stored = _stored_name(trained_bank)
+    if text_encoder is None:
+        return _find_stored(stored, cache_dir)
+
+    # before anything is embedded
+    encoder = get_text_encoder(text_encoder, cache_dir=cache_dir)
+    _check_digests(trained_bank, asdict(encoder.fingerprint()), text_encoder)
+    return encoder
+
+
+def _find_stored(stored: str, cache_dir: str | Path | None) -> TextEncoder:
+    """The encoder of a stored name, which for a local file or folder has no path."""
+    try:
+        return get_text_encoder(stored, cache_dir=cache_dir)
+    except TextEncoderError as error:
+        library, _, label = stored.partition(":")
+        if library not in VISION_LANGUAGE_MODELS or isinstance(error, WeightsUnavailableError):
+            raise
+        raise TextEncoderError(
+            f"the model stores the name of its text encoder, {stored}, but not where {label} is",
+            expected="the text encoder that the model was trained with, for new words",
+            hint=f"Name it: --text-encoder {library}:PATH (in Python: text_encoder=…).",
+        ) from error
+
+
+def _stored_name(trained_bank: TextBank) -> str:
     encoder = trained_bank.provenance.get("encoder")
     if not isinstance(encoder, str):
         raise TextEncoderError(
@@ -72,12 +122,19 @@ def check_same_encoder(trained_bank: TextBank, bank: TextBank) -> None:
     Raises:
         TextEncoderError: The weights or the tokenizer differ.
     """
+    _check_digests(trained_bank, bank.provenance, str(bank.provenance.get("encoder")))
+
+
+def _check_digests(trained_bank: TextBank, found: Mapping[str, Any], encoder: str) -> None:
+    """Compare the digests of weights and tokenizer."""
     for name in ("weights", "tokenizer"):
-        if trained_bank.provenance.get(name) != bank.provenance.get(name):
+        if trained_bank.provenance.get(name) != found.get(name):
             raise TextEncoderError(
-                f"the text encoder is not the one the model was trained with (its {name} differ)",
-                expected=trained_bank.provenance.get(name),
-                found=bank.provenance.get(name),
+                f"{encoder} is not the text encoder that the model was trained with (its {name} "
+                f"{'differs' if name == 'tokenizer' else 'differ'})",
+                expected=f"SHA-256 {trained_bank.provenance.get(name)}",
+                found=found.get(name),
+                hint="Name the right one with --text-encoder (in Python: text_encoder=…).",
             )
 
 

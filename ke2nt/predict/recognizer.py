@@ -62,6 +62,8 @@ class Recognizer:
         prior: Class shares that the probabilities assume: "natural", "even", a number between 1 and
             0, a share of each class, or a file; see `ke2nt.models.prior_values.read_prior`. None
             for those of the model. They belong to its own classes, not to `classes`.
+        text_encoder: Where the text encoder for `classes` is now, such as "open_clip:FOLDER"; it
+            must be the one that the model was trained with. None for the name that it stores.
 
     Raises:
         ConfigError: The detector or device is unknown, or a number is out of range.
@@ -89,6 +91,7 @@ class Recognizer:
         check_faces: bool = True,
         align: bool | None = None,
         prior: PriorLike | None = None,
+        text_encoder: str | None = None,
     ) -> None:
         _check_number("batch_size", batch_size, Integral)
         if batch_size < 1:
@@ -112,6 +115,7 @@ class Recognizer:
         self._min_confidence = min_confidence
         self._min_face_score = min_face_score
         self._check_quality, self._check_faces = check_quality, check_faces
+        self._text_encoder = text_encoder
 
         if prior is not None:
             set_prior(model, prior)
@@ -137,6 +141,7 @@ class Recognizer:
         check_faces: bool = True,
         align: bool | None = None,
         prior: PriorLike | None = None,
+        text_encoder: str | None = None,
         engine: Engine | None = None,
     ) -> Self:
         """Load a model: a bundled one, a folder, a run directory, or a hub id "user/name".
@@ -165,6 +170,7 @@ class Recognizer:
             check_faces=check_faces,
             align=align,
             prior=prior,
+            text_encoder=text_encoder,
         )
 
     @property
@@ -222,7 +228,7 @@ class Recognizer:
         from ke2nt.predict.custom_classes import build_class_bank  # torch
 
         # `set_bank` also adapts the calibration and drops the evaluations from the card
-        bank = build_class_bank(self.model, self._trained_bank, classes)
+        bank = build_class_bank(self.model, self._trained_bank, classes, self._text_encoder)
         if bank.num_classes < 2:
             raise PromptError(
                 "one class alone would be the answer for every face",

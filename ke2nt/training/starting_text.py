@@ -72,6 +72,8 @@ def check_text_encoder(config: TrainConfig, saved: SavedModel, name: str) -> Non
     written, encoder = _requested(text, saved), bank.provenance.get("encoder")
     if "encoder" in written or written.isdisjoint(_TEXT_SOURCES) or not is_tower_name(encoder):
         return
+
+    # a name with its tag or hub id is still one
     try:
         get_text_encoder(str(encoder))
     except TextEncoderError as error:

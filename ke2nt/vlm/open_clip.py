@@ -333,6 +333,7 @@ class OpenClipModel(VisionLanguageModel):
             raise MissingExtraError(
                 "sentencepiece", extra="siglip", purpose=f"the tokenizer of {self.id}"
             )
+
         try:
             text_cfg = digest_json(self._source.config["text_cfg"])
             return _load_tokenizer(self._source.model, self._source.folder, text_cfg)

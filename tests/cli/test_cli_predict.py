@@ -9,6 +9,7 @@ import pytest
 import torch
 from command_line import run_ke2nt
 from PIL import Image
+from tiny_towers import vision_language_model
 
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.cli import main as cli
@@ -179,6 +180,39 @@ def test_custom_classes_are_flagged_as_unvalidated(ke2nt, album, tmp_path):
     assert "shy" in out
 
 
+@pytest.fixture
+def clip(tmp_path):
+    """A recognizer from the words of an image-text model in a local folder, and its folder."""
+    spec = vision_language_model(tmp_path / "towers", "open_clip-clip")
+    KE2NT.from_vlm(spec, "simple", ["neutral", "happiness"]).save_pretrained(tmp_path / "clip")
+    return tmp_path / "clip", spec
+
+
+def test_new_words_for_a_text_encoder_in_a_local_folder(ke2nt, album, tmp_path, clip):
+    photo, (folder, spec) = album / "zwei müde.jpg", clip
+    words = ("--classes", "bored,in pain")
+    code, _, err = ke2nt(photo, *words, model=folder)
+    assert code == 2
+    assert err.count("\n") == 1
+    assert "not where open_clip-clip is" in err
+    assert "--text-encoder open_clip:PATH" in err
+
+    code, out, _ = ke2nt(photo, *words, "--text-encoder", spec, "--json", model=folder)
+    assert (code, json.loads(out)["classes"]) == (0, ["bored", "in pain"])
+
+    # the folder of another model is refused by its digest
+    other = vision_language_model(tmp_path / "other", "open_clip-siglip")
+    code, _, err = ke2nt(photo, *words, "--text-encoder", other, model=folder)
+    assert code == 2
+    assert "not the text encoder that the model was trained with" in err
+
+    # names are checked first
+    for option, message in ((f"{spec}x", "no folder"), ("clip", "unknown text encoder 'clip'")):
+        code, _, err = ke2nt(photo, *words, "--text-encoder", option, model=folder)
+        assert (code, err.count("\n")) == (2, 1)
+        assert message in err
+
+
 def test_many_rows_are_counted(ke2nt, tmp_path):
     for number in range(52):
         Image.fromarray(np.full((4, 4, 3), number, np.uint8)).save(tmp_path / f"{number}.png")
@@ -214,6 +248,7 @@ def test_detector_by_dotted_path(ke2nt, album, tmp_path, monkeypatch):
         (["x.png", "--neutral", "gone.png"], "the neutral photo cannot be read"),
         (["x.png", "--classes", "bored"], "two or more words"),
         (["x.png", "--classes", "bored,asleep"], "which text encoder"),
+        (["x.png", "--text-encoder", "minilm"], "words of --classes"),
         (["x.png", "--classes", "facs"], "which text encoder"),
         (["x.png", "--out", "file/rows.csv"], "which is not a folder"),
         (["x.csv", "--out", "./x.csv"], "would replace an input file"),
