@@ -130,8 +130,8 @@ def blend(
         alphas: "0:1:0.1" (the default), or numbers in [0, 1].
         soup: "uniform": the mean of all models. "greedy": models are added in the order of their
             score, each only if the score of the mean does not fall.
-        choose_on: Images to choose α or the ingredients on; None for the validation split of the
-            first dataset.
+        choose_on: Images to choose α or the ingredients on; None for the first dataset. Without a
+            split, they are its validation split, or what the run of the last model set aside.
         metric: What is chosen by: "accuracy", "uar" or "macro_f1".
         batch_norm: Statistics of batch normalization: "interpolate" averages them as the weights,
             "recompute" measures those of each average on the choosing images, without labels.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from ke2nt.blending.ingredients import Ingredients
+from ke2nt.data.sample import FaceSplit
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.errors import ConfigError, DataError
 from ke2nt.evaluation.cross_dataset import applicable_merges
@@ -41,38 +42,25 @@ class ChoosingSplit:
         settings: EvaluationOptions,
         metric: str,
     ) -> Self:
-        """Read the images.
+        """Read the images: a validation split, or the split that `requested` names.
 
         Args:
-            requested: The images to choose on; None for the validation split of `first`, or what
-                the run of the last model set aside of it.
+            requested: The images to choose on; None for those of `first`. Without a split, they are
+                the validation split, or what the run of the last model set aside.
             first: The first dataset to evaluate on.
             ingredients: The models.
             settings: How to evaluate.
             metric: What decides.
 
         Raises:
-            ConfigError: The first dataset has no validation split.
+            ConfigError: The dataset has no validation split.
         """
-        if requested is not None:
-            target = Target.parse(requested) if isinstance(requested, str) else requested
+        target = Target.parse(requested) if isinstance(requested, str) else requested
+        if target is not None and target.split is not None:
             split = target.load()
-
-        # images that a model was trained on would choose that model
         else:
-            reader = first.open_reader()
-            try:
-                split = load_split_of_run(ingredients.names[-1], reader, "val")
-            except DataError as error:
-                if "val" in reader.splits:
-                    raise
-                raise ConfigError(
-                    f"{first.dataset} has no validation split to choose on",
-                    expected="images to choose on, which are not those of the evaluation",
-                    found=f"splits {', '.join(reader.splits)}",
-                    hint="Name them: --choose-on NAME=DIR,split=…; or one value: --alpha 0.5.",
-                ) from error
-            split = split.spread(first.limit)
+            # the split to evaluate on says nothing about the one to choose on
+            split = _validation_split(target or first, ingredients.names[-1])
 
         images = decode_for_model(ingredients.model, split, quiet=settings.quiet)
         return cls(images, metric, replace(settings, bootstrap=0))
@@ -107,3 +95,26 @@ class ChoosingSplit:
             if (images.split.dataset, images.split.split) == (split.dataset, split.split)
         ]
         return [f"the average was chosen on {name}; its metrics are optimistic" for name in same]
+
+
+def _validation_split(target: Target, model: str) -> FaceSplit:
+    """The validation split of a dataset, or what the run of a model set aside of it.
+
+    Images that a model was trained on would choose that model.
+
+    Raises:
+        ConfigError: There is neither.
+    """
+    reader = target.open_reader()
+    try:
+        split = load_split_of_run(model, reader, "val")
+    except DataError as error:
+        if "val" in reader.splits:
+            raise
+        raise ConfigError(
+            f"{target.dataset} has no validation split to choose on",
+            expected="images to choose on, which are not those of the evaluation",
+            found=f"splits {', '.join(reader.splits)}",
+            hint="Name them: --choose-on NAME=DIR,split=…; or one value: --alpha 0.5.",
+        ) from error
+    return split.spread(target.limit)

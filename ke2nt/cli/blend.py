@@ -77,7 +77,8 @@ class _Recipe:
         typer.Option(
             "--choose-on",
             metavar=ON_METAVAR,
-            help="Images to choose on; the validation split of the first dataset if not given.",
+            help="Images to choose on. Without a split: the validation split, or what the run of "
+            "the last model set aside. Default: those of the first dataset.",
         ),
     ] = None
     metric: Annotated[MetricChoice, typer.Option("--metric", help="What is chosen by.")] = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -119,6 +120,23 @@ def test_choosing_on_test_is_never_silent(make_model, faces):
     assert any("OPTIMISTIC" in note for note in evaluation["notes"])
     quiet = blend_fast(folders, faces, alphas="0,1")
     assert not any("OPTIMISTIC" in note or "chosen" in note for note in quiet.notes)
+
+
+def test_a_test_split_to_evaluate_on_never_chooses(make_model, faces):
+    models, home = [make_model(1), make_model(2)], f"folder={faces},split=test"
+    for choose_on in (None, f"folder={faces}"):
+        result = blend(models, [home], alphas="0:1:1", choose_on=choose_on, bootstrap=0)
+        assert result.choice["split"] == "val"
+        assert not any("OPTIMISTIC" in note for note in result.notes)
+
+
+def test_a_dataset_without_validation_images_is_refused(make_model, faces, tmp_path):
+    for split in ("train", "test"):
+        shutil.copytree(faces / split, tmp_path / split)
+    models, home = [make_model(1), make_model(2)], f"folder={tmp_path},split=test"
+    for choose_on in (None, f"folder={tmp_path}"):
+        with pytest.raises(ConfigError, match=r"no validation split.*train, test.*--choose-on"):
+            blend(models, [home], alphas="0:1:1", choose_on=choose_on, bootstrap=0)
 
 
 def test_one_alpha_needs_no_choice(make_model, faces):
