@@ -12,7 +12,7 @@ import typer
 from ke2nt.cli.evaluation_tables import encoder_notes, training_notes
 from ke2nt.cli.names import check_encoder_name
 from ke2nt.cli.option_groups import with_option_groups
-from ke2nt.cli.option_values import check_writable, read_names
+from ke2nt.cli.option_values import PART_OF_TRAIN, check_writable, read_names
 from ke2nt.cli.options import (
     DatasetNameOption,
     EmbeddingOptions,
@@ -73,8 +73,8 @@ class _FewShotData(ReaderOptions, _DatasetName):
         str | None,
         typer.Option(
             "--val-split",
-            help="Split to choose hyperparameters on. Default: val if it is not judged on, or "
-            "else a tenth of the training split.",
+            help="Split to choose hyperparameters on; null: a tenth of the training split. "
+            "Default: val if it is not judged on, or else null.",
         ),
     ] = None
     hold_out: Annotated[
@@ -110,8 +110,8 @@ class _FewShotData(ReaderOptions, _DatasetName):
                 f"missing split for {self.dataset}",
                 expected=f"--split one of {', '.join(reader.splits)}",
             )
-        validation = self.val_split
-        if validation is None and "val" in reader.splits and judged != "val":
+        validation = None if self.val_split == PART_OF_TRAIN else self.val_split
+        if self.val_split is None and "val" in reader.splits and judged != "val":
             validation = "val"
         return self.train_split, validation, judged
 

@@ -12,6 +12,7 @@ from ke2nt.errors import ConfigError
 from ke2nt.runtime.atomic import check_folder
 
 __all__ = [
+    "PART_OF_TRAIN",
     "check_prior",
     "check_text_encoder",
     "check_writable",
@@ -21,6 +22,9 @@ __all__ = [
     "read_pairs",
     "read_reader_options",
 ]
+
+PART_OF_TRAIN = "null"
+"""Value of --val-split: no split of its own, as `data.val_split=null` of `ke2nt train`."""
 
 
 def check_writable(param: typer.CallbackParam, folder: Path | None) -> Path | None:

@@ -6,13 +6,13 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ke2nt.cli.names import check_encoder_name
 from ke2nt.cli.option_groups import with_option_groups
-from ke2nt.cli.option_values import check_writable
+from ke2nt.cli.option_values import PART_OF_TRAIN, check_writable
 from ke2nt.cli.options import (
     DatasetOptions,
     EmbeddingOptions,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["learn"]
 
-_VAL_SHARE = 0.1  # of the training images, if the dataset has no validation split
+_VAL_SHARE = 0.1  # of the training images, as for data.val_fraction
 
 
 class _Position(StrEnum):
@@ -51,7 +51,17 @@ class _LearnData(DatasetOptions):
         str | None,
         typer.Option(
             "--val-split",
-            help="Split that the epoch is chosen by. Default: val, or a tenth of --split.",
+            help="Split that the epoch is chosen by; null: a part of --split. Default: val where "
+            "the dataset has it, otherwise null.",
+            show_default=False,
+        ),
+    ] = None
+    val_fraction: Annotated[
+        float | None,
+        typer.Option(
+            "--val-fraction",
+            help="Share of --split that the epoch is chosen by, with --val-split null. "
+            f"Default: {_VAL_SHARE}.",
             show_default=False,
         ),
     ] = None
@@ -65,7 +75,7 @@ class _LearnData(DatasetOptions):
 
         train, val_name = reader.load(self.split), self.val_name(reader)
         if val_name is None:
-            train, val = carve_validation(train, _VAL_SHARE, seed)
+            train, val = carve_validation(train, self.val_share, seed)
         else:
             val = reader.load(val_name)
 
@@ -74,8 +84,20 @@ class _LearnData(DatasetOptions):
             train = draw_shots(train, self.shots, seed)
         return train.spread(self.limit), val.spread(self.limit)
 
+    @property
+    def val_share(self) -> float:
+        """Share of the training split that a part of it takes."""
+        return _VAL_SHARE if self.val_fraction is None else self.val_fraction
+
+    def val_facts(self, reader: Reader) -> dict[str, Any]:
+        """What the epoch is chosen by, for learn.json."""
+        name = self.val_name(reader)
+        return {"val_split": name, "val_fraction": self.val_share if name is None else None}
+
     def val_name(self, reader: Reader) -> str | None:
         """The validation split; None for a part of the training split."""
+        if self.val_split == PART_OF_TRAIN:
+            return None
         if self.val_split is not None:
             return self.val_split
         return "val" if "val" in reader.splits and self.split != "val" else None
@@ -178,7 +200,7 @@ def learn(
     quiet = output.hides_progress
     splits = data.load(reader, choice.seed)
     train, val = experiment.embed_loaded(*splits, quiet=quiet)
-    facts = experiment.facts(train, split=data.split, val_split=splits[1].split, shots=data.shots)
+    facts = experiment.facts(train, split=data.split, **data.val_facts(reader), shots=data.shots)
     result = learn_prompts(
         train,
         val,
@@ -224,9 +246,27 @@ def _check_names(encoder: EncoderOptions, data: _LearnData, prompts: str, name: 
         raise ConfigError(
             "the epoch would be chosen on the images that are learned from",
             found=f"{data.split} for both",
-            hint="Name another split with --val-split.",
+            hint=f"Name another split with --val-split, or type --val-split {PART_OF_TRAIN} for a "
+            "part of it.",
         )
+    _check_fraction(data.val_fraction, val_split)
     return reader
+
+
+def _check_fraction(fraction: float | None, val_split: str | None) -> None:
+    """Check --val-fraction, which divides the split to learn from."""
+    if fraction is None:
+        return
+    if not 0 < fraction < 0.9:
+        raise ConfigError(
+            "--val-fraction is out of range", expected="above 0, below 0.9", found=fraction
+        )
+    if val_split is not None:
+        raise ConfigError(
+            "--val-fraction is a share of the images to learn from",
+            expected=f"--val-split {PART_OF_TRAIN}",
+            found=f"the validation split {val_split}",
+        )
 
 
 def _without_folders(facts: dict[str, object]) -> dict[str, object]:

@@ -69,7 +69,7 @@ def test_heat_maps_and_facts(place, tmp_path):
 def test_targets_are_phrases_or_classes(explain, tmp_path, monkeypatch):
     words = TextBank.build("paper", classes=["surprise"])  # in the shipped bank: no text model
     monkeypatch.setattr(
-        "ke2nt.predict.custom_classes.build_class_bank", lambda model, own, names: words
+        "ke2nt.predict.custom_classes.build_class_bank", lambda model, own, names, encoder: words
     )
     code, out, err = explain(
         "deep", "--target", "raised inner brows", "--target", "anger", "--out", tmp_path, "--json"

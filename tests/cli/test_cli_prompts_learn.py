@@ -128,6 +128,14 @@ def test_shots_are_drawn_of_each_class(options, home, tmp_path):
     assert PromptSet.load(tmp_path / "learned.yaml").learned.training["images"] == 16
 
 
+def test_the_epoch_may_be_chosen_on_a_part_of_the_training_split(options, tmp_path):
+    words = ["prompts", "learn", *options, *FAST, "--out", str(tmp_path), "--val-split", "null"]
+    found = json.loads(run(*words, "--val-fraction", "0.5", "--json"))
+    # half of 48 faces
+    assert (found["val_split"], found["val_fraction"]) == (None, 0.5)
+    assert PromptSet.load(tmp_path / "learned.yaml").learned.training["images"] == 24
+
+
 def test_a_class_of_the_data_alone_gets_vectors(options, home, tmp_path):
     words = ["prompts", "learn", *options, "--init", "a face", "--epochs", "1", "--class-specific"]
     text = run(*words, "--position", "middle", "--name", "own", "--out", str(tmp_path))
@@ -149,6 +157,8 @@ def test_a_class_of_the_data_alone_gets_vectors(options, home, tmp_path):
         (["--lr", "nan"], ConfigError, "lr is out of range"),
         (["--regularize", "inf"], ConfigError, "regularize is out of range"),
         (["--val-split", "train"], ConfigError, "images that are learned from"),
+        (["--val-split", "null", "--val-fraction", "1"], ConfigError, "above 0, below 0.9"),
+        (["--val-fraction", "0.1"], ConfigError, "--val-split null; found .* split val"),
         (["--val-split", "nope"], Ke2ntError, "drawn has no split 'nope'"),
         (["--split", "nope"], Ke2ntError, "drawn has no split 'nope'"),
         (["--name", "a/b"], ConfigError, "--name is not a name"),
