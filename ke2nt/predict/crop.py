@@ -14,7 +14,7 @@ from ke2nt.predict.face_settings import FaceSettings
 
 __all__ = ["Resizer", "crop_face", "crop_level", "crop_square", "tilt"]
 
-_LEAST_TILT = 3.0  # degrees, below which turning costs more detail than it helps
+_LEAST_TILT = 15.0  # degrees; turning a face by less does not help: benchmarks/README.md
 _MOST_TILT = 60.0  # degrees, above which the points are rather wrong than the face tilted
 
 

@@ -111,7 +111,9 @@ def test_tilted_faces_are_turned_until_their_eyes_are_level(portraits):
         found = crop_level(tilted, detection, 0.0).astype(float)
         error = np.abs(found - crop_square(photo, box, 0.0)).mean()
         assert error < 0.5 * np.abs(crop_square(tilted, box, 0.0) - found).mean()
-    assert tilt(Detection(box, 0.9, turned(eyes, 1))) == 0
+    for degrees in (1, 14, -14):
+        assert tilt(Detection(box, 0.9, turned(eyes, degrees))) == 0
+    assert tilt(Detection(box, 0.9, turned(eyes, -16))) == pytest.approx(-16)
     assert tilt(Detection(box, 0.9, turned(eyes, 80))) == 0
 
 
