@@ -284,5 +284,13 @@ def _describe_loss(loss: Any) -> str:
     )
     if loss.accuracy_before is None:
         return text
-    before, after = percent(loss.accuracy_before, 2), percent(loss.accuracy_after, 2)
-    return f"{text}; accuracy {before} before, {after} after"
+    metrics = (
+        ("accuracy", loss.accuracy_before, loss.accuracy_after),
+        ("UAR", loss.uar_before, loss.uar_after),
+        ("ECE", loss.ece_before, loss.ece_after),
+    )
+    changes = [
+        f"{name} {percent(before, 2)} before, {percent(after, 2)} after"
+        for name, before, after in metrics
+    ]
+    return "; ".join([text, *changes])

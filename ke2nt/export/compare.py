@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ke2nt.evaluation.metrics import classification_report
 from ke2nt.evaluation.predictions import Predictions
 from ke2nt.labels import map_labels
 
@@ -23,6 +24,10 @@ class Comparison:
         max_difference: Largest absolute difference of any probability.
         accuracy_before: Share of correct predictions before, or None without labels.
         accuracy_after: Share of correct predictions after, or None without labels.
+        uar_before: Unweighted average recall before, or None without labels.
+        uar_after: Unweighted average recall after, or None without labels.
+        ece_before: Expected calibration error before, or None without labels.
+        ece_after: Expected calibration error after, or None without labels.
     """
 
     n: int
@@ -30,6 +35,10 @@ class Comparison:
     max_difference: float
     accuracy_before: float | None = None
     accuracy_after: float | None = None
+    uar_before: float | None = None
+    uar_after: float | None = None
+    ece_before: float | None = None
+    ece_after: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Convert to a plain JSON value."""
@@ -46,15 +55,19 @@ def compare_probabilities(
         after: (N, K), of the same faces.
         labels: (N,) true class indices, if known.
     """
-    predicted_before, predicted_after = before.argmax(axis=1), after.argmax(axis=1)
-    difference = np.abs(before.astype(np.float64) - after)
+    metrics: dict[str, float] = {}
+    if labels is not None:
+        classes = [str(index) for index in range(before.shape[1])]
+        for when, values in (("before", before), ("after", after)):
+            report = classification_report(values, labels, classes, bootstrap=0)
+            for name in ("accuracy", "uar", "ece"):
+                metrics[f"{name}_{when}"] = getattr(report, name)
 
     return Comparison(
         n=len(before),
-        changed=int((predicted_before != predicted_after).sum()),
-        max_difference=float(difference.max()),
-        accuracy_before=None if labels is None else float((predicted_before == labels).mean()),
-        accuracy_after=None if labels is None else float((predicted_after == labels).mean()),
+        changed=int((before.argmax(axis=1) != after.argmax(axis=1)).sum()),
+        max_difference=float(np.abs(before.astype(np.float64) - after).max()),
+        **metrics,
     )
 
 

@@ -22,6 +22,11 @@ def test_comparison_by_hand():
     assert found.max_difference == pytest.approx(0.06)
     assert found.accuracy_before == pytest.approx(1 / 3)
     assert found.accuracy_after == pytest.approx(2 / 3)
+    # recalls 1/2 and 0, then 1/2 and 1; confidences 0.6, 0.7, 0.51, then 0.58, 0.7, 0.55
+    assert (found.uar_before, found.uar_after) == pytest.approx((0.25, 0.75))
+    assert found.ece_before == pytest.approx((0.4 + 0.7 + 0.51) / 3)
+    # 0.58 and 0.55 share a bin, in which both are right
+    assert found.ece_after == pytest.approx(((1 - 0.58) + (1 - 0.55) + 0.7) / 3)
     assert compare_probabilities(before, after).accuracy_after is None
 
 
