@@ -21,8 +21,8 @@ from ke2nt.data.images import decode
 from ke2nt.datasets.catalog import get_reader
 from ke2nt.models.load import load_model
 from ke2nt.predict.classify import FaceClassifier
+from ke2nt.predict.found_faces import find_faces
 from ke2nt.predict.pil_images import resize
-from ke2nt.predict.pipeline import find_faces
 
 REASONS = ("dark", "small", "blurred")
 

@@ -16,7 +16,7 @@ from ke2nt.models.base import ExpressionModel
 from ke2nt.models.output import KE2NTOutput
 from ke2nt.predict.classify import FaceClassifier
 from ke2nt.predict.detections import Box, Detector
-from ke2nt.predict.pipeline import FoundFace, find_faces
+from ke2nt.predict.found_faces import FoundFace, find_faces
 
 __all__ = ["MAX_FACES", "EmbeddedFace", "FaceEmbedder"]
 

@@ -176,7 +176,7 @@ class _Explainer:
     def explain(self, name: str, explanations: _Explanations) -> None:
         """Explain every face of an image file."""
         from ke2nt.data.images import decode
-        from ke2nt.predict.pipeline import find_faces
+        from ke2nt.predict.found_faces import find_faces
 
         try:
             faces = find_faces(decode(Path(name)), self.detector, self.classifier)

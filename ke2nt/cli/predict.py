@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -117,6 +118,16 @@ class _ModelOptions:
     detector: DetectorOption = "centerface"
     no_detect: NoDetectFlag = False
     batch_size: BatchSizeOption = 32
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            min=1,
+            help="Images and frames that are decoded and searched at the same time. Default: "
+            "OMP_NUM_THREADS or the number of cores, at most 4.",
+            show_default=False,
+        ),
+    ] = None
     device: DeviceOption = None
 
     def check(self) -> None:
@@ -156,6 +167,8 @@ class _ModelOptions:
 
     def load(self) -> Recognizer:
         """Return the recognizer."""
+        # threads of torch that wait would take the cores from the detector; read at its import
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         from ke2nt.predict.recognizer import Recognizer
 
         # the neutral photo needs the model, and comes after it
@@ -172,6 +185,7 @@ class _ModelOptions:
             align=self.align,
             prior=self.prior,
             text_encoder=self.text_encoder,
+            workers=self.workers,
             engine=None if self.engine is None else self.engine.value,
         )
         if self.neutral is not None:
@@ -193,6 +207,27 @@ class _VideoOptions:
     smoothing: Annotated[
         float, typer.Option("--smoothing", min=0, help="Seconds of smoothing along a track.")
     ] = 0.5
+    detect_every: Annotated[
+        int,
+        typer.Option(
+            "--detect-every",
+            min=1,
+            help="Search every N-th used video frame for faces; between two of them faces move "
+            "along a line.",
+        ),
+    ] = 1
+
+    def check(self, *, no_detect: bool) -> None:
+        """Check that there is a detector to run less often.
+
+        Raises:
+            ConfigError: There is none.
+        """
+        if no_detect and self.detect_every > 1:
+            raise ConfigError(
+                "--detect-every has no meaning with --no-detect, as each frame is one face",
+                found=f"--detect-every {self.detect_every}",
+            )
 
 
 @dataclass(frozen=True)
@@ -254,6 +289,7 @@ def predict(
     """
     # names are checked before torch is imported
     files.check(paths)
+    video.check(no_detect=model.no_detect)
     model.check()
     if not output.json:  # a document has a row for what cannot be read
         check_files(paths)
@@ -321,6 +357,7 @@ def _predict(
             every=video.every,
             limit=video.limit,
             smoothing=video.smoothing,
+            detect_every=video.detect_every,
         )
         for kind, result in track(stream, "predicting", quiet=output.hides_progress):
             annotations.add(kind, result)

@@ -48,7 +48,7 @@ def open_engine_file(name: str | Path, *, threads: int = 0) -> OnnxRecognizer:
 
     Args:
         name: An ONNX file, or any name that `find_model_folder` takes.
-        threads: Threads per call; 0 lets onnxruntime choose.
+        threads: Threads per call; 0 for as many as `count_threads` says.
 
     Raises:
         CheckpointError: There is no such model or file.

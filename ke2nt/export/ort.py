@@ -15,6 +15,7 @@ import numpy as np
 from ke2nt.errors import ModelError
 from ke2nt.runtime.file_content import check_content
 from ke2nt.runtime.optional import import_optional
+from ke2nt.runtime.threads import count_threads
 
 __all__ = [
     "FAMILIARITY",
@@ -56,7 +57,7 @@ class OnnxRecognizer:
 
     Args:
         source: The file, or its content.
-        threads: Threads per call; 0 lets onnxruntime choose.
+        threads: Threads per call; 0 for as many as `count_threads` says.
 
     Attributes:
         classes: Class names in index order.
@@ -72,7 +73,7 @@ class OnnxRecognizer:
     def __init__(self, source: Path | bytes, *, threads: int = 0) -> None:
         runtime = import_optional("onnxruntime", extra="export", purpose="running ONNX files")
         options = runtime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = threads or count_threads()
         options.log_severity_level = _ERRORS_ONLY
         # waiting threads would take the processor from the detector
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")

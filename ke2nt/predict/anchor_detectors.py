@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -51,7 +52,9 @@ class AnchorDetector:
         min_score: float = 0.5,
         sides: Sequence[int] = _SIDES,
     ) -> None:
+        self._model = model
         self._session = load_any_session(model)
+        self._threaded: AnchorDetector | None = None
         self._min_score = min_score
         size = _input_size(self._session, model)
         self._fixed = size
@@ -75,6 +78,13 @@ class AnchorDetector:
     def detect(self, image: np.ndarray) -> list[Detection]:
         """Find the faces of an upright uint8 (H, W, 3) RGB image, best first."""
         return detect_at_sides(image, self._sides, self._detect_at_one_size)
+
+    def for_threads(self) -> AnchorDetector:
+        """Return the same detector for several threads at a time, each call on one core."""
+        if self._threaded is None:
+            self._threaded = copy.copy(self)
+            self._threaded._session = load_any_session(self._model, threads=1)
+        return self._threaded
 
     def _detect_at_one_size(self, image: np.ndarray) -> list[Detection]:
         # the border is repeated, so that no edge appears where the image ends

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib import metadata
@@ -16,6 +17,7 @@ from ke2nt.predict.pyramid import detect_at_sides
 from ke2nt.runtime.digest import digest_file
 from ke2nt.runtime.file_content import check_content
 from ke2nt.runtime.optional import import_optional
+from ke2nt.runtime.threads import count_threads
 
 __all__ = [
     "FAST_SIDES",
@@ -67,7 +69,8 @@ class CenterFaceDetector:
         path = _find_weights() if model is None else model
         if not path.is_file():
             raise CheckpointError("no model file for the detector CenterFace", where=path)
-        self._session = _load_session(path, digest_file(path))
+        self._file = path, digest_file(path)
+        self._session = _load_session(*self._file, count_threads())
         self._input = self._session.get_inputs()[0].name
         self._min_score = min_score
         self._sides = tuple(sides)
@@ -75,6 +78,12 @@ class CenterFaceDetector:
     def detect(self, image: np.ndarray) -> list[Detection]:
         """Find the faces of an upright uint8 (H, W, 3) RGB image, best first."""
         return detect_at_sides(image, self._sides, self._detect_at_one_size)
+
+    def for_threads(self) -> CenterFaceDetector:
+        """Return the same detector for several threads at a time, each call on one core."""
+        detector = copy.copy(self)
+        detector._session = _load_session(*self._file, 1)
+        return detector
 
     def _detect_at_one_size(self, image: np.ndarray) -> list[Detection]:
         # the border is repeated, so that no edge appears where the image ends
@@ -153,11 +162,17 @@ def _find_weights() -> Path:
     return path
 
 
-@lru_cache(maxsize=1)
-def _load_session(path: Path, digest: str) -> Any:
-    """Load a CenterFace model for images of any size; detectors with the same file share it."""
+@lru_cache(maxsize=2)
+def _load_session(path: Path, digest: str, threads: int) -> Any:
+    """Load a CenterFace model for images of any size; detectors with the same file share it.
+
+    Args:
+        path: The file.
+        digest: Of its content.
+        threads: Threads per call.
+    """
     onnx: Any = import_optional("onnx", extra="predict", purpose="finding faces")
-    runtime, options = _runtime_options()
+    runtime, options = _runtime_options(threads)
 
     # onnx and onnxruntime have error classes of their own for every kind of damage
     try:
@@ -169,8 +184,12 @@ def _load_session(path: Path, digest: str) -> Any:
         ) from error
 
 
-def load_any_session(path: Path) -> Any:
+def load_any_session(path: Path, *, threads: int | None = None) -> Any:
     """Load the ONNX file of another face detector.
+
+    Args:
+        path: The file.
+        threads: Threads per call; by default as many as `count_threads` says.
 
     Raises:
         CheckpointError: The file is missing or damaged.
@@ -179,18 +198,19 @@ def load_any_session(path: Path) -> Any:
     if not path.is_file():
         raise CheckpointError("no model file for the face detector", where=path)
     check_content(path)
-    runtime, options = _runtime_options()
+    runtime, options = _runtime_options(threads or count_threads())
     try:
         return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise _unusable(path, error, "an ONNX file of a face detector") from error
 
 
-def _runtime_options() -> tuple[Any, Any]:
+def _runtime_options(threads: int) -> tuple[Any, Any]:
     """ONNX Runtime, and options that are quiet, small and leave the processor to torch."""
     runtime: Any = import_optional("onnxruntime", extra="predict", purpose="finding faces")
     options = runtime.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
+    options.intra_op_num_threads = threads
     # plans of memory are stored for every size of the input and never released
     options.enable_mem_pattern = False
     # waiting threads would take the processor from torch

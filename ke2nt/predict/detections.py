@@ -7,7 +7,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
-__all__ = ["Box", "Detection", "Detector"]
+__all__ = ["Box", "Detection", "Detector", "ThreadedDetector"]
 
 Box: TypeAlias = tuple[float, float, float, float]
 """(x0, y0, x1, y1) in pixels, x to the right, y down."""
@@ -46,3 +46,11 @@ class Detector(Protocol):
         Raises:
             DataError: The detector fails on this image; its row says so, and the others follow.
         """
+
+
+@runtime_checkable
+class ThreadedDetector(Detector, Protocol):
+    """A detector that can search several images at the same time."""
+
+    def for_threads(self) -> Detector:
+        """Return a detector whose `detect` several threads call at a time, each for one core."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from ke2nt.predict.frames import Frame
 from ke2nt.predict.paths import expand_paths
 from ke2nt.runtime.formatting import printable
 
-__all__ = ["ImageLike", "image_frames"]
+__all__ = ["ImageLike", "image_frames", "image_readers"]
 
 
 def image_frames(images: ImageLike | Iterable[ImageLike]) -> Iterator[Frame]:
@@ -28,17 +29,25 @@ def image_frames(images: ImageLike | Iterable[ImageLike]) -> Iterator[Frame]:
         DataError: A value is not an image, such as a number or an array of another shape or range;
             or a folder has no image.
     """
+    return (read if isinstance(read, Frame) else read() for read in image_readers(images))
+
+
+def image_readers(
+    images: ImageLike | Iterable[ImageLike],
+) -> Iterator[Frame | Callable[[], Frame]]:
+    """As `image_frames`, but files that are named are decoded by the call, in any thread."""
     for index, image in enumerate(iterate_images(images)):
         if isinstance(image, str | Path):
-            yield from _read_path(str(image))
+            yield from _list_files(str(image))
         else:
+            # the caller may change an array or an open file afterwards
             yield _decode_frame(image, _pick_name(image, index))
 
 
-def _read_path(name: str) -> Iterator[Frame]:
-    """Frames of a file, or of all images of a folder or pattern."""
+def _list_files(name: str) -> Iterator[Frame | Callable[[], Frame]]:
+    """Readers of a file, or of all images of a folder or pattern."""
     if not os.path.isdir(name) and (os.path.exists(name) or not glob.has_magic(name)):
-        yield _decode_frame(name, name)
+        yield partial(_decode_frame, name, name)
         return
 
     # videos are named, not skipped: nobody expects that they are missing
@@ -48,7 +57,7 @@ def _read_path(name: str) -> Iterator[Frame]:
         if kind == "video":
             yield Frame(str(path), None, problem="a video, see Recognizer.predict_video")
         else:
-            yield _decode_frame(str(path), str(path))
+            yield partial(_decode_frame, str(path), str(path))
     if is_empty:
         raise DataError("no image found", where=name)
 

@@ -14,16 +14,19 @@ from ke2nt.models.prior_values import PriorLike
 from ke2nt.models.set_prior import set_prior
 from ke2nt.predict.detections import Detector
 from ke2nt.predict.detectors import DETECTORS, get_detector
-from ke2nt.predict.frames import Frame, FrameResult
-from ke2nt.predict.image_inputs import ImageLike, image_frames
+from ke2nt.predict.found_faces import find_faces
+from ke2nt.predict.frames import FrameResult
+from ke2nt.predict.image_inputs import ImageLike, image_frames, image_readers
 from ke2nt.predict.image_result import ImageResult, ImageResults
 from ke2nt.predict.onnx_classifier import OnnxClassifier, OnnxModel
-from ke2nt.predict.pipeline import Limits, find_faces, recognize
+from ke2nt.predict.pipeline import Readable, Schedule, recognize
 from ke2nt.predict.result import FaceResult, Results
+from ke2nt.predict.result_builder import Limits
 from ke2nt.predict.scores import Classifier
 from ke2nt.predict.tracking import Tracker
 from ke2nt.predict.video import video_frames
 from ke2nt.prompts.prompt_set import PromptSet
+from ke2nt.runtime.threads import count_threads
 
 if TYPE_CHECKING:
     import torch
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_MODEL", "Engine", "Recognizer"]
 
 Engine = Literal["torch", "onnx"]
+_MAX_WORKERS = 4  # each needs the memory of a search
 
 DEFAULT_MODEL = "ke2nt/ferplus-faces"
 """The model that comes with the package."""
@@ -47,7 +51,7 @@ class Recognizer:
         detector: "centerface" (for videos its fast version), another name of `get_detector`, your
             own `Detector`, or None if each image is already a face crop.
         device: Where to compute; by default the GPU if there is one.
-        batch_size: Faces per forward pass, and maximum number of images held at once.
+        batch_size: Faces per forward pass, and maximum number of images that wait for it.
         classes: Words or a prompt set to recognize instead of the model's classes; every result is
             then flagged as unvalidated.
         min_confidence: Predictions with a lower probability are withheld, in [0, 1]. None for the
@@ -64,6 +68,9 @@ class Recognizer:
             for those of the model. They belong to its own classes, not to `classes`.
         text_encoder: Where the text encoder for `classes` is now, such as "open_clip:FOLDER"; it
             must be the one that the model was trained with. None for the name that it stores.
+        workers: Images and video frames that are decoded and searched at the same time, while
+            earlier ones are classified; with 1 everything is done in turn. None for OMP_NUM_THREADS
+            or the number of cores, at most 4.
 
     Raises:
         ConfigError: The detector or device is unknown, or a number is out of range.
@@ -92,10 +99,11 @@ class Recognizer:
         align: bool | None = None,
         prior: PriorLike | None = None,
         text_encoder: str | None = None,
+        workers: int | None = None,
     ) -> None:
-        _check_number("batch_size", batch_size, Integral)
-        if batch_size < 1:
-            raise ConfigError("batch_size is out of range", expected="1 or more", found=batch_size)
+        _check_count("batch_size", batch_size)
+        if workers is not None:
+            _check_count("workers", workers)
         for name, share in (("min_confidence", min_confidence), ("min_face_score", min_face_score)):
             if share is not None:
                 _check_number(name, share, Real)
@@ -116,6 +124,7 @@ class Recognizer:
         self._min_face_score = min_face_score
         self._check_quality, self._check_faces = check_quality, check_faces
         self._text_encoder = text_encoder
+        self._workers = workers or min(count_threads(), _MAX_WORKERS)
 
         if prior is not None:
             set_prior(model, prior)
@@ -142,6 +151,7 @@ class Recognizer:
         align: bool | None = None,
         prior: PriorLike | None = None,
         text_encoder: str | None = None,
+        workers: int | None = None,
         engine: Engine | None = None,
     ) -> Self:
         """Load a model: a bundled one, a folder, a run directory, or a hub id "user/name".
@@ -171,6 +181,7 @@ class Recognizer:
             align=align,
             prior=prior,
             text_encoder=text_encoder,
+            workers=workers,
         )
 
     @property
@@ -311,7 +322,7 @@ class Recognizer:
 
     def stream_images(self, images: ImageLike | Iterable[ImageLike]) -> Iterator[FrameResult]:
         """Yield one image at a time with its pixels and rows; memory does not grow."""
-        return self._recognize(image_frames(images), self._detector)
+        return self._recognize(image_readers(images), self._detector)
 
     def predict_video(
         self,
@@ -320,6 +331,7 @@ class Recognizer:
         every: int = 1,
         limit: int | None = None,
         smoothing: float = 0.5,
+        detect_every: int = 1,
     ) -> Iterator[FaceResult]:
         """Yield a row for every face of a video or camera; memory does not grow.
 
@@ -328,13 +340,17 @@ class Recognizer:
             every: Use every n-th frame.
             limit: Stop after this number of used frames.
             smoothing: Time constant of the smoothing along a track in seconds; 0 for none.
+            detect_every: Search every n-th used frame for faces; between two of them the boxes
+                change linearly, see `ke2nt.predict.between`.
 
         Raises:
-            ConfigError: A number is out of range.
+            ConfigError: A number is out of range, or `detect_every` is set without a detector.
             DataError: The camera cannot be opened.
             MissingExtraError: The package that reads videos or cameras is not installed.
         """
-        stream = self.stream_video(source, every=every, limit=limit, smoothing=smoothing)
+        stream = self.stream_video(
+            source, every=every, limit=limit, smoothing=smoothing, detect_every=detect_every
+        )
         return (row for result in stream for row in result.rows)
 
     def stream_video(
@@ -344,22 +360,29 @@ class Recognizer:
         every: int = 1,
         limit: int | None = None,
         smoothing: float = 0.5,
+        detect_every: int = 1,
     ) -> Iterator[FrameResult]:
         """Yield one frame at a time with its pixels and rows; arguments as in `predict_video`."""
+        _check_count("detect_every", detect_every)
+        if detect_every > 1 and self._video_detector is None:
+            raise ConfigError(
+                "detect_every has no meaning without a detector, as each frame is one face",
+                found=f"detect_every {detect_every}",
+            )
         frames = video_frames(source, every=every, limit=limit)
         tracker = Tracker(smoothing=smoothing)
 
         # a camera is shown live, so its frames do not wait for a full batch
-        if isinstance(source, int):
-            return self._recognize(frames, self._video_detector, tracker, batch_size=1)
-        return self._recognize(frames, self._video_detector, tracker)
+        batch_size = 1 if isinstance(source, int) else None
+        return self._recognize(frames, self._video_detector, tracker, batch_size, detect_every)
 
     def _recognize(
         self,
-        frames: Iterable[Frame],
+        frames: Iterable[Readable],
         detector: Detector | None,
         tracker: Tracker | None = None,
         batch_size: int | None = None,
+        detect_every: int = 1,
     ) -> Iterator[FrameResult]:
         return recognize(
             frames,
@@ -369,7 +392,9 @@ class Recognizer:
             limits=lambda: Limits(
                 self.thresholds, self._min_face_score, self._check_quality, self._check_faces
             ),
-            batch_size=batch_size or self._classifier.batch_size,
+            schedule=Schedule(
+                batch_size or self._classifier.batch_size, self._workers, detect_every
+            ),
         )
 
     def _restore_classes(self) -> None:
@@ -430,6 +455,14 @@ def _create_detectors(
     if f"{detector}:fast" in DETECTORS:
         return image_detector, get_detector(f"{detector}:fast")
     return image_detector, image_detector
+
+
+def _check_count(name: str, value: object) -> None:
+    """Refuse what is not a positive integer."""
+    _check_number(name, value, Integral)
+    assert isinstance(value, Integral)
+    if value < 1:
+        raise ConfigError(f"{name} is out of range", expected="1 or more", found=value)
 
 
 def _check_number(name: str, value: object, kind: type) -> None:

@@ -74,6 +74,7 @@ def predict_paths(
     every: int = 1,
     limit: int | None = None,
     smoothing: float = 0.5,
+    detect_every: int = 1,
 ) -> Iterator[tuple[str, FrameResult]]:
     """Recognize all files, folders, patterns and cameras, in order.
 
@@ -86,6 +87,7 @@ def predict_paths(
         every: Use every n-th frame of a video.
         limit: Stop a video after this number of used frames.
         smoothing: Time constant in seconds, see `Tracker`.
+        detect_every: Search every n-th used frame of a video for faces.
 
     Yields:
         "image", "video" or "camera", and the image or frame with its results.
@@ -102,7 +104,13 @@ def predict_paths(
 
         for _, source in sources:
             totals.sources[kind] += 1
-            stream = recognizer.stream_video(source, every=every, limit=limit, smoothing=smoothing)
+            stream = recognizer.stream_video(
+                source,
+                every=every,
+                limit=limit,
+                smoothing=smoothing,
+                detect_every=detect_every,
+            )
             for result in _end_at_interrupt(stream) if kind == "camera" else stream:
                 totals.add(result)
                 yield kind, result

@@ -11,7 +11,7 @@ import numpy as np
 from ke2nt.errors import ConfigError
 from ke2nt.predict.detections import Box
 
-__all__ = ["Tracker", "box_iou"]
+__all__ = ["Tracker", "box_iou", "match_boxes"]
 
 
 def box_iou(first: Sequence[Box], second: Sequence[Box]) -> np.ndarray:
@@ -25,6 +25,25 @@ def box_iou(first: Sequence[Box], second: Sequence[Box]) -> np.ndarray:
     intersection = sides.clip(0).prod(axis=-1)
     area_a, area_b = ((box[..., 2:] - box[..., :2]).prod(axis=-1) for box in (a, b))
     return intersection / np.maximum(area_a + area_b - intersection, 1e-12)
+
+
+def match_boxes(first: Sequence[Box], second: Sequence[Box], *, min_iou: float) -> dict[int, int]:
+    """Match boxes greedily, pairs of highest overlap first: index in `first` → in `second`.
+
+    Args:
+        first: Boxes in pixels.
+        second: The boxes to match them with, each at most once.
+        min_iou: Minimum intersection over union of a pair, in (0, 1].
+    """
+    overlap = box_iou(first, second)
+    matches: dict[int, int] = {}
+    while overlap.size and overlap.max() >= min_iou:
+        one, other = np.unravel_index(overlap.argmax(), overlap.shape)
+        matches[int(one)] = int(other)
+
+        # neither is matched again
+        overlap[one, :] = overlap[:, other] = -1
+    return matches
 
 
 @dataclass(slots=True)
@@ -101,16 +120,10 @@ class Tracker:
         return [track.number for track in tracks], smoothed
 
     def _match(self, boxes: Sequence[Box]) -> dict[int, _Track]:
-        """Index of a box → its track, pairs of highest overlap first."""
-        overlap = box_iou(boxes, [track.box for track in self._live_tracks])
-        matches: dict[int, _Track] = {}
-        while overlap.size and overlap.max() >= self._min_iou:
-            face, track = np.unravel_index(overlap.argmax(), overlap.shape)
-            matches[int(face)] = self._live_tracks[track]
-
-            # neither is matched again
-            overlap[face, :] = overlap[:, track] = -1
-        return matches
+        """Index of a box → its track."""
+        known = [track.box for track in self._live_tracks]
+        matches = match_boxes(boxes, known, min_iou=self._min_iou)
+        return {face: self._live_tracks[track] for face, track in matches.items()}
 
     def _start_track(self, box: Box, time: float, values: np.ndarray) -> _Track:
         self._num_started += 1

@@ -155,6 +155,21 @@ def test_frames_can_be_skipped_and_limited(ke2nt, album):
     assert [row["frame"] for row in json.loads(out)["faces"]] == [0, 2]
 
 
+def test_faces_are_searched_at_every_third_frame(ke2nt, album, tmp_path):
+    """The person moves along a line, so that the boxes between are where she is."""
+    film = album / "films" / "film.mp4"
+    tables = []
+    for every in (1, 3):
+        out = tmp_path / f"{every}.csv"
+        code, _, _ = ke2nt(film, "--detect-every", every, "--out", out)
+        assert code == 0
+        tables.append(list(csv.DictReader(out.open())))
+    assert [row["frame"] for row in tables[0]] == [row["frame"] for row in tables[1]]
+    for one, other in zip(*tables, strict=True):
+        assert float(one["x0"]) == pytest.approx(float(other["x0"]), abs=6)
+        assert one["track"] == other["track"]
+
+
 def test_neutral_photo_sets_the_zero_of_intensity(ke2nt, album):
     photo = album / "zwei müde.jpg"
     _, out, _ = ke2nt(photo, "--neutral", photo, "--json")
@@ -252,6 +267,9 @@ def test_detector_by_dotted_path(ke2nt, album, tmp_path, monkeypatch):
         (["x.png", "--classes", "facs"], "which text encoder"),
         (["x.png", "--out", "file/rows.csv"], "which is not a folder"),
         (["x.csv", "--out", "./x.csv"], "would replace an input file"),
+        (["x.png", "--workers", "0"], "--workers"),
+        (["x.mp4", "--detect-every", "0"], "--detect-every"),
+        (["x.mp4", "--detect-every", "2", "--no-detect"], "no meaning with --no-detect"),
     ],
 )
 def test_errors_are_one_line(ke2nt, tmp_path, monkeypatch, arguments, message):
