@@ -1,25 +1,35 @@
-"""Photos made of faces and backgrounds, for the benchmark of detectors.
+"""Photos made of faces and backgrounds, for the benchmarks of detectors.
 
 Faces of 20 to 400 px, upright or rotated by up to 30 degrees, in the color of skin, with a hard or
 a soft edge, some cut by the border of the photo, on photos, textures, gradients, noise and drawn
-rooms.
+rooms. Photos without people are such backgrounds, pages of text, and damaged ones of both.
 """
 
 from __future__ import annotations
 
+import io
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 from sklearn.datasets import load_sample_images
 
 from ke2nt.datasets.catalog import get_reader
 from ke2nt.drawn.dataset import DrawnFaces
 
-__all__ = ["BACKGROUNDS", "Face", "Photo", "compose", "load_faces", "without_people"]
+__all__ = [
+    "BACKGROUNDS",
+    "EMPTY",
+    "Face",
+    "Photo",
+    "compose",
+    "empty_photos",
+    "load_faces",
+    "without_people",
+]
 
 SHAPES = ((480, 640), (640, 480), (600, 800), (960, 1280), (1280, 960), (1080, 1920))
 SMALLEST, LARGEST = 20, 400  # pixels of a face
@@ -61,7 +71,12 @@ def load_faces(root: str | None, split: str, count: int) -> list[tuple[np.ndarra
     return [(np.asarray(Image.open(each.source).convert("RGB")), each.label) for each in samples]
 
 
-def compose(faces: Sequence[tuple[np.ndarray, int]], count: int, seed: int) -> list[Photo]:
+def compose(
+    faces: Sequence[tuple[np.ndarray, int]],
+    count: int,
+    seed: int,
+    sizes: tuple[float, float] = (SMALLEST, LARGEST),
+) -> list[Photo]:
     """Paste one to six faces on each background; all faces are used before any is used again."""
     rng = np.random.default_rng(seed)
     order: list[int] = []
@@ -72,7 +87,7 @@ def compose(faces: Sequence[tuple[np.ndarray, int]], count: int, seed: int) -> l
             order += rng.permutation(len(faces)).tolist()
 
         chosen = [faces[order.pop()] for _ in range(num_faces)]
-        photos.append(_compose_one(chosen, rng))
+        photos.append(_compose_one(chosen, rng, sizes))
     return photos
 
 
@@ -83,12 +98,25 @@ def without_people(count: int, seed: int) -> list[Photo]:
     return [Photo(_draw_background(rng, kinds[i % len(kinds)]), ()) for i in range(count)]
 
 
-def _compose_one(chosen: Sequence[tuple[np.ndarray, int]], rng: np.random.Generator) -> Photo:
+def empty_photos(count: int, seed: int) -> dict[str, list[Photo]]:
+    """Make photos without people, as many of each kind in `EMPTY`."""
+    rng = np.random.default_rng(seed)
+    return {
+        kind: [Photo(_draw_background(rng, draw), ()) for _ in range(count)]
+        for kind, draw in EMPTY.items()
+    }
+
+
+def _compose_one(
+    chosen: Sequence[tuple[np.ndarray, int]],
+    rng: np.random.Generator,
+    sizes: tuple[float, float],
+) -> Photo:
     kinds = list(BACKGROUNDS.values())
     pixels = _draw_background(rng, kinds[rng.integers(len(kinds))]).copy()
     placed: list[Face] = []
     for image, label in chosen:
-        face = _find_space(pixels, placed, label, rng)
+        face = _find_space(pixels, placed, label, rng, sizes)
         if face is not None:
             _paste(pixels, image, face, rng)
             placed.append(face)
@@ -96,12 +124,16 @@ def _compose_one(chosen: Sequence[tuple[np.ndarray, int]], rng: np.random.Genera
 
 
 def _find_space(
-    pixels: np.ndarray, placed: Sequence[Face], label: int, rng: np.random.Generator
+    pixels: np.ndarray,
+    placed: Sequence[Face],
+    label: int,
+    rng: np.random.Generator,
+    sizes: tuple[float, float],
 ) -> Face | None:
     """Choose a size and a position that covers no other face; one face in eight is cut."""
     height, width = pixels.shape[:2]
     for _ in range(30):
-        side = float(np.exp(rng.uniform(np.log(SMALLEST), np.log(LARGEST))))
+        side = float(np.exp(rng.uniform(*np.log(sizes))))
         beyond = side * rng.uniform(0.1, 0.3) if rng.random() < 1 / 8 else 0.0
         x = (
             rng.uniform(0, width - side)
@@ -217,6 +249,53 @@ def _room(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     return np.asarray(image) + rng.normal(0, 4, (height, width, 1))
 
 
+def _page(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """Lines of random words and a few frames, as of a letter, a form or a poster."""
+    paper, ink = rng.integers(200, 256), rng.integers(0, 110)
+    image = Image.new("RGB", (width, height), (int(paper),) * 3)
+    draw = ImageDraw.Draw(image)
+    letters = np.array(list("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"))
+    y = int(rng.integers(0, 40))
+    while y < height:
+        size = int(rng.choice([10, 12, 16, 24, 48, 90], p=[0.25, 0.3, 0.25, 0.1, 0.06, 0.04]))
+        font = ImageFont.load_default(size)
+        words = ["".join(rng.choice(letters, rng.integers(1, 11))) for _ in range(width // size)]
+        draw.text((int(rng.integers(0, 60)), y), " ".join(words), (int(ink),) * 3, font)
+        y += int(size * rng.uniform(1.2, 2.4))
+    for _ in range(int(rng.integers(0, 4))):
+        x, top = int(rng.integers(0, width - 60)), int(rng.integers(0, height - 60))
+        draw.rectangle((x, top, x + int(rng.integers(20, 200)), top + 50), outline=_color(rng))
+    return np.asarray(image) + rng.normal(0, 3, (height, width, 1))
+
+
+def _blurred(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """Another photo without people, out of focus or moved."""
+    pixels = _any(rng, height, width)
+    along = rng.uniform(0, 20, 2) if rng.random() < 0.5 else np.full(2, rng.uniform(2, 12))
+    return ndimage.gaussian_filter(pixels, (*along, 0))
+
+
+def _damaged(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """Another photo without people, as a damaged file shows it: rows moved, blocks, few colors."""
+    pixels = np.clip(_any(rng, height, width), 0, 255).astype(np.uint8)
+    if rng.random() < 0.5:
+        for _ in range(int(rng.integers(1, 8))):
+            row = int(rng.integers(height))
+            pixels[row:] = np.roll(pixels[row:], int(rng.integers(8, width)), axis=1)
+    if rng.random() < 0.5:
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "JPEG", quality=int(rng.integers(1, 8)))
+        pixels = np.asarray(Image.open(file))
+    if rng.random() < 0.5:
+        pixels = pixels >> 6 << 6
+    return pixels
+
+
+def _any(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    kinds = [*BACKGROUNDS.values(), _page]
+    return kinds[rng.integers(len(kinds))](rng, height, width)
+
+
 def _color(rng: np.random.Generator) -> tuple[int, ...]:
     return tuple(int(value) for value in rng.integers(0, 256, 3))
 
@@ -229,3 +308,4 @@ BACKGROUNDS = {
     "noise": _noise,
     "room": _room,
 }
+EMPTY = {**BACKGROUNDS, "page of text": _page, "blurred": _blurred, "damaged": _damaged}
