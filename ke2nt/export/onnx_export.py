@@ -11,7 +11,7 @@ from ke2nt.data.tensors import FaceTensors
 from ke2nt.errors import ModelError
 from ke2nt.export.compare import Comparison, compare_probabilities
 from ke2nt.export.deployed import DeployedModel
-from ke2nt.export.onnx_file import build_onnx, find_encoder_nodes
+from ke2nt.export.onnx_file import build_onnx, find_encoder_nodes, remove_notes
 from ke2nt.export.ort import OnnxRecognizer, quantize
 from ke2nt.models.base import ExpressionModel
 from ke2nt.runtime.atomic import write_bytes
@@ -74,7 +74,8 @@ def export_int8(graph: Path, path: Path, samples: FaceTensors, *, count: int = 2
     images = (_to_channels_last(batch.pixels) for batch in batches)
 
     content = graph.read_bytes()
-    write_bytes(path, quantize(content, images, find_encoder_nodes(content)))
+    small = quantize(content, images, find_encoder_nodes(content))
+    write_bytes(path, remove_notes(small))
 
 
 def predict_onnx(exported: OnnxRecognizer, images: FaceTensors) -> np.ndarray:

@@ -17,10 +17,11 @@ from ke2nt.export.ort import FAMILIARITY, INPUT, INTENSITIES, LOGITS, OUTPUT
 from ke2nt.models.base import ExpressionModel
 from ke2nt.runtime.optional import import_optional
 
-__all__ = ["build_onnx", "find_encoder_nodes"]
+__all__ = ["build_onnx", "find_encoder_nodes", "remove_notes"]
 
 _PURPOSE = "exporting to ONNX"
 _OPS_WITH_WEIGHTS = ("Conv", "Gemm", "MatMul")
+_SCOPES = "pkg.torch.onnx.name_scopes"  # the exporter's note on the module of a node
 
 
 def build_onnx(model: ExpressionModel, *, source: str | None = None) -> bytes:
@@ -46,6 +47,7 @@ def build_onnx(model: ExpressionModel, *, source: str | None = None) -> bytes:
     import_optional("onnxscript", extra="export", purpose=_PURPOSE)
 
     graph = _convert(model).model_proto
+    _keep_notes(graph, (_SCOPES,))
     onnx.helper.set_model_props(graph, _describe(model, source))
     onnx.checker.check_model(graph)
     return graph.SerializeToString()
@@ -61,6 +63,25 @@ def find_encoder_nodes(graph: bytes) -> list[str]:
         if node.op_type in _OPS_WITH_WEIGHTS and in_encoder:
             nodes.append(node.name)
     return nodes
+
+
+def remove_notes(graph: bytes) -> bytes:
+    """Remove the names of modules, which `find_encoder_nodes` reads, from a `build_onnx` file."""
+    onnx = import_optional("onnx", extra="export", purpose=_PURPOSE)
+    model = onnx.load_from_string(graph)
+    _keep_notes(model, ())
+    return bytes(model.SerializeToString())
+
+
+def _keep_notes(model: Any, keys: tuple[str, ...]) -> None:
+    """Remove all other notes of the exporter: its source code and paths of this machine."""
+    graph = model.graph
+    values = (graph.input, graph.output, graph.value_info, graph.initializer)
+    for part in (graph, *graph.node, *(value for group in values for value in group)):
+        kept = [(note.key, note.value) for note in part.metadata_props if note.key in keys]
+        del part.metadata_props[:]
+        for key, value in kept:
+            part.metadata_props.add(key=key, value=value)
 
 
 def _convert(model: ExpressionModel) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -182,6 +183,15 @@ def test_int8_is_smaller_and_nearly_equal(files, faces, tmp_path):
     expected = compute_predictions(model, faces, precision="fp32").probabilities
     difference = np.abs(predict_onnx(small, faces) - expected).max()
     assert 0 < difference < 0.1
+
+
+def test_files_name_no_folder_of_this_machine(files, faces, tmp_path):
+    path = files["text"][0]
+    export_int8(path, tmp_path / "small.onnx", faces, count=16)
+    for file in (path, tmp_path / "small.onnx"):
+        content = file.read_bytes()
+        assert b"stack_trace" not in content
+        assert str(Path(onnx_export.__file__).parents[2]).encode() not in content
 
 
 def test_head_and_text_stay_in_full_precision(files):
