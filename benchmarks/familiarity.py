@@ -2,12 +2,13 @@
 
     python benchmarks/familiarity.py --root DIR [--model FOLDER] [--photos 120] [--faces 800]
 
-The model needs a familiarity, fitted by `ke2nt calibrate`. The first table compares scores that
-could flag a face: areas under the ROC curve (%) of FER+ validation faces against drawn faces,
-degraded faces, faces upside down and images without a face, and in brackets the share of them that
-is flagged where 1 % of the validation faces are. The second counts what `ke2nt predict` calls a
-face in photos with and without people, before and after rejection. The backgrounds are not those of
-the fit: photographs, textures, gratings, gradients, noise and rooms of `composed_photos.py`.
+The model needs a familiarity, fitted by `ke2nt calibrate`. The first table says what is flagged and
+withheld at the stored limits. The second compares scores that could flag a face: areas under the
+ROC curve (%) of FER+ validation faces against drawn faces, degraded faces, faces upside down and
+images without a face, and in brackets the share of them that is flagged where 1 % of the validation
+faces are. The third counts what `ke2nt predict` calls a face in photos with and without people,
+before and after rejection. The backgrounds are not those of the fit: photographs, textures,
+gratings, gradients, noise and rooms of `composed_photos.py`.
 """
 
 from __future__ import annotations
@@ -26,9 +27,13 @@ from scipy.special import logsumexp
 
 from ke2nt.data.corruption import MIXED, corrupt
 from ke2nt.data.images import decode
+from ke2nt.data.sample import FaceSplit
 from ke2nt.datasets.catalog import get_reader
 from ke2nt.drawn.dataset import DrawnFaces
+from ke2nt.evaluation.calibration_metrics import expected_calibration_error, reliability_bins
 from ke2nt.evaluation.fit_familiarity import area_under_curve
+from ke2nt.evaluation.temperature import softmax
+from ke2nt.models.base import ExpressionModel
 from ke2nt.models.load import load_model
 from ke2nt.predict.centerface import CenterFaceDetector
 from ke2nt.predict.classify import FaceClassifier
@@ -68,22 +73,59 @@ def embed(classifier: FaceClassifier, images: Sequence[np.ndarray]) -> Embedded:
     return Embedded(*(torch.cat(part).numpy() for part in zip(*parts, strict=True)))
 
 
-def image_sets(root: str, count: int) -> dict[str, list[np.ndarray]]:
-    """Sets of images, the validation faces first."""
+def image_sets(
+    root: str, count: int, classes: Sequence[str]
+) -> dict[str, tuple[list[np.ndarray], np.ndarray | None]]:
+    """Sets of images with their labels, if they have any; the validation faces first."""
+
+    def find_labels(split: FaceSplit) -> np.ndarray:
+        return np.array([classes.index(name) for name in split.classes])[split.labels()]
+
     split = get_reader("ferplus", root, {"rule": "majority"}).load("val").spread(count)
-    faces = [decode(sample.source) for sample in split.samples]
-    sets = {"validation faces": faces}
+    faces, labels = [decode(sample.source) for sample in split.samples], find_labels(split)
+    sets: dict[str, tuple[list[np.ndarray], np.ndarray | None]]
+    sets = {"validation faces": (faces, labels)}
     for severity in (1, 3, 5):
         changed = corrupt(split, MIXED, severity)
-        sets[f"degraded, severity {severity}"] = [decode(each.source) for each in changed.samples]
-    sets["upside down"] = [np.ascontiguousarray(face[::-1]) for face in faces]
+        degraded = [decode(each.source) for each in changed.samples]
+        sets[f"degraded, severity {severity}"] = degraded, labels
+    sets["upside down"] = [np.ascontiguousarray(face[::-1]) for face in faces], labels
 
     drawn = DrawnFaces(count=count, size=96, seed=7)
-    sets["drawn faces"] = [drawn.render_sample(index).image for index in range(count)]
+    samples = [drawn.render_sample(index) for index in range(count)]
+    targets = np.array([classes.index(drawn.classes[sample.label]) for sample in samples])
+    sets["drawn faces"] = [sample.image for sample in samples], targets
     rng = np.random.default_rng(5)
     for kind, draw in BACKGROUNDS.items():
-        sets[f"no face: {kind}"] = _patches(rng, draw, count // 4)
+        sets[f"no face: {kind}"] = _patches(rng, draw, count // 4), None
     return sets
+
+
+def judge(
+    model: ExpressionModel, sets: dict[str, Embedded], labels: dict[str, np.ndarray | None]
+) -> str:
+    """What the stored limits flag and withhold, and how right the model is, in percent."""
+    calibration, known = model.calibration, model.familiarity
+    assert calibration is not None
+    assert known is not None
+    thresholds, rows = np.array(calibration.thresholds(len(model.classes))), []
+    for name, part in sets.items():
+        score, distance = part.familiarity.T
+        probabilities = softmax(calibration.apply(part.logits))
+        best = probabilities.argmax(axis=1)
+        no_face = score < known.min_face
+        withheld = no_face | (probabilities.max(axis=1) < thresholds[best])
+        shares = [no_face, distance > known.max_distance, withheld]
+        cells = [f"{100 * share.mean():.1f}" for share in shares]
+        cells.append(f"{100 * probabilities.max(axis=1).mean():.1f}")
+        true = labels[name]
+        if true is None:
+            rows.append([name, *cells, "–", "–"])
+            continue
+        ece = expected_calibration_error(reliability_bins(probabilities, true))
+        rows.append([name, *cells, f"{100 * (best == true).mean():.1f}", f"{100 * ece:.1f}"])
+    columns = ["images", "not a face %", "unfamiliar %", "withheld %", "mean confidence %"]
+    return format_table([*columns, "accuracy %", "ECE %"], rows)
 
 
 def _patches(
@@ -163,15 +205,15 @@ def main() -> None:
     parser.add_argument("--root", required=True, help="folder of FER+")
     parser.add_argument("--model", default="ke2nt/ferplus-faces")
     parser.add_argument("--faces", type=int, default=800)
-    parser.add_argument("--photos", type=int, default=120, help="of each kind; 0: no second table")
+    parser.add_argument("--photos", type=int, default=120, help="of each kind; 0: no third table")
     parser.add_argument("--detector-scores", type=float, nargs="+", default=[0.25, 0.1])
     args = parser.parse_args()
 
     model = load_model(args.model)
     classifier = FaceClassifier(model, device=torch.device("cpu"), batch_size=128)
-    sets = {
-        key: embed(classifier, images) for key, images in image_sets(args.root, args.faces).items()
-    }
+    images = image_sets(args.root, args.faces, model.classes)
+    sets = {key: embed(classifier, pixels) for key, (pixels, _) in images.items()}
+    print(judge(model, sets, {key: labels for key, (_, labels) in images.items()}), flush=True)
     train = get_reader("ferplus", args.root, {"rule": "majority"}).load("train").spread(2000)
     known = embed(classifier, [decode(sample.source) for sample in train.samples])
     print(compare_scores(sets, known), flush=True)
