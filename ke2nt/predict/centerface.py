@@ -129,15 +129,17 @@ def decode_maps(
     centers = _STRIDE * (cells + offsets[:, rows, columns] + 0.5)
     starts, ends = centers - sides / 2, centers + sides / 2
 
-    # (5, 2, N)
-    points = starts + landmarks[:, rows, columns].reshape(5, 2, -1) * sides
+    # (N, 4) as x0, y0, x1, y1, and (N, 5, 2) as x, y
+    boxes = np.concatenate([starts[::-1], ends[::-1]]).T
+    points = (starts + landmarks[:, rows, columns].reshape(5, 2, -1) * sides)[:, ::-1]
+    faces = zip(
+        boxes.tolist(),
+        scores[rows, columns].tolist(),
+        points.transpose(2, 0, 1).tolist(),
+        strict=True,
+    )
     return [
-        Detection(
-            box=(float(starts[1, i]), float(starts[0, i]), float(ends[1, i]), float(ends[0, i])),
-            score=float(scores[rows[i], columns[i]]),
-            landmarks=tuple((float(x), float(y)) for y, x in points[:, :, i]),
-        )
-        for i in range(len(rows))
+        Detection(tuple(box), score, tuple((x, y) for x, y in face)) for box, score, face in faces
     ]
 
 
