@@ -56,19 +56,19 @@ def write_photos(folder: Path, count: int, root: str | None) -> int:
 
 
 def write_video(path: Path, count: int, root: str | None) -> None:
-    """Write faces of 260, 160 and 120 px that swing before a photo; the last comes halfway.
+    """Write three faces that swing before a photo; the last comes halfway.
 
-    They are the first faces that the detector finds on a gray wall.
+    They are the first that the detector finds on a gray wall, and bring a part of it.
     """
     rng = np.random.default_rng(0)
     background = np.clip(BACKGROUNDS["photo"](rng, *VIDEO), 0, 255).astype(np.uint8)
     detector = get_detector("centerface:fast")
-    faces = [
-        Image.fromarray(image)
+    walls = [
+        np.pad(image, ((24, 24), (24, 24), (0, 0)), constant_values=128)
         for image, _ in load_faces(root, "val", 60)
-        if detector.detect(np.pad(image, ((48, 48), (48, 48), (0, 0)), constant_values=128))
     ]
-    sides, centers = (260, 160, 120), ((330, 330), (760, 250), (1080, 500))
+    faces = [Image.fromarray(wall) for wall in walls if detector.detect(wall)]
+    sides, centers = (460, 300, 200), ((330, 330), (760, 250), (1080, 500))
 
     video = VideoWriter(path)
     for number in range(count):
@@ -76,9 +76,9 @@ def write_video(path: Path, count: int, root: str | None) -> None:
         for index, (face, side, (x, y)) in enumerate(zip(faces, sides, centers, strict=False)):
             if index == 2 and number < count // 2:
                 continue
-            # a swing of 0.6 of the side in three seconds, and a slower one up and down
+            # a swing of 0.6 of the face's side in three seconds, and a slower one up and down
             angle = 2 * np.pi * number / FPS
-            left = x + 0.6 * side * np.sin(angle / 3 + index) - side / 2
+            left = x + 0.3 * side * np.sin(angle / 3 + index) - side / 2
             top = y + 0.2 * side * np.sin(angle / 5 + index) - side / 2
             frame.paste(face.resize((side, side)), (round(left), round(top)))
         video.write(np.asarray(frame), number / FPS)

@@ -153,15 +153,19 @@ class OnnxRecognizer:
             )
 
 
-def quantize(graph: bytes, batches: Iterable[np.ndarray], nodes: Sequence[str]) -> bytes:
+def quantize(
+    graph: bytes, batches: Iterable[np.ndarray], nodes: Sequence[str], *, name: str = INPUT
+) -> bytes:
     """Quantize nodes of an ONNX file to 8-bit integers.
 
     Weights are scaled per channel, activations by the range of their values on the batches.
 
     Args:
-        graph: A file as `build_onnx` returns it.
-        batches: uint8 (B, S, S, 3) images, similar to those in use.
+        graph: An ONNX file, such as `build_onnx` returns.
+        batches: Inputs of the network, similar to those in use; of a file of `build_onnx` uint8
+            (B, S, S, 3) images.
         nodes: Names of the nodes.
+        name: Of the input.
     """
     quantization: Any = import_optional(
         "onnxruntime.quantization", extra="export", purpose="8-bit ONNX files"
@@ -173,7 +177,7 @@ def quantize(graph: bytes, batches: Iterable[np.ndarray], nodes: Sequence[str]) 
         quantization.quantize_static(
             str(source),
             str(target),
-            _CalibrationReader(batches),
+            _CalibrationReader(batches, name),
             quant_format=quantization.QuantFormat.QDQ,
             per_channel=True,
             # 7-bit weights: with 8 bits, sums overflow on CPUs that have AVX2 but not VNNI
@@ -188,12 +192,13 @@ def quantize(graph: bytes, batches: Iterable[np.ndarray], nodes: Sequence[str]) 
 class _CalibrationReader:
     """The one method of onnxruntime's CalibrationDataReader."""
 
-    def __init__(self, batches: Iterable[np.ndarray]) -> None:
+    def __init__(self, batches: Iterable[np.ndarray], name: str) -> None:
         self._batches = iter(batches)
+        self._name = name
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         batch = next(self._batches, None)
-        return None if batch is None else {INPUT: batch}
+        return None if batch is None else {self._name: batch}
 
 
 @contextmanager

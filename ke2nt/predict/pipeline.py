@@ -66,7 +66,7 @@ def recognize(
             and their threshold may change meanwhile.
         schedule: How the work is divided.
     """
-    builder = ResultBuilder(classifier, tracker, limits)
+    builder = ResultBuilder(classifier, tracker, limits, alone=schedule.workers == 1)
     waiting: list[tuple[Frame, list[FoundFace]]] = []
     failure: BaseException | None = None
 

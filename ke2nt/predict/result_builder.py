@@ -33,14 +33,24 @@ class Limits:
 
 
 class ResultBuilder:
-    """Classifies the faces of a few frames and turns their scores into results."""
+    """Classifies the faces of a few frames and turns their scores into results.
+
+    Args:
+        classifier: The model.
+        tracker: Tracks and smooths the faces of a video.
+        limits: Returns which faces get a prediction.
+        alone: Whether no other threads compute at the same time.
+    """
 
     def __init__(
         self,
         classifier: Classifier,
         tracker: Tracker | None,
         limits: Callable[[], Limits],
+        *,
+        alone: bool,
     ) -> None:
+        self._alone = alone
         self._classifier = classifier
         self._tracker = tracker
         self._get_limits = limits
@@ -49,7 +59,9 @@ class ResultBuilder:
         crops = [face.crop for _, faces in waiting for face in faces]
         self._limits = self._get_limits()
         self._unvalidated = self._classifier.custom_classes
-        scores = self._classifier.classify(crops) if crops else None
+        # the classification of a single image is all that is left to do
+        alone = self._alone or len(waiting) == 1
+        scores = self._classifier.classify(crops, alone=alone) if crops else None
 
         # the scores of a frame's faces follow those of the frames before it
         start = 0

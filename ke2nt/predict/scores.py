@@ -88,5 +88,5 @@ class Classifier(Protocol):
     def set_neutral(self, crop: np.ndarray) -> None:
         """Measure intensities from this neutral face."""
 
-    def classify(self, crops: Sequence[np.ndarray]) -> Scores:
-        """Score N crops, N ≥ 1."""
+    def classify(self, crops: Sequence[np.ndarray], *, alone: bool = True) -> Scores:
+        """Score N crops, N ≥ 1; `alone` says whether no other thread computes meanwhile."""

