@@ -18,7 +18,7 @@ __all__ = [
 
 # Chosen on FER+ faces and degraded copies of them: benchmarks/face_quality.py
 MIN_SIDE = 20  # pixels
-MIN_BRIGHTNESS = 0.38
+MIN_BRIGHTNESS = 0.28
 MIN_SHARPNESS = 0.08
 
 _SIDE = 48  # pixels at which brightness and sharpness are measured: the size of FER+ faces
