@@ -134,6 +134,9 @@ def _summary(config: Mapping[str, Any], card: Mapping[str, Any]) -> str:
     ]
     if adapter := architecture.get("adapter"):
         lines.append(f"- **Adapter**: {adapter['kind']}, fitted on embeddings of few images")
+    has_scale = (card.get("predict") or {}).get("intensity") is not None
+    if card.get("intensity_note") and not has_scale:
+        lines.append(f"- **Intensity**: {card['intensity_note']}")
     for class_name, prompts in (config.get("prompts") or {}).items():
         hidden = len(prompts) - _PROMPTS
         rest = f"; and {hidden} more" if hidden > 0 else ""

@@ -103,7 +103,8 @@ def run_facts(model_folder: Path) -> dict[str, Any]:
 
 def without_measurements(card: Mapping[str, Any]) -> dict[str, Any]:
     """Return a card without metrics and intensity scale, which other weights do not have."""
-    kept = {key: value for key, value in card.items() if key not in ("evaluations", "predict")}
+    measured = ("evaluations", "predict", "intensity_note")
+    kept = {key: value for key, value in card.items() if key not in measured}
     predict = {k: v for k, v in (card.get("predict") or {}).items() if k != "intensity"}
     return {**kept, **({"predict": predict} if predict else {})}
 

@@ -182,6 +182,10 @@ def few_shot(
     prompt_set = _load_prompts(prompts)
     reader = data.open_reader()
     _check_splits(*data.split_names(reader))
+    held_out = read_names(data.hold_out) or []
+    for name in reader.classes:
+        if name not in held_out:
+            prompt_set.render(name)
 
     from ke2nt.fewshot.experiment import few_shot as run_few_shot
     from ke2nt.fewshot.figures import plot_few_shot

@@ -84,12 +84,19 @@ def few_shot(
     for name in evaluated.classes:
         prompt_set.render(name)
 
-    # draws that are not possible fail before anything is embedded
+    # texts that do not fit and draws that are not possible fail before any image is embedded
     model = _get_encoder(encoder, options)
+    bank = TextBank.build(
+        prompt_set,
+        encoder=model.text_encoder,
+        classes=tuple(evaluated.classes),
+        cache_dir=options.cache_dir,
+    )
     embedding = options.embedding()
     drawn = embed_draws(model, pools, options.shots, options.seeds, embedding)
     images = embed_split(model, evaluated, **embedding)
-    space = _embed_text(images, prompt_set, options)
+    check_text(images, bank)
+    space = _TextSpace(images.text_encoder, prompt_set, bank, images.logit_scale, options.cache_dir)
 
     settings = _describe(model, images, space, pools.rule, (train, validation, evaluated))
     folder = None if out is None else Path(out)
@@ -222,18 +229,6 @@ def _get_encoder(encoder: str | ImageEncoder, options: FewShotOptions) -> ImageE
             found=encoder.id,
         )
     return encoder
-
-
-def _embed_text(images: ImageEmbeddings, prompts: PromptSet, options: FewShotOptions) -> _TextSpace:
-    """Build the bank of the classes, in the space of the images."""
-    bank = TextBank.build(
-        prompts,
-        encoder=images.text_encoder,
-        classes=tuple(images.classes),
-        cache_dir=options.cache_dir,
-    )
-    check_text(images, bank)
-    return _TextSpace(images.text_encoder, prompts, bank, images.logit_scale, options.cache_dir)
 
 
 def _describe(

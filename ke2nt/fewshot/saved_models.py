@@ -8,15 +8,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ke2nt.checkpoints.card_facts import public_text
 from ke2nt.checkpoints.model_folder import find_model_folder, read_folder
 from ke2nt.evaluation.trained_encoder import TrainedEncoder
 from ke2nt.fewshot.cell import FewShotCell
+from ke2nt.fewshot.draws import Draw
 from ke2nt.fewshot.folder import MODELS
+from ke2nt.fewshot.intensity import IntensityFitter
 from ke2nt.fewshot.names import ALL, Shots
 from ke2nt.fewshot.options import SavedModels
 from ke2nt.fewshot.result import FewShotResult
 from ke2nt.models.ke2nt import KE2NT
+from ke2nt.predict.face_settings import FaceSettings
+from ke2nt.predict.intensity import IntensityScale
 from ke2nt.training.starting_model import StartingModel
 from ke2nt.vlm.base import ImageEncoder
 
@@ -53,9 +59,12 @@ def save_models(
 
     # the tower is read once; each model gets its own head
     tower, start = _load_tower(encoder, result.classes)
-    written = []
+    scale = FaceSettings.from_model(tower).intensity
+    tower.set_adapter(None)
+    fitter, written = IntensityFitter(tower), []
     for cell in cells:
         model = build_model(tower, cell, result, start=start, command=command)
+        _add_intensity(model, cell, result, fitter, scale)
         path = folder / MODELS / cell.name
         model.save_pretrained(path)
         written.append(path)
@@ -118,6 +127,41 @@ def build_model(
     return model.eval()
 
 
+def _add_intensity(
+    model: KE2NT,
+    cell: FewShotCell,
+    result: FewShotResult,
+    fitter: IntensityFitter,
+    tower_scale: IntensityScale | None,
+) -> None:
+    """Give a model its intensity scale, or its card the reason why it has none."""
+    draw = _find_draw(cell, result)
+    if draw is not None:
+        scale, reason = fitter.fit(model, draw.validation)
+    elif _same_texts(model, fitter.tower):
+        # the embeddings of the encoder, along the same directions
+        scale, reason = tower_scale, "its encoder has none"
+    else:
+        scale, reason = None, "zero-shot recognition takes no images to fit it on"
+
+    if scale is not None:
+        settings = replace(FaceSettings.from_model(model), intensity=scale)
+        model.card["predict"] = settings.to_dict()
+    else:
+        model.card["intensity_note"] = (
+            f"no scale: {reason}. `ke2nt calibrate` fits one on labeled faces"
+        )
+
+
+def _same_texts(model: KE2NT, tower: KE2NT) -> bool:
+    """Whether two models have the same classes and text embeddings."""
+    banks = model.bank, tower.bank
+    return banks[0].classes == banks[1].classes and all(
+        torch.equal(getattr(banks[0], name), getattr(banks[1], name))
+        for name in ("raw", "neutral_raw")
+    )
+
+
 def _load_tower(encoder: ImageEncoder, classes: Sequence[str]) -> tuple[KE2NT, dict[str, Any]]:
     """The model of an encoder, and what the card of a model that starts from it says of it."""
     if isinstance(encoder, TrainedEncoder):
@@ -146,16 +190,22 @@ def _describe_data(
     cell: FewShotCell, result: FewShotResult, start: Mapping[str, Any]
 ) -> dict[str, Any]:
     """For the card: the few images, whose license counts, and the encoder; {} without images."""
-    draws = [draw for draw in result.draws if (draw.shots, draw.seed) == (cell.shots, cell.seed)]
-    if not draws:
+    draw = _find_draw(cell, result)
+    if draw is None:
         return {}
     data = {
         "name": result.facts["dataset"],
         "options": result.facts.get("options") or {},
-        "samples": {"train": len(draws[0].train), "val": len(draws[0].validation)},
+        "samples": {"train": len(draw.train), "val": len(draw.validation)},
         "chosen": "hyperparameters",
     }
     return {"data": data, "started_from": dict(start)}
+
+
+def _find_draw(cell: FewShotCell, result: FewShotResult) -> Draw | None:
+    """The images that a method was fitted on; None for zero-shot."""
+    found = (draw for draw in result.draws if (draw.shots, draw.seed) == (cell.shots, cell.seed))
+    return next(found, None)
 
 
 def _data_of(tower: KE2NT) -> dict[str, Any]:

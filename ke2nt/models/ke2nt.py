@@ -328,6 +328,14 @@ class KE2NT(ExpressionModel):
         output = self._match(images)
         return output if self.adapter is None else self._adapt(output, self.adapter)
 
+    def match(self, embeddings: Tensor) -> KE2NTOutput:
+        """Compute logits of embeddings (B, D) that the model itself gave without an adapter.
+
+        Heads of single stages have no part in it.
+        """
+        output = self._output_for(embeddings)
+        return output if self.adapter is None else self._adapt(output, self.adapter)
+
     def _match(self, images: Tensor) -> KE2NTOutput:
         """The output without an adapter."""
         pooled, attention = self.stage_features(images)

@@ -10,9 +10,10 @@ from ke2nt.errors import DataError
 from ke2nt.labels import NEUTRAL
 from ke2nt.predict.intensity import IntensityScale
 
-__all__ = ["fit_intensity_scale"]
+__all__ = ["MIN_FACES", "fit_intensity_scale"]
 
-_MIN_FACES = 10  # of a class, to measure its unit
+MIN_FACES = 10
+"""Faces of a class that its unit is measured on, at least."""
 
 
 def fit_intensity_scale(
@@ -47,7 +48,7 @@ def fit_intensity_scale(
     if not units:
         raise DataError(
             "no class has an intensity",
-            expected=f"{_MIN_FACES} or more faces that move away from neutral",
+            expected=f"{MIN_FACES} or more faces that move away from neutral",
         )
 
     # for classes with too few faces
@@ -71,7 +72,7 @@ def _measure_units(
     for index, name in enumerate(classes):
         # a face that the model misses says nothing about how strong the expression is
         faces = moves[(labels == index) & (predictions == index), index]
-        if name == NEUTRAL or len(faces) < _MIN_FACES:
+        if name == NEUTRAL or len(faces) < MIN_FACES:
             continue
 
         unit = float(np.median(faces) - zero[index])

@@ -22,6 +22,9 @@ from ke2nt.fewshot.names import METHOD_NAMES
 from ke2nt.fewshot.saved_models import save_models
 from ke2nt.models.ke2nt import KE2NT
 from ke2nt.models.load import load_model
+from ke2nt.predict.face_settings import FaceSettings
+from ke2nt.predict.intensity import compute_intensity
+from ke2nt.predict.recognizer import Recognizer
 
 # tests/fewshot/test_coop.py has the method that runs a text tower
 FAST = tuple(name for name in METHOD_NAMES if name != "coop")
@@ -39,10 +42,13 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory):
+    return write_faces(tmp_path_factory.mktemp("faces"), {"train": 12, "val": 5})
+
+
+def write_faces(root, counts):
     """Each class is bright in another place."""
-    root = tmp_path_factory.mktemp("faces")
     rng = np.random.default_rng(0)
-    for split, count in (("train", 12), ("val", 5)):
+    for split, count in counts.items():
         for k, name in enumerate(CLASSES):
             (root / split / name).mkdir(parents=True)
             for i in range(count):
@@ -182,6 +188,17 @@ def test_nothing_is_written_for_wrong_input(run, tmp_path, fields, error, messag
     assert not (tmp_path / "out").exists()
 
 
+def test_words_that_the_encoder_reads_as_one_are_refused_before_images_are_embedded(
+    run, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(experiment, "embed_draws", lambda *_: pytest.fail("embedded images"))
+    words = "classes: {neutral: [calm], happiness: [glad], anger: [GLAD]}\ntemplates: ['{class}']\n"
+    (tmp_path / "words.yaml").write_text(words)
+    with pytest.raises(PromptError, match=r"cannot tell some classes apart.*happiness.*anger"):
+        run(prompts=str(tmp_path / "words.yaml"), out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_splits_with_other_classes_are_refused(model, faces):
     reader = get_reader("folder", faces)
     train = reader.load("train")
@@ -216,6 +233,56 @@ def test_saved_models_recognize_as_their_cells_do(run, model, faces, tmp_path):
     # what was fitted on the frozen encoder cannot be an encoder itself
     with pytest.raises(ModelError, match="already recognizes through an adapter"):
         run(encoder=f"run:{folder}")
+
+
+@pytest.mark.parametrize(("shots", "has_scale"), [("all", True), (2, False)])
+def test_saved_models_have_an_intensity_scale_or_say_why_not(
+    run, model, tmp_path, shots, has_scale
+):
+    # a tenth of the training images is 15 of a class, of which two shots take two
+    root = write_faces(tmp_path / "faces", {"train": 150, "val": 2})
+    options = {"shots": (shots,), "seeds": (1,), "methods": ("linear-probe",)}
+    result = run(root=root, **options)
+    (folder,) = save_models(result, get_image_encoder(f"run:{model}"), tmp_path / "out", "all")
+    saved = load_model(folder)
+
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    note = "**Intensity**: no scale: the 6 validation images have fewer than 10 of each class"
+    assert (note in card and "`ke2nt calibrate` fits one" in card) is not has_scale
+    rows = Recognizer(saved, detector=None).predict(sorted(map(str, root.glob("val/*/0.png"))))
+    assert all((row.intensity is not None) is has_scale for row in rows)
+    assert all((row.unscaled_intensity is None) is has_scale for row in rows)
+    if not has_scale:
+        return
+
+    # 0 is the median neutral face of the validation images, along every direction
+    (draw,) = result.draws
+    index = draw.validation.classes.index("neutral")
+    neutral = [each.source for each in draw.validation.samples if each.label == index]
+    with torch.inference_mode():
+        embeddings = saved(saved.preprocessing(neutral)).embeddings
+    moves = compute_intensity(embeddings, None, saved.bank).double().numpy()
+    scale = FaceSettings.from_model(saved).intensity
+    scaled = scale.apply(moves, saved.classes, neutral_photo=False)
+    medians = np.delete(np.median(scaled, axis=0), saved.classes.index("neutral"))
+    np.testing.assert_allclose(medians, 0, atol=1e-4)
+
+
+def test_zero_shot_keeps_the_scale_of_its_encoder(run, model, tmp_path):
+    folder = shutil.copytree(model, tmp_path / "scaled")
+    scaled = load_model(folder)
+    scale = {"zero": {"happiness": 0.1, "anger": 0.2}, "unit": {"happiness": 1.0, "anger": 2.0}}
+    scaled.card["predict"] = {"intensity": scale}
+    scaled.save_pretrained(folder)
+
+    result = run(encoder=f"run:{folder}", shots=(1,), seeds=(1,), methods=("zero-shot",))
+    (saved,) = save_models(result, get_image_encoder(f"run:{folder}"), tmp_path / "out", "all")
+    assert load_model(saved).card["predict"]["intensity"] == scale
+
+    # other words are other directions
+    result = run(encoder=f"run:{folder}", prompts="simple", shots=(1,), methods=("zero-shot",))
+    (saved,) = save_models(result, get_image_encoder(f"run:{folder}"), tmp_path / "words", "all")
+    assert (load_model(saved).card.get("predict") or {}).get("intensity") is None
 
 
 def test_a_cell_of_other_settings_is_not_taken(run, tmp_path):
