@@ -60,6 +60,30 @@ def vision_language_model(root, kind):
     return f"{library}:{folder}"
 
 
+def timm_siglip(root):
+    """Write a SigLIP whose image side is a ViT of timm, as open_clip has them; return its name."""
+    folder = root / "timm-siglip"
+    folder.mkdir(parents=True)
+    vision = {"timm_model_name": "test_vit", "timm_pool": "map", "timm_proj": "none"}
+    config = {
+        "embed_dim": 64,
+        "vision_cfg": {**vision, "image_size": 160},
+        "text_cfg": _FORMS["siglip"]["text_cfg"],
+        "custom_text": True,
+        "init_logit_bias": BIAS,
+    }
+    (root / "timm-siglip.json").write_text(json.dumps(config))
+    open_clip.add_model_config(root / "timm-siglip.json")
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        model = _widen(open_clip.create_model("timm-siglip"))
+    save_file(model.state_dict(), folder / "open_clip_model.safetensors")
+    pixels = {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic"}
+    facts = {"model_cfg": config, "preprocess_cfg": {**pixels, "resize_mode": "squash"}}
+    (folder / "open_clip_config.json").write_text(json.dumps(facts))
+    return f"open_clip:{folder}"
+
+
 def _widen(model):
     """Larger random weights, so that images and words have different embeddings."""
     with torch.no_grad():

@@ -151,7 +151,10 @@ class FewShotResult:
         rows: list[Sequence[Cell]] = []
         for cell in self.cells:
             report = self.report(cell)
-            chosen = ", ".join(f"{k} {v:.4g}" for k, v in cell.fitted.chosen.items())
+            chosen = ", ".join(
+                f"{name.replace('_uar', ' UAR')} {value:.4g}"
+                for name, value in cell.fitted.chosen.items()
+            )
             accuracy, uar = report.accuracy, report.uar
             rows.append([cell.method, str(cell.shots), cell.seed, accuracy, uar, chosen])
         return Table(columns, rows, name="cells")

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from ke2nt.errors import ModelError
 from ke2nt.runtime.formatting import first_few
+from ke2nt.runtime.sharding import is_shard
 
 __all__ = ["add_lora", "is_lora_parameter", "lora_layers", "merge_lora"]
 
@@ -210,8 +211,10 @@ def _conv_forward(self: Any, x: Tensor) -> Tensor:
 
 
 def _effective_matrix(self: Any) -> Tensor:
-    """W + (α / r) B A."""
+    """W + (α / r) B A; W alone while it is a part of a tensor, which no forward pass reads."""
     parameters = self._parameters
+    if is_shard(parameters[self.lora_matrix]):
+        return parameters[self.lora_matrix]
     return _effective(
         parameters[self.lora_matrix], parameters[_DOWN], parameters[_UP], _scaling(self)
     )

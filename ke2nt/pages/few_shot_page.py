@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from ke2nt.pages.table_page import PageTable, TablePage, TableSection
 from ke2nt.runtime.provenance import provenance
@@ -38,12 +39,17 @@ def build_few_shot_page(
         notes: What a reader of the metrics must know.
         command: The command line.
     """
+    means, recall, fits = tables
     section = TableSection(
         title="Accuracy and mean class recall over shots",
         draw=draw,
         alt=_ALT,
         caption=_CAPTION,
-        tables=[PageTable.from_table(table) for table in tables],
+        tables=[
+            PageTable.from_table(means, "Means over the seeds"),
+            _without_units(PageTable.from_table(recall, "Recall of each class, percent")),
+            PageTable.from_table(fits, "Every fit"),
+        ],
         notes=notes,
     )
 
@@ -55,3 +61,9 @@ def build_few_shot_page(
         command=command,
         provenance=provenance(),
     )
+
+
+def _without_units(table: PageTable) -> PageTable:
+    """Leave "%" out of the columns, of which there is one for each class."""
+    columns = [(name.removesuffix(" %"), is_number) for name, is_number in table.columns]
+    return replace(table, columns=columns)

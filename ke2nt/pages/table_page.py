@@ -20,17 +20,20 @@ class PageTable:
         columns: Name, and whether the column holds numbers.
         rows: Cells as text.
         title: Title on a terminal; a page has the headline of its section instead.
+        headline: Headline on a page, if a section has several tables.
     """
 
     columns: Sequence[tuple[str, bool]]
     rows: Sequence[Sequence[str]]
     title: str | None = None
+    headline: str | None = None
 
     @classmethod
-    def from_table(cls, table: Table) -> PageTable:
+    def from_table(cls, table: Table, headline: str | None = None) -> PageTable:
         """Format a table of results."""
         columns = [table.columns[k] for k in table.printed]
-        return cls([(each.title, each.is_number) for each in columns], format_rows(table))
+        titles = [(each.title, each.is_number) for each in columns]
+        return cls(titles, format_rows(table), headline=headline)
 
 
 @dataclass(frozen=True)

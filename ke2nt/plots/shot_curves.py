@@ -72,10 +72,12 @@ def _draw_lines(
     for k, name in enumerate(others):
         points = [(s, e) for s, e in lines[name] if e.value is not None]
         shift = _SPREAD * (k - (len(others) - 1) / 2)
+        deviations = [100 * (estimate.deviation or 0) for _, estimate in points]
         axes.errorbar(
             [shots.index(text) + shift for text, _ in points],
             [100 * (estimate.value or 0) for _, estimate in points],
-            yerr=[100 * (estimate.deviation or 0) for _, estimate in points],
+            # a single seed has no deviation, and no caps across its markers
+            yerr=deviations if any(deviations) else None,
             color=theme.series[k % len(theme.series)],
             marker=_MARKERS[k % len(_MARKERS)],
             markersize=3.5,

@@ -68,7 +68,11 @@ def test_table_files_and_models(run, tmp_path, monkeypatch, capfd, faces):
     found = json.loads((out / "few_shot.json").read_text())
     assert float(rows[1]["uar"]) == found["rows"][1]["uar"]["mean"]
     assert len(found["cells"]) == 5
-    assert "alpha" in (out / "report.html").read_text(encoding="utf-8")
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "alpha" in page
+    assert "validation UAR" in page
+    assert "<h3>Recall of each class, percent</h3>" in page
+    assert "anger %" not in page
     assert (out / "few_shot.png").read_bytes().startswith(b"\x89PNG")
     names = ["ke2nt-adapter-2-1", "tip-adapter-2-1", "zero-shot"]
     assert sorted(path.name for path in (out / "models").iterdir()) == names

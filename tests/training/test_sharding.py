@@ -9,10 +9,12 @@ import torch
 from command_line import run_ke2nt_twice
 from safetensors.torch import load_file
 from timm import create_model
+from tiny_towers import vision_language_model
 from training_runs import prepared
 
 from ke2nt.config.load import config_to_yaml
 from ke2nt.errors import ConfigError, TrainingError
+from ke2nt.models.lora import is_lora_parameter
 from ke2nt.training.checkpoint import latest_checkpoint
 from ke2nt.training.sharding import find_blocks
 from ke2nt.training.train_recognizer import train
@@ -30,17 +32,20 @@ TOWER = (
 )
 
 
-def test_sharded_run_resumes_and_equals_a_whole_one(tiny, tmp_path):
-    config = tiny(*TOWER, "sharding=full", out="sharded")
+def train_both(tiny, tmp_path, *options):
+    """Train over two processes, stopped and resumed, and in one; return both."""
+    config = tiny(*options, "sharding=full", out="sharded")
     path = tmp_path / "sharded.yaml"
     path.write_text(config_to_yaml(config), encoding="utf-8")
     before = "import ke2nt.cli.main, sharded_runs; "
     before += f"ke2nt.cli.main.main = lambda: sharded_runs.train_sharded({str(path)!r})"
     done = run_ke2nt_twice("train", before=before)
     assert [process.returncode for process in done] == [0, 0], done[0].stderr + done[1].stderr
-    sharded, alone = tmp_path / "sharded", train(tiny(*TOWER, out="alone"), quiet=True)
+    return tmp_path / "sharded", train(tiny(*options, out="alone"), quiet=True)
 
-    # the same losses, metrics and weights as one process
+
+def assert_same_results(sharded, alone):
+    """The same losses, metrics and weights as one process."""
     records = [json.loads(line) for line in (sharded / "log.jsonl").read_text().splitlines()]
     assert len(records) == 2
     for ours, theirs in zip(records, alone.progress.records, strict=True):
@@ -50,6 +55,24 @@ def test_sharded_run_resumes_and_equals_a_whole_one(tiny, tmp_path):
     assert metrics["confusion"] == alone.evaluation.to_dict()["confusion"]
     folders = [run / "model/model.safetensors" for run in (sharded, alone.run.path)]
     assert_close(*map(load_file, folders))
+
+
+def test_low_rank_changes_of_a_tower_with_checkpointing(tiny, tmp_path):
+    spec = vision_language_model(tmp_path, "open_clip-clip")
+    tower = (f"model.backbone={spec}", f"text.encoder={spec}", "model.gray=false")
+    tuning = ("model.tune=lora", "model.lora={rank: 2}", "model.gradient_checkpointing=true")
+    options = [option for option in TOWER if not option.startswith("model.")]
+    sharded, alone = train_both(tiny, tmp_path, *options, *tower, *tuning)
+
+    assert_same_results(sharded, alone)
+    assert alone.progress.records[0]["loss"] != alone.progress.records[1]["loss"]
+    state = load_file(latest_checkpoint(sharded / "checkpoints") / "state.safetensors")
+    assert any(is_lora_parameter(name) for name in state if name.startswith("ema."))
+
+
+def test_sharded_run_resumes_and_equals_a_whole_one(tiny, tmp_path):
+    sharded, alone = train_both(tiny, tmp_path, *TOWER)
+    assert_same_results(sharded, alone)
 
     # whole tensors in the checkpoint, which one process loads
     checkpoints = [latest_checkpoint(run / "checkpoints") for run in (sharded, alone.run.path)]

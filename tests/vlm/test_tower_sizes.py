@@ -7,8 +7,8 @@ import json
 import open_clip
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
-from tiny_towers import KINDS, vision_language_model
+from safetensors.torch import load_file
+from tiny_towers import KINDS, timm_siglip, vision_language_model
 
 from ke2nt.errors import ModelError
 from ke2nt.models.tower_backbones import load_tower
@@ -17,28 +17,6 @@ from ke2nt.vlm.catalog import get_text_encoder
 from ke2nt.vlm.image_tower import TowerFacts
 
 IMAGES = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-
-
-def timm_siglip(root, name="test_vit"):
-    """The folder of an open_clip model whose image side is a timm ViT, as SigLIP's are."""
-    folder = root / "timm-siglip"
-    folder.mkdir()
-    config = {
-        "embed_dim": 64,
-        "vision_cfg": {"timm_model_name": name, "timm_pool": "avg", "timm_proj": "none"},
-        "text_cfg": {"context_length": 8, "vocab_size": 20, "width": 8, "heads": 2, "layers": 1},
-        "custom_text": True,
-    }
-    config["vision_cfg"]["image_size"] = 160
-    (root / "timm-siglip.json").write_text(json.dumps(config))
-    open_clip.add_model_config(root / "timm-siglip.json")
-    torch.manual_seed(5)
-    state = open_clip.create_model("timm-siglip").state_dict()
-    save_file(state, folder / "open_clip_model.safetensors")
-    pixels = {"mean": [0.5] * 3, "std": [0.5] * 3, "resize_mode": "squash"}
-    facts = {"model_cfg": config, "preprocess_cfg": pixels}
-    (folder / "open_clip_config.json").write_text(json.dumps(facts))
-    return folder
 
 
 @torch.no_grad()
@@ -75,14 +53,14 @@ def test_position_embeddings_are_interpolated_as_by_the_library(kind, tmp_path):
 
 
 def test_a_timm_trunk_is_resized_by_timm(tmp_path):
-    folder = timm_siglip(tmp_path)
-    tower, facts = load_tower(f"open_clip:{folder}", image_size=32)
+    spec = timm_siglip(tmp_path)
+    tower, facts = load_tower(spec, image_size=32)
 
-    # test_vit has 160 px and patches of 16: 10 × 10 cells become 2 × 2
-    before = load_file(folder / "open_clip_model.safetensors")["visual.trunk.pos_embed"]
+    # 160 px and patches of 16: 10 × 10 cells become 2 × 2
+    before = load_file(f"{spec[10:]}/open_clip_model.safetensors")["visual.trunk.pos_embed"]
     after = tower.visual.trunk.pos_embed
     assert before.shape[1] - after.shape[1] == 10 * 10 - 2 * 2
-    assert after[:, 1:].mean().item() == pytest.approx(before[:, 1:].mean().item(), abs=0.01)
+    assert after[:, 1:].mean().item() == pytest.approx(before[:, 1:].mean().item(), abs=0.05)
 
     again = build_image_tower(TowerFacts.from_dict(facts.to_dict())).eval()
     again.load_state_dict(tower.state_dict())
