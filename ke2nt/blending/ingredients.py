@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,10 @@ from ke2nt.runtime.formatting import first_few
 
 __all__ = ["Ingredients", "read_ingredients"]
 
-_SCALE = "log_logit_scale"
+_SCALE, _BIAS = "log_logit_scale", "logit_bias"
 _SCALE_OPTIONS = ("logit_scale", "learn_logit_scale")
 # options that decide how a model trains, not what its weights mean
-_FREE = frozenset({"dropout", "drop_path", *_SCALE_OPTIONS})
+_FREE = frozenset({"dropout", "drop_path", "learned_logit_bias", *_SCALE_OPTIONS})
 _SAME_TEXT = 1e-4
 
 
@@ -62,8 +62,10 @@ def read_ingredients(names: Sequence[str | Path]) -> Ingredients:
     for name, other in zip(texts[1:], saved[1:], strict=True):
         _check_same(texts[0], saved[0], name, other)
 
+    # the bias of the pairwise sigmoid changes no prediction
+    states = [{k: v for k, v in each.state.items() if k != _BIAS} for each in saved]
+
     # a learned scale and a fixed one meet in the logarithm
-    states = [dict(each.state) for each in saved]
     reference = saved[-1]
     if any(_SCALE in state for state in states):
         for state, each in zip(states, saved, strict=True):
@@ -73,7 +75,7 @@ def read_ingredients(names: Sequence[str | Path]) -> Ingredients:
 
     # both were fitted to the outputs of one of the models
     cls = head_class(reference.architecture.get("head"))
-    model = cls.from_saved(reference, where=texts[saved.index(reference)])
+    model = cls.from_saved(_without_bias(reference), where=texts[saved.index(reference)])
     model.calibration = model.familiarity = None
     return Ingredients(
         tuple(texts),
@@ -82,6 +84,13 @@ def read_ingredients(names: Sequence[str | Path]) -> Ingredients:
         tuple(states),
         model,
     )
+
+
+def _without_bias(saved: SavedModel) -> SavedModel:
+    """The model without a learned bias of the pairwise sigmoid, which only training needs."""
+    architecture = {k: v for k, v in saved.architecture.items() if k != "learned_logit_bias"}
+    state = {name: value for name, value in saved.state.items() if name != _BIAS}
+    return replace(saved, architecture=architecture, state=state)
 
 
 def _check_same(first: str, a: SavedModel, second: str, b: SavedModel) -> None:

@@ -124,7 +124,7 @@ _RECOGNIZER = [
     ),
     KeyRule(
         "loss.similarity_form=softmax has no bias",
-        ("loss.similarity_bias",),
+        ("loss.similarity_bias", "text.learn_logit_bias"),
         lambda c: c.loss.similarity_form == "softmax",
     ),
     KeyRule(
@@ -250,7 +250,7 @@ _ADAPT = [
         "`start` names a model that is already trained",
         (
             *("model", "pretrain", "source_optim", "text.logit_scale", "text.learn_logit_scale"),
-            *("text.logit_scale_start", "text.logit_scale_epochs"),
+            *("text.learn_logit_bias", "text.logit_scale_start", "text.logit_scale_epochs"),
         ),
         lambda c: c.start is not None,
         but=("model.attention.supervision", "model.attention.supervise"),

@@ -42,6 +42,9 @@ class TextConfig(Section):
         None, gt=0.0, description="Scale s of the cosine logits; null uses the encoder's scale."
     )
     learn_logit_scale: bool = Field(False, description="Train the scale of the logits.")
+    learn_logit_bias: bool = Field(
+        False, description="Train the bias of loss.similarity_form: sigmoid, from its value on."
+    )
     logit_scale_start: float | None = Field(
         None, gt=0.0, description="Scale of the first step, for a scale that rises to logit_scale."
     )

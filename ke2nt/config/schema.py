@@ -106,6 +106,12 @@ class TrainConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _check_bias(self) -> TrainConfig:
+        if self.text.learn_logit_bias and self.loss.similarity_form != "sigmoid":
+            raise ValueError("text.learn_logit_bias needs loss.similarity_form=sigmoid")
+        return self
+
+    @model_validator(mode="after")
     def _check_sharding(self) -> TrainConfig:
         """Refuse what a sharded model does not support."""
         recorded = self.cuda_graphs is True

@@ -11,7 +11,7 @@ from ke2nt.errors import ConfigError
 __all__ = ["find_bias", "pairwise_sigmoid"]
 
 
-def pairwise_sigmoid(logits: Tensor, target: Tensor, bias: float) -> Tensor:
+def pairwise_sigmoid(logits: Tensor, target: Tensor, bias: Tensor | float) -> Tensor:
     """−(1 / B) Σ_i Σ_k [p_ik log σ(z_ik + b) + (1 − p_ik) log σ(−z_ik − b)].
 
     Zhai et al., "Sigmoid Loss for Language Image Pre-Training" (ICCV 2023,

@@ -47,7 +47,8 @@ class SimilarityLoss(nn.Module):
         logit_adjustment: α ≥ 0.
         class_shares: π, K values above 0; needed only for a logit adjustment.
         form: "softmax" or "sigmoid".
-        bias: Added to all logits by the form "sigmoid"; None for that of the text encoder.
+        bias: Added to all logits by the form "sigmoid"; None for that of the text encoder. A bias
+            that the model learns takes its place.
 
     Raises:
         ConfigError: An argument is out of range, there are no class shares to adjust by, or they
@@ -104,7 +105,7 @@ class SimilarityLoss(nn.Module):
         """Compute the mean cross-entropy of a batch.
 
         Args:
-            output: A model's output; only its logits (B, K) are used.
+            output: A model's output; only its logits (B, K) and its bias are used.
             labels: (B,) int64 class indices, or (B, K) rows that sum to 1.
             bank: Text embeddings of the K classes; needed only for text smoothing, and for the
                 bias of the text encoder.
@@ -136,7 +137,8 @@ class SimilarityLoss(nn.Module):
             smoothed = torch.lerp(
                 shares, torch.full_like(shares, 1 / logits.shape[1]), self.label_smoothing
             )
-            return pairwise_sigmoid(logits, smoothed, find_bias(self.bias, bank))
+            bias = find_bias(self.bias, bank) if output.logit_bias is None else output.logit_bias
+            return pairwise_sigmoid(logits, smoothed, bias)
         return functional.cross_entropy(logits, target, label_smoothing=self.label_smoothing)
 
     def _smooth_by_text(self, target: Tensor, bank: TextBank | None, logits: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ __all__ = ["start_from"]
 _ENCODER = ("backbone.", "branches.", "fusion.")
 _TEXT_HEAD = ("projection.", "side_projections.", "transformation.")
 _LINEAR_HEAD = ("classifier.", "side_classifiers.")
-_SCALE = "log_logit_scale"
+_LEARNED = ("log_logit_scale", "logit_bias")
 
 
 def start_from(model: ExpressionModel, saved: SavedModel, *, where: object) -> str:
@@ -32,14 +32,13 @@ def start_from(model: ExpressionModel, saved: SavedModel, *, where: object) -> s
     Raises:
         CheckpointError: A tensor is missing or has another shape; the model is unchanged.
     """
-    parts, copied = list(_ENCODER), "image encoder"
+    parts, copied, state = list(_ENCODER), "image encoder", model.state_dict()
     if model.bank is not None and saved.bank is not None:
         if _same_text(model.bank, saved.bank):
             parts += _TEXT_HEAD
             copied = "image encoder, projection and transformation"
-            # a learned scale starts from the configured one if the saved scale was fixed
-            if _SCALE in saved.state and _SCALE in model.state_dict():
-                parts.append(_SCALE)
+            # a learned scale or bias starts from the configured one if the saved one was fixed
+            parts += [name for name in _LEARNED if name in saved.state.keys() & state.keys()]
     elif model.bank is None and saved.bank is None and model.classes == saved.classes:
         parts += _LINEAR_HEAD
         copied = "image encoder and linear head"

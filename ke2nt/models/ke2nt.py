@@ -59,6 +59,8 @@ class KE2NT(ExpressionModel):
         reduction: Width of M is D / reduction; 4 as published.
         logit_scale: s > 0; None for the bank's.
         learn_logit_scale: Learn log s from there, unbounded.
+        learned_logit_bias: b from which the bias of the pairwise sigmoid is learned; None for a
+            bias that is fixed, or not used.
         dropout: Probability of dropping a pooled feature in training.
         attention: Options of heads with attention on several stages, see `StageOptions`; None for
             one head.
@@ -95,6 +97,7 @@ class KE2NT(ExpressionModel):
         reduction: int = 4,
         logit_scale: float | None = None,
         learn_logit_scale: bool = False,
+        learned_logit_bias: float | None = None,
         dropout: float = 0.0,
         attention: Mapping[str, Any] | None = None,
         tower: Mapping[str, Any] | None = None,
@@ -135,7 +138,10 @@ class KE2NT(ExpressionModel):
         self.log_logit_scale = (
             nn.Parameter(torch.tensor(math.log(scale))) if learn_logit_scale else None
         )
-        self._logit_scale = logit_scale
+        self.logit_bias = (
+            None if learned_logit_bias is None else nn.Parameter(torch.tensor(learned_logit_bias))
+        )
+        self._logit_scale, self._logit_bias = logit_scale, learned_logit_bias
         self._reduction = reduction
         self._projection = projection
         self.adapter: Adapter | None = None
@@ -287,6 +293,7 @@ class KE2NT(ExpressionModel):
             "reduction": self._reduction,
             "logit_scale": self._logit_scale,
             "learn_logit_scale": self.log_logit_scale is not None,
+            **({} if self._logit_bias is None else {"learned_logit_bias": self._logit_bias}),
             **({} if self.adapter is None else {"adapter": self.adapter.options}),
         }
 
@@ -367,7 +374,8 @@ class KE2NT(ExpressionModel):
         # (B, K) cosine of every image with every class
         cosine = l2_normalize(expression.to(wide)) @ self.text_embeddings.to(wide).T
         neutral = self.transformation(expression)
-        return KE2NTOutput(self.logit_scale * cosine, expression, neutral)
+        bias = self.logit_bias
+        return KE2NTOutput(self.logit_scale * cosine, expression, neutral, logit_bias=bias)
 
     def _adapt(self, output: KE2NTOutput, adapter: Adapter) -> KE2NTOutput:
         """Replace logits and embeddings by those of an adapter, which takes unit embeddings."""

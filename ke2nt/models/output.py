@@ -29,6 +29,8 @@ class KE2NTOutput:
             The fields above are then the fusion of the stages.
         attention: Spatial attention of each stage, (B, h, w) in [0, 1], shallow to deep; empty
             without spatial attention.
+        logit_bias: Scalar that the pairwise sigmoid adds to all logits, if the model learns it; a
+            softmax does not depend on it.
     """
 
     logits: Tensor
@@ -36,6 +38,7 @@ class KE2NTOutput:
     neutral_embeddings: Tensor | None = None
     stages: tuple[KE2NTOutput, ...] = ()
     attention: tuple[Tensor, ...] = ()
+    logit_bias: Tensor | None = None
 
     def __iter__(self) -> Iterator[Any]:
         """Yield logits, embeddings and neutral embeddings."""
@@ -48,7 +51,7 @@ class KE2NTOutput:
         return dataclasses.replace(self, **changes)
 
     def map(self, change: Callable[[Tensor], Tensor]) -> KE2NTOutput:
-        """Apply a function to every tensor, including those of the stages.
+        """Apply a function to every tensor of images, including those of the stages.
 
         Args:
             change: Tensor to tensor, such as a selection of rows.
@@ -60,6 +63,7 @@ class KE2NTOutput:
             neutral_embeddings=None if neutral is None else change(neutral),
             stages=tuple(stage.map(change) for stage in self.stages),
             attention=tuple(map(change, self.attention)),
+            logit_bias=self.logit_bias,
         )
 
     def map_heads(self, change: Callable[[KE2NTOutput], KE2NTOutput]) -> KE2NTOutput:

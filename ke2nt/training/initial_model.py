@@ -14,6 +14,7 @@ from ke2nt.banks.text_bank import TextBank
 from ke2nt.checkpoints.find_weights import NAMED_WEIGHTS
 from ke2nt.config.schema import TextConfig, TrainConfig
 from ke2nt.data.preprocessing import Preprocessing
+from ke2nt.losses.pairwise_sigmoid import find_bias
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.build import build_model
 from ke2nt.models.face_networks import FACE_NETWORKS
@@ -85,6 +86,9 @@ def _build_model(
             "logit_scale": config.text.logit_scale,
             "learn_logit_scale": config.text.learn_logit_scale,
         }
+        if config.text.learn_logit_bias:
+            first = find_bias(config.loss.similarity_bias, labels["bank"])
+            architecture["learned_logit_bias"] = first
 
     # named weights and face networks come with their own mean and std
     brings_statistics = options.weights in NAMED_WEIGHTS or options.backbone in FACE_NETWORKS

@@ -40,6 +40,9 @@ def resolve_text(config: TrainConfig, saved: SavedModel, classes: Sequence[str])
     values: dict[str, Any] = {
         key: saved.architecture.get(key) for key in ("logit_scale", "learn_logit_scale")
     }
+    # a bias that was learned is learned further where there is one
+    if config.loss.similarity_form == "sigmoid":
+        values["learn_logit_bias"] = "learned_logit_bias" in saved.architecture
     written = _requested(text, saved)
     if written.isdisjoint(_TEXT_SOURCES) and set(classes) <= set(bank.classes):
         values["bank"] = BANK_OF_START

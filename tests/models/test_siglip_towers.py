@@ -60,6 +60,32 @@ def test_soft_labels_train_every_layer_by_the_pairwise_sigmoid(spec):
     assert [n for n, p in model.backbone.named_parameters() if p.grad is None] == []
 
 
+def test_a_learned_bias_moves_with_the_loss_and_changes_no_prediction(spec, tmp_path):
+    bank = TextBank.build("paper", spec, CLASSES)
+    model = KE2NT(bank, spec, learned_logit_bias=-3.0).train()
+    loss = KE2NTLoss((1, 0, 0), similarity_form="sigmoid", similarity_bias=5.0)
+    output = model(images_of(model))
+
+    # the derivative by b of the loop, at the value of the model
+    total = loss(output, SOFT, bank).total
+    total.backward()
+    shares, step = SOFT, 1e-3
+    numeric = pairwise_loss(output.logits, shares, -3 + step)
+    numeric = (numeric - pairwise_loss(output.logits, shares, -3 - step)) / (2 * step)
+    assert total.item() == pytest.approx(pairwise_loss(output.logits, shares, -3.0), rel=1e-5)
+    assert model.logit_bias.grad.item() == pytest.approx(numeric, rel=1e-3, abs=1e-4)
+
+    # each head of stages has it, and selected rows keep it
+    assert output.map(lambda rows: rows[:1]).logit_bias is model.logit_bias
+
+    model.eval().save_pretrained(tmp_path / "model")
+    again = load_model(tmp_path / "model")
+    assert again.logit_bias.item() == -3.0
+    with torch.no_grad():
+        plain = KE2NT(bank, spec).eval()(images_of(model)).logits
+        assert torch.equal(again(images_of(model)).logits, plain)
+
+
 def test_a_trunk_of_timm_is_a_tower(tmp_path):
     spec = timm_siglip(tmp_path)
     bank = TextBank.build("paper", spec, CLASSES)

@@ -11,6 +11,7 @@ import yaml
 from safetensors.torch import load_file
 from tiny_towers import vision_language_model
 
+from ke2nt.blending.ingredients import read_ingredients
 from ke2nt.config.load import load_config
 from ke2nt.errors import ConfigError, ModelError, TextEncoderError
 from ke2nt.models.ke2nt import KE2NT
@@ -18,6 +19,7 @@ from ke2nt.models.load import load_model
 from ke2nt.training.checkpoint import latest_checkpoint
 from ke2nt.training.engine import Engine
 from ke2nt.training.image_tower import resolve_image_size
+from ke2nt.training.initial_model import build_initial_model
 from ke2nt.training.interrupts import TrainingStopped
 from ke2nt.training.names import check_names
 from ke2nt.training.starting_model import read_starting_model
@@ -142,6 +144,26 @@ def test_a_run_resumes_bit_for_bit(tower, monkeypatch, changes):
     first, second = state(whole), state(resumed)
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_learned_bias_trains_and_goes_on_in_the_next_run(tower):
+    sigmoid = ("loss.similarity_form=sigmoid", "text.learn_logit_bias=true", "optim.epochs=1")
+    run = train(tower(*sigmoid, "loss.similarity_bias=-2"), quiet=True).run
+    first = load_model(run.model)
+    assert first.architecture["learned_logit_bias"] == -2
+    assert first.logit_bias.item() != -2
+
+    options = ("loss.similarity_form=sigmoid", "text.prompts=paper", "model.image_size=null")
+    config = resolved(tower(f"start={run.path}", *options, "loss.similarity_bias=-2"))
+    assert config.text.learn_logit_bias
+    classes = ("neutral", "happiness", "anger")
+    model = build_initial_model(config, classes, first.preprocessing)
+    assert torch.equal(model.logit_bias, first.logit_bias)
+
+    # it does not stand between a model without it and an average
+    assert "logit_bias" not in read_ingredients([run.path, run.path]).states[0]
+    with pytest.raises(ConfigError, match=r"learn_logit_bias needs loss\.similarity_form=sigmoid"):
+        tower("text.learn_logit_bias=true")
 
 
 def test_another_text_encoder_gets_a_projection(tower):
