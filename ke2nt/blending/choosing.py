@@ -89,10 +89,13 @@ class ChoosingSplit:
                 "OPTIMISTIC PROTOCOL: the average was chosen on the test split of "
                 f"{split.dataset}; its metrics are too high"
             ]
+        # a part of a dataset in another folder may have the name of its split
+        names = {sample.name for sample in split.samples}
         same = [
             name
             for name, images in evaluated.items()
             if (images.split.dataset, images.split.split) == (split.dataset, split.split)
+            and not names.isdisjoint(sample.name for sample in images.split.samples)
         ]
         return [f"the average was chosen on {name}; its metrics are optimistic" for name in same]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from ke2nt.fewshot.method import FewShotTask, Fitted
 from ke2nt.fewshot.selection import ValidationScore, choose_best, score_validation
@@ -15,8 +15,7 @@ __all__ = ["fit_clip_adapter", "fit_ke2nt_adapter"]
 _CLIP_RATIOS = (0.2, 0.4, 0.6, 0.8)
 _KE2NT_RATIOS = (0.1, 0.3, 1.0)
 _RATE = 1e-3
-# the map to neutral changes no logits, so it may learn fast
-_RATES = {"transformation": 1e-2}
+_NEUTRAL_RATE = 1e-2  # the map to neutral changes no logits, so it may learn fast
 
 
 def fit_clip_adapter(task: FewShotTask) -> Fitted:
@@ -28,15 +27,28 @@ def fit_clip_adapter(task: FewShotTask) -> Fitted:
     )
 
 
-def fit_ke2nt_adapter(task: FewShotTask) -> Fitted:
+def fit_ke2nt_adapter(
+    task: FewShotTask, *, rate: float = _RATE, neutral_rate: float = _NEUTRAL_RATE
+) -> Fitted:
     """Train a residual map and the neutral transformation with L_s + L_t + L_c.
 
     The difference of both embeddings of a face then points the way that the text moves from the
     expression to neutral, for an encoder that was never trained for it.
+
+    Args:
+        task: What to learn.
+        rate: First learning rate of the residual map.
+        neutral_rate: First learning rate of the neutral transformation. Both were chosen on faces
+            that no method is judged on (`benchmarks/adapter_rate.py`).
     """
     dim = task.bank.dim
     return _fit_ratios(
-        lambda ratio: NeutralAdapter(dim, ratio), _KE2NT_RATIOS, KE2NTLoss(), task, "ke2nt-adapter"
+        lambda ratio: NeutralAdapter(dim, ratio),
+        _KE2NT_RATIOS,
+        KE2NTLoss(),
+        task,
+        "ke2nt-adapter",
+        rates={"residual": rate, "transformation": neutral_rate},
     )
 
 
@@ -46,13 +58,14 @@ def _fit_ratios(
     loss: KE2NTLoss,
     task: FewShotTask,
     purpose: str,
+    rates: Mapping[str, float] | None = None,
 ) -> Fitted:
     """Train one adapter for each ratio, and keep the best on the validation images."""
 
     def candidates() -> Iterator[tuple[tuple[float, Fitted], ValidationScore]]:
         for ratio in ratios:
             adapter = build_seeded(lambda: build(ratio), task, purpose)  # noqa: B023
-            train_adapter(adapter, task, loss, rate=_RATE, purpose=purpose, rates=_RATES)
+            train_adapter(adapter, task, loss, rate=_RATE, purpose=purpose, rates=rates)
             fitted = Fitted(adapter, task.bank)
             logits = fitted.logits(task.validation.embeddings, task.logit_scale)
             yield (ratio, fitted), score_validation(logits, task.validation.labels)

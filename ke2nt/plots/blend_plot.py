@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
 
 from ke2nt.plots.figure import (
     SMALL,
@@ -18,6 +19,8 @@ from ke2nt.plots.figure import (
 from ke2nt.plots.theme import LIGHT, Theme
 
 __all__ = ["plot_blend"]
+
+_NAME_WIDTH, _NAME_HEIGHT = 0.06, 0.07  # of a name of a point, as shares of the axes
 
 
 def plot_blend(
@@ -54,8 +57,8 @@ def plot_blend(
     if has_away:
         below = style_axes(figure.add_subplot(rows, 1, 2), theme, grid="both")
         _draw_home_away(below, labels, percent, chosen, is_curve, theme)
-        below.set(xlabel=f"home: {datasets[0]}, {metric} %")
-        below.set_ylabel("away: mean of the others %")
+        away = datasets[1] if len(datasets) == 2 else f"mean of {len(datasets) - 1} others"
+        below.set(xlabel=f"home: {datasets[0]}, {metric} %", ylabel=f"away: {away}, {metric} %")
     return encode_figure(figure, format)
 
 
@@ -74,7 +77,8 @@ def _draw_datasets(
         color = theme.series[t % len(theme.series)]
         style = "o-" if is_curve else "o"
         axes.plot(x, percent[:, t], style, color=color, linewidth=1.8, markersize=4, label=name)
-    axes.axvline(x[chosen], color=theme.muted, linewidth=1.2, linestyle=(0, (4, 2)))
+    style = (0, (4, 2))
+    axes.axvline(x[chosen], color=theme.muted, linewidth=1.2, linestyle=style, label="chosen")
     if is_curve:
         axes.set_xlabel("alpha: share of the second model")
     else:
@@ -93,13 +97,33 @@ def _draw_home_away(
     """Each average as a point, the chosen one filled in another color."""
     home, away = percent[:, 0], percent[:, 1:].mean(axis=1)
     axes.plot(home, away, "o-" if is_curve else "o", color=theme.accent, markersize=4)
-    axes.plot(home[chosen], away[chosen], "o", color=theme.wrong, markersize=7)
-    for label, x, y in zip(labels, home, away, strict=True):
-        axes.annotate(
-            label,
-            (x, y),
-            xytext=(4, 4),
+    axes.plot(home[chosen], away[chosen], "o", color=theme.wrong, markersize=7, label="chosen")
+    axes.margins(0.08, 0.12)  # room for the names of outer points
+    for k in _readable(home, away, chosen):
+        name = axes.annotate(
+            f"alpha {labels[k]}" if is_curve and k == 0 else labels[k],
+            (home[k], away[k]),
+            xytext=(0, 7),
             textcoords="offset points",
+            ha="center",
             fontsize=SMALL,
             color=theme.ink,
         )
+        # readable where the line passes behind it
+        name.set_path_effects([withStroke(linewidth=3, foreground=theme.surface)])
+    add_legend(axes, theme)
+
+
+def _readable(x: np.ndarray, y: np.ndarray, chosen: int) -> list[int]:
+    """Points whose names do not cover one another: the chosen one, and those that leave room."""
+    spread = [max(float(np.ptp(values)), 1e-9) for values in (x, y)]
+    kept: list[int] = []
+    for k in (chosen, *range(len(x))):
+        near = any(
+            abs(x[k] - x[other]) < _NAME_WIDTH * spread[0]
+            and abs(y[k] - y[other]) < _NAME_HEIGHT * spread[1]
+            for other in kept
+        )
+        if not near:
+            kept.append(k)
+    return kept

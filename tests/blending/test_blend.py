@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,11 +14,12 @@ from ke2nt import blend
 from ke2nt.blending.alphas import parse_alphas
 from ke2nt.blending.average import average_states
 from ke2nt.blending.card import blended_card
+from ke2nt.blending.choosing import ChoosingSplit
 from ke2nt.blending.ingredients import read_ingredients
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.datasets.catalog import load_dataset
 from ke2nt.errors import ConfigError, Ke2ntError, ModelError
-from ke2nt.evaluation.evaluate_model import evaluate_model
+from ke2nt.evaluation.evaluate_model import EvaluationOptions, evaluate_model
 from ke2nt.models.batch_norms import batch_norms
 from ke2nt.models.load import load_model
 
@@ -128,6 +130,19 @@ def test_a_test_split_to_evaluate_on_never_chooses(make_model, faces):
         result = blend(models, [home], alphas="0:1:1", choose_on=choose_on, bootstrap=0)
         assert result.choice["split"] == "val"
         assert not any("OPTIMISTIC" in note for note in result.notes)
+
+
+def test_only_images_that_chose_make_metrics_optimistic(faces, tmp_path):
+    def split(root):
+        return SimpleNamespace(split=load_dataset("folder", root, "val"))
+
+    shutil.copytree(faces / "val", tmp_path / "val")
+    for path in sorted((tmp_path / "val").glob("*/*.png")):
+        path.rename(path.with_stem(f"other{path.stem}"))
+    choosing = ChoosingSplit(split(faces), "accuracy", EvaluationOptions())
+    assert choosing.notes({"home": split(faces), "other": split(tmp_path)}) == [
+        "the average was chosen on home; its metrics are optimistic"
+    ]
 
 
 def test_a_dataset_without_validation_images_is_refused(make_model, faces, tmp_path):
