@@ -151,6 +151,7 @@ class FewShotResult:
         rows: list[Sequence[Cell]] = []
         for cell in self.cells:
             report = self.report(cell)
+
             # names of hyperparameters are those of the files
             chosen = ", ".join(
                 f"{name.replace('_uar', ' UAR')} {value:.4g}"

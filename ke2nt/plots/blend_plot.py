@@ -98,7 +98,9 @@ def _draw_home_away(
     home, away = percent[:, 0], percent[:, 1:].mean(axis=1)
     axes.plot(home, away, "o-" if is_curve else "o", color=theme.accent, markersize=4)
     axes.plot(home[chosen], away[chosen], "o", color=theme.wrong, markersize=7, label="chosen")
-    axes.margins(0.08, 0.12)  # room for the names of outer points
+
+    # room for the names of outer points
+    axes.margins(0.08, 0.12)
     for k in _readable(home, away, chosen):
         name = axes.annotate(
             f"alpha {labels[k]}" if is_curve and k == 0 else labels[k],
@@ -109,6 +111,7 @@ def _draw_home_away(
             fontsize=SMALL,
             color=theme.ink,
         )
+
         # readable where the line passes behind it
         name.set_path_effects([withStroke(linewidth=3, foreground=theme.surface)])
     add_legend(axes, theme)
