@@ -1,7 +1,7 @@
 """Time and memory of a training step: LoRA and other parts of an image tower beside all of it.
 
 Towers of open_clip with random weights. Each case runs in a process of its own; reported is how far
-its highest resident memory rises above that of the model alone.
+its highest resident memory rises above that of the model alone. Seconds are those of the processor.
 
     python benchmarks/tuning_cost.py --tower ViT-B-32 --batch 16 --steps 3
 """
@@ -42,7 +42,7 @@ def main() -> None:
         return
 
     print(f"{arguments.tower}, batch {arguments.batch}, {torch.get_num_threads()} thread(s), fp32")
-    print("| case | parameters trained | seconds a step | MiB above the model |")
+    print("| case | parameters trained | processor seconds a step | MiB above the model |")
     print("|---|---:|---:|---:|")
     for case in arguments.cases.split(","):
         words = [sys.executable, __file__, "--case", case, "--tower", arguments.tower]
@@ -74,12 +74,12 @@ def measure(case: str, tower: str, batch: int, steps: int) -> dict[str, float]:
     model.train()
     before, seconds = _peak_mib(), []
     for _ in range(steps + 1):
-        started = time.perf_counter()
+        started = time.process_time()
         loss = torch.nn.functional.cross_entropy(model(images).logits, labels)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
-        seconds.append(time.perf_counter() - started)
+        seconds.append(time.process_time() - started)
     return {
         "trained": counts.trained,
         "total": counts.total,

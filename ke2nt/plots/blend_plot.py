@@ -77,8 +77,8 @@ def _draw_datasets(
         color = theme.series[t % len(theme.series)]
         style = "o-" if is_curve else "o"
         axes.plot(x, percent[:, t], style, color=color, linewidth=1.8, markersize=4, label=name)
-    style = (0, (4, 2))
-    axes.axvline(x[chosen], color=theme.muted, linewidth=1.2, linestyle=style, label="chosen")
+    dashes = (0, (4, 2))
+    axes.axvline(x[chosen], color=theme.muted, linewidth=1.2, linestyle=dashes, label="chosen")
     if is_curve:
         axes.set_xlabel("alpha: share of the second model")
     else:

@@ -47,6 +47,7 @@ def take_turns(
     rounds: int,
     warm_up: int = 1,
     quiet: bool = True,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Rate]:
     """Measure each contestant `rounds` times, in turns, each time after a warm-up.
 
@@ -56,6 +57,8 @@ def take_turns(
         rounds: Measurements of each.
         warm_up: Pieces of work before each measurement.
         quiet: Show no progress.
+        clock: Seconds since any time; `time.process_time` leaves out what other programs take, if
+            nothing but this process computes.
     """
     rates: dict[str, list[float]] = {name: [] for name in contestants}
     peaks: dict[str, list[float]] = {name: [] for name in contestants}
@@ -64,7 +67,7 @@ def take_turns(
     turns = [name for _ in range(rounds) for name in contestants]
     for name in track(turns, "measuring", quiet=quiet):
         _reset_peak_memory(device)
-        rates[name].append(_measure_once(contestants[name], device, warm_up))
+        rates[name].append(_measure_once(contestants[name], device, warm_up, clock))
         peak = _read_peak_memory(device)
         if peak is not None:
             peaks[name].append(peak)
@@ -75,7 +78,9 @@ def take_turns(
     }
 
 
-def _measure_once(contestant: Contestant, device: torch.device, warm_up: int) -> float:
+def _measure_once(
+    contestant: Contestant, device: torch.device, warm_up: int, clock: Callable[[], float]
+) -> float:
     """Images per second of one piece of work."""
     with contestant() as work:
         for _ in range(warm_up):
@@ -83,10 +88,10 @@ def _measure_once(contestant: Contestant, device: torch.device, warm_up: int) ->
 
         # CUDA computes asynchronously
         _synchronize(device)
-        start = time.perf_counter()
+        start = clock()
         num_images = work()
         _synchronize(device)
-        return num_images / (time.perf_counter() - start)
+        return num_images / (clock() - start)
 
 
 def _synchronize(device: torch.device) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -77,6 +78,7 @@ def training_speed(
     rounds: int = 3,
     reference: bool = True,
     quiet: bool = True,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Any]:
     """Measure images per second of three ways to train the same backbone on images of one size.
 
@@ -93,6 +95,7 @@ def training_speed(
         rounds: Measurements of each, in turns.
         reference: Whether to measure `reference_style`, too.
         quiet: Show no progress.
+        clock: As for `take_turns`.
 
     Returns:
         Plain JSON: the rates, `loop_over_bare`, `loop_over_reference`, memory, machine, settings.
@@ -107,7 +110,9 @@ def training_speed(
     # A CUDA graph must be recorded before the clock starts.
     recorded = resolve_cuda_graphs(config.cuda_graphs, compute.device)
     warm_up = math.ceil(FIRST_REPLAY / steps) if recorded else 1
-    rates = take_turns(contestants, compute.device, rounds=rounds, warm_up=warm_up, quiet=quiet)
+    rates = take_turns(
+        contestants, compute.device, rounds=rounds, warm_up=warm_up, quiet=quiet, clock=clock
+    )
     return _report(rates, settings, rounds)
 
 

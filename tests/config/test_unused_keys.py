@@ -35,7 +35,7 @@ STEPS = ("optim.step_epochs", "optim.step_factor")
 TURNED_OFF = [
     *("optim.momentum", "optim.nesterov", "text.logit_scale_epochs", "loss.text_temperature"),
     *("data.val_fraction", "augment.crop_padding", "model.lora", *STEPS),
-    *("text.fetch", "loss.similarity_bias"),
+    *("text.fetch", "loss.similarity_bias", "text.learn_logit_bias"),
 ]
 EXPECTED = [
     ("train", "ferplus_resnet18", [], TURNED_OFF),
@@ -51,6 +51,7 @@ EXPECTED = [
                 "loss.text_smoothing",
                 "loss.text_temperature",
                 "loss.similarity_bias",
+                "text.learn_logit_bias",
                 "augment.crop_padding",
                 "model.lora",
                 *STEPS,
@@ -63,7 +64,7 @@ EXPECTED = [
         ["text.bank=b", "loss={text_smoothing: 0.1, self_contrast: 0}", "augment.crop=0"],
         [
             *("text.encoder", "text.prompts", "text.cache_dir", "text.fetch", "loss.pairing"),
-            "loss.similarity_bias",
+            *("loss.similarity_bias", "text.learn_logit_bias"),
             *("augment.crop_padding", "model.lora", "optim.momentum", "optim.nesterov"),
             *("text.logit_scale_epochs", "data.val_fraction", *STEPS),
         ],
@@ -135,7 +136,7 @@ EXPECTED = [
             *("adapt.threshold", "adapt.balance", "adapt.teacher", "optim.momentum"),
             *("adapt.train_source", "adapt.share_power", *STEPS),
             *("optim.nesterov", "loss.text_temperature", "loss.distillation"),
-            *("text.fetch", "loss.similarity_bias"),
+            *("text.fetch", "loss.similarity_bias", "text.learn_logit_bias"),
             *("data.val_fraction", "augment.crop_padding", "model.lora", "augment.erase_area"),
         ],
     ),
