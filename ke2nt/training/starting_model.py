@@ -22,7 +22,7 @@ from ke2nt.models.initialize import start_from
 from ke2nt.models.stage_options import StageOptions
 from ke2nt.models.tower_backbones import find_vision_language_model
 from ke2nt.runtime.digest import digest_file
-from ke2nt.training.starting_text import check_text_encoder, resolve_text
+from ke2nt.training.starting_text import name_text_encoder, resolve_text
 
 __all__ = ["StartingModel", "read_starting_model"]
 
@@ -87,16 +87,19 @@ class StartingModel:
             )
 
         # head and dropout may change; everything else decides what the weights mean
+        tower = None
         for key in sorted(options.model_fields_set & values.keys()):
             wanted, found = _plain(values[key]), _plain(getattr(options, key))
-            if wanted != found and not (key == "backbone" and self._is_its_tower(found)):
+            if wanted != found and key == "backbone" and self._is_its_tower(found):
+                tower = found
+            elif wanted != found:
                 raise ConfigError(
                     f"model.{key} differs from that of the model to start from",
                     expected=f"{wanted}, that of {self.name}",
                     found=found,
                     hint=f"Type model.{key}={_typed(wanted)}, or start without this model.",
                 )
-        check_text_encoder(config, self.saved, self.name)
+        config = name_text_encoder(config, self.saved, self.name, tower)
 
         # an objective of attention heads that is set explicitly stays
         if options.attention is not None:

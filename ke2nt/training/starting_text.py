@@ -15,7 +15,7 @@ from ke2nt.resources import list_resources
 from ke2nt.vlm.auto_encoder import AUTO_ENCODER
 from ke2nt.vlm.catalog import get_text_encoder
 
-__all__ = ["check_text_encoder", "resolve_text"]
+__all__ = ["name_text_encoder", "resolve_text"]
 
 _TEXT_SOURCES = ("encoder", "prompts", "bank", "geometry")
 
@@ -58,28 +58,34 @@ def resolve_text(config: TrainConfig, saved: SavedModel, classes: Sequence[str])
     return config.model_copy(update={"text": text.model_copy(update=changes)})
 
 
-def check_text_encoder(config: TrainConfig, saved: SavedModel, name: str) -> None:
-    """Refuse other texts where the text encoder came from a folder, which no saved model names.
+def name_text_encoder(
+    config: TrainConfig, saved: SavedModel, name: str, tower: str | None
+) -> TrainConfig:
+    """Name the text encoder for other texts, if it came from a folder, which no saved model names.
 
     Args:
         config: Configuration of the run.
         saved: The model to start from.
         name: Its name, for the message.
+        tower: The vision-language model that its image tower came from, if the run names it.
 
     Raises:
         ConfigError: The text encoder must be named.
     """
     bank, text = saved.bank, config.text
     if bank is None or config.model.head != "text" or text.bank is not None:
-        return
+        return config
     written, encoder = _requested(text, saved), bank.provenance.get("encoder")
     if "encoder" in written or written.isdisjoint(_TEXT_SOURCES) or not is_tower_name(encoder):
-        return
+        return config
 
     # a name with its tag or hub id is still one
     try:
         get_text_encoder(str(encoder))
     except TextEncoderError as error:
+        if tower is not None:
+            named = text.model_copy(update={"encoder": tower})
+            return config.model_copy(update={"text": named})
         keys = " and ".join(f"text.{key}" for key in _TEXT_SOURCES if key in written)
         raise ConfigError(
             f"{keys} asks for other texts than those of {name}, whose text encoder must be named",
@@ -87,6 +93,7 @@ def check_text_encoder(config: TrainConfig, saved: SavedModel, name: str) -> Non
             found=f"{encoder}, without its folder, which a saved model does not store",
             hint=f"Name it, or type text.bank={BANK_OF_START} to keep the texts.",
         ) from error
+    return config
 
 
 def _requested(text: TextConfig, saved: SavedModel) -> set[str]:

@@ -39,6 +39,8 @@ __all__ = [
 # for encoders without a logit scale; CLIP's learned scale ends at its cap of 100
 DEFAULT_LOGIT_SCALE = 100.0
 
+_SHOWN = 80  # characters of a prompt in a message
+
 
 class WeightsUnavailableError(TextEncoderError):
     """The files of a named encoder are not on this machine and cannot be fetched."""
@@ -316,7 +318,9 @@ def refuse_truncation(
         limit: Context length of the encoder in tokens.
         encoder: Id of the encoder, for the message.
     """
-    too_long = [f"{text!r} ({n})" for text, n in zip(prompts, counts, strict=True) if n > limit]
+    too_long = [
+        f"{_shorten(text)!r} ({n})" for text, n in zip(prompts, counts, strict=True) if n > limit
+    ]
     if not too_long:
         return
 
@@ -327,3 +331,8 @@ def refuse_truncation(
         found=", ".join(too_long),
         hint="Shorten the words or descriptions, or choose an encoder that reads more.",
     )
+
+
+def _shorten(text: str) -> str:
+    """The start of a long prompt."""
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1].rstrip()}…"

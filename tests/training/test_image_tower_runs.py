@@ -94,12 +94,15 @@ def test_a_start_from_a_local_folder_keeps_its_texts(tower, words_alone, spec):
 
 
 def test_other_texts_of_a_local_folder_need_its_name(tower, words_alone, spec):
-    config = tower(f"start={words_alone}", "text.prompts=paper", encoder="auto")
+    stored = "model.backbone=open_clip:open_clip-clip"
+    config = tower(f"start={words_alone}", stored, "text.prompts=paper", encoder="auto")
     expected = r"text\.prompts .*text\.encoder=open_clip:FOLDER.*text\.bank=start"
     with pytest.raises(ConfigError, match=expected):
         resolved(config)
-    named = resolved(tower(f"start={words_alone}", "text.prompts=paper"))
-    assert (named.text.encoder, named.text.bank) == (spec, None)
+    # by its folder as the backbone, or as the text encoder
+    for encoder in ("auto", spec):
+        named = resolved(tower(f"start={words_alone}", "text.prompts=paper", encoder=encoder))
+        assert (named.text.encoder, named.text.bank) == (spec, None)
     kept = tower(f"start={words_alone}", "text.prompts=paper", "text.bank=start", encoder="auto")
     assert resolved(kept).text.bank == "start"
 

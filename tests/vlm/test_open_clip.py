@@ -237,6 +237,9 @@ def test_context_length(home):
     encoder.check_lengths([fits])  # 14 words, start and end
     with pytest.raises(PromptError, match=r"at most 16 tokens.*\(17\)"):
         encoder.check_lengths([fits, long])
+    with pytest.raises(PromptError, match=r"\(42\)") as caught:
+        encoder.check_lengths([" ".join(["face"] * 40)])
+    assert len(str(caught.value)) < 300
 
 
 def test_bank_of_a_checkpoint_is_cached(home, monkeypatch):
