@@ -211,7 +211,8 @@ def few_shot(
         **arguments,
     )
     notes = [*encoder_notes(encoder.encoder, model, judged), *_seen_notes(model, train)]
-    if data.limit is not None:
+    # a smaller split was evaluated as a whole
+    if data.limit == len(judged):
         notes.append(f"Only {len(judged)} images, spread over the split, were evaluated.")
     result = result.with_notes(notes)
 
