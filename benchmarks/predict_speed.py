@@ -44,6 +44,7 @@ VIDEO_ROWS = (("torch", "centerface"), ("onnx", "centerface"), ("onnx", INT8))
 SIDE = 640
 VIDEO = (720, 1280)
 FPS = 30
+FACES = 400  # that photos are composed of
 EARLY = 100  # photos after which memory is noted first
 PARTS = ("cold", "folder", "video", "packages")
 
@@ -54,7 +55,7 @@ PARTS = ("cold", "folder", "video", "packages")
 def write_photos(folder: Path, count: int, root: str | None) -> int:
     """Write composed photos as JPEG files; return the number of faces in them."""
     folder.mkdir(parents=True)
-    photos = compose(load_faces(root, "val", count), count, seed=0)
+    photos = compose(load_faces(root, "val", FACES), count, seed=0)
     for index, photo in enumerate(photos):
         image = Image.fromarray(photo.pixels)
         image.thumbnail((SIDE, SIDE))
