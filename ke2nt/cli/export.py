@@ -284,6 +284,7 @@ def _describe_loss(loss: Any) -> str:
     )
     if loss.accuracy_before is None:
         return text
+
     metrics = (
         ("accuracy", loss.accuracy_before, loss.accuracy_after),
         ("UAR", loss.uar_before, loss.uar_after),
