@@ -197,8 +197,13 @@ def test_unreadable_video_has_one_row(watcher, tmp_path):
     assert row.reason == "no such file"
 
 
-def test_long_videos_do_not_need_more_memory(watcher, monkeypatch, portraits, scene):
+@pytest.mark.parametrize(("workers", "ahead"), [(1, 0), (2, 6), (4, 12)])
+def test_long_videos_do_not_need_more_memory(
+    model, wall_detector, monkeypatch, portraits, scene, workers, ahead
+):
     taken = 0
+    wall_detector.for_threads = lambda: wall_detector
+    watcher = Recognizer(model, detector=wall_detector, batch_size=8, workers=workers)
 
     def hour(source, *, every, limit):
         nonlocal taken
@@ -211,7 +216,7 @@ def test_long_videos_do_not_need_more_memory(watcher, monkeypatch, portraits, sc
     stream = watcher.predict_video("long.mp4")
     for count, row in enumerate(stream, start=1):
         assert row.status == "ok"
-        assert taken <= count + 8
+        assert taken <= count + 8 + ahead
     assert count == 600
 
 
