@@ -54,6 +54,7 @@ class CenterFaceDetector:
         min_score: Faces with a lower score are dropped, in [0, 1].
         sides: Long sides, in pixels, to which an image is resized; see `detect_at_sides`. A face
             is found if it measures about 24 to 400 px at one of them.
+        enlarge: How much smaller images are enlarged for a side, at least 1.
         int8: Compute in 8-bit integers, see `quantize_centerface`.
 
     Raises:
@@ -67,6 +68,7 @@ class CenterFaceDetector:
         *,
         min_score: float = MIN_SCORE,
         sides: Sequence[int] = SIDES,
+        enlarge: float = 1.0,
         int8: bool = False,
     ) -> None:
         path = _find_weights() if model is None else model
@@ -77,10 +79,12 @@ class CenterFaceDetector:
         self._input = self._session.get_inputs()[0].name
         self._min_score = min_score
         self._sides = tuple(sides)
+        self._enlarge = enlarge
 
     def detect(self, image: np.ndarray) -> list[Detection]:
         """Find the faces of an upright uint8 (H, W, 3) RGB image, best first."""
-        return detect_at_sides(image, self._sides, self._detect_at_one_size)
+        detect = self._detect_at_one_size
+        return detect_at_sides(image, self._sides, detect, enlarge=self._enlarge)
 
     def for_threads(self) -> CenterFaceDetector:
         """Return the same detector for several threads at a time, each call on one core."""

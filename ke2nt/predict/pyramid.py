@@ -22,14 +22,17 @@ def detect_at_sides(
     image: np.ndarray,
     sides: Sequence[int],
     detect: Callable[[np.ndarray], list[Detection]],
+    *,
+    enlarge: float = 1.0,
 ) -> list[Detection]:
     """Find faces at several sizes of an image and merge them.
 
     Args:
         image: uint8 (H, W, 3) RGB.
         sides: Long sides to resize to, in pixels, ascending. The first is always used, each of the
-            others only if it does not enlarge the image.
+            others only if it enlarges the image at most by `enlarge`.
         detect: Finds the faces of one resized image.
+        enlarge: At least 1.
 
     Returns:
         Faces in pixels of `image`, best first.
@@ -42,7 +45,7 @@ def detect_at_sides(
     long_side = max(height, width)
 
     detections: list[Detection] = []
-    for side in _pick_sides(sides, long_side):
+    for side in _pick_sides(sides, long_side, enlarge):
         size = (max(1, round(width * side / long_side)), max(1, round(height * side / long_side)))
         resized = image if size == (width, height) else resize(image, *size)
 
@@ -72,9 +75,9 @@ def _check_sides(sides: Sequence[int]) -> None:
         )
 
 
-def _pick_sides(sides: Sequence[int], long_side: int) -> list[int]:
+def _pick_sides(sides: Sequence[int], long_side: int, enlarge: float) -> list[int]:
     """Sides for an image; its original size is added if it lies between two of them."""
-    picked = [sides[0], *(side for side in sides[1:] if side <= long_side)]
+    picked = [sides[0], *(side for side in sides[1:] if side <= enlarge * long_side)]
     if sides[0] < long_side < sides[-1] and picked[-1] < long_side:
         picked.append(long_side)
     return picked

