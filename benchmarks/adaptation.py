@@ -109,6 +109,11 @@ class FerplusPools:
         target = take_half(self._load("train"), 1).spread(TARGET)
         return Pool({"train": target, "test": take_even(self._load("val"), JUDGED)})
 
+    def held_out(self) -> Pool:
+        """The same target images; those to score on are other faces of the training usage."""
+        test = take_even(take_half(self._load("train"), 0), JUDGED)
+        return Pool({"train": self.natural().parts["train"], "test": test})
+
     def noisy(self) -> Pool:
         reader = get_reader(
             "corruptions",
@@ -140,6 +145,7 @@ def list_pools(root: str) -> dict[str, Callable[[], Pool]]:
         "ferplus": ferplus.labeled,
         "ferplus-even": ferplus.balanced,
         "ferplus-target": ferplus.natural,
+        "ferplus-held-out": ferplus.held_out,
         "ferplus-noise": ferplus.noisy,
         "ferplus-subset": ferplus.four_classes,
     }
@@ -154,6 +160,7 @@ class Pair(NamedTuple):
         source_words: Prompts that name the source's domain.
         target_words: Prompts that name the target's domain.
         start: The model to start from; None to train one on the source.
+        changes: Overrides of every row.
     """
 
     source: str
@@ -161,20 +168,37 @@ class Pair(NamedTuple):
     source_words: str
     target_words: str
     start: str | None = None
+    changes: tuple[str, ...] = ()
 
 
+FACES = (
+    "model={backbone: dlib_resnet, weights: faces, image_size: 103, gray: true}",
+    "source_optim.layer_decay=0.9",
+)
 PAIRS = {
     "synthetic → FER+": Pair("synthetic", "ferplus-target", "drawing", "grey_photo"),
     "photo styles → sketch": Pair("synthetic", "sketch", "paper", "drawing"),
     "FER+ → noisy FER+": Pair("ferplus", "ferplus-noise", "grey_photo", "grey_photo", SHIPPED),
     "FER+ → four classes": Pair("ferplus", "ferplus-subset", "grey_photo", "grey_photo", SHIPPED),
     "even FER+ → FER+": Pair("ferplus-even", "ferplus-target", "grey_photo", "grey_photo"),
+    # a source model from face weights; the second is the pair on which settings were chosen
+    "synthetic → FER+, face weights": Pair(
+        "synthetic", "ferplus-target", "drawing", "grey_photo", changes=FACES
+    ),
+    "settings": Pair("synthetic", "ferplus-held-out", "drawing", "grey_photo", changes=FACES),
 }
 TEXT = [
     "adapt.method=dmsrl",
     "adapt.batch_norm=target",
     "adapt.centers=text",
     "adapt.weights={text: 0.5, metric: 0.001}",
+    "adapt.teacher=average",
+    "adapt.balance=0.5",
+    "adapt.threshold=0.4",
+]
+GATED = ["adapt.gate=0.5", "adapt.shares=checked"]
+BALANCED = [
+    "adapt.method=pseudo",
     "adapt.teacher=average",
     "adapt.balance=0.5",
     "adapt.threshold=0.4",
@@ -195,8 +219,12 @@ METHODS = {
     "class shares for UAR, EM": [
         *("adapt.method=shares", "adapt.shares=em", "adapt.share_power=0.5"),
     ],
+    "entropy, then pseudo-labels": ["adapt.method=pseudo", "AFTER entropy"],
+    "pseudo-labels, balanced": [*BALANCED],
+    "entropy, then pseudo-labels, balanced": [*BALANCED, "AFTER entropy"],
     "pseudo-labels, class shares": ["adapt.method=pseudo", "adapt.shares=em"],
     "DMSRL + text, class shares": [*TEXT, "adapt.shares=em"],
+    "pseudo-labels, gated": ["adapt.method=pseudo", *GATED],
     "source only, trained as long": ["PUBLISHED", "adapt.method=source"],
     "DMSRL as published": ["PUBLISHED", "adapt.method=dmsrl"],
 }
@@ -215,6 +243,7 @@ ABLATION = {
     "prompts name the domain": [*TEXT, "PROMPTS"],
     "regions": [*TEXT, "REGIONS"],
 }
+AFTER = "AFTER "  # and another row, whose model this one starts from
 REGIONS = "model.backbone_options.regions=mean"
 # settings of configs/dmsrl_published.yaml that this benchmark's configuration has differently
 PUBLISHED = [
@@ -240,6 +269,7 @@ def build_config(
 
     # words in capitals stand for several overrides, some of which depend on the pair
     placeholders = {"PROMPTS": prompts, "REGIONS": [REGIONS], "PUBLISHED": PUBLISHED}
+    changes = [change for change in changes if not change.startswith(AFTER)]
     overrides = [word for change in changes for word in placeholders.get(change, [change])]
 
     # a larger learning rate harms a good model
@@ -251,6 +281,7 @@ def build_config(
         f"data.root={data / domains.source}",
         "target={name: packed, split: train, report_split: test, workers: 0}",
         *learning_rate,
+        *domains.changes,
         f"target.root={data / domains.target}",
     ]
     return load_config(args.config, [*shared, *overrides, *args.overrides], AdaptConfig)
@@ -258,7 +289,8 @@ def build_config(
 
 def train_source(args: argparse.Namespace, pair: str, seed: int, changes: Sequence[str]) -> str:
     """Train the model to start from unless it is trained, and return its run directory."""
-    suffix = "-regions" if "REGIONS" in changes else ""
+    suffix = "-faces" if PAIRS[pair].changes else ""
+    suffix += "-regions" if "REGIONS" in changes else ""
     run = RunDirectory(args.out / "source" / f"{PAIRS[pair].source}{suffix}-seed{seed}")
     if not run.finished:
         config = build_config(args, pair, seed, [c for c in changes if c == "REGIONS"])
@@ -267,18 +299,33 @@ def train_source(args: argparse.Namespace, pair: str, seed: int, changes: Sequen
     return str(run.path)
 
 
+def row_folder(args: argparse.Namespace, pair: str, name: str, seed: int) -> Path:
+    """Return the run directory of a row."""
+    return args.out / pair.replace(" ", "") / f"seed{seed}" / name.replace(" ", "_")
+
+
+def find_start(args: argparse.Namespace, pair: str, changes: list[str], seed: int) -> str:
+    """Return the model that a row starts from, which is made first if it is not there."""
+    for change in changes:
+        if change.startswith(AFTER):
+            name = change.removeprefix(AFTER)
+            run_row(args, pair, name, METHODS[name], seed)
+            return str(row_folder(args, pair, name, seed))
+    return PAIRS[pair].start or train_source(args, pair, seed, changes)
+
+
 def run_row(
     args: argparse.Namespace, pair: str, name: str, changes: list[str], seed: int
 ) -> dict[str, Any]:
     """Adapt a model unless that has been done, and read its metrics."""
-    folder = args.out / pair.replace(" ", "") / f"seed{seed}" / name.replace(" ", "_")
+    folder = row_folder(args, pair, name, seed)
     run = RunDirectory(folder)
     if not run.finished:
         config = build_config(args, pair, seed, changes)
         # the published training begins with initial weights
         start = None
         if "PUBLISHED" not in changes:
-            start = PAIRS[pair].start or train_source(args, pair, seed, changes)
+            start = find_start(args, pair, changes, seed)
         update = {"out": str(folder), "start": start}
         adapt(config.model_copy(update=update), resume=run.exists, quiet=args.quiet)
 

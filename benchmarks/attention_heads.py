@@ -4,7 +4,8 @@
 
 Every row has the same backbone, images, epochs and seeds. The last epoch is reported, so nothing is
 chosen on the split that is reported, FER+'s validation usage. A second table, `stages.md`, compares
-the fused output of each model that has stages with that of each stage alone.
+the fused output of each model that has stages with that of each stage alone, and with other
+averages of the same stages, which the model was not trained with.
 
 About 4 minutes of one slow CPU core a run with data.fraction=0.05 model.image_size=40
 optim.epochs=16.
@@ -74,22 +75,39 @@ def compute_stage_accuracies(folder: Path) -> dict[str, float]:
     labels = torch.from_numpy(split.labels())
     model = load_model(folder)
 
-    correct = []
+    correct: list[dict[str, np.ndarray]] = []
     for batch in decode_for_model(model, split).batches(256):
         output = model(model.preprocessing(batch.pixels))
         if len(output.stages) < 2:
             return {}
 
-        # (1 + stages, B) fused output first
-        logits = torch.stack([output.logits, *(stage.logits for stage in output.stages)])
-        correct.append((logits.argmax(dim=2) == labels[batch.indices]).numpy())
+        # (S, B, K) shallow to deep
+        stages = torch.stack([stage.logits for stage in output.stages])
+        scores = {"fused": output.logits}
+        scores |= {f"stage {i}": logits for i, logits in enumerate(stages, 1)}
+        scores |= average_stages(stages, model.fusion.weights)
+        truth = labels[batch.indices]
+        correct.append({k: (v.argmax(dim=1) == truth).numpy() for k, v in scores.items()})
 
-    fused, *stages = np.concatenate(correct, axis=1).mean(axis=1).tolist()
     weights = [round(float(weight), 3) for weight in model.fusion.weights]
     return {
-        "fused": fused,
-        **{f"stage {i}": accuracy for i, accuracy in enumerate(stages, 1)},
+        **{k: float(np.concatenate([c[k] for c in correct]).mean()) for k in correct[0]},
         **{f"weight {i}": weight for i, weight in enumerate(weights, 1)},
+    }
+
+
+def average_stages(stages: torch.Tensor, weights: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Average the (S, B, K) logits of the stages, and their probabilities, in several ways.
+
+    An average of directions is not among them: with the text head it ranks the classes as the
+    average of logits does, which are cosines times one number.
+    """
+    deeper = 2.0 ** torch.arange(len(stages))
+    ways = {"": weights, ", equal": torch.ones(len(stages)), ", 1 2 4": deeper}
+    return {
+        f"{kind}{name}": torch.einsum("s,sbk->bk", way / way.sum(), scores)
+        for name, way in ways.items()
+        for kind, scores in {"logits": stages, "probabilities": stages.softmax(dim=2)}.items()
     }
 
 
@@ -118,7 +136,7 @@ def format_cell(column: str, value: Any) -> str:
     """Accuracies in percent, weights as they are."""
     if value is None:
         return ""
-    if column == "fused" or column.startswith("stage "):
+    if column.startswith(("fused", "stage ", "logits", "probabilities")):
         return f"{100 * value:.2f}"
     if column.startswith("weight "):
         return f"{value:.3f}"

@@ -17,6 +17,7 @@ from ke2nt.adapt.domains import (
     load_target_images,
     source_form,
 )
+from ke2nt.adapt.gate import Gate, measure_gate
 from ke2nt.adapt.methods import resolve_part_classes
 from ke2nt.adapt.setup import prepare_adaptation, prepare_entropy
 from ke2nt.adapt.share_correction import estimate_correction
@@ -93,17 +94,19 @@ def _adapt(
     domains = Domains(load_source_images(config, model, quiet), target)
     run.begin(config, domains.split_record(), resume=True)
 
+    gate = measure_gate(config, domains, model, compute)
     facts = {"seed": config.seed, "command": command, **provenance()}
     summary = {
         "classes": list(model.classes),
         "samples": domains.sizes(),
-        "selection": {"rule": _selection_rule(config)},
+        "selection": {"rule": _selection_rule(config, gate)},
+        "gate": None if gate is None else gate.to_dict(),
         "unreadable": domains.failed(),
         "provenance": facts,
     }
     with run.recorded(summary):
         progress = _adapt_model(
-            config, run, domains, model, compute, resume=resume, facts=facts, quiet=quiet
+            config, run, domains, model, compute, gate, resume=resume, facts=facts, quiet=quiet
         )
     barrier()
     return _finish(config, run, start, domains, progress, summary, compute.device)
@@ -152,6 +155,7 @@ def _adapt_model(
     domains: Domains,
     model: ExpressionModel,
     compute: Compute,
+    gate: Gate | None,
     *,
     resume: bool,
     facts: dict[str, Any],
@@ -160,10 +164,15 @@ def _adapt_model(
     """Adapt and save the model; no label of the target is read here."""
     # stored with the model, whatever the method
     images = domains.target.images
-    adapted = {"method": config.adapt.method, "chosen": _selection_rule(config)}
+    adapted: dict[str, Any] = {
+        "method": config.adapt.method,
+        "chosen": _selection_rule(config, gate),
+    }
+    if gate is not None:
+        adapted["gate"] = gate.to_dict()
     options: dict[str, Any] = {"provenance": {**facts, "adapted": adapted}}
     # AdaBN is one pass without training; a correction for class shares is added at the end
-    if config.adapt.method in UNTRAINED:
+    if config.adapt.method in UNTRAINED or (gate is not None and not gate.opens):
         if config.adapt.method == "statistics":
             recompute_statistics(model.to(compute.device), images)
         if is_main():
@@ -197,12 +206,14 @@ def _finish(
         compute = Compute(device)
         adapted.calibration = None
         power = config.adapt.share_power
-        shares = estimate_correction(adapted, *images, estimator, compute, power=power)
-        correction = shares.calibration()
-        adapted.calibration = correction
-        summary = {**summary, "class_shares": correction.fitted_on["class_shares"]}
-        if is_main():
-            update_folder(run.model, calibration=correction)
+        shares = estimate_correction(
+            adapted, *images, estimator, compute, power=power, seed=config.seed
+        )
+        summary = {**summary, "class_shares": shares.to_dict()["class_shares"]}
+        if shares.trusted:
+            adapted.calibration = shares.calibration()
+            if is_main():
+                update_folder(run.model, calibration=adapted.calibration)
     models = (_load_uncalibrated(start), adapted)
     result = compare_models(config, run, models, domains, summary, device)
     if not is_main():
@@ -257,8 +268,10 @@ def _write_results(
     update_folder(run.model, card=card)
 
 
-def _selection_rule(config: AdaptConfig) -> str:
+def _selection_rule(config: AdaptConfig, gate: Gate | None) -> str:
     """Describe how the kept epoch is chosen: never by labels of the target."""
+    if gate is not None and not gate.opens:
+        return f"the model as it was: the domains look the same (distance {gate.distance:.2f})"
     if config.adapt.method in UNTRAINED:
         return "no choice: one pass over the target"
     return _SELECTION_RULES[config.adapt.choose]

@@ -122,6 +122,7 @@ def _describe_run(
             "adapted_to": len(target.images.usable),
         },
         "labels": None if target.mapping is None else target.mapping.describe(),
+        "gate": summary.get("gate"),
         "class_shares": summary.get("class_shares"),
     }
 

@@ -79,8 +79,10 @@ def prepare_adaptation(
     if estimator is not None and part_classes:
         power = config.adapt.share_power
         images = source.val, target
-        shares = estimate_correction(model, *images, estimator, compute, power=power)
-        correction = shares.calibration()
+        shares = estimate_correction(
+            model, *images, estimator, compute, power=power, seed=config.seed
+        )
+        correction = shares.calibration() if shares.trusted else None
 
     # checkpoints hold the parts as `extra`; the method "source" has none
     parts = _build_parts(config, model, loss, compute.device)

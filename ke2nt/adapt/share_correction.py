@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
 
 from ke2nt.adapt.class_shares import estimate_shares_bbse, estimate_shares_em
+from ke2nt.adapt.gate import compute_matched_distance
 from ke2nt.data.tensors import FaceTensors
 from ke2nt.evaluation.predictions import compute_predictions
 from ke2nt.evaluation.temperature import fit_temperature, softmax
@@ -15,7 +16,32 @@ from ke2nt.models.base import ExpressionModel
 from ke2nt.models.calibration import Calibration
 from ke2nt.training.compute import EVAL_BATCH_SIZE, Compute
 
-__all__ = ["ShareCorrection", "estimate_correction"]
+__all__ = ["ShareCheck", "ShareCorrection", "estimate_correction"]
+
+_SAME_LOOK = 0.5
+_AGREEMENT = 0.1
+
+
+@dataclass(frozen=True)
+class ShareCheck:
+    """Whether estimated class shares can be trusted, without labels of the target.
+
+    Both estimators assume that the domains differ in nothing but class shares. They use different
+    statistics of the model's predictions, so that they disagree where the model cannot tell classes
+    apart, or the assumption fails.
+
+    Attributes:
+        distance: Of the domains, with equally many images of each predicted class; in [0, 2].
+        disagreement: Half the sum of the differences between both estimates; in [0, 1].
+    """
+
+    distance: float
+    disagreement: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the domains look the same, and the estimates agree."""
+        return self.distance < _SAME_LOOK and self.disagreement <= _AGREEMENT
 
 
 @dataclass(frozen=True)
@@ -32,6 +58,7 @@ class ShareCorrection:
         images: Images of the target.
         dataset: Name of the target.
         split: Its split.
+        check: Whether the estimate can be trusted; None if that was not asked.
     """
 
     method: Literal["em", "bbse"]
@@ -43,6 +70,12 @@ class ShareCorrection:
     images: int
     dataset: str
     split: str
+    check: ShareCheck | None = None
+
+    @property
+    def trusted(self) -> bool:
+        """Whether predictions are to be corrected."""
+        return self.check is None or self.check.passed
 
     def calibration(self) -> Calibration:
         """Return the logits' map z / T + α log q − log s, which adapts a model to the shares.
@@ -65,7 +98,9 @@ class ShareCorrection:
             domain: dict(zip(self.classes, map(float, values), strict=True))
             for domain, values in (("source", self.source), ("target", self.target))
         }
-        facts = {"method": self.method, "power": self.power, **shares}
+        facts: dict[str, Any] = {"method": self.method, "power": self.power, **shares}
+        if self.check is not None:
+            facts["check"] = {**asdict(self.check), "passed": self.check.passed}
         return {"n": self.images, "class_shares": facts}
 
 
@@ -73,10 +108,11 @@ def estimate_correction(
     model: ExpressionModel,
     source: FaceTensors,
     target: FaceTensors,
-    method: Literal["em", "bbse"],
+    method: Literal["em", "bbse", "checked"],
     compute: Compute,
     *,
     power: float = 1.0,
+    seed: int = 0,
 ) -> ShareCorrection:
     """Estimate the class shares of the target. Its labels are not read.
 
@@ -84,15 +120,22 @@ def estimate_correction(
         model: Without a calibration; moved to the device of `compute`.
         source: Labeled images that the model was not trained on.
         target: Unlabeled images.
-        method: "em" or "bbse".
+        method: "em", "bbse", or "checked" for "em" with a check.
         compute: Where to predict.
         power: α of the correction.
+        seed: Seed of the images that the check looks at.
 
     Raises:
         DataError: No image of a domain can be read.
     """
     predicted = [
-        compute_predictions(model, images, batch_size=EVAL_BATCH_SIZE, device=compute.device)
+        compute_predictions(
+            model,
+            images,
+            batch_size=EVAL_BATCH_SIZE,
+            device=compute.device,
+            embeddings=method == "checked",
+        )
         for images in (source, target)
     ]
     # (N, K) logits of both domains
@@ -102,12 +145,16 @@ def estimate_correction(
     temperature = fit_temperature(logits[0], predicted[0].labels)
     known, unknown = (softmax(values / temperature) for values in logits)
     source_shares = known.mean(axis=0)
-    if method == "em":
-        shares = estimate_shares_em(unknown, source_shares)
-    else:
-        shares = estimate_shares_bbse(known, predicted[0].labels, unknown)
+    shares, check = estimate_shares_em(unknown, source_shares), None
+    if method != "em":
+        from_confusions = estimate_shares_bbse(known, predicted[0].labels, unknown)
+        if method == "bbse":
+            shares = from_confusions
+        else:
+            distance = compute_matched_distance(predicted[0], predicted[1], seed=seed)
+            check = ShareCheck(distance, float(np.abs(shares - from_confusions).sum() / 2))
     return ShareCorrection(
-        method=method,
+        method="bbse" if method == "bbse" else "em",
         classes=tuple(model.classes),
         temperature=temperature,
         source=source_shares,
@@ -116,4 +163,5 @@ def estimate_correction(
         images=len(unknown),
         dataset=target.split.dataset,
         split=target.split.split,
+        check=check,
     )

@@ -211,6 +211,9 @@ def _show(result: AdaptResult) -> None:
             ],
         )
 
+        if not estimated.get("check", {"passed": True})["passed"]:
+            print_line("predictions are not corrected: the estimated shares cannot be trusted")
+
     # only labeled targets have an accuracy
     metrics = [("mean confidence", *(percent_cell(side.confidence) for side in sides))]
     if result.before is not None and result.after is not None:

@@ -127,11 +127,20 @@ class AdaptSection(Section):
         le=1.0,
         description="How strongly pseudo-labels are balanced over the classes, from 0 to 1.",
     )
-    shares: Literal["none", "em", "bbse"] = Field(
+    gate: float | None = Field(
+        None,
+        ge=0.0,
+        le=2.0,
+        description="Adapt only if the domains are at least this far apart in the embeddings of "
+        "the model to start from (0 to 2, equally many images of each predicted class); otherwise "
+        "the model stays as it is. null: always adapt.",
+    )
+    shares: Literal["none", "em", "bbse", "checked"] = Field(
         "none",
         description="Estimate the class shares of the target, and correct pseudo-labels and the "
         "adapted model's predictions by them. em: maximum likelihood. bbse: from the confusions "
-        "on the source. The method shares takes em by default.",
+        "on the source. checked: em, but no correction unless bbse agrees and the domains look "
+        "the same. The method shares takes em by default.",
     )
     share_power: float = Field(
         1.0,
@@ -164,7 +173,7 @@ class AdaptSection(Section):
     )
 
     @property
-    def share_estimator(self) -> Literal["em", "bbse"] | None:
+    def share_estimator(self) -> Literal["em", "bbse", "checked"] | None:
         """How the class shares of the target are estimated; None if they are not."""
         if self.shares != "none":
             return self.shares
@@ -212,9 +221,11 @@ class AdaptConfig(TrainConfig):
         if untrained and not method.train_source and self.start is None:
             raise ValueError(f"adapt.method={method.method} needs a trained model to start from")
 
-        # what needs the labels of the source
+        # what needs the labels or the images of the source
         if self.source_free and method.share_estimator is not None:
             raise ValueError(f"adapt.method={method.method} has no source images for adapt.shares")
+        if self.source_free and method.gate is not None:
+            raise ValueError(f"adapt.method={method.method} has no source images for adapt.gate")
         if self.source_free and method.choose == "source":
             raise ValueError(
                 f"adapt.method={method.method} has no source images for adapt.choose=source"
