@@ -94,11 +94,13 @@ class OpenClipModel(VisionLanguageModel):
         Raises:
             WeightsUnavailableError: They are not on this machine and cannot be fetched.
         """
+        # weights that are not here at all are named first
+        weights = self.weights()
         tokenizer = {
             "files": self._digests.of_all(self._tokenizer_files()),
             "text": self._source.config["text_cfg"],
         }
-        return Fingerprint(self.weights(), digest_json(tokenizer))
+        return Fingerprint(weights, digest_json(tokenizer))
 
     def weights(self) -> str:
         """Return the digest of the weights and their configuration, without a tokenizer.

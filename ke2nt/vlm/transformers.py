@@ -109,8 +109,10 @@ class TransformersModel(VisionLanguageModel):
         Raises:
             WeightsUnavailableError: They are not on this machine and cannot be fetched.
         """
+        # a model that is not here at all says so first
+        weights = self.weights()
         tokenizer = self._digests.of_all(tokenizer_files(self._source, encoder=self.id))
-        return Fingerprint(self.weights(), digest_json(tokenizer))
+        return Fingerprint(weights, digest_json(tokenizer))
 
     def weights(self) -> str:
         """Return the digest of the weights and their configuration, without a tokenizer.
