@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -27,6 +27,7 @@ PriorLike: TypeAlias = str | Path | float | Mapping[str, float]
 EXPECTED = "natural, even, a number from 0 to 1, CLASS=SHARE,…, or a JSON, YAML or CSV file"
 _NAMES = {"natural": 1.0, "even": 0.0}
 _SUFFIXES = (".json", ".yaml", ".yml", ".csv")
+_FILE = 'UTF-8 text with a share for each class, such as {"neutral": 0.5, "happiness": 0.5}'
 
 
 def read_prior(value: PriorLike) -> Prior:
@@ -57,7 +58,7 @@ def _read_text(text: str) -> Prior:
         return _check_shares(_read_file(Path(text)), text)
     if "=" in text:
         pairs = [pair.partition("=") for pair in text.split(",")]
-        return _check_shares({name.strip(): share for name, _, share in pairs}, text)
+        return _check_shares(_pair_up((name, share) for name, _, share in pairs), text)
     try:
         return read_prior(float(text))
     except ValueError:
@@ -69,11 +70,13 @@ def _read_file(path: Path) -> Any:
     try:
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix.lower() == ".json":
-            return json.loads(text)
+            return json.loads(text, object_pairs_hook=_pair_up)
         if path.suffix.lower() != ".csv":
             return yaml.load(text, Loader=PlainLoader)  # a SafeLoader
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise ConfigError("the class prior cannot be read", where=path, found=error) from error
+        raise ConfigError(
+            "the class prior cannot be read", where=path, expected=_FILE, found=_describe(error)
+        ) from error
 
     # a header such as "class,share" has no number
     rows = [row for row in csv.reader(io.StringIO(text)) if row]
@@ -81,7 +84,28 @@ def _read_file(path: Path) -> Any:
         rows = rows[1:]
     if any(len(row) != 2 for row in rows):
         raise ConfigError("the class prior is not a table of two columns", where=path)
-    return {name.strip(): share for name, share in rows}
+    return _pair_up((name, share) for name, share in rows)
+
+
+def _pair_up(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Class → share, of which a dict would keep the last of a repeated class."""
+    shares: dict[str, Any] = {}
+    for name, share in pairs:
+        name = name.strip()
+        if name in shares:
+            raise ConfigError(
+                f"the class prior names {name!r} twice", expected="each class of the model once"
+            )
+        shares[name] = share
+    return shares
+
+
+def _describe(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return (error.strerror or str(error)).lower()
+    if isinstance(error, UnicodeDecodeError):
+        return "bytes that are not UTF-8"
+    return f"text that is not valid: {' '.join(str(error).split())}"
 
 
 def _check_shares(shares: Any, where: object) -> dict[str, float]:

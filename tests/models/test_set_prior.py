@@ -144,7 +144,8 @@ def test_models_without_shares_have_only_the_natural_prior(linear):
         ("neutral=a", "has no shares"),
         ({"neutral": -1}, "are not valid"),
         ({"neutral": 0}, "are not valid"),
-        ("none.json", "cannot be read"),
+        ("none.json", r"cannot be read \(in none.json\); .*; found no such file"),
+        ("neutral=1,neutral=2", "names 'neutral' twice"),
     ],
 )
 def test_wrong_priors(model, value, words):
@@ -167,3 +168,24 @@ def test_names_texts_and_files_are_read(tmp_path):
     (tmp_path / "x.csv").write_text("class\na\n")
     with pytest.raises(ConfigError, match="two columns"):
         read_prior(tmp_path / "x.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("x.json", b'{"a": 1, "a": 2}', "names 'a' twice"),
+        ("x.csv", b"a,1\na,2\n", "names 'a' twice"),
+        ("x.yaml", b"a: 1\na: 2\n", "given twice"),
+        (
+            "x.json",
+            b"{",
+            r"expected UTF-8 text with a share for each class.*found text that is not",
+        ),
+        ("x.yaml", b"\xff\xfe\x00", "found bytes that are not UTF-8"),
+    ],
+)
+def test_broken_files_say_what_was_expected(tmp_path, name, content, words):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ConfigError, match=words) as caught:
+        read_prior(tmp_path / name)
+    assert "\n" not in str(caught.value)
