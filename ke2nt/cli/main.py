@@ -196,7 +196,12 @@ def _describe_usage_error(error: Any) -> str:
     text = " ".join(error.format_message().split())
     if not text:  # a bare `ke2nt` or group, which printed its help
         return ""
-    return f"error: {text} Type '{error.ctx.command_path} --help' for help."
+    # messages of pydantic leave out the value and the final period
+    details = getattr(error.__cause__, "errors", None)
+    if details is not None:
+        text = f"{text.rstrip('.')}; found {details()[0]['input']!r}"
+    end = "" if text.endswith((".", "?", "!")) else "."
+    return f"error: {text}{end} Type '{error.ctx.command_path} --help' for help."
 
 
 if __name__ == "__main__":

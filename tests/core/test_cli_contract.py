@@ -66,6 +66,8 @@ def test_version():
         (["prompts", "list", "--jsn"], "--jsn"),
         (["prompts", "show"], "Missing argument 'NAME'"),
         (["prompts", "show", "papr", "--json"], "Did you mean 'paper'?"),
+        (["predict", "a.jpg", "--workers", "0"], "or equal to 1; found '0'. Type 'ke2nt predict"),
+        (["predict", "a.jpg", "--engine", "x"], "'onnx'; found 'x'. Type 'ke2nt predict"),
     ],
 )
 def test_errors_are_one_line(args, words):
