@@ -66,7 +66,7 @@ class Ke2ntError(Exception):
         if self.found is not None:
             parts.append(f"found {self.found}")
         text = "; ".join(parts)
-        text = f"{text}. {self.hint}" if self.hint else text
+        text = f"{text.removesuffix('.')}. {self.hint}" if self.hint else text
         # file names that are not UTF-8 hold characters that cannot be printed
         return text.encode("utf-8", "backslashreplace").decode("utf-8")
 

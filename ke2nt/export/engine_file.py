@@ -13,7 +13,7 @@ from ke2nt.checkpoints.find_model import find_model_folder
 from ke2nt.checkpoints.folder_config import CONFIG, read_config
 from ke2nt.errors import CheckpointError, ModelError
 from ke2nt.export.ort import OnnxRecognizer
-from ke2nt.runtime.cache_folder import cache_folder
+from ke2nt.runtime.cache_folder import cache_folder, make_cache_folder
 
 __all__ = ["is_onnx_name", "network_key", "open_engine_file"]
 
@@ -65,7 +65,7 @@ def open_engine_file(name: str | Path, *, threads: int = 0) -> OnnxRecognizer:
     key = network_key(config)
     exported = _open_exported(folder, key, threads)
     if exported is None:
-        exported = OnnxRecognizer(_export_into_cache(name, folder, key), threads=threads)
+        exported = _open_cached(_export_into_cache(name, folder, key), threads)
 
     # these may have changed since
     exported.facts["calibration"] = config.get("calibration")
@@ -88,17 +88,29 @@ def _open_exported(folder: Path, key: str, threads: int) -> OnnxRecognizer | Non
     return None
 
 
+def _open_cached(path: Path, threads: int) -> OnnxRecognizer:
+    try:
+        return OnnxRecognizer(path, threads=threads)
+    except ModelError as error:
+        raise ModelError(
+            "a file of the cache is damaged",
+            where=path,
+            found=error.found,
+            hint="Delete it; it is made again.",
+        ) from error
+
+
 def _export_into_cache(name: str | Path, folder: Path, key: str) -> Path:
     """Export a model unless the cache has it."""
     path = cache_folder() / "onnx" / f"{key[:32]}.onnx"
     if path.is_file():
         return path
 
+    make_cache_folder("onnx")
     # torch is needed this once
     from ke2nt.export.onnx_export import export_onnx
     from ke2nt.models.load import load_model
 
     print(f"exporting {name} to ONNX, once: {path}", file=sys.stderr)
-    path.parent.mkdir(parents=True, exist_ok=True)
     export_onnx(load_model(folder), path, source=key)
     return path

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ke2nt.errors import CheckpointError, MissingExtraError
+from ke2nt.errors import CheckpointError, Ke2ntError, MissingExtraError
 from ke2nt.predict.detections import Detection
 from ke2nt.predict.pyramid import detect_at_sides
 from ke2nt.runtime.digest import digest_file
@@ -187,15 +187,28 @@ def _load_session(path: Path, digest: str, int8: bool, threads: int) -> Any:
     # onnx and onnxruntime have error classes of their own for every kind of damage
     try:
         model = _accept_any_size(onnx.load(str(path)))
-        source = _quantize(model, digest) if int8 else model.SerializeToString()
+        if int8:
+            return _load_int8(model, digest, runtime, options)
+        source = model.SerializeToString()
         return runtime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    except Ke2ntError:  # the cache cannot be used
+        raise
     except Exception as error:
         raise _unusable(
             path, error, "centerface.onnx, with one image as input and four maps as output"
         ) from error
 
 
-def _quantize(model: Any, digest: str) -> str:
+def _load_int8(model: Any, digest: str, runtime: Any, options: Any) -> Any:
+    path = _quantize(model, digest)
+    try:
+        return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        expected = "the file that ke2nt wrote"
+        raise _unusable(path, error, expected, "Delete it; it is made again.") from error
+
+
+def _quantize(model: Any, digest: str) -> Path:
     """The path of the model in 8-bit integers."""
     from onnx import version_converter
 
@@ -206,8 +219,14 @@ def _quantize(model: Any, digest: str) -> str:
     for index, node in enumerate(model.graph.node):
         node.name = f"node_{index}"
     operations = {node.name: node.op_type for node in model.graph.node}
+
+    # onnxruntime would warn of each weight that no node uses
+    used = {name for node in model.graph.node for name in node.input}
+    weights = [tensor for tensor in model.graph.initializer if tensor.name in used]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(weights)
     name = model.graph.input[0].name
-    return str(quantize_centerface(model.SerializeToString(), operations, name, digest))
+    return quantize_centerface(model.SerializeToString(), operations, name, digest)
 
 
 def load_any_session(path: Path, *, threads: int | None = None) -> Any:
@@ -244,13 +263,16 @@ def _runtime_options(threads: int) -> tuple[Any, Any]:
     return runtime, options
 
 
-def _unusable(path: Path, error: Exception, expected: str) -> CheckpointError:
+def _unusable(
+    path: Path, error: Exception, expected: str, hint: str | None = None
+) -> CheckpointError:
     reason = (str(error).strip() or "-").splitlines()[0][:200]
     return CheckpointError(
         "the model file of the detector cannot be used",
         expected=expected,
         found=f"{type(error).__name__}: {reason}",
         where=path,
+        hint=hint,
     )
 
 

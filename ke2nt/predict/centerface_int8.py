@@ -12,7 +12,7 @@ from ke2nt.drawn.dataset import DrawnFaces
 from ke2nt.export.ort import quantize
 from ke2nt.predict.pil_images import resize
 from ke2nt.runtime.atomic import write_bytes
-from ke2nt.runtime.cache_folder import cache_folder
+from ke2nt.runtime.cache_folder import cache_folder, make_cache_folder
 
 __all__ = ["quantize_centerface"]
 
@@ -33,11 +33,15 @@ def quantize_centerface(graph: bytes, operations: dict[str, str], name: str, dig
         operations: Name of each of its nodes → operation.
         name: Of its input, float32 (1, 3, H, W).
         digest: Of the weights.
+
+    Raises:
+        CacheError: The cache cannot be written.
     """
     path = cache_folder() / "onnx" / f"centerface-int8-{digest[:32]}-{_FORMAT}.onnx"
     if path.is_file():
         return path
 
+    make_cache_folder("onnx")
     print(f"quantizing the face detector, once: {path}", file=sys.stderr)
     nodes = [node for node, operation in operations.items() if operation in _OPERATIONS]
     write_bytes(path, quantize(graph, _draw_scenes(), nodes, name=name))

@@ -8,7 +8,7 @@ from tiny_onnx import CLASSES, tiny_onnx
 
 from ke2nt.checkpoints.folder_config import CONFIG, read_config
 from ke2nt.checkpoints.model_folder import update_folder
-from ke2nt.errors import CheckpointError, ConfigError, ModelError
+from ke2nt.errors import CacheError, CheckpointError, ConfigError, ModelError
 from ke2nt.export import onnx_export
 from ke2nt.export.engine_file import network_key, open_engine_file
 from ke2nt.models.calibration import Calibration
@@ -145,6 +145,22 @@ def test_model_is_exported_into_the_cache_once(model, write, tmp_path, monkeypat
     model.save_pretrained(tmp_path / "run" / "model")
     open_engine_file(tmp_path / "run")
     assert len(calls) == 2
+
+
+def test_damaged_and_unwritable_caches_are_named(model, tmp_path, monkeypatch):
+    model.save_pretrained(tmp_path / "model")
+    monkeypatch.setattr(onnx_export, "export_onnx", lambda *_, **__: pytest.fail("too late"))
+    monkeypatch.setenv("KE2NT_CACHE", str(tmp_path / "file"))
+    (tmp_path / "file").touch()
+    with pytest.raises(CacheError, match=r"cannot be written .*file.*KE2NT_CACHE"):
+        open_engine_file(tmp_path / "model")
+
+    key = network_key(read_config(tmp_path / "model" / CONFIG))
+    monkeypatch.setenv("KE2NT_CACHE", str(tmp_path))
+    (tmp_path / "onnx").mkdir()
+    (tmp_path / "onnx" / f"{key[:32]}.onnx").write_bytes(b"no model")
+    with pytest.raises(ModelError, match=r"the cache is damaged .*[^.]\. Delete it"):
+        open_engine_file(tmp_path / "model")
 
 
 def test_what_the_engine_does_not_do_is_refused(write, model, tmp_path):

@@ -1,12 +1,13 @@
 """CenterFace: its maps decoded, its weights found, its errors."""
 
 import math
+import re
 import sys
 
 import numpy as np
 import pytest
 
-from ke2nt.errors import CheckpointError, MissingExtraError
+from ke2nt.errors import CacheError, CheckpointError, MissingExtraError
 from ke2nt.predict import centerface, centerface_int8
 from ke2nt.predict.centerface import CenterFaceDetector, decode_maps
 from ke2nt.predict.detectors import get_detector
@@ -106,7 +107,7 @@ def test_changed_weights_are_refused(monkeypatch):
         CenterFaceDetector()
 
 
-def test_eight_bits_find_the_same_face(portraits, scene, tmp_path, monkeypatch, capsys):
+def test_eight_bits_find_the_same_face(portraits, scene, tmp_path, monkeypatch, capfd):
     """Quantized on the photo itself, to be quick; the file is made once."""
     photo = scene(320, 256, (resize(portraits[0], 160, 160), 60, 40))
     batch = photo.transpose(2, 0, 1)[None].astype(np.float32)
@@ -119,9 +120,25 @@ def test_eight_bits_find_the_same_face(portraits, scene, tmp_path, monkeypatch, 
         assert box_iou([face.box], [expected.box]) > 0.85
         assert face.score == pytest.approx(expected.score, abs=0.1)
     centerface._load_session.cache_clear()
-    assert capsys.readouterr().err.count("quantizing the face detector, once") == 1
+    # no warnings of onnxruntime beside it
+    assert re.fullmatch(r"quantizing the face detector, once: .*\n", capfd.readouterr().err)
     (file,) = tmp_path.rglob("*.onnx")
     assert file.stat().st_size < 3_000_000
+
+
+def test_errors_of_the_cache_do_not_blame_the_weights(tmp_path, monkeypatch):
+    centerface._load_session.cache_clear()
+    monkeypatch.setattr(centerface_int8, "_draw_scenes", lambda: pytest.fail("too late"))
+    monkeypatch.setenv("KE2NT_CACHE", str(tmp_path / "file"))
+    (tmp_path / "file").touch()
+    with pytest.raises(CacheError, match=r"cannot be written .*file.*KE2NT_CACHE"):
+        get_detector("centerface:int8")
+
+    monkeypatch.setenv("KE2NT_CACHE", str(tmp_path))
+    monkeypatch.setattr(centerface_int8, "quantize", lambda *_, **__: b"no model")
+    monkeypatch.setattr(centerface_int8, "_draw_scenes", lambda: iter(()))
+    with pytest.raises(CheckpointError, match=rf"in {tmp_path}/onnx/.*[^.]\. Delete it"):
+        get_detector("centerface:int8")
 
 
 def test_calibration_scenes_fit_the_network():
