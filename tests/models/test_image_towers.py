@@ -127,11 +127,6 @@ def test_the_head_of_a_linear_model_draws_the_same_weights(towers):
     assert torch.equal(first.classifier.weight, layer.weight)
 
 
-def test_a_wrong_size_is_refused(towers, bank):
-    with pytest.raises(ModelError, match=rf"another image size.*{SIZE}"):
-        KE2NT(bank, towers("open_clip-clip"), image_size=32)
-
-
 def test_no_projection_needs_equal_widths(towers, bank):
     with pytest.raises(ModelError, match="width of the text space"):
         KE2NT(bank, towers("open_clip-clip"), projection="none")

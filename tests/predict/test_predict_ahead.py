@@ -174,6 +174,8 @@ def test_ctrl_c_keeps_the_table(album, tmp_path_factory):
     (root / "stopping.py").write_text(
         "import os, signal\n"
         "from ke2nt.predict.detections import Detection\n"
+        # a shell starts background jobs with Ctrl-C ignored
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "class Stopping:\n"
         "    def for_threads(self):\n"
         "        return self\n"

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from ke2nt.cli.bench import app
 from ke2nt.config.load import load_config
 from ke2nt.models.linear import LinearClassifier
-from ke2nt.speed import measure, training
+from ke2nt.speed import training
 from ke2nt.speed.inference import measure_inference
 from ke2nt.speed.measure import take_turns
 from ke2nt.speed.reference import ReferenceSettings, reference_epochs
@@ -22,11 +22,9 @@ from ke2nt.speed.training import random_faces, training_speed
 
 
 @pytest.fixture
-def clock(monkeypatch):
-    """A clock that work moves by hand."""
-    now = [0.0]
-    monkeypatch.setattr(measure.time, "perf_counter", lambda: now[0])
-    return now
+def clock():
+    """The time of a clock that work moves by hand."""
+    return [0.0]
 
 
 def test_contestants_take_turns_and_warm_up_outside_the_clock(clock):
@@ -47,7 +45,10 @@ def test_contestants_take_turns_and_warm_up_outside_the_clock(clock):
         return opened
 
     rates = take_turns(
-        {"a": contestant("a", 2.0), "b": contestant("b", 5.0)}, torch.device("cpu"), rounds=2
+        {"a": contestant("a", 2.0), "b": contestant("b", 5.0)},
+        torch.device("cpu"),
+        rounds=2,
+        clock=lambda: clock[0],
     )
     assert calls == ["a", "a warm", "a warm", "b", "b warm", "b warm"] * 2
     assert rates["a"].images_per_second == 5.0
@@ -79,7 +80,7 @@ def test_a_step_is_recorded_before_it_is_timed(monkeypatch, steps):
             calls[-1] += 1
             return []
 
-    def opened_and_warmed(contestants, device, *, rounds, warm_up, quiet):
+    def opened_and_warmed(contestants, device, *, warm_up, **_):
         with contestants["bare"]() as work:
             for _ in range(warm_up):
                 work()
