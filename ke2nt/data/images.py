@@ -6,6 +6,7 @@ Every failure is an `ImageReadError`. No other file of this room imports Pillow.
 from __future__ import annotations
 
 import os
+import re
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
@@ -375,13 +376,8 @@ def _failure(source: ImageSource | ImageLike, error: Exception) -> ImageReadErro
             error = ValueError(_reason(Path(), error, head))
         return ImageReadError("pixels cannot be used as an image", found=error)
 
-    too_large = isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning)
-    return ImageReadError(
-        "the image cannot be read",
-        where=source,
-        found=_reason(source, error, _read_head(source)),
-        hint="Reduce its size first." if too_large else None,
-    )
+    found = _reason(source, error, _read_head(source))
+    return ImageReadError("the image cannot be read", where=source, found=found)
 
 
 def _reason(path: Path, error: Exception, head: bytes) -> object:
@@ -399,6 +395,11 @@ def _reason(path: Path, error: Exception, head: bytes) -> object:
         return known
     if isinstance(error, Image.UnidentifiedImageError):
         return _UNKNOWN_CONTENT
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        # Pillow names a limit of its own, which is higher
+        count = re.search(r"\((\d+ pixels)\)", str(error))
+        size = f"{count[1]}, more than {MAX_PIXELS}" if count else error
+        return f"{size}; reduce its size first"
     return error or type(error).__name__
 
 

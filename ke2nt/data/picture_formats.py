@@ -36,6 +36,7 @@ _ALL_SUFFIXES = frozenset((*_SUFFIXES, *_HEIF_SUFFIXES, *_RAW_SUFFIXES, *_OTHER_
 # Brands in the header of an ISO media file
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1", b"heif")
 _AVIF_BRANDS = (b"avif", b"avis")
+_VIDEO_BRANDS = (b"isom", b"iso2", b"iso5", b"iso6", b"avc1", b"mp41", b"mp42", b"M4V ", b"qt  ")
 # What systems and storage devices add to folders, often with thumbnails of every picture
 _SYSTEM_NAMES = frozenset(
     (
@@ -104,8 +105,16 @@ def describe_content(path: Path, head: bytes) -> str | None:
         return "a HEIC picture, which needs an extra: pip install 'ke2nt[heif]'"
     if head[4:8] == b"ftyp" and head[8:12] in _AVIF_BRANDS:
         return "an AVIF picture, which needs a newer Pillow: pip install -U pillow"
+    if _is_video(head):
+        return "a video; its frames are read by `ke2nt predict`, and in Python by predict_video"
     if is_raw_name(path):
         return f"a camera's raw file; {_CONVERT}"
     if suffix in _OTHER_SUFFIXES:
         return f"a {suffix[1:].upper()} picture; {_CONVERT}"
     return None
+
+
+def _is_video(head: bytes) -> bool:
+    is_mp4 = head[4:8] == b"ftyp" and head[8:12] in _VIDEO_BRANDS
+    is_avi = head[:4] == b"RIFF" and head[8:12] == b"AVI "
+    return is_mp4 or is_avi or head.startswith(b"\x1a\x45\xdf\xa3")  # Matroska and WebM

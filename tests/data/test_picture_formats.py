@@ -34,6 +34,9 @@ def test_suffixes_of_pictures(suffix):
         ("a.jxl", b"\xff\x0a", "a JXL picture; convert it"),
         ("a.jpg", b"version https://git-lfs.github.com/spec/v1\noid", "a Git LFS pointer"),
         ("a.jpg", b"<!DOCTYPE html><html>", "an HTML page"),
+        ("a.mp4", b"\0\0\0\x1cftypisom\0\0\2\0", "a video; its frames are read by"),
+        ("a.jpg", b"RIFF\0\0\0\0AVI LIST", "a video; its frames are read by"),
+        ("a.mkv", b"\x1a\x45\xdf\xa3", "a video; its frames are read by"),
         ("a.jpg", b"nothing", "content that is not a JPEG"),
     ],
 )
