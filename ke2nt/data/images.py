@@ -390,6 +390,7 @@ def _reason(path: Path, error: Exception, head: bytes) -> object:
         return "a file without read permission"
     if os.path.isfile(path) and os.path.getsize(path) == 0:
         return "an empty file"
+
     known = describe_content(path, head)
     if known is not None:
         return known

@@ -101,6 +101,7 @@ def describe_content(path: Path, head: bytes) -> str | None:
         return "a Git LFS pointer in place of the picture; type `git lfs pull`"
     if head.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
         return "an HTML page, as a failed download leaves it"
+
     if needs_heif(path, head):
         return "a HEIC picture, which needs an extra: pip install 'ke2nt[heif]'"
     if head[4:8] == b"ftyp" and head[8:12] in _AVIF_BRANDS:

@@ -24,7 +24,7 @@ _FACE_SIDES = (32, 56, 96, 180)  # pixels at the larger of them
 
 
 def quantize_centerface(graph: bytes, operations: dict[str, str], name: str, digest: str) -> Path:
-    """Return the file of the quantized network; the first call takes half a minute.
+    """Return the file of the quantized network; the first call takes ten seconds.
 
     Activations are scaled by their ranges on drawn faces before drawn backgrounds.
 
