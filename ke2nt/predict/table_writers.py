@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -143,8 +144,9 @@ class DeferredTable:
             self._table = open_writer(self._path, self._classes)
 
         if self._table is not None:
-            for pending in self._pending:
-                self._table.write(pending)
+            with _name_in_errors(self._path):
+                for pending in self._pending:
+                    self._table.write(pending)
             self._pending = []
 
     def __enter__(self) -> Self:
@@ -152,7 +154,19 @@ class DeferredTable:
 
     def __exit__(self, *error: object) -> None:
         if self._table is not None:
-            self._table.__exit__(*error)
+            with _name_in_errors(self._path):
+                self._table.__exit__(*error)
+
+
+@contextmanager
+def _name_in_errors(path: Path) -> Iterator[None]:
+    """Let errors of writing, such as that of a full disk, name the file."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def check_table_path(path: Path) -> None:

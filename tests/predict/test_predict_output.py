@@ -1,7 +1,9 @@
 """Tables, timelines and annotated images."""
 
 import csv
+import errno
 import json
+import os
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from ke2nt.predict.annotated_files import AnnotationWriter
 from ke2nt.predict.frames import Frame, FrameResult
 from ke2nt.predict.label_layout import find_free_place, overlap_area
 from ke2nt.predict.result import FaceResult, column_names
-from ke2nt.predict.table_writers import open_writer
+from ke2nt.predict.table_writers import WRITERS, DeferredTable, open_writer
 from ke2nt.predict.timeline import Timeline
 
 CLASSES = ("neutral", 'fröhlich, "sehr"')
@@ -302,3 +304,14 @@ def test_annotated_copy_of_a_name_that_is_not_utf8_has_a_plain_name(tmp_path):
     frame = Frame("caf\\udce9.png", np.zeros((40, 40, 3), np.uint8))
     writer.add("image", FrameResult(frame, [face(frame=None, source=frame.source)]))
     assert [path.name for path in writer.written] == ["caf_.annotated.png"]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_a_full_disk_is_named_with_the_table(tmp_path, monkeypatch, suffix):
+    def fail(writer, row):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(WRITERS[suffix], "write", fail)
+    table = DeferredTable(tmp_path / f"rows{suffix}", CLASSES)
+    with pytest.raises(OSError, match=f"No space left.*rows{suffix}"), table:
+        table.write(FaceResult("a.jpg", status="no_face"))
