@@ -87,7 +87,8 @@ def check_files(names: Sequence[str]) -> None:
     for kind, path in expand_paths(names):
         if kind == "camera" or os.path.exists(path):
             return
-        missing.append(f"{printable(str(path))}: no such file")
+        shown = printable(str(path)) or "an empty name"
+        missing.append(f"{shown}: no such file")
     if not missing:
         raise no_input(names)
     raise DataError("nothing could be read", found="; ".join(missing[:_SHOWN]))

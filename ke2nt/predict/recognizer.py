@@ -110,8 +110,10 @@ class Recognizer:
             if share is not None and not 0 <= share <= 1:
                 raise ConfigError(f"{name} is out of range", expected="0 to 1", found=share)
 
-        if not isinstance(check_quality, bool):
-            raise ConfigError("check_quality must be True or False", found=repr(check_quality))
+        switches = {"check_quality": check_quality, "check_faces": check_faces, "align": align}
+        for name, switch in switches.items():
+            if not isinstance(switch, bool) and not (name == "align" and switch is None):
+                raise ConfigError(f"{name} must be True or False", found=repr(switch))
         if prior is not None and classes is not None:
             raise ConfigError("a class prior belongs to the model's classes, not to other words")
 

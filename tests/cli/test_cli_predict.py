@@ -255,6 +255,7 @@ def test_detector_by_dotted_path(ke2nt, album, tmp_path, monkeypatch):
     ("arguments", "message"),
     [
         (["gone.jpg"], "nothing could be read; found gone.jpg: no such file"),
+        ([""], "nothing could be read; found an empty name: no such file"),
         (["."], "no image or video found"),
         (["x.png", "--classes", "a,,b"], "--classes is not valid"),
         (["x.png", "--detector", "eyes"], "unknown face detector 'eyes'"),

@@ -397,6 +397,8 @@ def test_from_pretrained_and_its_errors(model, tmp_path, portraits):
         ({"batch_size": 0}, "batch_size"),
         ({"min_confidence": 1.5}, "min_confidence"),
         ({"device": "abacus"}, "device 'abacus'"),
+        ({"align": "no"}, "align must be True or False.*'no'"),
+        ({"check_faces": 1}, "check_faces must be True or False"),
         ({"detector": "eyes"}, "unknown face detector"),
     ):
         with pytest.raises(ConfigError, match=message):
