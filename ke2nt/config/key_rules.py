@@ -277,7 +277,7 @@ _ADAPT = [
     ),
     KeyRule(
         "the method has no parts",
-        ("adapt.ramp", "adapt.batch_norm", "adapt.source_prompts", "adapt.shares"),
+        ("adapt.ramp", "adapt.batch_norm", "adapt.source_prompts", "adapt.shares", "adapt.gate"),
         lambda c: c.source_free,
     ),
     KeyRule(
