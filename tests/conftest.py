@@ -9,7 +9,7 @@ os.environ["TRANSFORMERS_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["MPLBACKEND"] = "Agg"
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["OMP_NUM_THREADS"] = "1"  # with more threads torch rounds otherwise
 os.environ.pop("KE2NT_CACHE", None)
 
 import pytest
@@ -18,6 +18,14 @@ import pytest
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("KE2NT_CACHE", str(tmp_path / "ke2nt-cache"))
+
+
+@pytest.fixture(scope="session")
+def small_clip(tmp_path_factory):
+    """An image-text model of drawn faces, which is trained once; see `SmallClip`."""
+    from small_clip_model import train_once
+
+    return train_once(tmp_path_factory)
 
 
 @pytest.fixture

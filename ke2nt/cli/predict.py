@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -167,8 +166,6 @@ class _ModelOptions:
 
     def load(self) -> Recognizer:
         """Return the recognizer."""
-        # threads of torch that wait would take the cores from the detector; read at its import
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         from ke2nt.predict.recognizer import Recognizer
 
         # the neutral photo needs the model, and comes after it

@@ -38,8 +38,9 @@ def fit_ke2nt_adapter(
     Args:
         task: What to learn.
         rate: First learning rate of the residual map.
-        neutral_rate: First learning rate of the neutral transformation. Both were chosen on faces
-            that no method is judged on (`benchmarks/adapter_rate.py`).
+        neutral_rate: First learning rate of the neutral transformation.
+
+    `benchmarks/adapter_rate.py` compares both rates with others.
     """
     dim = task.bank.dim
     return _fit_ratios(

@@ -186,10 +186,9 @@ def _load_session(path: Path, digest: str, int8: bool, threads: int) -> Any:
 
     # onnx and onnxruntime have error classes of their own for every kind of damage
     try:
-        model = _accept_any_size(onnx.load(str(path)))
         if int8:
-            return _load_int8(model, digest, runtime, options)
-        source = model.SerializeToString()
+            return _load_int8(onnx, path, digest, runtime, options)
+        source = _accept_any_size(onnx.load(str(path))).SerializeToString()
         return runtime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Ke2ntError:  # the cache cannot be used
         raise
@@ -199,17 +198,22 @@ def _load_session(path: Path, digest: str, int8: bool, threads: int) -> Any:
         ) from error
 
 
-def _load_int8(model: Any, digest: str, runtime: Any, options: Any) -> Any:
-    path = _quantize(model, digest)
+def _load_int8(onnx: Any, path: Path, digest: str, runtime: Any, options: Any) -> Any:
+    """Load the model in 8-bit integers from the cache, after making it if it is missing."""
+    from ke2nt.predict.centerface_int8 import int8_file
+
+    file = int8_file(digest)
+    if not file.is_file():
+        _quantize(_accept_any_size(onnx.load(str(path))), file)
     try:
-        return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return runtime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     except Exception as error:
         expected = "the file that ke2nt wrote"
-        raise _unusable(path, error, expected, "Delete it; it is made again.") from error
+        raise _unusable(file, error, expected, "Delete it; it is made again.") from error
 
 
-def _quantize(model: Any, digest: str) -> Path:
-    """The path of the model in 8-bit integers."""
+def _quantize(model: Any, file: Path) -> None:
+    """Write the model in 8-bit integers."""
     from onnx import version_converter
 
     from ke2nt.predict.centerface_int8 import quantize_centerface
@@ -226,7 +230,7 @@ def _quantize(model: Any, digest: str) -> Path:
     del model.graph.initializer[:]
     model.graph.initializer.extend(weights)
     name = model.graph.input[0].name
-    return quantize_centerface(model.SerializeToString(), operations, name, digest)
+    quantize_centerface(model.SerializeToString(), operations, name, file)
 
 
 def load_any_session(path: Path, *, threads: int | None = None) -> Any:

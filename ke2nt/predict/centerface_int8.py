@@ -14,7 +14,7 @@ from ke2nt.predict.pil_images import resize
 from ke2nt.runtime.atomic import write_bytes
 from ke2nt.runtime.cache_folder import cache_folder, make_cache_folder
 
-__all__ = ["quantize_centerface"]
+__all__ = ["int8_file", "quantize_centerface"]
 
 _FORMAT = 1  # increased whenever the same weights give another file
 _OPERATIONS = ("Conv", "Relu", "Add")
@@ -23,8 +23,13 @@ _SIZES = ((640, 480), (320, 256))  # at which faces are searched, multiples of 3
 _FACE_SIDES = (32, 56, 96, 180)  # pixels at the larger of them
 
 
-def quantize_centerface(graph: bytes, operations: dict[str, str], name: str, digest: str) -> Path:
-    """Return the file of the quantized network; the first call takes ten seconds.
+def int8_file(digest: str) -> Path:
+    """Return where the quantized network of weights with this digest is, or will be."""
+    return cache_folder() / "onnx" / f"centerface-int8-{digest[:32]}-{_FORMAT}.onnx"
+
+
+def quantize_centerface(graph: bytes, operations: dict[str, str], name: str, path: Path) -> None:
+    """Write the quantized network, which takes ten seconds.
 
     Activations are scaled by their ranges on drawn faces before drawn backgrounds.
 
@@ -32,20 +37,15 @@ def quantize_centerface(graph: bytes, operations: dict[str, str], name: str, dig
         graph: The network as an ONNX file.
         operations: Name of each of its nodes → operation.
         name: Of its input, float32 (1, 3, H, W).
-        digest: Of the weights.
+        path: `int8_file` of the weights.
 
     Raises:
         CacheError: The cache cannot be written.
     """
-    path = cache_folder() / "onnx" / f"centerface-int8-{digest[:32]}-{_FORMAT}.onnx"
-    if path.is_file():
-        return path
-
     make_cache_folder("onnx")
     print(f"quantizing the face detector, once: {path}", file=sys.stderr)
     nodes = [node for node, operation in operations.items() if operation in _OPERATIONS]
     write_bytes(path, quantize(graph, _draw_scenes(), nodes, name=name))
-    return path
 
 
 def _draw_scenes() -> Iterator[np.ndarray]:

@@ -6,29 +6,14 @@ import sys
 
 import numpy as np
 import pytest
-import torch
 from command_line import run_ke2nt
 from PIL import Image
-from small_clip_model import train_once
 
 from ke2nt.cli import main as cli
 from ke2nt.config.load import load_config
 from ke2nt.datasets.catalog import get_reader
 from ke2nt.evaluation.zero_shot import zero_shot
 from ke2nt.training.train_recognizer import train
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="session")
-def small_clip(tmp_path_factory):
-    return train_once(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")

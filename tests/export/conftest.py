@@ -16,8 +16,6 @@ from ke2nt.models.familiarity import Familiarity
 from ke2nt.models.ke2nt import KE2NT
 from ke2nt.models.linear import LinearClassifier
 
-torch.set_num_threads(1)
-
 
 @pytest.fixture(scope="session")
 def text_model():

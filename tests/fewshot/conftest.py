@@ -1,14 +1,11 @@
-"""Brief training on one thread, and a small task."""
+"""Brief training, and a small task."""
 
 from __future__ import annotations
 
 import pytest
-import torch
 from few_shot_task import make_task
 
 from ke2nt.fewshot import train_adapter as training
-
-torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)

@@ -9,8 +9,6 @@ from ke2nt.banks.text_bank import TextBank
 from ke2nt.models.ke2nt import KE2NT
 from ke2nt.models.linear import LinearClassifier
 
-torch.set_num_threads(1)
-
 CLASSES = ("neutral", "happiness", "anger", "fear")
 
 

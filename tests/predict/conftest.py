@@ -15,7 +15,6 @@ from ke2nt.models.ke2nt import KE2NT
 from ke2nt.predict.detections import Detection
 from ke2nt.predict.recognizer import Recognizer
 
-torch.set_num_threads(1)  # with more threads torch rounds otherwise
 CLASSES = ("neutral", "happiness", "disgust")
 WALL = (7, 90, 200)
 
