@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import sys
 import textwrap
@@ -37,6 +38,8 @@ __all__ = [
     "short_names",
     "silent",
 ]
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def silent() -> bool:
@@ -99,7 +102,7 @@ def print_unreadable(failed: Mapping[str, str] | Iterable[tuple[str, str]]) -> N
     if silent():
         return
     for name, reason in failed.items() if isinstance(failed, Mapping) else failed:
-        print(f"unreadable: {name}: {reason}", file=sys.stderr)
+        print(f"unreadable: {_on_one_line(name)}: {reason}", file=sys.stderr)
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,7 @@ def print_table(
     headers and texts are broken over several lines; numbers stay whole.
     """
     console = _console()
-    cells = [[str(cell) for cell in row] for row in rows]
+    cells = [[_on_one_line(str(cell)) for cell in row] for row in rows]
     layout = [
         _Column(name.removesuffix("#").rstrip(), [row[k] for row in cells], is_number(name))
         for k, name in enumerate(columns)
@@ -170,6 +173,11 @@ def print_table(
     for row in cells:
         table.add_row(*map(Text, row))
     console.print(table)
+
+
+def _on_one_line(text: str) -> str:
+    """Escape line breaks and control characters, which file names may have."""
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def is_number(column: str) -> bool:

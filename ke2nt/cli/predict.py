@@ -252,7 +252,7 @@ class _FileOptions:
         """Check the table's name.
 
         Raises:
-            ConfigError: Its format is unknown, or it would replace an input.
+            ConfigError: Its format is unknown, or it would replace an input or is another output.
         """
         from ke2nt.predict.table_writers import check_table_path
 
@@ -261,6 +261,13 @@ class _FileOptions:
         check_table_path(self.out)
         if self.out.resolve() in (Path(path).resolve() for path in inputs):
             raise ConfigError("the table would replace an input file", found=self.out)
+        for option, folder in (("--annotate", self.annotate), ("--timeline", self.timeline)):
+            if folder is not None and folder.resolve() == self.out.resolve():
+                raise ConfigError(
+                    f"--out and {option} have the same name",
+                    expected="a table, and a folder of another name",
+                    found=self.out,
+                )
 
 
 @with_option_groups

@@ -16,7 +16,7 @@ from ke2nt.errors import ConfigError
 from ke2nt.runtime.plain_yaml import PlainLoader
 from ke2nt.runtime.suggest import did_you_mean
 
-__all__ = ["EXPECTED", "Prior", "PriorLike", "read_prior"]
+__all__ = ["EXPECTED", "Prior", "PriorLike", "prior_file", "read_prior"]
 
 Prior: TypeAlias = float | Mapping[str, float]
 """A power of the training shares, 1 for natural and 0 for even; or a share of each class."""
@@ -51,11 +51,18 @@ def read_prior(value: PriorLike) -> Prior:
     raise _invalid(value)
 
 
+def prior_file(value: PriorLike) -> Path | None:
+    """Return the file that holds a prior, or None for a prior that is no file."""
+    is_file = isinstance(value, str | Path) and str(value).lower().endswith(_SUFFIXES)
+    return Path(str(value)) if is_file else None
+
+
 def _read_text(text: str) -> Prior:
     if text in _NAMES:
         return _NAMES[text]
-    if text.lower().endswith(_SUFFIXES):
-        return _check_shares(_read_file(Path(text)), text)
+    path = prior_file(text)
+    if path is not None:
+        return _check_shares(_read_file(path), text)
     if "=" in text:
         pairs = [pair.partition("=") for pair in text.split(",")]
         return _check_shares(_pair_up((name, share) for name, _, share in pairs), text)

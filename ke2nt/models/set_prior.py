@@ -6,13 +6,14 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Protocol
 
 from ke2nt.errors import ConfigError, LabelError, ModelError
 from ke2nt.labels import canonical_name
 from ke2nt.models.calibration import Calibration
 from ke2nt.models.class_prior import ClassPrior
-from ke2nt.models.prior_values import Prior, PriorLike, read_prior
+from ke2nt.models.prior_values import Prior, PriorLike, prior_file, read_prior
 from ke2nt.runtime.suggest import did_you_mean
 
 __all__ = ["HasPrior", "assumed_prior", "prior_offsets", "set_prior"]
@@ -61,7 +62,7 @@ def set_prior(model: HasPrior, prior: PriorLike) -> None:
             hint="ke2nt calibrate MODEL --shares-of train … adds them to a model's folder.",
         )
 
-    target = _target_shares(value, stored)
+    target = _target_shares(value, stored, where=prior_file(prior))
     offsets = prior_offsets(target, _carried(stored, calibration))
     if max(map(abs, offsets)) < _ROUNDING:
         model.calibration = replace(calibration, offsets=None, prior={})
@@ -104,8 +105,8 @@ def _carried(stored: ClassPrior, calibration: Calibration) -> Mapping[str, float
     return stored.logits
 
 
-def _target_shares(value: Prior, stored: ClassPrior) -> dict[str, float]:
-    """Class → share in the model's order, sum 1."""
+def _target_shares(value: Prior, stored: ClassPrior, *, where: Path | None) -> dict[str, float]:
+    """Class → share in the model's order, sum 1; `where` is for messages."""
     if not isinstance(value, Mapping):
         if value == 1.0:
             return dict(stored.data)
@@ -115,18 +116,19 @@ def _target_shares(value: Prior, stored: ClassPrior) -> dict[str, float]:
 
     # other spellings of the classes count, as in datasets
     classes = tuple(stored.data)
-    shares = {_class_name(name, classes): share for name, share in value.items()}
+    shares = {_class_name(name, classes, where): share for name, share in value.items()}
     missing = [name for name in classes if name not in shares]
     if missing or len(shares) < len(value):
         raise ConfigError(
             "the class prior does not name each class of the model once",
+            where=where,
             expected=", ".join(classes),
             found=", ".join(value),
         )
     return {name: shares[name] for name in classes}
 
 
-def _class_name(name: str, classes: tuple[str, ...]) -> str:
+def _class_name(name: str, classes: tuple[str, ...], where: Path | None) -> str:
     """The class of the model that a word means."""
     if name in classes:
         return name
@@ -137,6 +139,7 @@ def _class_name(name: str, classes: tuple[str, ...]) -> str:
     if known not in classes:
         raise ConfigError(
             f"the class prior names {name!r}, which is not a class of the model",
+            where=where,
             expected=", ".join(classes),
             hint=did_you_mean(name, classes),
         )

