@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -29,11 +30,14 @@ from ke2nt.runtime.formatting import percent
 if TYPE_CHECKING:
     import numpy as np
 
+    from ke2nt.data.sample import FaceSplit
     from ke2nt.evaluation.calibration_scores import CalibrationScores
     from ke2nt.evaluation.predictions import Predictions
+    from ke2nt.labels import LabelMapping
     from ke2nt.models.base import ExpressionModel
     from ke2nt.models.calibration import Calibration
     from ke2nt.predict.face_settings import FaceSettings
+    from ke2nt.training.seen_images import SeenImages
 
 __all__ = ["calibrate"]
 
@@ -259,16 +263,7 @@ def calibrate(
     scores = compute_calibration_scores(model, split, mapping, degraded=degraded, **computing)
     _check_count(len(scores.targets), force=fit.force)
 
-    # the facts of everything that the numbers depend on
-    fitted_on = {
-        "dataset": split.dataset,
-        "split": split.split,
-        "options": data.reader_options(),
-        "n": len(scores.targets),
-        "degraded": scores.degraded is not None,
-        **({} if mapping.policy == "strict" else {"labels": mapping.policy}),
-        **({"merge": dict(mapping.merged)} if mapping.merged else {}),
-    }
+    fitted_on = _describe_data(split, data, scores, mapping)
     calibration = _fit(model, scores, fitted_on, fit, threshold, prior.prior or "natural")
     settings, scale_notes = _fit_intensity(model, scores.predictions, scores.targets)
     known = None
@@ -286,15 +281,13 @@ def calibrate(
         )
 
     # what a reader of the numbers must know comes with them
-    notes = [f"unreadable: {name}: {why}" for name, why in scores.predictions.failed]
-    notes += [mapping.describe()] if mapping.policy != "strict" or mapping.merged else []
-    notes += _check_evidence(calibration, threshold.max_risk, len(scores.targets))
-    notes += compare_with_stored(calibration, replaced)
-    notes += scale_notes
-    seen = count_seen_images(run, split, scores.digests)
-    if training_notes(seen, model.card, split) or (seen is None and split.split == "train"):
-        count = f" ({seen.count:,} of these {seen.total:,})" if seen and seen.count else ""
-        notes.append(f"Training images make a model overconfident; use other images{count}.")
+    notes = [
+        *_data_notes(scores, mapping),
+        *_check_evidence(calibration, threshold.max_risk, len(scores.targets)),
+        *compare_with_stored(calibration, replaced),
+        *scale_notes,
+        *_seen_notes(count_seen_images(run, split, scores.digests), model.card, split),
+    ]
 
     # everything goes into the folder at once: a model is never half calibrated
     card = {**run_facts(folder), "predict": settings.to_dict()}
@@ -333,6 +326,40 @@ def _check_count(count: int, *, force: bool) -> None:
             found=count,
             hint="Use more images, or --force.",
         )
+
+
+def _describe_data(
+    split: FaceSplit, data: _CalibrationData, scores: CalibrationScores, mapping: LabelMapping
+) -> dict[str, Any]:
+    """Facts of everything that the numbers depend on."""
+    facts: dict[str, Any] = {
+        "dataset": split.dataset,
+        "split": split.split,
+        "options": data.reader_options(),
+        "n": len(scores.targets),
+        "degraded": scores.degraded is not None,
+    }
+    if mapping.policy != "strict":
+        facts["labels"] = mapping.policy
+    if mapping.merged:
+        facts["merge"] = dict(mapping.merged)
+    return facts
+
+
+def _data_notes(scores: CalibrationScores, mapping: LabelMapping) -> list[str]:
+    """Say which images could not be read, and which labels stand for others."""
+    notes = [f"unreadable: {name}: {why}" for name, why in scores.predictions.failed]
+    if mapping.policy != "strict" or mapping.merged:
+        notes.append(mapping.describe())
+    return notes
+
+
+def _seen_notes(seen: SeenImages | None, card: Mapping[str, Any], split: FaceSplit) -> list[str]:
+    """Say whether the model was trained on these images."""
+    if not training_notes(seen, card, split) and (seen is not None or split.split != "train"):
+        return []
+    count = f" ({seen.count:,} of these {seen.total:,})" if seen and seen.count else ""
+    return [f"Training images make a model overconfident; use other images{count}."]
 
 
 def _fit(
