@@ -22,12 +22,14 @@ from ke2nt.adapt.methods import resolve_part_classes
 from ke2nt.adapt.setup import prepare_adaptation, prepare_entropy
 from ke2nt.adapt.share_correction import estimate_correction
 from ke2nt.checkpoints.card_facts import evaluation_facts
+from ke2nt.checkpoints.find_model import WEIGHTS, find_model_folder, public_model_name
 from ke2nt.checkpoints.model_folder import update_folder
 from ke2nt.config.adapt import UNTRAINED, AdaptConfig
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.load import load_model
 from ke2nt.models.recompute_statistics import recompute_statistics
 from ke2nt.pages.render import write_report
+from ke2nt.runtime.digest import digest_file
 from ke2nt.runtime.distributed import barrier, is_main, join_group, together
 from ke2nt.runtime.provenance import provenance
 from ke2nt.runtime.seeding import seed_everything, set_deterministic
@@ -84,7 +86,7 @@ def _adapt(
     with together():
         if is_main() and not resume:
             run.create(config, command=_COMMAND)
-    start = Path(config.start) if config.start is not None else _train_source(config, quiet)
+    start = find_model_folder(config.start or _train_source(config, quiet))
 
     # the adaptation starts from the same random state, whether the source was trained now or not
     seed_everything(config.seed)
@@ -92,7 +94,8 @@ def _adapt(
     compute = choose_compute(config)
     model = _load_start(start)
     domains = Domains(load_source_images(config, model, quiet), target)
-    run.begin(config, domains.split_record(), resume=True)
+    began_with = {"model": public_model_name(start), "sha256": digest_file(start / WEIGHTS)}
+    run.begin(config, domains.split_record(), resume=True, start=began_with)
 
     gate = measure_gate(config, domains, model, compute)
     facts = {"seed": config.seed, "command": command, **provenance()}
@@ -227,7 +230,7 @@ def _finish(
         progress,
         domains.target.report_images,
         summary["provenance"],
-        start_name=start.name,
+        start_name=public_model_name(start),
         bank=adapted.bank,
     )
     write_report(run.report, report)
@@ -245,14 +248,6 @@ def _write_results(
     """Write the JSON files of a finished run and the model card."""
     run.write("adaptation.json", result.facts)
 
-    # the run is complete
-    status = {
-        "status": "finished",
-        "best_epoch": progress.best_epoch,
-        "seconds": progress.seconds(),
-    }
-    run.write("run.json", {**summary, **status})
-
     # the model card names the target, and its metrics where there are labels
     target = result.facts["target"]
     card: dict[str, Any] = {
@@ -266,6 +261,14 @@ def _write_results(
     if result.after is not None:
         card["evaluations"] = [evaluation_facts(result.after.to_dict())]
     update_folder(run.model, card=card)
+
+    # the run is complete
+    status = {
+        "status": "finished",
+        "best_epoch": progress.best_epoch,
+        "seconds": progress.seconds(),
+    }
+    run.write("run.json", {**summary, **status})
 
 
 def _selection_rule(config: AdaptConfig, gate: Gate | None) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ke2nt.checkpoints.find_model import public_model_name
 from ke2nt.checkpoints.model_folder import WEIGHTS, find_model_folder, read_folder
 from ke2nt.checkpoints.saved_model import SavedModel
 from ke2nt.errors import ConfigError, ModelError
@@ -180,9 +181,4 @@ def _describe(name: str, shapes: Mapping[str, tuple[int, ...]]) -> str:
 def _facts(name: str, saved: SavedModel) -> dict[str, str]:
     """Name without folders of this machine, and the digest of the weights."""
     assert saved.folder is not None
-    path = Path(name).expanduser()
-    public = name
-    if path.exists():
-        folder = path.resolve()
-        public = folder.parent.name if folder.name == "model" else folder.name
-    return {"model": public, "sha256": digest_file(saved.folder / WEIGHTS)}
+    return {"model": public_model_name(name), "sha256": digest_file(saved.folder / WEIGHTS)}

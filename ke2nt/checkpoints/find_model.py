@@ -21,6 +21,8 @@ __all__ = [
     "check_model_name",
     "check_replaceable",
     "find_model_folder",
+    "is_onnx_name",
+    "public_model_name",
 ]
 
 WEIGHTS = "model.safetensors"
@@ -49,6 +51,20 @@ def find_model_folder(name: str | Path) -> Path:
     if not Path(name).expanduser().exists():
         _name_successor(str(name).removeprefix("ke2nt/"))
     return folder
+
+
+def is_onnx_name(name: str | Path) -> bool:
+    """Whether a model's name is that of an ONNX file."""
+    return str(name).lower().endswith(".onnx")
+
+
+def public_model_name(name: str | Path) -> str:
+    """Return a model's name without folders of this machine: that of the run or of the folder."""
+    path = Path(name).expanduser()
+    if not path.exists():
+        return str(name) if "/" in str(name) else f"ke2nt/{name}"
+    folder = path.resolve()
+    return folder.parent.name if folder.name == "model" else folder.name
 
 
 def check_model_name(name: str | Path) -> None:

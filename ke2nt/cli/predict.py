@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ke2nt.checkpoints.find_model import is_onnx_name
 from ke2nt.cli.names import check_detector_name, check_files, check_model_name, no_input
 from ke2nt.cli.option_groups import with_option_groups
 from ke2nt.cli.option_values import check_writable
@@ -150,7 +151,7 @@ class _ModelOptions:
 
     def _check_engine(self) -> None:
         """Check the model's name and what its engine does not do."""
-        is_file = self.model.lower().endswith(".onnx")
+        is_file = is_onnx_name(self.model)
         if is_file and self.engine is _Engine.torch:
             raise ConfigError("--engine torch does not run ONNX files", found=self.model)
         if is_file and not Path(self.model).expanduser().is_file():

@@ -27,6 +27,7 @@ from ke2nt.models.face_weights import converted_file, dlib_package_file
 from ke2nt.prompts.prompt_set import PromptSet
 from ke2nt.resources import list_resources
 from ke2nt.runtime.cache_folder import cache_folder
+from ke2nt.runtime.formatting import first_line
 
 __all__ = ["check_installation"]
 
@@ -120,8 +121,7 @@ def _check_device(name: str) -> Finding:
     try:
         torch.ones(8, 8, device=name).square().sum().item()
     except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        return Finding("devices", name, "broken", f"{title}: {reason}", "nvidia-smi")
+        return Finding("devices", name, "broken", f"{title}: {first_line(error)}", "nvidia-smi")
     return Finding("devices", name, "ok", title)
 
 

@@ -71,8 +71,8 @@ def compute_deletion_insertion(
     # both curves in one batch
     deleted = np.where(hottest, mean_color, crop)
     inserted = np.where(hottest, crop, mean_color)
-    logits = forward_faces(model, np.concatenate([deleted, inserted])).logits.double()
-    probability = logits.softmax(dim=1)[:, target.index].cpu().numpy()
+    logits = forward_faces(model, np.concatenate([deleted, inserted])).logits.cpu().double()
+    probability = logits.softmax(dim=1)[:, target.index].numpy()
     return Curves(probability[: steps + 1], probability[steps + 1 :])
 
 

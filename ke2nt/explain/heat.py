@@ -27,7 +27,7 @@ def forward_faces(model: ExpressionModel, faces: np.ndarray) -> KE2NTOutput:
 def score_faces(model: ExpressionModel, faces: np.ndarray, target: Target) -> Tensor:
     """Score uint8 (N, S, S, 3) faces for a target: float64 (N,) on the CPU."""
     batches = [
-        target.score(forward_faces(model, faces[start : start + _BATCH_SIZE])).double().cpu()
+        target.score(forward_faces(model, faces[start : start + _BATCH_SIZE])).cpu().double()
         for start in range(0, len(faces), _BATCH_SIZE)
     ]
     return torch.cat(batches)

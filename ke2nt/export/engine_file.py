@@ -9,21 +9,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ke2nt.checkpoints.find_model import find_model_folder
+from ke2nt.checkpoints.find_model import find_model_folder, is_onnx_name
 from ke2nt.checkpoints.folder_config import CONFIG, read_config
 from ke2nt.errors import CheckpointError, ModelError
 from ke2nt.export.ort import OnnxRecognizer
 from ke2nt.runtime.cache_folder import cache_folder, make_cache_folder
 
-__all__ = ["is_onnx_name", "network_key", "open_engine_file"]
+__all__ = ["network_key", "open_engine_file"]
 
 _FORMAT = 1  # of the files in the cache
 _EXPORTED = "model.onnx"  # where `ke2nt export RUN` writes
-
-
-def is_onnx_name(name: str | Path) -> bool:
-    """Whether a model's name is that of an ONNX file."""
-    return str(name).lower().endswith(".onnx")
 
 
 def network_key(config: Mapping[str, Any]) -> str:

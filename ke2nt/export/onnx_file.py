@@ -15,6 +15,7 @@ from ke2nt.errors import ModelError
 from ke2nt.export.deployed import DeployedModel
 from ke2nt.export.ort import FAMILIARITY, INPUT, INTENSITIES, LOGITS, OUTPUT
 from ke2nt.models.base import ExpressionModel
+from ke2nt.runtime.formatting import first_line
 from ke2nt.runtime.optional import import_optional
 
 __all__ = ["build_onnx", "find_encoder_nodes", "remove_notes"]
@@ -108,10 +109,9 @@ def _convert(model: ExpressionModel) -> Any:
                 verbose=False,
             )
     except Exception as error:  # torch.export and its translation raise many types
-        reason = (str(error).strip() or "-").splitlines()[0][:200]
         raise ModelError(
             "the model cannot be converted to an ONNX graph",
-            found=f"{type(error).__name__}: {reason}",
+            found=f"{type(error).__name__}: {first_line(error)}",
         ) from error
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from ke2nt.errors import ModelError
 from ke2nt.runtime.file_content import check_content
+from ke2nt.runtime.formatting import first_line
 from ke2nt.runtime.optional import import_optional
 from ke2nt.runtime.threads import count_threads
 
@@ -94,10 +95,9 @@ class OnnxRecognizer:
         except Exception as error:  # onnxruntime has an error class for every status code
             if not isinstance(source, bytes):
                 check_content(source, ModelError)
-            reason = (str(error).strip() or "-").splitlines()[0][:200]
             raise ModelError(
                 "not an ONNX file that ke2nt exported",
-                found=f"{type(error).__name__}: {reason}",
+                found=f"{type(error).__name__}: {first_line(error)}",
                 where=None if isinstance(source, bytes) else source,
             ) from error
         names = (LOGITS, INTENSITIES, *FAMILIARITY)

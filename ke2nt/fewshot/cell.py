@@ -20,7 +20,7 @@ from ke2nt.fewshot.names import ZERO_SHOT, Shots
 from ke2nt.models.adapters import build_adapter
 from ke2nt.runtime.tensor_files import read_metadata, read_safetensors, write_safetensors
 
-__all__ = ["FewShotCell", "read_cell", "write_cell"]
+__all__ = ["FewShotCell", "cell_name", "read_cell", "write_cell"]
 
 _ADAPTER, _BANK = "adapter.", "bank."
 _BANK_TENSORS = ("embeddings", "raw", "neutral", "neutral_raw")
@@ -49,9 +49,7 @@ class FewShotCell:
     @property
     def name(self) -> str:
         """Name of its file and of its model folder."""
-        if self.method == ZERO_SHOT:
-            return self.method
-        return f"{self.method}-{self.shots}-{self.seed}"
+        return cell_name(self.method, self.shots, self.seed)
 
     @cached_property
     def probabilities(self) -> np.ndarray:
@@ -87,6 +85,11 @@ def write_cell(path: Path, cell: FewShotCell, key: str) -> None:
     }
     metadata = {"ke2nt few-shot": json.dumps(facts, allow_nan=False)}
     write_safetensors(path, tensors, metadata, dtype=torch.float32)
+
+
+def cell_name(method: str, shots: Shots, seed: int) -> str:
+    """Return the name of a cell's file and of its model folder."""
+    return method if method == ZERO_SHOT else f"{method}-{shots}-{seed}"
 
 
 def read_cell(path: Path, key: str) -> FewShotCell | None:

@@ -14,7 +14,7 @@ from ke2nt.errors import DataError, ModelError
 from ke2nt.evaluation.embed_split import ImageEmbeddings, check_text, embed_split
 from ke2nt.evaluation.image_encoders import get_image_encoder
 from ke2nt.evaluation.trained_encoder import TrainedEncoder
-from ke2nt.fewshot.cell import FewShotCell, read_cell, write_cell
+from ke2nt.fewshot.cell import FewShotCell, cell_name, read_cell, write_cell
 from ke2nt.fewshot.draws import Draw, choose_pools
 from ke2nt.fewshot.features import EmbeddedDraws, Features, embed_draws, to_features
 from ke2nt.fewshot.folder import CELLS, check_settings, write_draws
@@ -66,7 +66,7 @@ def few_shot(
 
     Raises:
         ConfigError: An option is not valid, or `out` holds the results of other settings.
-        DataError: A class has fewer images than shots, or a split is used twice.
+        DataError: A class has fewer images than shots, there is only one, or a split is used twice.
         LabelError: The splits have different classes.
         PromptError, ModelError, CheckpointError, TextEncoderError, CacheError: As in `zero_shot`.
 
@@ -76,6 +76,7 @@ def few_shot(
         ...          reader.load("test"), shots=(1, 4, 16), out="shots").tables()
     """
     options = replace(options or FewShotOptions(), **fields)
+    _check_classes(evaluated)
     for part in (train, validation):
         if part is not None:
             check_same_labels(evaluated.classes, part.classes, where=f"{part.dataset} {part.split}")
@@ -122,6 +123,17 @@ def few_shot(
     return result
 
 
+def _check_classes(split: FaceSplit) -> None:
+    """Refuse a single class: a model that always answers it would be right."""
+    if len(split.classes) < 2:
+        raise DataError(
+            "all images show one class",
+            where=f"{split.dataset} {split.split}",
+            expected="images of two classes or more",
+            found=", ".join(split.classes),
+        )
+
+
 class _TextSpace(NamedTuple):
     """What images are compared with; the encoder is that of the text."""
 
@@ -165,7 +177,7 @@ class _Experiment:
         shots, seed = (0, 0) if step.method == ZERO_SHOT else (draw.shots, draw.seed)
         task = self._task(draw, step.draw)
         key = self._key(step.method, task)
-        name = step.method if step.method == ZERO_SHOT else f"{step.method}-{shots}-{seed}"
+        name = cell_name(step.method, shots, seed)
         path = None if self.folder is None else self.folder / CELLS / f"{name}.safetensors"
         if path is not None and (cell := read_cell(path, key)) is not None:
             return cell

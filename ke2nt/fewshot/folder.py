@@ -32,6 +32,8 @@ def check_settings(folder: Path, settings: dict[str, Any]) -> None:
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
+        stored = None
+    if not isinstance(stored, dict):  # absent or damaged
         write_json(path, settings)
         return
 

@@ -14,6 +14,7 @@ from ke2nt.generation.networks.critics import Critics
 from ke2nt.generation.networks.find_generator import find_generator
 from ke2nt.generation.networks.generator import FaceGenerator
 from ke2nt.generation.sample_grids import write_sample_grids
+from ke2nt.runtime.formatting import first_line
 from ke2nt.runtime.seeding import torch_generator
 from ke2nt.runtime.tensor_files import read_safetensors, write_safetensors
 
@@ -71,6 +72,6 @@ def load_critics(critics: Critics, source: Path) -> None:
         raise CheckpointError(
             "the pretrained critics do not fit the configuration",
             where=path,
-            found=str(error).splitlines()[0],
+            found=first_line(error),
             hint="Set gan.network and gan.loss.adversary as in that run.",
         ) from error

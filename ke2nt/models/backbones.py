@@ -16,6 +16,7 @@ from ke2nt.models.layer_groups import find_layer_groups
 from ke2nt.models.regions import CornerBranches, corner_means, feature_map
 from ke2nt.models.timm_models import Stem, build_timm_model, timm_depths
 from ke2nt.models.tower_backbones import load_tower
+from ke2nt.runtime.formatting import first_line
 from ke2nt.vlm.image_tower import TowerFacts
 
 __all__ = ["DEFAULT_IMAGE_SIZE", "Backbone", "RegionalBackbone", "Regions", "create_backbone"]
@@ -286,7 +287,7 @@ def _measure_width(net: nn.Module, name: str, image_size: int, in_chans: int) ->
     except Exception as error:  # networks raise any kind for a size that does not fit
         raise ModelError(
             f"backbone {name!r} does not work at {image_size} px",
-            found=(str(error).strip() or type(error).__name__).splitlines()[0],
+            found=first_line(error),
         ) from error
     finally:
         net.train(training)

@@ -241,7 +241,7 @@ class KE2NT(ExpressionModel):
         previous = getattr(self, "text_embeddings", None)
         if previous is not None and not torch.equal(text, previous):
             self.calibration = self.calibration and self.calibration.for_other_texts()
-            self.card = {key: value for key, value in self.card.items() if key != "evaluations"}
+            self.card = without_measurements(self.card)
 
         self.register_buffer("text_embeddings", text, persistent=False)
         self._bank = bank

@@ -12,6 +12,7 @@ from torch import nn
 from ke2nt.errors import CheckpointError, ModelError
 from ke2nt.models.timm_names import ALIASES, timm_module
 from ke2nt.runtime.deferred_compiler import deferred_compiler
+from ke2nt.runtime.formatting import first_line
 from ke2nt.runtime.hub_names import describe_hub_error
 from ke2nt.runtime.partial_packages import partial_packages
 
@@ -148,7 +149,7 @@ def _create(
         raise ModelError(
             f"backbone {name!r} cannot be built for {image_size} px with these options",
             expected="options that the timm model accepts",
-            found=f"{dict(arguments)}: {_first_line(error)}",
+            found=f"{dict(arguments)}: {first_line(error)}",
         ) from error
     if not pretrained:
         return net
@@ -200,7 +201,3 @@ def _set_stem(net: nn.Module, name: str, stem: Stem, in_chans: int) -> None:
         conv = nn.Conv2d(in_chans, net.bn1.num_features, 3, padding=1, bias=False)
         nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
         net.conv1 = conv
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

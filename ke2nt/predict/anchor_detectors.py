@@ -13,6 +13,7 @@ from ke2nt.predict.anchors import Candidates, decode_retinaface, decode_scrfd, s
 from ke2nt.predict.centerface import load_any_session
 from ke2nt.predict.detections import Detection
 from ke2nt.predict.pyramid import detect_at_sides
+from ke2nt.runtime.formatting import first_line
 
 __all__ = ["KINDS", "AnchorDetector", "recognize_detector"]
 
@@ -68,7 +69,7 @@ class AnchorDetector:
             try:
                 outputs = self._run(gray, name)
             except Exception as error:  # ONNX Runtime has classes of its own
-                raise _unusable(model, f"{str(error).strip().splitlines()[0][:200]}") from error
+                raise _unusable(model, first_line(error)) from error
             if _decode(name, outputs, height, width) is not None:
                 fitting.append(name)
         if not fitting:

@@ -45,6 +45,7 @@ class AnnotationWriter:
 
         # the video that is being written
         self._source: str | None = None
+        self._index: int | None = None
         self._video: VideoWriter | None = None
         self._timeline: Timeline | None = None
 
@@ -80,7 +81,10 @@ class AnnotationWriter:
 
     def _add_frame(self, result: FrameResult) -> None:
         frame = result.frame
-        if frame.source != self._source:
+        # a video that is named twice in a row begins again
+        before, self._index = self._index, frame.index
+        again = frame.index is not None and before is not None and frame.index <= before
+        if frame.source != self._source or again:
             self._close_video()
             # a file that cannot be read at all gets no video
             if frame.pixels is None:
@@ -110,11 +114,13 @@ class AnnotationWriter:
         video, self._video = self._video, None
         timeline, self._timeline = self._timeline, None
 
-        if video is not None:
-            video.close()
-            self.written.append(video.path)
-        if timeline is not None and source is not None:
-            self._write_timeline(timeline, source)
+        try:
+            if video is not None:
+                video.close()
+                self.written.append(video.path)
+        finally:
+            if timeline is not None and source is not None:
+                self._write_timeline(timeline, source)
 
     def _write_timeline(self, timeline: Timeline, source: str) -> None:
         from ke2nt.plots.timeline import plot_timeline

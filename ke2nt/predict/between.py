@@ -52,7 +52,8 @@ def fill_between(
 
     A face of one search is that of the other whose box it overlaps most, with an intersection over
     union of at least 0.1. Box, landmarks and score change linearly over time. A face that only one
-    of the searches has appears from or up to that frame. The last frame is always searched.
+    of the searches has appears from or up to that frame. The last frame is always searched, also
+    the last one before an error.
 
     Args:
         searched: Frames of one video, in order; those that were not searched have no detections.
@@ -60,18 +61,44 @@ def fill_between(
     """
     last = _Search(0.0, [])
     waiting: list[Frame] = []
-    for frame, detections in searched:
+    failure: BaseException | None = None
+    searches = iter(searched)
+    while True:
+        # frames that wait for the next search are not lost if it does not come
+        try:
+            found = next(searches, None)
+        except (Exception, KeyboardInterrupt) as error:
+            failure = error
+            break
+        if found is None:
+            break
+
+        frame, detections = found
         if detections is None and (waiting or frame.pixels is not None):
             waiting.append(frame)
             continue
-
         if detections is not None:
             search_here = _Search(frame.time or 0.0, detections)
             yield from _fill(waiting, last, search_here)
             last, waiting = search_here, []
-        yield SearchedFrame(frame, detections)
+        yield found
 
-    # no search follows the last frames
+    yield from _finish(waiting, last, search)
+    if failure is not None:
+        raise failure
+
+
+class _Search(NamedTuple):
+    """Time of a search in seconds, and what was found."""
+
+    time: float
+    detections: list[Detection]
+
+
+def _finish(
+    waiting: Sequence[Frame], last: _Search, search: Callable[[Frame], SearchedFrame]
+) -> Iterator[SearchedFrame]:
+    """The last frames, which no search follows."""
     readable = [index for index, frame in enumerate(waiting) if frame.pixels is not None]
     if readable:
         end = readable[-1]
@@ -81,13 +108,6 @@ def fill_between(
         yield final
         waiting = waiting[end + 1 :]
     yield from (SearchedFrame(frame, None) for frame in waiting)
-
-
-class _Search(NamedTuple):
-    """Time of a search in seconds, and what was found."""
-
-    time: float
-    detections: list[Detection]
 
 
 def _fill(frames: Sequence[Frame], before: _Search, after: _Search) -> Iterator[SearchedFrame]:

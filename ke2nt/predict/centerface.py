@@ -16,6 +16,7 @@ from ke2nt.predict.detections import Detection
 from ke2nt.predict.pyramid import detect_at_sides
 from ke2nt.runtime.digest import digest_file
 from ke2nt.runtime.file_content import check_content
+from ke2nt.runtime.formatting import first_line
 from ke2nt.runtime.optional import import_optional
 from ke2nt.runtime.threads import count_threads
 
@@ -270,11 +271,10 @@ def _runtime_options(threads: int) -> tuple[Any, Any]:
 def _unusable(
     path: Path, error: Exception, expected: str, hint: str | None = None
 ) -> CheckpointError:
-    reason = (str(error).strip() or "-").splitlines()[0][:200]
     return CheckpointError(
         "the model file of the detector cannot be used",
         expected=expected,
-        found=f"{type(error).__name__}: {reason}",
+        found=f"{type(error).__name__}: {first_line(error)}",
         where=path,
         hint=hint,
     )

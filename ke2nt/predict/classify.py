@@ -86,7 +86,7 @@ class FaceClassifier:
     def _classify_batch(self, crops: Sequence[np.ndarray]) -> Scores:
         # float64, so that the rows of a softmax sum to 1 in every table
         output = self._forward(crops)
-        logits = output.logits.double().cpu()
+        logits = output.logits.cpu().double()
         if not logits.isfinite().all():
             raise ModelError(
                 "the model returns logits that are NaN or infinite",
@@ -98,7 +98,7 @@ class FaceClassifier:
         probabilities = logits.softmax(dim=-1).numpy()
         familiarity = None
         if self.model.familiarity is not None:
-            familiarity = self.model.familiarity.measure(output.embeddings).double().cpu().numpy()
+            familiarity = self.model.familiarity.measure(output.embeddings).cpu().double().numpy()
         return Scores(probabilities, self._scale_intensities(output.embeddings), familiarity)
 
     def _scale_intensities(self, embeddings: Tensor) -> np.ndarray | None:
@@ -106,7 +106,7 @@ class FaceClassifier:
         if self.model.bank is None:
             return None
 
-        raw = compute_intensity(embeddings, self.neutral, self.model.bank).double().cpu().numpy()
+        raw = compute_intensity(embeddings, self.neutral, self.model.bank).cpu().double().numpy()
         scale = self.settings.intensity
         if scale is None or not self.has_scale:
             return raw

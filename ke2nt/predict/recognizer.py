@@ -8,8 +8,8 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
+from ke2nt.checkpoints.find_model import is_onnx_name
 from ke2nt.errors import ConfigError, DataError, ModelError, PromptError
-from ke2nt.export.engine_file import is_onnx_name
 from ke2nt.models.prior_values import PriorLike
 from ke2nt.models.set_prior import set_prior
 from ke2nt.predict.detections import Detector
@@ -266,7 +266,9 @@ class Recognizer:
             self._classifier.neutral = None
             return
 
-        frame = next(image_frames(photo))
+        frame = next(iter(image_frames(photo)), None)
+        if frame is None:
+            raise DataError("no neutral photo", expected="one photo", found="none")
         if frame.pixels is None:
             raise DataError(
                 "the neutral photo cannot be read", where=frame.source, found=frame.problem

@@ -54,11 +54,12 @@ class ResultBuilder:
         self._classifier = classifier
         self._tracker = tracker
         self._get_limits = limits
+        self._classes: tuple[str, ...] = ()
 
     def build(self, waiting: list[tuple[Frame, list[FoundFace]]]) -> Iterator[FrameResult]:
+        """Classify the faces of the frames, and give out the results one by one."""
         crops = [face.crop for _, faces in waiting for face in faces]
-        self._limits = self._get_limits()
-        self._unvalidated = self._classifier.custom_classes
+        self._take_state()
         # the classification of a single image is all that is left to do
         alone = self._alone or len(waiting) == 1
         scores = self._classifier.classify(crops, alone=alone) if crops else None
@@ -72,6 +73,17 @@ class ResultBuilder:
             else:
                 yield FrameResult(frame, self._build_rows(frame, faces, scores.slice(start, stop)))
             start = stop
+
+    def _take_state(self) -> None:
+        """Keep what the results of these frames depend on: the classes may change between two."""
+        model = self._classifier.model
+        if self._tracker is not None and self._classes not in ((), model.classes):
+            self._tracker.forget()  # values of other classes
+        self._classes = model.classes
+        self._familiarity = model.familiarity
+        self._has_scale = self._classifier.has_scale
+        self._unvalidated = self._classifier.custom_classes
+        self._limits = self._get_limits()
 
     def _build_empty_row(self, frame: Frame) -> FaceResult:
         return FaceResult(
@@ -103,7 +115,7 @@ class ResultBuilder:
         self, frame: Frame, face: FoundFace, track: int | None, raw: Scores, smoothed: Scores
     ) -> FaceResult:
         """Result of one face from its scores of this frame alone and its smoothed scores."""
-        classes = self._classifier.model.classes
+        classes = self._classes
         raw_probabilities, probabilities = raw.probabilities[0], smoothed.probabilities[0]
         raw_best, best = int(raw_probabilities.argmax()), int(probabilities.argmax())
 
@@ -112,7 +124,7 @@ class ResultBuilder:
         status, problems = self._judge(face, raw, is_sure=is_sure)
 
         # other words and models without a scale have intensities that mean something else
-        intensity, scaled = None, self._classifier.has_scale
+        intensity, scaled = None, self._has_scale
         if status == "ok" and smoothed.intensities is not None:
             intensity = float(smoothed.intensities[0, best])
 
@@ -139,7 +151,7 @@ class ResultBuilder:
         self, face: FoundFace, raw: Scores, *, is_sure: bool
     ) -> tuple[Status, tuple[str, ...]]:
         """Whether the prediction of a face is reliable, and what is wrong with it."""
-        familiarity, unfamiliar = self._classifier.model.familiarity, False
+        familiarity, unfamiliar = self._familiarity, False
         if familiarity is not None and raw.familiarity is not None:
             score, distance = raw.familiarity[0]
             if self._limits.check_faces and score < familiarity.min_face:

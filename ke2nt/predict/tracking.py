@@ -119,6 +119,10 @@ class Tracker:
         smoothed = np.stack([track.values for track in tracks]) if tracks else values
         return [track.number for track in tracks], smoothed
 
+    def forget(self) -> None:
+        """Start new tracks from now on."""
+        self._live_tracks = []
+
     def _match(self, boxes: Sequence[Box]) -> dict[int, _Track]:
         """Index of a box → its track."""
         known = [track.box for track in self._live_tracks]

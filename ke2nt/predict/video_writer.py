@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -49,6 +51,9 @@ class VideoWriter:
         Args:
             pixels: uint8 (H, W, 3) RGB; resized if its size differs from the first frame.
             time: Seconds from the start of the video.
+
+        Raises:
+            OSError: It cannot be written.
         """
         # the pixel format needs even sides
         if self._container is None:
@@ -64,18 +69,34 @@ class VideoWriter:
         frame = self._av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
         frame.pts = tick
         frame.time_base = Fraction(1, _TICKS)
-        self._container.mux(self._stream.encode(frame))
+        with self._errors_name_the_file():
+            self._container.mux(self._stream.encode(frame))
 
     def close(self) -> None:
-        """Finish the file; if no frame was written, no file is created."""
+        """Finish the file; if no frame was written, no file is created.
+
+        Raises:
+            OSError: It cannot be written to its end; nothing of it is left.
+        """
         if self._container is None:
             return
+        container, self._container = self._container, None
+        with self._errors_name_the_file():
+            try:
+                # the encoder still holds some frames
+                container.mux(self._stream.encode())
+                container.close()
+                os.replace(self._partial_path, self.path)
+            finally:
+                self._partial_path.unlink(missing_ok=True)
 
-        # the encoder still holds some frames
-        self._container.mux(self._stream.encode())
-        self._container.close()
-        self._container = None
-        os.replace(self._partial_path, self.path)
+    @contextmanager
+    def _errors_name_the_file(self) -> Iterator[None]:
+        """Name the file in errors of the disk, not the hidden one that is being written."""
+        try:
+            yield
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
 
     def _open(self, width: int, height: int) -> None:
         # which codecs exist depends on how FFmpeg was built

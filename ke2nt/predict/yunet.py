@@ -13,6 +13,7 @@ from ke2nt.errors import CheckpointError
 from ke2nt.predict.detections import Detection
 from ke2nt.predict.pyramid import detect_at_sides
 from ke2nt.runtime.file_content import check_content
+from ke2nt.runtime.formatting import first_line
 from ke2nt.runtime.optional import import_optional
 
 __all__ = ["SIDES", "YuNetDetector"]
@@ -53,7 +54,7 @@ class YuNetDetector:
             raise CheckpointError(
                 "the model file of the detector cannot be used",
                 expected="face_detection_yunet_*.onnx of OpenCV's model zoo",
-                found=str(error).strip().splitlines()[0],
+                found=first_line(error),
                 where=model,
             ) from error
 

@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING, Literal
 
 from ke2nt.errors import ConfigError, TrainingError
+from ke2nt.runtime.formatting import first_line
 
 if TYPE_CHECKING:
     import torch
@@ -47,7 +48,7 @@ def usable_device(name: str | torch.device | None) -> torch.device:
         raise ConfigError(
             f"the device {str(name)!r} cannot be used here",
             expected="cpu, or cuda with a working GPU",
-            found=str(error).splitlines()[0][:100],
+            found=first_line(error),
             hint="Use --device cpu, or device=cpu; ke2nt doctor shows what is wrong with a GPU.",
         ) from error
     return device

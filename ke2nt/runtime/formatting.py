@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["NOTHING", "first_few", "percent", "percent_cell", "percent_points", "printable"]
+__all__ = [
+    "NOTHING",
+    "first_few",
+    "first_line",
+    "percent",
+    "percent_cell",
+    "percent_points",
+    "printable",
+]
 
 NOTHING = "–"  # stands for a number that does not exist, such as the recall of an empty class
 
@@ -64,6 +72,11 @@ def printable(name: str) -> str:
     Bytes that are not UTF-8 become escapes, such as "caf\\udce9.png".
     """
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, at most 200 characters; else its type."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
 def first_few(names: Sequence[str], limit: int = 5) -> str:

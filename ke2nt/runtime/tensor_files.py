@@ -16,6 +16,7 @@ from torch import Tensor
 from ke2nt.errors import CheckpointError
 from ke2nt.runtime.atomic import write_bytes
 from ke2nt.runtime.file_content import check_content, is_safetensors, is_text
+from ke2nt.runtime.formatting import first_line
 from ke2nt.runtime.pickled_tensors import Inert, is_torchscript, read_archive, tensors_of_module
 
 __all__ = ["read_metadata", "read_safetensors", "read_tensor_groups", "write_safetensors"]
@@ -186,7 +187,7 @@ def _describe_refusal(error: Exception) -> str:
         return f"objects of {foreign[1]}"
     if "Weights only load failed" in text:
         return "a damaged file, or one that torch has not written"
-    return f"{type(error).__name__}: {(text or '-').splitlines()[0][:200]}"
+    return f"{type(error).__name__}: {first_line(error)}"
 
 
 def _plain_types() -> list[Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ke2nt.banks.text_bank import TextBank
+from ke2nt.checkpoints.find_model import public_model_name
 from ke2nt.checkpoints.model_folder import WEIGHTS, find_model_folder, read_folder
 from ke2nt.checkpoints.saved_model import SavedModel
 from ke2nt.config.attention import AttentionConfig
@@ -40,14 +41,6 @@ class StartingModel:
     saved: SavedModel
 
     @property
-    def public_name(self) -> str:
-        """The name without folders of this machine: a model's name, or the run's folder."""
-        path = Path(self.name).expanduser()
-        if not path.exists():
-            return self.name if "/" in self.name else f"ke2nt/{self.name}"
-        return path.resolve().parent.name if path.resolve().name == "model" else path.resolve().name
-
-    @property
     def weights(self) -> Path:
         """Its weights file."""
         assert self.saved.folder is not None
@@ -66,7 +59,7 @@ class StartingModel:
         if name and split:
             splits[name] = split
         return {
-            "model": self.public_name,
+            "model": public_model_name(self.name),
             "sha256": digest_file(self.weights),
             "data": sorted({name for name in data if name}),
             "train_splits": splits,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ke2nt.checkpoints.model_folder import WEIGHTS, find_model_folder
+from ke2nt.checkpoints.find_model import WEIGHTS, find_model_folder, public_model_name
 from ke2nt.config.schema import TrainConfig
 from ke2nt.data.preprocessing import Preprocessing
 from ke2nt.errors import ConfigError
@@ -132,9 +131,5 @@ def teacher_facts(config: TrainConfig) -> dict[str, Any] | None:
     if config.loss.distillation is None:
         return None
     name = config.loss.distillation.teacher
-    folder = find_model_folder(name)
-
-    # a folder of this machine is named by its last part
-    path = Path(name).expanduser()
-    public = path.resolve().name if path.exists() else name
-    return {"model": public, "sha256": digest_file(folder / WEIGHTS)}
+    digest = digest_file(find_model_folder(name) / WEIGHTS)
+    return {"model": public_model_name(name), "sha256": digest}

@@ -244,7 +244,7 @@ def _finish(
     if not is_main():
         return result
 
-    # metrics first: "finished" in run.json promises them
+    # "finished" in run.json promises metrics and card, so it comes after them
     selection = summary["selection"]
     run.write("metrics.json", {**evaluation.to_dict(), "selection": selection})
     finished = {
@@ -253,26 +253,25 @@ def _finish(
         "best_epoch": progress.best_epoch,
         "seconds": progress.seconds(),
     }
-    run.write("run.json", {**summary, **finished})
 
     # facts that prediction reads, beside those that the card shows
     predict = {"face_pixels": data.native_side()}
     prior = training_prior(data, config).to_dict()
     card = {**run_facts(run.model), "predict": predict, "class_prior": prior}
     update_folder(run.model, card=card)
-    if not page:
-        return result
-    write_training_report(
-        run.report,
-        config=config.model_dump(mode="json"),
-        model=model,
-        evaluation=evaluation,
-        images=data.val,
-        records=progress.records,
-        best_epoch=progress.best_epoch,
-        provenance=summary["provenance"],
-        failed=data.train.failed,
-        warnings=selection["notes"],
-    )
+    run.write("run.json", {**summary, **finished})
+    if page:
+        write_training_report(
+            run.report,
+            config=config.model_dump(mode="json"),
+            model=model,
+            evaluation=evaluation,
+            images=data.val,
+            records=progress.records,
+            best_epoch=progress.best_epoch,
+            provenance=summary["provenance"],
+            failed=data.train.failed,
+            warnings=selection["notes"],
+        )
     run.end(config)
     return result

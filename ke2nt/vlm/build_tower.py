@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ke2nt.errors import CheckpointError, ModelError
+from ke2nt.runtime.formatting import first_line
 from ke2nt.vlm.image_tower import ImageTower, TowerFacts
 
 __all__ = ["build_image_tower", "resize_image_tower"]
@@ -46,7 +47,7 @@ def build_image_tower(facts: TowerFacts) -> ImageTower:
     except Exception as error:  # whatever a library raises on a configuration that it cannot use
         raise CheckpointError(
             f"the image tower of {facts.id} cannot be built",
-            found=f"{type(error).__name__}: {error}".splitlines()[0],
+            found=f"{type(error).__name__}: {first_line(error)}",
         ) from error
 
 
@@ -76,7 +77,7 @@ def resize_image_tower(
         raise ModelError(
             f"the image tower of {facts.id} cannot be given another image size",
             expected=f"model.image_size={facts.image_size}, its own",
-            found=f"{size}: {error}".splitlines()[0],
+            found=f"{size}: {first_line(error)}",
             hint="model.image_size=null takes that of the tower.",
         ) from error
     pixels = replace(facts.preprocessing, size=(size, size))

@@ -19,6 +19,7 @@ from ke2nt.data.sample import ImageSource
 from ke2nt.errors import MissingExtraError, TextEncoderError
 from ke2nt.runtime.digest import digest_json
 from ke2nt.runtime.file_digests import FileDigests
+from ke2nt.runtime.formatting import first_line
 from ke2nt.runtime.hub_names import looks_like_hub_id, suggest_path
 from ke2nt.vlm.activation import Activation, describe_activation, evidence_of_name
 from ke2nt.vlm.base import (
@@ -408,10 +409,9 @@ class TransformersModel(VisionLanguageModel):
             return getattr(transformers, auto_class).from_pretrained(self._source, **options)
         except Exception as error:  # whatever a third-party loader raises on a bad file
             # the text of a KeyError is the key alone
-            text = "" if isinstance(error, KeyError) else str(error).strip()
             raise TextEncoderError(
                 f"transformers cannot load the {_PARTS[auto_class]} of {self.id}",
-                found=text.splitlines()[0] if text else repr(error),
+                found=repr(error) if isinstance(error, KeyError) else first_line(error),
                 where=self._source,
                 hint="Download or copy its files again.",
             ) from error

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 
 import pytest
+import torch
 from adapt_domains import draw
 from adapted_weights import assert_same_weights, load_weights, weights_differ
 from safetensors.torch import load_file
@@ -13,6 +15,7 @@ from safetensors.torch import load_file
 from ke2nt.adapt.adapt_model import adapt
 from ke2nt.config.adapt import AdaptConfig
 from ke2nt.errors import CheckpointError, TrainingError
+from ke2nt.models.load import load_model
 from ke2nt.training.checkpoint import latest_checkpoint
 from ke2nt.training.engine import Engine
 from ke2nt.training.interrupts import TrainingStopped
@@ -64,6 +67,20 @@ def test_changed_target_is_refused_at_resume(tiny, tmp_path):
         adapt(run.load_config(AdaptConfig), resume=True, quiet=True)
     with pytest.raises(TrainingError, match="already holds a run"):
         adapt(config, quiet=True)
+
+
+def test_changed_start_is_refused_at_resume(tiny, source_model, tmp_path):
+    shutil.copytree(source_model, tmp_path / "start")
+    config = tiny(f"start={tmp_path}/start", "optim.epochs=1", "keep=true")
+    run = adapt(config, quiet=True).run
+    assert run.read("start.json")["model"] == "start"
+
+    model = load_model(tmp_path / "start")
+    with torch.no_grad():
+        next(model.parameters()).add_(0.1)
+    model.save_pretrained(tmp_path / "start" / "model")
+    with pytest.raises(CheckpointError, match="the model to start from has changed"):
+        adapt(run.load_config(AdaptConfig), resume=True, quiet=True)
 
 
 def test_source_is_trained_first_without_a_start(tiny, monkeypatch):

@@ -12,6 +12,7 @@ from PIL import Image
 from tiny_text_towers import open_clip_folder
 
 from ke2nt.banks.text_bank import TextBank
+from ke2nt.data.sample import FaceSplit
 from ke2nt.datasets.catalog import get_reader
 from ke2nt.errors import ConfigError, DataError, LabelError, ModelError, PromptError
 from ke2nt.evaluation.evaluate_model import evaluate_model
@@ -205,6 +206,25 @@ def test_splits_with_other_classes_are_refused(model, faces):
     other = reader.load("val").__class__("folder", "val", CLASSES[:2], ())
     with pytest.raises(LabelError, match="label sets differ"):
         few_shot(f"run:{model}", "paper", train, other)
+
+
+def test_one_class_is_refused(model, faces):
+    reader = get_reader("folder", faces)
+    train, val = (
+        FaceSplit("folder", split, ("anger",), tuple(s for s in samples if s.label == 0))
+        for split in ("train", "val")
+        for samples in [reader.load(split).samples]
+    )
+    with pytest.raises(DataError, match=r"all images show one class.*found anger"):
+        few_shot(f"run:{model}", "paper", train, val)
+
+
+def test_damaged_settings_are_written_again(run, tmp_path):
+    run(out=tmp_path / "out", shots=(1,), seeds=(1,), methods=("linear-probe",))
+    settings = (tmp_path / "out" / "settings.json").read_text()
+    (tmp_path / "out" / "settings.json").write_text("[]")
+    run(out=tmp_path / "out", shots=(1,), seeds=(1,), methods=("linear-probe",))
+    assert (tmp_path / "out" / "settings.json").read_text() == settings
 
 
 def test_saved_models_recognize_as_their_cells_do(run, model, faces, tmp_path):

@@ -100,10 +100,11 @@ def test_other_texts_keep_a_flagged_temperature_and_drop_vectors(model, bank, ne
     assert model.calibration is None
 
 
-def test_changed_texts_drop_the_metrics_of_the_card(model, new_bank):
-    model.card = {"name": "a", "evaluations": [1]}
+def test_changed_texts_drop_what_was_measured_with_the_old_ones(model, new_bank):
+    settings = {"face_pixels": 48, "intensity": {"zero": 0.1}}
+    model.card = {"name": "a", "evaluations": [1], "predict": settings}
     model.set_bank(new_bank(seed=3))
-    assert model.card == {"name": "a"}
+    assert model.card == {"name": "a", "predict": {"face_pixels": 48}}
 
 
 def test_a_folder_is_updated_in_place(model, tmp_path, images):

@@ -78,6 +78,22 @@ def test_new_and_lost_faces_appear_with_a_search():
     assert [len(faces) for _, faces in found] == [1, 1, 1, 2, 2, 2, 2, 1, 1, 1]
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), DataError("the camera is gone")])
+def test_frames_before_an_error_are_not_lost(error):
+    def searched():
+        for number in range(8):
+            frame = make_frame(number)
+            yield SearchedFrame(frame, [face(float(number))] if number % 5 == 0 else None)
+        raise error
+
+    stream = fill_between(searched(), lambda f: SearchedFrame(f, [face(float(f.index))]))
+    found = [next(stream) for _ in range(8)]
+    with pytest.raises(type(error)):
+        next(stream)
+    assert [each.frame.index for each in found] == list(range(8))
+    assert [each.detections[0].box[0] for each in found] == pytest.approx(list(range(8)))
+
+
 def test_unreadable_frames_stay_in_place():
     frames = [make_frame(number, readable=number not in (0, 3, 4, 8)) for number in range(9)]
     searched = []

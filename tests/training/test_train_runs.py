@@ -126,7 +126,7 @@ def test_checkpoints_go_when_the_run_has_ended(tiny):
     run = train(config, quiet=True).run
     assert list(run.checkpoints.iterdir()) == [foreign]
     foreign.rmdir()
-    again = train(tiny("keep=false", "optim.epochs=2", out="again"), quiet=True).run
+    again = train(tiny("keep=false", "optim.epochs=2", out="again"), quiet=True, page=False).run
     assert not again.checkpoints.exists()
     assert load_model(again.path).classes == ("neutral", "happiness", "anger")
 

@@ -17,6 +17,7 @@ from ke2nt.generation.networks.encoder import STAGES, IdentityEncoder
 from ke2nt.generation.networks.find_generator import CONFIG_FILE, find_generator
 from ke2nt.runtime.atomic import atomic_folder, write_json
 from ke2nt.runtime.digest import digest_file
+from ke2nt.runtime.formatting import first_line
 from ke2nt.runtime.tensor_files import read_safetensors, write_safetensors
 
 __all__ = ["FaceGenerator"]
@@ -166,7 +167,7 @@ class FaceGenerator(nn.Module):
             raise CheckpointError(
                 "the saved generator does not fit its configuration",
                 where=folder,
-                found=str(error).splitlines()[0],
+                found=first_line(error),
             ) from error
 
         generator.provenance = dict(config.get("provenance") or {})

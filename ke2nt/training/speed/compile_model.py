@@ -17,6 +17,7 @@ from ke2nt.config.schema import TrainConfig
 from ke2nt.errors import TrainingError
 from ke2nt.models.base import ExpressionModel
 from ke2nt.runtime.distributed import world_size
+from ke2nt.runtime.formatting import first_line
 
 __all__ = ["compile_for_training", "compiled_forward"]
 
@@ -67,7 +68,7 @@ def compiled_forward(model: Callable[[Tensor], T]) -> Callable[[Tensor], T]:
         except TorchDynamoException as error:
             raise TrainingError(
                 "the model cannot be compiled",
-                found=(str(error).strip() or type(error).__name__).splitlines()[0],
+                found=first_line(error),
                 hint="Use compile=false, or install a C++ compiler.",
             ) from error
 
