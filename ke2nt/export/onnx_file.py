@@ -1,4 +1,4 @@
-"""ONNX graphs of recognizers. The only file that imports onnx."""
+"""ONNX graphs of recognizers. Besides `predict/centerface.py` the only file that imports onnx."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frames of a video file or camera. With `video_writer.py` the only file that imports PyAV."""
+"""Frames of a video file or camera, decoded by PyAV."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models of open_clip; besides the speed reference, the only file that imports the library."""
+"""Models of open_clip, as text encoders and for zero-shot recognition."""
 
 from __future__ import annotations
 

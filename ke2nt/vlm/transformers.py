@@ -1,4 +1,4 @@
-"""Models of transformers (CLIP, SigLIP, sentence encoders); the only file that imports it."""
+"""Models of transformers: CLIP, SigLIP, sentence encoders."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from ke2nt.checkpoints.model_folder import update_folder
 from ke2nt.datasets.catalog import READERS
 from ke2nt.errors import CheckpointError
 from ke2nt.models.calibration import Calibration
+from ke2nt.models.load import load_model
 
 CONFIG = {
     "seed": 29,
@@ -151,6 +152,23 @@ def test_calibration_is_stated_with_its_command(run):
         "--max-risk 0.05",
     ):
         assert words in text, words
+
+
+def test_metrics_say_when_the_calibration_changes_predictions(run):
+    words = "measured before the class prior, which may change predictions"
+    update_folder(run / "model", card=run_facts(run / "model"), calibration=Calibration())
+    assert words not in (run / "model" / "README.md").read_text()
+
+    classes = load_model(run).classes
+    shifted = Calibration(offsets=(0.5,) + (0.0,) * (len(classes) - 1), prior={})
+    update_folder(run / "model", calibration=shifted)
+    assert words in (run / "model" / "README.md").read_text()
+
+    # metrics of the calibrated model need no such note
+    metrics = json.loads((run / "metrics.json").read_text())
+    calibrated = {**evaluation_facts(metrics), "calibrated": True}
+    update_folder(run / "model", card={"evaluations": [calibrated]})
+    assert words not in (run / "model" / "README.md").read_text()
 
 
 def test_drawn_faces_need_no_root_and_do_not_work_on_photographs(model, tmp_path):

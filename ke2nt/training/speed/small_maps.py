@@ -1,7 +1,7 @@
 """Convolutions on small feature maps as matrix products.
 
 Worthwhile on CPUs in single precision with small faces: the last stages of a backbone then have
-maps of 2x2 or 3x3. There a 3x3 kernel mostly meets padding, and the general routine spends its time
+maps of 2x2 to 4x4. There a 3x3 kernel mostly meets padding, and the general routine spends its time
 on that and on reordering the weights. Here each offset of the kernel meets only the part of the map
 that it covers: one row of it at a time, (n · B, C) times (C, O) for the n positions in that row.
 """
