@@ -52,7 +52,8 @@ def test_the_image_side_needs_no_tokenizer(folder, tmp_path):
         complete.load(torch.device("cpu"))
         expected = complete.encode_image(PIXELS)
 
-    assert torch.equal(found, expected)
+    # the last digits depend on how the processor's memory is aligned
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
     assert model.tower_facts().logit_bias == -12.0
     assert model.tower_facts().weights == model.weights()
 
