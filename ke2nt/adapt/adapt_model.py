@@ -86,7 +86,8 @@ def _adapt(
     with together():
         if is_main() and not resume:
             run.create(config, command=_COMMAND)
-    start = find_model_folder(config.start or _train_source(config, quiet))
+    name = config.start or _train_source(config, quiet)
+    start = find_model_folder(name)
 
     # the adaptation starts from the same random state, whether the source was trained now or not
     seed_everything(config.seed)
@@ -94,7 +95,7 @@ def _adapt(
     compute = choose_compute(config)
     model = _load_start(start)
     domains = Domains(load_source_images(config, model, quiet), target)
-    began_with = {"model": public_model_name(start), "sha256": digest_file(start / WEIGHTS)}
+    began_with = {"model": public_model_name(name), "sha256": digest_file(start / WEIGHTS)}
     run.begin(config, domains.split_record(), resume=True, start=began_with)
 
     gate = measure_gate(config, domains, model, compute)
@@ -112,7 +113,7 @@ def _adapt(
             config, run, domains, model, compute, gate, resume=resume, facts=facts, quiet=quiet
         )
     barrier()
-    return _finish(config, run, start, domains, progress, summary, compute.device)
+    return _finish(config, run, name, domains, progress, summary, compute.device)
 
 
 def _train_source(config: AdaptConfig, quiet: bool) -> Path:
@@ -194,7 +195,7 @@ def _adapt_model(
 def _finish(
     config: AdaptConfig,
     run: RunDirectory,
-    start: Path,
+    start: str | Path,
     domains: Domains,
     progress: Progress,
     summary: Mapping[str, Any],

@@ -27,6 +27,7 @@ from ke2nt.labels import check_same_labels
 from ke2nt.prompts.prompt_set import PromptSet
 from ke2nt.runtime.digest import digest_bytes, digest_json
 from ke2nt.runtime.progress import track
+from ke2nt.training.names import one_class_error
 from ke2nt.vlm.base import ImageEncoder
 
 __all__ = ["few_shot"]
@@ -76,7 +77,8 @@ def few_shot(
         ...          reader.load("test"), shots=(1, 4, 16), out="shots").tables()
     """
     options = replace(options or FewShotOptions(), **fields)
-    _check_classes(evaluated)
+    if len(evaluated.classes) < 2:
+        raise one_class_error(evaluated.dataset, evaluated.split, evaluated.classes)
     for part in (train, validation):
         if part is not None:
             check_same_labels(evaluated.classes, part.classes, where=f"{part.dataset} {part.split}")
@@ -121,17 +123,6 @@ def few_shot(
         result.cells.append(experiment.compute(step))
         on_cell(result)
     return result
-
-
-def _check_classes(split: FaceSplit) -> None:
-    """Refuse a single class: a model that always answers it would be right."""
-    if len(split.classes) < 2:
-        raise DataError(
-            "all images show one class",
-            where=f"{split.dataset} {split.split}",
-            expected="images of two classes or more",
-            found=", ".join(split.classes),
-        )
 
 
 class _TextSpace(NamedTuple):

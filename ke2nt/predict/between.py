@@ -8,6 +8,7 @@ from typing import NamedTuple
 from ke2nt.predict.detections import Detection
 from ke2nt.predict.frames import Frame
 from ke2nt.predict.tracking import match_boxes
+from ke2nt.runtime.until_error import UntilError
 
 __all__ = ["SearchedFrame", "fill_between", "plan_searches"]
 
@@ -61,18 +62,9 @@ def fill_between(
     """
     last = _Search(0.0, [])
     waiting: list[Frame] = []
-    failure: BaseException | None = None
-    searches = iter(searched)
-    while True:
-        # frames that wait for the next search are not lost if it does not come
-        try:
-            found = next(searches, None)
-        except (Exception, KeyboardInterrupt) as error:
-            failure = error
-            break
-        if found is None:
-            break
-
+    # frames that wait for the next search are not lost if it does not come
+    searches = UntilError(searched)
+    for found in searches:
         frame, detections = found
         if detections is None and (waiting or frame.pixels is not None):
             waiting.append(frame)
@@ -84,8 +76,7 @@ def fill_between(
         yield found
 
     yield from _finish(waiting, last, search)
-    if failure is not None:
-        raise failure
+    searches.reraise()
 
 
 class _Search(NamedTuple):

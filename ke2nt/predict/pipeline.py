@@ -16,6 +16,7 @@ from ke2nt.predict.result_builder import Limits, ResultBuilder
 from ke2nt.predict.scores import Classifier
 from ke2nt.predict.tracking import Tracker
 from ke2nt.runtime.look_ahead import is_single, look_ahead
+from ke2nt.runtime.until_error import UntilError
 
 __all__ = ["Schedule", "recognize"]
 
@@ -68,19 +69,11 @@ def recognize(
     """
     builder = ResultBuilder(classifier, tracker, limits, alone=schedule.workers == 1)
     waiting: list[tuple[Frame, list[FoundFace]]] = []
-    failure: BaseException | None = None
 
-    with closing(_search_all(frames, detector, schedule)) as searched:
-        while True:
-            # what was found before an error, or before Ctrl-C, is not lost
-            try:
-                found = next(searched, None)
-            except (Exception, KeyboardInterrupt) as error:
-                failure = error
-                break
-            if found is None:
-                break
-
+    with closing(_search_all(frames, detector, schedule)) as stream:
+        # what was found before an error, or before Ctrl-C, is not lost
+        searched = UntilError(stream)
+        for found in searched:
             min_score = limits().min_face_score
             waiting.append(_crop(found, classifier, min_score, whole=detector is None))
             if _is_full(waiting, schedule.batch_size):
@@ -88,8 +81,7 @@ def recognize(
                 waiting = []
 
         yield from builder.build(waiting)
-    if failure is not None:
-        raise failure
+    searched.reraise()
 
 
 def _search_all(

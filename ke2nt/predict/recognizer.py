@@ -266,7 +266,7 @@ class Recognizer:
             self._classifier.neutral = None
             return
 
-        frame = next(iter(image_frames(photo)), None)
+        frame = next(image_frames(photo), None)
         if frame is None:
             raise DataError("no neutral photo", expected="one photo", found="none")
         if frame.pixels is None:

@@ -91,7 +91,7 @@ def check_dataset(data: DataConfig, *, uses_test: bool = False) -> Reader:
 def one_class_error(dataset: str, split: str, classes: Sequence[str]) -> DataError:
     """The error for images of one class: a model that always answers it would score 100 %."""
     return DataError(
-        "all training images show one class",
+        "all images show one class",
         where=f"{dataset} {split}",
         expected="images of two classes or more",
         found=", ".join(classes),

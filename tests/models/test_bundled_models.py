@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from ke2nt.checkpoints import bundled
 from ke2nt.checkpoints.bundled import bundled_models
 from ke2nt.checkpoints.card import model_card
+from ke2nt.checkpoints.find_model import public_model_name
 from ke2nt.errors import CheckpointError, Ke2ntWarning
 from ke2nt.models.load import load_model, push_to_hub
 from ke2nt.predict.recognizer import DEFAULT_MODEL
@@ -46,6 +47,15 @@ def test_a_folder_comes_first(package, model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     model.save_pretrained("ke2nt/mine")
     assert load_model("ke2nt/mine").classes == model.classes
+
+
+def test_public_names_have_no_folders_of_the_machine(tmp_path):
+    (tmp_path / "run" / "model").mkdir(parents=True)
+    for path in (tmp_path / "run", tmp_path / "run" / "model"):
+        assert public_model_name(path) == "run"
+    assert public_model_name("user/model") == "user/model"
+    assert public_model_name("ke2nt/ferplus-faces") == "ke2nt/ferplus-faces"
+    assert public_model_name("ferplus-faces") == "ke2nt/ferplus-faces"
 
 
 def test_shipped_models_are_complete():

@@ -131,6 +131,23 @@ def test_checkpoints_go_when_the_run_has_ended(tiny):
     assert load_model(again.path).classes == ("neutral", "happiness", "anger")
 
 
+def test_a_run_is_finished_only_with_its_card(tiny, monkeypatch):
+    def fail(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    config = tiny("optim.epochs=1")
+    with monkeypatch.context() as patch:
+        patch.setattr("ke2nt.training.train_recognizer.update_folder", fail)
+        with pytest.raises(KeyboardInterrupt):
+            train(config, quiet=True)
+    run = RunDirectory(config.out)
+    assert not run.finished
+
+    train(config, resume=True, quiet=True)
+    assert run.finished
+    assert "class_prior" in load_model(run.path).card
+
+
 def test_recipe_options_work_together(tiny):
     changes = (
         "augment.mixup=0.4",

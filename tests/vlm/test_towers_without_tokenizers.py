@@ -50,10 +50,13 @@ def test_the_image_side_needs_no_tokenizer(folder, tmp_path):
     with torch.no_grad():
         found = model.image_tower()(model.normalize(PIXELS))
         complete.load(torch.device("cpu"))
-        expected = complete.encode_image(PIXELS)
+        expected = complete.image_tower()(complete.normalize(PIXELS))
+        embedded = complete.encode_image(PIXELS)
 
-    # the last digits depend on how the processor's memory is aligned
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    assert torch.equal(found, expected)
+    # a tower is a copy, and its weights lie elsewhere in memory than those of the file, which
+    # some processors round otherwise
+    torch.testing.assert_close(found, embedded, rtol=1e-5, atol=1e-6)
     assert model.tower_facts().logit_bias == -12.0
     assert model.tower_facts().weights == model.weights()
 
