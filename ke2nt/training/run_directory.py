@@ -255,13 +255,14 @@ class RunDirectory:
 
     def _check_model(self, file: str, facts: Mapping[str, Any] | None) -> None:
         """Raise CheckpointError unless the run began with this model, or with none."""
-        began_with = self.read(file) if (self.path / file).is_file() else None
-        if _digest_of(began_with) != _digest_of(facts):
+        began_with = _describe_model(self.read(file) if (self.path / file).is_file() else None)
+        found = _describe_model(facts)
+        if found != began_with:
             raise CheckpointError(
                 f"{_ROLES[file]} has changed since the run began",
                 where=self.path,
-                expected=f"weights with the SHA-256 {_digest_of(began_with)}",
-                found=_digest_of(facts),
+                expected=began_with,
+                found=found,
                 hint="Restore that model, or start a new run.",
             )
 
@@ -340,6 +341,7 @@ class RunDirectory:
             ) from error
 
 
-def _digest_of(facts: Any) -> str | None:
-    """Digest in the facts of a model; None without one."""
-    return facts.get("sha256") if isinstance(facts, dict) else None
+def _describe_model(facts: Any) -> str:
+    """Name a model by its digest, as an error shows it; two models that differ have two names."""
+    digest = facts.get("sha256") if isinstance(facts, dict) else None
+    return "no recorded model" if digest is None else f"weights with the SHA-256 {digest}"

@@ -82,6 +82,11 @@ def test_changed_start_is_refused_at_resume(tiny, source_model, tmp_path):
     with pytest.raises(CheckpointError, match="the model to start from has changed"):
         adapt(run.load_config(AdaptConfig), resume=True, quiet=True)
 
+    # a run of a version that recorded no model
+    (run.path / "start.json").unlink()
+    with pytest.raises(CheckpointError, match="expected no recorded model"):
+        adapt(run.load_config(AdaptConfig), resume=True, quiet=True)
+
 
 def test_source_is_trained_first_without_a_start(tiny, monkeypatch):
     monkeypatch.setattr(
