@@ -29,7 +29,7 @@ from ke2nt.errors import ConfigError
 from ke2nt.runtime.formatting import percent, percent_cell
 
 if TYPE_CHECKING:
-    from ke2nt.adapt.adapt_model import AdaptResult
+    from ke2nt.adapt.adapt_result import AdaptResult
     from ke2nt.config.adapt import AdaptConfig
 
 __all__ = ["adapt"]

@@ -84,8 +84,10 @@ def tiny(domains, source_model, tmp_path):
 def _without_report(request, monkeypatch):
     """Skip the report, which takes longer than such a run, except with `with_report`."""
     if "with_report" not in request.fixturenames:
-        monkeypatch.setattr("ke2nt.adapt.adapt_model.write_report", lambda *a, **k: None)
-        monkeypatch.setattr("ke2nt.adapt.adapt_model.build_adaptation_report", lambda *a, **k: None)
+        monkeypatch.setattr("ke2nt.adapt.finish_adaptation.write_report", lambda *a, **k: None)
+        monkeypatch.setattr(
+            "ke2nt.adapt.finish_adaptation.build_adaptation_report", lambda *a, **k: None
+        )
 
 
 @pytest.fixture

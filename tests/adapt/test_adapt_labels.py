@@ -7,7 +7,7 @@ import json
 import pytest
 from adapted_weights import assert_same_weights, load_weights
 
-from ke2nt.adapt import adapt_model as driver
+from ke2nt.adapt import finish_adaptation as driver
 from ke2nt.adapt.adapt_model import adapt
 from ke2nt.data.sample import FaceSample
 from ke2nt.datasets.folder import ImageFolder

@@ -84,8 +84,10 @@ def test_the_page_from_zero_shot_to_fine_tuning(tmp_path, faces, monkeypatch, ca
     monkeypatch.setattr(
         "ke2nt.training.train_recognizer.write_training_report", lambda *a, **k: None
     )
-    monkeypatch.setattr("ke2nt.adapt.adapt_model.write_report", lambda *a, **k: None)
-    monkeypatch.setattr("ke2nt.adapt.adapt_model.build_adaptation_report", lambda *a, **k: None)
+    monkeypatch.setattr("ke2nt.adapt.finish_adaptation.write_report", lambda *a, **k: None)
+    monkeypatch.setattr(
+        "ke2nt.adapt.finish_adaptation.build_adaptation_report", lambda *a, **k: None
+    )
 
     for words in commands():
         monkeypatch.setattr(sys, "argv", ["ke2nt", *made_tiny(words, spec, faces, photo)])
