@@ -23,7 +23,8 @@ def blended_card(
     """Combine the cards of the models.
 
     Args:
-        cards: The cards; the facts about data are those of the last one that has some.
+        cards: The cards; the facts about data are those of the last one that has some, those
+            about first weights of all.
         blended: How the average was made.
         evaluations: Its metrics, as `Evaluation.to_dict` gives them.
         notes: What a reader of the metrics must know.
@@ -34,6 +35,9 @@ def blended_card(
     if any(card.get("class_prior") != base.get("class_prior") for card in cards):
         kept.pop("class_prior", None)
 
+    first = dict.fromkeys(name for card in cards for name in card.get("first_weights") or ())
+    if first:
+        kept["first_weights"] = list(first)
     datasets = sorted(set().union(*(training_datasets(card) for card in cards)))
     facts = [evaluation_facts(each) for each in evaluations]
     for each in facts:

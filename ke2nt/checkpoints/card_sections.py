@@ -81,6 +81,8 @@ def data_section(card: Mapping[str, Any]) -> str:
                 f"- **Class shares that the logits carry**: {_join_shares(prior['logits'])}"
             )
     lines += _describe_start(card.get("started_from"))
+    if first := card.get("first_weights"):
+        lines.append(f"- **First weights**: {'; '.join(map(str, first))}")
     lines += _describe_blend(card.get("blended"))
     if teacher := card.get("teacher"):
         lines.append(f"- **Distilled** from {teacher.get('model', '?')}")

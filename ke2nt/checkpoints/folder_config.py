@@ -28,6 +28,7 @@ _CARD_PARTS = {
     "started_from.data": list,
     "started_from.train_splits": dict,
     "evaluations": list,
+    "first_weights": list,
 }
 
 CONFIG = "config.json"

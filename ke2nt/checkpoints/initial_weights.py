@@ -19,7 +19,9 @@ __all__ = ["WeightReport", "load_initial_weights"]
 
 _EXAMPLES = 5
 _FITS = 0.25  # share of a network that tensors under other names must fill to be taken for its own
-_NECK = ("feature.0.weight", "feature.2.weight")  # of the published KE2NT
+_NECK_PREFIX = "feature."  # of the published KE2NT
+_NECK = ("feature.0.weight", "feature.2.weight")
+_CLASSIFIERS = ("fc", "head", "classifier")  # timm's encoders may keep a norm under these names
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,33 +89,34 @@ def load_initial_weights(
     and shapes is taken.
 
     Args:
-        module: An image encoder without a classifier; unchanged if an error is raised.
+        module: An image encoder without a classifier; unchanged if an error is raised. With an
+            attribute `is_part` that is true, the file may hold more layers than it has.
         path: .safetensors, or a torch file such as .pth.
-        min_match: None to load all parameters and statistics of the module or nothing; or the
-            smallest acceptable share of its parameters (counted as tensors), 0 to 1.
+        min_match: None to load all parameters and statistics of module and neck or nothing, from
+            a file of the same network; or the smallest acceptable share of the module's
+            parameters (counted as tensors), 0 to 1, whatever else the file holds.
         neck: The layers behind the encoder, as the published KE2NT names them `feature.0` to
-            `feature.3`; filled if the file has them, and then completely.
+            `feature.3`.
 
     Returns:
         Matched, missing, unexpected and mismatched names.
 
     Raises:
-        CheckpointError: The file cannot be read, holds values that are not finite, or fills too
-            little; the message shows names of both sides.
+        CheckpointError: The file cannot be read, holds values that are not finite, fills too
+            little, or is of another network; the message shows names of both sides.
     """
     path = Path(path).expanduser()
     state = dict(module.state_dict())
-    necked = {} if neck is None else {f"feature.{k}": v for k, v in neck.state_dict().items()}
+    necked = {} if neck is None else neck.state_dict(prefix=_NECK_PREFIX)
 
     report, tensors = _find_best(state | necked, read_tensor_groups(path))
-    if necked and not any(f"{report.prefix}{name}" in tensors for name in necked):
-        # a file of a plain encoder: the neck is trained from its random start
-        report = replace(report, missing=tuple(n for n in report.missing if n not in necked))
-
-    parameters = {name for name, _ in module.named_parameters()}
     if min_match is None:
-        _check_complete(report, state | necked, tensors, has_neck=bool(necked), where=path)
+        _check_neck(report, state | necked, tensors, has_neck=bool(necked), where=path)
+        _check_complete(report, state | necked, tensors, where=path)
+        if not getattr(module, "is_part", False):
+            _check_same_network(report, state, where=path)
     else:
+        parameters = {name for name, _ in module.named_parameters()}
         _check_share(report, parameters, min_match, examples=(state, tensors), where=path)
     matched = {name: tensors[report.prefix + name] for name in report.matched}
     _check_finite(matched, where=path)
@@ -143,10 +146,9 @@ def _check_complete(
     state: Mapping[str, Tensor],
     tensors: Mapping[str, Tensor],
     *,
-    has_neck: bool,
     where: Path,
 ) -> None:
-    """Refuse a file that leaves a part of the network random, or whose neck would be dropped."""
+    """Refuse a file that leaves a part of the network random."""
     if report.missing or report.mismatched:
         # both shapes, as the names alone look right
         shapes = [
@@ -170,12 +172,51 @@ def _check_complete(
             "model.min_match=0.9 loads what fits if that is at least 90 %.",
         )
 
-    if not has_neck and all(f"{report.prefix}{name}" in tensors for name in _NECK):
+
+def _check_neck(
+    report: WeightReport,
+    state: Collection[str],
+    tensors: Collection[str],
+    *,
+    has_neck: bool,
+    where: Path,
+) -> None:
+    """Refuse a file that fits the encoder, but has a neck that the model lacks, or the reverse."""
+    unfilled = [n for n in (*report.missing, *report.mismatched) if not n.startswith(_NECK_PREFIX)]
+    file_has_neck = all(f"{report.prefix}{name}" in tensors for name in _NECK)
+    if unfilled or has_neck == file_has_neck:
+        return
+
+    if file_has_neck:
         raise CheckpointError(
             "the initial weights have a neck behind the image encoder, which this model lacks",
-            found=", ".join(name for name in report.unexpected if "feature." in name),
+            found=", ".join(name for name in report.unexpected if _NECK_PREFIX in name),
             where=where,
             hint="Set model.projection=neck, as published, or model.min_match=1 to leave it out.",
+        )
+    raise CheckpointError(
+        "the initial weights have no neck, and this model has one behind its image encoder",
+        expected=", ".join(name for name in state if name.startswith(_NECK_PREFIX)),
+        where=where,
+        hint="model.min_match=1 loads the image encoder and trains the neck from random weights; "
+        "model.projection=linear has no neck.",
+    )
+
+
+def _check_same_network(report: WeightReport, state: Collection[str], *, where: Path) -> None:
+    """Refuse a file with more layers inside a part of the network, as a deeper one has."""
+    # the first word of a name is the part: layer1, blocks, layers
+    parts = {name.partition(".")[0] for name in state} - {*_CLASSIFIERS}
+    names = [name for name in report.unexpected if name.startswith(report.prefix)]
+    extra = [n for n in names if n.removeprefix(report.prefix).partition(".")[0] in parts]
+    if extra:
+        raise CheckpointError(
+            "the initial weights are of another network, with more layers",
+            expected=f"{len(report.matched)} tensors inside {', '.join(sorted(parts))}",
+            found=f"{len(extra)} more: {_some(extra)}",
+            where=where,
+            hint="Name the backbone that the file was made with, with its options; "
+            "model.min_match=1 takes the layers that fit and leaves out the rest.",
         )
 
 

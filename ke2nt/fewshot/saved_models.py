@@ -210,7 +210,7 @@ def _find_draw(cell: FewShotCell, result: FewShotResult) -> Draw | None:
 
 def _data_of(tower: KE2NT) -> dict[str, Any]:
     """What the tower's card says of its data, for a method that needs no images."""
-    kept = ("data", "started_from", "class_prior")
+    kept = ("data", "started_from", "first_weights", "class_prior")
     return {key: tower.card[key] for key in kept if key in tower.card}
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.checkpoints.find_weights import NAMED_WEIGHTS, find_initial_weights
+from ke2nt.checkpoints.first_weights import describe_first_weights
 from ke2nt.checkpoints.initial_weights import WeightReport, load_initial_weights
 from ke2nt.checkpoints.model_folder import find_model_folder, read_folder
 from ke2nt.checkpoints.pretrained import save_model
@@ -139,7 +140,7 @@ class ExpressionModel(nn.Module, ABC):
         Args:
             weights: As for the class; "timm" has filled the encoder already.
             min_match: How much of the encoder the file must fill, see `load_initial_weights`.
-            neck: Layers behind the encoder that the file may have, too.
+            neck: Layers behind the encoder, which a local file has to fill, too.
         """
         if weights is None:
             tower = self.backbone.tower
@@ -147,16 +148,20 @@ class ExpressionModel(nn.Module, ABC):
                 initial = {"source": tower.id, "sha256": tower.weights}
                 self.provenance["initial_weights"] = initial
             return
+        backbone = self._encoder_options.backbone
         if weights == "timm":
             self.provenance["initial_weights"] = {"source": "timm"}
+            self.card["first_weights"] = describe_first_weights(weights, backbone)
             return
 
-        backbone = self._encoder_options.backbone
         if weights == "faces":
             path = face_weights(backbone)
         else:
             path = find_initial_weights(weights, backbone)
         net = self.backbone.net
+        # weights by name are those of an encoder alone
+        if weights in NAMED_WEIGHTS:
+            neck = None
         self.weight_report = load_initial_weights(net, path, min_match=min_match, neck=neck)
         self.provenance["initial_weights"] = {
             "source": path.name,
@@ -164,6 +169,7 @@ class ExpressionModel(nn.Module, ABC):
             "summary": self.weight_report.summary(),
             "report": self.weight_report.to_dict(),
         }
+        self.card["first_weights"] = describe_first_weights(weights, backbone)
 
     @property
     @abstractmethod

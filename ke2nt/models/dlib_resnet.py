@@ -13,19 +13,16 @@ from ke2nt.checkpoints.dlib_file import DlibFace, FoldedConv
 __all__ = [
     "DLIB_BLOCKS",
     "DLIB_MEAN",
-    "DLIB_SMALLEST",
     "DLIB_STD",
     "DlibBlock",
     "DlibResNet",
+    "smallest_image",
     "unfold_affine_layers",
 ]
 
 # (pixel − mean) / 256, with pixels of 0 to 255, as mean and std of pixels in [0, 1]
 DLIB_MEAN = (122.782 / 255, 117.001 / 255, 104.298 / 255)
 DLIB_STD = (256 / 255, 256 / 255, 256 / 255)
-
-# pixels that leave the last halving block a map of 3 × 3
-DLIB_SMALLEST = 103
 
 _DESCRIPTOR = 128
 
@@ -44,6 +41,18 @@ _BLOCKS = (
 DLIB_BLOCKS = len(_BLOCKS)
 
 
+def smallest_image(blocks: int = DLIB_BLOCKS) -> int:
+    """Return the side in pixels below which the first `blocks` blocks run out of pixels."""
+    # from the last map, of one pixel, back: a halving block needs 3 pixels and leaves half of them
+    side = 1
+    for _, halves in reversed(_BLOCKS[:blocks]):
+        side = max(3, 2 * side) if halves else side
+
+    # a pooling of 3 pixels and a convolution of 7, both with a stride of 2 and no padding
+    pooled = 2 * (side - 1) + 3
+    return 2 * (pooled - 1) + 7
+
+
 class DlibResNet(nn.Module):
     """Faces (B, 3, H, H), normalized by `DLIB_MEAN` and `DLIB_STD` → features (B, 256).
 
@@ -57,6 +66,7 @@ class DlibResNet(nn.Module):
 
     Attributes:
         pretrained_cfg: Mean and standard deviation that the weights expect, as in timm's models.
+        is_part: Whether blocks are left out, so that a file of weights holds more.
     """
 
     def __init__(
@@ -64,6 +74,7 @@ class DlibResNet(nn.Module):
     ) -> None:
         super().__init__()
         self.pretrained_cfg = {"mean": DLIB_MEAN, "std": DLIB_STD}
+        self.is_part = blocks < DLIB_BLOCKS
 
         channels = _BLOCKS[0][0]
         self.conv1 = nn.Conv2d(in_chans, channels, 7, stride=2, bias=False)

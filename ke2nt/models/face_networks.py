@@ -9,7 +9,7 @@ from torch import nn
 
 from ke2nt.errors import ModelError
 from ke2nt.models.backbone_names import FACE_NETWORKS
-from ke2nt.models.dlib_resnet import DLIB_BLOCKS, DLIB_SMALLEST, DlibResNet
+from ke2nt.models.dlib_resnet import DLIB_BLOCKS, DlibResNet, smallest_image
 from ke2nt.models.iresnet import IRESNETS, IResNet
 
 __all__ = ["FACE_NETWORKS", "build_face_network"]
@@ -33,10 +33,11 @@ def build_face_network(
     """
     if name == _DLIB:
         blocks = _count_blocks(options)
-        if image_size < DLIB_SMALLEST:
+        smallest = smallest_image(blocks)
+        if image_size < smallest:
             raise ModelError(
-                f"the images are too small for backbone {name!r}",
-                expected=f"at least {DLIB_SMALLEST} px; its weights were trained at 150",
+                f"the images are too small for backbone {name!r} with {blocks} blocks",
+                expected=f"at least {smallest} px; its weights were trained at 150",
                 found=f"{image_size} px",
             )
         return DlibResNet(in_chans, blocks=blocks)

@@ -135,6 +135,8 @@ class StartingModel:
             "sha256": facts["sha256"],
             "summary": copied,
         }
+        if first := self.saved.card.get("first_weights"):
+            model.card["first_weights"] = list(first)
 
     def _is_its_tower(self, backbone: str) -> bool:
         """Whether a name is that of the vision-language model that the image tower came from."""

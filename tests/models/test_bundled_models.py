@@ -67,6 +67,7 @@ def test_shipped_models_are_complete():
         assert loaded.calibration is not None
         card = (folder / "README.md").read_text(encoding="utf-8")
         assert "## Metrics" in card
+        assert ("dlib's face-recognition network" in card) == (name != "ferplus-resnet18")
         assert card == model_card(json.loads((folder / "config.json").read_text(encoding="utf-8")))
 
 

@@ -20,7 +20,7 @@ from ke2nt.errors import CheckpointError, MissingExtraError, ModelError
 from ke2nt.generation.networks.face_space import FaceSpace
 from ke2nt.models import dlib_face_descriptors, face_weights
 from ke2nt.models.backbones import create_backbone
-from ke2nt.models.dlib_resnet import DlibResNet, unfold_affine_layers
+from ke2nt.models.dlib_resnet import DlibResNet, smallest_image, unfold_affine_layers
 from ke2nt.models.ke2nt import KE2NT
 from ke2nt.models.layer_groups import find_layer_groups
 
@@ -173,6 +173,8 @@ def test_images_that_are_too_small_are_refused():
     assert KE2NT(bank, "dlib_resnet", 103, reduction=1).preprocessing.std == (256 / 255,) * 3
     with pytest.raises(ModelError, match="at least 103 px"):
         KE2NT(bank, "dlib_resnet", 102, reduction=1)
+    with pytest.raises(ModelError, match=r"with 8 blocks.*at least 31 px"):
+        KE2NT(bank, "dlib_resnet", 30, reduction=1, backbone_options={"blocks": 8})
     for options in ({"width": 3}, {"blocks": 15}, {"blocks": True}):
         with pytest.raises(ModelError, match="blocks: 1 to 14"):
             KE2NT(bank, "dlib_resnet", 103, reduction=1, backbone_options=options)
@@ -275,6 +277,14 @@ def test_layer_depths_count_blocks_from_the_features():
 
     backbone = create_backbone("dlib_resnet", image_size=103)
     assert backbone.layer_depths() == {f"net.{name}": depth for name, depth in depths.items()}
+
+
+@pytest.mark.parametrize("blocks", [1, 4, 10, 13, 14])
+def test_smallest_image_is_the_first_that_the_blocks_take(blocks):
+    net, side = DlibResNet(blocks=blocks).eval(), smallest_image(blocks)
+    assert net(torch.zeros(1, 3, side, side)).isfinite().all()
+    with pytest.raises(RuntimeError):
+        net(torch.zeros(1, 3, side - 1, side - 1))
 
 
 def test_fewer_blocks_are_the_first_ones_of_the_network():

@@ -17,11 +17,13 @@ from ke2nt.banks.text_bank import TextBank
 from ke2nt.checkpoints.initial_weights import load_initial_weights
 from ke2nt.errors import CheckpointError, ModelError
 from ke2nt.models.backbones import create_backbone
+from ke2nt.models.iresnet import IRESNETS, IResNet
 from ke2nt.models.ke2nt import KE2NT
 from ke2nt.models.linear import LinearClassifier
 
 SWIN = {"embed_dim": 24}
 DIM = 12
+NARROW = (8, 8, 8, 8)
 
 
 def randomized(module, seed=3):
@@ -242,6 +244,16 @@ def test_a_neck_is_not_dropped_without_a_word(published, text, tmp_path):
         )
 
 
+def test_a_neck_does_not_stay_random_without_a_word(swin, text, tmp_path):
+    torch.save({"state_dict_backbone": original_swin_names(swin.state_dict())}, tmp_path / "w.pth")
+    options = {"projection": "neck", "backbone_options": SWIN, "weights": tmp_path / "w.pth"}
+    with pytest.raises(CheckpointError, match=r"have no neck.*feature\.0\.weight.*min_match=1"):
+        KE2NT(text, "swin_t", 112, **options)
+    report = KE2NT(text, "swin_t", 112, min_match=1.0, **options).weight_report
+    assert "feature.0.weight" in report.missing
+    assert not [name for name in report.missing if not name.startswith("feature.")]
+
+
 def test_original_swin_files_of_imagenet(tmp_path):
     options = {"embed_dim": 24, "patch_size": 4, "window_size": 7}
     net = create_backbone("swin_t", image_size=112, **options).net
@@ -306,6 +318,33 @@ def test_a_file_of_another_network_says_what_fits(tmp_path, swin):
     with pytest.raises(CheckpointError, match=found):
         load_initial_weights(net, tmp_path / "swin.pth")
     assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("made_with", "asked_for"), [("resnet34", "resnet18"), ("seresnet18", "resnet18")]
+)
+def test_a_file_with_more_layers_is_refused(tmp_path, made_with, asked_for):
+    larger, net = (timm.create_model(n, channels=NARROW) for n in (made_with, asked_for))
+    torch.save(larger.state_dict(), tmp_path / "w.pth")
+    net.reset_classifier(0)
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    with pytest.raises(CheckpointError, match=r"another network.*more: layer1\..*min_match=1"):
+        load_initial_weights(net, tmp_path / "w.pth")
+    assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
+
+    # what is not wanted can be left out on request
+    report = load_initial_weights(net, tmp_path / "w.pth", min_match=1)
+    assert not report.missing
+    assert "fc.weight" in report.unexpected
+
+
+def test_a_deeper_iresnet_is_refused(tmp_path):
+    deeper, net = (
+        IResNet(IRESNETS[name], 112, width=4, embedding=8) for name in ("iresnet50", "iresnet18")
+    )
+    torch.save(deeper.state_dict(), tmp_path / "w.pth")
+    with pytest.raises(CheckpointError, match=r"another network.*layer1\.2\."):
+        load_initial_weights(net, tmp_path / "w.pth")
 
 
 @pytest.mark.parametrize("attention", [None, {"stages": 2}])

@@ -10,9 +10,12 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from ke2nt.blending.card import blended_card
+from ke2nt.checkpoints.card_sections import data_section
 from ke2nt.checkpoints.initial_weights import load_initial_weights
 from ke2nt.errors import CheckpointError
 from ke2nt.models.ke2nt import KE2NT
+from ke2nt.models.load import load_model
 
 
 def make(seed=0):
@@ -217,6 +220,27 @@ def test_a_model_starts_from_a_file_and_says_so(tmp_path, model, bank):
     facts = other.provenance["initial_weights"]
     assert facts["source"] == "faces.pth"
     assert len(facts["sha256"]) == 64
+
+
+def test_first_weights_are_passed_on(tmp_path, model, bank):
+    torch.save(model.backbone.net.state_dict(), tmp_path / "faces.pth")
+    first = KE2NT(bank, "mobilenetv3_small_050", 32, weights=tmp_path / "faces.pth")
+    assert first.card["first_weights"] == ["faces.pth"]
+
+    # a model that begins with the weights of a saved one began with those of the file
+    first.save_pretrained(tmp_path / "first")
+    weights = tmp_path / "first" / "model.safetensors"
+    second = KE2NT(bank, "mobilenetv3_small_050", 32, weights=weights)
+    second.save_pretrained(tmp_path / "second")
+    assert load_model(tmp_path / "second").card["first_weights"] == ["faces.pth"]
+    assert "**First weights**: faces.pth" in data_section(
+        {"data": {"name": "drawn"}, **second.card}
+    )
+
+    # so do an average of two models, and one without any other weights
+    cards = [{"data": {"name": "drawn"}}, first.card, {"first_weights": ["faces.pth", "b.pth"]}]
+    assert blended_card(cards, {}, [], [])["first_weights"] == ["faces.pth", "b.pth"]
+    assert "first_weights" not in blended_card(cards[:1], {}, [], [])
 
 
 def test_a_saved_model_serves_as_initial_weights(tmp_path, model, linear):

@@ -182,7 +182,10 @@ def test_no_such_model_is_reported_before_the_data_is_read(from_start):
 
 def test_run_starts_there_records_it_and_resumes_only_with_the_same(start, from_start, tmp_path):
     facts = {"name": "ferplus", "options": {}, "samples": {}}
-    update_folder(start, card={"data": facts, "config": {"data": {"train_split": "train"}}})
+    first = {"first_weights": ["faces.pth"]}
+    update_folder(
+        start, card={"data": facts, "config": {"data": {"train_split": "train"}}, **first}
+    )
     run = train(from_start(start, *STILL, "keep=false"), quiet=True).run
     kept, saved = load_model(run.path), load_model(start)
     assert torch.allclose(
@@ -198,6 +201,7 @@ def test_run_starts_there_records_it_and_resumes_only_with_the_same(start, from_
     assert f"**Started from** start (SHA-256 of its weights: {facts['sha256']})" in card
     assert "**Training images of that model**: FER+, split train" in card
     assert "license: other" in card
+    assert "**First weights**: faces.pth" in card
 
     # a model that was started from this one names both datasets
     again = read_starting_model(from_start(run.path))
