@@ -30,16 +30,23 @@ from ke2nt.runtime.atomic import write_json, write_text
 from ke2nt.training.run_directory import RunDirectory
 
 LAST_EPOCH = "select={rule: last, every: 1000}"
+LEARNED = "model.attention={fusion: learned}"
 VARIANTS = {
     "linear": ["model.head=linear"],
-    "linear + deep supervision": ["model.head=linear", "model.attention={block: none}"],
-    "linear + attention": ["model.head=linear", "model.attention={supervision: 0}"],
-    "linear + deep supervision + attention": ["model.head=linear", "model.attention=true"],
+    "linear + deep supervision": [
+        "model.head=linear",
+        "model.attention={block: none, fusion: learned}",
+    ],
+    "linear + attention": [
+        "model.head=linear",
+        "model.attention={supervision: 0, fusion: learned}",
+    ],
+    "linear + deep supervision + attention": ["model.head=linear", LEARNED],
     "text": ["model.head=text"],
-    "text + deep supervision + attention": ["model.head=text", "model.attention=true"],
+    "text + deep supervision + attention": ["model.head=text", LEARNED],
     "text + both, all losses at every stage": [
         "model.head=text",
-        "model.attention={supervise: all}",
+        "model.attention={supervise: all, fusion: learned}",
     ],
 }
 

@@ -42,7 +42,7 @@ def rows(seed: int) -> list[Row]:
         "data.name=packed",
         "data.options={}",
         "select={rule: last, every: 1000}",
-        "model.attention=true",
+        "model.attention={fusion: learned}",
     ]
     return [Row({"training": name}, [*shared, *changes]) for name, changes in STAGES.items()]
 

@@ -134,7 +134,11 @@ def train_on_drawn_faces(out: Path, overrides: list[str]) -> ExpressionModel:
     """Train the model of the first command, or load it if it is trained."""
     run = RunDirectory(out / "run")
     if not run.finished:
-        shared = [f"out={run.path}", "model.attention=true", "select={rule: last, every: 1000}"]
+        shared = [
+            f"out={run.path}",
+            "model.attention={fusion: learned}",
+            "select={rule: last, every: 1000}",
+        ]
         config = load_config("quickstart", [*shared, *overrides])
         train(config, resume=run.exists)
     return load_model(run.path)

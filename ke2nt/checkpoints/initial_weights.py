@@ -149,28 +149,31 @@ def _check_complete(
     where: Path,
 ) -> None:
     """Refuse a file that leaves a part of the network random."""
-    if report.missing or report.mismatched:
+    if not report.missing and not report.mismatched:
+        return
+
+    found = [report.summary()]
+    if report.missing:
+        found.append(f"missing: {_some(report.missing)}")
+    if report.mismatched:
         # both shapes, as the names alone look right
         shapes = [
             f"{name} {tuple(tensors[report.prefix + name].shape)} for {tuple(state[name].shape)}"
             for name in report.mismatched[:_EXAMPLES]
         ]
-        found = [report.summary()]
-        if report.missing:
-            found.append(f"missing: {_some(report.missing)}")
-        if shapes:
-            found.append(f"mismatched: {', '.join(shapes)}")
-        if report.unexpected:
-            found.append(f"the file also has {_some(report.unexpected)}")
-        raise CheckpointError(
-            "the initial weights do not fill the whole image encoder",
-            expected=f"{len(report.matched) + len(report.missing) + len(report.mismatched)} "
-            f"tensors, named such as {_some(state)}",
-            found="; ".join(found),
-            where=where,
-            hint="Name the backbone that the file was made with, with its options and image size; "
-            "model.min_match=0.9 loads what fits if that is at least 90 %.",
-        )
+        found.append(f"mismatched: {', '.join(shapes)}")
+    if report.unexpected:
+        found.append(f"the file also has {_some(report.unexpected)}")
+
+    wanted = len(report.matched) + len(report.missing) + len(report.mismatched)
+    raise CheckpointError(
+        "the initial weights do not fill the whole image encoder",
+        expected=f"{wanted} tensors, named such as {_some(state)}",
+        found="; ".join(found),
+        where=where,
+        hint="Name the backbone that the file was made with, with its options and image size; "
+        "model.min_match=0.9 loads what fits if that is at least 90 %.",
+    )
 
 
 def _check_neck(

@@ -22,11 +22,13 @@ class AttentionConfig(Section):
     )
     reduction: int = Field(16, ge=1, description="Channels per hidden unit in the channel MLP.")
     kernel: int = Field(7, ge=1, description="Size of the spatial attention filter, odd.")
-    fusion: Literal["learned", "fixed"] = Field(
-        "learned", description="Weights of the stages in the logits: trained, or fixed."
+    fusion: Literal["doubling", "learned", "fixed"] = Field(
+        "doubling",
+        description="Weights of the stages in the logits: each twice that of the stage before, "
+        "trained, or those of fusion_weights.",
     )
     fusion_weights: tuple[float, ...] | None = Field(
-        None, description="Fixed weights, shallow to deep; null: equal."
+        None, description="Weights of fusion: fixed, shallow to deep; null: equal."
     )
     average: Literal["directions", "logits", "probabilities"] | None = Field(
         None,
@@ -45,7 +47,7 @@ class AttentionConfig(Section):
         weights, supervision = self.fusion_weights, self.supervision
         if self.kernel % 2 == 0:
             raise ValueError("kernel must be odd")
-        if weights is not None and self.fusion == "learned":
+        if weights is not None and self.fusion != "fixed":
             raise ValueError("fusion_weights need fusion: fixed")
 
         # one number for each stage, shallow to deep

@@ -11,7 +11,7 @@ from ke2nt.models.attention import BlockKind
 
 __all__ = ["AverageKind", "FusionKind", "StageOptions"]
 
-FusionKind = Literal["learned", "fixed"]
+FusionKind = Literal["doubling", "learned", "fixed"]
 AverageKind = Literal["directions", "logits", "probabilities"]
 MAX_STAGES = 6
 
@@ -25,8 +25,8 @@ class StageOptions:
         block: Attention on each stage's map: "channel_spatial", "channel", "spatial" or "none".
         reduction: Channels over hidden units of the channel attention.
         kernel: Side of the spatial attention's convolution, odd.
-        fusion: "learned": the weights of the stages are trained, equal at first. "fixed": they are
-            constant.
+        fusion: Weights of the stages. "doubling": constant, each twice that of the stage before.
+            "learned": trained, equal at first. "fixed": those of `fusion_weights`.
         fusion_weights: Fixed weights, shallow to deep, of any positive sum; None for equal ones.
         average: What of the stages is averaged for the fused logits: "directions" (unit-norm
             embeddings, which a linear head does not have), "logits" or "probabilities". None, as in
@@ -40,7 +40,7 @@ class StageOptions:
     block: BlockKind = "channel_spatial"
     reduction: int = 16
     kernel: int = 7
-    fusion: FusionKind = "learned"
+    fusion: FusionKind = "doubling"
     fusion_weights: tuple[float, ...] | None = None
     average: AverageKind | None = None
 
@@ -56,10 +56,10 @@ class StageOptions:
             f"block one of {', '.join(get_args(BlockKind))}": self.block in get_args(BlockKind),
             "reduction of at least 1": self.reduction >= 1,
             "an odd kernel": self.kernel % 2 == 1 and self.kernel > 0,
-            "fusion learned or fixed": self.fusion in get_args(FusionKind),
+            f"fusion one of {', '.join(get_args(FusionKind))}": self.fusion in get_args(FusionKind),
             f"average one of {', '.join(get_args(AverageKind))}": self.average is None
             or self.average in get_args(AverageKind),
-            "no fusion_weights where fusion is learned": weights is None or self.fusion == "fixed",
+            "no fusion_weights unless fusion is fixed": weights is None or self.fusion == "fixed",
             "one fusion weight for each stage, none below 0, not all 0": weights is None
             or (len(weights) == self.stages and min(weights) >= 0 and sum(weights) > 0),
         }

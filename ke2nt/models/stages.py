@@ -136,8 +136,8 @@ class Fusion(nn.Module):
     """Σ_i w_i x_i over the stages, w_i ≥ 0 with sum 1.
 
     Args:
-        options: Number of stages; learned weights (a softmax, equal at first) or fixed ones; what
-            is averaged.
+        options: Number of stages; learned weights (a softmax, equal at first) or constant ones;
+            what is averaged.
 
     Attributes:
         average: What the model averages: "directions", "logits" or "probabilities"; None for the
@@ -150,7 +150,9 @@ class Fusion(nn.Module):
         super().__init__()
         learned = options.fusion == "learned"
         self.scores = nn.Parameter(torch.zeros(options.stages)) if learned else None
-        fixed = torch.tensor(options.fusion_weights or [1.0] * options.stages)
+        doubling = options.fusion == "doubling"
+        default = [2.0**i if doubling else 1.0 for i in range(options.stages)]
+        fixed = torch.tensor(options.fusion_weights or default)
         self.register_buffer("fixed", fixed / fixed.sum(), persistent=False)
         self.average = options.average
 

@@ -55,4 +55,4 @@ def sees_brightness():
 
 @pytest.fixture
 def deep(bank):
-    return KE2NT(bank, "test_resnet", SIZE, attention={"stages": 3}).eval()
+    return KE2NT(bank, "test_resnet", SIZE, attention={"stages": 3, "fusion": "learned"}).eval()

@@ -124,8 +124,20 @@ def test_fused_text_logits_rank_as_the_weighted_cosines_do(bank, images):
         torch.testing.assert_close(stage.embeddings.norm(dim=1), torch.ones(2))
 
 
-def test_fused_linear_logits_are_the_weighted_sum_and_weights_learn(images):
+def test_deeper_stages_weigh_twice_as_much_by_default(bank, images):
     model = deep("linear").eval()
+    torch.testing.assert_close(model.fusion.weights, torch.tensor([1.0, 2.0, 4.0]) / 7)
+    stages = [stage.logits for stage in model(images).stages]
+    expected = (stages[0] + 2 * stages[1] + 4 * stages[2]) / 7
+    torch.testing.assert_close(model(images).logits, expected)
+    assert not [name for name in model.state_dict() if name.startswith("fusion")]
+
+    equal = deep("text", bank=bank, stages=2, fusion="fixed")
+    torch.testing.assert_close(equal.fusion.weights, torch.full((2,), 0.5))
+
+
+def test_fused_linear_logits_are_the_weighted_sum_and_weights_learn(images):
+    model = deep("linear", fusion="learned").eval()
     torch.testing.assert_close(model.fusion.weights, torch.full((3,), 1 / 3))
     output = model(images)
     torch.testing.assert_close(output.logits, sum(s.logits for s in output.stages) / 3)
@@ -136,9 +148,9 @@ def test_fused_linear_logits_are_the_weighted_sum_and_weights_learn(images):
 
 @pytest.mark.parametrize("head", ["text", "linear"])
 def test_saving_and_loading_is_bit_exact(head, bank, images, tmp_path):
-    model = deep(head, bank=bank if head == "text" else None, stages=4, kernel=3).eval()
-    if model.fusion.scores is not None:
-        model.fusion.scores.data.uniform_()
+    bank = bank if head == "text" else None
+    model = deep(head, bank=bank, stages=4, kernel=3, fusion="learned").eval()
+    model.fusion.scores.data.uniform_()
     model.save_pretrained(tmp_path / "m")
     loaded = load_model(tmp_path / "m")
     assert type(loaded) is (KE2NT if head == "text" else LinearClassifier)
@@ -174,7 +186,8 @@ def test_plain_models_keep_the_names_of_their_weights(bank):
         ({"stages": 9}, "stages from 1 to 6"),
         ({"stages": 6}, "too few stages"),
         ({"kernel": 4}, "odd kernel"),
-        ({"fusion_weights": [1, 1, 1]}, "where fusion is learned"),
+        ({"fusion_weights": [1, 1, 1]}, "unless fusion is fixed"),
+        ({"fusion": "equal"}, "doubling, learned, fixed"),
         ({"fusion": "fixed", "fusion_weights": [1, 1]}, "one fusion weight for each stage"),
         ({"color": 1}, "color"),
     ],
@@ -190,12 +203,14 @@ def test_a_backbone_without_stages_is_refused():
 
 
 @pytest.mark.parametrize("head", ["text", "linear"])
-@pytest.mark.parametrize("fusion", [{"fusion_weights": [0, 1, 3], "fusion": "fixed"}, {}])
+@pytest.mark.parametrize(
+    "fusion", [{"fusion_weights": [0, 1, 3], "fusion": "fixed"}, {"fusion": "learned"}]
+)
 def test_probabilities_are_averaged_over_the_stages(head, fusion, bank, images):
     bank = bank if head == "text" else None
     model = deep(head, bank=bank, average="probabilities", **fusion).double().eval()
     output = model(images.double())
-    weights = [0, 0.25, 0.75] if fusion else [1 / 3] * 3
+    weights = [0, 0.25, 0.75] if fusion["fusion"] == "fixed" else [1 / 3] * 3
     for row in range(len(images)):
         expected = np.zeros(4)
         for weight, stage in zip(weights, output.stages, strict=True):
@@ -207,8 +222,8 @@ def test_probabilities_are_averaged_over_the_stages(head, fusion, bank, images):
 
 
 def test_averaged_text_logits_keep_the_fused_embeddings(bank, images):
-    model = deep("text", bank=bank, average="logits").eval()
-    before = deep("text", bank=bank).eval()
+    model = deep("text", bank=bank, average="logits", fusion="fixed").eval()
+    before = deep("text", bank=bank, fusion="fixed").eval()
     before.load_state_dict(model.state_dict())
     output, as_directions = model(images), before(images)
     mean = sum(stage.logits for stage in output.stages) / 3

@@ -33,7 +33,10 @@ def state(run):
 
 @pytest.mark.parametrize("head", ["text", "linear"])
 def test_attention_is_enabled_by_one_key(tiny, head):
-    result = train(tiny("model.attention=true", f"model.head={head}", "optim.epochs=6"), quiet=True)
+    result = train(
+        tiny("model.attention={fusion: learned}", f"model.head={head}", "optim.epochs=6"),
+        quiet=True,
+    )
     assert result.evaluation.report.accuracy > 0.6  # chance is a third
     losses = result.progress.records[0]["loss"]
     assert {"stage_1", "stage_2", "stage_3"} <= set(losses)
