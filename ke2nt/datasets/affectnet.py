@@ -14,8 +14,9 @@ from ke2nt.datasets.base import Reader, list_entries
 from ke2nt.datasets.file_finder import FileFinder
 from ke2nt.datasets.finding import Finding
 from ke2nt.datasets.fixed_classes import explain_fixed_classes
-from ke2nt.datasets.tables import parse_integer, read_table
+from ke2nt.datasets.tables import read_integer, read_table
 from ke2nt.datasets.text_files import location, portable_path
+from ke2nt.datasets.unknown_codes import describe_numbers, unknown_codes_error
 from ke2nt.errors import DataError
 from ke2nt.labels import DATASET_LABELS
 
@@ -32,10 +33,10 @@ _COLUMNS = (
     *("subDirectory_filePath", "face_x", "face_y", "face_width", "face_height"),
     *("facial_landmarks", "expression", "valence", "arousal"),
 )
-_LAST_CODE = 10  # 8 none, 9 uncertain, 10 no face
+_CODES = (*DATASET_LABELS["affectnet8"], "none", "uncertain", "no face")
 _CODES_HINT = (
-    "AffectNet's numbers are 0 to 7 for the classes, 8 none, 9 uncertain, 10 no face: delete the "
-    "rows with others. For a list of words, use the dataset manifest."
+    "Correct or delete the annotations with other numbers. For a list of words, use the dataset "
+    "manifest."
 )
 _MAX_SCALAR_BYTES = 4096
 
@@ -99,13 +100,23 @@ class AffectNet8(Reader):
         annotations = _annotation_folder(self.root, split)
         rows = self._read_arrays(annotations) if annotations.is_dir() else self._read_list(split)
 
-        # Higher codes are not among the classes
-        for path, code in rows:
+        for path, text, where in rows:
+            code = _read_code(text)
+            if code is None:
+                # all annotations before this one are right
+                texts = [text, *(later for _, later, _ in rows)]
+                raise unknown_codes_error(
+                    [text for text in texts if _read_code(text) is None],
+                    where=where,
+                    expected=describe_numbers(_CODES),
+                    hint=_CODES_HINT,
+                )
+            # Higher codes are not among the classes
             if code < len(self.classes):
                 yield FaceSample(self.relative(path), path, code)
 
-    def _read_arrays(self, annotations: Path) -> Iterator[tuple[Path, int]]:
-        """Image and code of each `.npy` file, in the order of their numbers."""
+    def _read_arrays(self, annotations: Path) -> Iterator[tuple[Path, str, str]]:
+        """Image, code and place of each `.npy` file, in the order of their numbers."""
         # images may have any suffix
         folder = annotations.parent / "images"
         images = {path.stem: path for path in list_entries(folder) if is_image_name(path)}
@@ -114,19 +125,16 @@ class AffectNet8(Reader):
         # "10_exp.npy" comes after "9_exp.npy"
         for path in sorted(files, key=lambda p: (len(p.name), p.name)):
             stem = path.name.removesuffix(_ARRAY_SUFFIX)
-            yield images.get(stem, folder / f"{stem}.jpg"), _read_code(path)
+            yield images.get(stem, folder / f"{stem}.jpg"), _read_array(path), str(path)
 
-    def _read_list(self, split: str) -> Iterator[tuple[Path, int]]:
-        """Image and code of each row of a CSV list."""
+    def _read_list(self, split: str) -> Iterator[tuple[Path, str, str]]:
+        """Image, code and place of each row of a CSV list."""
         path = _find_list(self.root, split)
         assert path is not None
         folder = _first_folder(self.root, _IMAGE_FOLDERS)
 
         for line, row in read_table(path, _REQUIRED, header=_COLUMNS):
             where = location(path, line)
-            code = parse_integer(
-                row["expression"], where=where, low=0, high=_LAST_CODE, hint=_CODES_HINT
-            )
 
             # an absolute path would replace the folder
             image = folder / portable_path(row["subDirectory_filePath"])
@@ -137,7 +145,8 @@ class AffectNet8(Reader):
                     expected=f"a path below {folder}",
                     found=repr(row["subDirectory_filePath"]),
                 )
-            yield self._finder.find(image.relative_to(self.root).as_posix()), code
+            found = self._finder.find(image.relative_to(self.root).as_posix())
+            yield found, row["expression"], where
 
 
 class AffectNet7(AffectNet8):
@@ -167,7 +176,11 @@ def _first_folder(root: Path, names: tuple[str, ...]) -> Path:
     return next((path for path in paths if path.is_dir()), paths[0])
 
 
-def _read_code(path: Path) -> int:
+def _read_code(text: str) -> int | None:
+    return read_integer(text, 0, len(_CODES) - 1)
+
+
+def _read_array(path: Path) -> str:
     """The expression in an `_exp.npy` file: one number, stored as a number or as text."""
     try:
         if path.stat().st_size > _MAX_SCALAR_BYTES:
@@ -178,6 +191,4 @@ def _read_code(path: Path) -> int:
         raise DataError(
             "an annotation cannot be read", where=path, expected="one number", found=error
         ) from error
-    return parse_integer(
-        text.strip().removesuffix(".0"), where=path, low=0, high=_LAST_CODE, hint=_CODES_HINT
-    )
+    return text.strip()

@@ -87,7 +87,7 @@ class CKCopy:
     def _read_all(self) -> Iterator[tuple[FaceSample, str, str]]:
         """Sample, class and split of each face."""
         if self.table is not None:
-            for row in read_pixel_table(self.table, len(_TABLE_CLASSES)):
+            for row in read_pixel_table(self.table, _TABLE_CLASSES):
                 yield FaceSample(row.name, row.source(), 0), _TABLE_CLASSES[row.label], row.split
             return
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +13,7 @@ from ke2nt.datasets.base import Reader, first_folder
 from ke2nt.datasets.file_finder import FileFinder
 from ke2nt.datasets.finding import Finding, make_finding
 from ke2nt.datasets.text_files import location, portable_path, read_lines
+from ke2nt.datasets.unknown_codes import describe_numbers, unknown_codes_error
 from ke2nt.errors import DataError
 from ke2nt.labels import DATASET_LABELS
 
@@ -92,14 +92,10 @@ class ExpW(Reader):
         faces = [_parse_line(text, location(path, line)) for line, text in read_lines(path)]
 
         # unknown numbers are named together, with their counts
-        unknown = Counter(face.code for face in faces if not 0 <= face.code < len(self.classes))
+        unknown = [face.code for face in faces if not 0 <= face.code < len(self.classes)]
         if unknown:
-            raise DataError(
-                "unknown numbers of expressions",
-                where=path,
-                expected=", ".join(f"{i} {name}" for i, name in enumerate(self.classes)),
-                found=", ".join(f"{code} ({count})" for code, count in sorted(unknown.items())),
-            )
+            expected = describe_numbers(self.classes)
+            raise unknown_codes_error(unknown, where=path, expected=expected)
         return faces
 
 

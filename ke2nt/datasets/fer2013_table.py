@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import isqrt
 from pathlib import Path
@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from ke2nt.data.sample import DamagedImage
-from ke2nt.datasets.tables import parse_integer, parse_usage, read_header, read_table
+from ke2nt.datasets.tables import parse_usage, read_header, read_integer, read_table
 from ke2nt.datasets.text_files import location
+from ke2nt.datasets.unknown_codes import describe_numbers, unknown_codes_error
+from ke2nt.labels import DATASET_LABELS
 
 __all__ = ["PixelRow", "find_pixel_table", "find_split_tables", "parse_pixels", "read_pixel_table"]
 
@@ -61,26 +63,41 @@ def find_split_tables(root: Path) -> dict[str, Path]:
 
 
 def read_pixel_table(
-    path: Path, num_classes: int = 7, *, split: str | None = None, hint: str | None = None
+    path: Path,
+    classes: Sequence[str] = DATASET_LABELS["fer2013"],
+    *,
+    split: str | None = None,
+    hint: str | None = None,
 ) -> Iterator[PixelRow]:
     """Rows of a table; pixels are only parsed when they are needed.
 
     Args:
         path: The table.
-        num_classes: Number of classes.
+        classes: Classes in the order of their numbers, from 0.
         split: Split of a table without the column Usage.
         hint: What a label of one more class most likely means.
 
     Raises:
-        DataError: The table is damaged.
+        DataError: The table is damaged, or has numbers without a class; all of them are named.
     """
+    last = len(classes) - 1
     columns = ("emotion", "pixels") if split else ("emotion", "pixels", "Usage")
-    for line, row in read_table(path, columns):
+    rows = read_table(path, columns)
+    for line, row in rows:
         where = location(path, line)
         row_split = split or parse_usage(row["Usage"], where=where)
-        text = row["emotion"]
-        described = hint if text == str(num_classes) else "Correct or delete the row."
-        label = parse_integer(text, where=where, low=0, high=num_classes - 1, hint=described)
+        label = read_integer(row["emotion"], 0, last)
+
+        if label is None:
+            # all rows before this one are right
+            texts = [row["emotion"], *(later["emotion"] for _, later in rows)]
+            unknown = [text for text in texts if read_integer(text, 0, last) is None]
+            raise unknown_codes_error(
+                unknown,
+                where=where,
+                expected=describe_numbers(classes),
+                hint=hint if set(unknown) == {str(last + 1)} else "Correct or delete these rows.",
+            )
         yield PixelRow(line, row_split, label, row["pixels"], path)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -14,7 +13,7 @@ from ke2nt.datasets.class_folders import list_images, walk_images
 from ke2nt.datasets.class_words import canonical_or_same
 from ke2nt.datasets.finding import Finding, make_finding
 from ke2nt.datasets.subject_folds import SubjectReader
-from ke2nt.errors import DataError
+from ke2nt.datasets.unknown_codes import list_codes, unknown_codes_error
 from ke2nt.labels import CANONICAL, DATASET_LABELS
 
 __all__ = ["JAFFE"]
@@ -52,29 +51,41 @@ class JAFFE(SubjectReader):
     @classmethod
     def recognizes(cls, root: Path) -> bool:
         # most of some images must have such names
-        folders = [root, *list_folders(root)[:_LOOK_AT]]
-        names = [path.name for f in folders for path in islice(list_images(f), _LOOK_AT)]
-        return 2 * sum(_code(name) in _CODES for name in names) > len(names)
+        codes = _look_at_codes(root)
+        return 2 * sum(code in _CODES for code in codes) > len(codes)
+
+    @classmethod
+    def explain(cls, root: Path) -> str | None:
+        # most names are of this form, but their codes are not those of JAFFE
+        codes = _look_at_codes(root)
+        if not codes or 2 * sum(map(bool, codes)) <= len(codes):
+            return None
+        found = (_code(path.name) for path in walk_images(root))
+        unknown = [code for code in found if code and code not in _CODES]
+        known = ", ".join(_CODES)
+        return (
+            f"file names have unknown codes of expressions, {list_codes(unknown)}; known: {known}"
+        )
 
     def read_faces(self) -> Iterator[FaceSample]:
-        unknown: Counter[str] = Counter()
+        unknown = []
         for path in walk_images(self.root):
             match = _NAME.match(path.name)
             if match is None:
                 continue
             code = match[2].upper()
             if code not in _CODES:
-                unknown[code] += 1
+                unknown.append(code)
                 continue
             label = self.classes.index(_CODES[code])
             yield FaceSample(self.relative(path), path, label, subject=match[1].upper())
 
         if unknown:
-            raise DataError(
-                "unknown codes of expressions in file names",
+            raise unknown_codes_error(
+                unknown,
                 where=self.root,
                 expected=", ".join(_CODES),
-                found=", ".join(f"{code} ({count})" for code, count in sorted(unknown.items())),
+                message="unknown codes of expressions in file names",
             )
 
     def remarks(self) -> Iterator[Finding]:
@@ -95,6 +106,12 @@ class JAFFE(SubjectReader):
             message = f"{len(differing)} images are in the folder of another class than their name"
             hint = "They are read by their names; to read the folders, use the dataset folder."
             yield make_finding("warning", "other_folder", message, differing, hint)
+
+
+def _look_at_codes(root: Path) -> list[str]:
+    """Codes in the names of some images, "" for other names."""
+    folders = [root, *list_folders(root)[:_LOOK_AT]]
+    return [_code(path.name) for f in folders for path in islice(list_images(f), _LOOK_AT)]
 
 
 def _code(name: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, get_args
@@ -13,6 +12,7 @@ from ke2nt.datasets.base import list_folders
 from ke2nt.datasets.class_folders import list_images
 from ke2nt.datasets.class_words import canonical_or_same
 from ke2nt.datasets.subject_folds import SubjectReader
+from ke2nt.datasets.unknown_codes import unknown_codes_error
 from ke2nt.errors import DataError
 from ke2nt.labels import DATASET_LABELS, NEUTRAL
 from ke2nt.runtime.formatting import first_few
@@ -79,20 +79,20 @@ class OuluCASIA(SubjectReader):
         return next(_conditions(root), None) is not None
 
     def read_faces(self) -> Iterator[FaceSample]:
-        unknown: Counter[str] = Counter()
+        unknown = []
         for subject in list_folders(self._folder):
             for folder in list_folders(subject):
                 name = canonical_or_same(folder.name, DATASET_LABELS["oulucasia"])
                 if name not in DATASET_LABELS["oulucasia"]:
-                    unknown[folder.name] += 1
+                    unknown.append(folder.name)
                     continue
                 yield from self._read_sequence(folder, name, subject.name)
         if unknown:
-            raise DataError(
-                "folders of unknown expressions",
+            raise unknown_codes_error(
+                unknown,
                 where=self._folder,
                 expected=", ".join(DATASET_LABELS["oulucasia"][1:]),
-                found=first_few([f"{name} ({count})" for name, count in sorted(unknown.items())]),
+                message="folders of unknown expressions",
             )
 
     def _read_sequence(self, folder: Path, name: str, subject: str) -> Iterator[FaceSample]:

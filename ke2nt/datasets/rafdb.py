@@ -15,9 +15,9 @@ from ke2nt.datasets.fixed_classes import (
     explain_fixed_classes,
     find_fixed_classes,
 )
+from ke2nt.datasets.rafdb_folders import check_folders
 from ke2nt.datasets.rafdb_list import (
     ListRow,
-    check_folders,
     find_list,
     find_split_lists,
     has_compound_labels,
@@ -155,7 +155,7 @@ class RAFDB(Reader):
             rows |= read_label_list(
                 path,
                 self.splits if split is None else (split,),
-                len(self.classes),
+                self.classes,
                 first_label=self.first_label,
                 label_column=self.label_column,
                 only=split,

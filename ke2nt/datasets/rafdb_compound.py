@@ -98,7 +98,7 @@ class RAFDBCompound(Reader):
         return read_label_list(
             file,
             self.splits,
-            len(COMPOUND_LABELS),
+            tuple(COMPOUND_LABELS),
             first_label=self.first_label,
             label_column=self.label_column,
         )

@@ -5,20 +5,19 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ke2nt.datasets.base import list_entries
-from ke2nt.datasets.fixed_classes import FixedClassFolders
-from ke2nt.datasets.tables import parse_integer, read_header, read_table
+from ke2nt.datasets.tables import read_integer
 from ke2nt.datasets.text_files import location, portable_path, read_lines
+from ke2nt.datasets.unknown_codes import describe_numbers, unknown_codes_error
 from ke2nt.errors import DataError
 from ke2nt.labels import COMPOUND_LABELS, DATASET_LABELS
 
 __all__ = [
     "ListRow",
-    "check_folders",
     "find_list",
     "find_split_lists",
     "has_compound_labels",
@@ -96,7 +95,7 @@ def has_compound_labels(path: Path) -> bool:
 def read_label_list(
     path: Path,
     splits: Collection[str],
-    num_classes: int,
+    classes: Sequence[str],
     *,
     first_label: int = 1,
     label_column: int | None = None,
@@ -107,20 +106,21 @@ def read_label_list(
     Args:
         path: The list.
         splits: First parts of the image names, such as "train" of train_00001.jpg.
-        num_classes: Number of classes.
+        classes: Classes in the order of their numbers.
         first_label: Number of the first class.
         label_column: Which value after the name is the label, from 1; needed if there are several.
         only: The split of all images, whatever their names are.
 
     Raises:
         DataError: A line is damaged, a line has several values and none is chosen, or the labels
-            do not count from `first_label`.
+            are not those that count from `first_label`; all unknown ones are named.
     """
     lines = [(number, _split_line(text), text) for number, text in read_lines(path)]
     lines = [line for i, line in enumerate(lines) if not _is_heading(line[1], first=i == 0)]
     column = _choose_column(path, [parts for _, parts, _ in lines], label_column)
 
     rows: dict[str, list[ListRow]] = {split: [] for split in splits}
+    unknown: list[tuple[int, str]] = []
     for number, parts, text in lines:
         # The split is the first part of the image's name
         image = portable_path(parts[0] if parts else "")
@@ -132,55 +132,24 @@ def read_label_list(
                 expected="an image name and a label, such as 'train_00001.jpg 5'",
                 found=repr(text[:80]),
             )
-        last = first_label + num_classes - 1
-        where = location(path, number)
-        hint = _hint(parts[column], first_label, num_classes)
-        label = parse_integer(parts[column], where=where, low=first_label, high=last, hint=hint)
-        rows[split].append(ListRow(image, label - first_label))
-    return rows
+        label = read_integer(parts[column], first_label, first_label + len(classes) - 1)
+        if label is None:
+            unknown.append((number, parts[column]))
+        else:
+            rows[split].append(ListRow(image, label - first_label))
 
-
-def check_folders(root: Path, folders: FixedClassFolders, first_label: int) -> None:
-    """Compare class folders with the CSV files of labels beside them.
-
-    Raises:
-        DataError: Some images have another label there.
-    """
-    parents = dict.fromkeys([root, folders.tree.root.parent, folders.tree.root])
-    tables = [
-        path
-        for parent in parents
-        if parent.is_relative_to(root)
-        for path in list_entries(parent)
-        if path.suffix.lower() == ".csv" and {"image", "label"} <= set(read_header(path))
-    ]
-    labels: dict[str, int] = {}
-    for table in tables:
-        for line, row in read_table(table, ("image", "label")):
-            low, where = first_label, location(table, line)
-            high = low + len(DATASET_LABELS["rafdb"]) - 1
-            number = parse_integer(row["label"], where=where, low=low, high=high)
-            labels[portable_path(row["image"]).name] = number - low
-
-    if labels:
-        _compare(root, folders, labels)
-
-
-def _compare(root: Path, folders: FixedClassFolders, labels: Mapping[str, int]) -> None:
-    other = [
-        path
-        for split in folders.splits
-        for path, label in folders.samples(split)
-        if labels.get(path.name, label) != label
-    ]
-    if other:
-        raise DataError(
-            f"{len(other)} images have another label in the CSV files than their class folder",
-            where=root,
-            expected="the same labels in both",
-            found=str(other[0]),
-            hint="Delete the CSV files to read the folders, or write a manifest from them.",
+    if unknown:
+        texts = [text for _, text in unknown]
+        known = {row.label for part in rows.values() for row in part}
+        # a list that counts from 0 does not reach the last number
+        from_zero = first_label == 1 and len(classes) - 1 not in known
+        raise unknown_codes_error(
+            texts,
+            where=location(path, unknown[0][0]),
+            expected=describe_numbers(classes, first_label),
+            hint=_hint(texts, len(classes), from_zero=from_zero),
         )
+    return rows
 
 
 def _lists_images(path: Path) -> bool:
@@ -232,12 +201,15 @@ def _choose_column(path: Path, lines: list[list[str]], chosen: int | None) -> in
     )
 
 
-def _hint(text: str, first_label: int, num_classes: int) -> str:
-    """What a number out of range most likely means."""
-    if text == "0" and first_label == 1:
-        return "If the list counts from 0 in the official order, add --option first_label=0."
-    if text.isdecimal() and num_classes < int(text) <= len(COMPOUND_LABELS):
-        return "If these are compound expressions, use the dataset rafdb_compound."
-    if re.search(r"[A-Za-z]", text):
-        return "Write the numbers of RAF-DB, or a CSV with path,label for the dataset manifest."
-    return "Correct or delete the line: RAF-DB has no such class."
+def _hint(texts: Collection[str], num_classes: int, *, from_zero: bool) -> str:
+    """What unknown labels most likely mean."""
+    hints = []
+    if "0" in texts and from_zero:
+        hints.append("If the list counts from 0 in the official order, add --option first_label=0.")
+    if any(t.isdecimal() and num_classes < int(t) <= len(COMPOUND_LABELS) for t in texts):
+        hints.append("If these are compound expressions, use the dataset rafdb_compound.")
+    if any(re.search(r"[A-Za-z]", text) for text in texts):
+        hints.append(
+            "Write the numbers of RAF-DB, or a CSV with path,label for the dataset manifest."
+        )
+    return " ".join(hints) or "Correct or delete these lines: RAF-DB has no such class."

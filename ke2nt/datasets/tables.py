@@ -13,7 +13,7 @@ from ke2nt.datasets.text_files import location, read_text
 from ke2nt.errors import DataError
 from ke2nt.runtime.suggest import nearest
 
-__all__ = ["parse_integer", "parse_usage", "read_header", "read_table"]
+__all__ = ["parse_integer", "parse_usage", "read_header", "read_integer", "read_table"]
 
 # FER2013's names of its splits
 _USAGES = {"training": "train", "publictest": "val", "privatetest": "test"}
@@ -227,9 +227,9 @@ def parse_integer(text: str, *, where: object, low: int, high: int, hint: str | 
     Raises:
         DataError: The text is not such a number.
     """
-    match = re.fullmatch(r"(-?[0-9]{1,9})(\.0+)?", text)
-    if match and low <= int(match[1]) <= high:
-        return int(match[1])
+    number = read_integer(text, low, high)
+    if number is not None:
+        return number
     raise DataError(
         "not a valid number",
         where=where,
@@ -237,6 +237,12 @@ def parse_integer(text: str, *, where: object, low: int, high: int, hint: str | 
         found=repr(text),
         hint=hint,
     )
+
+
+def read_integer(text: str, low: int, high: int) -> int | None:
+    """A whole number as `parse_integer` reads it, or None."""
+    match = re.fullmatch(r"(-?[0-9]{1,9})(\.0+)?", text)
+    return int(match[1]) if match and low <= int(match[1]) <= high else None
 
 
 def parse_usage(usage: str, *, where: str) -> str:

@@ -104,7 +104,7 @@ def test_missing_image_stays_in_the_split(npy_root):
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        (row(11), "line 2.*0 to 10.*'11'"),
+        (row(11), r"line 2.*10 no face; found 11 \(1\)"),
         (row(1).replace("1/", "/etc/"), "absolute.*line 2"),
         ("a.jpg,3", "line 2.*expected 9; found 2"),
     ],
@@ -113,6 +113,22 @@ def test_damaged_lists(csv_root, line, reason):
     write_text(csv_root / "Manually_Annotated_file_lists/validation.csv", f"{HEADER}\n{line}\n")
     with pytest.raises(DataError, match=reason):
         AffectNet8(csv_root).index("val")
+
+
+@pytest.mark.parametrize(
+    ("layout", "where"), [("csv_root", "training.csv, line 3"), ("npy_root", "31_exp.npy")]
+)
+def test_all_unknown_numbers_are_named_with_their_counts(request, layout, where):
+    root = request.getfixturevalue(layout)
+    codes = (1, 12, 11, 12)
+    if layout == "csv_root":
+        lines = [HEADER, *(row(code) for code in codes)]
+        write_text(root / "Manually_Annotated_file_lists/training.csv", "\n".join(lines))
+    else:
+        for number, code in enumerate(codes, start=30):
+            np.save(root / f"train_set/annotations/{number}_exp.npy", np.array(str(code)))
+    with pytest.raises(DataError, match=rf"{where}.*0 neutral.*found 11 \(1\), 12 \(2\)"):
+        AffectNet8(root).index("train")
 
 
 def test_list_without_a_header(csv_root):

@@ -48,13 +48,21 @@ def test_column_order_and_blanks_of_the_other_release(tmp_path):
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        (f"7,{PIXELS},Training", "line 2.*0 to 6"),
+        (f"7,{PIXELS},Training", r"line 2.*6 neutral; found 7 \(1\)\. 8 labels are"),
         (f"0,{PIXELS},Test", "line 2.*'Test'"),
     ],
 )
 def test_damaged_rows(root, row, reason):
     write_text(root / "fer2013.csv", f"emotion,pixels,Usage\n{row}\n")
     with pytest.raises(DataError, match=reason):
+        FER2013(root).load("train")
+
+
+def test_all_unknown_numbers_are_named_with_their_counts(root):
+    rows = [f"{code},{PIXELS},Training" for code in (0, 7, 6, 12, 7, -1)]
+    write_text(root / "fer2013.csv", "\n".join(["emotion,pixels,Usage", *rows]))
+    found = r"line 3.*0 anger.*found 7 \(2\), -1 \(1\), 12 \(1\)\. Correct or delete"
+    with pytest.raises(DataError, match=found):
         FER2013(root).load("train")
 
 

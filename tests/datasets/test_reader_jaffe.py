@@ -34,6 +34,13 @@ def test_other_names(tmp_path):
         JAFFE(tmp_path).load("all")
 
 
+def test_unknown_codes_in_most_names_are_counted(tmp_path):
+    write_jaffe(tmp_path, people=("KA", "KL"), codes=("AN", "QQ", "XX"))
+    write_jaffe(tmp_path, people=("KM",), codes=("QQ",))
+    with pytest.raises(LayoutError, match=r"unknown codes.*QQ \(3\), XX \(2\); known: AN, DI"):
+        JAFFE(tmp_path)
+
+
 def test_wrong_layout(tmp_path):
     write_image(tmp_path / "a.png", size=4)
     with pytest.raises(LayoutError, match=r"KA\.AN1\.39\.tiff"):

@@ -71,8 +71,8 @@ def test_original_photographs(root):
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("train_00004.jpg 0", "line 5.*1 to 7.*'0'"),
-        ("train_00004.jpg 8", "line 5.*1 to 7.*'8'"),
+        ("train_00004.jpg 0", r"line 5.*1 surprise.*found 0 \(1\)"),
+        ("train_00004.jpg 8", r"line 5.*7 neutral.*found 8 \(1\)"),
         ("train_00004.jpg", "line 5.*'train_00001.jpg 5'"),
         ("val_00004.jpg 3", "line 5"),
     ],
@@ -97,6 +97,29 @@ def test_lists_of_other_programs(root, change):
     expected = [sample.label for sample in RAFDB(root).load("train").samples]
     write_text(file, "\n".join(change(file.read_text().splitlines())))
     assert [sample.label for sample in RAFDB(root).load("train").samples] == expected
+
+
+@pytest.mark.parametrize(
+    ("lines", "found"),
+    [
+        (LINES, r"found 0 \(1\), 9 \(2\)\. If these are compound"),
+        # without a 7, the list may count from 0
+        (LINES[:2], r"found 0 \(1\), 9 \(2\)\. If the list counts from 0.*rafdb_compound"),
+    ],
+)
+def test_all_unknown_numbers_are_named_with_their_counts(root, lines, found):
+    lines = [*lines, "train_00004.jpg 9", "train_00005.jpg 0", "test_0006.jpg 9"]
+    write_text(root / "EmoLabel/list_patition_label.txt", "\n".join(lines))
+    with pytest.raises(DataError, match=rf"line {len(lines) - 2}\).*{found}"):
+        RAFDB(root).load("train")
+
+
+def test_unknown_numbers_in_tables_beside_class_folders(tmp_path):
+    for number in range(1, 8):
+        write_image(tmp_path / "DATASET" / "train" / str(number) / f"train_{number}.jpg", number)
+    write_text(tmp_path / "train_labels.csv", "image,label\na.jpg,9\nb.jpg,1\nc.jpg,9\nd.jpg,12\n")
+    with pytest.raises(DataError, match=r"csv, line 2.*1 surprise.*found 9 \(2\), 12 \(1\)"):
+        RAFDB(tmp_path)
 
 
 def test_windows_file(root):

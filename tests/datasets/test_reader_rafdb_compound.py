@@ -44,6 +44,12 @@ def test_shares_are_half_of_each(root):
         assert split.classes[sample.label] == second
 
 
+def test_all_unknown_numbers_are_named_with_their_counts(root):
+    write_rafdb(root, [*LINES, "train_0012.jpg 12", "test_0012.jpg 12", "test_0013.jpg 13"])
+    with pytest.raises(DataError, match=r"1 happily surprised.*found 12 \(2\), 13 \(1\)"):
+        RAFDBCompound(root).load("train")
+
+
 def test_wrong_values(root):
     with pytest.raises(DataError, match=r"'third'.*compound, first, second, shares"):
         RAFDBCompound(root, labels="third")
