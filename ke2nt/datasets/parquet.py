@@ -130,7 +130,10 @@ def _holds_images(field: Any, feature: Any) -> bool:
     if isinstance(feature, dict) and feature.get("_type") == "Image":
         return True
     kind = str(field.type)
-    return kind in ("binary", "large_binary") or kind.startswith("struct<bytes: ")
+    if kind.startswith("struct<"):
+        # beside the path, in any order
+        return any(child.name == "bytes" for child in field.type)
+    return kind in ("binary", "large_binary")
 
 
 def _class_names(feature: Any) -> list[str]:

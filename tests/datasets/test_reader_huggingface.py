@@ -7,6 +7,7 @@ from reader_trees import write_image, write_text
 
 from ke2nt.data.images import decode
 from ke2nt.datasets import hub_dataset
+from ke2nt.datasets.check import check_dataset
 from ke2nt.datasets.huggingface import HuggingFace
 from ke2nt.errors import DataError, LayoutError
 
@@ -97,6 +98,70 @@ def test_numbers_without_names(tmp_path, faces):
     lines = "".join(f"          '{i}': {name}\n" for i, name in enumerate("abcdefgh"))
     write_text(root / "README.md", f"{card}{lines}---\n")
     assert HuggingFace(root).classes == tuple("abcdefgh")
+
+
+@pytest.mark.parametrize("missing", [-1, None])
+def test_rows_without_a_label_are_left_out_and_counted(tmp_path, faces, missing):
+    columns = {"image": images(faces), "label": [1, missing, 0, missing]}
+    reader = HuggingFace(
+        write_parquet(tmp_path / "d" / "train.parquet", columns, ["angry", "happy"]).parent
+    )
+    split = reader.load("train")
+    assert [s.name for s in split.samples] == ["train.parquet:0", "train.parquet:2"]
+    assert [split.classes[s.label] for s in split.samples] == ["happiness", "anger"]
+    (finding,) = check_dataset(reader, quiet=True).findings
+    assert finding.kind == "unlabeled"
+    assert finding.message == "2 rows of train have no label and are left out"
+    assert finding.examples == ("train.parquet:1", "train.parquet:3")
+
+
+def test_numbers_without_names_may_lack_labels(tmp_path, faces):
+    columns = {"image": images(faces), "label": [1.0, -1.0, None, float("nan")]}
+    root = write_parquet(tmp_path / "d" / "train.parquet", columns).parent
+    reader = HuggingFace(root, codes="rafdb")
+    assert reader.classes == ("surprise",)
+    assert len(reader.load("train")) == 1
+
+
+@pytest.mark.parametrize("missing", [-1, None])
+def test_split_without_labels(tmp_path, faces, missing):
+    root = tmp_path / "d"
+    names = ["angry", "happy"]
+    labels = pyarrow.array([missing] * 4, pyarrow.int64())
+    write_parquet(root / "test.parquet", {"image": images(faces), "label": labels}, names)
+    message = r"'test' of huggingface has no labels.*column 'label'.*null or -1 in each of its 4"
+    with pytest.raises(DataError, match=rf"{message} rows\. Get a split with labels"):
+        HuggingFace(root)
+
+    write_parquet(root / "train.parquet", {"image": images(faces), "label": [0, 1, 1, 0]}, names)
+    reader = HuggingFace(root)
+    assert reader.splits == ("train",)
+    assert len(reader.load("train")) == 4
+    with pytest.raises(DataError, match=rf"{message} rows\. Use another split: train"):
+        reader.load("test")
+    (finding,) = reader.remarks()
+    assert finding.message == "the split test has no labels and is left out, 4 rows"
+
+
+def test_labels_without_a_name_are_counted(tmp_path, faces):
+    names = ["angry", "happy"]
+    for split, labels in (("train", [0, 9, 2, 1]), ("test", [9, None, -1, -2])):
+        columns = {"image": images(faces), "label": labels}
+        root = write_parquet(tmp_path / "d" / f"{split}.parquet", columns, names).parent
+    found = r"'label'\); expected 0 angry, 1 happy; found 2 \(1\), 9 \(2\), -2 \(1\)"
+    with pytest.raises(DataError, match=found):
+        HuggingFace(root)
+
+
+def test_images_may_have_their_path_before_their_bytes(tmp_path, faces):
+    values = [{"path": f"{i}.png", "bytes": face} for i, face in enumerate(faces)]
+    kind = pyarrow.struct([("path", pyarrow.string()), ("bytes", pyarrow.binary())])
+    path = tmp_path / "d" / "train.parquet"
+    path.parent.mkdir()
+    table = pyarrow.table({"face": pyarrow.array(values, kind), "label": ["sad"] * 4})
+    parquet.write_table(table, path)
+    sample = HuggingFace(path.parent).load("train").samples[1]
+    assert decode(sample.source).tobytes() == decode(tmp_path / "made" / "1.png").tobytes()
 
 
 def test_damaged_images_and_files(tmp_path, faces):
