@@ -83,6 +83,11 @@ class CKCopy:
             yield make_finding("warning", "subject_leakage", message, [_TABLE], hint)
         if self.tree is not None:
             yield from self.tree.findings()
+            nameless = [sample.name for sample, _, _ in self._read_all() if sample.subject is None]
+            if nameless:
+                message = f"{len(nameless)} images do not tell the person by their names"
+                hint = "Folds need it: name them as S010_004_00000017.png, or remove them."
+                yield make_finding("warning", "no_subject", message, nameless, hint)
 
     def _read_all(self) -> Iterator[tuple[FaceSample, str, str]]:
         """Sample, class and split of each face."""

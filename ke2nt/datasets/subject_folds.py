@@ -10,6 +10,7 @@ from pathlib import Path
 from ke2nt.data.sample import FaceSample
 from ke2nt.datasets.base import Reader
 from ke2nt.errors import DataError
+from ke2nt.runtime.formatting import first_few
 
 __all__ = ["SubjectReader"]
 
@@ -47,6 +48,18 @@ class SubjectReader(Reader):
         if self.fold is None:
             return self._faces
 
+        # in any fold, a face of an unknown person may be one of somebody in another
+        nameless = [face.name for face in self._faces if face.subject is None]
+        if nameless:
+            raise DataError(
+                f"{len(nameless)} of {len(self._faces)} images do not tell the person, so that "
+                "folds could share one",
+                where=self.root,
+                expected="a person for every image",
+                found=first_few(nameless),
+                hint="Rename these files as the others are named, or remove them; without the "
+                "option fold the split all has them.",
+            )
         subjects = sorted({face.subject for face in self._faces if face.subject is not None})
         if len(subjects) < self.folds:
             raise DataError(
@@ -59,7 +72,7 @@ class SubjectReader(Reader):
         return [
             face
             for face in self._faces
-            if split_of.get(fold_of[face.subject or ""], "train") == split
+            if face.subject is not None and split_of.get(fold_of[face.subject], "train") == split
         ]
 
     @cached_property

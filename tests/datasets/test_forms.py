@@ -10,6 +10,7 @@ from reader_trees import VOTE_COLUMNS, write_image, write_text
 
 from ke2nt.data.splits import carve_validation
 from ke2nt.datasets.catalog import get_reader
+from ke2nt.datasets.check import check_dataset
 from ke2nt.datasets.forms import check_arguments, find_forms
 from ke2nt.errors import DataError, Ke2ntError, LayoutError
 from ke2nt.labels import DATASET_LABELS
@@ -295,6 +296,22 @@ def test_validation_part_of_ck48_has_other_people(tmp_path):
         people = [{sample.subject for sample in part.samples} for part in (train, val)]
         assert all(people)
         assert not people[0] & people[1]
+
+
+def test_foreign_names_in_ck48_cannot_be_dealt_to_folds(tmp_path):
+    ck48(tmp_path)
+    assert "no_subject" not in [f.kind for f in get_reader("ckplus", tmp_path).remarks()]
+    for name in ("zz_extra.png", "zz_other.png"):
+        write_image(tmp_path / "CK+48" / "anger" / name, 1, 8)
+
+    reader = get_reader("ckplus", tmp_path)
+    assert len(reader.load("all")) == 30
+    (finding,) = (f for f in check_dataset(reader, quiet=True).findings if f.kind == "no_subject")
+    assert finding.count == 2
+    assert finding.examples == ("CK+48/anger/zz_extra.png", "CK+48/anger/zz_other.png")
+    message = r"2 of 30 images do not tell the person.*found CK\+48/anger/zz_extra\.png, .*Rename"
+    with pytest.raises(DataError, match=message):
+        get_reader("ckplus", tmp_path, {"fold": 0, "folds": 3}).load("train")
 
 
 def test_class_folders_are_found_below(tmp_path):
