@@ -15,10 +15,11 @@ from ke2nt.data.picture_formats import is_image_name
 from ke2nt.data.sample import FaceSample, ImageSource
 from ke2nt.data.video_frame import VideoFrame
 from ke2nt.datasets.base import list_entries, list_folders
+from ke2nt.datasets.class_words import canonical_or_same, remark_on_words
 from ke2nt.datasets.finding import Finding, make_finding
 from ke2nt.datasets.subject_folds import SubjectReader
 from ke2nt.errors import DataError
-from ke2nt.labels import DATASET_LABELS, NEUTRAL
+from ke2nt.labels import CANONICAL, DATASET_LABELS, NEUTRAL
 
 __all__ = ["MMI"]
 
@@ -61,8 +62,9 @@ class MMI(SubjectReader):
     Args:
         root: Folder that holds `Sessions`, or that folder.
         neutral: Whether the first frame of each session is a neutral sample.
-        codes: Number → expression, in place of the numbers above.
-        views: Numbers of views in session.xml to read; "0" is frontal.
+        codes: Number → expression, in place of the numbers above. Words are read as those of class
+            folders are ("Happy" is happiness); unknown ones are classes of their own.
+        views: Number of the view in session.xml to read, or several with commas; 0 is frontal.
         folds: Number of folds, at least 3.
         fold: Which fold to test on, from 0; None gives the one split `all`.
     """
@@ -82,7 +84,7 @@ class MMI(SubjectReader):
         *,
         neutral: bool = True,
         codes: dict[Any, Any] | None = None,
-        views: str = "0",
+        views: str | int = "0",
         folds: int = 10,
         fold: int | None = None,
     ) -> None:
@@ -111,6 +113,7 @@ class MMI(SubjectReader):
                     yield FaceSample(text, source, index, subject=session.subject)
 
     def remarks(self) -> Iterator[Finding]:
+        yield from remark_on_words([*self._codes.values(), *CANONICAL])
         unknown = Counter(
             s.code for s in self._sessions if s.code is not None and s.code not in self._codes
         )
@@ -223,13 +226,17 @@ def _read_codes(codes: Mapping[Any, Any]) -> dict[int, str]:
     """Number → expression of the option."""
     read = {}
     for number, name in codes.items():
-        if not re.fullmatch(r"\d{1,3}", str(number)) or not isinstance(name, str) or not name:
+        if (
+            not re.fullmatch(r"\d{1,3}", str(number))
+            or not isinstance(name, str)
+            or not name.strip()
+        ):
             raise DataError(
                 "codes is not valid",
                 expected="{1: anger, 2: disgust, …}",
                 found=f"{number}: {name}",
             )
-        read[int(str(number))] = name
+        read[int(str(number))] = canonical_or_same(name.strip(), CANONICAL)
     return read
 
 

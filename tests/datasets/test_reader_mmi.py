@@ -9,6 +9,7 @@ from reader_trees import write_text
 
 from ke2nt.data.images import decode
 from ke2nt.data.video_frame import VideoFrame
+from ke2nt.datasets.catalog import get_reader
 from ke2nt.datasets.mmi import MMI
 from ke2nt.errors import DataError, ImageReadError
 
@@ -66,6 +67,22 @@ def test_options(root):
     assert len({sample.subject for sample in test.samples}) == 1
     with pytest.raises(DataError, match=r"codes is not valid.*x: anger"):
         MMI(root, codes={"x": "anger"})
+
+
+def test_words_of_codes_are_expressions(root):
+    reader = MMI(root, neutral=False, codes={1: "Angry", 6: " happy", 8: "suprise"})
+    assert reader.classes == ("anger", "happiness", "suprise")
+    assert {label for _, label, _ in rows(reader)} == {"anger", "happiness", "suprise"}
+    finding = next(f for f in reader.remarks() if f.kind == "unknown_class")
+    assert finding.examples == ("'suprise' (nearest to 'surprise')",)
+    assert "unknown_class" not in [f.kind for f in MMI(root).remarks()]
+
+
+def test_one_view_may_be_a_number(root):
+    reader = get_reader("mmi", root, {"views": 1})
+    assert {label for _, label, _ in rows(reader)} == {"neutral", "happiness"}
+    with pytest.raises(DataError, match="invalid views for mmi"):
+        get_reader("mmi", root, {"views": True})
 
 
 @pytest.mark.parametrize(
