@@ -25,7 +25,7 @@ from ke2nt.datasets.rafdb_list import (
 )
 from ke2nt.datasets.tables import parse_integer
 from ke2nt.datasets.text_files import read_text
-from ke2nt.errors import DataError
+from ke2nt.errors import DataError, LayoutError
 from ke2nt.labels import DATASET_LABELS
 
 __all__ = ["RAFDB"]
@@ -47,7 +47,8 @@ class RAFDB(Reader):
     Gender, race and age group come from `Annotation/manual`, where that folder is present. The
     class folders `1` to `7` that circulate have the official numbers; the labels of the CSV files
     beside them are compared with the folders. Lists of one split each name images by their paths
-    below the root; the RAF-DB 2.0 of cross-dataset papers circulates in this form.
+    below the root; the RAF-DB 2.0 of cross-dataset papers circulates in this form. Of an absolute
+    path, the longest end that is a file below the root is read.
 
     Args:
         root: Folder that holds `EmoLabel` and `Image`, the lists, or the class folders.
@@ -108,11 +109,29 @@ class RAFDB(Reader):
         if self._folders is not None:
             yield from self._folders.findings()
             return
-        labels = {row.label for rows in self._rows.values() for row in rows}
+        rows = [row for part in self._rows.values() for row in part]
+        foreign = [row.image.as_posix() for row in rows if row.is_foreign]
+        if foreign:
+            message = f"{len(foreign)} absolute paths are looked up below the root"
+            hint = "Of each path, the longest end that is a file there is read."
+            yield make_finding("note", "foreign_paths", message, foreign, hint)
+
+        labels = {row.label for row in rows}
         if not self._is_stated and len(self.classes) - 1 not in labels:
             message = f"the list has no label {len(self.classes)}, and is read as counting from 1"
             hint = "If it counts from 0, add --option first_label=0."
             yield make_finding("warning", "first_label", message, [str(self.root)], hint)
+
+    def layout_error(self, message: str, *, hint: str | None = None) -> LayoutError:
+        # the list was read, but none of its images is here
+        rows = [row for part in vars(self).get("_rows", {}).values() for row in part]
+        foreign = [row.image for row in rows if row.is_foreign]
+        if foreign and hint is None:
+            hint = (
+                f"The list names absolute paths, such as {foreign[0].as_posix()}: no end of it is "
+                "a file below the root. Copy the images there, or correct the paths."
+            )
+        return super().layout_error(message, hint=hint)
 
     @classmethod
     def is_likely(cls, root: Path) -> bool:

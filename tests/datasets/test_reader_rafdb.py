@@ -148,6 +148,27 @@ def test_fuzzed_label_list_raises_only_ke2nt_errors(root, content):
         RAFDB(root).load("train")
 
 
+@pytest.mark.parametrize("start", ["/home/me/RAF/", "C:\\Users\\me\\", "~/raf/", ""])
+def test_absolute_paths_in_lists_of_single_splits(tmp_path, start):
+    start = start or f"{tmp_path}/"
+    # the same names in two splits, so that the name alone would not tell them apart
+    for split, label in (("train", 1), ("test", 7)):
+        write_image(tmp_path / split / "x1.jpg", label)
+        write_text(tmp_path / f"{split}.txt", f"{start}{split}/x1.jpg {label}\n")
+    reader = RAFDB(tmp_path)
+    for split in ("train", "test"):
+        (sample,) = reader.load(split).samples
+        assert sample.source == tmp_path / split / "x1.jpg"
+    (finding,) = (f for f in reader.remarks() if f.kind == "foreign_paths")
+    assert finding.count == 2
+
+
+def test_absolute_paths_without_a_file_here(tmp_path):
+    write_text(tmp_path / "train.txt", "/home/me/RAF/train/x1.jpg 1\n/home/me/RAF/train/x2.jpg 7\n")
+    with pytest.raises(LayoutError, match=r"/home/me/RAF/train/x1\.jpg: no end .*Copy the images"):
+        RAFDB(tmp_path).load("train")
+
+
 def test_list_of_six_numbers_is_refused_until_it_is_said_where_they_count_from(tmp_path):
     root = write_rafdb(tmp_path, [f"train_0000{i}.jpg {i}" for i in range(1, 7)])
     with pytest.raises(DataError, match="first_label=0"):
