@@ -221,8 +221,9 @@ def show(key: _Key, cache_dir: CacheDirOption = None, json: JsonFlag = False) ->
 
 @app.command()
 def verify(cache_dir: CacheDirOption = None, json: JsonFlag = False) -> None:
-    """Read every entry and check its digests; the exit code is 2 if one is damaged."""
+    """Read every entry and the face weights; the exit code is 2 if one is damaged."""
     from ke2nt.banks.cache_maintenance import verify as verify_entries
+    from ke2nt.models.face_weights import converted_file, read_converted
 
     banks, images = _open_caches(cache_dir)
     results = [*verify_entries(banks), *verify_entries(images)]
@@ -241,8 +242,13 @@ def verify(cache_dir: CacheDirOption = None, json: JsonFlag = False) -> None:
             where=banks.folder,
             hint="They are rebuilt when next needed; to delete them now, type: ke2nt cache prune",
         )
+    weights = converted_file(cache_dir)
+    if weights.is_file():
+        read_converted(weights)
     if not json:
         print_line(f"{len(results)} entries, none damaged")
+        if weights.is_file():
+            print_line("face weights: ok")
 
 
 @app.command()

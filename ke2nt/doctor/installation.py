@@ -23,7 +23,7 @@ from ke2nt.checkpoints.hub import hub_cache
 from ke2nt.checkpoints.model_folder import read_folder
 from ke2nt.doctor.findings import Finding, run_check
 from ke2nt.models.calibration import Calibration
-from ke2nt.models.face_weights import converted_file, dlib_package_file
+from ke2nt.models.face_weights import converted_file, dlib_package_file, read_converted
 from ke2nt.prompts.prompt_set import PromptSet
 from ke2nt.resources import list_resources
 from ke2nt.runtime.cache_folder import cache_folder
@@ -43,7 +43,7 @@ def check_installation() -> list[Finding]:
         *_check_devices(),
         *_check_extras(),
         *_check_caches(),
-        _check_face_weights(),
+        *run_check("face weights", "faces", _check_face_weights),
         *_check_package_files(),
     ]
 
@@ -169,17 +169,19 @@ def _check_writable(name: str, folder: Path, variable: str) -> Finding:
     return Finding("caches", name, "broken", message, f"export {variable}=DIR")
 
 
-def _check_face_weights() -> Finding:
+def _check_face_weights() -> Iterator[Finding]:
     """Say which weights of face recognition are on this machine."""
     converted, package = converted_file(), dlib_package_file()
     if converted.is_file():
+        read_converted(converted)
         message = f"dlib's face network, converted: {converted}"
-        return Finding("face weights", "faces", "ok", message)
-    if package is not None and package.is_file():
+        yield Finding("face weights", "faces", "ok", message)
+    elif package is not None and package.is_file():
         message = "dlib's face network is installed, and converted on first use"
-        return Finding("face weights", "faces", "ok", message)
-    message = "none; model.weights=faces needs dlib's face network"
-    return Finding("face weights", "faces", "note", message, "pip install 'ke2nt[faces]'")
+        yield Finding("face weights", "faces", "ok", message)
+    else:
+        message = "none; model.weights=faces needs dlib's face network"
+        yield Finding("face weights", "faces", "note", message, "pip install 'ke2nt[faces]'")
 
 
 def _check_package_files() -> Iterator[Finding]:

@@ -25,6 +25,7 @@ __all__ = [
     "dlib_package_file",
     "face_weights",
     "load_face_network",
+    "read_converted",
 ]
 
 _PACKAGE = "face_recognition_models"
@@ -55,7 +56,7 @@ def face_weights(backbone: object = "dlib_resnet", cache_dir: str | Path | None 
     Raises:
         ModelError: The encoder is not `dlib_resnet`.
         MissingExtraError: The package is not installed.
-        CheckpointError: Its file is not the known one.
+        CheckpointError: Its file is not the known one, or the converted file is damaged.
     """
     if backbone != "dlib_resnet":
         raise ModelError(
@@ -63,8 +64,9 @@ def face_weights(backbone: object = "dlib_resnet", cache_dir: str | Path | None 
             expected="model.backbone=dlib_resnet, for model.weights=faces",
             found=backbone,
         )
-    path = converted_file(cache_dir)
-    return path if path.is_file() else convert_face_weights(cache_dir)
+    path = _find_or_convert(cache_dir)
+    read_converted(path)
+    return path
 
 
 def converted_file(cache_dir: str | Path | None = None) -> Path:
@@ -104,6 +106,24 @@ def convert_face_weights(cache_dir: str | Path | None = None) -> Path:
     return path
 
 
+def read_converted(path: Path) -> DlibResNet:
+    """Build dlib's network, with its descriptor (B, 128), from the converted weights.
+
+    Raises:
+        CheckpointError: The file is damaged.
+    """
+    net = DlibResNet(descriptor=True)
+    try:
+        net.load_state_dict(read_safetensors(path))
+    except (CheckpointError, RuntimeError) as error:
+        raise CheckpointError(
+            "the converted face weights are damaged",
+            where=path,
+            hint="To convert them again, type: ke2nt cache faces",
+        ) from error
+    return net.eval()
+
+
 @torch.inference_mode()
 def dlib_face_descriptors(images: np.ndarray | Tensor) -> Tensor:
     """dlib's descriptors of aligned faces: those of one person are less than 0.6 apart.
@@ -136,14 +156,15 @@ def load_face_network() -> DlibResNet:
     Raises:
         MissingExtraError, CheckpointError: As for `face_weights`.
     """
-    return _load(face_weights())
+    return _load(_find_or_convert())
 
 
-@functools.lru_cache(maxsize=1)
-def _load(path: Path) -> DlibResNet:
-    net = DlibResNet(descriptor=True)
-    net.load_state_dict(read_safetensors(path))
-    return net.eval()
+_load = functools.lru_cache(maxsize=1)(read_converted)
+
+
+def _find_or_convert(cache_dir: str | Path | None = None) -> Path:
+    path = converted_file(cache_dir)
+    return path if path.is_file() else convert_face_weights(cache_dir)
 
 
 def _normalize(pixels: Tensor) -> Tensor:

