@@ -283,7 +283,7 @@ def _print_quality(metrics: Mapping[str, Any]) -> None:
         for name, values in expressions.items()
     ]
     print_table(["expression", *(f"{column} #" for column in columns)], rows)
-    if "identity_kept_faces" not in metrics:
+    if "identity_kept" not in metrics:
         print_line("identity in a face space: pip install 'ke2nt[faces]'")
 
 

@@ -68,9 +68,10 @@ def evaluate_generator(
         accuracy_new, accuracy_edits: Share of new faces, and of edits, that the judge classifies as
         the requested expression; edits are to other expressions than the source's.
         identity_kept: Share of edits that are closer to their source than to any other source, in
-        the judge's early features; chance level is 1 / sources.
-        identity_kept_faces: The same in dlib's face descriptors, which tell people apart; only
-        where the extra `faces` is installed.
+        dlib's face descriptors, which tell people apart; chance level is 1 / sources. Only where
+        the extra `faces` is installed.
+        identity_kept_judge: The same in the judge's early features, which mostly compare how light
+        and dark lie.
         sources: Number of sources of that comparison.
         diversity: Mean difference of two new faces of one expression over that of two real faces.
         nearest, nearest_real: Median distance to the nearest training face, root mean square of
@@ -125,10 +126,10 @@ def evaluate_generator(
         "accuracy_real": _mean(_agreement(judge, real_faces)),
         "accuracy_new": _mean(agreed_new),
         "accuracy_edits": _mean(agreed_edits),
-        "identity_kept": _identity_kept(
+        **_identity_in_face_space(edits.images, real_faces.images, quiet=quiet),
+        "identity_kept_judge": _identity_kept(
             FrozenFeatures(judge), edits.images, real_faces.images, quiet=quiet
         ),
-        **_identity_kept_faces(edits.images, real_faces.images, quiet=quiet),
         "sources": len(real_faces.images),
         "diversity": fmean(diversities),
         "nearest": float(nearest.median()),
@@ -206,11 +207,11 @@ def _identity_kept(
     return float((nearest == torch.arange(len(sources))).float().mean())
 
 
-def _identity_kept_faces(edits: Tensor, sources: Tensor, *, quiet: bool) -> dict[str, float]:
+def _identity_in_face_space(edits: Tensor, sources: Tensor, *, quiet: bool) -> dict[str, float]:
     """The same in dlib's face descriptors, if they are installed."""
     if dlib_package_file() is None:
         return {}
-    return {"identity_kept_faces": _identity_kept(FaceSpace(), edits, sources, quiet=quiet)}
+    return {"identity_kept": _identity_kept(FaceSpace(), edits, sources, quiet=quiet)}
 
 
 def _relative_diversity(new: _LabeledFaces, real: _LabeledFaces, classes: int) -> list[float]:

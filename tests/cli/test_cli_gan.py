@@ -73,20 +73,20 @@ def test_quality_metrics(done):
     figures = json.loads(printed["quality"][0])
     assert figures["fid"] > figures["fid_real"] > 0
     assert 0 <= figures["accuracy_edits"] <= 1
-    assert 0 <= figures["identity_kept"] <= 1
+    assert 0 <= figures["identity_kept_judge"] <= 1
     assert figures["nearest"] > 0
     has_faces = dlib_package_file() is not None
-    assert ("identity_kept_faces" in figures) == has_faces
+    assert ("identity_kept" in figures) == has_faces
     assert figures["per_expression"]["anger"]["diversity"] > 0
 
 
 def test_quality_is_printed_for_each_expression(capsys):
     values = {"accuracy_new": 0.5, "accuracy_edits": None, "diversity": 0.875, "nearest": 0.2}
     metrics = {"fid": 12.0, "per_expression": {"neutral": values, "contempt": values}}
-    _print_quality({**metrics, "identity_kept_faces": 0.25})
+    _print_quality({**metrics, "identity_kept": 0.25})
     first = capsys.readouterr().out
     assert first.count("0.875") == 2
-    assert "identity_kept_faces" in first
+    assert "identity_kept" in first
     assert "-" in first
     assert "pip install" not in first
     _print_quality(metrics)

@@ -75,14 +75,14 @@ def test_progress_of_every_part_is_printed_without_a_terminal(measure, monkeypat
 
 
 def test_identity_in_the_face_space(measure, monkeypatch):
-    assert "identity_kept_faces" not in measure(faces=False)
+    assert "identity_kept" not in measure(faces=False)
     compared = []
     monkeypatch.setattr(
         module, "_identity_kept", lambda *args, quiet: compared.append(args) or len(compared)
     )
     metrics = measure(faces=True)
-    assert (metrics["identity_kept"], metrics["identity_kept_faces"]) == (1, 2)
-    assert isinstance(compared[1][0], nn.Flatten)
+    assert (metrics["identity_kept"], metrics["identity_kept_judge"]) == (1, 2)
+    assert isinstance(compared[0][0], nn.Flatten)
 
 
 def test_identity_is_kept_where_the_own_source_is_the_nearest():
