@@ -125,14 +125,14 @@ class AdaptationTask(RecognitionTask):
     def _forward_domains(self, source: Tensor, target: Tensor) -> tuple[KE2NTOutput, KE2NTOutput]:
         """Return the outputs for both domains, of all processes."""
         with self.compute.autocast():
-            if self.config.adapt.batch_norm == "joint":
+            if self.config.adapt.normalization == "joint":
                 # one pass, so that both domains share the batch statistics
                 both = self.model(torch.cat([source, target]))
                 source_output = both.map(lambda x: gather_rows(x[: len(source)]))
                 target_output = both.map(lambda x: gather_rows(x[len(source) :]))
             else:
                 # "target": the running statistics are those of the target alone
-                alone = self.config.adapt.batch_norm == "target"
+                alone = self.config.adapt.normalization == "target"
                 with keep_statistics(self.model) if alone else nullcontext():
                     source_output = self.model(source).map(gather_rows)
                 target_output = self.model(target).map(gather_rows)

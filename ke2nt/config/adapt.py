@@ -154,11 +154,11 @@ class AdaptSection(Section):
         description="Source of pseudo-labels: the model on augmented images, or its running "
         "average (optim.ema) on images without augmentation.",
     )
-    batch_norm: Literal["joint", "separate", "target"] = Field(
-        "joint",
+    batch_norm: Literal["joint", "separate", "target"] | None = Field(
+        None,
         description="joint: both domains are normalized together. separate: each by its own "
         "statistics; those of both are averaged for the model. target: each by its own; those of "
-        "the target are kept.",
+        "the target are kept. null: separate for dmsrl as published, joint for other methods.",
     )
     source_prompts: str | None = Field(
         None,
@@ -178,6 +178,13 @@ class AdaptSection(Section):
         if self.shares != "none":
             return self.shares
         return "em" if self.method == "shares" else None
+
+    @property
+    def normalization(self) -> Literal["joint", "separate", "target"]:
+        """Which statistics normalize which domain, see `batch_norm`."""
+        if self.batch_norm is not None:
+            return self.batch_norm
+        return "separate" if self.method == "dmsrl" else "joint"
 
     @property
     def reversal_ramp(self) -> int:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ke2nt.adapt.methods import resolve_part_weights
-from ke2nt.config.adapt import AdaptConfig
+from ke2nt.config.adapt import AdaptConfig, AdaptSection
 from ke2nt.config.gan import FesganConfig
 from ke2nt.config.load import config_from_dict, config_to_yaml, load_config
 from ke2nt.config.schema import OptimConfig, TrainConfig
@@ -112,6 +112,10 @@ def test_dmsrl_as_published_has_the_published_settings():
     assert (method.threshold, method.balance, method.teacher) == (0, 0, "model")
     assert (method.batch_norm, method.train_source) == ("separate", False)
     assert config.model.backbone_options == {"regions": "learned"}
+
+    # the method by itself normalizes as published, too
+    defaults = {name: AdaptSection(method=name).normalization for name in ("dmsrl", "dann")}
+    assert defaults == {"dmsrl": "separate", "dann": "joint"}
 
 
 @pytest.mark.parametrize("name", SHIPPED)
