@@ -192,7 +192,7 @@ def test_worse_fit_is_noted():
 
 @pytest.mark.parametrize(("least", "said"), [(3.0, False), (30.0, True)])
 def test_threshold_from_few_faces_is_noted(calibrate, monkeypatch, least, said):
-    monkeypatch.setattr("ke2nt.cli.calibrate._RULE_OF_THREE", least)
+    monkeypatch.setattr("ke2nt.cli.calibration_fit._RULE_OF_THREE", least)
     text = " ".join(calibrate("--max-risk", "0.9")[1].split())
     assert "predictions below" in text
     assert ("too few to tell that at most 90.0 % of predictions are wrong" in text) is said
