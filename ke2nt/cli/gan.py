@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,13 +27,12 @@ from ke2nt.cli.output import (
     resumable,
 )
 from ke2nt.cli.run_options import RunOptions
-from ke2nt.errors import DataError, Ke2ntWarning
+from ke2nt.errors import DataError
 from ke2nt.runtime.atomic import check_folder
 from ke2nt.runtime.formatting import percent
 
 if TYPE_CHECKING:
     from ke2nt.config.gan import FesganConfig
-    from ke2nt.models.base import ExpressionModel
 
 __all__ = ["app"]
 
@@ -226,7 +224,7 @@ def quality(
     output: OutputOptions,
     judge: Annotated[
         str, typer.Option("--judge", help="A recognizer that was not used in the training.")
-    ] = "ke2nt/ferplus-resnet18",
+    ] = "ke2nt/ferplus-faces",
     train_split: Annotated[
         str, typer.Option("--train-split", help="Training split, to look for copies.")
     ] = "train",
@@ -246,11 +244,12 @@ def quality(
 
     from ke2nt.generation.evaluate_generator import evaluate_generator
     from ke2nt.generation.networks.generator import FaceGenerator
+    from ke2nt.models.load import load_model
 
     # copies are searched for among the training faces, distances measured to the others
     metrics = evaluate_generator(
         FaceGenerator.load(run),
-        _load_judge(judge),
+        load_model(judge),
         real=reader.load(data.split).spread(data.limit),
         training=reader.load(train_split).spread(data.limit),
         count=count,
@@ -285,12 +284,3 @@ def _print_quality(metrics: Mapping[str, Any]) -> None:
     print_table(["expression", *(f"{column} #" for column in columns)], rows)
     if "identity_kept" not in metrics:
         print_line("identity in a face space: pip install 'ke2nt[faces]'")
-
-
-def _load_judge(name: str) -> ExpressionModel:
-    """Load the recognizer whose features are compared; the earlier one has such features."""
-    from ke2nt.models.load import load_model
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Ke2ntWarning)
-        return load_model(name)

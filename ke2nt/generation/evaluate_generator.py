@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ke2nt.data.sample import FaceSplit
 from ke2nt.data.tensors import FaceTensors
@@ -18,7 +18,7 @@ from ke2nt.generation.guard import compute_diversity
 from ke2nt.generation.networks.confidence_filter import predict_probabilities
 from ke2nt.generation.networks.face_space import FaceSpace
 from ke2nt.generation.networks.generator import FaceGenerator
-from ke2nt.generation.networks.identity_features import FrozenFeatures
+from ke2nt.generation.networks.identity_features import FrozenFeatures, returns_stages
 from ke2nt.generation.networks.pixels import from_pixels, to_model_input
 from ke2nt.models.base import ExpressionModel
 from ke2nt.models.face_weights import dlib_package_file
@@ -71,7 +71,7 @@ def evaluate_generator(
         dlib's face descriptors, which tell people apart; chance level is 1 / sources. Only where
         the extra `faces` is installed.
         identity_kept_judge: The same in the judge's early features, which mostly compare how light
-        and dark lie.
+        and dark lie. Only where the judge's encoder returns its stages.
         sources: Number of sources of that comparison.
         diversity: Mean difference of two new faces of one expression over that of two real faces.
         nearest, nearest_real: Median distance to the nearest training face, root mean square of
@@ -126,10 +126,7 @@ def evaluate_generator(
         "accuracy_real": _mean(_agreement(judge, real_faces)),
         "accuracy_new": _mean(agreed_new),
         "accuracy_edits": _mean(agreed_edits),
-        **_identity_in_face_space(edits.images, real_faces.images, quiet=quiet),
-        "identity_kept_judge": _identity_kept(
-            FrozenFeatures(judge), edits.images, real_faces.images, quiet=quiet
-        ),
+        **_compare_identities(judge, edits.images, real_faces.images, quiet=quiet),
         "sources": len(real_faces.images),
         "diversity": fmean(diversities),
         "nearest": float(nearest.median()),
@@ -193,6 +190,20 @@ def _mean(values: Tensor) -> float | None:
     return float(values.float().mean()) if len(values) else None
 
 
+def _compare_identities(
+    judge: ExpressionModel, edits: Tensor, sources: Tensor, *, quiet: bool
+) -> dict[str, float]:
+    """Share of edits that keep the identity, in each space that is there."""
+    spaces: dict[str, nn.Module] = {}
+    if dlib_package_file() is not None:
+        spaces["identity_kept"] = FaceSpace()
+    if returns_stages(judge):
+        spaces["identity_kept_judge"] = FrozenFeatures(judge)
+    return {
+        name: _identity_kept(space, edits, sources, quiet=quiet) for name, space in spaces.items()
+    }
+
+
 def _identity_kept(
     space: Callable[[Tensor], Tensor], edits: Tensor, sources: Tensor, *, quiet: bool = True
 ) -> float:
@@ -205,13 +216,6 @@ def _identity_kept(
     distances = torch.cdist(ours, theirs)
     nearest = distances.argmin(dim=1)
     return float((nearest == torch.arange(len(sources))).float().mean())
-
-
-def _identity_in_face_space(edits: Tensor, sources: Tensor, *, quiet: bool) -> dict[str, float]:
-    """The same in dlib's face descriptors, if they are installed."""
-    if dlib_package_file() is None:
-        return {}
-    return {"identity_kept": _identity_kept(FaceSpace(), edits, sources, quiet=quiet)}
 
 
 def _relative_diversity(new: _LabeledFaces, real: _LabeledFaces, classes: int) -> list[float]:

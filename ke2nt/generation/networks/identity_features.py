@@ -9,7 +9,7 @@ from ke2nt.errors import ModelError
 from ke2nt.generation.networks.pixels import to_model_input
 from ke2nt.models.base import ExpressionModel
 
-__all__ = ["FrozenFeatures"]
+__all__ = ["FrozenFeatures", "returns_stages"]
 
 _GRID = 4
 
@@ -33,11 +33,8 @@ class FrozenFeatures(nn.Module):
         self.recognizer = recognizer.eval().requires_grad_(False)
         self.stage = stage
 
-        # timm's interface for intermediate features
-        net = recognizer.backbone.net
-        feature_info = getattr(net, "feature_info", None)
-        count = len(feature_info) if feature_info is not None else 0
-        if not hasattr(net, "forward_intermediates") or stage >= count:
+        if not returns_stages(recognizer, stage):
+            count = _count_stages(recognizer)
             raise ModelError(
                 "the identity space has no such stage",
                 expected=f"0 to {count - 1}"
@@ -59,3 +56,17 @@ class FrozenFeatures(nn.Module):
 
         # (B, channels · 4 · 4)
         return functional.adaptive_avg_pool2d(maps, _GRID).flatten(1)
+
+
+def returns_stages(recognizer: ExpressionModel, stage: int = 2) -> bool:
+    """Whether the image encoder of a recognizer returns the maps of this stage."""
+    return stage < _count_stages(recognizer)
+
+
+def _count_stages(recognizer: ExpressionModel) -> int:
+    """Stages whose maps the encoder returns by timm's interface for intermediate features."""
+    net = recognizer.backbone.net
+    feature_info = getattr(net, "feature_info", None)
+    if feature_info is None or not hasattr(net, "forward_intermediates"):
+        return 0
+    return len(feature_info)
