@@ -61,6 +61,8 @@ def rows(out: Path, seed: int) -> list[Row]:
             f"gan.optim.epochs={generator_epochs}",
             "gan.min_images=1",
             "gan.guard.action=log",
+            "gan.identity_space=code",
+            "gan.sampling=natural",
             "select={rule: last, every: 1000}",
         ]
 

@@ -81,7 +81,7 @@ EXPECTED = [
     (
         "gan pretrain",
         "fesgan_ferplus",
-        [],
+        ["gan.identity_space=code"],
         [
             *("start", "augment", "text", "loss", "pretrain", "optim", "joint", "compile"),
             *("model!model.image_size,model.gray", "select!select.on", "data.extra"),
@@ -92,7 +92,7 @@ EXPECTED = [
     (
         "gan train",
         "fesgan_ferplus",
-        ["joint={generator: g, frozen: true, intra_class: 0}"],
+        ["joint={generator: g, frozen: true, intra_class: 0}", "gan.identity_space=code"],
         [
             *("gan.image_size", "gan.flip", "gan.min_images", "gan.loss.expression_start"),
             *("gan.sampling", "gan.critic_augment.erase_area"),
