@@ -120,6 +120,7 @@ def _adapt_model(
     if gate is not None:
         adapted["gate"] = gate.to_dict()
     options: dict[str, Any] = {"provenance": {**facts, "adapted": adapted}}
+
     # AdaBN is one pass without training; a correction for class shares is added at the end
     if config.adapt.method in UNTRAINED or (gate is not None and not gate.opens):
         if config.adapt.method == "statistics":

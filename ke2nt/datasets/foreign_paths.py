@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from itertools import takewhile
 from pathlib import PurePosixPath
 
+from ke2nt.datasets.finding import Finding, make_finding
 from ke2nt.errors import DataError
 
-__all__ = ["is_absolute", "localize_paths"]
+__all__ = ["foreign_paths_note", "is_absolute", "localize_paths"]
 
 _MAX_TRIES = 200
 
@@ -62,3 +63,10 @@ def localize_paths(
         hint=f"Remove the beginning, such as {PurePosixPath(*common) if common else foreign[0]!s}, "
         "in the list, or put the list beside the images.",
     )
+
+
+def foreign_paths_note(paths: Sequence[str]) -> Finding:
+    """Say which paths were localized."""
+    message = f"{len(paths)} paths of another computer are read from here"
+    hint = "The folders that all of them begin with are left out."
+    return make_finding("note", "foreign_paths", message, list(paths), hint)

@@ -15,7 +15,7 @@ from ke2nt.datasets.class_folders import ALL, normalize_split_name
 from ke2nt.datasets.class_words import resolve_words
 from ke2nt.datasets.file_finder import FileFinder
 from ke2nt.datasets.finding import Finding, make_finding
-from ke2nt.datasets.foreign_paths import is_absolute, localize_paths
+from ke2nt.datasets.foreign_paths import foreign_paths_note, is_absolute, localize_paths
 from ke2nt.datasets.missing_images import explain_missing
 from ke2nt.datasets.name_schemes import find_name_scheme
 from ke2nt.datasets.tables import read_header, read_table
@@ -109,9 +109,7 @@ class Manifest(Reader):
     def remarks(self) -> Iterable[Finding]:
         yield from self._words.remarks(Counter(self._labels))
         if self._foreign:
-            message = f"{len(self._foreign)} paths of another computer are read from here"
-            hint = "The folders that all of them begin with are left out."
-            yield make_finding("note", "foreign_paths", message, self._foreign, hint)
+            yield foreign_paths_note(self._foreign)
         if self._extra:
             message = f"columns are read as attributes: {', '.join(self._extra)}"
             hint = "Accuracy by attribute: ke2nt evaluate … --by NAME."

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ke2nt.data.sample import FaceSample
 from ke2nt.datasets.base import Reader
@@ -15,6 +15,7 @@ from ke2nt.datasets.fixed_classes import (
     explain_fixed_classes,
     find_fixed_classes,
 )
+from ke2nt.datasets.foreign_paths import foreign_paths_note, localize_paths
 from ke2nt.datasets.rafdb_folders import check_folders
 from ke2nt.datasets.rafdb_list import (
     ListRow,
@@ -25,7 +26,7 @@ from ke2nt.datasets.rafdb_list import (
 )
 from ke2nt.datasets.tables import parse_integer
 from ke2nt.datasets.text_files import read_text
-from ke2nt.errors import DataError, LayoutError
+from ke2nt.errors import DataError
 from ke2nt.labels import DATASET_LABELS
 
 __all__ = ["RAFDB"]
@@ -47,8 +48,7 @@ class RAFDB(Reader):
     Gender, race and age group come from `Annotation/manual`, where that folder is present. The
     class folders `1` to `7` that circulate have the official numbers; the labels of the CSV files
     beside them are compared with the folders. Lists of one split each name images by their paths
-    below the root; the RAF-DB 2.0 of cross-dataset papers circulates in this form. Of an absolute
-    path, the longest end that is a file below the root is read.
+    below the root; the RAF-DB 2.0 of cross-dataset papers circulates in this form.
 
     Args:
         root: Folder that holds `EmoLabel` and `Image`, the lists, or the class folders.
@@ -88,6 +88,7 @@ class RAFDB(Reader):
         self.first_label = 1 if first_label is None else first_label
         self._is_stated = first_label is not None
         super().__init__(root)
+        self._foreign: list[str] = []
 
         # the list comes first: it names the split of every image
         self._list = find_list(self.root)
@@ -109,29 +110,13 @@ class RAFDB(Reader):
         if self._folders is not None:
             yield from self._folders.findings()
             return
-        rows = [row for part in self._rows.values() for row in part]
-        foreign = [row.image.as_posix() for row in rows if row.is_foreign]
-        if foreign:
-            message = f"{len(foreign)} absolute paths are looked up below the root"
-            hint = "Of each path, the longest end that is a file there is read."
-            yield make_finding("note", "foreign_paths", message, foreign, hint)
-
-        labels = {row.label for row in rows}
+        labels = {row.label for rows in self._rows.values() for row in rows}
+        if self._foreign:
+            yield foreign_paths_note(self._foreign)
         if not self._is_stated and len(self.classes) - 1 not in labels:
             message = f"the list has no label {len(self.classes)}, and is read as counting from 1"
             hint = "If it counts from 0, add --option first_label=0."
             yield make_finding("warning", "first_label", message, [str(self.root)], hint)
-
-    def layout_error(self, message: str, *, hint: str | None = None) -> LayoutError:
-        # the list was read, but none of its images is here
-        rows = [row for part in vars(self).get("_rows", {}).values() for row in part]
-        foreign = [row.image for row in rows if row.is_foreign]
-        if foreign and hint is None:
-            hint = (
-                f"The list names absolute paths, such as {foreign[0].as_posix()}: no end of it is "
-                "a file below the root. Copy the images there, or correct the paths."
-            )
-        return super().layout_error(message, hint=hint)
 
     @classmethod
     def is_likely(cls, root: Path) -> bool:
@@ -153,9 +138,7 @@ class RAFDB(Reader):
             yield FaceSample(self.relative(path), path, label)
 
     def _read_list(self, split: str) -> Iterator[FaceSample]:
-        top = self.root
-        if self._list is not None and self._list.parent.name == "EmoLabel":
-            top = self._list.parent.parent
+        top = self._top
         annotations = top / "Annotation" / "manual"
         has_attributes = annotations.is_dir()
 
@@ -165,13 +148,20 @@ class RAFDB(Reader):
             attributes = _read_attributes(file) if has_attributes and os.path.isfile(file) else {}
             yield FaceSample(self.relative(path), path, row.label, attributes=attributes)
 
+    @property
+    def _top(self) -> Path:
+        """The folder that the official list belongs to, or the root."""
+        if self._list is not None and self._list.parent.name == "EmoLabel":
+            return self._list.parent.parent
+        return self.root
+
     @cached_property
     def _rows(self) -> dict[str, list[ListRow]]:
         # one list for all splits, or one for each
         lists = {None: self._list} if self._list is not None else self._lists
         rows: dict[str, list[ListRow]] = {}
         for split, path in lists.items():
-            rows |= read_label_list(
+            part = read_label_list(
                 path,
                 self.splits if split is None else (split,),
                 self.classes,
@@ -179,6 +169,7 @@ class RAFDB(Reader):
                 label_column=self.label_column,
                 only=split,
             )
+            rows |= {name: self._localize(found, path) for name, found in part.items()}
 
         # six numbers from 1 on are all classes but the last, or all but the first
         labels = {row.label for part in rows.values() for row in part}
@@ -191,6 +182,17 @@ class RAFDB(Reader):
                 "--option first_label=0.",
             )
         return rows
+
+    def _localize(self, rows: Sequence[ListRow], where: Path) -> list[ListRow]:
+        """Make absolute paths of another computer relative to the folder here."""
+
+        def exists(path: PurePosixPath) -> bool:
+            return os.path.isfile(ListRow(Path(path), 0).locate(self._top, self.images))
+
+        stated = [row.image.as_posix() for row in rows]
+        paths = localize_paths(stated, exists, where=where)
+        self._foreign += [a for a, b in zip(stated, paths, strict=True) if a != b]
+        return [ListRow(Path(path), row.label) for row, path in zip(rows, paths, strict=True)]
 
 
 def _find_folders(root: Path) -> FixedClassFolders | None:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ke2nt.datasets.base import list_entries
-from ke2nt.datasets.foreign_paths import is_absolute
 from ke2nt.datasets.tables import read_integer
 from ke2nt.datasets.text_files import location, portable_path, read_lines
 from ke2nt.datasets.unknown_codes import describe_numbers, unknown_codes_error
@@ -46,11 +45,6 @@ class ListRow:
     label: int
 
     @property
-    def is_foreign(self) -> bool:
-        """Whether the list names the image by an absolute path, as of another computer."""
-        return is_absolute(self.image.as_posix())
-
-    @property
     def stem(self) -> str:
         """The image's name without suffix and without "_aligned"."""
         stem = self.image.stem if self.image.suffix.lower() in _SUFFIXES else self.image.name
@@ -67,10 +61,8 @@ class ListRow:
 
         # aligned images may lack the word in their names, and images may lie beside the list
         others = [folder / f"{self.stem}{suffix}"] if aligned else []
-        # of an absolute path, the longest end that is a file here
-        parts = self.image.parts
-        starts = range(1, len(parts)) if self.is_foreign else (0,)
-        others += [top.joinpath(*parts[start:]) for start in starts]
+        stated = top / self.image  # an absolute path replaces the folder
+        others += [stated] if stated.is_relative_to(top) else []
         others += [top / images / official.name, top / official.name]
         return next((path for path in others if os.path.isfile(path)), official)
 

@@ -119,7 +119,7 @@ def build_model(
         "encoder": dict(tower.provenance),
     }
     model.card = {
-        **{key: value for key, value in model.card.items() if key == "predict"},
+        **{key: model.card[key] for key in ("predict", "first_weights") if key in model.card},
         **(_describe_data(cell, result, start or {}) or _data_of(tower)),
         "command": None if command is None else public_text(command),
         "seed": cell.seed,
@@ -210,7 +210,7 @@ def _find_draw(cell: FewShotCell, result: FewShotResult) -> Draw | None:
 
 def _data_of(tower: KE2NT) -> dict[str, Any]:
     """What the tower's card says of its data, for a method that needs no images."""
-    kept = ("data", "started_from", "first_weights", "class_prior")
+    kept = ("data", "started_from", "class_prior")
     return {key: tower.card[key] for key in kept if key in tower.card}
 
 

@@ -12,6 +12,8 @@ from PIL import Image
 from tiny_text_towers import open_clip_folder
 
 from ke2nt.banks.text_bank import TextBank
+from ke2nt.checkpoints.find_model import find_model_folder
+from ke2nt.checkpoints.model_folder import update_folder
 from ke2nt.data.sample import FaceSplit
 from ke2nt.datasets.catalog import get_reader
 from ke2nt.errors import ConfigError, DataError, LabelError, ModelError, PromptError
@@ -283,6 +285,16 @@ def test_saved_models_have_an_intensity_scale_or_say_why_not(
     scaled = scale.apply(moves, saved.classes, neutral_photo=False)
     medians = np.delete(np.median(scaled, axis=0), saved.classes.index("neutral"))
     np.testing.assert_allclose(medians, 0, atol=1e-4)
+
+
+def test_saved_models_name_the_first_weights(run, model, tmp_path):
+    folder = shutil.copytree(model, tmp_path / "started")
+    update_folder(find_model_folder(folder), card={"first_weights": ["faces.pth"]})
+    result = run(encoder=f"run:{folder}", shots=(2,), seeds=(1,), methods=("linear-probe",))
+    (saved,) = save_models(result, get_image_encoder(f"run:{folder}"), tmp_path / "out", "all")
+    card = load_model(saved).card
+    assert card["first_weights"] == ["faces.pth"]
+    assert card["started_from"]["model"] == "started"
 
 
 def test_zero_shot_keeps_the_scale_of_its_encoder(run, model, tmp_path):
